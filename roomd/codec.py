@@ -39,7 +39,8 @@ def decode(text: str) -> Request:
     Raises `BadFrame` (400 `bad_frame` or `unknown_type`) for anything else, whatever the bytes.
     """
     try:
-        return _requests.decode(text)
+        request: Request = _requests.decode(text)
+        return request
     except _UNREADABLE as exc:
         raise _bad_frame(text, exc) from None
 

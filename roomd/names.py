@@ -1,0 +1,34 @@
+"""What people may be called, and how a room code may be typed (docs/protocol.md, sections 1 and 4)."""
+
+import re
+import unicodedata
+
+_CODE = re.compile(r"[a-z]{9}")
+_CODE_SEPARATORS = re.compile(r"[\s-]+")
+
+# Embeddings, overrides and isolates reorder the text around a name: UAX #9, explicit formatting characters.
+_DIRECTION_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_VISIBLE_CATEGORIES = frozenset("LNPS")
+
+
+def clean_name(text: str, longest: int) -> str | None:
+    """Trim a name and put it into NFC; None unless 1 to `longest` code points, printable, and some visible."""
+    if text.isascii():  # most names, and the fast path of a join
+        name = text.strip()
+        fine = name.isprintable()
+    else:
+        name = unicodedata.normalize("NFC", text.strip())
+        categories = {unicodedata.category(char) for char in name}
+        fine = (
+            not categories & _FORBIDDEN_CATEGORIES
+            and _DIRECTION_CONTROLS.isdisjoint(name)
+            and any(category[0] in _VISIBLE_CATEGORIES for category in categories)
+        )
+    return name if fine and 1 <= len(name) <= longest else None
+
+
+def clean_code(text: str) -> str | None:
+    """Read a room code as people type it: `ABC DEF GHI` and `abcdefghi` mean `abc-def-ghi`; None if none."""
+    letters = _CODE_SEPARATORS.sub("", text).lower()
+    return f"{letters[:3]}-{letters[3:6]}-{letters[6:]}" if _CODE.fullmatch(letters) else None
