@@ -1,0 +1,42 @@
+-- roomd's database, version 1. Times are ISO 8601 in UTC with milliseconds, as on the wire.
+-- A change to this file comes with a migration in roomd/store.py and a higher user_version.
+
+CREATE TABLE rooms (
+    id                 TEXT PRIMARY KEY,
+    code               TEXT NOT NULL UNIQUE,
+    name               TEXT NOT NULL,
+    host_id            TEXT NOT NULL,
+    is_active          INTEGER NOT NULL CHECK (is_active IN (0, 1)),
+    is_locked          INTEGER NOT NULL CHECK (is_locked IN (0, 1)),
+    max_participants   INTEGER NOT NULL CHECK (max_participants >= 2),
+    allow_guest_access INTEGER NOT NULL CHECK (allow_guest_access IN (0, 1)),
+    waiting_room       INTEGER NOT NULL CHECK (waiting_room IN (0, 1)),
+    created_at         TEXT NOT NULL,
+    ended_at           TEXT
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX rooms_of_host ON rooms (host_id, id);
+
+-- One row per stay, kept after it: who was in the room from when to when. Ids grow with time, so the primary key
+-- reads a room's history in the order people joined.
+CREATE TABLE participants (
+    room_id      TEXT NOT NULL REFERENCES rooms (id),
+    id           TEXT NOT NULL,
+    user_id      TEXT,
+    guest_name   TEXT,
+    display_name TEXT NOT NULL,
+    is_active    INTEGER NOT NULL CHECK (is_active IN (0, 1)),
+    is_host      INTEGER NOT NULL CHECK (is_host IN (0, 1)),
+    joined_at    TEXT NOT NULL,
+    left_at      TEXT,
+    dropped_at   TEXT,
+    resume_hash  TEXT NOT NULL,
+    PRIMARY KEY (room_id, id),
+    CHECK ((user_id IS NULL) <> (guest_name IS NULL)),
+    CHECK (left_at IS NULL OR is_active = 0)
+) STRICT, WITHOUT ROWID;
+
+-- The seats: few among many who left, and at most one per user and room.
+CREATE UNIQUE INDEX seats ON participants (room_id, user_id) WHERE left_at IS NULL;
+
+PRAGMA user_version = 1;

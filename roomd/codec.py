@@ -29,6 +29,9 @@ _encoder = msgspec.json.Encoder()
 
 _TYPES = {cls.__struct_config__.tag for cls in AnyRequest.__args__}
 
+_LONGEST_DETAIL = 200
+"""Characters of an explanation; msgspec quotes what the client sent, which may be a whole frame."""
+
 # msgspec raises RecursionError for input nested deeper than the interpreter's limit.
 _UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
@@ -56,15 +59,21 @@ def request_id(text: str) -> RequestId | None:
 def _bad_frame(text: str, exc: Exception) -> BadFrame:
     try:
         known = _envelopes.decode(text).type in _TYPES
-    except _UNREADABLE:
-        known = True  # without a readable type, what is wrong is the frame
-    if known:
-        detail = "nested too deep" if isinstance(exc, RecursionError) else str(exc)
-        bad = BadFrame(BAD_FRAME, f"{BAD_FRAME.message}: {detail}")
-    else:
-        bad = BadFrame(UNKNOWN_TYPE)
+    except _UNREADABLE as unreadable:
+        known, exc = True, unreadable  # without a readable type, what is wrong is the frame
+    bad = BadFrame(BAD_FRAME, f"{BAD_FRAME.message}: {_detail(exc)}") if known else BadFrame(UNKNOWN_TYPE)
     bad.id = request_id(text)
     return bad
+
+
+def _detail(exc: Exception) -> str:
+    """Say what is wrong with a frame, in msgspec's words only where they are about the frame."""
+    if isinstance(exc, RecursionError):
+        return "nested too deep"
+    if isinstance(exc, UnicodeError):
+        return "not valid Unicode"
+    detail = str(exc)
+    return detail if len(detail) <= _LONGEST_DETAIL else f"{detail[:_LONGEST_DETAIL]}…"
 
 
 def encode(frame: Any) -> bytes:

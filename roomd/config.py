@@ -7,7 +7,7 @@ command line. `roomd default-config` and the README's table are generated from t
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -142,6 +142,12 @@ class Setting(msgspec.Struct, frozen=True):
         """Whether the environment gives a comma-separated list."""
         return isinstance(self.default, tuple)
 
+    @property
+    def hint(self) -> str:
+        """What the key means and, for a closed choice, the values there are."""
+        choices = _choices(self.type)
+        return f"{self.doc} One of: {', '.join(choices)}." if choices else self.doc
+
 
 def settings() -> Iterator[Setting]:
     """Every setting in the order of the file."""
@@ -150,6 +156,13 @@ def settings() -> Iterator[Setting]:
             hint = get_type_hints(cls, include_extras=True)[field.name]
             doc = next(m.description for m in reversed(get_args(hint)) if isinstance(m, Meta) and m.description)
             yield Setting(section, field.name, hint, field.default, doc)
+
+
+def _choices(hint: Any) -> list[str]:
+    """Find the values of the `Literal` that a type hint holds, however deep; none without one."""
+    if get_origin(hint) is Literal:
+        return list(get_args(hint))
+    return [choice for part in get_args(hint) for choice in _choices(part)]
 
 
 # Variables that belong to the command line, not to the configuration.
@@ -166,39 +179,55 @@ def load(
     Raises `ConfigError` at the first source that is wrong.
     """
     merged: dict[str, dict[str, Any]] = {}
-    layers = [_from_file(file) if file else {}, _from_env(environ or {}), _given(flags or {})]
-    for layer in layers:
+    origins: dict[str, str] = {}
+    layers = [
+        (str(file), _from_file(file) if file else {}),
+        ("the environment", _from_env(environ or {})),
+        ("the command line", _given(flags or {})),
+    ]
+    for source, layer in layers:
         for section, values in layer.items():
             merged.setdefault(section, {}).update(values)
+            origins |= {f"{section}.{key}": f"{source}: {section}.{key}" for key in values}
     config = _convert(merged, "the configuration")
-    check(config)
+    check(config, origins)
     return config
 
 
-def check(config: Config) -> None:
-    """Refuse settings that are each fine and wrong together.
+def check(config: Config, origins: Mapping[str, str] | None = None) -> None:
+    """Refuse settings that are wrong together, or in a way their types cannot say.
 
-    Raises `ConfigError`.
+    `origins` names where each key was set, for the message. Raises `ConfigError`.
     """
-    auth = config.auth
-    keys = ("secret", "secret_file", "public_key_file", "jwks_url")
-    given = [f"auth.{key}" for key in keys if getattr(auth, key) is not None]
+    for keys, problem in (*_auth_problems(config.auth), *_other_problems(config)):
+        raise ConfigError(f"{' and '.join((origins or {}).get(key, key) for key in keys)}: {problem}")
+
+
+_Problems = Iterator[tuple[list[str], str]]
+
+
+def _auth_problems(auth: AuthConfig) -> _Problems:
+    sources = ("secret", "secret_file", "public_key_file", "jwks_url")
+    given = [f"auth.{key}" for key in sources if getattr(auth, key) is not None]
     if len(given) > 1:
-        raise ConfigError(f"{' and '.join(given)}: give at most one of them")
+        yield given, "give at most one of them"
     symmetric = auth.public_key_file is None and auth.jwks_url is None
     fitting = {"HS256"} if symmetric else set(get_args(Algorithm)) - {"HS256"}
     if unfit := [name for name in auth.algorithms if name not in fitting]:
-        keys_text = "a secret" if symmetric else "public keys"
-        raise ConfigError(f"auth.algorithms: {', '.join(unfit)} does not go with {keys_text}; allowed: "
-                          f"{', '.join(sorted(fitting))}")  # fmt: skip
-    if auth.secret is not None and len(auth.secret.encode()) < 32:
-        raise ConfigError("auth.secret: must be at least 32 bytes; `openssl rand -hex 32` makes one")
+        goes_with = "a secret" if symmetric else "public keys"
+        allowed = ", ".join(sorted(fitting))
+        yield ["auth.algorithms"], f"{', '.join(unfit)} does not go with {goes_with}; allowed: {allowed}"
+    if auth.secret is not None and len(auth.secret.encode(errors="surrogateescape")) < 32:
+        yield ["auth.secret"], "must be at least 32 bytes; `openssl rand -hex 32` makes one"
     if auth.jwks_url is not None and not auth.jwks_url.startswith(("https://", "http://")):
-        raise ConfigError("auth.jwks_url: must start with https:// (or http:// on a trusted network)")
+        yield ["auth.jwks_url"], "must start with https:// (or http:// on a trusted network)"
+
+
+def _other_problems(config: Config) -> _Problems:
     if config.server.path in ("/", "/healthz"):
-        raise ConfigError(f"server.path: {config.server.path} is taken; choose another, e.g. /ws")
+        yield ["server.path"], f"{config.server.path} is taken; choose another, e.g. /ws"
     if config.database.path == ":memory:":
-        raise ConfigError("database.path: must be a file, so that nothing told is lost")
+        yield ["database.path"], "must be a file, so that nothing told is lost"
 
 
 def default_config() -> str:
@@ -220,7 +249,9 @@ def _from_file(file: Path) -> dict[str, dict[str, Any]]:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as exc:
         raise ConfigError(f"{file}: cannot be read: {exc.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except RecursionError:
+        raise ConfigError(f"{file}: not valid TOML: nested too deep") from None
+    except ValueError as exc:  # of TOML, of UTF-8, or a number of more digits than Python reads
         raise ConfigError(f"{file}: not valid TOML: {exc}") from None
     _convert(values, str(file))
     return values
@@ -239,7 +270,7 @@ def _from_env(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
         try:
             value = msgspec.convert(value, setting.type, strict=False)
         except msgspec.ValidationError as exc:
-            raise ConfigError(f"{name}: {exc} ({setting.doc})") from None
+            raise ConfigError(f"{name}: {exc} ({setting.hint})") from None
         values.setdefault(setting.section, {})[setting.key] = value
     return values
 
@@ -266,6 +297,6 @@ def _explain(message: str) -> str:
     if "unknown field" in what:
         known = [s.key for s in settings() if s.section == place] or list(Config.__struct_fields__)
         return f"{place or 'top level'}: {what}; allowed: {', '.join(known)}"
-    docs = {f"{s.section}.{s.key}": s.doc for s in settings()}
-    key = place.split("[")[0]
-    return f"{place}: {what}" + (f" ({docs[key]})" if key in docs else "")
+    hints = {f"{s.section}.{s.key}": s.hint for s in settings()}
+    hint = hints.get(place.split("[")[0], "a table of settings")
+    return f"{place}: {what} ({hint})"

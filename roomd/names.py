@@ -11,14 +11,20 @@ _DIRECTION_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u206
 _FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _VISIBLE_CATEGORIES = frozenset("LNPS")
 
+# UAX #15: NFC makes at most one code point of four, and takes quadratic time over a run of combining marks: 0.7 s for
+# a frame full of them. What cannot become short enough is refused before.
+_MOST_COMPOSED = 4
+
 
 def clean_name(text: str, longest: int) -> str | None:
     """Trim a name and put it into NFC; None unless 1 to `longest` code points, printable, and some visible."""
-    if text.isascii():  # most names, and the fast path of a join
-        name = text.strip()
+    name = text.strip()
+    if len(name) > _MOST_COMPOSED * longest:
+        return None
+    if name.isascii():  # most names, and the fast path of a join
         fine = name.isprintable()
     else:
-        name = unicodedata.normalize("NFC", text.strip())
+        name = unicodedata.normalize("NFC", name)
         categories = {unicodedata.category(char) for char in name}
         fine = (
             not categories & _FORBIDDEN_CATEGORIES

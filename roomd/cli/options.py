@@ -1,0 +1,67 @@
+"""Options that several commands share, and how text on the command line becomes a value."""
+
+import functools
+import inspect
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, Concatenate, ParamSpec
+
+import typer
+
+from roomd.cli.access import Access
+from roomd.names import clean_code
+
+P = ParamSpec("P")
+
+_TTL = re.compile(r"([0-9]{1,9})([smhd])")
+_UNIT = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+def room_code(text: str) -> str:
+    """Read a room code as people type it.
+
+    Raises `typer.BadParameter`.
+    """
+    code = clean_code(text)
+    if code is None:
+        raise typer.BadParameter(f"{text!r} is no room code; they look like abc-def-ghi")
+    return code
+
+
+def time_to_live(text: str) -> float:
+    """Read a length of time, in seconds.
+
+    Raises `typer.BadParameter`.
+    """
+    match = _TTL.fullmatch(text.strip())
+    if match is None or int(match[1]) == 0:
+        raise typer.BadParameter("must be like 90s, 15m, 1h or 7d")
+    return int(match[1]) * _UNIT[match[2]]
+
+
+Code = Annotated[str, typer.Argument(metavar="CODE", parser=room_code, help="The room, like abc-def-ghi or ABCDEFGHI.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, as the wire gives it.")]
+
+
+def example(*lines: str) -> str:
+    """Write a command's epilog. The backspace keeps its line breaks (Click's convention)."""
+    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def connected(command: Callable[Concatenate[Access, P], None]) -> Callable[..., None]:
+    """Give a command the options of `Access`, and what they make of themselves as its first argument.
+
+    Typer reads the options from the signature, so that is where both lists are joined.
+    """
+    own = list(inspect.signature(command).parameters.values())[1:]
+    shared = list(inspect.signature(Access).parameters.values())
+    parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in (*own, *shared)]
+
+    @functools.wraps(command)
+    def run(**values: Any) -> None:
+        access = Access(**{parameter.name: values.pop(parameter.name) for parameter in shared})
+        command(access, **values)  # type: ignore[call-arg]  # Typer gives exactly what the signature below asks for
+
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # PEP 362 allows it
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run

@@ -1,0 +1,106 @@
+"""What goes to a terminal: names made harmless, tables, and JSON as the wire gives it."""
+
+import unicodedata
+from collections.abc import Sequence
+
+import msgspec
+import typer
+
+from roomd.frames import Admission, Participant, Reply, Room
+
+# Controls move the cursor and set titles; line and paragraph separators forge lines; lone surrogates cannot be written.
+_HARMFUL_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+# Embeddings, overrides and isolates reorder the text around them: UAX #9.
+_REORDERING = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+
+
+def plain(text: str) -> str:
+    """Write what would steer a terminal as its escape sequence in Python; leave every other character alone."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(char.encode("unicode_escape").decode() if _is_harmful(char) else char for char in text)
+
+
+def _is_harmful(char: str) -> bool:
+    return unicodedata.category(char) in _HARMFUL_CATEGORIES or unicodedata.bidirectional(char) in _REORDERING
+
+
+def say(text: str) -> None:
+    """Print to standard output."""
+    typer.echo(text)
+
+
+def complain(text: str) -> None:
+    """Print to standard error."""
+    typer.echo(text, err=True)
+
+
+def say_reply(reply: Reply, json: bool, text: str) -> None:
+    """Print a reply: as the wire gives it, less the `id` that only its request knows, or as `text` for people."""
+    say(msgspec.json.encode(msgspec.structs.replace(reply, id=None)).decode() if json else text)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Align columns under their header, two spaces apart; cells are made plain."""
+    lines = [header, *([plain(cell) for cell in row] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def room_state(room: Room) -> str:
+    """Say in one word whether a newcomer can come in."""
+    if not room.is_active:
+        return "ended"
+    return "locked" if room.is_locked else "open"
+
+
+def room_sheet(room: Room, admission: Admission | None) -> str:
+    """Write everything about one room, a line each."""
+    facts = [
+        ("code", room.code),
+        ("name", plain(room.name)),
+        ("host", plain(room.host_id)),
+        ("state", room_state(room)),
+        ("seats", f"{room.participant_count} of {room.max_participants}"),
+        ("guests", "allowed" if room.allow_guest_access else "not allowed"),
+        ("created", room.created_at),
+    ]
+    if room.ended_at is not None:
+        facts.append(("ended", room.ended_at))
+    if admission is not None:
+        refusal = f"no, {admission.code}: {plain(admission.message or '')}"
+        facts.append(("you may join", "yes" if admission.allowed else refusal))
+    return "\n".join(f"{word:<14}{value}" for word, value in facts)
+
+
+def rooms_table(rooms: Sequence[Room]) -> str:
+    """List rooms, a line each."""
+    return table(
+        ("CODE", "STATE", "SEATS", "HOST", "CREATED", "NAME"),
+        [
+            (room.code, room_state(room), f"{room.participant_count}/{room.max_participants}", room.host_id,
+             room.created_at, room.name)
+            for room in rooms
+        ],
+    )  # fmt: skip
+
+
+def seat_state(participant: Participant) -> str:
+    """Say where someone is: here, away (the seat is held), or left."""
+    if participant.left_at is not None:
+        return "left"
+    return "here" if participant.is_active else "away"
+
+
+def participants_table(participants: Sequence[Participant]) -> str:
+    """List participants, a line each."""
+    return table(
+        ("STATE", "NAME", "USER", "ROLE", "JOINED", "LEFT"),
+        [
+            (seat_state(one), one.display_name, one.user_id or "-", "host" if one.is_host else "-",
+             one.joined_at, one.left_at or "-")
+            for one in participants
+        ],
+    )  # fmt: skip

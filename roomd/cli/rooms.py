@@ -1,0 +1,133 @@
+"""`roomd room …`: look at rooms and run them, as any client of the daemon could."""
+
+import asyncio
+from typing import Annotated, TypeVar
+
+import msgspec
+import typer
+
+from roomd.cli import client
+from roomd.cli.access import Access
+from roomd.cli.options import Code, Json, connected, example
+from roomd.cli.output import participants_table, plain, room_sheet, rooms_table, say_reply
+from roomd.frames import (
+    CreateRoom,
+    EndRoom,
+    GetRoom,
+    ListParticipants,
+    ListRooms,
+    ParticipantsReply,
+    Reply,
+    Request,
+    RoomReply,
+    RoomsReply,
+    UpdateRoom,
+)
+
+R = TypeVar("R", bound=Reply)
+Page = TypeVar("Page", RoomsReply, ParticipantsReply)
+PAGE = 200
+"""Rows to ask for at once: the most the protocol gives."""
+
+
+def room_commands() -> typer.Typer:
+    """Build the group `roomd room`."""
+    app = typer.Typer(help="Make rooms, look at them and run them.", no_args_is_help=True)
+    for name, command, line in (
+        ("create", create, "roomd room create --name 'Weekly meeting' --max 20"),
+        ("list", list_rooms, "roomd room list --active"),
+        ("show", show, "roomd room show abc-def-ghi --json"),
+        ("lock", lock, "roomd room lock abc-def-ghi"),
+        ("unlock", unlock, "roomd room unlock abc-def-ghi"),
+        ("end", end, "roomd room end abc-def-ghi --as alice"),
+        ("participants", participants, "roomd room participants abc-def-ghi --history"),
+    ):
+        app.command(name, epilog=example(line))(connected(command))
+    return app
+
+
+def create(
+    access: Access,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="What people see, 1 to 100 characters.")] = None,
+    seats: Annotated[
+        int | None, typer.Option("--max", metavar="N", min=2, help="The most people at once; 100 when not given.")
+    ] = None,
+    no_guests: Annotated[bool, typer.Option("--no-guests", help="Let in only people with a token.")] = False,
+    json: Json = False,
+) -> None:
+    """Make a room and print its code. Whoever asks becomes its host."""
+    request = CreateRoom(name=name, max_participants=seats, allow_guest_access=False if no_guests else None)
+    reply = ask(access, request, RoomReply)
+    say_reply(reply, json, reply.room.code)
+
+
+def list_rooms(
+    access: Access,
+    active: Annotated[bool | None, typer.Option("--active/--ended", help="Only these; else both.")] = None,
+    json: Json = False,
+) -> None:
+    """List the rooms you host; an admin sees all."""
+    pages = asyncio.run(_pages(access, ListRooms(is_active=active, limit=PAGE), RoomsReply))
+    rooms = [room for page in pages for room in page.rooms]
+    say_reply(RoomsReply(rooms=rooms, next_cursor=None), json, rooms_table(rooms))
+
+
+def show(access: Access, code: Code, json: Json = False) -> None:
+    """Show a room, and whether you could join it now."""
+    reply = ask(access, GetRoom(code=code), RoomReply)
+    say_reply(reply, json, room_sheet(reply.room, reply.admission))
+
+
+def lock(access: Access, code: Code, json: Json = False) -> None:
+    """Let nobody new into a room."""
+    _change(access, UpdateRoom(code=code, is_locked=True), json, "is locked")
+
+
+def unlock(access: Access, code: Code, json: Json = False) -> None:
+    """Let people into a room again."""
+    _change(access, UpdateRoom(code=code, is_locked=False), json, "is open")
+
+
+def end(access: Access, code: Code, json: Json = False) -> None:
+    """End a room for everyone in it, for good."""
+    _change(access, EndRoom(code=code), json, "has ended")
+
+
+def participants(
+    access: Access,
+    code: Code,
+    history: Annotated[bool, typer.Option("--history", help="Those who left as well.")] = False,
+    json: Json = False,
+) -> None:
+    """List who is in a room."""
+    request = ListParticipants(code=code, history=history, limit=PAGE)
+    pages = asyncio.run(_pages(access, request, ParticipantsReply))
+    people = [one for page in pages for one in page.participants]
+    say_reply(ParticipantsReply(participants=people, next_cursor=None), json, participants_table(people))
+
+
+def ask(access: Access, request: Request, reply: type[R]) -> R:
+    """Connect, ask one thing, and return its reply.
+
+    Raises `Refused`, `client.Closed` and `client.Unreachable`.
+    """
+
+    async def conversation() -> R:
+        async with client.connect(access.address, access.bearer()) as connection:
+            return await connection.request(request, reply)
+
+    return asyncio.run(conversation())
+
+
+def _change(access: Access, request: UpdateRoom | EndRoom, json: bool, outcome: str) -> None:
+    reply = ask(access, request, RoomReply)
+    say_reply(reply, json, f"{reply.room.code} ({plain(reply.room.name)}) {outcome}")
+
+
+async def _pages(access: Access, request: ListRooms | ListParticipants, reply: type[Page]) -> list[Page]:
+    pages: list[Page] = []
+    async with client.connect(access.address, access.bearer()) as connection:
+        while not pages or pages[-1].next_cursor is not None:
+            cursor = pages[-1].next_cursor if pages else None
+            pages.append(await connection.request(msgspec.structs.replace(request, cursor=cursor), reply))
+    return pages

@@ -1,0 +1,47 @@
+"""The demo room of `roomd serve --demo`: what a newcomer pastes to join it."""
+
+import shlex
+import sys
+from pathlib import Path
+
+from roomd.config import Config
+from roomd.hub import Hub
+from roomd.keys import local_secret
+from roomd.room import Settings
+from roomd.store import Store
+from roomd.tokens import mint
+
+HOST = "demo-host"
+TOKEN_TTL = 86_400.0
+"""Seconds that the printed host token is good for."""
+
+
+async def show_demo(config: Config, port: int, hub: Hub, store: Store, now: float) -> None:
+    """Print the address, the demo room's code, and two lines that join it. The room is kept from start to start."""
+    rooms, _ = await store.rooms_of(HOST, is_active=True, cursor=None, limit=1)
+    room = rooms[0] if rooms else await hub.create(Settings(name="Demo room"), HOST)
+    url = f"ws://{config.server.host}:{port}{config.server.path}"
+    join = [sys.argv[0], "join", room.code, "--url", url]
+    lines = [
+        "",
+        f"roomd is listening on {url}",
+        f"The demo room is {room.code}. Join it from another terminal, as a guest:",
+        "",
+        f"    {shlex.join([*join, '--guest', 'Jane Smith'])}",
+        "",
+    ]
+    secret = local_secret(config.auth, Path(config.database.path))
+    if secret is not None:
+        token = mint(
+            secret,
+            user=HOST,
+            name="Demo Host",
+            ttl=TOKEN_TTL,
+            admin=False,
+            room=None,
+            issuer=config.auth.issuer,
+            audience=config.auth.audience,
+            now=now,
+        )
+        lines += ["and as its host:", "", f"    {shlex.join([*join, '--token', token])}", ""]
+    print("\n".join(lines), flush=True)

@@ -1,0 +1,394 @@
+"""The rooms that are live, and who listens: every change of a room is a turn of its hub.
+
+    under the room's lock, for EVERY command that waits:
+      1 decide → events, or Refused      2 apply
+    3 append all events, the turn's only await on the outside world
+    4 the replies in order, then at most one event of a kind for everybody else
+
+Flat combining: the first command to wait starts the next turn; whatever arrives while the turn before it commits is
+served by it too, so batches grow exactly as load does, without a timer and without delay when idle. A turn is a task of
+the hub: cancelling a client cancels nothing that others wait for.
+
+Nothing is told before it is kept. When the append fails, the room goes back to its checkpoint and every command of
+the turn, refused ones included (they were judged by what is now undone), is answered 503.
+
+Replies are written inside the turn, before its events and before the room's next turn, so a client that has
+`room-state` at `seq` n has missed nothing and gets every later event once.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from roomd.clock import Clock, Timer
+from roomd.codec import encode
+from roomd.errors import INTERNAL_ERROR, ROOM_NOT_FOUND, SEAT_EXPIRED, UNAVAILABLE, Close, Refused
+from roomd.frames import Participant, ParticipantsChanged, RoomEnded, RoomState, RoomUpdated
+from roomd.frames import Room as RoomView
+from roomd.ids import new_code, new_id
+from roomd.outbox import Outbox, text_frame
+from roomd.room import (
+    Checkpoint,
+    Command,
+    Drop,
+    End,
+    Event,
+    Expire,
+    Leave,
+    Resume,
+    Room,
+    RoomChanged,
+    Rules,
+    Seat,
+    SeatChanged,
+    Settings,
+    open_room,
+)
+from roomd.store import StorageFailed
+
+log = logging.getLogger("roomd.hub")
+
+RETRY_AFTER = 1.0
+"""Seconds until something that must be kept is tried again after storage failed."""
+
+
+class Store(Protocol):
+    """What the hub needs of storage; every method may raise `StorageFailed`."""
+
+    async def append(self, events: Sequence[Event]) -> None:
+        """Make events durable, all or none."""
+
+    async def load(self, code: str) -> RoomView | None:
+        """Read a room that nobody has a seat in."""
+        ...
+
+    async def seats(self, restarted_at: str) -> list[tuple[RoomView, list[Seat]]]:
+        """Hold every seat anew after a start."""
+        ...
+
+
+class Listener(Protocol):
+    """A connection, as the hub sees it."""
+
+    outbox: Outbox
+
+    def unseated(self, participant_id: str) -> None:
+        """Hear that the seat went to another connection, or that the room ended."""
+
+
+Respond = Callable[[Any], None]
+"""Takes a command's answer, or the `Refused` it met; called once, inside the turn, and must not wait."""
+
+
+class Pending(NamedTuple):
+    """A command that waits for its turn."""
+
+    command: Command
+    respond: Respond
+    done: asyncio.Future[None]
+    listener: Listener | None
+
+
+class LiveRoom:
+    """A room in memory: its state, who listens, and what waits for its next turn."""
+
+    __slots__ = ("code", "epoch", "inbox", "listeners", "lock", "room", "seats_told", "seq", "timer")
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        self.lock = asyncio.Lock()
+        self.inbox: list[Pending] = []
+        self.room: Room | None = None  # until the first turn has loaded it
+        self.epoch = ""
+        self.seq = 0
+        self.listeners: dict[str, Listener] = {}  # by participant id
+        self.seats_told = 0
+        self.timer: Timer | None = None
+
+
+class Hub:
+    """Every live room. A room is live while somebody has a seat in it or a command waits."""
+
+    def __init__(self, store: Store, rules: Rules, clock: Clock) -> None:
+        self._store = store
+        self._rules = rules
+        self._clock = clock
+        self._rooms: dict[str, LiveRoom] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.is_draining = False
+        """The server is about to stop: connections take no more requests."""
+
+    async def open(self) -> None:
+        """Hold every seat anew after a start.
+
+        Raises `StorageFailed`.
+        """
+        now = self._clock.now()
+        for view, seats in await self._store.seats(now.stamp):
+            live = self._rooms[view.code] = LiveRoom(view.code)
+            held_until = now.clock + self._rules.seat_hold
+            held = [Seat(s.participant, s.resume_hash, None, s.dropped_at, held_until) for s in seats]
+            self._adopt(live, Room(view, self._rules, held))
+            self._wake_at_deadline(live)
+
+    async def drain(self) -> None:
+        """Stop the timers and finish the turns that were begun; drops are still taken.
+
+        What cannot be kept now is mended by the next start, which holds every seat anew.
+        """
+        self.is_draining = True
+        for live in self._rooms.values():
+            if live.timer is not None:
+                live.timer.cancel()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def statistics(self) -> dict[str, int]:
+        """Count live rooms and those who listen."""
+        return {"rooms": len(self._rooms), "listeners": sum(len(live.listeners) for live in self._rooms.values())}
+
+    async def create(self, settings: Settings, host_id: str) -> RoomView:
+        """Make a room and keep it.
+
+        Raises `Refused` (400 `invalid_settings`, 503 `unavailable`).
+        """
+        wall = self._clock.wall()
+        view = open_room(
+            settings,
+            self._rules,
+            room_id=new_id(wall),
+            code=new_code(),
+            host_id=host_id,
+            created_at=self._clock.now().stamp,
+        )
+        try:
+            await self._store.append([RoomChanged(view)])
+        except StorageFailed:
+            raise Refused(UNAVAILABLE) from None
+        return view
+
+    def submit(
+        self, code: str, command: Command, respond: Respond, listener: Listener | None = None
+    ) -> asyncio.Future[None]:
+        """Put a command before the room `code`; the future is done once `respond` was called.
+
+        `listener` gets the room's events when the command takes a seat.
+        """
+        live = self._rooms.get(code)
+        if live is None:
+            live = self._rooms[code] = LiveRoom(code)
+        pending = Pending(command, respond, asyncio.get_running_loop().create_future(), listener)
+        live.inbox.append(pending)
+        if len(live.inbox) == 1:
+            self._spawn(self._turn(live))
+        return pending.done
+
+    async def ask(self, code: str, command: Command) -> Any:
+        """Put a command before the room and wait for the answer.
+
+        Raises `Refused`.
+        """
+        outcomes: list[Any] = []
+        await self.submit(code, command, outcomes.append)
+        if isinstance(outcomes[0], Refused):
+            raise outcomes[0]
+        return outcomes[0]
+
+    def release(self, code: str, command: Leave | Drop) -> None:
+        """Give a seat up or let go of it, and see to it that it is kept, however long storage fails."""
+
+        def respond(outcome: Any) -> None:
+            if isinstance(outcome, Refused) and outcome.kind is UNAVAILABLE and not self.is_draining:
+                self._clock.call_later(RETRY_AFTER, lambda: self.release(code, command))
+
+        self.submit(code, command, respond)
+
+    def silence(self, code: str, participant_id: str, listener: Listener) -> None:
+        """Tell a listener nothing more of this room; it moves to another."""
+        live = self._rooms.get(code)
+        if live is not None and live.listeners.get(participant_id) is listener:
+            del live.listeners[participant_id]
+
+    def seats_in(self, code: str) -> int:
+        """Count the seats of a room as far as they were told."""
+        live = self._rooms.get(code)
+        return live.seats_told if live is not None else 0
+
+    def _spawn(self, turn: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(turn)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _turn(self, live: LiveRoom) -> None:
+        """Serve every command that waits. Started by the first of them, it may itself have to wait for the lock."""
+        async with live.lock:
+            batch = self._take(live)
+            pause = RETRY_AFTER
+            try:
+                await self._serve(live, batch)
+                pause = 0.0
+            except StorageFailed:
+                self._fail(batch, Refused(UNAVAILABLE, retry_after=RETRY_AFTER))
+            except Exception as exc:
+                log.exception("turn failed", extra={"error": type(exc).__name__})
+                self._fail(batch, Refused(INTERNAL_ERROR))
+            self._wake_at_deadline(live, at_least=pause)
+            if not live.inbox and (live.room is None or not live.room.seats):
+                del self._rooms[live.code]
+
+    def _take(self, live: LiveRoom) -> list[Pending]:
+        """Take what waits, up to an `End`, which has a turn of its own: nobody joins a room that ends under them."""
+        barrier = next((i for i, waiting in enumerate(live.inbox) if isinstance(waiting.command, End)), None)
+        cut = len(live.inbox) if barrier is None else max(barrier, 1)
+        batch, live.inbox = live.inbox[:cut], live.inbox[cut:]
+        if live.inbox:
+            self._spawn(self._turn(live))
+        return batch
+
+    async def _serve(self, live: LiveRoom, batch: list[Pending]) -> None:
+        room = live.room or await self._load(live)
+        if room is None:
+            for waiting in batch:
+                missing = SEAT_EXPIRED if isinstance(waiting.command, Resume) else ROOM_NOT_FOUND
+                self._settle(waiting, Refused(missing))
+            return
+        before = room.checkpoint()
+        try:
+            events, outcomes = self._decide(room, batch)
+            if events:
+                await self._store.append(events)
+        except BaseException:
+            room.restore(before)
+            raise
+        self._tell(live, room, list(zip(batch, outcomes, strict=True)), events, before)
+
+    async def _load(self, live: LiveRoom) -> Room | None:
+        view = await self._store.load(live.code)
+        return self._adopt(live, Room(view, self._rules)) if view is not None else None
+
+    def _decide(self, room: Room, batch: list[Pending]) -> tuple[list[Event], list[Any]]:
+        """Decide and apply every command in order; a seat whose hold has run out is free before anyone asks."""
+        now = self._clock.now()
+        events: list[Event] = []
+        outcomes: list[Any] = []
+        deadline = room.deadline()
+        if deadline is not None and deadline <= now.clock:
+            events += room.decide(Expire(), now).events
+            for event in events:
+                room.apply(event)
+        for waiting in batch:
+            try:
+                decision = room.decide(waiting.command, now)
+            except Refused as refused:
+                outcomes.append(refused)
+                continue
+            for event in decision.events:
+                room.apply(event)
+            events += decision.events
+            outcomes.append(decision.answer)
+        return events, outcomes
+
+    def _tell(
+        self,
+        live: LiveRoom,
+        room: Room,
+        answers: list[tuple[Pending, Any]],
+        events: list[Event],
+        before: Checkpoint,
+    ) -> None:
+        """Answer everyone in order, then tell everybody else what changed, at most once of a kind."""
+        said = self._word(live, room, events, before)
+        fresh: set[str] = set()
+        state = b""
+        for waiting, answer in answers:
+            listener = waiting.listener if isinstance(answer, Participant) else None
+            if listener is not None:
+                self._listen(live, answer.id, listener)
+                fresh.add(answer.id)
+            self._settle(waiting, answer)
+            if listener is not None:
+                state = state or self._state(live, room)
+                listener.outbox.send(state)
+        live.seats_told = len(room.seats)
+        ended = bool(said) and isinstance(said[-1], RoomEnded)
+        if not ended:
+            self._forget_absent(live, room, events)
+        if said and len(live.listeners) > len(fresh):
+            frames = b"".join(text_frame(encode(event)) for event in said)
+            for key, listener in live.listeners.items():
+                if key not in fresh:
+                    listener.outbox.send(frames)
+        if ended:
+            for key, listener in live.listeners.items():
+                listener.unseated(key)
+            live.listeners.clear()
+
+    def _word(self, live: LiveRoom, room: Room, events: list[Event], before: Checkpoint) -> list[Any]:
+        """Put the turn's events into numbered frames; an end says all there is to say."""
+        rooms = [event.room for event in events if isinstance(event, RoomChanged)]
+        if rooms and not rooms[-1].is_active:
+            live.seq += 1
+            return [RoomEnded(seq=live.seq, room_id=rooms[-1].id)]
+        said: list[Any] = []
+        joined, updated, left = room.changes_since(before, events)
+        if joined or updated or left:
+            live.seq += 1
+            said.append(ParticipantsChanged(seq=live.seq, joined=joined, updated=updated, left=left))
+        if rooms:
+            live.seq += 1
+            said.append(RoomUpdated(seq=live.seq, room=room.view()))
+        return said
+
+    def _state(self, live: LiveRoom, room: Room) -> bytes:
+        return text_frame(
+            encode(RoomState(epoch=live.epoch, seq=live.seq, room=room.view(), participants=room.participants()))
+        )
+
+    def _listen(self, live: LiveRoom, participant_id: str, listener: Listener) -> None:
+        """Give a seat's events to a connection; one that had them before has lost the seat."""
+        before = live.listeners.get(participant_id)
+        live.listeners[participant_id] = listener
+        if before is not None and before is not listener:
+            before.unseated(participant_id)
+            before.outbox.close(Close.TAKEN_OVER, "taken over by another connection")
+
+    def _forget_absent(self, live: LiveRoom, room: Room, events: Iterable[Event]) -> None:
+        for event in events:
+            if isinstance(event, SeatChanged):
+                key = event.seat.participant.id
+                seat = room.seats.get(key)
+                if seat is None or seat.owner is None:
+                    live.listeners.pop(key, None)
+
+    def _settle(self, waiting: Pending, outcome: Any) -> None:
+        try:
+            waiting.respond(outcome)
+        except Exception as exc:  # a client's reply must not cost the others theirs
+            log.exception("reply failed", extra={"error": type(exc).__name__})
+        if not waiting.done.done():
+            waiting.done.set_result(None)
+
+    def _fail(self, batch: list[Pending], refused: Refused) -> None:
+        for waiting in batch:
+            if not waiting.done.done():
+                self._settle(waiting, refused)
+
+    def _adopt(self, live: LiveRoom, room: Room) -> Room:
+        live.room = room
+        live.epoch = new_id(self._clock.wall())
+        live.seats_told = len(room.seats)
+        return room
+
+    def _wake_at_deadline(self, live: LiveRoom, at_least: float = 0.0) -> None:
+        """Have `Expire` sent when the room wants it."""
+        if live.timer is not None:
+            live.timer.cancel()
+            live.timer = None
+        deadline = live.room.deadline() if live.room is not None else None
+        if deadline is not None and not self.is_draining:
+            delay = max(deadline - self._clock.monotonic(), at_least)
+            live.timer = self._clock.call_later(delay, lambda: self._expire(live.code))
+
+    def _expire(self, code: str) -> None:
+        self.submit(code, Expire(), lambda _: None)

@@ -1,0 +1,41 @@
+"""How much one client may ask for: token buckets, with time passed in."""
+
+
+class TokenBucket:
+    """Let `burst` through at once and `rate` a second after that."""
+
+    __slots__ = ("_at", "_burst", "_level", "_rate")
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._level = burst
+        self._at = now
+
+    def take(self, now: float) -> float:
+        """Take one token; answer with the seconds until there is one, 0 when it was there."""
+        self._level = min(self._burst, self._level + (now - self._at) * self._rate)
+        self._at = now
+        if self._level >= 1:
+            self._level -= 1
+            return 0.0
+        return (1 - self._level) / self._rate
+
+
+class RequestLimit:
+    """One connection's allowance, and its patience with a client that keeps sending past it."""
+
+    __slots__ = ("_patience", "_requests")
+
+    def __init__(self, rate: float, burst: int, now: float) -> None:
+        self._requests = TokenBucket(rate, burst, now)
+        # A tenth of the allowance again may be refused; then the client is not listening.
+        self._patience = TokenBucket(rate / 10, max(1.0, burst / 10), now)
+
+    def take(self, now: float) -> float:
+        """Count a request; answer with the seconds to wait before the next, 0 when this one may be served."""
+        return self._requests.take(now)
+
+    def is_lost(self, now: float) -> bool:
+        """Count a refused request; say whether the client kept sending for too long."""
+        return self._patience.take(now) > 0

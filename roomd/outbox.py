@@ -1,0 +1,67 @@
+"""What waits to be written to one client, bounded, and the verdict that a client is too slow.
+
+Writing never waits. Frames go straight to the transport, whose buffer is the queue; a client whose buffer is past
+its bound is closed with 4408 instead of being awaited, so one slow reader costs the others nothing. Without
+compression an event's bytes are the same for every client: `text_frame` makes them once.
+"""
+
+import struct
+from collections.abc import Callable
+from typing import Protocol
+
+from roomd.errors import Close
+
+
+def text_frame(payload: bytes) -> bytes:
+    """Wrap a payload as one unmasked WebSocket text frame (RFC 6455, section 5.2)."""
+    size = len(payload)
+    if size < 126:
+        return bytes((0x81, size)) + payload
+    if size < 65_536:
+        return struct.pack("!BBH", 0x81, 126, size) + payload
+    return struct.pack("!BBQ", 0x81, 127, size) + payload
+
+
+class Transport(Protocol):
+    """The part of an asyncio transport that an outbox needs."""
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes for the client."""
+
+    def get_write_buffer_size(self) -> int:
+        """Count the bytes that still wait."""
+        ...
+
+
+class Outbox:
+    """One client's way out.
+
+    `is_open` says whether frames may still be sent; `close` starts the closing handshake. Neither may wait.
+    """
+
+    __slots__ = ("_close", "_is_open", "_limit", "_transport", "closed")
+
+    def __init__(
+        self, transport: Transport, limit: int, is_open: Callable[[], bool], close: Callable[[int, str], None]
+    ) -> None:
+        self._transport = transport
+        self._limit = limit
+        self._is_open = is_open
+        self._close = close
+        self.closed = False
+        """Nothing more will be written."""
+
+    def send(self, frames: bytes) -> None:
+        """Write one or more whole frames, or close a client that has more than the limit (bytes) unread."""
+        if self.closed or not self._is_open():
+            return
+        if self._transport.get_write_buffer_size() > self._limit:
+            self.close(Close.TOO_SLOW, "too slow to read")
+            return
+        self._transport.write(frames)
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Close the connection once; what was written before still goes out first."""
+        if not self.closed:
+            self.closed = True
+            self._close(code, reason)

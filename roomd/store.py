@@ -1,0 +1,370 @@
+"""The only SQL: rooms and participants in one SQLite file.
+
+`append` makes events durable. While one transaction runs, the appends of all rooms gather and make the next one
+(group commit), so the price of an fsync is shared by whoever arrives together, without a timer. A transaction is one
+function on the database thread, and each statement takes its whole batch as one JSON array: Python's sqlite3 gives up
+the interpreter lock around every statement, and every return to it costs a wait for the busy event loop.
+
+Two connections: the writer, which only `append` and the start touch, and a reader, so that a long page of history never
+holds up a join. WAL lets them run side by side.
+"""
+
+import asyncio
+import fcntl
+import logging
+import os
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiosqlite
+import msgspec
+
+from roomd.config import DatabaseConfig
+from roomd.frames import Participant, Room
+from roomd.room import Event, RoomChanged, Seat, SeatChanged
+
+log = logging.getLogger("roomd.store")
+
+T = TypeVar("T")
+
+SCHEMA_VERSION = 1
+
+# MIGRATIONS[n] is the SQL from user_version n to n + 1. An empty file is at 0, and schema.sql leads to the newest.
+MIGRATIONS: dict[int, str] = {}
+
+
+class StorageFailed(Exception):  # noqa: N818 - an event, not a mistake of the caller
+    """The database did not take or give what was asked; nothing was changed."""
+
+
+class StoreError(Exception):
+    """The database cannot be opened; the text says why and what to do."""
+
+
+_ROOM_COLUMNS = (
+    "id, code, name, host_id, is_active, is_locked, max_participants, allow_guest_access, waiting_room, "
+    "created_at, ended_at"
+)
+_PARTICIPANT_COLUMNS = (
+    "room_id, id, user_id, guest_name, display_name, is_active, is_host, joined_at, left_at, dropped_at, resume_hash"
+)
+
+
+def _upsert(table: str, columns: str, key: str) -> str:
+    names = columns.split(", ")
+    values = ", ".join(f"value ->> {i}" for i in range(len(names)))
+    changes = ", ".join(f"{name} = excluded.{name}" for name in names if name not in key.split(", "))
+    return (
+        f"INSERT INTO {table} ({columns}) SELECT {values} FROM json_each(?) WHERE true "  # noqa: S608 - our own names
+        f"ON CONFLICT ({key}) DO UPDATE SET {changes}"
+    )
+
+
+_UPSERT_ROOMS = _upsert("rooms", _ROOM_COLUMNS, "id")
+_UPSERT_PARTICIPANTS = _upsert("participants", _PARTICIPANT_COLUMNS, "room_id, id")
+
+
+class Store:
+    """An open database. Make one with `open_store`."""
+
+    def __init__(self, writer: aiosqlite.Connection, reader: aiosqlite.Connection, lock: int) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._lock = lock
+        self._waiting: list[tuple[Sequence[Event], asyncio.Future[None]]] = []
+        self._committer: asyncio.Task[None] | None = None
+
+    async def append(self, events: Sequence[Event]) -> None:
+        """Make events durable, all or none.
+
+        Raises `StorageFailed`; then nothing was changed.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((events, done))
+        if self._committer is None:
+            self._committer = asyncio.create_task(self._commit_waiting())
+        await done
+
+    async def load(self, code: str) -> Room | None:
+        """Read a room by its code; None when there is none.
+
+        Raises `StorageFailed`.
+        """
+        sql = f"SELECT {_ROOM_COLUMNS} FROM rooms WHERE code = ?"  # noqa: S608 - our own names
+        rows = await self._read(sql, (code,))
+        return _room(rows[0]) if rows else None
+
+    async def seats(self, restarted_at: str) -> list[tuple[Room, list[Seat]]]:
+        """Hold every seat anew after a start, and read them with their rooms.
+
+        A seat that was connected when the daemon died counts as dropped at `restarted_at`: that its connection was
+        there until then is the most that is known.
+        """
+
+        def hold_and_read(db: sqlite3.Connection) -> tuple[list[Any], list[Any]]:
+            db.execute(
+                "UPDATE participants SET is_active = 0, dropped_at = coalesce(dropped_at, ?) WHERE left_at IS NULL",
+                (restarted_at,),
+            )
+            rooms = db.execute(
+                f"SELECT {_ROOM_COLUMNS} FROM rooms WHERE id IN "  # noqa: S608 - our own names
+                "(SELECT room_id FROM participants WHERE left_at IS NULL)"
+            ).fetchall()
+            seats = db.execute(
+                f"SELECT {_PARTICIPANT_COLUMNS} FROM participants WHERE left_at IS NULL ORDER BY id"  # noqa: S608
+            ).fetchall()
+            return rooms, seats
+
+        rooms, rows = await self._run(self._writer, lambda db: _in_transaction(db, lambda: hold_and_read(db)))
+        seats: dict[str, list[Seat]] = {}
+        for row in rows:
+            seats.setdefault(row[0], []).append(_seat(row))
+        return [(_room(row), seats[row[0]]) for row in rooms]
+
+    async def rooms_of(
+        self, host_id: str | None, is_active: bool | None, cursor: str | None, limit: int
+    ) -> tuple[list[Room], str | None]:
+        """Read a page of a host's rooms, of all rooms when `host_id` is None: newest first, and the next cursor.
+
+        Raises `StorageFailed`.
+        """
+        wanted = {"host_id = ?": host_id, "is_active = ?": is_active, "id < ?": cursor}
+        given = {condition: value for condition, value in wanted.items() if value is not None}
+        where = " AND ".join(given) or "true"
+        sql = f"SELECT {_ROOM_COLUMNS} FROM rooms WHERE {where} ORDER BY id DESC LIMIT ?"  # noqa: S608 - our own
+        return page([_room(row) for row in await self._read(sql, (*given.values(), limit + 1))], limit)
+
+    async def history(self, room_id: str, cursor: str | None, limit: int) -> tuple[list[Participant], str | None]:
+        """Read a page of everyone who was ever in a room, in the order they joined, and the next cursor.
+
+        Raises `StorageFailed`.
+        """
+        sql = (
+            f"SELECT {_PARTICIPANT_COLUMNS} FROM participants WHERE room_id = ? AND id > ? "  # noqa: S608
+            "ORDER BY id LIMIT ?"
+        )
+        rows = await self._read(sql, (room_id, cursor or "", limit + 1))
+        return page([_seat(row).participant for row in rows], limit)
+
+    async def close(self) -> None:
+        """Finish what was begun and close the file. Closing twice is fine."""
+        while self._committer is not None:
+            await self._committer
+        await self._reader.close()
+        await self._writer.close()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    async def _commit_waiting(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting, []
+                await self._commit(batch)
+        finally:
+            self._committer = None
+
+    async def _commit(self, batch: list[tuple[Sequence[Event], asyncio.Future[None]]]) -> None:
+        events = [event for events, _ in batch for event in events]
+        failure: Exception | None = None
+        try:
+            await self._run(self._writer, lambda db: _write(db, events))
+        except Exception as exc:  # noqa: BLE001 - whatever it was, those who wait must hear of it
+            failure = exc
+        if len(batch) > 1 and isinstance(failure and failure.__cause__, sqlite3.IntegrityError):
+            for one in batch:  # only the append that broke a constraint fails, not its neighbours
+                await self._commit([one])
+            return
+        for _, done in batch:
+            if done.done():  # its turn was cancelled
+                continue
+            if failure is None:
+                done.set_result(None)
+            else:
+                done.set_exception(failure)
+
+    async def _read(self, sql: str, values: Any) -> list[Any]:
+        return await self._run(self._reader, lambda db: db.execute(sql, values).fetchall())
+
+    async def _run(self, connection: aiosqlite.Connection, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run one function on a connection's thread: aiosqlite's own way in, for more than one statement a hop."""
+        try:
+            result: T = await connection._execute(function, connection._conn)  # type: ignore[no-untyped-call]
+        except sqlite3.Error as exc:
+            log.error("storage failed", extra={"error": type(exc).__name__, "reason": str(exc)})
+            raise StorageFailed from exc
+        return result
+
+
+async def open_store(config: DatabaseConfig) -> Store:
+    """Open the database, made or migrated as needed, for this process alone.
+
+    Raises `StoreError`.
+    """
+    path = Path(config.path)
+    lock = _lock(path)
+    try:
+        writer = await aiosqlite.connect(path, isolation_level=None, timeout=config.busy_timeout)
+        try:
+            await writer._execute(_prepare, writer._conn, config)  # type: ignore[no-untyped-call]
+            reader = await aiosqlite.connect(path, isolation_level=None, timeout=config.busy_timeout)
+            await reader.execute("PRAGMA query_only = ON")
+        except BaseException:
+            await writer.close()
+            raise
+    except BaseException as exc:
+        os.close(lock)
+        if isinstance(exc, sqlite3.Error):
+            raise StoreError(f"{path}: cannot be opened: {exc}") from None
+        raise
+    return Store(writer, reader, lock)
+
+
+def _lock(path: Path) -> int:
+    """Take the file beside the database that marks it as served; the kernel frees it however the process ends.
+
+    Not the database itself: closing any descriptor of it would drop SQLite's own locks (POSIX advisory locks belong
+    to the process).
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise StoreError(f"{path}: cannot be opened: {exc.strerror}") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise StoreError(f"{path}: another roomd is serving this database; stop it or choose another file") from None
+    return lock
+
+
+def _prepare(db: sqlite3.Connection, config: DatabaseConfig) -> None:
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"{config.path}: made by a newer roomd (schema {version}, this one knows {SCHEMA_VERSION}); "
+            "install that version or restore a backup"
+        )
+    if version == 0 and db.execute("SELECT 1 FROM sqlite_schema").fetchone():
+        raise StoreError(f"{config.path}: a database of another program; choose another file")
+    if db.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+        raise StoreError(f"{config.path}: its file system cannot do write-ahead logging; choose a local disk")
+    db.execute(f"PRAGMA synchronous = {config.synchronous}")
+    db.execute("PRAGMA foreign_keys = ON")
+    migrate(db, {0: schema(), **MIGRATIONS})
+
+
+def migrate(db: sqlite3.Connection, steps: Mapping[int, str]) -> None:
+    """Lead a database forward, one step a transaction, until no step starts at its `user_version`.
+
+    A step is SQL that ends by setting `PRAGMA user_version` to one more.
+    """
+    while script := steps.get(db.execute("PRAGMA user_version").fetchone()[0]):
+        db.executescript(f"BEGIN IMMEDIATE;\n{script}\nCOMMIT;")
+
+
+def schema() -> str:
+    """Read schema.sql: from the wheel, or from the checkout it stands at the top of."""
+    installed = resources.files("roomd") / "schema.sql"
+    if installed.is_file():
+        return installed.read_text(encoding="utf-8")
+    return (Path(__file__).parent.parent / "schema.sql").read_text(encoding="utf-8")
+
+
+def _write(db: sqlite3.Connection, events: Sequence[Event]) -> None:
+    rooms = [_room_row(event.room) for event in events if isinstance(event, RoomChanged)]
+    participants = [_seat_row(event.seat) for event in events if isinstance(event, SeatChanged)]
+
+    def write() -> None:
+        if rooms:
+            db.execute(_UPSERT_ROOMS, (msgspec.json.encode(rooms).decode(),))
+        if participants:
+            db.execute(_UPSERT_PARTICIPANTS, (msgspec.json.encode(participants).decode(),))
+
+    _in_transaction(db, write)
+
+
+def _in_transaction(db: sqlite3.Connection, function: Callable[[], T]) -> T:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        result = function()
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:  # a failed COMMIT may have rolled back already
+            db.execute("ROLLBACK")
+        raise
+    return result
+
+
+def page(items: list[T], limit: int) -> tuple[list[T], str | None]:
+    """Cut a page out of items with an `id`, one more than `limit` of them if there are more; and the next cursor."""
+    return items[:limit], items[limit - 1].id if len(items) > limit else None  # type: ignore[attr-defined]  # T has an id
+
+
+def _room_row(room: Room) -> tuple[Any, ...]:
+    return (
+        room.id,
+        room.code,
+        room.name,
+        room.host_id,
+        room.is_active,
+        room.is_locked,
+        room.max_participants,
+        room.allow_guest_access,
+        room.waiting_room,
+        room.created_at,
+        room.ended_at,
+    )
+
+
+def _room(row: tuple[Any, ...]) -> Room:
+    return Room(
+        id=row[0],
+        code=row[1],
+        name=row[2],
+        host_id=row[3],
+        is_active=bool(row[4]),
+        is_locked=bool(row[5]),
+        max_participants=row[6],
+        allow_guest_access=bool(row[7]),
+        waiting_room=bool(row[8]),
+        participant_count=0,
+        created_at=row[9],
+        ended_at=row[10],
+    )
+
+
+def _seat_row(seat: Seat) -> tuple[Any, ...]:
+    person = seat.participant
+    return (
+        person.room_id,
+        person.id,
+        person.user_id,
+        person.guest_name,
+        person.display_name,
+        person.is_active,
+        person.is_host,
+        person.joined_at,
+        person.left_at,
+        seat.dropped_at,
+        seat.resume_hash,
+    )
+
+
+def _seat(row: tuple[Any, ...]) -> Seat:
+    participant = Participant(
+        id=row[1],
+        room_id=row[0],
+        user_id=row[2],
+        guest_name=row[3],
+        is_active=bool(row[5]),
+        is_host=bool(row[6]),
+        joined_at=row[7],
+        left_at=row[8],
+        display_name=row[4],
+    )
+    return Seat(participant, resume_hash=row[10], owner=None, dropped_at=row[9])
