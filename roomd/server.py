@@ -137,7 +137,6 @@ class Server:
                 return None
             response = _text(HTTPStatus.UPGRADE_REQUIRED, "This is a WebSocket; connect with a WebSocket client.\n")
             response.headers["Upgrade"] = "websocket"
-            response.headers["Connection"] = "Upgrade, close"
         elif path == "/healthz":
             response = self._health()
         elif path == "/":

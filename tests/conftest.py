@@ -1,0 +1,168 @@
+"""A daemon started as its users start it, and clients on real sockets."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import jwt
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+
+SECRET = "a secret for tests only, 32 bytes and more"
+PATIENCE = 10.0
+"""Seconds after which something awaited counts as not happening."""
+
+
+def free_port() -> int:
+    """Let the system choose a port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class Daemon:
+    """One database, and the daemon process that serves it: started, killed and started again."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.database = folder / "roomd.db"
+        self.secret = SECRET
+        self.port = free_port()
+        self.url = f"ws://127.0.0.1:{self.port}/ws"
+        self.log = folder / "roomd.log"
+        self.environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("ROOMD_")},
+            "ROOMD_AUTH_SECRET": SECRET,
+            "ROOMD_DATABASE_PATH": str(self.database),
+            "ROOMD_SERVER_PORT": str(self.port),
+            **settings,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The running process."""
+        assert self._process is not None
+        return self._process
+
+    def start(self) -> None:
+        """Start the daemon and wait until it answers."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "roomd", "serve"], env=self.environ, stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            with contextlib.suppress(OSError), urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=1):
+                return
+            assert self._process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, "the daemon does not answer"
+            time.sleep(0.02)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal, wait for the end, and return the exit code."""
+        process, self._process = self.process, None
+        process.send_signal(number)
+        return process.wait(timeout=15)
+
+    def kill(self) -> None:
+        """End the process as a crash would."""
+        self.stop(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Stop whatever still runs."""
+        if self._process is not None:
+            self.stop()
+
+    def token(self, user: str, *, ttl: float = 3600, **claims: Any) -> str:
+        """Make a token as an issuer would."""
+        return jwt.encode({"sub": user, "exp": int(time.time() + ttl), **claims}, self.secret, algorithm="HS256")
+
+    @contextlib.asynccontextmanager
+    async def client(self, user: str | None = None, **options: Any) -> AsyncIterator["Client"]:
+        """Connect, as a user or as a guest."""
+        headers = {"Authorization": f"Bearer {self.token(user)}"} if user is not None else {}
+        async with connect(self.url, additional_headers=headers, **options) as websocket:
+            yield Client(websocket)
+
+    async def room(self, host: str = "alice", **settings: Any) -> dict[str, Any]:
+        """Make a room."""
+        async with self.client(host) as client:
+            room: dict[str, Any] = (await client.ask("create-room", **settings))["room"]
+            return room
+
+
+class Client:
+    """One raw WebSocket client: JSON out, JSON in."""
+
+    def __init__(self, websocket: ClientConnection) -> None:
+        self.websocket = websocket
+        self._last = 0
+
+    async def send(self, type_: str, **fields: Any) -> None:
+        """Send a frame."""
+        await self.websocket.send(json.dumps({"type": type_, **fields}))
+
+    async def receive(self) -> dict[str, Any]:
+        """Wait for the next frame."""
+        frame: dict[str, Any] = json.loads(await asyncio.wait_for(self.websocket.recv(), PATIENCE))
+        return frame
+
+    async def ask(self, type_: str, **fields: Any) -> dict[str, Any]:
+        """Send a request and return its reply, which must be the next frame; its `id` is checked and taken off."""
+        self._last += 1
+        await self.send(type_, id=self._last, **fields)
+        reply = await self.receive()
+        assert reply.pop("id") == self._last, reply
+        return reply
+
+    async def join(self, code: str, **fields: Any) -> dict[str, Any]:
+        """Join a room; return the reply with the `room-state` that follows it under `state`."""
+        reply = await self.ask("join-room", code=code, **fields)
+        assert reply["type"] == "participant", reply
+        return {**reply, "state": await self.receive()}
+
+    async def nothing_more(self) -> None:
+        """Check that no frame waits: the next one answers a ping sent now."""
+        assert await self.ask("ping") == {"type": "pong"}
+
+    async def closed(self) -> int:
+        """Wait for the server to close, and return the code."""
+        await asyncio.wait_for(self.websocket.wait_closed(), PATIENCE)
+        code = self.websocket.close_code
+        assert code is not None
+        return code
+
+
+@pytest.fixture
+def make_daemon(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
+    """Start daemons with settings of their own, e.g. `ROOMD_ROOMS_SEAT_HOLD="1"`."""
+    daemons: list[Daemon] = []
+
+    def make(**settings: str) -> Daemon:
+        daemon = Daemon(tmp_path, **settings)
+        daemons.append(daemon)
+        daemon.start()
+        return daemon
+
+    yield make
+    for daemon in daemons:
+        daemon.close()
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon with the defaults, shared by a module's tests; each makes rooms of its own."""
+    daemon = Daemon(tmp_path_factory.mktemp("daemon"))
+    daemon.start()
+    yield daemon
+    daemon.close()
