@@ -1,0 +1,179 @@
+"""Steerable stand-ins for what the hub and the connections meet outside the process."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from roomd.clock import Clock, stamp
+from roomd.frames import Participant, Room
+from roomd.outbox import Outbox
+from roomd.room import Event, RoomChanged, Seat
+from roomd.store import StorageFailed, page
+
+START = 1_772_534_100.0
+"""2026-03-03T10:35:00.000Z"""
+
+
+class FakeTimer:
+    """A call that a fake clock makes when it gets there."""
+
+    def __init__(self, due: float, function: Callable[[], None]) -> None:
+        self.due = due
+        self.function = function
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class FakeClock(Clock):
+    """A clock that moves when told to, and then calls what is due."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.timers: list[FakeTimer] = []
+
+    def wall(self) -> float:
+        return START + self.seconds
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def call_later(self, delay: float, function: Callable[[], None]) -> FakeTimer:
+        timer = FakeTimer(self.seconds + delay, function)
+        self.timers.append(timer)
+        return timer
+
+    def advance(self, seconds: float) -> None:
+        self.seconds += seconds
+        due = [timer for timer in self.timers if timer.due <= self.seconds]
+        self.timers = [timer for timer in self.timers if timer.due > self.seconds]
+        for timer in due:
+            if not timer.cancelled:
+                timer.function()
+
+    def stamp(self) -> str:
+        return stamp(self.wall())
+
+
+class FakeStore:
+    """Keeps rooms and seats in memory; the same contract as the real store (test_store.py runs both).
+
+    `hold` makes appends wait at a gate, `failing` makes everything fail, `fails_once` the next append.
+    """
+
+    def __init__(self) -> None:
+        self.rooms: dict[str, Room] = {}
+        self.people: dict[tuple[str, str], Seat] = {}
+        self.appends = 0
+        self.failing = False
+        self.fails_once = False
+        self.reached = asyncio.Event()
+        self._gate = asyncio.Event()
+        self._gate.set()
+
+    def hold(self) -> None:
+        """Stop appends from now on; `reached` is set when one waits."""
+        self.reached.clear()
+        self._gate.clear()
+
+    def let_go(self) -> None:
+        """Let the appends that wait go on."""
+        self._gate.set()
+
+    async def append(self, events: Sequence[Event]) -> None:
+        self.appends += 1
+        self.reached.set()
+        await self._gate.wait()
+        if self.failing or self.fails_once:
+            self.fails_once = False
+            raise StorageFailed
+        for event in events:
+            if isinstance(event, RoomChanged):
+                if any(r.code == event.room.code and r.id != event.room.id for r in self.rooms.values()):
+                    raise StorageFailed
+                self.rooms[event.room.id] = msgspec.structs.replace(event.room, participant_count=0)
+            else:
+                person = event.seat.participant
+                self.people[person.room_id, person.id] = event.seat
+
+    async def load(self, code: str) -> Room | None:
+        if self.failing:
+            raise StorageFailed
+        return next((r for r in self.rooms.values() if r.code == code), None)
+
+    async def seats(self, restarted_at: str) -> list[tuple[Room, list[Seat]]]:
+        found: dict[str, list[Seat]] = {}
+        for key, seat in sorted(self.people.items(), key=lambda item: item[0][1]):
+            if seat.participant.left_at is None:
+                participant = msgspec.structs.replace(seat.participant, is_active=False)
+                self.people[key] = Seat(participant, seat.resume_hash, None, seat.dropped_at or restarted_at)
+                found.setdefault(key[0], []).append(self.people[key])
+        return [(self.rooms[room_id], seats) for room_id, seats in found.items()]
+
+    async def rooms_of(
+        self, host_id: str | None, is_active: bool | None, cursor: str | None, limit: int
+    ) -> tuple[list[Room], str | None]:
+        found = [
+            room
+            for room in sorted(self.rooms.values(), key=lambda r: r.id, reverse=True)
+            if host_id in (None, room.host_id)
+            and is_active in (None, room.is_active)
+            and (cursor is None or room.id < cursor)
+        ]
+        return page(found, limit)
+
+    async def history(self, room_id: str, cursor: str | None, limit: int) -> tuple[list[Participant], str | None]:
+        found = [
+            seat.participant
+            for (room, key), seat in sorted(self.people.items(), key=lambda item: item[0][1])
+            if room == room_id and key > (cursor or "")
+        ]
+        return page(found, limit)
+
+    async def close(self) -> None:
+        pass
+
+
+class FakeTransport:
+    """Collects what is written; `unread` is what an outbox sees as waiting."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.unread = 0
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def get_write_buffer_size(self) -> int:
+        return self.unread
+
+    def frames(self) -> list[Any]:
+        """Take the frames written since the last call, decoded."""
+        data, self.written = self.written, b""
+        found = []
+        while data:
+            assert data[0] == 0x81, "an unfragmented text frame"
+            size, start = data[1], 2
+            if size == 126:
+                size, start = int.from_bytes(data[2:4], "big"), 4
+            elif size == 127:
+                size, start = int.from_bytes(data[2:10], "big"), 10
+            found.append(msgspec.json.decode(data[start : start + size]))
+            data = data[start + size :]
+        return found
+
+
+class FakeListener:
+    """A connection as the hub sees it."""
+
+    def __init__(self) -> None:
+        self.transport = FakeTransport()
+        self.closes: list[int] = []
+        self.lost: list[str] = []
+        self.outbox = Outbox(self.transport, 65_536, lambda: True, lambda code, _: self.closes.append(code))
+
+    def unseated(self, participant_id: str) -> None:
+        self.lost.append(participant_id)

@@ -1,0 +1,82 @@
+"""The house's plan as a table: who may import whom. Imports run one way, shell → rules → words."""
+
+import ast
+from pathlib import Path
+
+import roomd
+
+PACKAGE = Path(roomd.__file__).parent
+
+WORDS = {"errors", "frames", "codec", "config", "names"}
+RULES = {"room", "tokens", "limits"}
+
+MAY_IMPORT: dict[str, set[str]] = {
+    # words
+    "errors": set(),
+    "frames": set(),
+    "names": set(),
+    "config": set(),
+    "codec": {"errors", "frames"},
+    # rules: no clock, no randomness, no I/O
+    "room": {"errors", "frames", "names"},
+    "tokens": {"errors", "names"},
+    "limits": set(),
+    # shell
+    "clock": {"room"},
+    "ids": set(),
+    "log": {"clock"},
+    "keys": {"config", "errors", "tokens"},
+    "store": {"config", "frames", "room"},
+    "outbox": {"errors"},
+    "hub": {"clock", "codec", "errors", "frames", "ids", "outbox", "room", "store"},
+    "connection": {
+        "clock", "codec", "config", "errors", "frames", "hub", "ids", "keys", "limits", "names", "outbox", "room",
+        "store", "tokens",
+    },
+    "server": {"config", "connection", "errors", "frames"},
+    "demo": {"config", "hub", "keys", "room", "store", "tokens"},
+    # the command line is a client, and knows the words and how to mint a token, not the daemon
+    "cli": {"config", "errors", "frames", "keys", "names", "tokens"},
+    # the only place that names the concrete parts
+    "__main__": {"cli", "clock", "config", "connection", "demo", "hub", "keys", "log", "room", "server", "store"},
+}  # fmt: skip
+
+IMPURE = {"asyncio", "time", "random", "secrets", "os", "socket", "sqlite3", "threading", "logging", "uuid", "pathlib"}
+
+
+def part_of(file: Path) -> str:
+    """Name the room of the house a file belongs to."""
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(file: Path) -> set[str]:
+    """Every module a file imports, in full."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative imports hide the plan"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def test_imports_run_as_the_plan_says() -> None:
+    """Every arrow between parts stands in the table, and the table has no arrow that is not there."""
+    arrows: dict[str, set[str]] = {}
+    for file in PACKAGE.rglob("*.py"):
+        part = part_of(file)
+        if part != "__init__":
+            targets = {name.split(".")[1] for name in imports(file) if name.startswith("roomd.")}
+            arrows.setdefault(part, set()).update(targets - {part, "__version__"})
+    assert arrows == MAY_IMPORT
+
+
+def test_words_and_rules_are_pure() -> None:
+    """Time, ids and keys come in as arguments: no clock, no randomness, no I/O, no async."""
+    for part in WORDS | RULES:
+        file = PACKAGE / f"{part}.py"
+        allowed = {"pathlib"} if part == "config" else set()  # config reads its one file
+        used = {name.split(".")[0] for name in imports(file)}
+        assert not used & (IMPURE - allowed), part
+        assert not any(isinstance(node, ast.AsyncFunctionDef) for node in ast.walk(ast.parse(file.read_text()))), part
