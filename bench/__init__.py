@@ -1,0 +1,1 @@
+"""Measurements of roomd beside what it can be compared with. Start with README.md."""

@@ -1,0 +1,125 @@
+"""Start a server on a core of its own, stop it, and read what it and this process cost."""
+
+import os
+import resource
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+START_TIMEOUT = 15.0
+STOP_TIMEOUT = 15.0
+
+
+class Usage(NamedTuple):
+    """What a stretch of time cost."""
+
+    seconds: float
+    server: float
+    """Share of one core, 0 to 1."""
+    generator: float
+    """Share of one core, 0 to 1."""
+
+
+class Server(NamedTuple):
+    """A running server process."""
+
+    host: str
+    pid: int
+
+    def clock(self) -> "Clock":
+        """Read the wall clock and both processors' clocks."""
+        return Clock(time.perf_counter(), _cpu_seconds(self.pid), time.process_time())
+
+
+class Clock(NamedTuple):
+    """A moment, in seconds on three clocks."""
+
+    wall: float
+    server: float
+    generator: float
+
+    def until(self, end: "Clock") -> Usage:
+        """Say what lay between this moment and `end`."""
+        wall = end.wall - self.wall
+        return Usage(wall, (end.server - self.server) / wall, (end.generator - self.generator) / wall)
+
+
+def raise_file_limit() -> None:
+    """Allow this process and its children as many sockets as the system lets them have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def pin_generator() -> set[int]:
+    """Move this process to the second core and return the first, for the servers."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        print("warning: only one core: generator and server share it, so every rate is too low", file=sys.stderr)
+        return set(cores)
+    os.sched_setaffinity(0, {cores[1]})
+    return {cores[0]}
+
+
+@contextmanager
+def serving(
+    command: Sequence[str], cores: set[int], folder: Path, environ: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """Run `command` (`{port}` stands for its port) in `folder` until the block ends.
+
+    Its output goes to server.log there, so it knows that it is not on a terminal. Raises `RuntimeError` with the end
+    of that log when the server does not come up.
+    """
+    port = _free_port()
+    log = folder / "server.log"
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("ROOMD_")}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [part.format(port=port) for part in command],
+            cwd=folder, env={**clean, **(environ or {})}, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+        )  # fmt: skip
+    try:
+        # Before the interpreter is up there is one thread; those it starts later inherit the core.
+        os.sched_setaffinity(process.pid, cores)
+        _wait_until_up(process, port, log)
+        yield Server(f"127.0.0.1:{port}", process.pid)
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_until_up(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1).close()
+        except urllib.error.HTTPError:
+            return  # the echo knows no /healthz, and by saying so says that it is up
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
+    raise RuntimeError(f"the server did not come up; the end of its log:\n{tail}")
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _cpu_seconds(pid: int) -> float:
+    # All threads of another process, to the nanosecond: clock_getcpuclockid(3), which Python does not wrap. Linux
+    # builds the clock's number as MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED), include/linux/posix-timers.h.
+    return time.clock_gettime(~pid << 3 | 2)
