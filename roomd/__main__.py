@@ -16,6 +16,7 @@ from roomd.config import Config, ConfigError
 from roomd.connection import Services
 from roomd.demo import show_demo
 from roomd.hub import Hub
+from roomd.ids import Ids
 from roomd.keys import open_keys, policy
 from roomd.room import Rules
 from roomd.server import Server
@@ -33,14 +34,15 @@ async def run(config: Config, demo: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _stop, stop)
     clock = Clock()
+    ids = Ids()
     keys = open_keys(config.auth, Path(config.database.path))
     store = await open_store(config.database)
     try:
-        hub = Hub(store, Rules(config.rooms.seat_hold, config.limits.max_participants), clock)
+        hub = Hub(store, Rules(config.rooms.seat_hold, config.limits.max_participants), clock, ids)
         await hub.open()
-        server = Server(config, Services(hub, store, keys, policy(config.auth), clock, config.limits))
+        server = Server(config, Services(hub, store, keys, policy(config.auth), clock, ids, config.limits))
         await server.open()
-        log.info("listening", extra={"host": config.server.host, "port": server.port, "path": config.server.path})
+        log.info("listening", {"host": config.server.host, "port": server.port, "path": config.server.path})
         if demo:
             await show_demo(config, server.port, hub, store, clock.wall())
         await stop.wait()

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 from roomd.room import Moment
@@ -11,7 +12,14 @@ from roomd.room import Moment
 
 def stamp(seconds: float) -> str:
     """Write seconds since the epoch as the wire does: ISO 8601, UTC, milliseconds."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return _stamp(int(seconds * 1000))
+
+
+@lru_cache(maxsize=16)
+def _stamp(milliseconds: int) -> str:
+    """Remember the last ones: whatever happens together has the same."""
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Timer(Protocol):

@@ -36,7 +36,7 @@ from roomd.errors import (
     Refused,
 )
 from roomd.hub import Hub
-from roomd.ids import ResumeToken, hash_secret, new_id, new_secret
+from roomd.ids import Ids, ResumeToken, hash_secret
 from roomd.keys import KeySource
 from roomd.limits import RequestLimit
 from roomd.names import clean_code, clean_name
@@ -73,6 +73,7 @@ class Services(NamedTuple):
     keys: KeySource
     policy: Policy
     clock: Clock
+    ids: Ids
     limits: LimitsConfig
 
 
@@ -144,7 +145,7 @@ class Connection:
         self._services.hub.release(place.code, command)
 
     def _close(self, code: int, reason: str) -> None:
-        log.info("closing", extra={"connection": self.number, "close": code})
+        log.info("closing", {"connection": self.number, "close": code})
         self._closing = asyncio.get_running_loop().create_task(self._websocket.close(code, reason))
 
     async def _admit(self, token: str) -> None:
@@ -179,11 +180,14 @@ class Connection:
 
         Raises `Hangup` on a binary frame and after `patience` seconds of silence.
         """
-        try:
-            async with asyncio.timeout(patience):
-                data = await self._websocket.recv()
-        except TimeoutError:
-            raise Hangup(Close.TOO_SLOW, "silent before the first join") from None
+        if patience is None:
+            data = await self._websocket.recv()
+        else:
+            try:
+                async with asyncio.timeout(patience):
+                    data = await self._websocket.recv()
+            except TimeoutError:
+                raise Hangup(Close.TOO_SLOW, "silent before the first join") from None
         if isinstance(data, bytes):
             raise Hangup(Close.BINARY_FRAME, "text frames only")
         return data
@@ -211,11 +215,11 @@ class Connection:
         except (ConnectionClosed, Hangup):
             raise
         except Exception as exc:  # the edge of the connection: a bug costs one reply
-            log.exception("request failed", extra={"connection": self.number, "error": type(exc).__name__})
+            log.exception("request failed", {"connection": self.number, "error": type(exc).__name__})
             self._refuse(Refused(INTERNAL_ERROR), request.id if request else None)
 
     def _refuse(self, refused: Refused, to: frames.RequestId | None) -> None:
-        log.info("refused", extra={"connection": self.number, "code": refused.kind.code})
+        log.info("refused", {"connection": self.number, "code": refused.kind.code})
         self.send(error_reply(refused, to))
 
     # What each request comes to.
@@ -288,8 +292,9 @@ class Connection:
         if request.wait:
             raise Refused(INVALID_SETTINGS, "wait is not supported by this server")
         code = self._code(request.code)
-        secret = new_secret()
-        command = room.Join(self._caller(code), guest_name, new_id(self._services.clock.wall()), hash_secret(secret))
+        secret = self._services.ids.new_secret()
+        participant_id = self._services.ids.new_id(self._services.clock.wall())
+        command = room.Join(self._caller(code), guest_name, participant_id, hash_secret(secret))
         await self._take_seat(code, command, request, secret)
 
     async def _resume(self, request: frames.Resume) -> None:
@@ -297,7 +302,7 @@ class Connection:
         if token is None or clean_code(token.code) != token.code:
             raise Refused(SEAT_EXPIRED)
         code = self._code(token.code)
-        secret = new_secret()
+        secret = self._services.ids.new_secret()
         command = room.Resume(
             self._caller(code, joins=False), token.participant_id, hash_secret(token.secret), hash_secret(secret)
         )
@@ -332,7 +337,7 @@ class Connection:
     ) -> None:
         """Put a command before a room; its answer is written inside the turn."""
 
-        def respond(answer: Any) -> None:
+        def respond(answer: Any, _: bytes) -> None:
             if isinstance(answer, Refused):
                 self._refuse(answer, request.id)
             else:
@@ -343,13 +348,14 @@ class Connection:
     async def _take_seat(
         self, code: str, command: room.Join | room.Resume, request: frames.Request, secret: str
     ) -> None:
-        def respond(answer: Any) -> None:
+        def respond(answer: Any, state: bytes) -> None:
             if isinstance(answer, Refused):
                 self._refuse(answer, request.id)
             else:
                 self._seat(Place(code, answer))
                 token = ResumeToken(code, answer.id, secret)
-                self.send(frames.ParticipantReply(id=request.id, participant=answer, resume_token=str(token)))
+                reply = frames.ParticipantReply(id=request.id, participant=answer, resume_token=str(token))
+                self.outbox.send(text_frame(encode(reply)), state)
 
         await self._services.hub.submit(code, command, respond, self)
 
@@ -359,7 +365,7 @@ class Connection:
         self._has_joined = True
         log.info(
             "joined",
-            extra={
+            {
                 "connection": self.number,
                 "room": place.participant.room_id,
                 "participant": place.participant.id,

@@ -26,7 +26,7 @@ from roomd.codec import encode
 from roomd.errors import INTERNAL_ERROR, ROOM_NOT_FOUND, SEAT_EXPIRED, UNAVAILABLE, Close, Refused
 from roomd.frames import Participant, ParticipantsChanged, RoomEnded, RoomState, RoomUpdated
 from roomd.frames import Room as RoomView
-from roomd.ids import new_code, new_id
+from roomd.ids import Ids
 from roomd.outbox import Outbox, text_frame
 from roomd.room import (
     Checkpoint,
@@ -77,8 +77,9 @@ class Listener(Protocol):
         """Hear that the seat went to another connection, or that the room ended."""
 
 
-Respond = Callable[[Any], None]
-"""Takes a command's answer, or the `Refused` it met; called once, inside the turn, and must not wait."""
+Respond = Callable[[Any, bytes], None]
+"""Takes a command's answer, or the `Refused` it met, and the frame that must follow the reply: the `room-state` for
+who takes a seat, else nothing. Called once, inside the turn; must not wait."""
 
 
 class Pending(NamedTuple):
@@ -110,10 +111,11 @@ class LiveRoom:
 class Hub:
     """Every live room. A room is live while somebody has a seat in it or a command waits."""
 
-    def __init__(self, store: Store, rules: Rules, clock: Clock) -> None:
+    def __init__(self, store: Store, rules: Rules, clock: Clock, ids: Ids) -> None:
         self._store = store
         self._rules = rules
         self._clock = clock
+        self._ids = ids
         self._rooms: dict[str, LiveRoom] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.is_draining = False
@@ -157,8 +159,8 @@ class Hub:
         view = open_room(
             settings,
             self._rules,
-            room_id=new_id(wall),
-            code=new_code(),
+            room_id=self._ids.new_id(wall),
+            code=self._ids.new_code(),
             host_id=host_id,
             created_at=self._clock.now().stamp,
         )
@@ -190,7 +192,7 @@ class Hub:
         Raises `Refused`.
         """
         outcomes: list[Any] = []
-        await self.submit(code, command, outcomes.append)
+        await self.submit(code, command, lambda outcome, _: outcomes.append(outcome))
         if isinstance(outcomes[0], Refused):
             raise outcomes[0]
         return outcomes[0]
@@ -198,7 +200,7 @@ class Hub:
     def release(self, code: str, command: Leave | Drop) -> None:
         """Give a seat up or let go of it, and see to it that it is kept, however long storage fails."""
 
-        def respond(outcome: Any) -> None:
+        def respond(outcome: Any, _: bytes) -> None:
             if isinstance(outcome, Refused) and outcome.kind is UNAVAILABLE and not self.is_draining:
                 self._clock.call_later(RETRY_AFTER, lambda: self.release(code, command))
 
@@ -231,7 +233,7 @@ class Hub:
             except StorageFailed:
                 self._fail(batch, Refused(UNAVAILABLE, retry_after=RETRY_AFTER))
             except Exception as exc:
-                log.exception("turn failed", extra={"error": type(exc).__name__})
+                log.exception("turn failed", {"error": type(exc).__name__})
                 self._fail(batch, Refused(INTERNAL_ERROR))
             self._wake_at_deadline(live, at_least=pause)
             if not live.inbox and (live.room is None or not live.room.seats):
@@ -302,14 +304,13 @@ class Hub:
         fresh: set[str] = set()
         state = b""
         for waiting, answer in answers:
-            listener = waiting.listener if isinstance(answer, Participant) else None
-            if listener is not None:
-                self._listen(live, answer.id, listener)
+            if waiting.listener is not None and isinstance(answer, Participant):
+                self._listen(live, answer.id, waiting.listener)
                 fresh.add(answer.id)
-            self._settle(waiting, answer)
-            if listener is not None:
                 state = state or self._state(live, room)
-                listener.outbox.send(state)
+                self._settle(waiting, answer, state)
+            else:
+                self._settle(waiting, answer)
         live.seats_told = len(room.seats)
         ended = bool(said) and isinstance(said[-1], RoomEnded)
         if not ended:
@@ -361,11 +362,11 @@ class Hub:
                 if seat is None or seat.owner is None:
                     live.listeners.pop(key, None)
 
-    def _settle(self, waiting: Pending, outcome: Any) -> None:
+    def _settle(self, waiting: Pending, outcome: Any, state: bytes = b"") -> None:
         try:
-            waiting.respond(outcome)
+            waiting.respond(outcome, state)
         except Exception as exc:  # a client's reply must not cost the others theirs
-            log.exception("reply failed", extra={"error": type(exc).__name__})
+            log.exception("reply failed", {"error": type(exc).__name__})
         if not waiting.done.done():
             waiting.done.set_result(None)
 
@@ -376,7 +377,7 @@ class Hub:
 
     def _adopt(self, live: LiveRoom, room: Room) -> Room:
         live.room = room
-        live.epoch = new_id(self._clock.wall())
+        live.epoch = self._ids.new_id(self._clock.wall())
         live.seats_told = len(room.seats)
         return room
 
@@ -391,4 +392,4 @@ class Hub:
             live.timer = self._clock.call_later(delay, lambda: self._expire(live.code))
 
     def _expire(self, code: str) -> None:
-        self.submit(code, Expire(), lambda _: None)
+        self.submit(code, Expire(), lambda *_: None)

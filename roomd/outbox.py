@@ -6,7 +6,7 @@ compression an event's bytes are the same for every client: `text_frame` makes t
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from roomd.errors import Close
@@ -25,7 +25,7 @@ def text_frame(payload: bytes) -> bytes:
 class Transport(Protocol):
     """The part of an asyncio transport that an outbox needs."""
 
-    def write(self, data: bytes) -> None:
+    def writelines(self, list_of_data: Iterable[bytes], /) -> None:
         """Queue bytes for the client."""
 
     def get_write_buffer_size(self) -> int:
@@ -51,14 +51,14 @@ class Outbox:
         self.closed = False
         """Nothing more will be written."""
 
-    def send(self, frames: bytes) -> None:
-        """Write one or more whole frames, or close a client that has more than the limit (bytes) unread."""
+    def send(self, *frames: bytes) -> None:
+        """Write whole frames in one go, or close a client that has more than the limit (bytes) unread."""
         if self.closed or not self._is_open():
             return
         if self._transport.get_write_buffer_size() > self._limit:
             self.close(Close.TOO_SLOW, "too slow to read")
             return
-        self._transport.write(frames)
+        self._transport.writelines(frames)
 
     def close(self, code: int, reason: str = "") -> None:
         """Close the connection once; what was written before still goes out first."""

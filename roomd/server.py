@@ -100,7 +100,7 @@ class Server:
         if self._server is None or self._restarting:
             return
         self._restarting = True
-        log.info("restarting", extra={"connections": len(self._connections)})
+        log.info("restarting", {"connections": len(self._connections)})
         self._server.close(close_connections=False)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_TIMEOUT):
@@ -116,18 +116,18 @@ class Server:
     async def _converse(self, websocket: ws.ServerConnection) -> None:
         number = next(self._numbers)
         if len(self._connections) >= self._config.limits.connections:
-            log.warning("at the connection limit", extra={"connection": number})
+            log.warning("at the connection limit", {"connection": number})
             await websocket.close(Close.CONNECTION_LIMIT, "at the connection limit")
             return
         request = websocket.request
         connection = Connection(number, websocket, self._services, _token(request.headers) if request else None)
         self._connections.add(connection)
-        log.info("connected", extra={"connection": number})
+        log.info("connected", {"connection": number})
         try:
             await connection.serve()
         finally:
             self._connections.discard(connection)
-            log.info("disconnected", extra={"connection": number, "close": websocket.close_code})
+            log.info("disconnected", {"connection": number, "close": websocket.close_code})
 
     def _answer_http(self, _: ws.ServerConnection, request: Request) -> Response | None:
         """Answer what is no WebSocket handshake; None goes on with the handshake."""

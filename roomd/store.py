@@ -194,7 +194,7 @@ class Store:
         try:
             result: T = await connection._execute(function, connection._conn)  # type: ignore[no-untyped-call]
         except sqlite3.Error as exc:
-            log.error("storage failed", extra={"error": type(exc).__name__, "reason": str(exc)})
+            log.error("storage failed", {"error": type(exc).__name__, "reason": str(exc)})
             raise StorageFailed from exc
         return result
 

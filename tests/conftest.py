@@ -23,6 +23,35 @@ PATIENCE = 10.0
 """Seconds after which something awaited counts as not happening."""
 
 
+ERRORS = {
+    "guest_name_required": (400, "guestName is required"),
+    "invalid_guest_name": (400, "guestName must be 1 to 50 printable characters"),
+    "room_inactive": (400, "Room is no longer active"),
+    "room_full": (400, "Room is full"),
+    "not_in_room": (400, "Join a room first"),
+    "unknown_type": (400, "Unknown type"),
+    "unauthenticated": (401, "Authentication required"),
+    "invalid_token": (401, "Token is not valid"),
+    "token_expired": (401, "Token has expired"),
+    "not_host": (403, "Only the host can do this"),
+    "room_locked": (403, "Room is locked"),
+    "guests_not_allowed": (403, "Guests are not allowed in this room"),
+    "wrong_user": (403, "This connection belongs to someone else"),
+    "wrong_room": (403, "The token is for another room"),
+    "room_not_found": (404, "Room not found"),
+    "seat_expired": (410, "Seat is no longer held"),
+    "rate_limited": (429, "Too many requests"),
+    "unavailable": (503, "Storage is unavailable, nothing was changed"),
+}
+"""What docs/protocol.md says of every error with a fixed text."""
+
+
+def error(code: str, message: str | None = None, **more: Any) -> dict[str, Any]:
+    """Word a whole `error` frame; 400 with `message` for the kinds whose text varies."""
+    status, text = ERRORS.get(code, (400, message))
+    return {"type": "error", "statusCode": status, "code": code, "message": message or text, **more}
+
+
 def free_port() -> int:
     """Let the system choose a port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -88,9 +117,12 @@ class Daemon:
         return jwt.encode({"sub": user, "exp": int(time.time() + ttl), **claims}, self.secret, algorithm="HS256")
 
     @contextlib.asynccontextmanager
-    async def client(self, user: str | None = None, **options: Any) -> AsyncIterator["Client"]:
-        """Connect, as a user or as a guest."""
-        headers = {"Authorization": f"Bearer {self.token(user)}"} if user is not None else {}
+    async def client(
+        self, user: str | None = None, *, token: str | None = None, **options: Any
+    ) -> AsyncIterator["Client"]:
+        """Connect, as a user (with a fresh token, or the one given) or as a guest."""
+        token = self.token(user) if user is not None else token
+        headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
         async with connect(self.url, additional_headers=headers, **options) as websocket:
             yield Client(websocket)
 
@@ -130,6 +162,14 @@ class Client:
         reply = await self.ask("join-room", code=code, **fields)
         assert reply["type"] == "participant", reply
         return {**reply, "state": await self.receive()}
+
+    async def events(self) -> list[dict[str, Any]]:
+        """Take every event that was told before now: what comes before the answer to a ping sent now."""
+        events = []
+        await self.send("ping", id="events")
+        while (frame := await self.receive()).get("id") != "events":
+            events.append(frame)
+        return events
 
     async def nothing_more(self) -> None:
         """Check that no frame waits: the next one answers a ping sent now."""

@@ -1,7 +1,7 @@
 """Steerable stand-ins for what the hub and the connections meet outside the process."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -144,8 +144,8 @@ class FakeTransport:
         self.written = b""
         self.unread = 0
 
-    def write(self, data: bytes) -> None:
-        self.written += data
+    def writelines(self, list_of_data: Iterable[bytes], /) -> None:
+        self.written += b"".join(list_of_data)
 
     def get_write_buffer_size(self) -> int:
         return self.unread

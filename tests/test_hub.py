@@ -10,6 +10,7 @@ from roomd import errors, room
 from roomd.errors import Refused
 from roomd.frames import Room
 from roomd.hub import RETRY_AFTER, Hub
+from roomd.ids import Ids
 from roomd.outbox import text_frame
 from roomd.room import Caller, Rules, Settings
 from tests.fakes import FakeClock, FakeListener, FakeStore
@@ -23,7 +24,7 @@ class Stage:
     def __init__(self) -> None:
         self.store = FakeStore()
         self.clock = FakeClock()
-        self.hub = Hub(self.store, Rules(HOLD, 100), self.clock)
+        self.hub = Hub(self.store, Rules(HOLD, 100), self.clock, Ids())
         self.room: Room
         self.connections = 0
 
@@ -77,14 +78,14 @@ class Person(FakeListener):
         return Caller(self.number, self.seat or None, self.user_id, self.user_id or "")
 
     def submit(self, command: room.Command, listens: bool = False) -> asyncio.Future[None]:
-        def respond(answer: Any) -> None:
+        def respond(answer: Any, state: bytes) -> None:
             if isinstance(answer, Refused):
                 self.answers.append(answer.kind.code)
             else:
                 self.answers.append("ok")
                 if listens:
                     self.seat = answer.id
-            self.outbox.send(text_frame(b'{"type":"reply"}'))
+            self.outbox.send(text_frame(b'{"type":"reply"}'), state)
 
         return self.stage.hub.submit(self.stage.room.code, command, respond, self if listens else None)
 
@@ -405,7 +406,7 @@ async def test_a_bug_in_a_turn_costs_one_answer(stage: Stage, caplog: pytest.Log
 async def test_a_reply_that_fails_costs_the_others_nothing(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     """One client's connection breaks in the middle of a turn: the turn goes on."""
 
-    def broken(answer: Any) -> None:
+    def broken(answer: Any, state: bytes) -> None:
         raise RuntimeError("broken")
 
     ann, bob = stage.guest(), stage.guest()
@@ -432,7 +433,7 @@ async def test_a_restart_holds_every_seat_anew(stage: Stage) -> None:
     await stage.hub.drain()
     again = Stage()
     again.store, again.clock, again.room = stage.store, stage.clock, stage.room
-    again.hub = Hub(again.store, Rules(HOLD, 100), again.clock)
+    again.hub = Hub(again.store, Rules(HOLD, 100), again.clock, Ids())
     await again.hub.open()
     stage.clock.advance(HOLD - 1)
     again.connections = 50

@@ -33,7 +33,7 @@ Exit codes:
 
 _HINTS = {
     UNAUTHENTICATED.code: "Give --token, or say with --config or --database where the daemon's secret is.",
-    INVALID_TOKEN.code: "Another daemon's secret? Say with --config or --database which one is meant.",
+    INVALID_TOKEN.code: "Is it another daemon's? Say with --token, --config or --database what this one accepts.",
 }
 
 

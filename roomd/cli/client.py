@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
 SUBPROTOCOL = "roomd.v1"
-OPEN_TIMEOUT = 10.0
-REPLY_TIMEOUT = 15.0
+PATIENCE = 10.0
+"""Seconds to wait for the daemon, on connecting and for each reply."""
 CLOSE_TIMEOUT = 2.0
 LARGEST_FRAME = 1 << 27
 """Bytes; a room-state of 100,000 participants is about a quarter of it."""
@@ -98,8 +98,9 @@ def decode(data: bytes) -> Frame | None:
 class Client:
     """One open connection. Made by `connect`."""
 
-    def __init__(self, url: str, websocket: "ClientConnection") -> None:
+    def __init__(self, url: str, websocket: "ClientConnection", patience: float) -> None:
         self.url = url
+        self._patience = patience
         self._websocket = websocket
         self._last_id = 0
         self._aside: deque[Frame] = deque()
@@ -113,11 +114,11 @@ class Client:
         """
         self._last_id += 1
         try:
-            async with asyncio.timeout(REPLY_TIMEOUT):
+            async with asyncio.timeout(self._patience):
                 await self._send(msgspec.structs.replace(request, id=self._last_id))
                 answer = await self._reply_to(self._last_id)
         except TimeoutError:
-            raise Unreachable(self.url, f"no answer within {REPLY_TIMEOUT:g} seconds") from None
+            raise Unreachable(self.url, f"no answer within {self._patience:g} seconds") from None
         if not isinstance(answer, reply):
             raise Unreachable(self.url, "it does not speak roomd/1")
         return answer
@@ -165,8 +166,8 @@ class Client:
 
 
 @asynccontextmanager
-async def connect(url: str, token: str | None = None) -> AsyncIterator[Client]:
-    """Open a connection, as a guest or with a token, and close it at the end.
+async def connect(url: str, token: str | None = None, patience: float = PATIENCE) -> AsyncIterator[Client]:
+    """Open a connection, as a guest or with a token, and close it at the end. `patience` is in seconds.
 
     Raises `Unreachable`.
     """
@@ -181,7 +182,7 @@ async def connect(url: str, token: str | None = None) -> AsyncIterator[Client]:
             additional_headers={"Authorization": f"Bearer {token}"} if token else None,
             compression=None,
             max_size=LARGEST_FRAME,
-            open_timeout=OPEN_TIMEOUT,
+            open_timeout=patience,
             close_timeout=CLOSE_TIMEOUT,
             # A proxy of the environment is for other machines.
             proxy=None if is_loopback(url) else True,
@@ -189,13 +190,13 @@ async def connect(url: str, token: str | None = None) -> AsyncIterator[Client]:
     except InvalidStatus as exc:
         raise Unreachable(url, f"it answered with HTTP status {exc.response.status_code}") from None
     except TimeoutError:
-        raise Unreachable(url, f"no answer within {OPEN_TIMEOUT:g} seconds") from None
+        raise Unreachable(url, f"no answer within {patience:g} seconds") from None
     except OSError as exc:
         raise Unreachable(url, _reason(exc)) from None
     except WebSocketException as exc:
         raise Unreachable(url, f"no WebSocket there ({exc})") from None
     try:
-        yield Client(url, websocket)
+        yield Client(url, websocket, patience)
     finally:
         await websocket.close()
 
