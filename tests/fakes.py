@@ -5,12 +5,18 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
+from websockets.exceptions import ConnectionClosedError
+from websockets.protocol import State
 
 from roomd.clock import Clock, stamp
+from roomd.errors import UNAVAILABLE, Refused
 from roomd.frames import Participant, Room
 from roomd.outbox import Outbox
 from roomd.room import Event, RoomChanged, Seat
 from roomd.store import StorageFailed, page
+from roomd.tokens import Key
+
+SECRET = b"a secret for tests only, 32 bytes and more"
 
 START = 1_772_534_100.0
 """2026-03-03T10:35:00.000Z"""
@@ -70,6 +76,7 @@ class FakeStore:
         self.appends = 0
         self.failing = False
         self.fails_once = False
+        self.broken: Exception | None = None
         self.reached = asyncio.Event()
         self._gate = asyncio.Event()
         self._gate.set()
@@ -86,6 +93,8 @@ class FakeStore:
     async def append(self, events: Sequence[Event]) -> None:
         self.appends += 1
         self.reached.set()
+        for _ in range(3):
+            await asyncio.sleep(0)  # places to be cut at, even with the gate open
         await self._gate.wait()
         if self.failing or self.fails_once:
             self.fails_once = False
@@ -116,6 +125,10 @@ class FakeStore:
     async def rooms_of(
         self, host_id: str | None, is_active: bool | None, cursor: str | None, limit: int
     ) -> tuple[list[Room], str | None]:
+        if self.broken is not None:
+            raise self.broken
+        if self.failing:
+            raise StorageFailed
         found = [
             room
             for room in sorted(self.rooms.values(), key=lambda r: r.id, reverse=True)
@@ -177,3 +190,52 @@ class FakeListener:
 
     def unseated(self, participant_id: str) -> None:
         self.lost.append(participant_id)
+
+
+class FakeWebsocket:
+    """The part of a server connection that a conversation uses; the test is the client."""
+
+    def __init__(self) -> None:
+        self.transport = FakeTransport()
+        self.state = State.OPEN
+        self.close_code: int | None = None
+        self._frames: asyncio.Queue[str | bytes | None] = asyncio.Queue()
+
+    def send(self, type_: str, **fields: Any) -> None:
+        """Have the client send a frame."""
+        self._frames.put_nowait(msgspec.json.encode({"type": type_, **fields}).decode())
+
+    def send_raw(self, data: str | bytes) -> None:
+        """Have the client send anything."""
+        self._frames.put_nowait(data)
+
+    def go(self) -> None:
+        """Have the client's connection end."""
+        self.state = State.CLOSED
+        self._frames.put_nowait(None)
+
+    async def recv(self) -> str | bytes:
+        data = await self._frames.get()
+        if data is None:
+            raise ConnectionClosedError(None, None)
+        return data
+
+    async def close(self, code: int, reason: str) -> None:
+        self.close_code = code
+        self.go()
+
+
+class FakeKeys:
+    """One secret for every token, or nothing to check them with."""
+
+    def __init__(self) -> None:
+        self.unavailable = False
+
+    async def keys_for(self, token: str) -> Sequence[Key]:
+        await asyncio.sleep(0)
+        if self.unavailable:
+            raise Refused(UNAVAILABLE, retry_after=5)
+        return [Key(SECRET, "HS256")]
+
+    async def close(self) -> None:
+        pass

@@ -1,0 +1,294 @@
+"""A conversation on a fake socket, where every await can be cut and every outage staged."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+from websockets.asyncio.server import ServerConnection
+
+from roomd import room
+from roomd.config import LimitsConfig
+from roomd.connection import BAD_TOKEN_GRACE, Connection, Services
+from roomd.hub import Hub
+from roomd.ids import Ids
+from roomd.room import Caller, Rules, Settings
+from roomd.store import Store
+from roomd.tokens import Policy, mint
+from tests.fakes import SECRET, START, FakeClock, FakeKeys, FakeStore, FakeWebsocket
+
+HOLD = 30.0
+
+
+class Stage:
+    """Everything a connection shares, steerable, and a room of Alice's for three."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.store = FakeStore()
+        self.clock = FakeClock()
+        self.keys = FakeKeys()
+        self.hub = Hub(self.store, Rules(HOLD, 100), self.clock, Ids())
+        self.services = Services(
+            self.hub,
+            cast("Store", self.store),
+            self.keys,
+            Policy(["HS256"], leeway=10),
+            self.clock,
+            Ids(),
+            LimitsConfig(**limits),
+        )
+        self.code = ""
+        self.clients: list[Client] = []
+
+    async def open(self) -> "Stage":
+        self.code = (await self.hub.create(Settings(max_participants=3), "alice")).code
+        return self
+
+    def connect(self, token: str | None = None) -> "Client":
+        self.clients.append(Client(self, token))
+        return self.clients[-1]
+
+    async def close(self) -> None:
+        """End every conversation."""
+        for client in self.clients:
+            client.task.cancel()
+        await asyncio.gather(*(client.task for client in self.clients), return_exceptions=True)
+        await self.idle()
+
+    async def idle(self) -> None:
+        """Wait until no turn is under way."""
+        for _ in range(5):
+            await asyncio.sleep(0)
+        while self.hub._tasks:
+            await asyncio.wait(self.hub._tasks, timeout=5)
+
+    async def people(self) -> dict[str, Any]:
+        """Who has a seat, as the room says."""
+        listed = await self.hub.ask(self.code, room.List(Caller(0, None, "alice"), history=False))
+        return {p.id: p for p in listed.participants}
+
+    async def kept(self) -> dict[str, Any]:
+        """Who has a seat, as the store says."""
+        room_id = next(iter(self.store.rooms))
+        people, _ = await self.store.history(room_id, None, 1000)
+        return {p.id: p for p in people if p.left_at is None}
+
+    def token(self, user: str, ttl: float = 3600) -> str:
+        return mint(SECRET, user=user, ttl=ttl, now=START)
+
+
+class Client:
+    """A connection under test and the client at its other end."""
+
+    def __init__(self, stage: Stage, token: str | None) -> None:
+        self.stage = stage
+        self.websocket = FakeWebsocket()
+        self.connection = Connection(
+            len(stage.clients) + 1, cast("ServerConnection", self.websocket), stage.services, token
+        )
+        self.task = asyncio.create_task(self.connection.serve())
+        self.view: dict[str, Any] = {}
+
+    async def ask(self, type_: str, **fields: Any) -> list[dict[str, Any]]:
+        """Send a frame and return all that was written since the last look."""
+        self.websocket.send(type_, **fields)
+        await self.stage.idle()
+        return self.heard()
+
+    def heard(self) -> list[dict[str, Any]]:
+        """Take what was written; keep the view of the room up to date."""
+        frames = self.websocket.transport.frames()
+        for frame in frames:
+            if frame["type"] == "room-state":
+                self.view = {p["id"]: p for p in frame["participants"]}
+            elif frame["type"] == "participants-changed":
+                self.view |= {p["id"]: p for p in frame["joined"] + frame["updated"]}
+                for p in frame["left"]:
+                    del self.view[p["id"]]
+        return frames
+
+    async def end(self) -> None:
+        self.websocket.go()
+        await self.task
+        await self.stage.idle()
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    stage = await Stage().open()
+    yield stage
+    await stage.close()
+
+
+JOURNEYS: list[list[tuple[str, dict[str, Any]]]] = [
+    [("join-room", {"guestName": "Jane"})],
+    [("join-room", {"guestName": "Jane"}), ("leave-room", {})],
+    [("join-room", {"guestName": "Jane"}), ("join-room", {"guestName": "Jane"})],
+]
+
+
+@pytest.mark.parametrize("journey", JOURNEYS, ids=["join", "join and leave", "join twice"])
+@pytest.mark.parametrize("token", [None, "alice"], ids=["guest", "user"])
+async def test_cancelling_a_client_at_every_await(journey: list[tuple[str, Any]], token: str | None) -> None:
+    """Wherever a client is cut off, room, store and the others' views agree, and no ghost outlives the window."""
+    done = False
+    steps = 0
+    while not done:
+        stage = await Stage().open()
+        other = stage.connect()
+        await other.ask("join-room", code=stage.code, guestName="Other")
+        cut = stage.connect(stage.token(token) if token else None)
+        for type_, fields in journey:
+            cut.websocket.send(type_, **({"code": stage.code} if type_ == "join-room" else {}), **fields)
+        cut.websocket.send("ping")
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        done = any(frame["type"] == "pong" for frame in cut.heard())
+        cut.task.cancel()
+        await asyncio.gather(cut.task, return_exceptions=True)
+        await stage.idle()
+        other.heard()
+        await _agrees(stage, other)
+        assert sum(not p.is_active for p in (await stage.people()).values()) <= 1
+        stage.clock.advance(HOLD)
+        await stage.idle()
+        other.heard()
+        await _agrees(stage, other)
+        assert [p.guest_name for p in (await stage.people()).values()] == ["Other"]
+        (reply, _) = await stage.connect().ask("join-room", code=stage.code, guestName="Next")
+        assert reply["type"] == "participant"
+        await stage.close()
+        steps += 1
+    assert steps > 6, "there were awaits to be cut at"
+
+
+async def _agrees(stage: Stage, other: Client) -> None:
+    people = await stage.people()
+    assert people == await stage.kept()
+    assert other.view == {
+        p.id: {
+            "id": p.id, "roomId": p.room_id, "userId": p.user_id, "guestName": p.guest_name, "isActive": p.is_active,
+            "isHost": p.is_host, "joinedAt": p.joined_at, "leftAt": p.left_at, "displayName": p.display_name,
+        }
+        for p in people.values()
+    }  # fmt: skip
+
+
+async def test_a_client_that_goes_while_its_join_commits(stage: Stage) -> None:
+    """The seat it is given is dropped at once: held for the window, then left."""
+    stage.store.hold()
+    client = stage.connect()
+    client.websocket.send("join-room", code=stage.code, guestName="Jane")
+    await asyncio.wait_for(stage.store.reached.wait(), 5)
+    client.task.cancel()
+    await asyncio.gather(client.task, return_exceptions=True)
+    stage.store.let_go()
+    await stage.idle()
+    ((person,),) = [(await stage.people()).values()]
+    assert (person.is_active, person.left_at) == (False, None)
+    stage.clock.advance(HOLD)
+    await stage.idle()
+    assert await stage.people() == {}
+
+
+async def test_requests_during_a_restart(stage: Stage) -> None:
+    """Section 9: 503 `restarting` with `retryAfter`, and nothing is begun."""
+    client = stage.connect()
+    await client.ask("ping")
+    await stage.hub.drain()
+    assert await client.ask("join-room", id=1, code=stage.code, guestName="Jane") == [
+        {"type": "error", "id": 1, "statusCode": 503, "code": "restarting", "message": "The server is restarting",
+         "retryAfter": 2.0}
+    ]  # fmt: skip
+    assert await stage.people() == {}
+
+
+async def test_a_bug_costs_one_reply(stage: Stage) -> None:
+    """Section 9: 500 `internal_error`, never the text of the exception, and the conversation goes on."""
+    client = stage.connect(stage.token("alice"))
+
+    stage.store.broken = RuntimeError("secret text")
+    assert await client.ask("list-rooms", id=1) == [
+        {"type": "error", "id": 1, "statusCode": 500, "code": "internal_error", "message": "Internal error"}
+    ]
+    stage.store.broken = None
+    assert await client.ask("ping") == [{"type": "pong"}]
+
+
+async def test_pages_need_storage(stage: Stage) -> None:
+    """Section 9: 503 `unavailable` when a page cannot be read; the next one can."""
+    client = stage.connect(stage.token("alice"))
+    stage.store.failing = True
+    assert await client.ask("list-rooms", id=1) == [
+        {"type": "error", "id": 1, "statusCode": 503, "code": "unavailable",
+         "message": "Storage is unavailable, nothing was changed"}
+    ]  # fmt: skip
+    stage.store.failing = False
+    assert (await client.ask("list-rooms", id=1))[0]["type"] == "rooms"
+
+
+async def test_keys_that_cannot_be_had(stage: Stage) -> None:
+    """While the issuer's keys cannot be had a token is neither good nor bad: 503 and 1013, come back later."""
+    stage.keys.unavailable = True
+    client = stage.connect(stage.token("alice"))
+    assert await client.ask("ping", id=1) == [
+        {"type": "error", "id": 1, "statusCode": 503, "code": "unavailable",
+         "message": "Storage is unavailable, nothing was changed", "retryAfter": 5.0}
+    ]  # fmt: skip
+    await client.task
+    assert client.websocket.close_code == 1013
+
+
+async def test_being_in_a_room_outlives_the_token(stage: Stage) -> None:
+    """Section 2: past `exp` and leeway the token still serves the room the connection is in, and nothing else."""
+    client = stage.connect(stage.token("alice", ttl=60))
+    assert (await client.ask("join-room", code=stage.code))[0]["type"] == "participant"
+    other = await stage.hub.create(Settings(), "alice")
+    stage.clock.seconds += 71
+    refused = {"type": "error", "statusCode": 401, "code": "unauthenticated", "message": "Authentication required"}
+    assert await client.ask("create-room") == [refused]
+    assert await client.ask("join-room", code=other.code) == [refused]
+    assert (await client.ask("update-room", code=stage.code, isLocked=True))[0]["room"]["isLocked"] is True
+    assert [f["type"] for f in await client.ask("join-room", code=stage.code)] == ["participant", "room-state"]
+    assert [f["type"] for f in await client.ask("leave-room")] == ["participant"]
+    assert await client.ask("join-room", code=stage.code) == [refused]
+    renewed = mint(SECRET, user="alice", ttl=60, now=stage.clock.wall())
+    assert (await client.ask("authenticate", token=renewed))[0]["type"] == "authenticated"
+    assert (await client.ask("create-room"))[0]["type"] == "room"
+
+
+async def test_a_bad_token_and_silence(stage: Stage) -> None:
+    """Section 2: never a guest; who says nothing is told after a moment."""
+    assert BAD_TOKEN_GRACE <= 1
+    client = stage.connect("garbage")
+    await asyncio.wait_for(client.task, 5)
+    assert client.heard() == [
+        {"type": "error", "statusCode": 401, "code": "invalid_token", "message": "Token is not valid"}
+    ]
+    assert client.websocket.close_code == 4401
+
+
+async def test_nothing_is_written_after_a_close(stage: Stage) -> None:
+    """RFC 6455, section 5.5.1: no data after the close frame, whatever the room still has to tell."""
+    first, second = stage.connect(stage.token("alice")), stage.connect()
+    await first.ask("join-room", code=stage.code)
+    first.websocket.state = first.websocket.state.CLOSING
+    await second.ask("join-room", code=stage.code, guestName="Jane")
+    assert first.heard() == []
+
+
+async def test_a_rate_that_is_kept_past_the_limit() -> None:
+    """Section 9: 429 with `retryAfter` and the request's id, then 4429."""
+    stage = await Stage(request_rate=10.0, request_burst=20).open()
+    client = stage.connect()
+    for number in range(23):
+        client.websocket.send("ping", id=number)
+    await stage.idle()
+    for _ in range(100):
+        await asyncio.sleep(0)
+    refused = {"type": "error", "statusCode": 429, "code": "rate_limited", "message": "Too many requests"}
+    frames = client.heard()
+    assert frames[:20] == [{"type": "pong", "id": n} for n in range(20)]
+    assert frames[20:] == [{**refused, "retryAfter": 0.1, "id": n} for n in range(20, 23)]
+    await client.task
+    assert client.websocket.close_code == 4429

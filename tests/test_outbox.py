@@ -1,0 +1,37 @@
+"""One client's way out: frames as RFC 6455 wants them, and the verdict on slow readers."""
+
+import pytest
+from websockets.frames import Frame, Opcode
+
+from roomd.outbox import Outbox, text_frame
+from tests.fakes import FakeTransport
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535, 65_536, 200_000])
+def test_frames_are_the_library_s(size: int) -> None:
+    """Every length form of RFC 6455, section 5.2, byte for byte as `websockets` writes it."""
+    payload = b"x" * size
+    assert text_frame(payload) == Frame(Opcode.TEXT, payload).serialize(mask=False)
+
+
+def test_a_slow_reader_is_closed_once() -> None:
+    """Past its bound a client is closed with 4408 and never written to again; up to it, it is served."""
+    transport, closes = FakeTransport(), []
+    outbox = Outbox(transport, 1000, lambda: True, lambda code, reason: closes.append((code, reason)))
+    transport.unread = 1000
+    outbox.send(text_frame(b"{}"), text_frame(b"[]"))
+    assert transport.frames() == [{}, []]
+    transport.unread = 1001
+    outbox.send(text_frame(b"{}"))
+    outbox.send(text_frame(b"{}"))
+    outbox.close(1000)
+    assert (transport.frames(), closes, outbox.closed) == ([], [(4408, "too slow to read")], True)
+
+
+def test_a_connection_that_is_over_is_not_written_to() -> None:
+    """No data follows a close frame, whoever sent it."""
+    transport, is_open = FakeTransport(), [True, False]
+    outbox = Outbox(transport, 1000, lambda: is_open.pop(0), lambda *_: None)
+    outbox.send(text_frame(b"{}"))
+    outbox.send(text_frame(b"[]"))
+    assert transport.frames() == [{}]
