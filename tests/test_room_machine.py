@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from roomd import errors, room
 from roomd.errors import Refused
 from roomd.frames import Participant
-from roomd.room import Caller, Checkpoint, Event, Moment, Room, Rules, SeatChanged, Settings
+from roomd.room import Caller, Checkpoint, Event, Moment, Room, Rules, Seat, SeatChanged, Settings
 
 SEATS = 4
 HOLD = 10.0
@@ -148,6 +149,27 @@ class Machine(RuleBasedStateMachine):
         if sure == 0:
             self.do(room.End(Caller(0, None, "alice")))
 
+    @rule()
+    def crash_and_restart(self) -> None:
+        """What the log says is all that is left: everyone told of a seat has it, held anew for the full window."""
+        told = {key: seat.participant for key, seat in self.room.seats.items()}
+        again = self.replay()
+        held = [
+            Seat(
+                msgspec.structs.replace(seat.participant, is_active=False),
+                seat.resume_hash,
+                None,
+                seat.dropped_at or self.now().stamp,
+                self.clock + HOLD,
+            )
+            for seat in again.seats.values()
+        ]
+        self.log += [SeatChanged(seat) for seat in held]
+        self.room = Room(again.view(), Rules(HOLD, 100), held)
+        self.views.clear()
+        assert self.room.participants() == [msgspec.structs.replace(p, is_active=False) for p in told.values()]
+        assert all(seat.resume_hash == self.tokens[key] for key, seat in self.room.seats.items())
+
     @invariant()
     def seats_never_exceed_the_maximum(self) -> None:
         assert len(self.room.seats) <= SEATS
@@ -168,19 +190,24 @@ class Machine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Replaying the log rebuilds the room, and a stay is told once: nobody comes back under an id that left."""
-        again = Room(self.start, Rules(HOLD, 100))
+        again, now = self.replay().checkpoint(), self.room.checkpoint()
+        assert (again.seats, again.by_user, again.held) == (now.seats, now.by_user, now.held)
         left: set[str] = set()
         for event in self.log:
-            again.apply(event)
             if isinstance(event, SeatChanged):
                 assert event.seat.participant.id not in left
                 if event.seat.participant.left_at is not None:
                     left.add(event.seat.participant.id)
-        assert again.checkpoint() == self.room.checkpoint()
+
+    def replay(self) -> Room:
+        again = Room(self.start, Rules(HOLD, 100))
+        for event in self.log:
+            again.apply(event)
+        return again
 
 
 STEPS = int(os.environ.get("ROOM_MACHINE_STEPS", "3000"))
-"""Steps in all; `make test-nightly` takes 100,000."""
+"""Steps in all; `make nightly` takes 100,000."""
 
 TestRoomMachine = Machine.TestCase
 TestRoomMachine.settings = settings(
