@@ -1,0 +1,93 @@
+# roomd: `make run` from a fresh clone needs Python 3.11 or newer and nothing else.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+ARGS ?=
+
+# The modules without I/O, clock or randomness: every branch of them is tested.
+PURE := errors frames codec config names room tokens limits
+empty :=
+comma := ,
+PURE_FILES := $(subst $(empty) $(empty),$(comma),$(PURE:%=roomd/%.py))
+
+LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
+	--strip-extras --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
+
+.DEFAULT_GOAL := help
+.PHONY: help run test nightly lint fmt lock bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo 'PYTHON=python3.12 chooses the interpreter, VENV=folder the environment, ARGS="…" goes to run, test and bench.'
+
+run: $(VENV)/.installed ## Install what is needed and run the daemon with a demo room, database under var/
+	@exec $(BIN)/roomd serve --demo $(ARGS)
+
+test: lint ## Run all checks and tests, and print the coverage
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage combine --quiet
+	@echo 'Branch coverage of roomd/:'
+	$(BIN)/coverage report --fail-under=95
+	@echo 'Branch coverage of the pure modules:'
+	$(BIN)/coverage report --include=$(PURE_FILES) --fail-under=100
+
+nightly: $(VENV)/.installed-dev ## Run the long state machine: 100,000 steps
+	ROOM_MACHINE_STEPS=100000 $(BIN)/python -m pytest tests/test_room_machine.py $(ARGS)
+
+lint: $(VENV)/.installed-dev ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fmt: $(VENV)/.installed-dev ## Format the code and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed-dev ## Measure, peers included
+	$(BIN)/python -m bench $(ARGS)
+
+# Keeps the versions there are; `make lock ARGS=--upgrade` brings newer ones.
+lock: $(VENV)/.installed-dev ## Write requirements*.txt anew from pyproject.toml
+	$(LOCK) $(ARGS) --build-deps-for editable --output-file requirements.txt pyproject.toml
+	$(BIN)/python -c "$$GROUPS" \
+	| $(LOCK) $(ARGS) --constraint requirements.txt --output-file requirements-dev.txt -
+
+define GROUPS
+import tomllib
+with open("pyproject.toml", "rb") as file:
+    groups = tomllib.load(file)["dependency-groups"].values()
+print(*{line for group in groups for line in group if isinstance(line, str)}, sep="\n")
+endef
+export GROUPS
+
+clean: ## Remove the environment and every cache; the database under var/ stays
+	rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Debian keeps the means to make environments in a package of its own.
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	|| { echo 'roomd needs Python 3.11 or newer: make PYTHON=python3.12 …'; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		package=python$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv; \
+		if [ "$$(id -u)" = 0 ]; then sudo=; else sudo='sudo -n'; fi; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		install="$$sudo apt-get install --yes --no-install-recommends $$package"; \
+		echo "Installing $$package, which python -m venv needs"; \
+		$$install || { $$sudo apt-get update && $$install; } \
+		|| { echo "Install it first: sudo apt-get install $$package"; exit 1; }; }
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+# The build backend is locked too, so installing the project itself downloads nothing.
+$(VENV)/.installed: requirements.txt pyproject.toml | $(VENV)/.created
+	$(PIP) install --require-hashes --requirement requirements.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	$(PIP) install --require-hashes --requirement requirements-dev.txt
+	@touch $@
