@@ -1,77 +1,14 @@
-"""The entry point, and the only place that names the concrete parts and puts them together."""
+"""The entry point: the command line, around a daemon that is loaded only when it is to run."""
 
-import asyncio
-import logging
-import os
-import signal
-import sys
-from pathlib import Path
-
-import uvloop
-
-from roomd import log as log_lines
 from roomd.cli.app import build
-from roomd.clock import Clock
-from roomd.config import Config, ConfigError
-from roomd.connection import Services
-from roomd.demo import show_demo
-from roomd.hub import Hub
-from roomd.ids import Ids
-from roomd.keys import open_keys, policy
-from roomd.room import Rules
-from roomd.server import Server
-from roomd.store import StorageFailed, StoreError, open_store
-
-log = logging.getLogger("roomd")
-
-
-async def run(config: Config, demo: bool) -> None:
-    """Serve until SIGTERM or SIGINT; a second one ends the process at once.
-
-    Raises `ConfigError`, `StoreError` and `StorageFailed` when the start fails.
-    """
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, _stop, stop)
-    clock = Clock()
-    ids = Ids()
-    keys = open_keys(config.auth, Path(config.database.path))
-    store = await open_store(config.database)
-    try:
-        hub = Hub(store, Rules(config.rooms.seat_hold, config.limits.max_participants), clock, ids)
-        await hub.open()
-        server = Server(config, Services(hub, store, keys, policy(config.auth), clock, ids, config.limits))
-        await server.open()
-        log.info("listening", {"host": config.server.host, "port": server.port, "path": config.server.path})
-        if demo:
-            await show_demo(config, server.port, hub, store, clock.wall())
-        await stop.wait()
-        await server.close()
-    finally:
-        await keys.close()
-        await store.close()
-    log.info("stopped")
+from roomd.config import Config
 
 
 def serve(config: Config, demo: bool) -> int:
-    """Run the daemon and return the exit code: 0 after an orderly stop, 2 when it could not start."""
-    os.umask(0o077)  # the database, its log and the secret are nobody else's business
-    log_lines.set_up(config.server.log_level)
-    try:
-        uvloop.run(run(config, demo))
-    except (ConfigError, StoreError) as exc:
-        print(f"roomd: {exc}", file=sys.stderr)
-        return 2
-    except StorageFailed:
-        print(f"roomd: {config.database.path}: cannot be read or written; the log says why", file=sys.stderr)
-        return 2
-    return 0
+    """Run the daemon and return the exit code. A client command need not wait for its parts to be imported."""
+    from roomd.daemon import serve
 
-
-def _stop(stop: asyncio.Event) -> None:
-    if stop.is_set():
-        os._exit(1)  # asked twice: at once, seats are held from the last commit on
-    stop.set()
+    return serve(config, demo)
 
 
 def main() -> None:

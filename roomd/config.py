@@ -4,6 +4,7 @@ Sources, later ones winning: the defaults here, the TOML file, the environment (
 command line. `roomd default-config` and the README's table are generated from these structs.
 """
 
+import ipaddress
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -228,6 +229,23 @@ def _other_problems(config: Config) -> _Problems:
         yield ["server.path"], f"{config.server.path} is taken; choose another, e.g. /ws"
     if config.database.path == ":memory:":
         yield ["database.path"], "must be a file, so that nothing told is lost"
+
+
+def local_url(server: ServerConfig) -> str:
+    """Say where a client on the same machine reaches a daemon configured so.
+
+    Raises `ConfigError` when the system chose the port.
+    """
+    if server.port == 0:
+        raise ConfigError("server.port is 0, so only the daemon knows its port: give --url")
+    host = server.host
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return f"ws://{host}:{server.port}{server.path}"
+    if address.is_unspecified:
+        host = "127.0.0.1" if address.version == 4 else "::1"
+    return f"ws://{f'[{host}]' if address.version == 6 else host}:{server.port}{server.path}"
 
 
 def default_config() -> str:

@@ -4,7 +4,9 @@ import shlex
 import sys
 from pathlib import Path
 
-from roomd.config import Config
+import msgspec
+
+from roomd.config import Config, local_url
 from roomd.hub import Hub
 from roomd.keys import local_secret
 from roomd.room import Settings
@@ -20,7 +22,7 @@ async def show_demo(config: Config, port: int, hub: Hub, store: Store, now: floa
     """Print the address, the demo room's code, and two lines that join it. The room is kept from start to start."""
     rooms, _ = await store.rooms_of(HOST, is_active=True, cursor=None, limit=1)
     room = rooms[0] if rooms else await hub.create(Settings(name="Demo room"), HOST)
-    url = f"ws://{config.server.host}:{port}{config.server.path}"
+    url = local_url(msgspec.structs.replace(config.server, port=port))
     join = [sys.argv[0], "join", room.code, "--url", url]
     lines = [
         "",

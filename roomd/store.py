@@ -207,6 +207,7 @@ async def open_store(config: DatabaseConfig) -> Store:
     path = Path(config.path)
     lock = _lock(path)
     try:
+        sqlite3.connect(path).close()  # what cannot be opened fails here, where no thread has begun
         writer = await aiosqlite.connect(path, isolation_level=None, timeout=config.busy_timeout)
         try:
             await writer._execute(_prepare, writer._conn, config)  # type: ignore[no-untyped-call]

@@ -1,6 +1,5 @@
 """How a command reaches the running daemon, and who it is there."""
 
-import ipaddress
 import os
 import re
 import time
@@ -13,7 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import typer
 
-from roomd.config import Config, ConfigError, ServerConfig, load
+from roomd.config import Config, ConfigError, ServerConfig, load, local_url
 
 OPERATOR = "operator"
 """Who a command is when neither a token nor a user is given: an administrator made of the local secret."""
@@ -123,23 +122,6 @@ class Access:
 def configuration(file: Path | None, **flags: Mapping[str, Any]) -> Config:
     """Load the configuration with this process's environment. Raises `ConfigError`."""
     return load(file, os.environ, flags)
-
-
-def local_url(server: ServerConfig) -> str:
-    """Say where a client on the same machine reaches a daemon configured so.
-
-    Raises `ConfigError` when the system chose the port.
-    """
-    if server.port == 0:
-        raise ConfigError("server.port is 0, so only the daemon knows its port: give --url")
-    host = server.host
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return f"ws://{host}:{server.port}{server.path}"
-    if address.is_unspecified:
-        host = "127.0.0.1" if address.version == 4 else "::1"
-    return f"ws://{f'[{host}]' if address.version == 6 else host}:{server.port}{server.path}"
 
 
 def mint(
