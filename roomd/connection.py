@@ -6,7 +6,7 @@ others here. Whatever a client sends, it gets a reply or a close code from docs/
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -35,7 +35,7 @@ from roomd.errors import (
     Close,
     Refused,
 )
-from roomd.hub import Hub
+from roomd.hub import RETRY_AFTER, Hub
 from roomd.ids import Ids, ResumeToken, hash_secret
 from roomd.keys import KeySource
 from roomd.limits import RequestLimit
@@ -75,6 +75,8 @@ class Services(NamedTuple):
     clock: Clock
     ids: Ids
     limits: LimitsConfig
+    owners: Iterator[int]
+    """Numbers that no sitting has had."""
 
 
 class Place(NamedTuple):
@@ -82,6 +84,8 @@ class Place(NamedTuple):
 
     code: str
     participant: frames.Participant
+    owner: int
+    """The number by which the seat is its own."""
 
 
 class Connection:
@@ -141,7 +145,7 @@ class Connection:
             self._place = None
 
     def _drop(self, place: Place) -> None:
-        command = room.Drop(place.participant.id, self.number, self._services.clock.now())
+        command = room.Drop(place.participant.id, place.owner, self._services.clock.now())
         self._services.hub.release(place.code, command)
 
     def _close(self, code: int, reason: str) -> None:
@@ -211,7 +215,7 @@ class Connection:
         except Refused as refused:
             self._refuse(refused, request.id if request else None)
         except StorageFailed:
-            self._refuse(Refused(UNAVAILABLE), request.id if request else None)
+            self._refuse(Refused(UNAVAILABLE, retry_after=RETRY_AFTER), request.id if request else None)
         except (ConnectionClosed, Hangup):
             raise
         except Exception as exc:  # the edge of the connection: a bug costs one reply
@@ -294,7 +298,8 @@ class Connection:
         code = self._code(request.code)
         secret = self._services.ids.new_secret()
         participant_id = self._services.ids.new_id(self._services.clock.wall())
-        command = room.Join(self._caller(code), guest_name, participant_id, hash_secret(secret))
+        owner = next(self._services.owners)
+        command = room.Join(self._caller(code), guest_name, participant_id, hash_secret(secret), owner)
         await self._take_seat(code, command, request, secret)
 
     async def _resume(self, request: frames.Resume) -> None:
@@ -304,7 +309,11 @@ class Connection:
         code = self._code(token.code)
         secret = self._services.ids.new_secret()
         command = room.Resume(
-            self._caller(code, joins=False), token.participant_id, hash_secret(token.secret), hash_secret(secret)
+            self._caller(code, joins=False),
+            token.participant_id,
+            hash_secret(token.secret),
+            hash_secret(secret),
+            next(self._services.owners),
         )
         await self._take_seat(code, command, request, secret)
 
@@ -317,7 +326,7 @@ class Connection:
             self.unseated(participant.id)
             return frames.ParticipantReply(id=request.id, participant=participant)
 
-        await self._ask(place.code, room.Leave(place.participant.id, self.number), request, reply)
+        await self._ask(place.code, room.Leave(place.participant.id, place.owner), request, reply)
 
     async def _list_participants(self, request: frames.ListParticipants) -> None:
         code = self._code(request.code)
@@ -352,7 +361,7 @@ class Connection:
             if isinstance(answer, Refused):
                 self._refuse(answer, request.id)
             else:
-                self._seat(Place(code, answer))
+                self._seat(Place(code, answer, command.owner))
                 token = ResumeToken(code, answer.id, secret)
                 reply = frames.ParticipantReply(id=request.id, participant=answer, resume_token=str(token))
                 self.outbox.send(text_frame(encode(reply)), state)
@@ -373,7 +382,7 @@ class Connection:
         )
         if previous is not None and previous.participant.id != place.participant.id:
             self._services.hub.silence(previous.code, previous.participant.id, self)
-            self._services.hub.release(previous.code, room.Leave(previous.participant.id, self.number))
+            self._services.hub.release(previous.code, room.Leave(previous.participant.id, previous.owner))
         if self._gone:  # the client went while the turn was under way
             self._drop(place)
 
@@ -406,13 +415,14 @@ class Connection:
         Being in a room outlives the token (docs/protocol.md, section 2): past its end it serves only there, and a
         resume token needs no other. Raises `Refused` (401 `unauthenticated`).
         """
-        seat_id = self._place.participant.id if self._place is not None and self._place.code == code else None
+        place = self._place if self._place is not None and self._place.code == code else None
+        seat_id, owner = (place.participant.id, place.owner) if place is not None else (None, None)
         identity = self._identity
         if identity is None:
-            return room.Caller(self.number, seat_id)
-        if joins and seat_id is None and self._has_expired(identity):
+            return room.Caller(seat_id, owner)
+        if joins and place is None and self._has_expired(identity):
             raise Refused(UNAUTHENTICATED)
-        return room.Caller(self.number, seat_id, identity.user_id, identity.display_name, identity.admin)
+        return room.Caller(seat_id, owner, identity.user_id, identity.display_name, identity.admin)
 
     def _has_expired(self, identity: Identity) -> bool:
         return identity.expires_at + self._services.policy.leeway <= self._services.clock.wall()

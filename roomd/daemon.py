@@ -1,10 +1,12 @@
 """The only place that names the concrete parts: it puts them together, runs them and takes them down in order."""
 
 import asyncio
+import itertools
 import logging
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import uvloop
@@ -23,6 +25,9 @@ from roomd.store import StorageFailed, StoreError, open_store
 
 log = logging.getLogger("roomd")
 
+STOP_TIMEOUT = 9.0
+"""Seconds from the first signal to the end, at most."""
+
 
 async def run(config: Config, demo: bool) -> None:
     """Serve until SIGTERM or SIGINT; a second one ends the process at once.
@@ -39,12 +44,14 @@ async def run(config: Config, demo: bool) -> None:
     try:
         hub = Hub(store, Rules(config.rooms.seat_hold, config.limits.max_participants), clock, ids)
         await hub.open()
-        server = Server(config, Services(hub, store, keys, policy(config.auth), clock, ids, config.limits))
+        services = Services(hub, store, keys, policy(config.auth), clock, ids, config.limits, itertools.count(1))
+        server = Server(config, services)
         await server.open()
         log.info("listening", {"host": config.server.host, "port": server.port, "path": config.server.path})
         if demo:
             await show_demo(config, server.port, hub, store, clock.wall())
         await stop.wait()
+        _end_within(STOP_TIMEOUT)
         await server.close()
     finally:
         await keys.close()
@@ -65,6 +72,18 @@ def serve(config: Config, demo: bool) -> int:
         print(f"roomd: {config.database.path}: cannot be read or written; the log says why", file=sys.stderr)
         return 2
     return 0
+
+
+def _end_within(seconds: float) -> None:
+    """End the process in time even if storage does not answer: what was told is kept, the next start does the rest."""
+
+    def end() -> None:
+        log.warning("stopped without waiting for storage")
+        os._exit(0)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 def _stop(stop: asyncio.Event) -> None:

@@ -167,7 +167,7 @@ class Hub:
         try:
             await self._store.append([RoomChanged(view)])
         except StorageFailed:
-            raise Refused(UNAVAILABLE) from None
+            raise Refused(UNAVAILABLE, retry_after=RETRY_AFTER) from None
         return view
 
     def submit(

@@ -14,8 +14,8 @@ A seat is the whole of roomd's idea of being in a room. This file holds every mo
 `Room.decide` reads and answers with events, or raises `Refused`; `Room.apply` writes one event. Nobody else
 changes a room, so a log of events replayed is the room, and a refused command has changed nothing.
 
-The *owner* of a seat is the number of the connection that has it. A takeover or a resume changes the owner first, so
-whatever the connection that lost the seat still sends (a late `Drop` above all) finds that it owns nothing.
+The *owner* of a seat is a number that stands for one sitting: every join, takeover and resume brings a new one.
+Whatever comes late from the sitting before (a `Drop`, a `Leave` that storage kept waiting) finds that it owns nothing.
 
 Nothing here reads a clock, draws a number or waits: moments, ids and hashes come in as arguments, and `deadline` says
 when the room wants to be woken. It does not know where it runs.
@@ -55,11 +55,12 @@ class Moment(NamedTuple):
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who is asking, and over which connection; a guest has no user id."""
+    """Who is asking; a guest has no user id."""
 
-    connection: int
     seat_id: str | None = None
-    """The participant this connection was last told it is in this room, if any."""
+    """The participant the caller's connection was last told it is in this room, if any,"""
+    owner: int | None = None
+    """and the number it owns that seat by."""
     user_id: str | None = None
     display_name: str = ""
     admin: bool = False
@@ -73,7 +74,7 @@ class Seat(msgspec.Struct, frozen=True):
     resume_hash: str
     """SHA-256 of the resume token that is good now."""
     owner: int | None
-    """The connection that has the seat; None while it is held."""
+    """Who sits there now; None while it is held."""
     dropped_at: str | None = None
     """While held: when its connection was last there."""
     held_until: float = 0.0
@@ -92,6 +93,7 @@ class Join(msgspec.Struct, frozen=True):
     participant_id: str
     """The id a new participant would get."""
     resume_hash: str
+    owner: int
 
 
 class Resume(msgspec.Struct, frozen=True):
@@ -102,6 +104,7 @@ class Resume(msgspec.Struct, frozen=True):
     token_hash: str
     resume_hash: str
     """Of the next token; the one shown is used up."""
+    owner: int
 
 
 class Leave(msgspec.Struct, frozen=True):
@@ -350,7 +353,7 @@ class Room:
     def _join(self, command: Join, now: Moment) -> Decision:
         seat = self._admit(command.caller)
         if seat is not None:
-            return self._seated(seat, command.caller.connection, command.resume_hash)
+            return self._seated(seat, command.owner, command.resume_hash)
         caller = command.caller
         participant = Participant(
             id=command.participant_id,
@@ -363,7 +366,7 @@ class Room:
             left_at=None,
             display_name=command.guest_name if command.guest_name is not None else caller.display_name,
         )
-        seat = Seat(participant, command.resume_hash, caller.connection)
+        seat = Seat(participant, command.resume_hash, command.owner)
         return Decision([SeatChanged(seat)], participant)
 
     def _admit(self, caller: Caller) -> Seat | None:
@@ -388,7 +391,7 @@ class Room:
         if caller.user_id is not None and (key := self._by_user.get(caller.user_id)) is not None:
             return self._seats[key]
         seat = self._seats.get(caller.seat_id) if caller.seat_id is not None else None
-        return seat if seat is not None and seat.owner == caller.connection else None
+        return seat if seat is not None and seat.owner == caller.owner else None
 
     def _seated(self, seat: Seat, owner: int, resume_hash: str) -> Decision:
         participant = seat.participant
@@ -402,7 +405,7 @@ class Room:
             raise Refused(SEAT_EXPIRED)
         if command.caller.user_id is not None and command.caller.user_id != seat.participant.user_id:
             raise Refused(WRONG_USER)
-        return self._seated(seat, command.caller.connection, command.resume_hash)
+        return self._seated(seat, command.owner, command.resume_hash)
 
     def _leave(self, command: Leave, now: Moment) -> Decision:
         seat = self._seats.get(command.participant_id)

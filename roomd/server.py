@@ -25,6 +25,8 @@ log = logging.getLogger("roomd.server")
 
 _METHOD = re.compile(rb"[A-Z]+ ")
 SUBPROTOCOL = Subprotocol("roomd.v1")
+LONGEST_METHOD = 16
+"""Bytes; what goes on without a space is no HTTP."""
 CLOSE_TIMEOUT = 4.0
 """Seconds a client gets to answer a close before its connection is cut."""
 DRAIN_TIMEOUT = 2.0
@@ -162,18 +164,25 @@ class _Door(ws.ServerConnection):
     The library reads only requests without a body and knows no way to answer others (RFC 9110, section 15.5.6).
     """
 
-    _is_first = True
+    _head: bytes | None = b""  # of the request, until its method is known
 
     def data_received(self, data: bytes) -> None:
-        """Look at the first bytes of a request before the library does."""
-        is_first, self._is_first = self._is_first, False
-        if is_first and not data.startswith((b"GET ", b"HEAD ")) and _METHOD.match(data):
-            response = _text(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET and HEAD are served.\n")
-            response.headers["Allow"] = "GET, HEAD"
-            self.transport.write(response.serialize())
-            self.transport.close()
-            return
-        super().data_received(data)
+        """Look at a request's method before the library does."""
+        if self._head is not None:
+            data = self._head = self._head + data
+            if b" " not in data and len(data) < LONGEST_METHOD:
+                return
+            self._head = None
+            if not data.startswith((b"GET ", b"HEAD ")) and _METHOD.match(data):
+                self._refused = True
+                response = _text(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET and HEAD are served.\n")
+                response.headers["Allow"] = "GET, HEAD"
+                self.transport.write(response.serialize())
+                self.transport.write_eof()
+        if not self._refused:  # else a body may follow, and is read to no end, so that the answer is not lost
+            super().data_received(data)
+
+    _refused = False
 
 
 def _select_subprotocol(_: ws.ServerConnection, offered: Any) -> Subprotocol | None:

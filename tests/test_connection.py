@@ -1,6 +1,7 @@
 """A conversation on a fake socket, where every await can be cut and every outage staged."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
@@ -36,6 +37,7 @@ class Stage:
             self.clock,
             Ids(),
             LimitsConfig(**limits),
+            itertools.count(1),
         )
         self.code = ""
         self.clients: list[Client] = []
@@ -64,7 +66,7 @@ class Stage:
 
     async def people(self) -> dict[str, Any]:
         """Who has a seat, as the room says."""
-        listed = await self.hub.ask(self.code, room.List(Caller(0, None, "alice"), history=False))
+        listed = await self.hub.ask(self.code, room.List(Caller(user_id="alice"), history=False))
         return {p.id: p for p in listed.participants}
 
     async def kept(self) -> dict[str, Any]:
@@ -221,7 +223,7 @@ async def test_pages_need_storage(stage: Stage) -> None:
     stage.store.failing = True
     assert await client.ask("list-rooms", id=1) == [
         {"type": "error", "id": 1, "statusCode": 503, "code": "unavailable",
-         "message": "Storage is unavailable, nothing was changed"}
+         "message": "Storage is unavailable, nothing was changed", "retryAfter": 1.0}
     ]  # fmt: skip
     stage.store.failing = False
     assert (await client.ask("list-rooms", id=1))[0]["type"] == "rooms"

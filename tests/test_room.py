@@ -12,10 +12,10 @@ from roomd.frames import Room as View
 from roomd.room import Caller, Moment, Room, RoomChanged, Rules, Seat, SeatChanged, Settings
 
 RULES = Rules(seat_hold=30.0, max_participants=1000)
-HOST = Caller(1, None, "alice", "Alice")
-ADMIN = Caller(2, None, "root", "Root", admin=True)
-BOB = Caller(3, None, "bob", "Bob")
-GUEST = Caller(4)
+HOST = Caller(None, 1, "alice", "Alice")
+ADMIN = Caller(None, 2, "root", "Root", admin=True)
+BOB = Caller(None, 3, "bob", "Bob")
+GUEST = Caller(None, 4)
 
 
 def at(clock: float) -> Moment:
@@ -52,7 +52,7 @@ def refused(a_room: Room, command: room.Command, clock: float = 1.0) -> ErrorKin
 
 def join(who: Caller, key: str, name: str | None = None, token: str = "t") -> room.Join:
     """A join; guests get a name."""
-    return room.Join(who, name if name or who.user_id else f"guest {key}", key, f"{token}-{key}")
+    return room.Join(who, name if name or who.user_id else f"guest {key}", key, f"{token}-{key}", who.owner or 0)
 
 
 def test_a_join_makes_the_participant() -> None:
@@ -126,7 +126,7 @@ def seated(state: str) -> Room:
 def test_a_user_takes_over_their_seat(state: str) -> None:
     """Section 4: a user who joins again has the same id and joinedAt, full and locked rooms included."""
     a_room = seated(state)
-    again = do(a_room, room.Join(Caller(9, None, "bob", "Bobby"), None, "other", "new hash"), 20)
+    again = do(a_room, room.Join(Caller(user_id="bob"), None, "other", "new hash", 9), 20)
     assert again == msgspec.structs.replace(_bob(), is_active=True)
     assert a_room.seats["p1"].owner == 9
     assert a_room.seats["p1"].resume_hash == "new hash"
@@ -145,26 +145,26 @@ def test_a_guest_is_known_by_their_connection_alone() -> None:
     """Section 4: guests are never matched by name; a second join on the same connection is the same participant."""
     a_room = new_room(max_participants=2)
     first = do(a_room, join(GUEST, "p1", "Jane"))
-    assert do(a_room, join(Caller(5), "p2", "Jane")).id == "p2"
-    assert do(a_room, join(Caller(4, "p1"), "p3", "Other")) == first
-    assert refused(a_room, join(Caller(6, "p1"), "p3", "Jane")) == errors.ROOM_FULL
+    assert do(a_room, join(Caller(None, 5), "p2", "Jane")).id == "p2"
+    assert do(a_room, join(Caller("p1", 4), "p3", "Other")) == first
+    assert refused(a_room, join(Caller("p1", 6), "p3", "Jane")) == errors.ROOM_FULL
 
 
 @pytest.mark.parametrize("state", ["connected", "held"])
 def test_resume_takes_the_seat_back_once(state: str) -> None:
     """Section 5: the same id and joinedAt, a new token; the one shown is used up."""
     a_room = seated(state)
-    assert do(a_room, room.Resume(Caller(9), "p1", "t-p1", "next"), 20) == _bob()
+    assert do(a_room, room.Resume(Caller(), "p1", "t-p1", "next", 9), 20) == _bob()
     assert a_room.seats["p1"].owner == 9
-    assert refused(a_room, room.Resume(Caller(9), "p1", "t-p1", "x"), 20) == errors.SEAT_EXPIRED
-    assert do(a_room, room.Resume(Caller(9), "p1", "next", "x"), 20) == _bob()
+    assert refused(a_room, room.Resume(Caller(), "p1", "t-p1", "x", 9), 20) == errors.SEAT_EXPIRED
+    assert do(a_room, room.Resume(Caller(), "p1", "next", "x", 9), 20) == _bob()
 
 
 RESUMES = [
-    ("unknown seat", room.Resume(Caller(9), "p9", "t-p1", "x"), errors.SEAT_EXPIRED),
-    ("wrong token", room.Resume(Caller(9), "p1", "t-p2", "x"), errors.SEAT_EXPIRED),
-    ("another user", room.Resume(HOST, "p1", "t-p1", "x"), errors.WRONG_USER),
-    ("a user for a guest's seat", room.Resume(BOB, "p2", "t-p2", "x"), errors.WRONG_USER),
+    ("unknown seat", room.Resume(Caller(), "p9", "t-p1", "x", 9), errors.SEAT_EXPIRED),
+    ("wrong token", room.Resume(Caller(), "p1", "t-p2", "x", 9), errors.SEAT_EXPIRED),
+    ("another user", room.Resume(HOST, "p1", "t-p1", "x", 9), errors.WRONG_USER),
+    ("a user for a guest's seat", room.Resume(BOB, "p2", "t-p2", "x", 9), errors.WRONG_USER),
 ]
 
 
@@ -181,7 +181,7 @@ def test_leave_gives_the_seat_up_at_once() -> None:
     assert left == msgspec.structs.replace(_bob(), is_active=False, left_at=at(15).stamp)
     assert a_room.view().participant_count == 2
     assert refused(a_room, room.Leave("p1", 3)) == errors.NOT_IN_ROOM
-    assert refused(a_room, room.Resume(BOB, "p1", "t-p1", "x")) == errors.SEAT_EXPIRED
+    assert refused(a_room, room.Resume(BOB, "p1", "t-p1", "x", 9)) == errors.SEAT_EXPIRED
     assert refused(a_room, join(BOB, "p4")) == errors.ROOM_LOCKED
 
 
@@ -189,7 +189,7 @@ def test_leave_gives_the_seat_up_at_once() -> None:
 def test_who_lost_the_seat_cannot_touch_it(command: room.Command) -> None:
     """Late cleanup compares owners: a connection whose seat was taken over owns nothing."""
     a_room = seated("connected")
-    do(a_room, room.Join(Caller(9, None, "bob", "Bob"), None, "x", "h"), 20)
+    do(a_room, room.Join(Caller(user_id="bob"), None, "x", "h", 9), 20)
     before = a_room.checkpoint()
     if isinstance(command, room.Drop):
         assert a_room.decide(command, at(30)).events == []
@@ -233,7 +233,7 @@ def test_an_end_leaves_every_seat() -> None:
     assert a_room.deadline() is None
     for command in (room.End(HOST), room.Update(HOST, Settings(name="x")), join(HOST, "p9")):
         assert refused(a_room, command) == errors.ROOM_INACTIVE
-    assert refused(a_room, room.Resume(Caller(9), "p1", "t-p1", "x")) == errors.SEAT_EXPIRED
+    assert refused(a_room, room.Resume(Caller(), "p1", "t-p1", "x", 9)) == errors.SEAT_EXPIRED
 
 
 @pytest.mark.parametrize("who", [GUEST, BOB])
@@ -303,9 +303,9 @@ def test_a_new_room_has_the_defaults() -> None:
 def test_who_may_see_who_is_there() -> None:
     """Section 7: participants by their connection or their user id, and the host; nobody else."""
     a_room = seated("connected")
-    for caller in (Caller(4, "p2"), Caller(99, None, "bob"), HOST, ADMIN):
+    for caller in (Caller("p2", 4), Caller(user_id="bob"), HOST, ADMIN):
         assert [p.id for p in do(a_room, room.List(caller, history=False)).participants] == ["p1", "p2", "p3"]
-    for caller in (GUEST, Caller(5, "p2"), Caller(5, "gone"), Caller(5, None, "carol")):
+    for caller in (GUEST, Caller("p2", 5), Caller("gone", 5), Caller(user_id="carol")):
         assert refused(a_room, room.List(caller, history=False)) == errors.NOT_IN_ROOM
 
 
@@ -316,12 +316,12 @@ def test_net_effect_of_many_events() -> None:
     events: list[room.Event] = []
     moves: list[room.Command] = [
         room.Update(HOST, Settings(is_locked=False, max_participants=9)),
-        join(Caller(7), "came and went"),
+        join(Caller(None, 7), "came and went"),
         room.Leave("came and went", 7),
-        join(Caller(8), "came and dropped"),
+        join(Caller(None, 8), "came and dropped"),
         room.Drop("came and dropped", 8, at(5)),
         room.Drop("p1", 3, at(5)),
-        room.Join(Caller(9, None, "bob", "Bob"), None, "x", "h"),
+        room.Join(Caller(user_id="bob"), None, "x", "h", 9),
         room.Drop("p2", 4, at(5)),
         room.Leave("p3", 1),
     ]
@@ -341,15 +341,15 @@ def test_a_room_is_made_of_its_seats() -> None:
     held = Seat(msgspec.structs.replace(_bob(), is_active=False), "h", None, at(10).stamp, 70.0)
     a_room = Room(new_room().view(), RULES, [held])
     assert (a_room.view().participant_count, a_room.deadline()) == (1, 70.0)
-    assert do(a_room, room.Resume(BOB, "p1", "h", "next")) == _bob()
+    assert do(a_room, room.Resume(BOB, "p1", "h", "next", 9)) == _bob()
 
 
 def test_a_checkpoint_brings_everything_back() -> None:
     """A turn that could not be kept has never been."""
     a_room = seated("held")
     before, deadline = a_room.checkpoint(), a_room.deadline()
-    do(a_room, room.Resume(Caller(9), "p1", "t-p1", "next"))
+    do(a_room, room.Resume(Caller(), "p1", "t-p1", "next", 9))
     do(a_room, room.End(HOST))
     a_room.restore(before)
     assert (a_room.checkpoint(), a_room.deadline()) == (before, deadline)
-    assert do(a_room, room.Resume(BOB, "p1", "t-p1", "next")) == _bob()
+    assert do(a_room, room.Resume(BOB, "p1", "t-p1", "next", 9)) == _bob()

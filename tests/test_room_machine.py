@@ -91,7 +91,11 @@ class Machine(RuleBasedStateMachine):
         view = self.room.view()
         resume_hash = f"h{self.count}"
         command = room.Join(
-            Caller(self.count, None, user, user or ""), None if user else "guest", f"p{self.count:06}", resume_hash
+            Caller(user_id=user, display_name=user or ""),
+            None if user else "guest",
+            f"p{self.count:06}",
+            resume_hash,
+            self.count,
         )
         answer = self.do(command)
         self.seat(answer, resume_hash)
@@ -110,7 +114,7 @@ class Machine(RuleBasedStateMachine):
         resume_hash = f"h{self.count}"
         shown = self.tokens[key] if good else "used"
         was_seated = key in self.room.seats
-        answer = self.do(room.Resume(Caller(self.count), key, shown, resume_hash))
+        answer = self.do(room.Resume(Caller(), key, shown, resume_hash, self.count))
         assert isinstance(answer, Participant) == (good and was_seated)
         self.seat(answer, resume_hash)
 
@@ -142,13 +146,13 @@ class Machine(RuleBasedStateMachine):
 
     @rule(locked=st.booleans(), guests=st.booleans())
     def update(self, locked: bool, guests: bool) -> None:
-        self.do(room.Update(Caller(0, None, "alice"), Settings(is_locked=locked, allow_guest_access=guests)))
+        self.do(room.Update(Caller(user_id="alice"), Settings(is_locked=locked, allow_guest_access=guests)))
 
     @precondition(lambda self: len(self.log) > 30)
     @rule(sure=st.integers(min_value=0, max_value=9))
     def end(self, sure: int) -> None:
         if sure == 0:
-            self.do(room.End(Caller(0, None, "alice")))
+            self.do(room.End(Caller(user_id="alice")))
 
     @rule()
     def crash_and_restart(self) -> None:
