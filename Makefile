@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
 # The modules without I/O, clock or randomness: every branch of them is tested.
-PURE := errors frames codec config names room tokens limits
+PURE := errors frames codec config names commands room tokens limits session
 empty :=
 comma := ,
 PURE_FILES := $(subst $(empty) $(empty),$(comma),$(PURE:%=roomd/%.py))

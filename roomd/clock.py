@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Protocol
 
-from roomd.room import Moment
+from roomd.commands import Moment
 
 
 def stamp(seconds: float) -> str:

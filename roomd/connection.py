@@ -14,24 +14,18 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
-from roomd import frames, room
+from roomd import commands, frames
 from roomd.clock import Clock, stamp
 from roomd.codec import BadFrame, decode, encode, error_reply, request_id
 from roomd.config import LimitsConfig
 from roomd.errors import (
-    GUEST_NAME_REQUIRED,
     INTERNAL_ERROR,
-    INVALID_GUEST_NAME,
     INVALID_SETTINGS,
     NOT_IN_ROOM,
     RATE_LIMITED,
     RESTARTING,
-    ROOM_NOT_FOUND,
     SEAT_EXPIRED,
-    UNAUTHENTICATED,
     UNAVAILABLE,
-    WRONG_ROOM,
-    WRONG_USER,
     Close,
     Refused,
 )
@@ -39,12 +33,16 @@ from roomd.hub import RETRY_AFTER, Hub
 from roomd.ids import Ids, ResumeToken, hash_secret
 from roomd.keys import KeySource
 from roomd.limits import RequestLimit
-from roomd.names import clean_code, clean_name
+from roomd.names import clean_code
 from roomd.outbox import Outbox, text_frame
+from roomd.session import Place, Session
 from roomd.store import StorageFailed, Store, page
 from roomd.tokens import Identity, Policy, verify
 
 log = logging.getLogger("roomd.connection")
+
+CLOSE_TIMEOUT = 4.0
+"""Seconds a client gets to answer a close before its connection is cut."""
 
 BAD_TOKEN_GRACE = 1.0
 """Seconds that a connection with a bad token may take for its first request, whose reply then says so."""
@@ -79,15 +77,6 @@ class Services(NamedTuple):
     """Numbers that no sitting has had."""
 
 
-class Place(NamedTuple):
-    """Where a connection sits."""
-
-    code: str
-    participant: frames.Participant
-    owner: int
-    """The number by which the seat is its own."""
-
-
 class Connection:
     """One client, from its handshake to its end."""
 
@@ -99,9 +88,7 @@ class Connection:
         self._websocket = websocket
         self._services = services
         self._token = token
-        self._identity: Identity | None = None
-        self._place: Place | None = None
-        self._has_joined = False
+        self._session = Session(services.policy.leeway)
         self._gone = False
         limits = services.limits
         self._limit = RequestLimit(limits.request_rate, limits.request_burst, services.clock.monotonic())
@@ -133,24 +120,31 @@ class Connection:
 
     def unseated(self, participant_id: str) -> None:
         """Hear from the hub that the seat went to another connection, or that the room ended."""
-        if self._place is not None and self._place.participant.id == participant_id:
-            self._place = None
+        self._session.stand_up(participant_id)
 
     def _let_go(self) -> None:
         """Drop the seat. One that a turn still under way is about to give is dropped when it comes: see `_seat`."""
         self._gone = True
         self.outbox.closed = True
-        if self._place is not None:
-            self._drop(self._place)
-            self._place = None
+        if self._session.place is not None:
+            self._drop(self._session.place)
+            self._session.place = None
 
     def _drop(self, place: Place) -> None:
-        command = room.Drop(place.participant.id, place.owner, self._services.clock.now())
+        command = commands.Drop(place.participant.id, place.owner, self._services.clock.now())
         self._services.hub.release(place.code, command)
 
     def _close(self, code: int, reason: str) -> None:
         log.info("closing", {"connection": self.number, "close": code})
-        self._closing = asyncio.get_running_loop().create_task(self._websocket.close(code, reason))
+        self._closing = asyncio.get_running_loop().create_task(self._shake_hands(code, reason))
+
+    async def _shake_hands(self, code: int, reason: str) -> None:
+        """Close in order, or cut a client off that does not let what was written before get through."""
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self._websocket.close(code, reason)
+        except TimeoutError:
+            self._websocket.transport.abort()
 
     async def _admit(self, token: str) -> None:
         """Check the token that came with the upgrade; a bad one is never a guest.
@@ -158,7 +152,7 @@ class Connection:
         The server says nothing before the client does, so the refusal answers the first request, or the silence.
         """
         try:
-            self._identity = await self._identify(token)
+            self._session.authenticate(await self._identify(token))
         except Refused as refused:
             try:
                 first = request_id(await self._receive(BAD_TOKEN_GRACE))
@@ -177,7 +171,7 @@ class Connection:
 
     def _patience(self) -> float | None:
         """Seconds the client may be silent."""
-        return None if self._has_joined else self._services.limits.join_timeout
+        return None if self._session.has_joined else self._services.limits.join_timeout
 
     async def _receive(self, patience: float | None) -> str:
         """Wait for a text frame.
@@ -237,19 +231,14 @@ class Connection:
         except Refused as refused:
             self._refuse(refused, request.id)
             raise _end_of(refused) from None
-        owners = {self._identity.user_id} if self._identity else set()
-        if self._place is not None:
-            owners.add(self._place.participant.user_id or "")  # a guest's seat is nobody's: any user is another
-        if owners - {identity.user_id}:
-            raise Refused(WRONG_USER)
-        self._identity = identity
+        self._session.authenticate(identity)
         self.send(
             frames.AuthenticatedReply(id=request.id, user_id=identity.user_id, expires_at=stamp(identity.expires_at))
         )
 
     async def _create_room(self, request: frames.CreateRoom) -> None:
-        identity = self._user()
-        settings = room.Settings(
+        identity = self._session.user(self._wall())
+        settings = commands.Settings(
             name=request.name,
             max_participants=request.max_participants,
             allow_guest_access=request.allow_guest_access,
@@ -259,26 +248,26 @@ class Connection:
         self.send(frames.RoomReply(id=request.id, room=view))
 
     async def _update_room(self, request: frames.UpdateRoom) -> None:
-        code = self._code(request.code)
-        settings = room.Settings(
+        code = self._session.room_code(request.code)
+        settings = commands.Settings(
             name=request.name,
             is_locked=request.is_locked,
             max_participants=request.max_participants,
             allow_guest_access=request.allow_guest_access,
             waiting_room=request.waiting_room,
         )
-        command = room.Update(self._caller(code), settings)
+        command = commands.Update(self._session.caller(code, self._wall()), settings)
         await self._ask(code, command, request, lambda view: frames.RoomReply(id=request.id, room=view))
 
     async def _get_room(self, request: frames.GetRoom) -> None:
-        def reply(got: room.Got) -> frames.Reply:
+        def reply(got: commands.Got) -> frames.Reply:
             return frames.RoomReply(id=request.id, room=got.room, admission=_admission(got.refusal))
 
-        code = self._code(request.code)
-        await self._ask(code, room.Get(self._caller(code)), request, reply)
+        code = self._session.room_code(request.code)
+        await self._ask(code, commands.Get(self._session.caller(code, self._wall())), request, reply)
 
     async def _list_rooms(self, request: frames.ListRooms) -> None:
-        identity = self._user()
+        identity = self._session.user(self._wall())
         hub = self._services.hub
         views, cursor = await self._services.store.rooms_of(
             None if identity.admin else identity.user_id, request.is_active, request.cursor, request.limit or PAGE
@@ -287,29 +276,31 @@ class Connection:
         self.send(frames.RoomsReply(id=request.id, rooms=rooms, next_cursor=cursor))
 
     async def _end_room(self, request: frames.EndRoom) -> None:
-        code = self._code(request.code)
-        command = room.End(self._caller(code))
+        code = self._session.room_code(request.code)
+        command = commands.End(self._session.caller(code, self._wall()))
         await self._ask(code, command, request, lambda view: frames.RoomReply(id=request.id, room=view))
 
     async def _join_room(self, request: frames.JoinRoom) -> None:
-        guest_name = self._guest_name(request.guest_name)
+        guest_name = self._session.guest_name(request.guest_name)
         if request.wait:
             raise Refused(INVALID_SETTINGS, "wait is not supported by this server")
-        code = self._code(request.code)
+        code = self._session.room_code(request.code)
         secret = self._services.ids.new_secret()
-        participant_id = self._services.ids.new_id(self._services.clock.wall())
+        participant_id = self._services.ids.new_id(self._wall())
         owner = next(self._services.owners)
-        command = room.Join(self._caller(code), guest_name, participant_id, hash_secret(secret), owner)
+        command = commands.Join(
+            self._session.caller(code, self._wall()), guest_name, participant_id, hash_secret(secret), owner
+        )
         await self._take_seat(code, command, request, secret)
 
     async def _resume(self, request: frames.Resume) -> None:
         token = ResumeToken.parse(request.resume_token)
         if token is None or clean_code(token.code) != token.code:
             raise Refused(SEAT_EXPIRED)
-        code = self._code(token.code)
+        code = self._session.room_code(token.code)
         secret = self._services.ids.new_secret()
-        command = room.Resume(
-            self._caller(code, joins=False),
+        command = commands.Resume(
+            self._session.holder(code),
             token.participant_id,
             hash_secret(token.secret),
             hash_secret(secret),
@@ -318,20 +309,22 @@ class Connection:
         await self._take_seat(code, command, request, secret)
 
     async def _leave_room(self, request: frames.LeaveRoom) -> None:
-        if self._place is None:
+        place = self._session.place
+        if place is None:
             raise Refused(NOT_IN_ROOM)
-        place = self._place
 
         def reply(participant: frames.Participant) -> frames.Reply:
             self.unseated(participant.id)
             return frames.ParticipantReply(id=request.id, participant=participant)
 
-        await self._ask(place.code, room.Leave(place.participant.id, place.owner), request, reply)
+        await self._ask(place.code, commands.Leave(place.participant.id, place.owner), request, reply)
 
     async def _list_participants(self, request: frames.ListParticipants) -> None:
-        code = self._code(request.code)
+        code = self._session.room_code(request.code)
         limit = request.limit or PAGE
-        listed = await self._services.hub.ask(code, room.List(self._caller(code), bool(request.history)))
+        listed = await self._services.hub.ask(
+            code, commands.List(self._session.caller(code, self._wall()), bool(request.history))
+        )
         if request.history:
             people, cursor = await self._services.store.history(listed.room.id, request.cursor, limit)
         else:
@@ -342,7 +335,7 @@ class Connection:
     # What they share.
 
     async def _ask(
-        self, code: str, command: room.Command, request: frames.Request, reply: Callable[[Any], frames.Reply]
+        self, code: str, command: commands.Command, request: frames.Request, reply: Callable[[Any], frames.Reply]
     ) -> None:
         """Put a command before a room; its answer is written inside the turn."""
 
@@ -355,7 +348,7 @@ class Connection:
         await self._services.hub.submit(code, command, respond)
 
     async def _take_seat(
-        self, code: str, command: room.Join | room.Resume, request: frames.Request, secret: str
+        self, code: str, command: commands.Join | commands.Resume, request: frames.Request, secret: str
     ) -> None:
         def respond(answer: Any, state: bytes) -> None:
             if isinstance(answer, Refused):
@@ -368,10 +361,12 @@ class Connection:
 
         await self._services.hub.submit(code, command, respond, self)
 
+    def _wall(self) -> float:
+        return self._services.clock.wall()
+
     def _seat(self, place: Place) -> None:
         """Sit down; a seat in another room is left only now that this one is had."""
-        previous, self._place = self._place, place
-        self._has_joined = True
+        previous = self._session.sit(place)
         log.info(
             "joined",
             {
@@ -380,66 +375,11 @@ class Connection:
                 "participant": place.participant.id,
             },
         )
-        if previous is not None and previous.participant.id != place.participant.id:
+        if previous is not None:
             self._services.hub.silence(previous.code, previous.participant.id, self)
-            self._services.hub.release(previous.code, room.Leave(previous.participant.id, previous.owner))
+            self._services.hub.release(previous.code, commands.Leave(previous.participant.id, previous.owner))
         if self._gone:  # the client went while the turn was under way
             self._drop(place)
-
-    def _user(self) -> Identity:
-        """Answer with the caller's identity, for requests that name no room.
-
-        Raises `Refused` (401 `unauthenticated`, 403 `wrong_room`).
-        """
-        if self._identity is None or self._has_expired(self._identity):
-            raise Refused(UNAUTHENTICATED)
-        if self._identity.room is not None:
-            raise Refused(WRONG_ROOM)
-        return self._identity
-
-    def _code(self, text: str) -> str:
-        """Read a room code and check it against the token's grant.
-
-        Raises `Refused` (404 `room_not_found`, 403 `wrong_room`).
-        """
-        code = clean_code(text)
-        if code is None:
-            raise Refused(ROOM_NOT_FOUND)
-        if self._identity is not None and self._identity.room not in (None, code):
-            raise Refused(WRONG_ROOM)
-        return code
-
-    def _caller(self, code: str, *, joins: bool = True) -> room.Caller:
-        """Say who asks something of the room `code`.
-
-        Being in a room outlives the token (docs/protocol.md, section 2): past its end it serves only there, and a
-        resume token needs no other. Raises `Refused` (401 `unauthenticated`).
-        """
-        place = self._place if self._place is not None and self._place.code == code else None
-        seat_id, owner = (place.participant.id, place.owner) if place is not None else (None, None)
-        identity = self._identity
-        if identity is None:
-            return room.Caller(seat_id, owner)
-        if joins and place is None and self._has_expired(identity):
-            raise Refused(UNAUTHENTICATED)
-        return room.Caller(seat_id, owner, identity.user_id, identity.display_name, identity.admin)
-
-    def _has_expired(self, identity: Identity) -> bool:
-        return identity.expires_at + self._services.policy.leeway <= self._services.clock.wall()
-
-    def _guest_name(self, text: str | None) -> str | None:
-        """Clean a guest's name; a user's is ignored.
-
-        Raises `Refused` (400 `guest_name_required` or `invalid_guest_name`).
-        """
-        if self._identity is not None:
-            return None
-        if text is None:
-            raise Refused(GUEST_NAME_REQUIRED)
-        name = clean_name(text, 50)
-        if name is None:
-            raise Refused(INVALID_GUEST_NAME)
-        return name
 
 
 def _end_of(refused: Refused) -> Hangup:

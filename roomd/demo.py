@@ -6,10 +6,10 @@ from pathlib import Path
 
 import msgspec
 
+from roomd.commands import Settings
 from roomd.config import Config, local_url
 from roomd.hub import Hub
 from roomd.keys import local_secret
-from roomd.room import Settings
 from roomd.store import Store
 from roomd.tokens import mint
 

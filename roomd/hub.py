@@ -23,28 +23,13 @@ from typing import Any, NamedTuple, Protocol
 
 from roomd.clock import Clock, Timer
 from roomd.codec import encode
+from roomd.commands import Command, Drop, End, Event, Expire, Leave, Resume, RoomChanged, Seat, SeatChanged, Settings
 from roomd.errors import INTERNAL_ERROR, ROOM_NOT_FOUND, SEAT_EXPIRED, UNAVAILABLE, Close, Refused
 from roomd.frames import Participant, ParticipantsChanged, RoomEnded, RoomState, RoomUpdated
 from roomd.frames import Room as RoomView
 from roomd.ids import Ids
 from roomd.outbox import Outbox, text_frame
-from roomd.room import (
-    Checkpoint,
-    Command,
-    Drop,
-    End,
-    Event,
-    Expire,
-    Leave,
-    Resume,
-    Room,
-    RoomChanged,
-    Rules,
-    Seat,
-    SeatChanged,
-    Settings,
-    open_room,
-)
+from roomd.room import Checkpoint, Room, Rules, open_room
 from roomd.store import StorageFailed
 
 log = logging.getLogger("roomd.hub")

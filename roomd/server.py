@@ -17,7 +17,7 @@ from websockets.typing import Origin, Subprotocol
 
 from roomd import __version__
 from roomd.config import Config, ConfigError
-from roomd.connection import Connection, Services
+from roomd.connection import CLOSE_TIMEOUT, Connection, Services
 from roomd.errors import Close
 from roomd.frames import ServerRestarting
 
@@ -27,8 +27,6 @@ _METHOD = re.compile(rb"[A-Z]+ ")
 SUBPROTOCOL = Subprotocol("roomd.v1")
 LONGEST_METHOD = 16
 """Bytes; what goes on without a space is no HTTP."""
-CLOSE_TIMEOUT = 4.0
-"""Seconds a client gets to answer a close before its connection is cut."""
 DRAIN_TIMEOUT = 2.0
 """Seconds that turns under way get to finish when the server stops."""
 RESTART_JITTER = (1.0, 5.0)

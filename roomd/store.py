@@ -22,9 +22,9 @@ from typing import Any, TypeVar
 import aiosqlite
 import msgspec
 
+from roomd.commands import Event, RoomChanged, Seat, SeatChanged
 from roomd.config import DatabaseConfig
 from roomd.frames import Participant, Room
-from roomd.room import Event, RoomChanged, Seat, SeatChanged
 
 log = logging.getLogger("roomd.store")
 

@@ -9,10 +9,10 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.protocol import State
 
 from roomd.clock import Clock, stamp
+from roomd.commands import Event, RoomChanged, Seat
 from roomd.errors import UNAVAILABLE, Refused
 from roomd.frames import Participant, Room
 from roomd.outbox import Outbox
-from roomd.room import Event, RoomChanged, Seat
 from roomd.store import StorageFailed, page
 from roomd.tokens import Key
 

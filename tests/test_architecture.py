@@ -8,7 +8,7 @@ import roomd
 PACKAGE = Path(roomd.__file__).parent
 
 WORDS = {"errors", "frames", "codec", "config", "names"}
-RULES = {"room", "tokens", "limits"}
+RULES = {"commands", "room", "tokens", "limits", "session"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     # words
@@ -18,23 +18,25 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": set(),
     "codec": {"errors", "frames"},
     # rules: no clock, no randomness, no I/O
-    "room": {"errors", "frames", "names"},
+    "commands": {"errors", "frames"},
+    "room": {"commands", "errors", "frames", "names"},
     "tokens": {"errors", "names"},
     "limits": set(),
+    "session": {"commands", "errors", "frames", "names", "tokens"},
     # shell
-    "clock": {"room"},
+    "clock": {"commands"},
     "ids": set(),
     "log": {"clock"},
     "keys": {"config", "errors", "tokens"},
-    "store": {"config", "frames", "room"},
+    "store": {"commands", "config", "frames"},
     "outbox": {"errors"},
-    "hub": {"clock", "codec", "errors", "frames", "ids", "outbox", "room", "store"},
+    "hub": {"clock", "codec", "commands", "errors", "frames", "ids", "outbox", "room", "store"},
     "connection": {
-        "clock", "codec", "config", "errors", "frames", "hub", "ids", "keys", "limits", "names", "outbox", "room",
-        "store", "tokens",
+        "clock", "codec", "commands", "config", "errors", "frames", "hub", "ids", "keys", "limits", "names", "outbox",
+        "session", "store", "tokens",
     },
     "server": {"config", "connection", "errors", "frames"},
-    "demo": {"config", "hub", "keys", "room", "store", "tokens"},
+    "demo": {"commands", "config", "hub", "keys", "store", "tokens"},
     # the command line is a client, and knows the words and how to mint a token, not the daemon
     "cli": {"config", "errors", "frames", "keys", "names", "tokens"},
     # the only place that names the concrete parts

@@ -8,12 +8,13 @@ from typing import Any, cast
 import pytest
 from websockets.asyncio.server import ServerConnection
 
-from roomd import room
+from roomd import commands
+from roomd.commands import Caller, Settings
 from roomd.config import LimitsConfig
 from roomd.connection import BAD_TOKEN_GRACE, Connection, Services
 from roomd.hub import Hub
 from roomd.ids import Ids
-from roomd.room import Caller, Rules, Settings
+from roomd.room import Rules
 from roomd.store import Store
 from roomd.tokens import Policy, mint
 from tests.fakes import SECRET, START, FakeClock, FakeKeys, FakeStore, FakeWebsocket
@@ -66,7 +67,7 @@ class Stage:
 
     async def people(self) -> dict[str, Any]:
         """Who has a seat, as the room says."""
-        listed = await self.hub.ask(self.code, room.List(Caller(user_id="alice"), history=False))
+        listed = await self.hub.ask(self.code, commands.List(Caller(user_id="alice"), history=False))
         return {p.id: p for p in listed.participants}
 
     async def kept(self) -> dict[str, Any]:

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from roomd import errors, room
+from roomd import commands, errors
+from roomd.commands import Caller, Settings
 from roomd.errors import Refused
 from roomd.frames import Room
 from roomd.hub import RETRY_AFTER, Hub
 from roomd.ids import Ids
 from roomd.outbox import text_frame
-from roomd.room import Caller, Rules, Settings
+from roomd.room import Rules
 from tests.fakes import FakeClock, FakeListener, FakeStore
 
 HOLD = 30.0
@@ -77,7 +78,7 @@ class Person(FakeListener):
     def caller(self) -> Caller:
         return Caller(self.seat or None, self.number, self.user_id, self.user_id or "")
 
-    def submit(self, command: room.Command, listens: bool = False) -> asyncio.Future[None]:
+    def submit(self, command: commands.Command, listens: bool = False) -> asyncio.Future[None]:
         def respond(answer: Any, state: bytes) -> None:
             if isinstance(answer, Refused):
                 self.answers.append(answer.kind.code)
@@ -90,17 +91,17 @@ class Person(FakeListener):
         return self.stage.hub.submit(self.stage.room.code, command, respond, self if listens else None)
 
     def join(self) -> asyncio.Future[None]:
-        command = room.Join(self.caller(), self.name, f"p{self.number:02}", f"hash-{self.number}", self.number)
+        command = commands.Join(self.caller(), self.name, f"p{self.number:02}", f"hash-{self.number}", self.number)
         return self.submit(command, listens=True)
 
     def resume(self, key: str, token: str) -> asyncio.Future[None]:
-        return self.submit(room.Resume(self.caller(), key, token, f"hash-{self.number}", self.number), listens=True)
+        return self.submit(commands.Resume(self.caller(), key, token, f"hash-{self.number}", self.number), listens=True)
 
     def leave(self) -> asyncio.Future[None]:
-        return self.submit(room.Leave(self.seat, self.number))
+        return self.submit(commands.Leave(self.seat, self.number))
 
     def drop(self) -> None:
-        self.stage.hub.release(self.stage.room.code, room.Drop(self.seat, self.number, self.stage.clock.now()))
+        self.stage.hub.release(self.stage.room.code, commands.Drop(self.seat, self.number, self.stage.clock.now()))
 
     def said(self) -> list[Any]:
         """What was written to this client since the last look, one word a frame."""
@@ -131,7 +132,7 @@ async def test_commands_gather_while_a_turn_commits(stage: Stage) -> None:
     (ann,) = await stage.seated("ann")
     stage.store.appends = 0
     stage.store.hold()
-    first = ann.submit(room.Update(Caller(user_id="alice"), Settings(max_participants=100)))
+    first = ann.submit(commands.Update(Caller(user_id="alice"), Settings(max_participants=100)))
     await stage.held()
     others = [stage.guest() for _ in range(50)]
     waiting = [other.join() for other in others]
@@ -163,7 +164,7 @@ async def test_a_failed_append_undoes_its_turn(stage: Stage) -> None:
     """503 for every command of the turn, the refused ones too, and the room is as before; then it goes on."""
     (ann,) = await stage.seated("ann")
     stage.store.hold()
-    first = ann.submit(room.Update(Caller(user_id="alice"), Settings(name="first")))
+    first = ann.submit(commands.Update(Caller(user_id="alice"), Settings(name="first")))
     await stage.held()
     late = [stage.guest() for _ in range(3)]  # for two free seats
     waiting = [person.join() for person in late]
@@ -182,7 +183,7 @@ async def test_one_seat_left_for_two(stage: Stage) -> None:
     """Both ask while another turn commits: exactly one is let in, in the order they asked."""
     await stage.seated("ann", "bob")
     stage.store.hold()
-    blocker = stage.guest().submit(room.Update(Caller(user_id="alice"), Settings(name="x")))
+    blocker = stage.guest().submit(commands.Update(Caller(user_id="alice"), Settings(name="x")))
     await stage.held()
     carol, dave = stage.guest(), stage.guest()
     waiting = [carol.join(), dave.join()]
@@ -215,7 +216,7 @@ async def test_a_lock_that_comes_first_is_obeyed(stage: Stage) -> None:
     await stage.held()
     waiting = [
         bob.join(),
-        carol.submit(room.Update(Caller(user_id="alice"), Settings(is_locked=True))),
+        carol.submit(commands.Update(Caller(user_id="alice"), Settings(is_locked=True))),
         carol.join(),
     ]
     stage.store.let_go()
@@ -344,10 +345,10 @@ async def test_an_end_is_a_turn_of_its_own(stage: Stage) -> None:
     """Who joined before it is told of the end; who asked after it is refused; nobody listens any more."""
     (ann,) = await stage.seated("ann")
     stage.store.hold()
-    first = ann.submit(room.Update(Caller(user_id="alice"), Settings(name="x")))
+    first = ann.submit(commands.Update(Caller(user_id="alice"), Settings(name="x")))
     await stage.held()
     bob, host, carol = stage.guest(), stage.user("alice"), stage.guest()
-    waiting = [bob.join(), host.submit(room.End(host.caller())), carol.join()]
+    waiting = [bob.join(), host.submit(commands.End(host.caller())), carol.join()]
     stage.store.let_go()
     await asyncio.gather(first, *waiting)
     assert bob.said() == ["reply", ("state", 3, [ann.seat, bob.seat]), ("room-ended", 4)]
@@ -368,13 +369,13 @@ async def test_who_moves_hears_nothing_of_the_room_it_left(stage: Stage) -> None
 
 
 MISSING = [
-    (room.Get(Caller()), errors.ROOM_NOT_FOUND),
-    (room.Resume(Caller(), "p", "h", "n", 1), errors.SEAT_EXPIRED),
+    (commands.Get(Caller()), errors.ROOM_NOT_FOUND),
+    (commands.Resume(Caller(), "p", "h", "n", 1), errors.SEAT_EXPIRED),
 ]
 
 
 @pytest.mark.parametrize(("command", "kind"), MISSING)
-async def test_rooms_that_do_not_exist(stage: Stage, command: room.Command, kind: errors.ErrorKind) -> None:
+async def test_rooms_that_do_not_exist(stage: Stage, command: commands.Command, kind: errors.ErrorKind) -> None:
     """404, or 410 for a seat in them; asking for them leaves nothing in memory."""
     with pytest.raises(Refused) as caught:
         await stage.hub.ask("zzz-zzz-zzz", command)
@@ -410,7 +411,7 @@ async def test_a_reply_that_fails_costs_the_others_nothing(stage: Stage, caplog:
         raise RuntimeError("broken")
 
     ann, bob = stage.guest(), stage.guest()
-    waiting = [ann.join(), stage.hub.submit(stage.room.code, room.Get(Caller()), broken), bob.join()]
+    waiting = [ann.join(), stage.hub.submit(stage.room.code, commands.Get(Caller()), broken), bob.join()]
     await asyncio.gather(*waiting)
     assert (ann.answers, bob.answers) == (["ok"], ["ok"])
     assert [record.message for record in caplog.records] == ["reply failed"]

@@ -5,11 +5,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from roomd import errors, room
+from roomd import commands, errors, room
+from roomd.commands import Caller, Moment, RoomChanged, Seat, SeatChanged, Settings
 from roomd.errors import ErrorKind, Refused
 from roomd.frames import Participant
 from roomd.frames import Room as View
-from roomd.room import Caller, Moment, Room, RoomChanged, Rules, Seat, SeatChanged, Settings
+from roomd.room import Room, Rules
 
 RULES = Rules(seat_hold=30.0, max_participants=1000)
 HOST = Caller(None, 1, "alice", "Alice")
@@ -33,7 +34,7 @@ def new_room(**changes: Any) -> Room:
     return Room(msgspec.structs.replace(view, **changes), RULES)
 
 
-def do(a_room: Room, command: room.Command, clock: float = 1.0) -> Any:
+def do(a_room: Room, command: commands.Command, clock: float = 1.0) -> Any:
     """Decide and apply; return the answer."""
     decision = a_room.decide(command, at(clock))
     for event in decision.events:
@@ -41,7 +42,7 @@ def do(a_room: Room, command: room.Command, clock: float = 1.0) -> Any:
     return decision.answer
 
 
-def refused(a_room: Room, command: room.Command, clock: float = 1.0) -> ErrorKind:
+def refused(a_room: Room, command: commands.Command, clock: float = 1.0) -> ErrorKind:
     """Decide what must be refused, check that nothing changed, and return why."""
     before = a_room.checkpoint()
     with pytest.raises(Refused) as caught:
@@ -50,9 +51,9 @@ def refused(a_room: Room, command: room.Command, clock: float = 1.0) -> ErrorKin
     return caught.value.kind
 
 
-def join(who: Caller, key: str, name: str | None = None, token: str = "t") -> room.Join:
+def join(who: Caller, key: str, name: str | None = None, token: str = "t") -> commands.Join:
     """A join; guests get a name."""
-    return room.Join(who, name if name or who.user_id else f"guest {key}", key, f"{token}-{key}", who.owner or 0)
+    return commands.Join(who, name if name or who.user_id else f"guest {key}", key, f"{token}-{key}", who.owner or 0)
 
 
 def test_a_join_makes_the_participant() -> None:
@@ -94,7 +95,7 @@ def test_checks_in_the_order_of_the_table(
     a_room = new_room(**state)
     for number in range(taken):
         a_room.apply(SeatChanged(Seat(_someone(f"s{number}"), "h", 100 + number)))
-    foretold = do(a_room, room.Get(who)).refusal
+    foretold = do(a_room, commands.Get(who)).refusal
     if kind is None:
         assert foretold is None
         assert do(a_room, join(who, "new")).id == "new"
@@ -116,9 +117,9 @@ def seated(state: str) -> Room:
     do(a_room, join(BOB, "p1"))
     do(a_room, join(GUEST, "p2"))
     do(a_room, join(HOST, "p3"))
-    do(a_room, room.Update(HOST, Settings(is_locked=True)))
+    do(a_room, commands.Update(HOST, Settings(is_locked=True)))
     if state == "held":
-        do(a_room, room.Drop("p1", 3, at(10)), 10)
+        do(a_room, commands.Drop("p1", 3, at(10)), 10)
     return a_room
 
 
@@ -126,7 +127,7 @@ def seated(state: str) -> Room:
 def test_a_user_takes_over_their_seat(state: str) -> None:
     """Section 4: a user who joins again has the same id and joinedAt, full and locked rooms included."""
     a_room = seated(state)
-    again = do(a_room, room.Join(Caller(user_id="bob"), None, "other", "new hash", 9), 20)
+    again = do(a_room, commands.Join(Caller(user_id="bob"), None, "other", "new hash", 9), 20)
     assert again == msgspec.structs.replace(_bob(), is_active=True)
     assert a_room.seats["p1"].owner == 9
     assert a_room.seats["p1"].resume_hash == "new hash"
@@ -154,22 +155,22 @@ def test_a_guest_is_known_by_their_connection_alone() -> None:
 def test_resume_takes_the_seat_back_once(state: str) -> None:
     """Section 5: the same id and joinedAt, a new token; the one shown is used up."""
     a_room = seated(state)
-    assert do(a_room, room.Resume(Caller(), "p1", "t-p1", "next", 9), 20) == _bob()
+    assert do(a_room, commands.Resume(Caller(), "p1", "t-p1", "next", 9), 20) == _bob()
     assert a_room.seats["p1"].owner == 9
-    assert refused(a_room, room.Resume(Caller(), "p1", "t-p1", "x", 9), 20) == errors.SEAT_EXPIRED
-    assert do(a_room, room.Resume(Caller(), "p1", "next", "x", 9), 20) == _bob()
+    assert refused(a_room, commands.Resume(Caller(), "p1", "t-p1", "x", 9), 20) == errors.SEAT_EXPIRED
+    assert do(a_room, commands.Resume(Caller(), "p1", "next", "x", 9), 20) == _bob()
 
 
 RESUMES = [
-    ("unknown seat", room.Resume(Caller(), "p9", "t-p1", "x", 9), errors.SEAT_EXPIRED),
-    ("wrong token", room.Resume(Caller(), "p1", "t-p2", "x", 9), errors.SEAT_EXPIRED),
-    ("another user", room.Resume(HOST, "p1", "t-p1", "x", 9), errors.WRONG_USER),
-    ("a user for a guest's seat", room.Resume(BOB, "p2", "t-p2", "x", 9), errors.WRONG_USER),
+    ("unknown seat", commands.Resume(Caller(), "p9", "t-p1", "x", 9), errors.SEAT_EXPIRED),
+    ("wrong token", commands.Resume(Caller(), "p1", "t-p2", "x", 9), errors.SEAT_EXPIRED),
+    ("another user", commands.Resume(HOST, "p1", "t-p1", "x", 9), errors.WRONG_USER),
+    ("a user for a guest's seat", commands.Resume(BOB, "p2", "t-p2", "x", 9), errors.WRONG_USER),
 ]
 
 
 @pytest.mark.parametrize(("command", "kind"), [c[1:] for c in RESUMES], ids=[c[0] for c in RESUMES])
-def test_resume_is_refused(command: room.Resume, kind: ErrorKind) -> None:
+def test_resume_is_refused(command: commands.Resume, kind: ErrorKind) -> None:
     """Section 5 and 2: 410 for what is no longer held, 403 for somebody else's seat."""
     assert refused(seated("held"), command) == kind
 
@@ -177,21 +178,21 @@ def test_resume_is_refused(command: room.Resume, kind: ErrorKind) -> None:
 def test_leave_gives_the_seat_up_at_once() -> None:
     """Section 5: `leftAt` is now, the seat is free, and the token is worth nothing."""
     a_room = seated("connected")
-    left = do(a_room, room.Leave("p1", 3), 15)
+    left = do(a_room, commands.Leave("p1", 3), 15)
     assert left == msgspec.structs.replace(_bob(), is_active=False, left_at=at(15).stamp)
     assert a_room.view().participant_count == 2
-    assert refused(a_room, room.Leave("p1", 3)) == errors.NOT_IN_ROOM
-    assert refused(a_room, room.Resume(BOB, "p1", "t-p1", "x", 9)) == errors.SEAT_EXPIRED
+    assert refused(a_room, commands.Leave("p1", 3)) == errors.NOT_IN_ROOM
+    assert refused(a_room, commands.Resume(BOB, "p1", "t-p1", "x", 9)) == errors.SEAT_EXPIRED
     assert refused(a_room, join(BOB, "p4")) == errors.ROOM_LOCKED
 
 
-@pytest.mark.parametrize("command", [room.Leave("p1", 3), room.Drop("p1", 3, at(30))], ids=["leave", "drop"])
-def test_who_lost_the_seat_cannot_touch_it(command: room.Command) -> None:
+@pytest.mark.parametrize("command", [commands.Leave("p1", 3), commands.Drop("p1", 3, at(30))], ids=["leave", "drop"])
+def test_who_lost_the_seat_cannot_touch_it(command: commands.Command) -> None:
     """Late cleanup compares owners: a connection whose seat was taken over owns nothing."""
     a_room = seated("connected")
-    do(a_room, room.Join(Caller(user_id="bob"), None, "x", "h", 9), 20)
+    do(a_room, commands.Join(Caller(user_id="bob"), None, "x", "h", 9), 20)
     before = a_room.checkpoint()
-    if isinstance(command, room.Drop):
+    if isinstance(command, commands.Drop):
         assert a_room.decide(command, at(30)).events == []
     else:
         assert refused(a_room, command) == errors.NOT_IN_ROOM
@@ -203,15 +204,15 @@ def test_a_dropped_seat_is_held_and_then_left_as_of_the_drop() -> None:
     a_room = seated("held")
     assert a_room.seats["p1"].participant == msgspec.structs.replace(_bob(), is_active=False)
     assert a_room.deadline() == 40
-    do(a_room, room.Drop("p2", 4, at(12)), 12)
-    do(a_room, room.Expire(), 39.9)
+    do(a_room, commands.Drop("p2", 4, at(12)), 12)
+    do(a_room, commands.Expire(), 39.9)
     assert set(a_room.seats) == {"p1", "p2", "p3"}
     before = a_room.checkpoint()
-    events = a_room.decide(room.Expire(), at(40)).events
+    events = a_room.decide(commands.Expire(), at(40)).events
     for event in events:
         a_room.apply(event)
     left = msgspec.structs.replace(_bob(), is_active=False, left_at=at(10).stamp)
-    assert a_room.changes_since(before, events) == room.Changes([], [], [left])
+    assert a_room.changes_since(before, events) == commands.Changes([], [], [left])
     assert a_room.deadline() == 42
 
 
@@ -219,7 +220,7 @@ def test_an_end_leaves_every_seat() -> None:
     """Section 7: every seat is left, held ones as of their drop; an ended room takes nobody and no changes."""
     a_room = seated("held")
     before = a_room.checkpoint()
-    decision = a_room.decide(room.End(HOST), at(20))
+    decision = a_room.decide(commands.End(HOST), at(20))
     for event in decision.events:
         a_room.apply(event)
     left = {p.id: p.left_at for p in a_room.changes_since(before, decision.events).left}
@@ -231,14 +232,14 @@ def test_an_end_leaves_every_seat() -> None:
         0,
     )
     assert a_room.deadline() is None
-    for command in (room.End(HOST), room.Update(HOST, Settings(name="x")), join(HOST, "p9")):
+    for command in (commands.End(HOST), commands.Update(HOST, Settings(name="x")), join(HOST, "p9")):
         assert refused(a_room, command) == errors.ROOM_INACTIVE
-    assert refused(a_room, room.Resume(Caller(), "p1", "t-p1", "x", 9)) == errors.SEAT_EXPIRED
+    assert refused(a_room, commands.Resume(Caller(), "p1", "t-p1", "x", 9)) == errors.SEAT_EXPIRED
 
 
 @pytest.mark.parametrize("who", [GUEST, BOB])
-@pytest.mark.parametrize("command", [lambda w: room.End(w), lambda w: room.Update(w, Settings()),
-                                     lambda w: room.List(w, history=True)])  # fmt: skip
+@pytest.mark.parametrize("command", [lambda w: commands.End(w), lambda w: commands.Update(w, Settings()),
+                                     lambda w: commands.List(w, history=True)])  # fmt: skip
 def test_only_the_host(who: Caller, command: Any) -> None:
     """Section 7: 403 `not_host` for everybody else; admins have host rights."""
     a_room = new_room()
@@ -269,11 +270,11 @@ def test_settings(settings: Settings, outcome: dict[str, Any] | str) -> None:
     a_room = new_room()
     if isinstance(outcome, str):
         with pytest.raises(Refused) as caught:
-            a_room.decide(room.Update(HOST, settings), at(1))
+            a_room.decide(commands.Update(HOST, settings), at(1))
         assert (caught.value.kind, caught.value.message) == (errors.INVALID_SETTINGS, outcome)
         return
     before = a_room.view()
-    decision = a_room.decide(room.Update(HOST, settings), at(1))
+    decision = a_room.decide(commands.Update(HOST, settings), at(1))
     changed = msgspec.structs.replace(before, **outcome)
     assert decision.answer == changed
     assert decision.events == ([RoomChanged(changed)] if outcome else [])
@@ -282,9 +283,9 @@ def test_settings(settings: Settings, outcome: dict[str, Any] | str) -> None:
 def test_lowering_the_maximum_removes_nobody() -> None:
     """Section 7: who sits stays; the next one is told the room is full."""
     a_room = seated("connected")
-    do(a_room, room.Update(HOST, Settings(max_participants=2, is_locked=False)))
+    do(a_room, commands.Update(HOST, Settings(max_participants=2, is_locked=False)))
     assert a_room.view().participant_count == 3
-    do(a_room, room.Leave("p2", 4))
+    do(a_room, commands.Leave("p2", 4))
     assert refused(a_room, join(GUEST, "p4")) == errors.ROOM_FULL
 
 
@@ -304,26 +305,26 @@ def test_who_may_see_who_is_there() -> None:
     """Section 7: participants by their connection or their user id, and the host; nobody else."""
     a_room = seated("connected")
     for caller in (Caller("p2", 4), Caller(user_id="bob"), HOST, ADMIN):
-        assert [p.id for p in do(a_room, room.List(caller, history=False)).participants] == ["p1", "p2", "p3"]
+        assert [p.id for p in do(a_room, commands.List(caller, history=False)).participants] == ["p1", "p2", "p3"]
     for caller in (GUEST, Caller("p2", 5), Caller("gone", 5), Caller(user_id="carol")):
-        assert refused(a_room, room.List(caller, history=False)) == errors.NOT_IN_ROOM
+        assert refused(a_room, commands.List(caller, history=False)) == errors.NOT_IN_ROOM
 
 
 def test_net_effect_of_many_events() -> None:
     """Section 6: a participant stands in at most one list; what cancels out is not told."""
     a_room = seated("connected")
     before = a_room.checkpoint()
-    events: list[room.Event] = []
-    moves: list[room.Command] = [
-        room.Update(HOST, Settings(is_locked=False, max_participants=9)),
+    events: list[commands.Event] = []
+    moves: list[commands.Command] = [
+        commands.Update(HOST, Settings(is_locked=False, max_participants=9)),
         join(Caller(None, 7), "came and went"),
-        room.Leave("came and went", 7),
+        commands.Leave("came and went", 7),
         join(Caller(None, 8), "came and dropped"),
-        room.Drop("came and dropped", 8, at(5)),
-        room.Drop("p1", 3, at(5)),
-        room.Join(Caller(user_id="bob"), None, "x", "h", 9),
-        room.Drop("p2", 4, at(5)),
-        room.Leave("p3", 1),
+        commands.Drop("came and dropped", 8, at(5)),
+        commands.Drop("p1", 3, at(5)),
+        commands.Join(Caller(user_id="bob"), None, "x", "h", 9),
+        commands.Drop("p2", 4, at(5)),
+        commands.Leave("p3", 1),
     ]
     for command in moves:
         decided = a_room.decide(command, at(6)).events
@@ -341,15 +342,15 @@ def test_a_room_is_made_of_its_seats() -> None:
     held = Seat(msgspec.structs.replace(_bob(), is_active=False), "h", None, at(10).stamp, 70.0)
     a_room = Room(new_room().view(), RULES, [held])
     assert (a_room.view().participant_count, a_room.deadline()) == (1, 70.0)
-    assert do(a_room, room.Resume(BOB, "p1", "h", "next", 9)) == _bob()
+    assert do(a_room, commands.Resume(BOB, "p1", "h", "next", 9)) == _bob()
 
 
 def test_a_checkpoint_brings_everything_back() -> None:
     """A turn that could not be kept has never been."""
     a_room = seated("held")
     before, deadline = a_room.checkpoint(), a_room.deadline()
-    do(a_room, room.Resume(Caller(), "p1", "t-p1", "next", 9))
-    do(a_room, room.End(HOST))
+    do(a_room, commands.Resume(Caller(), "p1", "t-p1", "next", 9))
+    do(a_room, commands.End(HOST))
     a_room.restore(before)
     assert (a_room.checkpoint(), a_room.deadline()) == (before, deadline)
-    assert do(a_room, room.Resume(BOB, "p1", "t-p1", "next", 9)) == _bob()
+    assert do(a_room, commands.Resume(BOB, "p1", "t-p1", "next", 9)) == _bob()

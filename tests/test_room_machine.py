@@ -8,10 +8,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from roomd import errors, room
+from roomd import commands, errors, room
+from roomd.commands import Caller, Event, Moment, Seat, SeatChanged, Settings
 from roomd.errors import Refused
 from roomd.frames import Participant
-from roomd.room import Caller, Checkpoint, Event, Moment, Room, Rules, Seat, SeatChanged, Settings
+from roomd.room import Checkpoint, Room, Rules
 
 SEATS = 4
 HOLD = 10.0
@@ -45,7 +46,7 @@ class Machine(RuleBasedStateMachine):
     def now(self) -> Moment:
         return Moment(f"{self.clock:012.3f}", self.clock)
 
-    def do(self, command: room.Command) -> Any:
+    def do(self, command: commands.Command) -> Any:
         """Decide, apply, and tell every view the net effect, as a turn does; a refusal must change nothing."""
         before = self.room.checkpoint()
         try:
@@ -90,7 +91,7 @@ class Machine(RuleBasedStateMachine):
         has_seat = user is not None and any(s.participant.user_id == user for s in self.room.seats.values())
         view = self.room.view()
         resume_hash = f"h{self.count}"
-        command = room.Join(
+        command = commands.Join(
             Caller(user_id=user, display_name=user or ""),
             None if user else "guest",
             f"p{self.count:06}",
@@ -114,19 +115,19 @@ class Machine(RuleBasedStateMachine):
         resume_hash = f"h{self.count}"
         shown = self.tokens[key] if good else "used"
         was_seated = key in self.room.seats
-        answer = self.do(room.Resume(Caller(), key, shown, resume_hash, self.count))
+        answer = self.do(commands.Resume(Caller(), key, shown, resume_hash, self.count))
         assert isinstance(answer, Participant) == (good and was_seated)
         self.seat(answer, resume_hash)
 
     @precondition(lambda self: self.tokens)
     @rule(number=ANY, own=st.booleans())
     def leave(self, number: int, own: bool) -> None:
-        self.go(room.Leave, number, own)
+        self.go(commands.Leave, number, own)
 
     @precondition(lambda self: self.tokens)
     @rule(number=ANY, own=st.booleans())
     def drop(self, number: int, own: bool) -> None:
-        self.go(lambda key, owner: room.Drop(key, owner, self.now()), number, own)
+        self.go(lambda key, owner: commands.Drop(key, owner, self.now()), number, own)
 
     def go(self, command: Any, number: int, own: bool) -> None:
         key = self.pick(number)
@@ -140,19 +141,19 @@ class Machine(RuleBasedStateMachine):
     @rule(seconds=st.floats(min_value=0.1, max_value=8))
     def wait(self, seconds: float) -> None:
         self.clock += seconds
-        self.do(room.Expire())
+        self.do(commands.Expire())
         deadline = self.room.deadline()
         assert deadline is None or deadline > self.clock
 
     @rule(locked=st.booleans(), guests=st.booleans())
     def update(self, locked: bool, guests: bool) -> None:
-        self.do(room.Update(Caller(user_id="alice"), Settings(is_locked=locked, allow_guest_access=guests)))
+        self.do(commands.Update(Caller(user_id="alice"), Settings(is_locked=locked, allow_guest_access=guests)))
 
     @precondition(lambda self: len(self.log) > 30)
     @rule(sure=st.integers(min_value=0, max_value=9))
     def end(self, sure: int) -> None:
         if sure == 0:
-            self.do(room.End(Caller(user_id="alice")))
+            self.do(commands.End(Caller(user_id="alice")))
 
     @rule()
     def crash_and_restart(self) -> None:

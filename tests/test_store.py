@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from roomd.commands import RoomChanged, Seat, SeatChanged
 from roomd.config import DatabaseConfig
 from roomd.frames import Participant, Room
-from roomd.room import RoomChanged, Seat, SeatChanged
 from roomd.store import StorageFailed, Store, StoreError, migrate, open_store, schema
 from tests.fakes import FakeStore
 

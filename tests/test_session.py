@@ -1,0 +1,114 @@
+"""Who one client is and where it sits, with the time passed in."""
+
+from typing import Any
+
+import pytest
+
+from roomd import errors
+from roomd.commands import Caller
+from roomd.errors import ErrorKind, Refused
+from roomd.frames import Participant
+from roomd.session import Place, Session
+from roomd.tokens import Identity
+
+ALICE = Identity("alice", "Alice", 1000.0, None)
+BOB = Identity("bob", "Bob", 1000.0, None)
+SCOPED = Identity("alice", "Alice", 1000.0, "abc-def-ghi")
+NOW, LATE = 1000.0, 1010.0
+
+
+def seat(user_id: str | None, key: str = "p1", code: str = "abc-def-ghi") -> Place:
+    name = None if user_id else "Jane"
+    person = Participant(
+        id=key, room_id="r", user_id=user_id, guest_name=name, is_active=True, is_host=False, joined_at="", left_at=None,
+        display_name="",
+    )  # fmt: skip
+    return Place(code, person, 7)
+
+
+def session(identity: Identity | None = None, place: Place | None = None) -> Session:
+    made = Session(leeway=10.0)
+    if identity is not None:
+        made.authenticate(identity)
+    if place is not None:
+        made.sit(place)
+    return made
+
+
+def refusal(function: Any, *args: Any) -> ErrorKind:
+    with pytest.raises(Refused) as caught:
+        function(*args)
+    return caught.value.kind
+
+
+AUTHENTICATIONS = [
+    ("a guest becomes a user", session(), ALICE, None),
+    ("a renewal", session(ALICE), ALICE, None),
+    ("another user", session(ALICE), BOB, errors.WRONG_USER),
+    ("in a room as a guest", session(None, seat(None)), ALICE, errors.WRONG_USER),
+    ("in the user's own seat, resumed without a token", session(None, seat("alice")), ALICE, None),
+    ("in somebody else's", session(None, seat("bob")), ALICE, errors.WRONG_USER),
+]
+
+
+@pytest.mark.parametrize(
+    ("made", "identity", "kind"), [a[1:] for a in AUTHENTICATIONS], ids=[a[0] for a in AUTHENTICATIONS]
+)
+def test_a_connection_stays_one_person_s(made: Session, identity: Identity, kind: ErrorKind | None) -> None:
+    """Section 2: a renewal is fine, another person is refused with `wrong_user`."""
+    if kind is None:
+        made.authenticate(identity)
+        assert made.user(0.0) == identity
+    else:
+        assert refusal(made.authenticate, identity) == kind
+
+
+def test_users_only() -> None:
+    """Section 7: 401 without a token and past its end; a token for one room is no use without a room."""
+    assert refusal(session().user, NOW) == errors.UNAUTHENTICATED
+    assert session(ALICE).user(NOW) == ALICE
+    assert session(ALICE).user(LATE - 0.1) == ALICE
+    assert refusal(session(ALICE).user, LATE) == errors.UNAUTHENTICATED
+    assert refusal(session(SCOPED).user, NOW) == errors.WRONG_ROOM
+
+
+def test_codes() -> None:
+    """Section 1 and 2: typed loosely; 404 for what is none; 403 for another than the token is for."""
+    assert session().room_code("ABC DEF GHI") == "abc-def-ghi"
+    assert refusal(session().room_code, "abc") == errors.ROOM_NOT_FOUND
+    assert session(SCOPED).room_code("abcdefghi") == "abc-def-ghi"
+    assert refusal(session(SCOPED).room_code, "zzz-zzz-zzz") == errors.WRONG_ROOM
+
+
+def test_callers() -> None:
+    """A seat counts only in its room; past its end a token serves only there, and a resume token needs no other."""
+    alice = Caller(None, None, "alice", "Alice", admin=False)
+    assert session().caller("abc-def-ghi", NOW) == Caller()
+    assert session(ALICE).caller("abc-def-ghi", NOW) == alice
+    assert refusal(session(ALICE).caller, "abc-def-ghi", LATE) == errors.UNAUTHENTICATED
+    assert session(ALICE).holder("abc-def-ghi") == alice
+    seated = session(ALICE, seat("alice"))
+    assert seated.caller("abc-def-ghi", LATE) == Caller("p1", 7, "alice", "Alice")
+    assert seated.caller("zzz-zzz-zzz", NOW) == alice
+    assert refusal(seated.caller, "zzz-zzz-zzz", LATE) == errors.UNAUTHENTICATED
+
+
+def test_guest_names() -> None:
+    """Section 4: required of guests and cleaned; a user's is ignored."""
+    assert session().guest_name(" Jane ") == "Jane"
+    assert refusal(session().guest_name, None) == errors.GUEST_NAME_REQUIRED
+    assert refusal(session().guest_name, "x" * 51) == errors.INVALID_GUEST_NAME
+    assert session(ALICE).guest_name("x" * 51) is None
+
+
+def test_sitting_down_and_standing_up() -> None:
+    """The seat before is to be left only if it was another one; only the seat that is had can be lost."""
+    made = session()
+    assert (made.has_joined, made.sit(seat(None))) == (False, None)
+    assert made.sit(seat(None)) is None
+    assert made.sit(seat(None, "p2", "zzz-zzz-zzz")) == seat(None)
+    made.stand_up("p1")
+    assert made.place == seat(None, "p2", "zzz-zzz-zzz")
+    made.stand_up("p2")
+    assert (made.place, made.has_joined) == (None, True)
+    made.stand_up("p2")
