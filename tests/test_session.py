@@ -20,8 +20,8 @@ NOW, LATE = 1000.0, 1010.0
 def seat(user_id: str | None, key: str = "p1", code: str = "abc-def-ghi") -> Place:
     name = None if user_id else "Jane"
     person = Participant(
-        id=key, room_id="r", user_id=user_id, guest_name=name, is_active=True, is_host=False, joined_at="", left_at=None,
-        display_name="",
+        id=key, room_id="r", user_id=user_id, guest_name=name, is_active=True, is_host=False, joined_at="",
+        left_at=None, display_name="",
     )  # fmt: skip
     return Place(code, person, 7)
 
@@ -110,5 +110,6 @@ def test_sitting_down_and_standing_up() -> None:
     made.stand_up("p1")
     assert made.place == seat(None, "p2", "zzz-zzz-zzz")
     made.stand_up("p2")
-    assert (made.place, made.has_joined) == (None, True)
     made.stand_up("p2")
+    assert made.has_joined
+    assert made.caller("zzz-zzz-zzz", NOW) == Caller()
