@@ -5,7 +5,9 @@ others here. Whatever a client sends, it gets a reply or a close code from docs/
 """
 
 import asyncio
+import contextlib
 import logging
+import math
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -99,8 +101,11 @@ class Connection:
         try:
             if self._token is not None:
                 await self._admit(self._token)
-            while not self.outbox.closed:
-                await self._handle(await self._receive(self._patience()))
+            while True:
+                text = await self._receive(self._patience())
+                if self.outbox.closed:
+                    break
+                await self._handle(text)
         except Hangup as hangup:
             self.outbox.close(hangup.code, hangup.reason)
         except ConnectionClosed:
@@ -108,6 +113,7 @@ class Connection:
         finally:
             self._let_go()
         if self._closing is not None:
+            await self._discard()
             await self._closing
 
     def send(self, reply: frames.Reply) -> None:
@@ -136,6 +142,7 @@ class Connection:
 
     def _close(self, code: int, reason: str) -> None:
         log.info("closing", {"connection": self.number, "close": code})
+        self._let_go()
         self._closing = asyncio.get_running_loop().create_task(self._shake_hands(code, reason))
 
     async def _shake_hands(self, code: int, reason: str) -> None:
@@ -145,6 +152,12 @@ class Connection:
                 await self._websocket.close(code, reason)
         except TimeoutError:
             self._websocket.transport.abort()
+
+    async def _discard(self) -> None:
+        """Read on to no end: behind what the client still sent comes its answer to the close."""
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await self._websocket.recv()
 
     async def _admit(self, token: str) -> None:
         """Check the token that came with the upgrade; a bad one is never a guest.
@@ -194,7 +207,7 @@ class Connection:
         """Serve one frame; whatever comes of it, answer it."""
         now = self._services.clock.monotonic()
         if wait := self._limit.take(now):
-            self._refuse(Refused(RATE_LIMITED, retry_after=round(wait, 3)), request_id(text))
+            self._refuse(Refused(RATE_LIMITED, retry_after=math.ceil(wait * 1000) / 1000), request_id(text))
             if self._limit.is_lost(now):
                 raise Hangup(Close.RATE_LIMITED, "kept sending past the rate limit")
             return
@@ -264,7 +277,7 @@ class Connection:
             return frames.RoomReply(id=request.id, room=got.room, admission=_admission(got.refusal))
 
         code = self._session.room_code(request.code)
-        await self._ask(code, commands.Get(self._session.caller(code, self._wall())), request, reply)
+        await self._ask(code, commands.Get(self._session.holder(code)), request, reply)
 
     async def _list_rooms(self, request: frames.ListRooms) -> None:
         identity = self._session.user(self._wall())

@@ -25,7 +25,7 @@ from roomd.store import StorageFailed, StoreError, open_store
 
 log = logging.getLogger("roomd")
 
-STOP_TIMEOUT = 9.0
+STOP_TIMEOUT = 8.5
 """Seconds from the first signal to the end, at most."""
 
 

@@ -137,6 +137,7 @@ class Server:
                 return None
             response = _text(HTTPStatus.UPGRADE_REQUIRED, "This is a WebSocket; connect with a WebSocket client.\n")
             response.headers["Upgrade"] = "websocket"
+            response.headers["Connection"] = "Upgrade"
         elif path == "/healthz":
             response = self._health()
         elif path == "/":
@@ -168,7 +169,7 @@ class _Door(ws.ServerConnection):
         """Look at a request's method before the library does."""
         if self._head is not None:
             data = self._head = self._head + data
-            if b" " not in data and len(data) < LONGEST_METHOD:
+            if not (b" " in data or b"\n" in data or len(data) > LONGEST_METHOD):
                 return
             self._head = None
             if not data.startswith((b"GET ", b"HEAD ")) and _METHOD.match(data):

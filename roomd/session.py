@@ -89,7 +89,7 @@ class Session:
         return self.holder(code)
 
     def holder(self, code: str) -> Caller:
-        """Say who asks with a resume token, which serves whatever has become of the other one."""
+        """Say who asks for what takes no token in force: a look at the room, or a seat by its resume token."""
         place, identity = self.place, self._identity
         seat_id, owner = (place.participant.id, place.owner) if place and place.code == code else (None, None)
         if identity is None:

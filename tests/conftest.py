@@ -123,6 +123,8 @@ class Daemon:
         """Connect, as a user (with a fresh token, or the one given) or as a guest."""
         token = self.token(user) if user is not None else token
         headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
+        # Without a bound on unread frames, a test need not read what it does not look at to be able to close.
+        options = {"max_queue": None, **options}
         async with connect(self.url, additional_headers=headers, **options) as websocket:
             yield Client(websocket)
 
