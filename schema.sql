@@ -39,4 +39,5 @@ CREATE TABLE participants (
 -- The seats: few among many who left, and at most one per user and room.
 CREATE UNIQUE INDEX seats ON participants (room_id, user_id) WHERE left_at IS NULL;
 
+PRAGMA application_id = 0x726f6f6d; -- "room": tells a database of roomd's from any other
 PRAGMA user_version = 1;

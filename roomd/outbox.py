@@ -52,13 +52,15 @@ class Outbox:
         """Nothing more will be written."""
 
     def send(self, *frames: bytes) -> None:
-        """Write whole frames in one go, or close a client that has more than the limit (bytes) unread."""
-        if self.closed or not self._is_open():
-            return
+        """Write whole frames in one go, unless the client is closed or too slow for more."""
+        self.check()
+        if not self.closed and self._is_open():
+            self._transport.writelines(frames)
+
+    def check(self) -> None:
+        """Close a client that has more than the limit (bytes) unread."""
         if self._transport.get_write_buffer_size() > self._limit:
             self.close(Close.TOO_SLOW, "too slow to read")
-            return
-        self._transport.writelines(frames)
 
     def close(self, code: int, reason: str = "") -> None:
         """Close the connection once; what was written before still goes out first."""

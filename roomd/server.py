@@ -20,6 +20,7 @@ from roomd.config import Config, ConfigError
 from roomd.connection import CLOSE_TIMEOUT, Connection, Services
 from roomd.errors import Close
 from roomd.frames import ServerRestarting
+from roomd.outbox import Outbox
 
 log = logging.getLogger("roomd.server")
 
@@ -83,7 +84,7 @@ class Server:
             ping_timeout=settings.ping_interval,
             close_timeout=CLOSE_TIMEOUT,
             max_size=limits.frame,
-            # The outbox bounds what waits; websockets' own flow control must not wait in its stead.
+            # The outbox bounds what waits, not the library's flow control; that only marks who is past all bounds.
             write_limit=4 * limits.outbox,
             create_connection=_Door,
         )
@@ -122,6 +123,8 @@ class Server:
         request = websocket.request
         connection = Connection(number, websocket, self._services, _token(request.headers) if request else None)
         self._connections.add(connection)
+        if isinstance(websocket, _Door):
+            websocket.outbox = connection.outbox
         log.info("connected", {"connection": number})
         try:
             await connection.serve()
@@ -158,10 +161,13 @@ class Server:
 
 
 class _Door(ws.ServerConnection):
-    """A connection that also answers the HTTP methods which the library, made for handshakes, would not.
+    """A connection that also does what the library leaves open.
 
-    The library reads only requests without a body and knows no way to answer others (RFC 9110, section 15.5.6).
+    It answers the HTTP methods that no handshake uses (RFC 9110, section 15.5.6), since the library reads only requests
+    without a body. And it holds the pongs, which the library writes by itself, to the outbox's bound.
     """
+
+    outbox: Outbox | None = None
 
     _head: bytes | None = b""  # of the request, until its method is known
 
@@ -180,8 +186,15 @@ class _Door(ws.ServerConnection):
                 self.transport.write_eof()
         if not self._refused:  # else a body may follow, and is read to no end, so that the answer is not lost
             super().data_received(data)
+            if self.outbox is not None:
+                self.outbox.check()
 
     _refused = False
+
+    def pause_writing(self) -> None:
+        """Cut off who was told to go and still asks for more without reading."""
+        super().pause_writing()
+        self.loop.call_soon(self.transport.abort)
 
 
 def _select_subprotocol(_: ws.ServerConnection, offered: Any) -> Subprotocol | None:

@@ -30,6 +30,8 @@ log = logging.getLogger("roomd.store")
 
 T = TypeVar("T")
 
+APPLICATION_ID = 0x726F6F6D
+"""What schema.sql marks a database of roomd's with."""
 SCHEMA_VERSION = 1
 
 # MIGRATIONS[n] is the SQL from user_version n to n + 1. An empty file is at 0, and schema.sql leads to the newest.
@@ -225,14 +227,14 @@ async def open_store(config: DatabaseConfig) -> Store:
 
 
 def _lock(path: Path) -> int:
-    """Take the file beside the database that marks it as served; the kernel frees it however the process ends.
+    """Mark the database as served; the kernel frees the mark however the process ends.
 
-    Not the database itself: closing any descriptor of it would drop SQLite's own locks (POSIX advisory locks belong
-    to the process).
+    It is on the file itself, so that no other name of it gets around. Its descriptor is opened before SQLite's and
+    closed after them: closing one in between would drop SQLite's own locks, which belong to the process (POSIX).
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as exc:
         raise StoreError(f"{path}: cannot be opened: {exc.strerror}") from None
     try:
@@ -250,7 +252,8 @@ def _prepare(db: sqlite3.Connection, config: DatabaseConfig) -> None:
             f"{config.path}: made by a newer roomd (schema {version}, this one knows {SCHEMA_VERSION}); "
             "install that version or restore a backup"
         )
-    if version == 0 and db.execute("SELECT 1 FROM sqlite_schema").fetchone():
+    ours = db.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+    if not ours and (version or db.execute("SELECT 1 FROM sqlite_schema").fetchone()):
         raise StoreError(f"{config.path}: a database of another program; choose another file")
     if db.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
         raise StoreError(f"{config.path}: its file system cannot do write-ahead logging; choose a local disk")

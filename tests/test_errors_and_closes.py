@@ -210,7 +210,8 @@ async def test_too_slow_to_read(make_daemon: MakeDaemon) -> None:
         stuck = await slow.join(room["code"], **JANE)
         await member.join(room["code"], guestName="Joan")
         slow.websocket.transport.pause_reading()
-        told, changes = 0, []
+        told = 0
+        changes: list[dict[str, Any]] = []
         while not changes:
             for number in range(20):
                 await host.send("update-room", code=room["code"], name=f"{told + number} ".ljust(100, "\U0001f600"))

@@ -238,6 +238,7 @@ def _with(path: Path, sql: str) -> None:
 
 REFUSED = [
     ("newer", "PRAGMA user_version = 99", "made by a newer roomd (schema 99, this one knows 1)"),
+    ("foreign, with a version", "PRAGMA user_version = 1", "a database of another program"),
     ("foreign", "CREATE TABLE songs (title TEXT)", "a database of another program"),
 ]
 
