@@ -27,7 +27,7 @@ run: $(VENV)/.installed ## Install what is needed and run the daemon with a demo
 
 test: lint ## Run all checks and tests, and print the coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage run -m pytest --numprocesses 2 --dist worksteal $(ARGS)
 	$(BIN)/coverage combine --quiet
 	@echo 'Branch coverage of roomd/:'
 	$(BIN)/coverage report --fail-under=95

@@ -7,7 +7,7 @@ import logging
 import random
 import re
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import websockets.asyncio.server as ws
@@ -54,14 +54,8 @@ class Server:
         self._connections: set[Connection] = set()
         self._server: ws.Server | None = None
         self._restarting = False
-
-    @property
-    def port(self) -> int:
-        """The port that is listened on; the system's choice if the configuration says 0."""
-        if self._server is None:
-            return self._config.server.port
-        port: int = next(iter(self._server.sockets)).getsockname()[1]
-        return port
+        self.port = config.server.port
+        """The port that is listened on, once it is: the system's choice if the configuration says 0."""
 
     async def open(self) -> None:
         """Start to listen.
@@ -85,7 +79,7 @@ class Server:
             close_timeout=CLOSE_TIMEOUT,
             max_size=limits.frame,
             # The outbox bounds what waits, not the library's flow control; that only marks who is past all bounds.
-            write_limit=4 * limits.outbox,
+            write_limit=2 * limits.outbox,
             create_connection=_Door,
         )
         try:
@@ -95,6 +89,7 @@ class Server:
                 f"server: cannot listen on {settings.host}:{settings.port}: {exc.strerror or exc}; "
                 "choose another address with --host and --port"
             ) from None
+        self.port = next(iter(self._server.sockets)).getsockname()[1]
 
     async def close(self) -> None:
         """Stop accepting, finish what was begun, send every client away to come back. Closing twice is fine."""
@@ -123,8 +118,7 @@ class Server:
         request = websocket.request
         connection = Connection(number, websocket, self._services, _token(request.headers) if request else None)
         self._connections.add(connection)
-        if isinstance(websocket, _Door):
-            websocket.outbox = connection.outbox
+        cast("_Door", websocket).outbox = connection.outbox
         log.info("connected", {"connection": number})
         try:
             await connection.serve()

@@ -278,7 +278,7 @@ FLOODS = {"WebSocket pings": frame(b"x" * 125, 9), "requests": frame(b'{"type": 
 async def test_deaf(target: Daemon, flood: bytes) -> None:
     """A client that sends and never reads is closed as too slow; what waits for it is bounded.
 
-    The bound is `limits.outbox`, 2 MiB; 16 MiB leave room for what the sockets and the allocator keep beside it.
+    Twice `limits.outbox`, 4 MiB, may wait; small frames cost several times their size. Unbounded it is 70 MiB and more.
     """
     before = memory(target)
     async with opened(target) as (reader, writer):
@@ -287,7 +287,7 @@ async def test_deaf(target: Daemon, flood: bytes) -> None:
             for _ in range(48 * 16):
                 writer.write(flood * (65_536 // len(flood)))
                 await asyncio.wait_for(writer.drain(), PATIENCE)
-        assert memory(target) - before < 16 * 1024
+        assert memory(target) - before < 32 * 1024
         writer.transport.resume_reading()  # type: ignore[attr-defined]
         with contextlib.suppress(ConnectionError, EOFError):
             assert await close_code(reader) == 4408
