@@ -191,36 +191,26 @@ async def test_rate_limit(make_daemon: MakeDaemon) -> None:
 def narrow_socket(daemon: Daemon) -> socket.socket:
     """Connect with a small buffer, so that little has to be sent to fill it."""
     narrow = socket.socket()
-    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32_768)
     narrow.connect(("127.0.0.1", daemon.port))
     return narrow
 
 
 async def test_too_slow_to_read(make_daemon: MakeDaemon) -> None:
     """A client that stops reading is closed with 4408 and its seat held; nobody waits for it, and it may resume."""
-    daemon = make_daemon(
-        ROOMD_LIMITS_OUTBOX="65536", ROOMD_LIMITS_REQUEST_RATE="1e6", ROOMD_LIMITS_REQUEST_BURST="1000000"
-    )
+    daemon = make_daemon(ROOMD_LIMITS_OUTBOX="65536")
     room = await daemon.room()
-    async with (
-        daemon.client(sock=narrow_socket(daemon)) as slow,
-        daemon.client() as member,
-        daemon.client("alice") as host,
-    ):
+    async with contextlib.AsyncExitStack() as stack:
+        for number in range(40):  # each answer is 10 KB, the system's buffers for the connection hold some megabytes
+            await (await stack.enter_async_context(daemon.client())).join(room["code"], guestName=f"{number}")
+        slow = await stack.enter_async_context(daemon.client(sock=narrow_socket(daemon)))
         stuck = await slow.join(room["code"], **JANE)
+        member = await stack.enter_async_context(daemon.client())
         await member.join(room["code"], guestName="Joan")
         slow.websocket.transport.pause_reading()
-        told = 0
-        changes: list[dict[str, Any]] = []
-        while not changes:
-            for number in range(20):
-                await host.send("update-room", code=room["code"], name=f"{told + number} ".ljust(100, "\U0001f600"))
-            await host.events()
-            told += 20
-            events = await member.events()
-            changes = [event for event in events if event["type"] == "participants-changed"]
-            assert len(events) - len(changes) == 20
-        assert [event["updated"] for event in changes] == [[{**stuck["participant"], "isActive": False}]]
+        for _ in range(900):
+            await slow.send("list-participants", code=room["code"])
+        assert (await member.receive())["updated"] == [{**stuck["participant"], "isActive": False}]
         slow.websocket.transport.resume_reading()
         assert await slow.closed() == 4408
         async with daemon.client() as back:
