@@ -9,6 +9,7 @@ they did overlap 37 deep. Whoever ran the storm prints its seed; STORM_SEED repe
 import asyncio
 import contextlib
 import json
+import math
 import os
 import random
 import sqlite3
@@ -165,40 +166,39 @@ class Player:
         await self.connect()
 
     async def resume(self) -> None:
-        """Come back over a new connection: the same seat, or none, but only if the hold can have run out."""
-        started = time.monotonic()
+        """Come back over a new connection."""
+        gone = time.monotonic()
         await self.drop()
-        await self.connect()
-        before = self.seat
-        reply = await self.ask("resume", resumeToken=self.token)
-        if reply == EXPIRED:
-            assert time.monotonic() - started >= HOLD, "the seat was not held for its window"
-            self.seat = None
-            return
-        await self._sit(reply)
-        assert self.seat == before
+        await self._return(gone)
 
     async def take_over(self) -> None:
         """Come back over a second connection while the first is alive: the same seat, and the first is closed."""
         first = self.client
-        await self._return()
+        await self._return(math.inf)
         assert await first.closed() == 4409
 
     async def race(self) -> None:
         """Come back over a second connection while the first one goes: the late drop takes nothing from the second."""
-        first = self.client
+        first, gone = self.client, time.monotonic()
         asyncio.get_running_loop().call_later(self.storm.random.random() / 100, first.websocket.transport.abort)
-        await self._return()
+        await self._return(gone)
         await first.websocket.wait_closed()
 
-    async def _return(self) -> None:
+    async def _return(self, gone: float) -> None:
+        """Take the same seat again; there may be none only if the hold can have run out since the drop."""
         before = self.seat
         await self.connect()
         if self.user is not None:
-            assert await self.join(), "a user was refused their own seat"
+            self.seat = None
+            came_back = await self.join() and self.seat == before
         else:
-            await self._sit(await self.ask("resume", resumeToken=self.token))
-        assert self.seat == before
+            reply = await self.ask("resume", resumeToken=self.token)
+            came_back = reply != EXPIRED
+            self.seat = None
+            if came_back:
+                await self._sit(reply)
+                assert self.seat == before
+        assert came_back or time.monotonic() - gone >= HOLD, "the seat was not held for its window"
 
     async def churn(self, turns: list[str]) -> None:
         """Do as the dice say; whoever has no seat tries to get one."""
