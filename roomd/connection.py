@@ -141,7 +141,7 @@ class Connection:
         self._services.hub.release(place.code, command)
 
     def _close(self, code: int, reason: str) -> None:
-        log.info("closing", {"connection": self.number, "close": code})
+        log.debug("closing", {"connection": self.number, "close": code})
         self._let_go()
         self._closing = asyncio.get_running_loop().create_task(self._shake_hands(code, reason))
 

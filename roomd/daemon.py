@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
@@ -24,6 +25,9 @@ from roomd.server import Server
 from roomd.store import StorageFailed, StoreError, open_store
 
 log = logging.getLogger("roomd")
+
+FILES_BESIDE = 64
+"""Files that are open beside the clients' connections: the database, its log, the listener, the standard streams."""
 
 STOP_TIMEOUT = 8.5
 """Seconds from the first signal to the end, at most."""
@@ -63,6 +67,7 @@ def serve(config: Config, demo: bool) -> int:
     """Run the daemon and return the exit code: 0 after an orderly stop, 2 when it could not start."""
     os.umask(0o077)  # the database, its log and the secret are nobody else's business
     log_lines.set_up(config.server.log_level)
+    _allow_files(config.limits.connections)
     try:
         uvloop.run(run(config, demo))
     except (ConfigError, StoreError) as exc:
@@ -72,6 +77,17 @@ def serve(config: Config, demo: bool) -> int:
         print(f"roomd: {config.database.path}: cannot be read or written; the log says why", file=sys.stderr)
         return 2
     return 0
+
+
+def _allow_files(connections: int) -> None:
+    """Raise the limit on open files, which is often 1024, as far as the system allows and the connections need."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = connections + FILES_BESIDE
+    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < needed:
+        log.warning("fewer files than connections", {"files": allowed, "connections": connections})
 
 
 def _end_within(seconds: float) -> None:

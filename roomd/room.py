@@ -133,7 +133,7 @@ class Room:
         self._rules = rules
         self._seats: dict[str, Seat] = {}
         self._by_user: dict[str, str] = {}
-        self._held: dict[str, float] = {}  # in the order of the deadlines, since every hold is as long
+        self._held: dict[str, float] = {}
         for seat in seats:
             self.apply(SeatChanged(seat))
 
@@ -152,7 +152,7 @@ class Room:
 
     def deadline(self) -> float | None:
         """Say at which clock time the room wants to be sent `Expire`; None for never."""
-        return next(iter(self._held.values()), None)
+        return min(self._held.values(), default=None)
 
     def checkpoint(self) -> Checkpoint:
         """Remember the state, to compare with it or to go back to it."""

@@ -124,7 +124,7 @@ class Server:
             await connection.serve()
         finally:
             self._connections.discard(connection)
-            log.info("disconnected", {"connection": number, "close": websocket.close_code})
+            log.debug("disconnected", {"connection": number, "close": websocket.close_code})
 
     def _answer_http(self, _: ws.ServerConnection, request: Request) -> Response | None:
         """Answer what is no WebSocket handshake; None goes on with the handshake."""

@@ -216,6 +216,16 @@ def test_a_dropped_seat_is_held_and_then_left_as_of_the_drop() -> None:
     assert a_room.deadline() == 42
 
 
+def test_a_drop_that_comes_late_is_due_in_time() -> None:
+    """Storage kept a drop waiting: its hold still runs from when the connection was there, before others' ends."""
+    a_room = seated("connected")
+    do(a_room, commands.Drop("p2", 4, at(20)), 20)
+    do(a_room, commands.Drop("p1", 3, at(10)), 25)
+    assert a_room.deadline() == 40
+    do(a_room, commands.Expire(), 40)
+    assert (set(a_room.seats), a_room.deadline()) == ({"p2", "p3"}, 50)
+
+
 def test_an_end_leaves_every_seat() -> None:
     """Section 7: every seat is left, held ones as of their drop; an ended room takes nobody and no changes."""
     a_room = seated("held")
