@@ -186,7 +186,8 @@ class Hub:
         """Give a seat up or let go of it, and see to it that it is kept, however long storage fails."""
 
         def respond(outcome: Any, _: bytes) -> None:
-            if isinstance(outcome, Refused) and outcome.kind is UNAVAILABLE and not self.is_draining:
+            failed = isinstance(outcome, Refused) and outcome.kind.status_code >= 500
+            if failed and not self.is_draining:
                 self._clock.call_later(RETRY_AFTER, lambda: self.release(code, command))
 
         self.submit(code, command, respond)
@@ -269,6 +270,10 @@ class Hub:
                 decision = room.decide(waiting.command, now)
             except Refused as refused:
                 outcomes.append(refused)
+                continue
+            except Exception as exc:  # a decision only reads: a bug in it costs one answer
+                log.exception("decision failed", {"error": type(exc).__name__})
+                outcomes.append(Refused(INTERNAL_ERROR))
                 continue
             for event in decision.events:
                 room.apply(event)

@@ -96,6 +96,8 @@ class FakeStore:
         for _ in range(3):
             await asyncio.sleep(0)  # places to be cut at, even with the gate open
         await self._gate.wait()
+        if self.broken is not None:
+            raise self.broken
         if self.failing or self.fails_once:
             self.fails_once = False
             raise StorageFailed

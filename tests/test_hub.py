@@ -393,15 +393,29 @@ async def test_a_room_that_cannot_be_loaded(stage: Stage) -> None:
     assert ann.answers == ["unavailable", "ok"]
 
 
-async def test_a_bug_in_a_turn_costs_one_answer(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
-    """500 `internal_error`, logged, nothing changed, and the room goes on."""
+async def test_a_bug_in_a_decision_costs_one_answer(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """500 `internal_error`, logged, and the others of the turn are served."""
     (ann,) = await stage.seated("ann")
-    bob = stage.guest()
-    await bob.submit("no command at all")  # type: ignore[arg-type]
-    await bob.join()
-    assert bob.answers == ["internal_error", "ok"]
+    bob, carol = stage.guest(), stage.guest()
+    await asyncio.gather(bob.submit("no command at all"), bob.join(), carol.join())  # type: ignore[arg-type]
+    assert (bob.answers, carol.answers) == (["internal_error", "ok"], ["ok"])
+    assert [record.message for record in caplog.records] == ["decision failed"]
+    assert ann.said() == [("changed", 2, {"joined": [bob.seat, carol.seat]})]
+
+
+async def test_a_bug_in_a_turn_changes_nothing(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """500 `internal_error` for everyone in it, logged; the room is as before and goes on, and a drop is not forgotten."""
+    ann, bob = await stage.seated("ann", "bob")
+    stage.store.broken = RuntimeError("broken")
+    carol = stage.guest()
+    bob.drop()
+    await carol.join()
+    assert carol.answers == ["internal_error"]
     assert [record.message for record in caplog.records] == ["turn failed"]
-    assert ann.said() == [("changed", 2, {"joined": [bob.seat]})]
+    stage.store.broken = None
+    stage.clock.advance(RETRY_AFTER)
+    await stage.idle()
+    assert ann.said() == [("changed", 3, {"updated": [bob.seat]})]
 
 
 async def test_a_reply_that_fails_costs_the_others_nothing(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
