@@ -16,13 +16,15 @@ LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate
 	--strip-extras --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help run test nightly lint fmt lock bench clean
+.PHONY: help install run test nightly lint fmt lock bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo 'PYTHON=python3.12 chooses the interpreter, VENV=folder the environment, ARGS="…" goes to run, test and bench.'
 
-run: $(VENV)/.installed ## Install what is needed and run the daemon with a demo room, database under var/
+install: $(VENV)/.installed ## Install what is needed into .venv
+
+run: install ## Install what is needed and run the daemon with a demo room, database under var/
 	@exec $(BIN)/roomd serve --demo $(ARGS)
 
 test: lint ## Run all checks and tests, and print the coverage

@@ -15,7 +15,10 @@ CREATE TABLE rooms (
     ended_at           TEXT
 ) STRICT, WITHOUT ROWID;
 
+-- Pages of rooms: a host's, an admin's, each with and without the choice of active or ended ones.
 CREATE INDEX rooms_of_host ON rooms (host_id, id);
+CREATE INDEX rooms_of_host_by_state ON rooms (host_id, is_active, id);
+CREATE INDEX rooms_by_state ON rooms (is_active, id);
 
 -- One row per stay, kept after it: who was in the room from when to when. Ids grow with time, so the primary key
 -- reads a room's history in the order people joined.

@@ -32,11 +32,11 @@ class ServerConfig(Section, frozen=True):
 
     host: Annotated[str, Meta(min_length=1, description="Address to listen on; 0.0.0.0 or :: for all.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="TCP port; 0 lets the system choose one.")] = 8765
-    path: Annotated[str, Meta(pattern="^/[!-~]*$", description="Path of the WebSocket.")] = "/ws"
+    path: Annotated[str, Meta(pattern="^/[!-~]*$", description="Path of the WebSocket, starting with /.")] = "/ws"
     allowed_origins: Annotated[
-        tuple[str, ...],
-        Meta(description="Origins of the web pages that may connect; empty allows all. Tokens, never cookies, "
-             "say who is asking."),
+        tuple[Annotated[str, Meta(pattern=r"^(null|[a-z][a-z0-9+.-]*://[^/\s]+)$")], ...],
+        Meta(description="Origins of the web pages that may connect, like https://meet.example; empty allows all, "
+             "since tokens, never cookies, say who is asking."),
     ] = ()  # fmt: skip
     ping_interval: Annotated[
         float,
@@ -227,6 +227,8 @@ def _auth_problems(auth: AuthConfig) -> _Problems:
 def _other_problems(config: Config) -> _Problems:
     if config.server.path in ("/", "/healthz"):
         yield ["server.path"], f"{config.server.path} is taken; choose another, e.g. /ws"
+    if config.database.path.startswith("~"):
+        raise ConfigError("database.path: must be written out; ~ is the shell's")
     if config.database.path == ":memory:":
         yield ["database.path"], "must be a file, so that nothing told is lost"
 
@@ -251,7 +253,8 @@ def local_url(server: ServerConfig) -> str:
 def default_config() -> str:
     """Write the commented TOML file that says what the defaults already are."""
     lines = ["# roomd's configuration. Every key stands with its default; uncomment what you change.",
-             "# The environment (ROOMD_<SECTION>_<KEY>) wins over this file, the command line over both."]  # fmt: skip
+             "# The environment (ROOMD_<SECTION>_<KEY>, lists with commas) wins over this file,",
+             "# the command line over both."]  # fmt: skip
     section = ""
     for setting in settings():
         if setting.section != section:

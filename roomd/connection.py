@@ -52,6 +52,8 @@ BAD_TOKEN_GRACE = 1.0
 RESTART_AFTER = 2.0
 """Seconds after which a client that asked during the drain may come back."""
 
+TOO_MANY = "kept sending past the rate limit"
+
 PAGE = 100
 """Rooms or participants in a page when the client does not say."""
 
@@ -124,6 +126,12 @@ class Connection:
         """Write an event that concerns this client alone."""
         self.outbox.send(text_frame(encode(event)))
 
+    def count_control_frame(self) -> None:
+        """Hold pings and pongs, which the library answers by itself, to the limit on requests."""
+        now = self._services.clock.monotonic()
+        if self._limit.take(now) and self._limit.is_lost(now):
+            self.outbox.close(Close.RATE_LIMITED, TOO_MANY)
+
     def unseated(self, participant_id: str) -> None:
         """Hear from the hub that the seat went to another connection, or that the room ended."""
         self._session.stand_up(participant_id)
@@ -141,7 +149,8 @@ class Connection:
         self._services.hub.release(place.code, command)
 
     def _close(self, code: int, reason: str) -> None:
-        log.debug("closing", {"connection": self.number, "close": code})
+        level = logging.DEBUG if code == Close.RESTARTING else logging.INFO  # of a restart one line tells
+        log.log(level, "closing", {"connection": self.number, "close": code})
         self._let_go()
         self._closing = asyncio.get_running_loop().create_task(self._shake_hands(code, reason))
 
@@ -155,7 +164,8 @@ class Connection:
 
     async def _discard(self) -> None:
         """Read on to no end: behind what the client still sent comes its answer to the close."""
-        with contextlib.suppress(ConnectionClosed):
+        # The library asserts where a message breaks off because it closed the connection itself.
+        with contextlib.suppress(ConnectionClosed, AssertionError):
             while True:
                 await self._websocket.recv()
 
@@ -209,7 +219,7 @@ class Connection:
         if wait := self._limit.take(now):
             self._refuse(Refused(RATE_LIMITED, retry_after=math.ceil(wait * 1000) / 1000), request_id(text))
             if self._limit.is_lost(now):
-                raise Hangup(Close.RATE_LIMITED, "kept sending past the rate limit")
+                raise Hangup(Close.RATE_LIMITED, TOO_MANY)
             return
         request: frames.Request | None = None
         try:
@@ -273,10 +283,12 @@ class Connection:
         await self._ask(code, command, request, lambda view: frames.RoomReply(id=request.id, room=view))
 
     async def _get_room(self, request: frames.GetRoom) -> None:
-        def reply(got: commands.Got) -> frames.Reply:
-            return frames.RoomReply(id=request.id, room=got.room, admission=_admission(got.refusal))
-
         code = self._session.room_code(request.code)
+        lapsed = self._session.lapse(code, self._wall())
+
+        def reply(got: commands.Got) -> frames.Reply:
+            return frames.RoomReply(id=request.id, room=got.room, admission=_admission(lapsed or got.refusal))
+
         await self._ask(code, commands.Get(self._session.holder(code)), request, reply)
 
     async def _list_rooms(self, request: frames.ListRooms) -> None:

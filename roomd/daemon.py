@@ -21,13 +21,16 @@ from roomd.hub import Hub
 from roomd.ids import Ids
 from roomd.keys import open_keys, policy
 from roomd.room import Rules
-from roomd.server import Server
-from roomd.store import StorageFailed, StoreError, open_store
+from roomd.server import AddressUnavailable, Server
+from roomd.store import StorageFailed, StoreBusy, StoreError, open_store
 
 log = logging.getLogger("roomd")
 
 FILES_BESIDE = 64
 """Files that are open beside the clients' connections: the database, its log, the listener, the standard streams."""
+
+NOT_NOW, MISCONFIGURED = 1, 2
+"""Exit codes of a start that failed."""
 
 STOP_TIMEOUT = 8.5
 """Seconds from the first signal to the end, at most."""
@@ -36,16 +39,15 @@ STOP_TIMEOUT = 8.5
 async def run(config: Config, demo: bool) -> None:
     """Serve until SIGTERM or SIGINT; a second one ends the process at once.
 
-    Raises `ConfigError`, `StoreError` and `StorageFailed` when the start fails.
+    Raises `ConfigError`, `StoreError`, `StorageFailed` and `AddressUnavailable` when the start fails.
     """
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, _stop, stop)
+    _stop_on_signal(stop)
     clock = Clock()
     ids = Ids()
-    keys = open_keys(config.auth, Path(config.database.path))
     store = await open_store(config.database)
     try:
+        keys = open_keys(config.auth, Path(config.database.path))
         hub = Hub(store, Rules(config.rooms.seat_hold, config.limits.max_participants), clock, ids)
         await hub.open()
         services = Services(hub, store, keys, policy(config.auth), clock, ids, config.limits, itertools.count(1))
@@ -55,28 +57,37 @@ async def run(config: Config, demo: bool) -> None:
         if demo:
             await show_demo(config, server.port, hub, store, clock.wall())
         await stop.wait()
-        _end_within(STOP_TIMEOUT)
         await server.close()
-    finally:
         await keys.close()
+    finally:
         await store.close()
     log.info("stopped")
 
 
 def serve(config: Config, demo: bool) -> int:
-    """Run the daemon and return the exit code: 0 after an orderly stop, 2 when it could not start."""
+    """Run the daemon and return the exit code.
+
+    0 after an orderly stop; 1 when it cannot start now, for a reason that may pass (the address or the database is in
+    use, storage fails); 2 when somebody has to mend the configuration.
+    """
     os.umask(0o077)  # the database, its log and the secret are nobody else's business
     log_lines.set_up(config.server.log_level)
     _allow_files(config.limits.connections)
     try:
         uvloop.run(run(config, demo))
-    except (ConfigError, StoreError) as exc:
-        print(f"roomd: {exc}", file=sys.stderr)
-        return 2
-    except StorageFailed:
-        print(f"roomd: {config.database.path}: cannot be read or written; the log says why", file=sys.stderr)
-        return 2
+    except (ConfigError, StoreError, AddressUnavailable) as exc:
+        return _explain(str(exc), lasting=not isinstance(exc, (StoreBusy, AddressUnavailable)))
+    except StorageFailed as exc:
+        return _explain(f"{config.database.path}: cannot be read or written: {exc.__cause__}", lasting=exc.lasting)
     return 0
+
+
+def _explain(why: str, *, lasting: bool) -> int:
+    """Print why the start failed, below what was logged, and return the exit code."""
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+    print(f"roomd: {why}", file=sys.stderr)
+    return MISCONFIGURED if lasting else NOT_NOW
 
 
 def _allow_files(connections: int) -> None:
@@ -95,6 +106,7 @@ def _end_within(seconds: float) -> None:
 
     def end() -> None:
         log.warning("stopped without waiting for storage")
+        logging.shutdown()
         os._exit(0)
 
     timer = threading.Timer(seconds, end)
@@ -102,7 +114,20 @@ def _end_within(seconds: float) -> None:
     timer.start()
 
 
-def _stop(stop: asyncio.Event) -> None:
-    if stop.is_set():
-        os._exit(1)  # asked twice: at once, seats are held from the last commit on
-    stop.set()
+def _stop_on_signal(stop: asyncio.Event) -> None:
+    """Set `stop` on the first SIGTERM or SIGINT, and end the process on the second.
+
+    By Python's own handlers, not the loop's: they run between any two instructions, however busy the loop is.
+    """
+    loop = asyncio.get_running_loop()
+    asked: list[int] = []
+
+    def handle(number: int, _: object) -> None:
+        if asked:
+            os._exit(1)  # at once: seats are held from the last commit on
+        asked.append(number)
+        _end_within(STOP_TIMEOUT)
+        loop.call_soon_threadsafe(stop.set)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)

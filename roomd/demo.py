@@ -1,5 +1,6 @@
 """The demo room of `roomd serve --demo`: what a newcomer pastes to join it."""
 
+import contextlib
 import shlex
 import sys
 from pathlib import Path
@@ -19,11 +20,12 @@ TOKEN_TTL = 86_400.0
 
 
 async def show_demo(config: Config, port: int, hub: Hub, store: Store, now: float) -> None:
-    """Print the address, the demo room's code, and two lines that join it. The room is kept from start to start."""
+    """Print the address, the demo room's code, and two lines that join it; the room is made once and kept."""
     rooms, _ = await store.rooms_of(HOST, is_active=True, cursor=None, limit=1)
     room = rooms[0] if rooms else await hub.create(Settings(name="Demo room"), HOST)
     url = local_url(msgspec.structs.replace(config.server, port=port))
-    join = [sys.argv[0], "join", room.code, "--url", url]
+    program = [sys.executable, "-m", "roomd"] if sys.argv[0].endswith("__main__.py") else [sys.argv[0]]
+    join = [*program, "join", room.code, "--url", url]
     lines = [
         "",
         f"roomd is listening on {url}",
@@ -46,4 +48,5 @@ async def show_demo(config: Config, port: int, hub: Hub, store: Store, now: floa
             now=now,
         )
         lines += ["and as its host:", "", f"    {shlex.join([*join, '--token', token])}", ""]
-    print("\n".join(lines), flush=True)
+    with contextlib.suppress(OSError):  # nobody may be reading
+        print("\n".join(lines), flush=True)

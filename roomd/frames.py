@@ -3,7 +3,7 @@
 docs/protocol.md says what each means. Requests come first, then the objects, then what the server says.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -251,6 +251,3 @@ class ServerRestarting(Event, frozen=True, tag="server-restarting"):
     """Come back after `retryAfter` seconds, jittered per client, and resume."""
 
     retry_after: float
-
-
-HealthStatus = Literal["ok", "restarting"]

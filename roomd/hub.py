@@ -111,10 +111,10 @@ class Hub:
 
         Raises `StorageFailed`.
         """
-        now = self._clock.now()
-        for view, seats in await self._store.seats(now.stamp):
+        kept = await self._store.seats(self._clock.now().stamp)
+        held_until = self._clock.monotonic() + self._rules.seat_hold  # from now on, when they can be taken back
+        for view, seats in kept:
             live = self._rooms[view.code] = LiveRoom(view.code)
-            held_until = now.clock + self._rules.seat_hold
             held = [Seat(s.participant, s.resume_hash, None, s.dropped_at, held_until) for s in seats]
             self._adopt(live, Room(view, self._rules, held))
             self._wake_at_deadline(live)

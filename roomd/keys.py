@@ -96,13 +96,18 @@ class FetchedKeys:
         self._keys: tuple[Key, ...] = ()
         self._fresh_until = self._may_fetch_at = clock()
         self._fetching: asyncio.Task[None] | None = None
+        self._downloading: asyncio.Task[tuple[Key, ...]] | None = None  # one thread at a time is given to the issuer
+        self._timeout = timeout
 
     async def keys_for(self, token: str) -> Sequence[Key]:
         """Return the issuer's keys, fetched again first when that may help with this token."""
         wanted = key_id(token)
-        known = wanted is None or any(key.key_id == wanted for key in self._keys)
+        known = any(wanted in (None, key.key_id) for key in self._keys)
         if not known or self._clock() >= self._fresh_until:
-            await self._refresh()
+            fetching = self._refresh()
+            if fetching is not None:
+                # Shielded: a client that goes away must not take the fetch from the others that wait for it.
+                await asyncio.shield(fetching)
         if not self._keys:
             wait = max(0.0, self._may_fetch_at - self._clock())
             raise Refused(UNAVAILABLE, "The keys to check tokens with are unavailable", retry_after=round(wait, 1))
@@ -110,27 +115,33 @@ class FetchedKeys:
 
     async def close(self) -> None:
         """Stop waiting for a fetch; its thread ends with the fetch's timeout."""
-        if self._fetching is not None:
-            self._fetching.cancel()
-            await asyncio.gather(self._fetching, return_exceptions=True)
-            self._fetching = None
+        waiting = [task for task in (self._fetching, self._downloading) if task is not None]
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
 
-    async def _refresh(self) -> None:
-        if self._fetching is None:
-            now = self._clock()
-            if now < self._may_fetch_at:
-                return
+    def _refresh(self) -> asyncio.Task[None] | None:
+        """Answer with the fetch that is under way, begun if one may begin; None if none may."""
+        now = self._clock()
+        may_begin = self._fetching is None and now >= self._may_fetch_at
+        if may_begin and (self._downloading is None or self._downloading.done()):
             self._may_fetch_at = now + self._interval
             self._fetching = asyncio.create_task(self._fetch(), name="fetch token keys")
-        # Shielded: a client that goes away must not take the fetch from the others that wait for it.
-        await asyncio.shield(self._fetching)
+        return self._fetching
 
     async def _fetch(self) -> None:
+        """Take the keys of one download, unless it takes too long: its own timeout counts from byte to byte."""
         try:
-            self._keys = await asyncio.to_thread(self._download)
+            self._downloading = asyncio.create_task(asyncio.to_thread(self._download), name="download token keys")
+            self._downloading.add_done_callback(lambda task: task.cancelled() or task.exception())  # seen, late or not
+            await asyncio.wait({self._downloading}, timeout=self._timeout)
+            if not self._downloading.done():
+                raise TimeoutError("the issuer takes too long")
+            self._keys = self._downloading.result()
         # An edge: what a stranger's server answers, read by three libraries. Nothing of it may stop roomd.
         except Exception as exc:  # noqa: BLE001
-            log.warning("token keys could not be fetched, keeping the %d there are: %r", len(self._keys), exc)
+            fields = {"kept": len(self._keys), "error": type(exc).__name__, "reason": str(exc)}
+            log.warning("token keys could not be fetched", fields)
         else:
             self._fresh_until = self._clock() + self._lifetime
         finally:

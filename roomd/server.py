@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import os
 import random
-import re
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -16,18 +16,17 @@ from websockets.http11 import Request, Response
 from websockets.typing import Origin, Subprotocol
 
 from roomd import __version__
-from roomd.config import Config, ConfigError
+from roomd.config import Config
 from roomd.connection import CLOSE_TIMEOUT, Connection, Services
+from roomd.door import Door, response, text_response
 from roomd.errors import Close
 from roomd.frames import ServerRestarting
-from roomd.outbox import Outbox
 
 log = logging.getLogger("roomd.server")
 
-_METHOD = re.compile(rb"[A-Z]+ ")
 SUBPROTOCOL = Subprotocol("roomd.v1")
-LONGEST_METHOD = 16
-"""Bytes; what goes on without a space is no HTTP."""
+PARTICIPANT_SIZE = 1024
+"""Bytes of JSON, about the most: a `room-state` has one for every seat."""
 DRAIN_TIMEOUT = 2.0
 """Seconds that turns under way get to finish when the server stops."""
 RESTART_JITTER = (1.0, 5.0)
@@ -42,6 +41,10 @@ This is a WebSocket server. Connect to {path} with any WebSocket client and send
 README.md and docs/protocol.md of roomd say the rest. GET /healthz tells whether it is well.
 """
 EXAMPLE = '{"type": "join-room", "id": 1, "code": "abc-def-ghi", "guestName": "Jane Smith"}'
+
+
+class AddressUnavailable(Exception):  # noqa: N818 - a state of the machine, not a mistake
+    """The address cannot be listened on now; the text says what to do."""
 
 
 class Server:
@@ -60,7 +63,7 @@ class Server:
     async def open(self) -> None:
         """Start to listen.
 
-        Raises `ConfigError` when the address cannot be had.
+        Raises `AddressUnavailable`.
         """
         settings, limits = self._config.server, self._config.limits
         origins: list[Any] | None = [Origin(origin) for origin in settings.allowed_origins] or None
@@ -72,6 +75,7 @@ class Server:
             select_subprotocol=_select_subprotocol,
             compression=None,  # an event is the same bytes for everyone
             process_request=self._answer_http,
+            process_response=self._log_refusal,
             server_header=None,
             open_timeout=CLOSE_TIMEOUT,
             ping_interval=settings.ping_interval,
@@ -79,14 +83,14 @@ class Server:
             close_timeout=CLOSE_TIMEOUT,
             max_size=limits.frame,
             # The outbox bounds what waits, not the library's flow control; that only marks who is past all bounds.
-            write_limit=2 * limits.outbox,
-            create_connection=_Door,
+            write_limit=2 * limits.outbox + limits.max_participants * PARTICIPANT_SIZE,
+            create_connection=Door,
         )
         try:
             self._server = await serving
         except OSError as exc:
-            raise ConfigError(
-                f"server: cannot listen on {settings.host}:{settings.port}: {exc.strerror or exc}; "
+            raise AddressUnavailable(
+                f"server: cannot listen on {settings.host}:{settings.port}: {os.strerror(exc.errno or 0)}; "
                 "choose another address with --host and --port"
             ) from None
         self.port = next(iter(self._server.sockets)).getsockname()[1]
@@ -96,7 +100,7 @@ class Server:
         if self._server is None or self._restarting:
             return
         self._restarting = True
-        log.info("restarting", {"connections": len(self._connections)})
+        log.info("restarting", {"connections": len(self._connections), **self._services.hub.statistics()})
         self._server.close(close_connections=False)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_TIMEOUT):
@@ -118,7 +122,7 @@ class Server:
         request = websocket.request
         connection = Connection(number, websocket, self._services, _token(request.headers) if request else None)
         self._connections.add(connection)
-        cast("_Door", websocket).outbox = connection.outbox
+        cast("Door", websocket).client = connection
         log.info("connected", {"connection": number})
         try:
             await connection.serve()
@@ -130,20 +134,25 @@ class Server:
         """Answer what is no WebSocket handshake; None goes on with the handshake."""
         path = request.path.partition("?")[0]
         if path == self._config.server.path:
-            if "websocket" in request.headers.get("Upgrade", "").lower():
+            if "websocket" in ",".join(request.headers.get_all("Upgrade")).lower():
                 return None
-            response = _text(HTTPStatus.UPGRADE_REQUIRED, "This is a WebSocket; connect with a WebSocket client.\n")
-            response.headers["Upgrade"] = "websocket"
-            response.headers["Connection"] = "Upgrade"
+            answer = text_response(HTTPStatus.UPGRADE_REQUIRED, "Connect to this with a WebSocket client.\n")
+            answer.headers["Upgrade"] = "websocket"
+            answer.headers["Connection"] = "Upgrade"
         elif path == "/healthz":
-            response = self._health()
+            answer = self._health()
         elif path == "/":
-            response = _text(HTTPStatus.OK, self._welcome())
+            answer = text_response(HTTPStatus.OK, self._welcome())
         else:
-            response = _text(HTTPStatus.NOT_FOUND, "There is nothing here. See GET / for what is.\n")
+            answer = text_response(HTTPStatus.NOT_FOUND, "There is nothing here. See GET / for what is.\n")
         if request.method == "HEAD":
-            response.body = b""
-        return response
+            answer.body = b""
+        return answer
+
+    def _log_refusal(self, _: ws.ServerConnection, __: Request, answer: Response) -> None:
+        """Log the page whose origin the library refused."""
+        if answer.status_code == HTTPStatus.FORBIDDEN:
+            log.info("refused", {"code": "origin"})
 
     def _welcome(self) -> str:
         return WELCOME.format(version=__version__, path=self._config.server.path, example=EXAMPLE)
@@ -151,44 +160,7 @@ class Server:
     def _health(self) -> Response:
         status = HTTPStatus.SERVICE_UNAVAILABLE if self._restarting else HTTPStatus.OK
         body = {"status": "restarting" if self._restarting else "ok", "version": __version__}
-        return _response(status, "application/json", msgspec.json.encode(body))
-
-
-class _Door(ws.ServerConnection):
-    """A connection that also does what the library leaves open.
-
-    It answers the HTTP methods that no handshake uses (RFC 9110, section 15.5.6), since the library reads only requests
-    without a body. And it holds the pongs, which the library writes by itself, to the outbox's bound.
-    """
-
-    outbox: Outbox | None = None
-
-    _head: bytes | None = b""  # of the request, until its method is known
-
-    def data_received(self, data: bytes) -> None:
-        """Look at a request's method before the library does."""
-        if self._head is not None:
-            data = self._head = self._head + data
-            if not (b" " in data or b"\n" in data or len(data) > LONGEST_METHOD):
-                return
-            self._head = None
-            if not data.startswith((b"GET ", b"HEAD ")) and _METHOD.match(data):
-                self._refused = True
-                response = _text(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET and HEAD are served.\n")
-                response.headers["Allow"] = "GET, HEAD"
-                self.transport.write(response.serialize())
-                self.transport.write_eof()
-        if not self._refused:  # else a body may follow, and is read to no end, so that the answer is not lost
-            super().data_received(data)
-            if self.outbox is not None:
-                self.outbox.check()
-
-    _refused = False
-
-    def pause_writing(self) -> None:
-        """Cut off who was told to go and still asks for more without reading."""
-        super().pause_writing()
-        self.loop.call_soon(self.transport.abort)
+        return response(status, "application/json", msgspec.json.encode(body))
 
 
 def _select_subprotocol(_: ws.ServerConnection, offered: Any) -> Subprotocol | None:
@@ -207,19 +179,3 @@ def _token(headers: Headers) -> str | None:
         return token.strip() if scheme.lower() == "bearer" and len(authorization) == 1 else ""
     offered = (name.strip() for value in headers.get_all("Sec-WebSocket-Protocol") for name in value.split(","))
     return next((name.removeprefix("bearer.") for name in offered if name.startswith("bearer.")), None)
-
-
-def _text(status: HTTPStatus, text: str) -> Response:
-    return _response(status, "text/plain; charset=utf-8", text.encode())
-
-
-def _response(status: HTTPStatus, content_type: str, body: bytes) -> Response:
-    headers = Headers(
-        {
-            "Content-Type": content_type,
-            "Content-Length": str(len(body)),
-            "Cache-Control": "no-store",
-            "Connection": "close",
-        }
-    )
-    return Response(status.value, status.phrase, headers, body)

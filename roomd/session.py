@@ -83,10 +83,16 @@ class Session:
         Being in a room outlives the token (docs/protocol.md, section 2): past its end it serves only there. Raises
         `Refused` (401 `unauthenticated`).
         """
-        identity = self._identity
-        if identity is not None and not self._sits_in(code) and self._has_expired(identity, now):
-            raise Refused(UNAUTHENTICATED)
+        lapsed = self.lapse(code, now)
+        if lapsed is not None:
+            raise lapsed
         return self.holder(code)
+
+    def lapse(self, code: str, now: float) -> Refused | None:
+        """Say what a token past its end is refused with in the room `code`; None while it serves."""
+        if self._identity is None or self._sits_in(code) or not self._has_expired(self._identity, now):
+            return None
+        return Refused(UNAUTHENTICATED)
 
     def holder(self, code: str) -> Caller:
         """Say who asks for what takes no token in force: a look at the room, or a seat by its resume token."""

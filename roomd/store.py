@@ -41,9 +41,16 @@ MIGRATIONS: dict[int, str] = {}
 class StorageFailed(Exception):  # noqa: N818 - an event, not a mistake of the caller
     """The database did not take or give what was asked; nothing was changed."""
 
+    lasting = False
+    """It is no database, or a broken one: trying again does not help."""
+
 
 class StoreError(Exception):
     """The database cannot be opened; the text says why and what to do."""
+
+
+class StoreBusy(StoreError):  # noqa: N818 - a state, not a mistake
+    """The database cannot be opened now, for a reason that may pass."""
 
 
 _ROOM_COLUMNS = (
@@ -197,7 +204,9 @@ class Store:
             result: T = await connection._execute(function, connection._conn)  # type: ignore[no-untyped-call]
         except sqlite3.Error as exc:
             log.error("storage failed", {"error": type(exc).__name__, "reason": str(exc)})
-            raise StorageFailed from exc
+            failed = StorageFailed()
+            failed.lasting = _lasts(exc)
+            raise failed from exc
         return result
 
 
@@ -221,9 +230,16 @@ async def open_store(config: DatabaseConfig) -> Store:
     except BaseException as exc:
         os.close(lock)
         if isinstance(exc, sqlite3.Error):
-            raise StoreError(f"{path}: cannot be opened: {exc}") from None
+            kind = StoreError if _lasts(exc) else StoreBusy
+            raise kind(f"{path}: cannot be opened: {exc}") from None
         raise
     return Store(writer, reader, lock)
+
+
+def _lasts(error: sqlite3.Error) -> bool:
+    """Tell what somebody must mend from what may pass: locked, full, failing."""
+    code = getattr(error, "sqlite_errorcode", 0)  # absent when it is not SQLite that objects
+    return code & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
 
 def _lock(path: Path) -> int:
@@ -241,7 +257,7 @@ def _lock(path: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
-        raise StoreError(f"{path}: another roomd is serving this database; stop it or choose another file") from None
+        raise StoreBusy(f"{path}: another roomd is serving this database; stop it or choose another file") from None
     return lock
 
 

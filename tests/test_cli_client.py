@@ -263,7 +263,7 @@ async def test_leaves_without_an_answer(capsys: pytest.CaptureFixture[str]) -> N
 
     ended, writing = os.pipe()
     os.close(writing)
-    for script, words in ((gone, "it gives the seat up by itself"), (seatless, "")):
+    for script, words in ((gone, "gives the seat up by itself"), (seatless, "")):
         async with serving(script) as url:
             await asyncio.wait_for(Attendance(url, lambda: None, JOIN, keyboard=ended).run(), PATIENCE)
         out, err = capsys.readouterr()

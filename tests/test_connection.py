@@ -251,6 +251,9 @@ async def test_being_in_a_room_outlives_the_token(stage: Stage) -> None:
     refused = {"type": "error", "statusCode": 401, "code": "unauthenticated", "message": "Authentication required"}
     assert await client.ask("create-room") == [refused]
     assert await client.ask("join-room", code=other.code) == [refused]
+    (looked,) = await client.ask("get-room", code=other.code)
+    admission = {key: value for key, value in refused.items() if key != "type"}
+    assert looked["admission"] == {"allowed": False, **admission}
     assert (await client.ask("update-room", code=stage.code, isLocked=True))[0]["room"]["isLocked"] is True
     assert [f["type"] for f in await client.ask("join-room", code=stage.code)] == ["participant", "room-state"]
     assert [f["type"] for f in await client.ask("leave-room")] == ["participant"]

@@ -404,7 +404,7 @@ async def test_a_bug_in_a_decision_costs_one_answer(stage: Stage, caplog: pytest
 
 
 async def test_a_bug_in_a_turn_changes_nothing(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
-    """500 `internal_error` for everyone in it, logged; the room is as before and goes on, and a drop is not forgotten."""
+    """500 `internal_error` for everyone in it, logged; the room is as before, and a drop is not forgotten."""
     ann, bob = await stage.seated("ann", "bob")
     stage.store.broken = RuntimeError("broken")
     carol = stage.guest()

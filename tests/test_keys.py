@@ -1,6 +1,7 @@
 """Where keys come from: configuration, files, the issuer's key set; and what outages and strangers cannot do."""
 
 import asyncio
+import contextlib
 import json
 import stat
 import threading
@@ -520,3 +521,32 @@ async def test_close(issuer: Issuer, clock: Clock) -> None:
     issuer.gate.set()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+async def test_an_issuer_that_drips_is_not_waited_for() -> None:
+    """A fetch has an end, byte by byte or not, and the next one does not wait for it either."""
+    gone = asyncio.Event()
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            while not gone.is_set():
+                writer.write(b" ")
+                await writer.drain()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(gone.wait(), 0.05)
+        writer.close()
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    source = FetchedKeys(f"http://127.0.0.1:{port}/keys", interval=0.0, timeout=0.2)
+    async with asyncio.timeout(5):
+        for _ in range(2):
+            with pytest.raises(Refused) as caught:
+                await source.keys_for(token("k1"))
+            assert caught.value.kind == UNAVAILABLE
+    gone.set()
+    await source.close()
+    server.close()
+    await server.wait_closed()

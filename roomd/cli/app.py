@@ -26,7 +26,8 @@ REFUSED, MISUSED, UNREACHABLE = 1, 2, 3
 EXIT_CODES = """\b
 Exit codes:
   0  done
-  1  the daemon refused; standard error says "code: message"
+  1  the daemon refused, standard error says "code: message"; or `serve` cannot
+     start now, for a reason that may pass
   2  wrong usage or configuration
   3  the daemon cannot be reached
 """
@@ -114,10 +115,7 @@ def _serve_command(serve: Serve) -> Callable[..., None]:
             int | None, typer.Option(metavar="PORT", min=0, max=65535, help="TCP port; 0 lets the system choose one.")
         ] = None,
         database: DatabaseFile = None,
-        log_level: Annotated[
-            Literal["debug", "info", "warning", "error"] | None,
-            typer.Option(help="The least severe line that is logged."),
-        ] = None,
+        log_level: Annotated[LogLevel | None, typer.Option(help="The least severe line that is logged.")] = None,
         demo: Annotated[bool, typer.Option("--demo", help="Make a room, and print two commands that join it.")] = False,
     ) -> None:
         """Run the daemon until SIGTERM or SIGINT.

@@ -43,6 +43,7 @@ _FINAL = {
 }
 """Closes after which coming back would be wrong or useless."""
 
+_HELD = "The daemon gives the seat up by itself after a while."
 _HELP = "Type /who to see who is here, /leave (or Ctrl-D) to go."
 
 
@@ -147,7 +148,11 @@ class Attendance:
         delay = max(at_least, backoff(self._attempt, jitter)) if asked is None else asked
         self._attempt += 1
         complain(f"{why}; coming back in {delay:.1f} s.")
-        await self._unless_leaving(asyncio.sleep(delay))
+        try:
+            await self._unless_leaving(asyncio.sleep(delay))
+        except _Leaving:
+            complain(_HELD)
+            raise
 
     async def _visit(self) -> None:
         """Connect, take the seat, and watch until the room ends, the connection does, or the person leaves."""
@@ -190,7 +195,7 @@ class Attendance:
         except Refused:
             pass  # there is no seat to give up: the join had not been served yet, or the room has ended
         except (client.Closed, client.Unreachable, TimeoutError):
-            complain("The daemon did not answer; it gives the seat up by itself after a while.")
+            complain(f"The daemon did not answer. {_HELD}")
         else:
             say("You left.")
 

@@ -1,0 +1,121 @@
+"""The sill of the door: what the WebSocket library leaves open at the edge of each connection.
+
+It answers the HTTP methods that no handshake uses, keeps one client's flood from holding up the others, and holds to
+the limits what the library does by itself.
+"""
+
+import re
+from http import HTTPStatus
+from typing import Any, Protocol
+
+from websockets.asyncio.server import ServerConnection
+from websockets.datastructures import Headers
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Response
+
+from roomd.outbox import Outbox
+
+_METHOD = re.compile(rb"[A-Z]+ ")
+LONGEST_METHOD = 16
+"""Bytes; what goes on without a space is no HTTP."""
+SLICE = 16_384
+"""Bytes of one client that are parsed before the others' turn; of the smallest frames that is some milliseconds."""
+_CONTROL = (Opcode.PING, Opcode.PONG)
+
+
+class Client(Protocol):
+    """The conversation behind the door."""
+
+    outbox: Outbox
+
+    def count_control_frame(self) -> None:
+        """Hear that the client sent a ping or a pong."""
+
+
+class Door(ServerConnection):
+    """A connection as the library has it, and what is said on top of this file."""
+
+    client: Client | None = None
+    """Set once the conversation has begun."""
+
+    _head: bytes | None = b""  # of the request, until its method is known
+    _refused = False  # a body may follow, and is read to no end, so that the answer is not lost
+    _backlog = b""  # received and not yet parsed
+
+    def connection_made(self, transport: Any) -> None:
+        """Have reading resumed only when nothing that was read before is left."""
+        super().connection_made(transport)
+        self.recv_messages.resume = self._read_on
+
+    def data_received(self, data: bytes) -> None:
+        """Look at a request's method before the library does; parse much in slices, with the others in between."""
+        if self._head is not None:
+            data = self._head = self._head + data
+            if not (b" " in data or b"\n" in data or len(data) > LONGEST_METHOD):
+                return
+            self._head = None
+            self._refused = not data.startswith((b"GET ", b"HEAD ")) and _METHOD.match(data) is not None
+            if self._refused:
+                self._refuse_method()
+        if self._refused:
+            return
+        if self._backlog:
+            self._backlog += data
+        elif len(data) > SLICE:
+            self._backlog = data
+            self._parse_slice()
+        else:
+            self._parse(data)
+
+    def process_event(self, event: Any) -> None:
+        """Count the frames that the library answers by itself."""
+        super().process_event(event)
+        if self.client is not None and isinstance(event, Frame) and event.opcode in _CONTROL:
+            self.client.count_control_frame()
+
+    def pause_writing(self) -> None:
+        """Cut off who was told to go and still asks for more without reading."""
+        super().pause_writing()
+        self.loop.call_soon(self.transport.abort)
+
+    def _parse(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.client is not None:
+            self.client.outbox.check()  # pongs do not come by there
+
+    def _parse_slice(self) -> None:
+        if self.transport.is_closing():
+            return
+        self.transport.pause_reading()
+        data, self._backlog = self._backlog[:SLICE], self._backlog[SLICE:]
+        self._parse(data)
+        self.loop.call_soon(self._parse_slice if self._backlog else self._read_on)
+
+    def _read_on(self) -> None:
+        if not self._backlog and not self.recv_messages.paused and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def _refuse_method(self) -> None:
+        """Answer 405 (RFC 9110, section 15.5.6); the library reads only requests without a body."""
+        refusal = text_response(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET and HEAD are served.\n")
+        refusal.headers["Allow"] = "GET, HEAD"
+        self.transport.write(refusal.serialize())
+        self.transport.write_eof()
+
+
+def text_response(status: HTTPStatus, text: str) -> Response:
+    """Make an HTTP response for people."""
+    return response(status, "text/plain; charset=utf-8", text.encode())
+
+
+def response(status: HTTPStatus, content_type: str, body: bytes) -> Response:
+    """Make an HTTP response that ends its connection."""
+    headers = Headers(
+        {
+            "Content-Type": content_type,
+            "Content-Length": str(len(body)),
+            "Cache-Control": "no-store",
+            "Connection": "close",
+        }
+    )
+    return Response(status.value, status.phrase, headers, body)
