@@ -2,8 +2,8 @@
 
 `append` makes events durable. While one transaction runs, the appends of all rooms gather and make the next one
 (group commit), so the price of an fsync is shared by whoever arrives together, without a timer. A transaction is one
-function on the database thread, and each statement takes its whole batch as one JSON array: Python's sqlite3 gives up
-the interpreter lock around every statement, and every return to it costs a wait for the busy event loop.
+function on the database thread, and its statements take many rows each: Python's sqlite3 gives up the interpreter lock
+around every statement, and every return to it costs a wait for the busy event loop.
 
 Two connections: the writer, which only `append` and the start touch, and a reader, so that a long page of history never
 holds up a join. WAL lets them run side by side.
@@ -15,12 +15,12 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
 import aiosqlite
-import msgspec
 
 from roomd.commands import Event, RoomChanged, Seat, SeatChanged
 from roomd.config import DatabaseConfig
@@ -62,18 +62,19 @@ _PARTICIPANT_COLUMNS = (
 )
 
 
-def _upsert(table: str, columns: str, key: str) -> str:
+MOST_ROWS = 64
+"""Rows in one statement. Statements have 1, 2, 4, … rows, so that few are ever prepared."""
+
+
+@cache  # two tables, and seven numbers of rows
+def _upsert(table: str, columns: str, key: str, rows: int) -> str:
     names = columns.split(", ")
-    values = ", ".join(f"value ->> {i}" for i in range(len(names)))
+    values = ", ".join([f"({', '.join('?' * len(names))})"] * rows)
     changes = ", ".join(f"{name} = excluded.{name}" for name in names if name not in key.split(", "))
     return (
-        f"INSERT INTO {table} ({columns}) SELECT {values} FROM json_each(?) WHERE true "  # noqa: S608 - our own names
+        f"INSERT INTO {table} ({columns}) VALUES {values} "  # noqa: S608 - our own names
         f"ON CONFLICT ({key}) DO UPDATE SET {changes}"
     )
-
-
-_UPSERT_ROOMS = _upsert("rooms", _ROOM_COLUMNS, "id")
-_UPSERT_PARTICIPANTS = _upsert("participants", _PARTICIPANT_COLUMNS, "room_id, id")
 
 
 class Store:
@@ -300,12 +301,20 @@ def _write(db: sqlite3.Connection, events: Sequence[Event]) -> None:
     participants = [_seat_row(event.seat) for event in events if isinstance(event, SeatChanged)]
 
     def write() -> None:
-        if rooms:
-            db.execute(_UPSERT_ROOMS, (msgspec.json.encode(rooms).decode(),))
-        if participants:
-            db.execute(_UPSERT_PARTICIPANTS, (msgspec.json.encode(participants).decode(),))
+        _write_rows(db, "rooms", _ROOM_COLUMNS, "id", rooms)
+        _write_rows(db, "participants", _PARTICIPANT_COLUMNS, "room_id, id", participants)
 
     _in_transaction(db, write)
+
+
+def _write_rows(db: sqlite3.Connection, table: str, columns: str, key: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Write rows in their order, as many as can be in a statement; a later one of a key wins over an earlier one."""
+    start = 0
+    while left := len(rows) - start:
+        size = min(1 << left.bit_length() - 1, MOST_ROWS)
+        some = rows[start : start + size]
+        db.execute(_upsert(table, columns, key, size), [value for row in some for value in row])
+        start += size
 
 
 def _in_transaction(db: sqlite3.Connection, function: Callable[[], T]) -> T:
