@@ -121,6 +121,8 @@ BAD_FILES: dict[str, tuple[str, str]] = {
         "auth.algorithms: HS256 does not go with public keys; allowed: ES256, EdDSA, RS256",
     ),
     "memory": ("[database]\npath = ':memory:'", "database.path: must be a file, so that nothing told is lost"),
+    "home": ("[database]\npath = '~/roomd.db'", "database.path: must be written out; ~ is the shell's"),
+    "an origin with a path": ("[server]\nallowed_origins = ['https://x/']", "server.allowed_origins"),
 }
 
 
