@@ -228,7 +228,7 @@ def _other_problems(config: Config) -> _Problems:
     if config.server.path in ("/", "/healthz"):
         yield ["server.path"], f"{config.server.path} is taken; choose another, e.g. /ws"
     if config.database.path.startswith("~"):
-        raise ConfigError("database.path: must be written out; ~ is the shell's")
+        yield ["database.path"], "must be written out; ~ is the shell's"
     if config.database.path == ":memory:":
         yield ["database.path"], "must be a file, so that nothing told is lost"
 

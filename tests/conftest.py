@@ -208,3 +208,32 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     daemon.start()
     yield daemon
     daemon.close()
+
+
+PATIENT = {"ROOMD_LIMITS_REQUEST_RATE": "1e9", "ROOMD_LIMITS_REQUEST_BURST": "1000000000"}
+"""Settings that let a flood through."""
+
+
+def faults(daemon: Daemon) -> list[str]:
+    """Find the lines of the log that tell of a mistake of roomd's own."""
+    signs = ("raceback", "internal_error", '"level":"error"', '"level":"critical"', "Exception")
+    return [line for line in daemon.log.read_text().splitlines() if any(sign in line for sign in signs)]
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """The daemon that takes it all, with patience for floods."""
+    daemon = Daemon(tmp_path_factory.mktemp("hostile"), **PATIENT)
+    daemon.start()
+    yield daemon
+    daemon.kill()
+
+
+@pytest.fixture
+async def unharmed(target: Daemon) -> AsyncIterator[None]:
+    """Whatever a test did, the daemon logged no mistake and serves a join."""
+    yield
+    room = await target.room()
+    async with target.client() as client:
+        await client.join(room["code"], guestName="Jane")
+    assert faults(target) == []

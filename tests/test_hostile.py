@@ -9,7 +9,6 @@ import json
 import random
 import string
 import time
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import msgspec
@@ -21,39 +20,20 @@ from roomd.frames import AnyRequest
 from tests.conftest import PATIENCE, Client, Daemon
 from tests.test_hostile_wire import (
     HTTP,
-    PATIENT,
     VIOLATIONS,
     Frame,
     answer_to,
     check_reply,
     close_code,
-    faults,
     frame,
     memory,
     next_payload,
     opened,
 )
 
+pytestmark = pytest.mark.usefixtures("unharmed")
+
 EVENTS = {"room-state", "participants-changed", "room-updated", "room-ended"}
-
-
-@pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """The daemon that takes it all, with patience for floods."""
-    daemon = Daemon(tmp_path_factory.mktemp("hostile"), **PATIENT)
-    daemon.start()
-    yield daemon
-    daemon.kill()
-
-
-@pytest.fixture(autouse=True)
-async def unharmed(target: Daemon) -> AsyncIterator[None]:
-    """Whatever a test did, the daemon logged no mistake and serves a join."""
-    yield
-    room = await target.room()
-    async with target.client() as client:
-        await client.join(room["code"], guestName="Jane")
-    assert faults(target) == []
 
 
 async def replies_to(client: Client, frames: list[str]) -> list[Frame]:

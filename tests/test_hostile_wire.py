@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import json
 import struct
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,20 +16,14 @@ from typing import Any
 import pytest
 
 from roomd import errors
-from tests.conftest import PATIENCE, Daemon
+from tests.conftest import PATIENCE, Daemon, faults
+
+pytestmark = pytest.mark.usefixtures("unharmed")
 
 Frame = dict[str, Any]
 
 KINDS = {kind.code: kind.status_code for kind in vars(errors).values() if isinstance(kind, errors.ErrorKind)}
 REPLIES = {"pong", "authenticated", "room", "rooms", "participant", "participants", "error"}
-PATIENT = {"ROOMD_LIMITS_REQUEST_RATE": "1e9", "ROOMD_LIMITS_REQUEST_BURST": "1000000000"}
-"""Settings that let a flood through."""
-
-
-def faults(daemon: Daemon) -> list[str]:
-    """Find the lines of the log that tell of a mistake of roomd's own."""
-    signs = ("raceback", "internal_error", '"level":"error"', '"level":"critical"', "Exception")
-    return [line for line in daemon.log.read_text().splitlines() if any(sign in line for sign in signs)]
 
 
 def check_reply(reply: Frame) -> None:
@@ -195,25 +189,6 @@ async def answer_to(daemon: Daemon, raw: bytes) -> int | None:
             while got := await reader.read(65_536):
                 answer += got
     return int(answer.split(b" ", 2)[1]) if answer else None
-
-
-@pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """The daemon that takes it all, with patience for floods."""
-    daemon = Daemon(tmp_path_factory.mktemp("hostile"), **PATIENT)
-    daemon.start()
-    yield daemon
-    daemon.kill()
-
-
-@pytest.fixture(autouse=True)
-async def unharmed(target: Daemon) -> AsyncIterator[None]:
-    """Whatever a test did, the daemon logged no mistake and serves a join."""
-    yield
-    room = await target.room()
-    async with target.client() as client:
-        await client.join(room["code"], guestName="Jane")
-    assert faults(target) == []
 
 
 @pytest.mark.parametrize(("raw", "expected"), VIOLATIONS.values(), ids=VIOLATIONS.keys())
