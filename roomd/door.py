@@ -59,10 +59,8 @@ class Door(ServerConnection):
                 self._refuse_method()
         if self._refused:
             return
-        if self._backlog:
+        if self._backlog or len(data) > SLICE:
             self._backlog += data
-        elif len(data) > SLICE:
-            self._backlog = data
             self._parse_slice()
         else:
             self._parse(data)

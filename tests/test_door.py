@@ -28,10 +28,13 @@ async def test_a_flood_does_not_hold_up_the_end(make_daemon: MakeDaemon) -> None
         with contextlib.suppress(ConnectionError):
             async with opened(daemon) as (reader, writer):
                 reading = asyncio.ensure_future(_read_all(reader))
-                while not writer.transport.is_closing():
-                    writer.write(PINGS)
-                    await writer.drain()
-                await reading
+                try:
+                    while not writer.transport.is_closing():
+                        writer.write(PINGS)
+                        await writer.drain()
+                finally:
+                    reading.cancel()
+                    await asyncio.gather(reading, return_exceptions=True)
 
     floods = [asyncio.create_task(flood()) for _ in range(2)]
     async with daemon.client() as other:
