@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
 # The modules without I/O, clock or randomness: every branch of them is tested.
-PURE := errors frames codec config names commands room tokens limits session
+PURE := errors frames codec config names asyncapi commands settings state room tokens limits session turn
 empty :=
 comma := ,
 PURE_FILES := $(subst $(empty) $(empty),$(comma),$(PURE:%=roomd/%.py))
@@ -16,7 +16,7 @@ LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate
 	--strip-extras --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test nightly lint fmt lock bench clean
+.PHONY: help install run test nightly lint fmt lock bench clean node system
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +27,7 @@ install: $(VENV)/.installed ## Install what is needed into .venv
 run: install ## Install what is needed and run the daemon with a demo room, database under var/
 	@exec $(BIN)/roomd serve --demo $(ARGS)
 
-test: lint ## Run all checks and tests, and print the coverage
+test: system lint ## Run all checks and tests, and print the coverage
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest --numprocesses 2 --dist worksteal $(ARGS)
 	$(BIN)/coverage combine --quiet
@@ -39,10 +39,11 @@ test: lint ## Run all checks and tests, and print the coverage
 nightly: $(VENV)/.installed-dev ## Run the long state machine: 100,000 steps
 	ROOM_MACHINE_STEPS=100000 $(BIN)/python -m pytest tests/test_room_machine.py $(ARGS)
 
-lint: $(VENV)/.installed-dev ## Check style and types
+lint: $(VENV)/.installed-dev web/node_modules/.installed ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@if [ -e web/node_modules/.installed ]; then set -x; web/node_modules/.bin/tsc --project web; fi
 
 fmt: $(VENV)/.installed-dev ## Format the code and mend what can be mended
 	$(BIN)/ruff check --fix .
@@ -52,10 +53,11 @@ bench: $(VENV)/.installed-dev ## Measure, peers included
 	$(BIN)/python -m bench $(ARGS)
 
 # Keeps the versions there are; `make lock ARGS=--upgrade` brings newer ones.
-lock: $(VENV)/.installed-dev ## Write requirements*.txt anew from pyproject.toml
+lock: $(VENV)/.installed-dev ## Write requirements*.txt and web/package-lock.json anew
 	$(LOCK) $(ARGS) --build-deps-for editable --output-file requirements.txt pyproject.toml
 	$(BIN)/python -c "$$GROUPS" \
 	| $(LOCK) $(ARGS) --constraint requirements.txt --output-file requirements-dev.txt -
+	@if command -v npm >/dev/null; then set -x; cd web && npm $(if $(filter --upgrade,$(ARGS)),update,install) --package-lock-only; fi
 
 define GROUPS
 import tomllib
@@ -66,8 +68,20 @@ endef
 export GROUPS
 
 clean: ## Remove the environment and every cache; the database under var/ stays
-	rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) web/node_modules screenshots build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A shell function that installs Debian packages, as root or by `sudo -n`, and fails where neither is possible.
+define APT
+if [ "$$(id -u)" = 0 ]; then sudo=; else sudo='sudo -n'; fi
+apt_install() {
+	command -v apt-get >/dev/null && $$sudo true 2>/dev/null || return 1
+	install="$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $$*"
+	echo "Installing $$*"
+	$$install || { $$sudo apt-get update && $$install; }
+}
+endef
+export APT
 
 # Debian keeps the means to make environments in a package of its own.
 $(VENV)/.created:
@@ -75,12 +89,8 @@ $(VENV)/.created:
 	|| { echo 'roomd needs Python 3.11 or newer: make PYTHON=python3.12 …'; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		package=python$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv; \
-		if [ "$$(id -u)" = 0 ]; then sudo=; else sudo='sudo -n'; fi; \
-		export DEBIAN_FRONTEND=noninteractive; \
-		install="$$sudo apt-get install --yes --no-install-recommends $$package"; \
-		echo "Installing $$package, which python -m venv needs"; \
-		$$install || { $$sudo apt-get update && $$install; } \
-		|| { echo "Install it first: sudo apt-get install $$package"; exit 1; }; }
+		eval "$$APT"; apt_install $$package \
+		|| { echo "python -m venv needs it, so install it first: sudo apt-get install $$package"; exit 1; }; }
 	$(PYTHON) -m venv --clear $(VENV)
 	@touch $@
 
@@ -93,3 +103,29 @@ $(VENV)/.installed: requirements.txt pyproject.toml | $(VENV)/.created
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	$(PIP) install --require-hashes --requirement requirements-dev.txt
 	@touch $@
+
+# Node 18 or newer checks and tests the web client. Where it cannot be had, that is said and left out.
+node:
+	@packages=; \
+	node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' 2>/dev/null || packages=nodejs; \
+	command -v npm >/dev/null || packages="$$packages npm"; \
+	[ -z "$$packages" ] || { eval "$$APT"; apt_install $$packages; } \
+	|| echo "web/ is not checked, its tests are skipped: they need Node 18 or newer and npm (Debian: $$packages)"
+
+# A browser for the page, and a TURN server with its client; tests/needs.py skips the tests of what is missing.
+# Debian's coturn would run as an open service: its unit is masked while it is installed and disabled afterwards.
+system: node
+	@packages=; \
+	command -v chromium >/dev/null || packages=chromium; \
+	command -v turnserver >/dev/null || packages="$$packages coturn"; \
+	[ -n "$$packages" ] || exit 0; \
+	eval "$$APT"; \
+	unit() { case $$packages in *coturn*) [ ! -d /run/systemd/system ] || $$sudo systemctl --quiet $$1 coturn; esac; }; \
+	unit mask 2>/dev/null; \
+	apt_install $$packages \
+	|| echo "Tests are skipped that need: $$packages. Install by: sudo apt-get install $$packages"; \
+	{ unit unmask; unit disable; } 2>/dev/null || true
+
+web/node_modules/.installed: web/package-lock.json | node
+	@! command -v npm >/dev/null || { cd web && npm ci --ignore-scripts; }
+	@[ ! -d $(@D) ] || touch $@
