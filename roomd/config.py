@@ -16,6 +16,12 @@ from msgspec import Meta
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 """A length of time in seconds, at most a day."""
 
+_HOST = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?"
+StunUrl = Annotated[str, Meta(pattern=rf"^stuns?:{_HOST}$")]
+"""RFC 7064."""
+TurnUrl = Annotated[str, Meta(pattern=rf"^turns?:{_HOST}(\?transport=(udp|tcp))?$")]
+"""RFC 7065."""
+
 Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
 
 
@@ -45,6 +51,7 @@ class ServerConfig(Section, frozen=True):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="The least severe line that is logged.")
     ] = "info"
+    demo: Annotated[bool, Meta(description="Serve the meeting page at /.")] = True
 
 
 class AuthConfig(Section, frozen=True):
@@ -91,6 +98,33 @@ class RoomsConfig(Section, frozen=True):
     seat_hold: Annotated[Seconds, Meta(description="Seconds a dropped connection's seat is held.")] = 30.0
 
 
+class IceConfig(Section, frozen=True):
+    """Where browsers find a way to each other through NATs and firewalls. None by default: one network needs none."""
+
+    stun: Annotated[
+        tuple[StunUrl, ...], Meta(description="STUN servers, like stun:turn.example:3478; a TURN server is one too.")
+    ] = ()
+    turn: Annotated[
+        tuple[TurnUrl, ...],
+        Meta(description="TURN servers, like turn:turn.example:3478 or turns:turn.example:5349?transport=tcp; "
+             "all share the secret."),
+    ] = ()  # fmt: skip
+    turn_secret: Annotated[
+        str | None,
+        Meta(description="The static-auth-secret of those servers, at least 20 bytes. Better in the environment."),
+    ] = None
+    turn_secret_file: Annotated[str | None, Meta(description="File with that secret, readable by its owner only.")] = (
+        None
+    )
+    # coturn looks at the expiry where an allocation is made, other servers also at each refresh, and a browser cannot
+    # renew the credentials of an allocation that stands: they have to last as long as a call does.
+    turn_ttl: Annotated[
+        int,
+        Meta(ge=60, le=86_400, description="Seconds that TURN credentials are good for; longer than a call, since some "
+             "servers end a relayed call with them."),
+    ] = 21_600  # fmt: skip
+
+
 class LimitsConfig(Section, frozen=True):
     """What one client, or all of them, may ask for."""
 
@@ -105,6 +139,15 @@ class LimitsConfig(Section, frozen=True):
     request_burst: Annotated[
         int, Meta(ge=1, description="Requests that one connection may send at once before the rate counts.")
     ] = 1000
+    told_rate: Annotated[
+        float,
+        Meta(
+            gt=0, le=1e9, description="Bytes of messages and presence a second that one client may have told to others."
+        ),
+    ] = 65_536.0
+    told_burst: Annotated[
+        int, Meta(ge=1, description="Bytes of these that one client may send at once before the rate counts.")
+    ] = 1_048_576
     outbox: Annotated[
         int,
         Meta(ge=65_536, description="Bytes that may wait for one client; a slower reader is closed with 4408."),
@@ -121,6 +164,7 @@ class Config(Section, frozen=True):
     auth: AuthConfig = AuthConfig()
     database: DatabaseConfig = DatabaseConfig()
     rooms: RoomsConfig = RoomsConfig()
+    ice: IceConfig = IceConfig()
     limits: LimitsConfig = LimitsConfig()
 
 
@@ -200,7 +244,7 @@ def check(config: Config, origins: Mapping[str, str] | None = None) -> None:
 
     `origins` names where each key was set, for the message. Raises `ConfigError`.
     """
-    for keys, problem in (*_auth_problems(config.auth), *_other_problems(config)):
+    for keys, problem in (*_auth_problems(config.auth), *_ice_problems(config.ice), *_other_problems(config)):
         raise ConfigError(f"{' and '.join((origins or {}).get(key, key) for key in keys)}: {problem}")
 
 
@@ -224,8 +268,20 @@ def _auth_problems(auth: AuthConfig) -> _Problems:
         yield ["auth.jwks_url"], "must start with https:// (or http:// on a trusted network)"
 
 
+def _ice_problems(ice: IceConfig) -> _Problems:
+    given = [f"ice.{key}" for key in ("turn_secret", "turn_secret_file") if getattr(ice, key) is not None]
+    if len(given) > 1:
+        yield given, "give at most one of them"
+    if ice.turn and not given:
+        yield ["ice.turn"], "needs the servers' static-auth-secret: give ice.turn_secret_file or ice.turn_secret"
+    if given and not ice.turn:
+        yield given, "goes with ice.turn, and none is given"
+    if ice.turn_secret is not None and len(ice.turn_secret.encode(errors="surrogateescape")) < 20:
+        yield ["ice.turn_secret"], "must be at least 20 bytes; `openssl rand -hex 32` makes one"
+
+
 def _other_problems(config: Config) -> _Problems:
-    if config.server.path in ("/", "/healthz"):
+    if config.server.path in ("/", "/healthz", "/asyncapi.json"):
         yield ["server.path"], f"{config.server.path} is taken; choose another, e.g. /ws"
     if config.database.path.startswith("~"):
         yield ["database.path"], "must be written out; ~ is the shell's"

@@ -1,7 +1,8 @@
 """Where the keys that tokens are checked with come from: the configuration, a file, or the issuer's key set.
 
-Keys in the configuration and in files are read once, at the start, and everything wrong with them stops it with a
-`ConfigError`. A key set at a URL is fetched when a token needs it: see jwks.py.
+The secret that TURN credentials are made with comes from here too. What stands in the configuration and in files is
+read once, at the start, and everything wrong with it stops the start with a `ConfigError`. A key set at a URL is
+fetched when a token needs it: see jwks.py.
 """
 
 import logging
@@ -17,14 +18,17 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.algorithms import HMACAlgorithm
 
-from roomd.config import Algorithm, AuthConfig, ConfigError
+from roomd.config import Algorithm, AuthConfig, ConfigError, IceConfig
 from roomd.jwks import FetchedKeys, from_public_key
 from roomd.tokens import Key, Policy
+from roomd.turn import Ice
 
 log = logging.getLogger("roomd.keys")
 
 SHORTEST_SECRET = 32
 """Bytes; RFC 7518, section 3.2: a key as long as the hash."""
+SHORTEST_TURN_SECRET = 20
+"""Bytes; RFC 2104, section 3. Whoever gets a credential can try secrets on it at leisure, so no shorter one."""
 LARGEST_FILE = 65_536
 
 _HOW_TO_MAKE_ONE = "`openssl rand -hex 32` makes one"
@@ -92,6 +96,20 @@ def local_secret_file(database: Path) -> Path:
     return database.with_suffix(".secret")
 
 
+def open_ice(ice: IceConfig) -> Ice:
+    """Read the secret of the TURN servers, where there is one.
+
+    Raises `ConfigError` that names the key, the file and what to do.
+    """
+    secret = None
+    if ice.turn_secret is not None:
+        secret = _long_enough(os.fsencode(ice.turn_secret), "ice.turn_secret", SHORTEST_TURN_SECRET)
+    elif ice.turn_secret_file is not None:
+        content, source = _read_private(Path(ice.turn_secret_file), "ice.turn_secret_file")
+        secret = _long_enough(content, source, SHORTEST_TURN_SECRET)
+    return Ice(ice.stun, ice.turn, secret, ice.turn_ttl)
+
+
 def policy(auth: AuthConfig) -> Policy:
     """Say what the configuration asks of a token."""
     symmetric = auth.jwks_url is None and auth.public_key_file is None
@@ -108,19 +126,29 @@ def _read(file: Path, setting: str) -> tuple[bytes, int]:
         raise ConfigError(f"{setting}: {file}: cannot be read: {exc.strerror}") from None
 
 
-def _read_secret(file: Path, setting: str) -> bytes:
+def _read_private(file: Path, setting: str) -> tuple[bytes, str]:
+    """Return the content of a file that only its owner may read, and how to name it when the content is wrong."""
     content, mode = _read(file, setting)
     if mode & 0o077:
         raise ConfigError(
             f"{setting}: {file}: others can read it (mode {stat.S_IMODE(mode):04o}); run `chmod 600 {file}`, and "
             "replace the secret if someone may have"
         )
-    return _check_secret(content.strip(), f"{setting}: {file}")
+    return content.strip(), f"{setting}: {file}"
+
+
+def _read_secret(file: Path, setting: str) -> bytes:
+    return _check_secret(*_read_private(file, setting))
+
+
+def _long_enough(secret: bytes, source: str, shortest: int) -> bytes:
+    if len(secret) < shortest:
+        raise ConfigError(f"{source}: must be at least {shortest} bytes; {_HOW_TO_MAKE_ONE}")
+    return secret
 
 
 def _check_secret(secret: bytes, source: str) -> bytes:
-    if len(secret) < SHORTEST_SECRET:
-        raise ConfigError(f"{source}: must be at least {SHORTEST_SECRET} bytes; {_HOW_TO_MAKE_ONE}")
+    _long_enough(secret, source, SHORTEST_SECRET)
     try:
         return HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)
     except jwt.InvalidKeyError:

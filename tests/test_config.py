@@ -67,6 +67,13 @@ ENVIRONMENT: list[tuple[str, str, Any]] = [
     ("ROOMD_AUTH_ISSUER", "null", "null"),
     ("ROOMD_DATABASE_PATH", "/srv/roomd.db", "/srv/roomd.db"),
     ("ROOMD_ROOMS_SEAT_HOLD", "2.5", 2.5),
+    ("ROOMD_SERVER_DEMO", "true", True),
+    ("ROOMD_SERVER_DEMO", "false", False),
+    ("ROOMD_SERVER_DEMO", "False", False),
+    ("ROOMD_SERVER_DEMO", "1", True),
+    ("ROOMD_SERVER_DEMO", "0", False),
+    ("ROOMD_ICE_STUN", "stun:a.example, stuns:[2001:db8::1]:5349", ("stun:a.example", "stuns:[2001:db8::1]:5349")),
+    ("ROOMD_ICE_TURN_TTL", "600", 600),
 ]
 
 
@@ -85,7 +92,7 @@ BAD_FILES: dict[str, tuple[str, str]] = {
     "unknown key": (
         "[server]\nprot = 1",
         "server: Object contains unknown field `prot`; allowed: host, port, path, allowed_origins, ping_interval, "
-        "log_level",
+        "log_level, demo",
     ),
     "key without a section": ("port = 1", "top level: Object contains unknown field `port`; allowed: server, auth"),
     "section that is none": ("server = 5", "server: Expected `object`, got `int` (a table of settings)"),
@@ -109,6 +116,7 @@ BAD_FILES: dict[str, tuple[str, str]] = {
         "[server]\npath = 'ws'",
         "server.path: Expected `str` matching regex '^/[!-~]*$' (Path of",
     ),
+    "the contract's path": ("[server]\npath = '/asyncapi.json'", "server.path: /asyncapi.json is taken; choose"),
     "taken path": ("[server]\npath = '/healthz'", "server.path: /healthz is taken; choose another, e.g. /ws"),
     "short secret": ("[auth]\nsecret = 'short'", "auth.secret: must be at least 32 bytes; `openssl rand -hex 32`"),
     "no URL": ("[auth]\njwks_url = 'file:///k'", "auth.jwks_url: must start with https:// (or http:// on a trusted"),
@@ -120,6 +128,32 @@ BAD_FILES: dict[str, tuple[str, str]] = {
         "[auth]\nalgorithms = ['ES256', 'HS256']\njwks_url = 'https://issuer.example/keys'",
         "auth.algorithms: HS256 does not go with public keys; allowed: ES256, EdDSA, RS256",
     ),
+    "a port for STUN that is none": (
+        "[ice]\nstun = ['stun:a.example:x']",
+        "ice.stun[0]: Expected `str` matching regex",
+    ),
+    "a transport for STUN": ("[ice]\nstun = ['stun:a.example?transport=udp']", "ice.stun[0]: Expected `str` matching"),
+    "TURN where STUN belongs": ("[ice]\nstun = ['turn:a.example']", "ice.stun[0]: Expected `str` matching regex"),
+    "TURN by a web address": ("[ice]\nturn = ['https://a.example']", "ice.turn[0]: Expected `str` matching regex"),
+    "no such transport": ("[ice]\nturn = ['turn:a.example?transport=tls']", "ice.turn[0]: Expected `str` matching"),
+    "TURN without a secret": (
+        "[ice]\nturn = ['turn:a.example']",
+        "ice.turn: needs the servers' static-auth-secret: give ice.turn_secret_file or ice.turn_secret",
+    ),
+    "secret without TURN": (
+        f"[ice]\nstun = ['stun:a.example']\nturn_secret = '{SECRET}'",
+        "ice.turn_secret: goes with ice.turn, and none is given",
+    ),
+    "secret file without TURN": (
+        "[ice]\nturn_secret_file = 'turn.secret'",
+        "ice.turn_secret_file: goes with ice.turn, and none is given",
+    ),
+    "short TURN secret": (
+        "[ice]\nturn = ['turn:a.example']\nturn_secret = 'short'",
+        "ice.turn_secret: must be at least 20 bytes; `openssl rand -hex 32` makes one",
+    ),
+    "TURN credentials of no use": ("[ice]\nturn_ttl = 59", "ice.turn_ttl: Expected `int` >= 60 (Seconds that TURN"),
+    "TURN credentials for ever": ("[ice]\nturn_ttl = 86401", "ice.turn_ttl: Expected `int` <= 86400 (Seconds that"),
     "memory": ("[database]\npath = ':memory:'", "database.path: must be a file, so that nothing told is lost"),
     "home": ("[database]\npath = '~/roomd.db'", "database.path: must be written out; ~ is the shell's"),
     "an origin with a path": ("[server]\nallowed_origins = ['https://x/']", "server.allowed_origins"),
@@ -156,6 +190,10 @@ BAD_ENVIRONMENT: dict[str, tuple[dict[str, str], str]] = {
         "ROOMD_DATABASE_SYNCHRONOUS: Invalid enum value 'OFF' (FULL survives a power cut; NORMAL survives kill -9 and "
         "may lose the last moments to a power cut. One of: FULL, NORMAL.)",
     ),
+    "neither true nor false": (
+        {"ROOMD_SERVER_DEMO": "maybe"},
+        "ROOMD_SERVER_DEMO: Expected `bool`, got `str` (Serve the meeting page at /.)",
+    ),
     "short secret": ({"ROOMD_AUTH_SECRET": "short"}, "the environment: auth.secret: must be at least 32 bytes"),
 }
 
@@ -186,9 +224,35 @@ def test_two_keys_from_two_sources(tmp_path: Path) -> None:
     )
 
 
+TURN_URLS = (
+    "turn:turn.example",
+    "turn:192.0.2.1:3478?transport=udp",
+    "turns:turn.example:443?transport=tcp",
+    "turn:[::1]:3478",
+)
+
+
+@pytest.mark.parametrize("key", ["turn_secret", "turn_secret_file"])
+def test_turn_servers_with_their_secret(key: str) -> None:
+    """Every form of address a browser takes is taken, with the secret or a file that holds it; STUN needs neither."""
+    ice = load(environ={"ROOMD_ICE_TURN": ",".join(TURN_URLS), f"ROOMD_ICE_{key.upper()}": SECRET}).ice
+    assert (ice.turn, getattr(ice, key)) == (TURN_URLS, SECRET)
+    assert load(environ={"ROOMD_ICE_STUN": "stun:turn.example"}).ice.turn == ()
+
+
+def test_two_turn_secrets_from_two_sources(tmp_path: Path) -> None:
+    """Which one counts is not guessed."""
+    file = write(tmp_path, "[ice]\nturn = ['turn:a.example']\nturn_secret_file = 'turn.secret'")
+    assert refusal(file=file, environ={"ROOMD_ICE_TURN_SECRET": SECRET}) == (
+        f"the environment: ice.turn_secret and {file}: ice.turn_secret_file: give at most one of them"
+    )
+
+
 def test_secret_is_never_quoted() -> None:
     """What is wrong with a secret is said without the secret."""
     assert "hunter2" not in refusal(environ={"ROOMD_AUTH_SECRET": "hunter2"})
+    turn = {"ROOMD_ICE_TURN": "turn:a.example"}
+    assert "hunter2" not in refusal(environ={**turn, "ROOMD_ICE_TURN_SECRET": "hunter2"})
 
 
 def test_check_names_keys_without_their_sources() -> None:
