@@ -1,4 +1,4 @@
--- roomd's database, version 1. Times are ISO 8601 in UTC with milliseconds, as on the wire.
+-- roomd's database, version 2. Times are ISO 8601 in UTC with milliseconds, as on the wire.
 -- A change to this file comes with a migration in roomd/store.py and a higher user_version.
 
 CREATE TABLE rooms (
@@ -21,7 +21,8 @@ CREATE INDEX rooms_of_host_by_state ON rooms (host_id, is_active, id);
 CREATE INDEX rooms_by_state ON rooms (is_active, id);
 
 -- One row per stay, kept after it: who was in the room from when to when. Ids grow with time, so the primary key
--- reads a room's history in the order people joined.
+-- reads a room's history in the order people came. `waits_for` is set while somebody waits for a seat, and stays set
+-- for who never got one.
 CREATE TABLE participants (
     room_id      TEXT NOT NULL REFERENCES rooms (id),
     id           TEXT NOT NULL,
@@ -34,13 +35,42 @@ CREATE TABLE participants (
     left_at      TEXT,
     dropped_at   TEXT,
     resume_hash  TEXT NOT NULL,
+    state        TEXT NOT NULL DEFAULT '{}',
+    waits_for    TEXT CHECK (waits_for IN ('waiting_room', 'room_full')),
     PRIMARY KEY (room_id, id),
     CHECK ((user_id IS NULL) <> (guest_name IS NULL)),
     CHECK (left_at IS NULL OR is_active = 0)
 ) STRICT, WITHOUT ROWID;
 
--- The seats: few among many who left, and at most one per user and room.
+-- The seats and the queues for them: few among many who left, and at most one per user and room.
 CREATE UNIQUE INDEX seats ON participants (room_id, user_id) WHERE left_at IS NULL;
 
+-- What was said. The users behind sender and addressee are kept beside them: who comes back is another participant.
+CREATE TABLE messages (
+    room_id        TEXT NOT NULL REFERENCES rooms (id),
+    id             TEXT NOT NULL,
+    participant_id TEXT NOT NULL,
+    user_id        TEXT,
+    display_name   TEXT NOT NULL,
+    text           TEXT NOT NULL,
+    sent_at        TEXT NOT NULL,
+    to_id          TEXT,
+    to_user_id     TEXT,
+    PRIMARY KEY (room_id, id)
+) STRICT, WITHOUT ROWID;
+
+-- The last public messages of a room, however many private ones lie between them.
+CREATE INDEX public_messages ON messages (room_id, id) WHERE to_id IS NULL;
+
+-- Who cannot come back.
+CREATE TABLE bans (
+    room_id      TEXT NOT NULL REFERENCES rooms (id),
+    user_id      TEXT NOT NULL,
+    display_name TEXT NOT NULL,
+    reason       TEXT,
+    banned_at    TEXT NOT NULL,
+    PRIMARY KEY (room_id, user_id)
+) STRICT, WITHOUT ROWID;
+
 PRAGMA application_id = 0x726f6f6d; -- "room": tells a database of roomd's from any other
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;

@@ -3,14 +3,17 @@
 Commands are verbs, events past. All are frozen; none knows where it came from or where it goes.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from roomd.errors import Refused
-from roomd.frames import Participant
+from roomd.errors import ErrorKind, Refused
+from roomd.frames import Ban, Message, Participant, Removed, Scalar
 from roomd.frames import Room as RoomView
+
+WaitsFor = Literal["waiting_room", "room_full"]
+"""What somebody in the queue waits for: the host, or a seat."""
 
 
 class Moment(NamedTuple):
@@ -36,7 +39,7 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 class Seat(msgspec.Struct, frozen=True):
-    """A participant and what the server alone knows of their seat."""
+    """A participant and what the server alone knows of their seat, or of their place in the queue for one."""
 
     participant: Participant
     resume_hash: str
@@ -47,6 +50,8 @@ class Seat(msgspec.Struct, frozen=True):
     """While held: when its connection was last there."""
     held_until: float = 0.0
     """While held: the clock time at which it is given up."""
+    waits_for: WaitsFor | None = None
+    """What keeps the participant in the queue; None for a seat. Until then `joinedAt` is when they began to wait."""
 
 
 # What a client may ask of a room.
@@ -62,10 +67,12 @@ class Join(msgspec.Struct, frozen=True):
     """The id a new participant would get."""
     resume_hash: str
     owner: int
+    wait: bool = False
+    """Wait for a seat when the room is full."""
 
 
 class Resume(msgspec.Struct, frozen=True):
-    """Take a seat back with its resume token."""
+    """Take a seat, or a place in the queue, back with its resume token."""
 
     caller: Caller
     participant_id: str
@@ -76,7 +83,7 @@ class Resume(msgspec.Struct, frozen=True):
 
 
 class Leave(msgspec.Struct, frozen=True):
-    """Give the seat up."""
+    """Give the seat, or the place in the queue, up."""
 
     participant_id: str
     owner: int
@@ -130,16 +137,104 @@ class End(msgspec.Struct, frozen=True):
     caller: Caller
 
 
-Command = Join | Resume | Leave | Drop | Expire | Get | List | Update | End
+class Present(msgspec.Struct, frozen=True):
+    """Change the participant's own presence, key by key; None takes a key away."""
+
+    participant_id: str
+    owner: int
+    state: Mapping[str, Scalar | None]
+
+
+class Say(msgspec.Struct, frozen=True):
+    """Say something to everyone or to one participant."""
+
+    participant_id: str
+    owner: int
+    message_id: str
+    text: str
+    to: str | None
+
+
+class ListMessages(msgspec.Struct, frozen=True):
+    """Ask whether the caller may read what was said, and as whom."""
+
+    caller: Caller
+
+
+class Remove(msgspec.Struct, frozen=True):
+    """Take somebody's seat, or place in the queue, away."""
+
+    caller: Caller
+    participant_id: str
+    ban: bool
+    reason: str | None
+
+
+class Mute(msgspec.Struct, frozen=True):
+    """Ask whether the caller may ask a participant to mute."""
+
+    caller: Caller
+    participant_id: str
+
+
+class ListBans(msgspec.Struct, frozen=True):
+    """See who cannot come back."""
+
+    caller: Caller
+
+
+class Unban(msgspec.Struct, frozen=True):
+    """Let a user come back."""
+
+    caller: Caller
+    user_id: str
+
+
+class Admit(msgspec.Struct, frozen=True):
+    """Let somebody in who waits for the host; everybody when `participant_id` is None."""
+
+    caller: Caller
+    participant_id: str | None
+
+
+class Deny(msgspec.Struct, frozen=True):
+    """Send somebody away who waits."""
+
+    caller: Caller
+    participant_id: str
+
+
+Command = (
+    Join
+    | Resume
+    | Leave
+    | Drop
+    | Expire
+    | Get
+    | List
+    | Update
+    | End
+    | Present
+    | Say
+    | ListMessages
+    | Remove
+    | Mute
+    | ListBans
+    | Unban
+    | Admit
+    | Deny
+)
 
 
 # What happened.
 
 
 class SeatChanged(msgspec.Struct, frozen=True):
-    """A seat was taken, changed hands, was dropped, or was left."""
+    """A seat, or a place in the queue, was taken, changed hands, was dropped, or was left."""
 
     seat: Seat
+    told: ErrorKind | Removed | None = None
+    """What the one who had it is told, where they did not ask for it: why they wait no more, or were removed."""
 
 
 class RoomChanged(msgspec.Struct, frozen=True):
@@ -148,7 +243,43 @@ class RoomChanged(msgspec.Struct, frozen=True):
     room: RoomView
 
 
-Event = SeatChanged | RoomChanged
+class MessageSent(msgspec.Struct, frozen=True):
+    """Something was said."""
+
+    room_id: str
+    message: Message
+    user_id: str | None
+    """Of the sender, who may come back as another participant,"""
+    to_user_id: str | None
+    """and of the one it is for."""
+
+
+class UserBanned(msgspec.Struct, frozen=True):
+    """A user cannot come back."""
+
+    room_id: str
+    ban: Ban
+
+
+class UserUnbanned(msgspec.Struct, frozen=True):
+    """A user can come back."""
+
+    room_id: str
+    user_id: str
+
+
+Event = SeatChanged | RoomChanged | MessageSent | UserBanned | UserUnbanned
+
+
+class Kept(NamedTuple):
+    """What storage has of a room that matters to the next command."""
+
+    view: RoomView
+    seats: Sequence[Seat] = ()
+    """Those in the queue among them, in the order they came."""
+    bans: Sequence[Ban] = ()
+    messages: Sequence[Message] = ()
+    """The last public ones, oldest first."""
 
 
 class Decision(NamedTuple):
@@ -171,6 +302,24 @@ class Listed(NamedTuple):
 
     room: RoomView
     participants: list[Participant]
+
+
+class Queued(NamedTuple):
+    """The answer to a `Join` or `Resume` that waits; comes again when it has changed."""
+
+    participant: Participant
+    """Whom they will be."""
+    position: int = 0
+    """From 1, as it is when the turn ends."""
+    reason: WaitsFor = "room_full"
+
+
+class Reader(NamedTuple):
+    """The answer to `ListMessages`: beside the public messages, the reader sees those from and to these."""
+
+    room_id: str
+    participant_id: str | None
+    user_id: str | None
 
 
 class Changes(NamedTuple):

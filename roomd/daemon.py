@@ -15,13 +15,13 @@ import uvloop
 from roomd import log as log_lines
 from roomd.clock import Clock
 from roomd.config import Config, ConfigError
-from roomd.connection import Services
 from roomd.demo import show_demo
 from roomd.hub import Hub
 from roomd.ids import Ids
-from roomd.keys import open_keys, policy
-from roomd.room import Rules
+from roomd.keys import open_ice, open_keys, policy
+from roomd.requests import Services
 from roomd.server import AddressUnavailable, Server
+from roomd.settings import Rules
 from roomd.store import StorageFailed, StoreBusy, StoreError, open_store
 
 log = logging.getLogger("roomd")
@@ -50,7 +50,9 @@ async def run(config: Config, demo: bool) -> None:
         keys = open_keys(config.auth, Path(config.database.path))
         hub = Hub(store, Rules(config.rooms.seat_hold, config.limits.max_participants), clock, ids)
         await hub.open()
-        services = Services(hub, store, keys, policy(config.auth), clock, ids, config.limits, itertools.count(1))
+        services = Services(
+            hub, store, keys, policy(config.auth), clock, ids, config.limits, open_ice(config.ice), itertools.count(1)
+        )
         server = Server(config, services)
         await server.open()
         log.info("listening", {"host": config.server.host, "port": server.port, "path": config.server.path})

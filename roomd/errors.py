@@ -48,11 +48,14 @@ TOKEN_EXPIRED = ErrorKind(401, "token_expired", "Token has expired", close=4401)
 
 NOT_HOST = ErrorKind(403, "not_host", "Only the host can do this")
 ROOM_LOCKED = ErrorKind(403, "room_locked", "Room is locked")
+BANNED = ErrorKind(403, "banned", "You were removed from this room")
+DENIED = ErrorKind(403, "denied", "The host declined")
 GUESTS_NOT_ALLOWED = ErrorKind(403, "guests_not_allowed", "Guests are not allowed in this room")
 WRONG_USER = ErrorKind(403, "wrong_user", "This connection belongs to someone else")
 WRONG_ROOM = ErrorKind(403, "wrong_room", "The token is for another room")
 
 ROOM_NOT_FOUND = ErrorKind(404, "room_not_found", "Room not found")
+PARTICIPANT_NOT_FOUND = ErrorKind(404, "participant_not_found", "Participant not found")
 
 SEAT_EXPIRED = ErrorKind(410, "seat_expired", "Seat is no longer held")
 
@@ -70,6 +73,7 @@ class Close:
     RESTARTING = 1012
     CONNECTION_LIMIT = 1013
     BAD_TOKEN = 4401
+    REMOVED = 4403
     TOO_SLOW = 4408
     TAKEN_OVER = 4409
     RATE_LIMITED = 4429

@@ -10,6 +10,15 @@ from msgspec import Meta
 
 RequestId = int | Annotated[str, Meta(min_length=1, max_length=64)]
 PageLimit = Annotated[int, Meta(ge=1, le=200)]
+MessageText = Annotated[str, Meta(min_length=1, max_length=2000)]
+"""Counted in code points."""
+Reason = Annotated[str, Meta(max_length=200)]
+
+SafeInteger = Annotated[int, Meta(ge=-(2**53) + 1, le=2**53 - 1)]
+"""What every JSON reader has the same idea of (RFC 8259, section 6)."""
+Scalar = bool | SafeInteger | float | str
+State = dict[str, Scalar]
+"""A participant's own presence, like `{"muted": true}`: at most 16 keys, 1 KiB of JSON."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", rename="camel"):
@@ -95,6 +104,87 @@ class ListParticipants(Request, frozen=True, tag="list-participants"):
     limit: PageLimit | None = None
 
 
+class UpdateParticipant(Request, frozen=True, tag="update-participant"):
+    """Change the caller's own presence, key by key; null takes a key away (RFC 7396)."""
+
+    state: dict[str, Scalar | None]
+
+
+class Signal(Request, frozen=True, tag="signal"):
+    """Pass something on to one other participant, unread: WebRTC offers, answers, candidates."""
+
+    to: str
+    data: msgspec.Raw
+
+
+class SendMessage(Request, frozen=True, tag="send-message"):
+    """Say something to everyone in the room or, with `to`, to one participant."""
+
+    text: MessageText
+    to: str | None = None
+
+
+class ListMessages(Request, frozen=True, tag="list-messages"):
+    """What was said, in its order: public messages, and the caller's own private ones."""
+
+    code: str
+    cursor: str | None = None
+    limit: PageLimit | None = None
+
+
+class GetIceServers(Request, frozen=True, tag="get-ice-servers"):
+    """Ask for STUN and TURN servers, with credentials of the participant's own."""
+
+
+class HostRequest(Request, frozen=True):
+    """What a host asks of a room: of the one the connection is in, unless `code` names another."""
+
+    code: str | None = None
+
+
+class RemoveParticipant(HostRequest, frozen=True, kw_only=True, tag="remove-participant"):
+    """Take a participant's seat away; with `ban` the user cannot come back."""
+
+    participant_id: str
+    ban: bool | None = None
+    reason: Reason | None = None
+
+
+class MuteParticipant(HostRequest, frozen=True, kw_only=True, tag="mute-participant"):
+    """Ask a participant's client to mute itself."""
+
+    participant_id: str
+
+
+class ListBans(HostRequest, frozen=True, kw_only=True, tag="list-bans"):
+    """Who cannot come back."""
+
+    cursor: str | None = None
+    limit: PageLimit | None = None
+
+
+class Unban(HostRequest, frozen=True, kw_only=True, tag="unban"):
+    """Let a user come back."""
+
+    user_id: str
+
+
+class AdmitParticipant(HostRequest, frozen=True, kw_only=True, tag="admit-participant"):
+    """Let somebody in who waits for the host."""
+
+    participant_id: str
+
+
+class AdmitAll(HostRequest, frozen=True, kw_only=True, tag="admit-all"):
+    """Let everybody in who waits for the host."""
+
+
+class DenyParticipant(HostRequest, frozen=True, kw_only=True, tag="deny-participant"):
+    """Send somebody away who waits."""
+
+    participant_id: str
+
+
 AnyRequest = (
     Ping
     | Authenticate
@@ -107,6 +197,18 @@ AnyRequest = (
     | Resume
     | LeaveRoom
     | ListParticipants
+    | UpdateParticipant
+    | Signal
+    | SendMessage
+    | ListMessages
+    | GetIceServers
+    | RemoveParticipant
+    | MuteParticipant
+    | ListBans
+    | Unban
+    | AdmitParticipant
+    | AdmitAll
+    | DenyParticipant
 )
 
 
@@ -126,6 +228,53 @@ class Participant(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     left_at: str | None
     """Null while the participant holds a seat; else when the connection was last there."""
     display_name: str
+    state: State = {}
+    """The participant's own presence, as it last told it."""
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Something said in a room."""
+
+    id: str
+    participant_id: str
+    display_name: str
+    text: str
+    sent_at: str
+    to: str | None
+    """The one participant it was for; null when it was for everyone."""
+
+
+class Ban(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A user who cannot come back to a room."""
+
+    user_id: str
+    display_name: str
+    reason: str | None
+    banned_at: str
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Somebody who waits to be let in, as hosts see it."""
+
+    participant_id: str
+    user_id: str | None
+    guest_name: str | None
+    display_name: str
+    is_active: bool
+    """A connection is there now."""
+    position: int
+    """From 1, in the order people came."""
+    reason: str
+    """`waiting_room`: for the host. `room_full`: for a seat."""
+    waiting_since: str
+
+
+class IceServer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A STUN or TURN server, as `RTCPeerConnection` takes it."""
+
+    urls: list[str]
+    username: str | None = None
+    credential: str | None = None
 
 
 class Room(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -210,6 +359,45 @@ class ParticipantsReply(Reply, frozen=True, tag="participants"):
     next_cursor: str | None
 
 
+class OkReply(Reply, frozen=True, tag="ok"):
+    """It was done; there is nothing else to say."""
+
+
+class WaitingReply(Reply, frozen=True, tag="waiting"):
+    """The join waits. Comes again, as an event, when `position` or `reason` changes."""
+
+    participant_id: str
+    """The id the participant will have."""
+    position: int
+    """From 1, in the order people came."""
+    reason: str
+    """`waiting_room`: for the host. `room_full`: for a seat."""
+    resume_token: str | None = None
+    """In the reply only: takes the place in the queue back after a drop, or the seat it has become."""
+
+
+class MessagesReply(Reply, frozen=True, tag="messages"):
+    """A page of messages in the order they were sent; `nextCursor` is null on the last page."""
+
+    messages: list[Message]
+    next_cursor: str | None
+
+
+class BansReply(Reply, frozen=True, tag="bans"):
+    """A page of bans by user id; `nextCursor` is null on the last page."""
+
+    bans: list[Ban]
+    next_cursor: str | None
+
+
+class IceServersReply(Reply, frozen=True, tag="ice-servers"):
+    """STUN and TURN servers for `RTCPeerConnection`; none where none are configured."""
+
+    ice_servers: list[IceServer]
+    ttl: int
+    """Seconds until the credentials expire."""
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", rename="camel", omit_defaults=True):
     """What the server says unasked."""
 
@@ -222,6 +410,8 @@ class RoomState(Event, frozen=True, tag="room-state"):
     seq: int
     room: Room
     participants: list[Participant]
+    messages: list[Message]
+    """The last public ones, oldest first."""
 
 
 class ParticipantsChanged(Event, frozen=True, tag="participants-changed"):
@@ -245,6 +435,35 @@ class RoomEnded(Event, frozen=True, tag="room-ended"):
 
     seq: int
     room_id: str
+
+
+class SignalEvent(Event, frozen=True, tag="signal"):
+    """What another participant passed on."""
+
+    sender: str = msgspec.field(name="from")
+    data: msgspec.Raw
+
+
+class MessageEvent(Event, frozen=True, tag="message"):
+    """Something was said, to everyone or to this participant alone."""
+
+    message: Message
+
+
+class Removed(Event, frozen=True, tag="removed"):
+    """A host took the seat away; the connection is closed with 4403."""
+
+    reason: str | None
+
+
+class MuteRequested(Event, frozen=True, tag="mute-requested"):
+    """A host asks this client to mute itself."""
+
+
+class WaitingChanged(Event, frozen=True, tag="waiting-changed"):
+    """Everybody who waits, in order; for hosts."""
+
+    waiting: list[Waiting]
 
 
 class ServerRestarting(Event, frozen=True, tag="server-restarting"):

@@ -1,9 +1,9 @@
-"""The rooms that are live, and who listens: every change of a room is a turn of its hub.
+"""The rooms that are live: every change of a room is a turn of its hub.
 
     under the room's lock, for EVERY command that waits:
       1 decide → events, or Refused      2 apply
     3 append all events, the turn's only await on the outside world
-    4 the replies in order, then at most one event of a kind for everybody else
+    4 the replies in order, then what the others are told (see delivery)
 
 Flat combining: the first command to wait starts the next turn; whatever arrives while the turn before it commits is
 served by it too, so batches grow exactly as load does, without a timer and without delay when idle. A turn is a task of
@@ -18,18 +18,28 @@ Replies are written inside the turn, before its events and before the room's nex
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol
+import math
+from collections.abc import Coroutine, Sequence
+from typing import Any, Protocol
+
+import msgspec
 
 from roomd.clock import Clock, Timer
-from roomd.codec import encode
-from roomd.commands import Command, Drop, End, Event, Expire, Leave, Resume, RoomChanged, Seat, SeatChanged, Settings
-from roomd.errors import INTERNAL_ERROR, ROOM_NOT_FOUND, SEAT_EXPIRED, UNAVAILABLE, Close, Refused
-from roomd.frames import Participant, ParticipantsChanged, RoomEnded, RoomState, RoomUpdated
+from roomd.commands import Command, Drop, End, Event, Expire, Kept, Leave, Moment, Resume, RoomChanged, Settings
+from roomd.delivery import Audience, Listener, Pending, Respond
+from roomd.errors import (
+    INTERNAL_ERROR,
+    PARTICIPANT_NOT_FOUND,
+    RATE_LIMITED,
+    ROOM_NOT_FOUND,
+    SEAT_EXPIRED,
+    UNAVAILABLE,
+    Refused,
+)
 from roomd.frames import Room as RoomView
 from roomd.ids import Ids
-from roomd.outbox import Outbox, text_frame
-from roomd.room import Checkpoint, Room, Rules, open_room
+from roomd.room import Room
+from roomd.settings import Rules, open_room
 from roomd.store import StorageFailed
 
 log = logging.getLogger("roomd.hub")
@@ -44,51 +54,26 @@ class Store(Protocol):
     async def append(self, events: Sequence[Event]) -> None:
         """Make events durable, all or none."""
 
-    async def load(self, code: str) -> RoomView | None:
+    async def load(self, code: str) -> Kept | None:
         """Read a room that nobody has a seat in."""
         ...
 
-    async def seats(self, restarted_at: str) -> list[tuple[RoomView, list[Seat]]]:
-        """Hold every seat anew after a start."""
+    async def seats(self, restarted_at: str) -> list[Kept]:
+        """Hold every seat, and every place in a queue, anew after a start; answer with their rooms."""
         ...
-
-
-class Listener(Protocol):
-    """A connection, as the hub sees it."""
-
-    outbox: Outbox
-
-    def unseated(self, participant_id: str) -> None:
-        """Hear that the seat went to another connection, or that the room ended."""
-
-
-Respond = Callable[[Any, bytes], None]
-"""Takes a command's answer, or the `Refused` it met, and the frame that must follow the reply: the `room-state` for
-who takes a seat, else nothing. Called once, inside the turn; must not wait."""
-
-
-class Pending(NamedTuple):
-    """A command that waits for its turn."""
-
-    command: Command
-    respond: Respond
-    done: asyncio.Future[None]
-    listener: Listener | None
 
 
 class LiveRoom:
     """A room in memory: its state, who listens, and what waits for its next turn."""
 
-    __slots__ = ("code", "epoch", "inbox", "listeners", "lock", "room", "seats_told", "seq", "timer")
+    __slots__ = ("audience", "code", "inbox", "lock", "room", "seats_told", "timer")
 
     def __init__(self, code: str) -> None:
         self.code = code
         self.lock = asyncio.Lock()
         self.inbox: list[Pending] = []
         self.room: Room | None = None  # until the first turn has loaded it
-        self.epoch = ""
-        self.seq = 0
-        self.listeners: dict[str, Listener] = {}  # by participant id
+        self.audience = Audience()
         self.seats_told = 0
         self.timer: Timer | None = None
 
@@ -113,10 +98,10 @@ class Hub:
         """
         kept = await self._store.seats(self._clock.now().stamp)
         held_until = self._clock.monotonic() + self._rules.seat_hold  # from now on, when they can be taken back
-        for view, seats in kept:
-            live = self._rooms[view.code] = LiveRoom(view.code)
-            held = [Seat(s.participant, s.resume_hash, None, s.dropped_at, held_until) for s in seats]
-            self._adopt(live, Room(view, self._rules, held))
+        for one in kept:
+            live = self._rooms[one.view.code] = LiveRoom(one.view.code)
+            held = [msgspec.structs.replace(seat, held_until=held_until) for seat in one.seats]
+            self._adopt(live, Room(one._replace(seats=held), self._rules))
             self._wake_at_deadline(live)
 
     async def drain(self) -> None:
@@ -133,7 +118,10 @@ class Hub:
 
     def statistics(self) -> dict[str, int]:
         """Count live rooms and those who listen."""
-        return {"rooms": len(self._rooms), "listeners": sum(len(live.listeners) for live in self._rooms.values())}
+        return {
+            "rooms": len(self._rooms),
+            "listeners": sum(len(live.audience.listeners) for live in self._rooms.values()),
+        }
 
     async def create(self, settings: Settings, host_id: str) -> RoomView:
         """Make a room and keep it.
@@ -158,7 +146,7 @@ class Hub:
     def submit(
         self, code: str, command: Command, respond: Respond, listener: Listener | None = None
     ) -> asyncio.Future[None]:
-        """Put a command before the room `code`; the future is done once `respond` was called.
+        """Put a command before the room `code`; the future is done once `respond` was called the first time.
 
         `listener` gets the room's events when the command takes a seat.
         """
@@ -195,8 +183,22 @@ class Hub:
     def silence(self, code: str, participant_id: str, listener: Listener) -> None:
         """Tell a listener nothing more of this room; it moves to another."""
         live = self._rooms.get(code)
-        if live is not None and live.listeners.get(participant_id) is listener:
-            del live.listeners[participant_id]
+        if live is not None:
+            live.audience.silence(participant_id, listener)
+
+    def relay(self, code: str, participant_id: str, frame: bytes) -> None:
+        """Pass a frame straight to a participant who is connected.
+
+        Raises `Refused`: 404 `participant_not_found`; 429 `rate_limited` while much waits for them unread, so that a
+        flood meets who makes it.
+        """
+        live = self._rooms.get(code)
+        listener = live.audience.listeners.get(participant_id) if live is not None else None
+        if listener is None or listener.outbox.closed:
+            raise Refused(PARTICIPANT_NOT_FOUND)
+        if listener.outbox.is_busy():
+            raise Refused(RATE_LIMITED, retry_after=RETRY_AFTER)
+        listener.outbox.send(frame)
 
     def seats_in(self, code: str) -> int:
         """Count the seats of a room as far as they were told."""
@@ -222,7 +224,7 @@ class Hub:
                 log.exception("turn failed", {"error": type(exc).__name__})
                 self._fail(batch, Refused(INTERNAL_ERROR))
             self._wake_at_deadline(live, at_least=pause)
-            if not live.inbox and (live.room is None or not live.room.seats):
+            if not live.inbox and (live.room is None or not (live.room.seats or live.room.queue)):
                 del self._rooms[live.code]
 
     def _take(self, live: LiveRoom) -> list[Pending]:
@@ -239,7 +241,7 @@ class Hub:
         if room is None:
             for waiting in batch:
                 missing = SEAT_EXPIRED if isinstance(waiting.command, Resume) else ROOM_NOT_FOUND
-                self._settle(waiting, Refused(missing))
+                waiting.settle(Refused(missing))
             return
         before = room.checkpoint()
         try:
@@ -249,11 +251,12 @@ class Hub:
         except BaseException:
             room.restore(before)
             raise
-        self._tell(live, room, list(zip(batch, outcomes, strict=True)), events, before)
+        live.audience.tell(room, zip(batch, outcomes, strict=True), events, before)
+        live.seats_told = len(room.seats)
 
     async def _load(self, live: LiveRoom) -> Room | None:
-        view = await self._store.load(live.code)
-        return self._adopt(live, Room(view, self._rules)) if view is not None else None
+        kept = await self._store.load(live.code)
+        return self._adopt(live, Room(kept, self._rules)) if kept is not None else None
 
     def _decide(self, room: Room, batch: list[Pending]) -> tuple[list[Event], list[Any]]:
         """Decide and apply every command in order; a seat whose hold has run out is free before anyone asks."""
@@ -262,9 +265,7 @@ class Hub:
         outcomes: list[Any] = []
         deadline = room.deadline()
         if deadline is not None and deadline <= now.clock:
-            events += room.decide(Expire(), now).events
-            for event in events:
-                room.apply(event)
+            events += _apply(room, room.decide(Expire(), now).events, now)
         for waiting in batch:
             try:
                 decision = room.decide(waiting.command, now)
@@ -275,111 +276,42 @@ class Hub:
                 log.exception("decision failed", {"error": type(exc).__name__})
                 outcomes.append(Refused(INTERNAL_ERROR))
                 continue
-            for event in decision.events:
-                room.apply(event)
-            events += decision.events
+            events += _apply(room, decision.events, now)
             outcomes.append(decision.answer)
         return events, outcomes
-
-    def _tell(
-        self,
-        live: LiveRoom,
-        room: Room,
-        answers: list[tuple[Pending, Any]],
-        events: list[Event],
-        before: Checkpoint,
-    ) -> None:
-        """Answer everyone in order, then tell everybody else what changed, at most once of a kind."""
-        said = self._word(live, room, events, before)
-        fresh: set[str] = set()
-        state = b""
-        for waiting, answer in answers:
-            if waiting.listener is not None and isinstance(answer, Participant):
-                self._listen(live, answer.id, waiting.listener)
-                fresh.add(answer.id)
-                state = state or self._state(live, room)
-                self._settle(waiting, answer, state)
-            else:
-                self._settle(waiting, answer)
-        live.seats_told = len(room.seats)
-        ended = bool(said) and isinstance(said[-1], RoomEnded)
-        if not ended:
-            self._forget_absent(live, room, events)
-        if said and len(live.listeners) > len(fresh):
-            frames = b"".join(text_frame(encode(event)) for event in said)
-            for key, listener in live.listeners.items():
-                if key not in fresh:
-                    listener.outbox.send(frames)
-        if ended:
-            for key, listener in live.listeners.items():
-                listener.unseated(key)
-            live.listeners.clear()
-
-    def _word(self, live: LiveRoom, room: Room, events: list[Event], before: Checkpoint) -> list[Any]:
-        """Put the turn's events into numbered frames; an end says all there is to say."""
-        rooms = [event.room for event in events if isinstance(event, RoomChanged)]
-        if rooms and not rooms[-1].is_active:
-            live.seq += 1
-            return [RoomEnded(seq=live.seq, room_id=rooms[-1].id)]
-        said: list[Any] = []
-        joined, updated, left = room.changes_since(before, events)
-        if joined or updated or left:
-            live.seq += 1
-            said.append(ParticipantsChanged(seq=live.seq, joined=joined, updated=updated, left=left))
-        if rooms:
-            live.seq += 1
-            said.append(RoomUpdated(seq=live.seq, room=room.view()))
-        return said
-
-    def _state(self, live: LiveRoom, room: Room) -> bytes:
-        return text_frame(
-            encode(RoomState(epoch=live.epoch, seq=live.seq, room=room.view(), participants=room.participants()))
-        )
-
-    def _listen(self, live: LiveRoom, participant_id: str, listener: Listener) -> None:
-        """Give a seat's events to a connection; one that had them before has lost the seat."""
-        before = live.listeners.get(participant_id)
-        live.listeners[participant_id] = listener
-        if before is not None and before is not listener:
-            before.unseated(participant_id)
-            before.outbox.close(Close.TAKEN_OVER, "taken over by another connection")
-
-    def _forget_absent(self, live: LiveRoom, room: Room, events: Iterable[Event]) -> None:
-        for event in events:
-            if isinstance(event, SeatChanged):
-                key = event.seat.participant.id
-                seat = room.seats.get(key)
-                if seat is None or seat.owner is None:
-                    live.listeners.pop(key, None)
-
-    def _settle(self, waiting: Pending, outcome: Any, state: bytes = b"") -> None:
-        try:
-            waiting.respond(outcome, state)
-        except Exception as exc:  # a client's reply must not cost the others theirs
-            log.exception("reply failed", {"error": type(exc).__name__})
-        if not waiting.done.done():
-            waiting.done.set_result(None)
 
     def _fail(self, batch: list[Pending], refused: Refused) -> None:
         for waiting in batch:
             if not waiting.done.done():
-                self._settle(waiting, refused)
+                waiting.settle(refused)
 
     def _adopt(self, live: LiveRoom, room: Room) -> Room:
         live.room = room
-        live.epoch = self._ids.new_id(self._clock.wall())
+        live.audience.epoch = self._ids.new_id(self._clock.wall())
         live.seats_told = len(room.seats)
         return room
 
     def _wake_at_deadline(self, live: LiveRoom, at_least: float = 0.0) -> None:
-        """Have `Expire` sent when the room wants it."""
+        """Have `Expire` sent when the room wants it, or somebody is still to be told something."""
         if live.timer is not None:
             live.timer.cancel()
             live.timer = None
         deadline = live.room.deadline() if live.room is not None else None
+        if live.audience.overdue:
+            deadline = min(deadline or math.inf, self._clock.monotonic() + RETRY_AFTER)
         if deadline is not None and not self.is_draining:
             delay = max(deadline - self._clock.monotonic(), at_least)
             live.timer = self._clock.call_later(delay, lambda: self._expire(live.code))
 
     def _expire(self, code: str) -> None:
         self.submit(code, Expire(), lambda *_: None)
+
+
+def _apply(room: Room, events: Sequence[Event], now: Moment) -> Sequence[Event]:
+    """Make events true, and what follows from them for those who wait."""
+    for event in events:
+        room.apply(event)
+    more = room.follow_up(now) if events and room.queue else ()
+    for event in more:
+        room.apply(event)
+    return (*events, *more)

@@ -12,14 +12,18 @@ class TokenBucket:
         self._level = burst
         self._at = now
 
-    def take(self, now: float) -> float:
-        """Take one token; answer with the seconds until there is one, 0 when it was there."""
+    def take(self, now: float, tokens: float = 1) -> float:
+        """Take tokens, all or none; answer with the seconds until there are so many, 0 when there were.
+
+        More than `burst` are there when the bucket is full.
+        """
         self._level = min(self._burst, self._level + (now - self._at) * self._rate)
         self._at = now
-        if self._level >= 1:
-            self._level -= 1
+        missing = min(tokens, self._burst) - self._level
+        if missing <= 0:
+            self._level -= tokens
             return 0.0
-        return (1 - self._level) / self._rate
+        return missing / self._rate
 
 
 class RequestLimit:

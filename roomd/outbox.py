@@ -62,6 +62,10 @@ class Outbox:
         if self._transport.get_write_buffer_size() > self._limit:
             self.close(Close.TOO_SLOW, "too slow to read")
 
+    def is_busy(self) -> bool:
+        """Say whether so much waits unread that what could as well come later should."""
+        return self._transport.get_write_buffer_size() > self._limit / 2
+
     def close(self, code: int, reason: str = "") -> None:
         """Close the connection once; what was written before still goes out first."""
         if not self.closed:

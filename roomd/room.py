@@ -1,18 +1,27 @@
-"""One room: who holds a seat in it, who may take one, and what becomes of a seat.
+"""One room: who holds a seat in it, who may take one, who waits for one, and what becomes of them.
 
-A seat is the whole of roomd's idea of being in a room. This file holds every move a seat can make:
+A seat is the whole of roomd's idea of being in a room, and a place in the queue is a seat to come. This file holds
+every move they can make:
 
-    state      | participant             | Join, Resume      | Leave | Drop (by its owner) | Expire, in time | End
-    -----------|-------------------------|-------------------|-------|---------------------|-----------------|-----
-    (none)     |                         | connected         |       |                     |                 |
-    connected  | isActive, leftAt null   | connected, new    | left  | held                |                 | left
-               |                         | owner, new token  |       |                     |                 |
-    held       | not isActive, leftAt    | connected, new    | left  |                     | left, as of the | left
-               | null                    | owner, new token  |       |                     | drop            |
-    left       | not isActive, leftAt    |                   |       |                     |                 |
+    state      | participant            | Join, Resume     | Admit, a free  | Leave, Remove, | Drop (by its | Expire, in
+               |                        |                  | seat in turn   | End            | owner)       | time
+    -----------|------------------------|------------------|----------------|----------------|--------------|-----------
+    (none)     |                        | connected, or    |                |                |              |
+               |                        | waiting          |                |                |              |
+    waiting    | no seat; isActive      | waiting, new     | connected      | gone           | waiting,     |
+               |                        | owner, new token |                |                | dropped      |
+    waiting,   | no seat; not isActive  | waiting, new     | held           | gone           |              | gone
+    dropped    |                        | owner, new token |                |                |              |
+    connected  | isActive, leftAt null  | connected, new   |                | left           | held         |
+               |                        | owner, new token |                |                |              |
+    held       | not isActive, leftAt   | connected, new   |                | left           |              | left as of
+               | null                   | owner, new token |                |                |              | the drop
+    left       | not isActive, leftAt   |                  |                |                |              |
 
-`Room.decide` reads and answers with events, or raises `Refused`; `Room.apply` writes one event. Nobody else
-changes a room, so a log of events replayed is the room, and a refused command has changed nothing.
+`Room.decide` reads and answers with events, or raises `Refused`; `Room.apply` (in `state.py`) writes one event. Nobody
+else changes a room, so a log of events replayed is the room, and a refused command has changed nothing. After every
+command's events those of `Room.follow_up` are due: whoever waits and now need not, sits before the next command is
+looked at.
 
 The *owner* of a seat is a number that stands for one sitting: every join, takeover and resume brings a new one.
 Whatever comes late from the sitting before (a `Drop`, a `Leave` that storage kept waiting) finds that it owns nothing.
@@ -21,16 +30,17 @@ Nothing here reads a clock, draws a number or waits: moments, ids and hashes com
 when the room wants to be woken. It does not know where it runs.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 
 from roomd.commands import (
+    Admit,
     Caller,
-    Changes,
     Command,
     Decision,
+    Deny,
     Drop,
     End,
     Event,
@@ -38,132 +48,62 @@ from roomd.commands import (
     Get,
     Got,
     Join,
+    Kept,
     Leave,
     List,
+    ListBans,
     Listed,
+    ListMessages,
+    MessageSent,
     Moment,
+    Mute,
+    Present,
+    Queued,
+    Reader,
+    Remove,
     Resume,
     RoomChanged,
+    Say,
     Seat,
     SeatChanged,
-    Settings,
+    Unban,
     Update,
+    UserBanned,
+    UserUnbanned,
+    WaitsFor,
 )
 from roomd.errors import (
+    BAD_FRAME,
+    BANNED,
+    DENIED,
     GUESTS_NOT_ALLOWED,
-    INVALID_SETTINGS,
     NOT_HOST,
     NOT_IN_ROOM,
+    PARTICIPANT_NOT_FOUND,
     ROOM_FULL,
     ROOM_INACTIVE,
     ROOM_LOCKED,
     SEAT_EXPIRED,
     WRONG_USER,
+    ErrorKind,
     Refused,
 )
-from roomd.frames import Participant
-from roomd.frames import Room as RoomView
-from roomd.names import clean_name
+from roomd.frames import Ban, Message, Participant, Removed
+from roomd.settings import Rules, change_settings
+from roomd.state import RoomState, same
 
-DEFAULT_MAX_PARTICIPANTS = 100
-
-
-class Rules(msgspec.Struct, frozen=True):
-    """What the configuration lays down for every room."""
-
-    seat_hold: float
-    """Seconds a dropped seat is held."""
-    max_participants: int
-    """The most a host may choose."""
+MOST_WAITING = 100
+MOST_STATE_KEYS = 16
+MOST_STATE_BYTES = 1024
+"""Bounds of docs/protocol.md, section 8."""
 
 
-class Checkpoint(NamedTuple):
-    """A room's whole state at one time; later changes do not reach it."""
+class Room(RoomState):
+    """One room: what it comes to when something is asked of it."""
 
-    view: RoomView
-    seats: Mapping[str, Seat]
-    by_user: Mapping[str, str]
-    held: Mapping[str, float]
-
-
-def open_room(settings: Settings, rules: Rules, *, room_id: str, code: str, host_id: str, created_at: str) -> RoomView:
-    """Describe a new room.
-
-    Raises `Refused` (400 `invalid_settings`).
-    """
-    room = RoomView(
-        id=room_id,
-        code=code,
-        name="Meeting",
-        host_id=host_id,
-        is_active=True,
-        is_locked=False,
-        max_participants=min(DEFAULT_MAX_PARTICIPANTS, rules.max_participants),
-        allow_guest_access=True,
-        waiting_room=False,
-        participant_count=0,
-        created_at=created_at,
-        ended_at=None,
-    )
-    return change_settings(room, settings, rules)
-
-
-def change_settings(room: RoomView, settings: Settings, rules: Rules) -> RoomView:
-    """Apply a host's choices to a room.
-
-    Raises `Refused` (400 `invalid_settings`) naming what is allowed (docs/protocol.md, section 7).
-    """
-    changes = {key: value for key, value in msgspec.structs.asdict(settings).items() if value is not None}
-    if settings.name is not None and (name := clean_name(settings.name, 100)) is None:
-        raise Refused(INVALID_SETTINGS, "name must be 1 to 100 printable characters")
-    if settings.name is not None:
-        changes["name"] = name
-    if settings.max_participants is not None and not 2 <= settings.max_participants <= rules.max_participants:
-        raise Refused(INVALID_SETTINGS, f"maxParticipants must be 2 to {rules.max_participants}")
-    if settings.waiting_room:
-        raise Refused(INVALID_SETTINGS, "waitingRoom is not supported by this server")
-    return msgspec.structs.replace(room, **changes)
-
-
-class Room:
-    """The state of one room: its settings and its seats, in the order they were taken."""
-
-    def __init__(self, view: RoomView, rules: Rules, seats: Iterable[Seat] = ()) -> None:
-        self._view = view
+    def __init__(self, kept: Kept, rules: Rules) -> None:
+        super().__init__(kept)
         self._rules = rules
-        self._seats: dict[str, Seat] = {}
-        self._by_user: dict[str, str] = {}
-        self._held: dict[str, float] = {}
-        for seat in seats:
-            self.apply(SeatChanged(seat))
-
-    @property
-    def seats(self) -> Mapping[str, Seat]:
-        """Seats by participant id; to read, not to write."""
-        return self._seats
-
-    def view(self) -> RoomView:
-        """Describe the room as clients see it."""
-        return msgspec.structs.replace(self._view, participant_count=len(self._seats))
-
-    def participants(self) -> list[Participant]:
-        """Everyone who holds a seat, in the order they took it."""
-        return [seat.participant for seat in self._seats.values()]
-
-    def deadline(self) -> float | None:
-        """Say at which clock time the room wants to be sent `Expire`; None for never."""
-        return min(self._held.values(), default=None)
-
-    def checkpoint(self) -> Checkpoint:
-        """Remember the state, to compare with it or to go back to it."""
-        return Checkpoint(self._view, self._seats.copy(), self._by_user.copy(), self._held.copy())
-
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Go back to a remembered state."""
-        self._view = checkpoint.view
-        self._seats = dict(checkpoint.seats)
-        self._by_user = dict(checkpoint.by_user)
-        self._held = dict(checkpoint.held)
 
     def decide(self, command: Command, now: Moment) -> Decision:
         """Say what a command comes to, changing nothing.
@@ -172,44 +112,34 @@ class Room:
         """
         return _DECIDE[type(command)](self, command, now)
 
-    def apply(self, event: Event) -> None:
-        """Make an event true."""
-        if isinstance(event, RoomChanged):
-            self._view = event.room
-            return
-        seat = event.seat
-        key, user_id = seat.participant.id, seat.participant.user_id
-        self._held.pop(key, None)
-        if seat.participant.left_at is not None:
-            del self._seats[key]
-            if user_id is not None:
-                del self._by_user[user_id]
-            return
-        self._seats[key] = seat
-        if user_id is not None:
-            self._by_user[user_id] = key
-        if seat.owner is None:
-            self._held[key] = seat.held_until
+    def follow_up(self, now: Moment) -> list[Event]:
+        """Say what has become of those who wait: first come, first served.
 
-    def changes_since(self, before: Checkpoint, events: Iterable[Event]) -> Changes:
-        """Net effect of the `events` that led from `before` to now, in the order they touched participants."""
-        changes = Changes([], [], [])
-        touched = {event.seat.participant.id: event.seat for event in events if isinstance(event, SeatChanged)}
-        for key, last in touched.items():
-            old, new = before.seats.get(key), self._seats.get(key)
-            if old is None and new is not None:
-                changes.joined.append(new.participant)
-            elif old is not None and new is None:
-                changes.left.append(last.participant)
-            elif old is not None and new is not None and old.participant != new.participant:
-                changes.updated.append(new.participant)
-        return changes
+        While somebody waits for a seat there is no free one, so nobody overtakes them.
+        """
+        events: list[Event] = []
+        free = self._free()
+        for seat in self._queue.values():
+            if seat.waits_for == "waiting_room" and self._view.waiting_room:
+                why = self._barred(seat)
+                events += [_left(seat, now, why)] if why else []
+            elif why := self._barred(seat) or (ROOM_LOCKED if self._view.is_locked else None):
+                events.append(_left(seat, now, why))
+            elif free > 0:
+                free -= 1
+                events.append(_seated(seat, now))
+            elif seat.waits_for == "waiting_room":
+                events.append(_queued(seat, "room_full"))
+        return events
+
+    # Coming and going.
 
     def _join(self, command: Join, now: Moment) -> Decision:
-        seat = self._admit(command.caller)
-        if seat is not None:
-            return self._seated(seat, command.owner, command.resume_hash)
         caller = command.caller
+        found = self._check_entry(caller)
+        if found is not None:
+            return self._taken(found, command.owner, command.resume_hash)
+        waits_for = self._obstacle(caller, command.wait)
         participant = Participant(
             id=command.participant_id,
             room_id=self._view.id,
@@ -221,74 +151,121 @@ class Room:
             left_at=None,
             display_name=command.guest_name if command.guest_name is not None else caller.display_name,
         )
-        seat = Seat(participant, command.resume_hash, command.owner)
-        return Decision([SeatChanged(seat)], participant)
+        seat = Seat(participant, command.resume_hash, command.owner, waits_for=waits_for)
+        return Decision([SeatChanged(seat)], _place(seat))
 
-    def _admit(self, caller: Caller) -> Seat | None:
-        """Check a join in the order of docs/protocol.md, section 4; answer with the seat the caller already has.
+    def _check_entry(self, caller: Caller) -> Seat | None:
+        """Check a join up to the lock, in the order of docs/protocol.md, section 4.
 
-        Raises `Refused`.
+        Answers with the seat, or the place in the queue, that the caller already has. Raises `Refused`.
         """
-        if not self._view.is_active:
-            raise Refused(ROOM_INACTIVE)
+        self._check_active()
+        self._check_ban(caller)
         if caller.user_id is None and not self._view.allow_guest_access:
             raise Refused(GUESTS_NOT_ALLOWED)
-        if seat := self._seat_of(caller):
-            return seat
+        if found := self._found(caller):
+            return found
         if self._view.is_locked:
             raise Refused(ROOM_LOCKED)
-        if len(self._seats) >= self._view.max_participants:
-            raise Refused(ROOM_FULL)
         return None
 
-    def _seat_of(self, caller: Caller) -> Seat | None:
-        """Find the caller's seat: a user's by user id; a guest's, never by name, only while their connection has it."""
-        if caller.user_id is not None and (key := self._by_user.get(caller.user_id)) is not None:
-            return self._seats[key]
-        seat = self._seats.get(caller.seat_id) if caller.seat_id is not None else None
-        return seat if seat is not None and seat.owner == caller.owner else None
+    def _obstacle(self, caller: Caller, wait: bool) -> WaitsFor | None:
+        """Say what keeps a newcomer from sitting down at once.
 
-    def _seated(self, seat: Seat, owner: int, resume_hash: str) -> Decision:
+        Raises `Refused` (400 `room_full`) when they would not wait for a seat, or too many wait already.
+        """
+        full = self._free() <= 0
+        lobby = self._view.waiting_room and not self._is_host(caller)
+        if full and not wait:
+            raise Refused(ROOM_FULL)
+        if (full or lobby) and len(self._queue) >= MOST_WAITING:
+            raise Refused(ROOM_FULL, f"{MOST_WAITING} people wait already")
+        return "waiting_room" if lobby else "room_full" if full else None
+
+    def _taken(self, seat: Seat, owner: int, resume_hash: str) -> Decision:
+        """Give a seat, or a place in the queue, to a connection."""
         participant = seat.participant
         if not participant.is_active:
             participant = msgspec.structs.replace(participant, is_active=True)
-        return Decision([SeatChanged(Seat(participant, resume_hash, owner))], participant)
+        taken = Seat(participant, resume_hash, owner, waits_for=seat.waits_for)
+        return Decision([SeatChanged(taken)], _place(taken))
 
     def _resume(self, command: Resume, now: Moment) -> Decision:
-        seat = self._seats.get(command.participant_id)
+        self._check_ban(command.caller)
+        seat = self._place_of(command.participant_id)
         if seat is None or seat.resume_hash != command.token_hash:
             raise Refused(SEAT_EXPIRED)
         if command.caller.user_id is not None and command.caller.user_id != seat.participant.user_id:
             raise Refused(WRONG_USER)
-        return self._seated(seat, command.owner, command.resume_hash)
+        return self._taken(seat, command.owner, command.resume_hash)
 
     def _leave(self, command: Leave, now: Moment) -> Decision:
-        seat = self._seats.get(command.participant_id)
+        seat = self._place_of(command.participant_id)
         if seat is None or seat.owner != command.owner:
             raise Refused(NOT_IN_ROOM)
         left = _left(seat, now)
         return Decision([left], left.seat.participant)
 
     def _drop(self, command: Drop, now: Moment) -> Decision:
-        seat = self._seats.get(command.participant_id)
+        seat = self._place_of(command.participant_id)
         if seat is None or seat.owner != command.owner:
             return Decision([])  # taken over, resumed or left meanwhile
         held = msgspec.structs.replace(
             seat,
             participant=msgspec.structs.replace(seat.participant, is_active=False),
             owner=None,
-            dropped_at=command.at.stamp,
+            dropped_at=max(command.at.stamp, seat.participant.joined_at),  # a late drop may find a seat that is new
             held_until=command.at.clock + self._rules.seat_hold,
         )
         return Decision([SeatChanged(held)])
 
     def _expire(self, command: Expire, now: Moment) -> Decision:
-        due = [key for key, until in self._held.items() if until <= now.clock]
-        return Decision([_left(self._seats[key], now) for key in due])
+        due = [self._place_of(key) for key, until in self._held.items() if until <= now.clock]
+        return Decision([_left(seat, now) for seat in due if seat is not None])
+
+    # What a participant does.
+
+    def _present(self, command: Present, now: Moment) -> Decision:
+        seat = self._own(command)
+        merged = {**seat.participant.state, **command.state}
+        state = {key: value for key, value in merged.items() if value is not None}
+        if len(state) > MOST_STATE_KEYS or len(msgspec.json.encode(state)) > MOST_STATE_BYTES:
+            raise Refused(
+                BAD_FRAME, f"{BAD_FRAME.message}: state may have {MOST_STATE_KEYS} keys, {MOST_STATE_BYTES} bytes"
+            )
+        participant = msgspec.structs.replace(seat.participant, state=state)
+        if same(participant, seat.participant):
+            return Decision([])
+        return Decision([SeatChanged(msgspec.structs.replace(seat, participant=participant))])
+
+    def _say(self, command: Say, now: Moment) -> Decision:
+        sender = self._own(command).participant
+        addressee = self._seats.get(command.to) if command.to is not None else None
+        if command.to is not None and addressee is None:
+            raise Refused(PARTICIPANT_NOT_FOUND)
+        message = Message(
+            id=command.message_id,
+            participant_id=sender.id,
+            display_name=sender.display_name,
+            text=command.text,
+            sent_at=now.stamp,
+            to=command.to,
+        )
+        to_user_id = addressee.participant.user_id if addressee is not None else None
+        return Decision([MessageSent(self._view.id, message, sender.user_id, to_user_id)])
+
+    def _own(self, command: Present | Say) -> Seat:
+        seat = self._seats.get(command.participant_id)
+        if seat is None or seat.owner != command.owner:
+            raise Refused(NOT_IN_ROOM)
+        return seat
+
+    # What may be seen.
 
     def _get(self, command: Get, now: Moment) -> Decision:
         try:
-            self._admit(command.caller)
+            if self._check_entry(command.caller) is None:
+                self._obstacle(command.caller, wait=False)
         except Refused as refusal:
             return Decision([], Got(self.view(), refusal))
         return Decision([], Got(self.view(), None))
@@ -296,24 +273,103 @@ class Room:
     def _list(self, command: List, now: Moment) -> Decision:
         if command.history:
             self._check_host(command.caller)
-        elif not self._is_host(command.caller) and self._seat_of(command.caller) is None:
-            raise Refused(NOT_IN_ROOM)
+        else:
+            self._check_presence(command.caller)
         return Decision([], Listed(self._view, self.participants()))
+
+    def _list_messages(self, command: ListMessages, now: Moment) -> Decision:
+        seat = self._check_presence(command.caller)
+        key = seat.participant.id if seat is not None else None
+        return Decision([], Reader(self._view.id, key, command.caller.user_id))
+
+    def _list_bans(self, command: ListBans, now: Moment) -> Decision:
+        self._check_host(command.caller)
+        return Decision([], sorted(self._bans.values(), key=lambda ban: ban.user_id))
+
+    # What hosts do.
 
     def _update(self, command: Update, now: Moment) -> Decision:
         self._check_host(command.caller)
-        if not self._view.is_active:
-            raise Refused(ROOM_INACTIVE)
+        self._check_active()
         room = change_settings(self._view, command.settings, self._rules)
         events = [RoomChanged(room)] if room != self._view else []
         return Decision(events, msgspec.structs.replace(room, participant_count=len(self._seats)))
 
     def _end(self, command: End, now: Moment) -> Decision:
         self._check_host(command.caller)
-        if not self._view.is_active:
-            raise Refused(ROOM_INACTIVE)
+        self._check_active()
         room = msgspec.structs.replace(self._view, is_active=False, ended_at=now.stamp)
-        return Decision([*(_left(seat, now) for seat in self._seats.values()), RoomChanged(room)], room)
+        seated = [_left(seat, now) for seat in self._seats.values()]
+        waiting = [_left(seat, now, ROOM_INACTIVE) for seat in self._queue.values()]
+        return Decision([*seated, *waiting, RoomChanged(room)], room)
+
+    def _remove(self, command: Remove, now: Moment) -> Decision:
+        seat = self._target(command)
+        person = seat.participant
+        events: list[Event] = [_left(seat, now, DENIED if seat.waits_for else Removed(reason=command.reason))]
+        if command.ban and person.user_id is not None:
+            ban = Ban(
+                user_id=person.user_id,
+                display_name=person.display_name,
+                reason=command.reason,
+                banned_at=now.stamp,
+            )
+            events.append(UserBanned(self._view.id, ban))
+        return Decision(events)
+
+    def _mute(self, command: Mute, now: Moment) -> Decision:
+        if self._target(command).participant.id not in self._seats:
+            raise Refused(PARTICIPANT_NOT_FOUND)
+        return Decision([])
+
+    def _unban(self, command: Unban, now: Moment) -> Decision:
+        self._check_host(command.caller)
+        if command.user_id not in self._bans:
+            raise Refused(PARTICIPANT_NOT_FOUND, "This user is not banned")
+        return Decision([UserUnbanned(self._view.id, command.user_id)])
+
+    def _admit(self, command: Admit, now: Moment) -> Decision:
+        self._check_host(command.caller)
+        chosen = [self._waits(command.participant_id)] if command.participant_id is not None else self._queue.values()
+        free = self._free()
+        events: list[Event] = []
+        for seat in chosen:
+            if seat.waits_for != "waiting_room":
+                continue  # admitted already: it waits for a seat
+            if free > 0:
+                free -= 1
+                events.append(_seated(seat, now))
+            elif not self._view.is_locked:
+                events.append(_queued(seat, "room_full"))
+            elif command.participant_id is not None:  # a locked room has no queue for seats
+                raise Refused(ROOM_FULL)
+        return Decision(events)
+
+    def _deny(self, command: Deny, now: Moment) -> Decision:
+        self._check_host(command.caller)
+        return Decision([_left(self._waits(command.participant_id), now, DENIED)])
+
+    def _waits(self, participant_id: str) -> Seat:
+        seat = self._queue.get(participant_id)
+        if seat is None:
+            raise Refused(PARTICIPANT_NOT_FOUND)
+        return seat
+
+    def _target(self, command: Remove | Mute) -> Seat:
+        """Find whom a host means; hosts act on anyone but themselves."""
+        self._check_host(command.caller)
+        seat = self._place_of(command.participant_id)
+        if seat is None:
+            raise Refused(PARTICIPANT_NOT_FOUND)
+        if seat is self._found(command.caller):
+            raise Refused(WRONG_USER, "Hosts cannot do this to themselves")
+        return seat
+
+    # Who may.
+
+    def _barred(self, seat: Seat) -> ErrorKind | None:
+        """Say why somebody who waits could no longer come in at all."""
+        return GUESTS_NOT_ALLOWED if seat.participant.user_id is None and not self._view.allow_guest_access else None
 
     def _is_host(self, caller: Caller) -> bool:
         return caller.admin or (caller.user_id is not None and caller.user_id == self._view.host_id)
@@ -322,11 +378,45 @@ class Room:
         if not self._is_host(caller):
             raise Refused(NOT_HOST)
 
+    def _check_presence(self, caller: Caller) -> Seat | None:
+        """Answer with the caller's seat; only hosts may have none."""
+        seat = self._found(caller)
+        if seat is not None and seat.waits_for is None:
+            return seat
+        if not self._is_host(caller):
+            raise Refused(NOT_IN_ROOM)
+        return None
 
-def _left(seat: Seat, now: Moment) -> SeatChanged:
+    def _check_active(self) -> None:
+        if not self._view.is_active:
+            raise Refused(ROOM_INACTIVE)
+
+    def _check_ban(self, caller: Caller) -> None:
+        if caller.user_id in self._bans:
+            raise Refused(BANNED)
+
+
+def _place(seat: Seat) -> Participant | Queued:
+    """Answer whoever takes a seat, or a place in the queue."""
+    return Queued(seat.participant) if seat.waits_for else seat.participant
+
+
+def _queued(seat: Seat, waits_for: WaitsFor) -> SeatChanged:
+    """Let somebody wait for something else, at the same place in the queue."""
+    return SeatChanged(msgspec.structs.replace(seat, waits_for=waits_for))
+
+
+def _seated(seat: Seat, now: Moment) -> SeatChanged:
+    """Turn a place in the queue into a seat, held where its connection is gone: the hold runs on from the drop."""
+    participant = msgspec.structs.replace(seat.participant, joined_at=now.stamp)
+    dropped_at = now.stamp if seat.owner is None else None  # nobody leaves before they joined
+    return SeatChanged(msgspec.structs.replace(seat, participant=participant, dropped_at=dropped_at, waits_for=None))
+
+
+def _left(seat: Seat, now: Moment, told: ErrorKind | Removed | None = None) -> SeatChanged:
     """Give a seat up; `leftAt` is when its connection was last there."""
     participant = msgspec.structs.replace(seat.participant, is_active=False, left_at=seat.dropped_at or now.stamp)
-    return SeatChanged(msgspec.structs.replace(seat, participant=participant, owner=None))
+    return SeatChanged(msgspec.structs.replace(seat, participant=participant, owner=None), told)
 
 
 _DECIDE: Mapping[type[Any], Callable[[Room, Any, Moment], Decision]] = {
@@ -335,8 +425,17 @@ _DECIDE: Mapping[type[Any], Callable[[Room, Any, Moment], Decision]] = {
     Leave: Room._leave,
     Drop: Room._drop,
     Expire: Room._expire,
+    Present: Room._present,
+    Say: Room._say,
     Get: Room._get,
     List: Room._list,
+    ListMessages: Room._list_messages,
+    ListBans: Room._list_bans,
     Update: Room._update,
     End: Room._end,
+    Remove: Room._remove,
+    Mute: Room._mute,
+    Unban: Room._unban,
+    Admit: Room._admit,
+    Deny: Room._deny,
 }

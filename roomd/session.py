@@ -1,4 +1,4 @@
-"""Who one client is and where it sits: what its requests may be about, before any room is asked.
+"""Who one client is and where it sits or waits: what its requests may be about, before any room is asked.
 
 Pure: the wall clock comes in as `now`, in seconds since the epoch.
 """
@@ -9,6 +9,7 @@ from roomd.commands import Caller
 from roomd.errors import (
     GUEST_NAME_REQUIRED,
     INVALID_GUEST_NAME,
+    NOT_IN_ROOM,
     ROOM_NOT_FOUND,
     UNAUTHENTICATED,
     WRONG_ROOM,
@@ -23,33 +24,41 @@ LONGEST_GUEST_NAME = 50
 
 
 class Place(NamedTuple):
-    """Where a client sits."""
+    """Where a client sits, or waits for a seat."""
 
     code: str
     participant: Participant
     owner: int
-    """The number by which the seat is its own."""
+    """The number by which the place is its own."""
 
 
 class Session:
-    """A client's identity, once a token has shown it, and its seat, once a room has given it one."""
+    """A client's identity, once a token has shown it, and its places, once rooms have given it some.
+
+    It sits in one room at most and waits in one at most; it may sit in one while it waits in another.
+    """
 
     def __init__(self, leeway: float) -> None:
         self._leeway = leeway
         self._identity: Identity | None = None
         self.place: Place | None = None
+        self.waiting: Place | None = None
         self.has_joined = False
-        """A room has let it in before."""
+        """A room has let it in, or wait, before."""
+
+    @property
+    def places(self) -> list[Place]:
+        """Where it sits and where it waits."""
+        return [place for place in (self.place, self.waiting) if place is not None]
 
     def authenticate(self, identity: Identity) -> None:
         """Take a verified identity on, or renew it (docs/protocol.md, section 2).
 
         Raises `Refused` (403 `wrong_user`) when the connection is somebody else's already: another user's, or, by the
-        seat it has, a guest's.
+        place it has, a guest's.
         """
         users = {self._identity.user_id} if self._identity is not None else set()
-        if self.place is not None:
-            users.add(self.place.participant.user_id or "")
+        users |= {place.participant.user_id or "" for place in self.places}
         if users - {identity.user_id}:
             raise Refused(WRONG_USER)
         self._identity = identity
@@ -96,8 +105,9 @@ class Session:
 
     def holder(self, code: str) -> Caller:
         """Say who asks for what takes no token in force: a look at the room, or a seat by its resume token."""
-        place, identity = self.place, self._identity
-        seat_id, owner = (place.participant.id, place.owner) if place and place.code == code else (None, None)
+        identity = self._identity
+        here = next((place for place in self.places if place.code == code), None)
+        seat_id, owner = (here.participant.id, here.owner) if here is not None else (None, None)
         if identity is None:
             return Caller(seat_id, owner)
         return Caller(seat_id, owner, identity.user_id, identity.display_name, identity.admin)
@@ -116,17 +126,36 @@ class Session:
             raise Refused(INVALID_GUEST_NAME)
         return name
 
-    def sit(self, place: Place) -> Place | None:
-        """Take a seat; answer with the one that is to be left for it, if there is one."""
-        previous, self.place = self.place, place
+    def here(self) -> Place:
+        """Answer with the seat.
+
+        Raises `Refused` (400 `not_in_room`).
+        """
+        if self.place is None:
+            raise Refused(NOT_IN_ROOM)
+        return self.place
+
+    def sit(self, place: Place) -> list[Place]:
+        """Take a seat; answer with the other places that are to be left for it."""
+        if self.place is not None and self.place.participant.id == place.participant.id:
+            self.place = place
+            return []
+        before, self.place, self.waiting = self.places, place, None
         self.has_joined = True
-        moved = previous is not None and previous.participant.id != place.participant.id
-        return previous if moved else None
+        return [other for other in before if other.participant.id != place.participant.id]
+
+    def wait(self, place: Place) -> list[Place]:
+        """Take a place in a queue; answer with the other one that is to be left for it, if there is one."""
+        before, self.waiting = self.waiting, place
+        self.has_joined = True
+        return [before] if before is not None and before.participant.id != place.participant.id else []
 
     def stand_up(self, participant_id: str) -> None:
-        """Have this seat no longer, if it is the one that was had."""
+        """Have this place no longer, if it is one that was had."""
         if self.place is not None and self.place.participant.id == participant_id:
             self.place = None
+        if self.waiting is not None and self.waiting.participant.id == participant_id:
+            self.waiting = None
 
     def _sits_in(self, code: str) -> bool:
         return self.place is not None and self.place.code == code

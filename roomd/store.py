@@ -1,4 +1,4 @@
-"""The only SQL: rooms and participants in one SQLite file.
+"""The only SQL: rooms, participants, messages and bans in one SQLite file.
 
 `append` makes events durable. While one transaction runs, the appends of all rooms gather and make the next one
 (group commit), so the price of an fsync is shared by whoever arrives together, without a timer. A transaction is one
@@ -21,10 +21,25 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import aiosqlite
+import msgspec
 
-from roomd.commands import Event, RoomChanged, Seat, SeatChanged
+from roomd.commands import Event, Kept, MessageSent, Reader, RoomChanged, Seat, SeatChanged, UserBanned, UserUnbanned
 from roomd.config import DatabaseConfig
-from roomd.frames import Participant, Room
+from roomd.frames import Message, Participant, Room
+from roomd.rows import (
+    BAN_COLUMNS,
+    MESSAGE_COLUMNS,
+    PARTICIPANT_COLUMNS,
+    ROOM_COLUMNS,
+    message_row,
+    room_row,
+    seat_row,
+    to_ban,
+    to_message,
+    to_room,
+    to_seat,
+)
+from roomd.state import MESSAGES_SHOWN
 
 log = logging.getLogger("roomd.store")
 
@@ -32,10 +47,40 @@ T = TypeVar("T")
 
 APPLICATION_ID = 0x726F6F6D
 """What schema.sql marks a database of roomd's with."""
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # MIGRATIONS[n] is the SQL from user_version n to n + 1. An empty file is at 0, and schema.sql leads to the newest.
-MIGRATIONS: dict[int, str] = {}
+MIGRATIONS: dict[int, str] = {
+    1: """
+        ALTER TABLE participants ADD COLUMN state TEXT NOT NULL DEFAULT '{}';
+        ALTER TABLE participants ADD COLUMN waits_for TEXT CHECK (waits_for IN ('waiting_room', 'room_full'));
+
+        CREATE TABLE messages (
+            room_id        TEXT NOT NULL REFERENCES rooms (id),
+            id             TEXT NOT NULL,
+            participant_id TEXT NOT NULL,
+            user_id        TEXT,
+            display_name   TEXT NOT NULL,
+            text           TEXT NOT NULL,
+            sent_at        TEXT NOT NULL,
+            to_id          TEXT,
+            to_user_id     TEXT,
+            PRIMARY KEY (room_id, id)
+        ) STRICT, WITHOUT ROWID;
+        CREATE INDEX public_messages ON messages (room_id, id) WHERE to_id IS NULL;
+
+        CREATE TABLE bans (
+            room_id      TEXT NOT NULL REFERENCES rooms (id),
+            user_id      TEXT NOT NULL,
+            display_name TEXT NOT NULL,
+            reason       TEXT,
+            banned_at    TEXT NOT NULL,
+            PRIMARY KEY (room_id, user_id)
+        ) STRICT, WITHOUT ROWID;
+
+        PRAGMA user_version = 2;
+    """,
+}
 
 
 class StorageFailed(Exception):  # noqa: N818 - an event, not a mistake of the caller
@@ -53,20 +98,11 @@ class StoreBusy(StoreError):  # noqa: N818 - a state, not a mistake
     """The database cannot be opened now, for a reason that may pass."""
 
 
-_ROOM_COLUMNS = (
-    "id, code, name, host_id, is_active, is_locked, max_participants, allow_guest_access, waiting_room, "
-    "created_at, ended_at"
-)
-_PARTICIPANT_COLUMNS = (
-    "room_id, id, user_id, guest_name, display_name, is_active, is_host, joined_at, left_at, dropped_at, resume_hash"
-)
-
-
 MOST_ROWS = 64
 """Rows in one statement. Statements have 1, 2, 4, … rows, so that few are ever prepared."""
 
 
-@cache  # two tables, and seven numbers of rows
+@cache  # four tables, and seven numbers of rows
 def _upsert(table: str, columns: str, key: str, rows: int) -> str:
     names = columns.split(", ")
     values = ", ".join([f"({', '.join('?' * len(names))})"] * rows)
@@ -98,41 +134,44 @@ class Store:
             self._committer = asyncio.create_task(self._commit_waiting())
         await done
 
-    async def load(self, code: str) -> Room | None:
-        """Read a room by its code; None when there is none.
+    async def load(self, code: str) -> Kept | None:
+        """Read a room that nobody has a seat in by its code; None when there is none.
 
         Raises `StorageFailed`.
         """
-        sql = f"SELECT {_ROOM_COLUMNS} FROM rooms WHERE code = ?"  # noqa: S608 - our own names
-        rows = await self._read(sql, (code,))
-        return _room(rows[0]) if rows else None
 
-    async def seats(self, restarted_at: str) -> list[tuple[Room, list[Seat]]]:
-        """Hold every seat anew after a start, and read them with their rooms.
+        def read(db: sqlite3.Connection) -> Kept | None:
+            sql = f"SELECT {ROOM_COLUMNS} FROM rooms WHERE code = ?"  # noqa: S608 - our own names
+            row = db.execute(sql, (code,)).fetchone()
+            return _kept(db, to_room(row)) if row else None
+
+        return await self._run(self._reader, read)
+
+    async def seats(self, restarted_at: str) -> list[Kept]:
+        """Hold every seat, and every place in a queue, anew after a start, and read them with their rooms.
 
         A seat that was connected when the daemon died counts as dropped at `restarted_at`: that its connection was
         there until then is the most that is known.
         """
 
-        def hold_and_read(db: sqlite3.Connection) -> tuple[list[Any], list[Any]]:
+        def hold_and_read(db: sqlite3.Connection) -> list[Kept]:
             db.execute(
                 "UPDATE participants SET is_active = 0, dropped_at = coalesce(dropped_at, ?) WHERE left_at IS NULL",
                 (restarted_at,),
             )
             rooms = db.execute(
-                f"SELECT {_ROOM_COLUMNS} FROM rooms WHERE id IN "  # noqa: S608 - our own names
+                f"SELECT {ROOM_COLUMNS} FROM rooms WHERE id IN "  # noqa: S608 - our own names
                 "(SELECT room_id FROM participants WHERE left_at IS NULL)"
             ).fetchall()
-            seats = db.execute(
-                f"SELECT {_PARTICIPANT_COLUMNS} FROM participants WHERE left_at IS NULL ORDER BY id"  # noqa: S608
-            ).fetchall()
-            return rooms, seats
+            seats: dict[str, list[Seat]] = {}
+            for row in db.execute(
+                f"SELECT {PARTICIPANT_COLUMNS} FROM participants WHERE left_at IS NULL "  # noqa: S608
+                "ORDER BY CASE WHEN waits_for IS NULL THEN joined_at END, id"
+            ):
+                seats.setdefault(row[0], []).append(to_seat(row))
+            return [_kept(db, to_room(row), seats[row[0]]) for row in rooms]
 
-        rooms, rows = await self._run(self._writer, lambda db: _in_transaction(db, lambda: hold_and_read(db)))
-        seats: dict[str, list[Seat]] = {}
-        for row in rows:
-            seats.setdefault(row[0], []).append(_seat(row))
-        return [(_room(row), seats[row[0]]) for row in rooms]
+        return await self._run(self._writer, lambda db: _in_transaction(db, lambda: hold_and_read(db)))
 
     async def rooms_of(
         self, host_id: str | None, is_active: bool | None, cursor: str | None, limit: int
@@ -144,8 +183,8 @@ class Store:
         wanted = {"host_id = ?": host_id, "is_active = ?": is_active, "id < ?": cursor}
         given = {condition: value for condition, value in wanted.items() if value is not None}
         where = " AND ".join(given) or "true"
-        sql = f"SELECT {_ROOM_COLUMNS} FROM rooms WHERE {where} ORDER BY id DESC LIMIT ?"  # noqa: S608 - our own
-        return page([_room(row) for row in await self._read(sql, (*given.values(), limit + 1))], limit)
+        sql = f"SELECT {ROOM_COLUMNS} FROM rooms WHERE {where} ORDER BY id DESC LIMIT ?"  # noqa: S608 - our own
+        return page([to_room(row) for row in await self._read(sql, (*given.values(), limit + 1))], limit)
 
     async def history(self, room_id: str, cursor: str | None, limit: int) -> tuple[list[Participant], str | None]:
         """Read a page of everyone who was ever in a room, in the order they joined, and the next cursor.
@@ -153,11 +192,24 @@ class Store:
         Raises `StorageFailed`.
         """
         sql = (
-            f"SELECT {_PARTICIPANT_COLUMNS} FROM participants WHERE room_id = ? AND id > ? "  # noqa: S608
-            "ORDER BY id LIMIT ?"
+            f"SELECT {PARTICIPANT_COLUMNS} FROM participants WHERE room_id = ? AND id > ? "  # noqa: S608
+            "AND waits_for IS NULL ORDER BY id LIMIT ?"
         )
         rows = await self._read(sql, (room_id, cursor or "", limit + 1))
-        return page([_seat(row).participant for row in rows], limit)
+        return page([to_seat(row).participant for row in rows], limit)
+
+    async def messages(self, reader: Reader, cursor: str | None, limit: int) -> tuple[list[Message], str | None]:
+        """Read a page of what was said to everyone and to or by the reader, in its order, and the next cursor.
+
+        Raises `StorageFailed`.
+        """
+        sql = (
+            f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE room_id = ? AND id > ? "  # noqa: S608
+            "AND (to_id IS NULL OR ? IN (participant_id, to_id) OR ? IN (user_id, to_user_id)) ORDER BY id LIMIT ?"
+        )
+        mine = (reader.participant_id, reader.user_id)
+        rows = await self._read(sql, (reader.room_id, cursor or "", *mine, limit + 1))
+        return page([to_message(row) for row in rows], limit)
 
     async def close(self) -> None:
         """Finish what was begun and close the file. Closing twice is fine."""
@@ -240,7 +292,7 @@ async def open_store(config: DatabaseConfig) -> Store:
 def _lasts(error: sqlite3.Error) -> bool:
     """Tell what somebody must mend from what may pass: locked, full, failing."""
     code = getattr(error, "sqlite_errorcode", 0)  # absent when it is not SQLite that objects
-    return code & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+    return code & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR)
 
 
 def _lock(path: Path) -> int:
@@ -297,14 +349,26 @@ def schema() -> str:
 
 
 def _write(db: sqlite3.Connection, events: Sequence[Event]) -> None:
-    rooms = [_room_row(event.room) for event in events if isinstance(event, RoomChanged)]
-    participants = [_seat_row(event.seat) for event in events if isinstance(event, SeatChanged)]
+    rooms = [room_row(event.room) for event in events if isinstance(event, RoomChanged)]
+    participants = [seat_row(event.seat) for event in events if isinstance(event, SeatChanged)]
+    messages = [message_row(event) for event in events if isinstance(event, MessageSent)]
+    bans = [event for event in events if isinstance(event, (UserBanned, UserUnbanned))]
 
     def write() -> None:
-        _write_rows(db, "rooms", _ROOM_COLUMNS, "id", rooms)
-        _write_rows(db, "participants", _PARTICIPANT_COLUMNS, "room_id, id", participants)
+        _write_rows(db, "rooms", ROOM_COLUMNS, "id", rooms)
+        _write_rows(db, "participants", PARTICIPANT_COLUMNS, "room_id, id", participants)
+        _write_rows(db, "messages", MESSAGE_COLUMNS, "room_id, id", messages)
+        for event in bans:
+            _write_ban(db, event)
 
     _in_transaction(db, write)
+
+
+def _write_ban(db: sqlite3.Connection, event: UserBanned | UserUnbanned) -> None:
+    if isinstance(event, UserBanned):
+        _write_rows(db, "bans", BAN_COLUMNS, "room_id, user_id", [(event.room_id, *msgspec.structs.astuple(event.ban))])
+    else:
+        db.execute("DELETE FROM bans WHERE room_id = ? AND user_id = ?", (event.room_id, event.user_id))
 
 
 def _write_rows(db: sqlite3.Connection, table: str, columns: str, key: str, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -334,66 +398,13 @@ def page(items: list[T], limit: int) -> tuple[list[T], str | None]:
     return items[:limit], items[limit - 1].id if len(items) > limit else None  # type: ignore[attr-defined]  # T has an id
 
 
-def _room_row(room: Room) -> tuple[Any, ...]:
-    return (
-        room.id,
-        room.code,
-        room.name,
-        room.host_id,
-        room.is_active,
-        room.is_locked,
-        room.max_participants,
-        room.allow_guest_access,
-        room.waiting_room,
-        room.created_at,
-        room.ended_at,
+def _kept(db: sqlite3.Connection, room: Room, seats: Sequence[Seat] = ()) -> Kept:
+    """Read what else belongs to a room."""
+    bans = db.execute(f"SELECT {BAN_COLUMNS} FROM bans WHERE room_id = ?", (room.id,))  # noqa: S608 - our own
+    # The planner takes the primary key for as good as `public_messages`, and would read every private message.
+    said = db.execute(
+        f"SELECT {MESSAGE_COLUMNS} FROM messages INDEXED BY public_messages "  # noqa: S608 - our own
+        "WHERE room_id = ? AND to_id IS NULL ORDER BY id DESC LIMIT ?",
+        (room.id, MESSAGES_SHOWN),
     )
-
-
-def _room(row: tuple[Any, ...]) -> Room:
-    return Room(
-        id=row[0],
-        code=row[1],
-        name=row[2],
-        host_id=row[3],
-        is_active=bool(row[4]),
-        is_locked=bool(row[5]),
-        max_participants=row[6],
-        allow_guest_access=bool(row[7]),
-        waiting_room=bool(row[8]),
-        participant_count=0,
-        created_at=row[9],
-        ended_at=row[10],
-    )
-
-
-def _seat_row(seat: Seat) -> tuple[Any, ...]:
-    person = seat.participant
-    return (
-        person.room_id,
-        person.id,
-        person.user_id,
-        person.guest_name,
-        person.display_name,
-        person.is_active,
-        person.is_host,
-        person.joined_at,
-        person.left_at,
-        seat.dropped_at,
-        seat.resume_hash,
-    )
-
-
-def _seat(row: tuple[Any, ...]) -> Seat:
-    participant = Participant(
-        id=row[1],
-        room_id=row[0],
-        user_id=row[2],
-        guest_name=row[3],
-        is_active=bool(row[5]),
-        is_host=bool(row[6]),
-        joined_at=row[7],
-        left_at=row[8],
-        display_name=row[4],
-    )
-    return Seat(participant, resume_hash=row[10], owner=None, dropped_at=row[9])
+    return Kept(room, seats, [to_ban(row) for row in bans], [to_message(row) for row in said][::-1])

@@ -9,10 +9,11 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.protocol import State
 
 from roomd.clock import Clock, stamp
-from roomd.commands import Event, RoomChanged, Seat
+from roomd.commands import Event, Kept, MessageSent, Reader, RoomChanged, Seat, SeatChanged, UserBanned
 from roomd.errors import UNAVAILABLE, Refused
-from roomd.frames import Participant, Room
+from roomd.frames import Ban, Message, Participant, Room
 from roomd.outbox import Outbox
+from roomd.state import MESSAGES_SHOWN
 from roomd.store import StorageFailed, page
 from roomd.tokens import Key
 
@@ -73,6 +74,8 @@ class FakeStore:
     def __init__(self) -> None:
         self.rooms: dict[str, Room] = {}
         self.people: dict[tuple[str, str], Seat] = {}
+        self.said: dict[str, list[MessageSent]] = {}
+        self.bans: dict[tuple[str, str], Ban] = {}
         self.appends = 0
         self.failing = False
         self.fails_once = False
@@ -106,23 +109,51 @@ class FakeStore:
                 if any(r.code == event.room.code and r.id != event.room.id for r in self.rooms.values()):
                     raise StorageFailed
                 self.rooms[event.room.id] = msgspec.structs.replace(event.room, participant_count=0)
-            else:
+            elif isinstance(event, SeatChanged):
                 person = event.seat.participant
                 self.people[person.room_id, person.id] = event.seat
+            elif isinstance(event, MessageSent):
+                self.said.setdefault(event.room_id, []).append(event)
+            elif isinstance(event, UserBanned):
+                self.bans[event.room_id, event.ban.user_id] = event.ban
+            else:
+                del self.bans[event.room_id, event.user_id]
 
-    async def load(self, code: str) -> Room | None:
+    async def load(self, code: str) -> Kept | None:
         if self.failing:
             raise StorageFailed
-        return next((r for r in self.rooms.values() if r.code == code), None)
+        room = next((r for r in self.rooms.values() if r.code == code), None)
+        return self._kept(room) if room is not None else None
 
-    async def seats(self, restarted_at: str) -> list[tuple[Room, list[Seat]]]:
+    async def seats(self, restarted_at: str) -> list[Kept]:
         found: dict[str, list[Seat]] = {}
-        for key, seat in sorted(self.people.items(), key=lambda item: item[0][1]):
+        order = sorted(
+            self.people.items(),
+            key=lambda item: ("" if item[1].waits_for else item[1].participant.joined_at, item[0][1]),
+        )
+        for key, seat in order:
             if seat.participant.left_at is None:
                 participant = msgspec.structs.replace(seat.participant, is_active=False)
-                self.people[key] = Seat(participant, seat.resume_hash, None, seat.dropped_at or restarted_at)
+                self.people[key] = Seat(
+                    participant, seat.resume_hash, None, seat.dropped_at or restarted_at, waits_for=seat.waits_for
+                )
                 found.setdefault(key[0], []).append(self.people[key])
-        return [(self.rooms[room_id], seats) for room_id, seats in found.items()]
+        return [self._kept(self.rooms[room_id], seats) for room_id, seats in found.items()]
+
+    def _kept(self, room: Room, seats: Sequence[Seat] = ()) -> Kept:
+        bans = [ban for (room_id, _), ban in sorted(self.bans.items()) if room_id == room.id]
+        public = [event.message for event in self.said.get(room.id, []) if event.message.to is None]
+        return Kept(room, seats, bans, public[-MESSAGES_SHOWN:])
+
+    async def messages(self, reader: Reader, cursor: str | None, limit: int) -> tuple[list[Message], str | None]:
+        if self.failing:
+            raise StorageFailed
+        found = [
+            event.message
+            for event in self.said.get(reader.room_id, [])
+            if event.message.id > (cursor or "") and (event.message.to is None or _concerns(event, reader))
+        ]
+        return page(found, limit)
 
     async def rooms_of(
         self, host_id: str | None, is_active: bool | None, cursor: str | None, limit: int
@@ -144,12 +175,18 @@ class FakeStore:
         found = [
             seat.participant
             for (room, key), seat in sorted(self.people.items(), key=lambda item: item[0][1])
-            if room == room_id and key > (cursor or "")
+            if room == room_id and key > (cursor or "") and seat.waits_for is None
         ]
         return page(found, limit)
 
     async def close(self) -> None:
         pass
+
+
+def _concerns(event: MessageSent, reader: Reader) -> bool:
+    """Whether a private message is to or from a reader, by this participant or by an earlier one of the same user."""
+    mine = {reader.participant_id, reader.user_id} - {None}
+    return bool(mine & {event.message.participant_id, event.message.to, event.user_id, event.to_user_id})
 
 
 class FakeTransport:

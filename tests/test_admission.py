@@ -172,6 +172,7 @@ async def test_the_join_of_a_guest(daemon: Daemon) -> None:
         "joinedAt": participant["joinedAt"],
         "leftAt": None,
         "displayName": "Jane Smith",
+        "state": {},
     }
     assert reply == {"type": "participant", "participant": participant, "resumeToken": reply["resumeToken"]}
     assert state == {
@@ -180,6 +181,7 @@ async def test_the_join_of_a_guest(daemon: Daemon) -> None:
         "seq": state["seq"],
         "room": {**room, "participantCount": 1},
         "participants": [participant],
+        "messages": [],
     }
     assert all(IDENTIFIER.fullmatch(text) for text in (participant["id"], room["id"], state["epoch"]))
     assert TIME.fullmatch(participant["joinedAt"])
@@ -214,6 +216,7 @@ async def test_the_join_of_a_user(
         "isActive": True,
         "joinedAt": participant["joinedAt"],
         "leftAt": None,
+        "state": {},
         **expected,
     }
 
@@ -354,14 +357,16 @@ async def test_move_into_a_seat_taken_over(daemon: Daemon) -> None:
         assert [who["userId"] for who in (await host.receive())["left"]] == ["bob"]
 
 
-async def test_wait_is_not_served_yet(daemon: Daemon) -> None:
-    """`wait: true` is refused; false and null are as absent."""
-    room = await daemon.room()
-    async with daemon.client() as guest:
-        refusal = error("invalid_settings", "wait is not supported by this server")
-        assert await guest.ask("join-room", code=room["code"], wait=True, **JANE) == refusal
-        await guest.join(room["code"], wait=False, **JANE)
-        await guest.join(room["code"], wait=None, **JANE)
+@pytest.mark.parametrize("wait", [True, False, None])
+async def test_wait_where_there_is_room(daemon: Daemon, wait: bool | None) -> None:
+    """`wait` changes nothing while a seat is free; in a full room false and null are as absent."""
+    room = await daemon.room(maxParticipants=2)
+    async with contextlib.AsyncExitStack() as stack:
+        guests = [await stack.enter_async_context(daemon.client()) for _ in range(3)]
+        for guest in guests[:2]:
+            await guest.join(room["code"], wait=wait, **JANE)
+        if not wait:
+            assert await guests[2].ask("join-room", code=room["code"], wait=wait, **JANE) == error("room_full")
 
 
 async def test_joins_at_once(daemon: Daemon) -> None:

@@ -1,4 +1,4 @@
-"""Frames on the wire, both ways: docs/protocol.md, sections 1, 3 to 7 and 9."""
+"""Frames on the wire, both ways: docs/protocol.md, sections 1 and 3 to 9."""
 
 import json
 from typing import Any
@@ -8,93 +8,79 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from roomd import frames
 from roomd.codec import BadFrame, decode, encode, error_reply, request_id
 from roomd.errors import BAD_FRAME, RATE_LIMITED, ROOM_FULL, UNKNOWN_TYPE, Refused
-from roomd.frames import (
-    Admission,
-    AnyRequest,
-    Authenticate,
-    AuthenticatedReply,
-    CreateRoom,
-    EndRoom,
-    Event,
-    GetRoom,
-    JoinRoom,
-    LeaveRoom,
-    ListParticipants,
-    ListRooms,
-    Participant,
-    ParticipantReply,
-    ParticipantsChanged,
-    ParticipantsReply,
-    Ping,
-    PongReply,
-    Reply,
-    Request,
-    Resume,
-    Room,
-    RoomEnded,
-    RoomReply,
-    RoomsReply,
-    RoomState,
-    RoomUpdated,
-    ServerRestarting,
-    UpdateRoom,
-)
 
 CODE = "abc-def-ghi"
+FACES = "\U0001f600" * 2000
+"""A message of 2,000 code points, which are 8,000 bytes of UTF-8 and 4,000 units of UTF-16."""
+RAW = msgspec.Raw(b'{"sdp" : [1,2]}')
 
-REQUESTS: list[tuple[str, Request]] = [
-    ('{"type": "ping"}', Ping()),
-    ('{"type": "ping", "id": 7}', Ping(id=7)),
-    ('{"type": "ping", "id": "a"}', Ping(id="a")),
-    (f'{{"type": "ping", "id": "{"x" * 64}"}}', Ping(id="x" * 64)),
-    ('{"type": "ping", "id": null}', Ping()),
-    ('{"id": -1, "type": "ping", "unknown": {"keys": ["are", "ignored"]}}', Ping(id=-1)),
-    (f'{{"type": "ping", "unknown": "{"x" * 60_000}"}}', Ping()),
-    (f'{{"type": "ping", "{"k" * 60_000}": 1}}', Ping()),
-    (f'{{"type": "ping", "unknown": {"9" * 60_000}}}', Ping()),
-    (' {"type"\n:\t"ping"} ', Ping()),
-    ('{"type":"authenticate","id":1,"token":"e30.e30.x"}', Authenticate(id=1, token="e30.e30.x")),
-    ('{"type": "create-room"}', CreateRoom()),
-    (
-        '{"type": "create-room", "name": "Weekly", "maxParticipants": 100, "allowGuestAccess": false,'
-        ' "waitingRoom": true}',
-        CreateRoom(name="Weekly", max_participants=100, allow_guest_access=False, waiting_room=True),
-    ),
-    ('{"type": "get-room", "code": "ABC DEF GHI"}', GetRoom(code="ABC DEF GHI")),
-    ('{"type": "list-rooms", "isActive": null, "cursor": null, "limit": null}', ListRooms()),
-    (
-        '{"type": "list-rooms", "isActive": true, "cursor": "c", "limit": 200}',
-        ListRooms(is_active=True, cursor="c", limit=200),
-    ),
-    (
-        '{"type": "update-room", "code": "abc-def-ghi", "name": "W", "isLocked": true, "maxParticipants": 2,'
-        ' "allowGuestAccess": true, "waitingRoom": false}',
-        UpdateRoom(
-            code=CODE, name="W", is_locked=True, max_participants=2, allow_guest_access=True, waiting_room=False
-        ),
-    ),
-    ('{"type": "update-room", "code": "abc-def-ghi"}', UpdateRoom(code=CODE)),
-    ('{"type": "end-room", "code": "abc-def-ghi"}', EndRoom(code=CODE)),
-    (
-        '{"type": "join-room", "id": 1, "code": "abc-def-ghi", "guestName": "Jane Smith"}',
-        JoinRoom(id=1, code=CODE, guest_name="Jane Smith"),
-    ),
-    ('{"type": "join-room", "code": "abc-def-ghi", "wait": true}', JoinRoom(code=CODE, wait=True)),
-    (r'{"type": "join-room", "code": "", "guestName": "\ud83d\ude00"}', JoinRoom(code="", guest_name="\U0001f600")),
-    ('{"type": "resume", "id": 1, "resumeToken": "r"}', Resume(id=1, resume_token="r")),
-    ('{"type": "leave-room"}', LeaveRoom()),
-    ('{"type": "list-participants", "code": "abc-def-ghi"}', ListParticipants(code=CODE)),
-    (
-        '{"type": "list-participants", "code": "abc-def-ghi", "history": true, "cursor": "c", "limit": 1}',
-        ListParticipants(code=CODE, history=True, cursor="c", limit=1),
-    ),
-]
+REQUESTS: list[tuple[str, frames.Request]] = [
+    ('{"type": "ping"}', frames.Ping()),
+    ('{"type": "ping", "id": 7}', frames.Ping(id=7)),
+    ('{"type": "ping", "id": "a"}', frames.Ping(id="a")),
+    (f'{{"type": "ping", "id": "{"x" * 64}"}}', frames.Ping(id="x" * 64)),
+    ('{"type": "ping", "id": null}', frames.Ping()),
+    ('{"id": -1, "type": "ping", "unknown": {"keys": ["are", "ignored"]}}', frames.Ping(id=-1)),
+    (f'{{"type": "ping", "unknown": "{"x" * 60_000}"}}', frames.Ping()),
+    (f'{{"type": "ping", "{"k" * 60_000}": 1}}', frames.Ping()),
+    (f'{{"type": "ping", "unknown": {"9" * 60_000}}}', frames.Ping()),
+    (' {"type"\n:\t"ping"} ', frames.Ping()),
+    ('{"type":"authenticate","id":1,"token":"e30.e30.x"}', frames.Authenticate(id=1, token="e30.e30.x")),
+    ('{"type": "create-room"}', frames.CreateRoom()),
+    ('{"type": "create-room", "name": "W", "maxParticipants": 100, "allowGuestAccess": false, "waitingRoom": true}',
+     frames.CreateRoom(name="W", max_participants=100, allow_guest_access=False, waiting_room=True)),
+    ('{"type": "get-room", "code": "ABC DEF GHI"}', frames.GetRoom(code="ABC DEF GHI")),
+    ('{"type": "list-rooms", "isActive": null, "cursor": null, "limit": null}', frames.ListRooms()),
+    ('{"type": "list-rooms", "isActive": true, "cursor": "c", "limit": 200}',
+     frames.ListRooms(is_active=True, cursor="c", limit=200)),
+    ('{"type": "update-room", "code": "a", "name": "W", "isLocked": true, "maxParticipants": 2, "waitingRoom": false}',
+     frames.UpdateRoom(code="a", name="W", is_locked=True, max_participants=2, waiting_room=False)),
+    ('{"type": "update-room", "code": "a", "allowGuestAccess": true}',
+     frames.UpdateRoom(code="a", allow_guest_access=True)),
+    ('{"type": "update-room", "code": "abc-def-ghi"}', frames.UpdateRoom(code=CODE)),
+    ('{"type": "end-room", "code": "abc-def-ghi"}', frames.EndRoom(code=CODE)),
+    ('{"type": "join-room", "id": 1, "code": "abc-def-ghi", "guestName": "Jane Smith"}',
+     frames.JoinRoom(id=1, code=CODE, guest_name="Jane Smith")),
+    ('{"type": "join-room", "code": "abc-def-ghi", "wait": true}', frames.JoinRoom(code=CODE, wait=True)),
+    (r'{"type": "join-room", "code": "", "guestName": "\ud83d\ude00"}',
+     frames.JoinRoom(code="", guest_name="\U0001f600")),
+    ('{"type": "resume", "id": 1, "resumeToken": "r"}', frames.Resume(id=1, resume_token="r")),
+    ('{"type": "leave-room"}', frames.LeaveRoom()),
+    ('{"type": "list-participants", "code": "abc-def-ghi"}', frames.ListParticipants(code=CODE)),
+    ('{"type": "list-participants", "code": "abc-def-ghi", "history": true, "cursor": "c", "limit": 1}',
+     frames.ListParticipants(code=CODE, history=True, cursor="c", limit=1)),
+]  # fmt: skip
+
+MEETING_REQUESTS: list[tuple[str, frames.Request]] = [
+    ('{"type": "update-participant", "state": {"a": null, "b": true, "c": -1.5, "d": "x", "": 9007199254740991}}',
+     frames.UpdateParticipant(state={"a": None, "b": True, "c": -1.5, "d": "x", "": 2**53 - 1})),
+    ('{"type": "update-participant", "id": 4, "state": {}}', frames.UpdateParticipant(id=4, state={})),
+    ('{"type": "signal", "to": "p", "data": {"sdp" : [1,2]} , "id": 5}', frames.Signal(id=5, to="p", data=RAW)),
+    ('{"type": "send-message", "text": "hi", "id": 7}', frames.SendMessage(id=7, text="hi")),
+    ('{"type": "send-message", "text": " ", "to": "p"}', frames.SendMessage(text=" ", to="p")),
+    (f'{{"type": "send-message", "text": "{FACES}"}}', frames.SendMessage(text=FACES)),
+    (f'{{"type": "send-message", "text": {json.dumps(FACES)}}}', frames.SendMessage(text=FACES)),
+    ('{"type": "list-messages", "code": "abc-def-ghi", "cursor": "c", "limit": 50}',
+     frames.ListMessages(code=CODE, cursor="c", limit=50)),
+    ('{"type": "get-ice-servers", "id": 12}', frames.GetIceServers(id=12)),
+    ('{"type": "remove-participant", "participantId": "p"}', frames.RemoveParticipant(participant_id="p")),
+    (f'{{"type": "remove-participant", "participantId": "p", "ban": true, "reason": "{"x" * 200}", "code": "a"}}',
+     frames.RemoveParticipant(participant_id="p", ban=True, reason="x" * 200, code="a")),
+    ('{"type": "mute-participant", "participantId": "p"}', frames.MuteParticipant(participant_id="p")),
+    ('{"type": "list-bans", "cursor": "bob", "limit": 100}', frames.ListBans(cursor="bob", limit=100)),
+    ('{"type": "unban", "userId": "bob"}', frames.Unban(user_id="bob")),
+    ('{"type": "admit-participant", "participantId": "p"}', frames.AdmitParticipant(participant_id="p")),
+    ('{"type": "admit-all", "code": "abc-def-ghi"}', frames.AdmitAll(code=CODE)),
+    ('{"type": "deny-participant", "participantId": "p", "code": null}', frames.DenyParticipant(participant_id="p")),
+]  # fmt: skip
+REQUESTS += MEETING_REQUESTS
 
 
 @pytest.mark.parametrize(("text", "request_"), REQUESTS, ids=[text[:60] for text, _ in REQUESTS])
-def test_requests(text: str, request_: Request) -> None:
+def test_requests(text: str, request_: frames.Request) -> None:
     """A request is read with its id; unknown keys are ignored, and null is the same as absent."""
     assert decode(text) == request_
     assert request_id(text) == request_.id
@@ -102,18 +88,19 @@ def test_requests(text: str, request_: Request) -> None:
 
 def test_every_request_type_is_read() -> None:
     """The table above holds every type of request there is."""
-    assert {type(request) for _, request in REQUESTS} == set(AnyRequest.__args__)
+    assert {type(request) for _, request in REQUESTS} == set(frames.AnyRequest.__args__)
 
 
-JANE = Participant(
+JANE = frames.Participant(
     id="01jq", room_id="01jp", user_id=None, guest_name="Jane Smith", is_active=True, is_host=False,
     joined_at="2026-03-03T10:36:00.000Z", left_at=None, display_name="Jane Smith",
 )  # fmt: skip
-JANE_JSON = {
+JANE_JSON: dict[str, Any] = {
     "id": "01jq", "roomId": "01jp", "userId": None, "guestName": "Jane Smith", "isActive": True,
     "isHost": False, "joinedAt": "2026-03-03T10:36:00.000Z", "leftAt": None, "displayName": "Jane Smith",
+    "state": {},
 }  # fmt: skip
-WEEKLY = Room(
+WEEKLY = frames.Room(
     id="01jp", code=CODE, name="Weekly", host_id="alice", is_active=True, is_locked=False, max_participants=100,
     allow_guest_access=True, waiting_room=False, participant_count=3, created_at="2026-03-03T10:35:00.000Z",
     ended_at=None,
@@ -124,84 +111,108 @@ WEEKLY_JSON = {
     "createdAt": "2026-03-03T10:35:00.000Z", "endedAt": None,
 }  # fmt: skip
 
-FRAMES: list[tuple[Reply | Event, dict[str, Any]]] = [
-    (PongReply(), {"type": "pong"}),
-    (PongReply(id="a"), {"type": "pong", "id": "a"}),
-    (
-        AuthenticatedReply(id=1, user_id="alice", expires_at="2026-03-03T10:35:00.000Z"),
-        {"type": "authenticated", "id": 1, "userId": "alice", "expiresAt": "2026-03-03T10:35:00.000Z"},
-    ),
-    (RoomReply(id=2, room=WEEKLY), {"type": "room", "id": 2, "room": WEEKLY_JSON}),
-    (
-        RoomReply(
-            id=3,
-            room=WEEKLY,
-            admission=Admission(allowed=False, status_code=400, code="room_full", message="Room is full"),
-        ),
-        {
-            "type": "room",
-            "id": 3,
-            "room": WEEKLY_JSON,
-            "admission": {"allowed": False, "statusCode": 400, "code": "room_full", "message": "Room is full"},
-        },
-    ),
-    (
-        RoomReply(room=WEEKLY, admission=Admission(allowed=True)),
-        {"type": "room", "room": WEEKLY_JSON, "admission": {"allowed": True}},
-    ),
-    (
-        RoomsReply(id=4, rooms=[WEEKLY], next_cursor=None),
-        {"type": "rooms", "id": 4, "rooms": [WEEKLY_JSON], "nextCursor": None},
-    ),
-    (
-        ParticipantReply(id=1, participant=JANE, resume_token="r"),
-        {"type": "participant", "id": 1, "participant": JANE_JSON, "resumeToken": "r"},
-    ),
-    (ParticipantReply(participant=JANE), {"type": "participant", "participant": JANE_JSON}),
-    (
-        ParticipantsReply(id=5, participants=[JANE], next_cursor="c"),
-        {"type": "participants", "id": 5, "participants": [JANE_JSON], "nextCursor": "c"},
-    ),
-    (
-        RoomState(epoch="e", seq=12, room=WEEKLY, participants=[JANE]),
-        {"type": "room-state", "epoch": "e", "seq": 12, "room": WEEKLY_JSON, "participants": [JANE_JSON]},
-    ),
-    (
-        ParticipantsChanged(seq=13, joined=[JANE], updated=[], left=[]),
-        {"type": "participants-changed", "seq": 13, "joined": [JANE_JSON], "updated": [], "left": []},
-    ),
-    (RoomUpdated(seq=14, room=WEEKLY), {"type": "room-updated", "seq": 14, "room": WEEKLY_JSON}),
-    (RoomEnded(seq=15, room_id="01jp"), {"type": "room-ended", "seq": 15, "roomId": "01jp"}),
-    (ServerRestarting(retry_after=3.2), {"type": "server-restarting", "retryAfter": 3.2}),
-    (
-        error_reply(Refused(RATE_LIMITED, retry_after=2.5), 7),
-        {
-            "type": "error",
-            "id": 7,
-            "statusCode": 429,
-            "code": "rate_limited",
-            "message": "Too many requests",
-            "retryAfter": 2.5,
-        },
-    ),
-    (
-        error_reply(Refused(ROOM_FULL), None),
-        {"type": "error", "statusCode": 400, "code": "room_full", "message": "Room is full"},
-    ),
-]
+HELLO = frames.Message(
+    id="01js", participant_id="01jq", display_name="Jane Smith", text="Hello", sent_at="2026-03-03T10:37:00.000Z",
+    to=None,
+)  # fmt: skip
+HELLO_JSON = {
+    "id": "01js", "participantId": "01jq", "displayName": "Jane Smith", "text": "Hello",
+    "sentAt": "2026-03-03T10:37:00.000Z", "to": None,
+}  # fmt: skip
+
+FRAMES: list[tuple[frames.Reply | frames.Event, dict[str, Any]]] = [
+    (frames.PongReply(), {"type": "pong"}),
+    (frames.PongReply(id="a"), {"type": "pong", "id": "a"}),
+    (frames.AuthenticatedReply(id=1, user_id="alice", expires_at="2026-03-03T10:35:00.000Z"),
+     {"type": "authenticated", "id": 1, "userId": "alice", "expiresAt": "2026-03-03T10:35:00.000Z"}),
+    (frames.RoomReply(id=2, room=WEEKLY), {"type": "room", "id": 2, "room": WEEKLY_JSON}),
+    (frames.RoomReply(id=3, room=WEEKLY, admission=frames.Admission(
+        allowed=False, status_code=400, code="room_full", message="Room is full")),
+     {"type": "room", "id": 3, "room": WEEKLY_JSON,
+      "admission": {"allowed": False, "statusCode": 400, "code": "room_full", "message": "Room is full"}}),
+    (frames.RoomReply(room=WEEKLY, admission=frames.Admission(allowed=True)),
+     {"type": "room", "room": WEEKLY_JSON, "admission": {"allowed": True}}),
+    (frames.RoomsReply(id=4, rooms=[WEEKLY], next_cursor=None),
+     {"type": "rooms", "id": 4, "rooms": [WEEKLY_JSON], "nextCursor": None}),
+    (frames.ParticipantReply(id=1, participant=JANE, resume_token="r"),
+     {"type": "participant", "id": 1, "participant": JANE_JSON, "resumeToken": "r"}),
+    (frames.ParticipantReply(participant=JANE), {"type": "participant", "participant": JANE_JSON}),
+    (frames.ParticipantsReply(id=5, participants=[JANE], next_cursor="c"),
+     {"type": "participants", "id": 5, "participants": [JANE_JSON], "nextCursor": "c"}),
+    (frames.RoomState(epoch="e", seq=12, room=WEEKLY, participants=[JANE], messages=[HELLO]),
+     {"type": "room-state", "epoch": "e", "seq": 12, "room": WEEKLY_JSON, "participants": [JANE_JSON],
+      "messages": [HELLO_JSON]}),
+    (frames.ParticipantsChanged(seq=13, joined=[JANE], updated=[], left=[]),
+     {"type": "participants-changed", "seq": 13, "joined": [JANE_JSON], "updated": [], "left": []}),
+    (frames.RoomUpdated(seq=14, room=WEEKLY), {"type": "room-updated", "seq": 14, "room": WEEKLY_JSON}),
+    (frames.RoomEnded(seq=15, room_id="01jp"), {"type": "room-ended", "seq": 15, "roomId": "01jp"}),
+    (frames.ServerRestarting(retry_after=3.2), {"type": "server-restarting", "retryAfter": 3.2}),
+    (error_reply(Refused(RATE_LIMITED, retry_after=2.5), 7),
+     {"type": "error", "id": 7, "statusCode": 429, "code": "rate_limited", "message": "Too many requests",
+      "retryAfter": 2.5}),
+    (error_reply(Refused(ROOM_FULL), None),
+     {"type": "error", "statusCode": 400, "code": "room_full", "message": "Room is full"}),
+]  # fmt: skip
+
+WAITS = frames.Waiting(
+    participant_id="01jt", user_id=None, guest_name="Jane", display_name="Jane", is_active=True, position=1,
+    reason="waiting_room", waiting_since="2026-03-03T10:36:00.000Z",
+)  # fmt: skip
+WAITS_JSON = {
+    "participantId": "01jt", "userId": None, "guestName": "Jane", "displayName": "Jane", "isActive": True,
+    "position": 1, "reason": "waiting_room", "waitingSince": "2026-03-03T10:36:00.000Z",
+}  # fmt: skip
+BAN = frames.Ban(user_id="bob", display_name="Bob", reason=None, banned_at="2026-03-03T10:38:00.000Z")
+BAN_JSON = {"userId": "bob", "displayName": "Bob", "reason": None, "bannedAt": "2026-03-03T10:38:00.000Z"}
+
+FRAMES += [
+    (frames.ParticipantsChanged(seq=13, joined=[], updated=[], left=[msgspec.structs.replace(JANE, state={"a": True})]),
+     {"type": "participants-changed", "seq": 13, "joined": [], "updated": [],
+      "left": [{**JANE_JSON, "state": {"a": True}}]}),
+    (frames.OkReply(id=4), {"type": "ok", "id": 4}),
+    (frames.WaitingReply(id=1, participant_id="01jt", position=2, reason="room_full", resume_token="r"),
+     {"type": "waiting", "id": 1, "participantId": "01jt", "position": 2, "reason": "room_full", "resumeToken": "r"}),
+    (frames.WaitingReply(participant_id="01jt", position=1, reason="waiting_room"),
+     {"type": "waiting", "participantId": "01jt", "position": 1, "reason": "waiting_room"}),
+    (frames.WaitingChanged(waiting=[WAITS]), {"type": "waiting-changed", "waiting": [WAITS_JSON]}),
+    (frames.WaitingChanged(waiting=[]), {"type": "waiting-changed", "waiting": []}),
+    (frames.MessagesReply(id=7, messages=[HELLO], next_cursor="01js"),
+     {"type": "messages", "id": 7, "messages": [HELLO_JSON], "nextCursor": "01js"}),
+    (frames.MessageEvent(message=msgspec.structs.replace(HELLO, to="01jr")),
+     {"type": "message", "message": {**HELLO_JSON, "to": "01jr"}}),
+    (frames.SignalEvent(sender="01jq", data=RAW), {"type": "signal", "from": "01jq", "data": {"sdp": [1, 2]}}),
+    (frames.BansReply(id=9, bans=[BAN], next_cursor=None),
+     {"type": "bans", "id": 9, "bans": [BAN_JSON], "nextCursor": None}),
+    (frames.Removed(reason="spam"), {"type": "removed", "reason": "spam"}),
+    (frames.Removed(reason=None), {"type": "removed", "reason": None}),
+    (frames.MuteRequested(), {"type": "mute-requested"}),
+    (frames.IceServersReply(id=12, ttl=3600, ice_servers=[
+        frames.IceServer(urls=["stun:s"]), frames.IceServer(urls=["turn:t"], username="1:p", credential="c")]),
+     {"type": "ice-servers", "id": 12, "ttl": 3600, "iceServers": [
+         {"urls": ["stun:s"]}, {"urls": ["turn:t"], "username": "1:p", "credential": "c"}]}),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("frame", "expected"), FRAMES, ids=[f"{type(f).__name__}-{n}" for n, (f, _) in enumerate(FRAMES)]
 )
-def test_replies_and_events(frame: Reply | Event, expected: dict[str, Any]) -> None:
+def test_replies_and_events(frame: frames.Reply | frames.Event, expected: dict[str, Any]) -> None:
     """A frame goes out as one JSON object with the protocol's keys, null where it says so, no key too many."""
     assert json.loads(encode(frame)) == expected
 
 
 def test_every_frame_is_written() -> None:
     """The table above holds every reply and event there is."""
-    assert {type(frame) for frame, _ in FRAMES} == {*Reply.__subclasses__(), *Event.__subclasses__()}
+    assert {type(frame) for frame, _ in FRAMES} == {*frames.Reply.__subclasses__(), *frames.Event.__subclasses__()}
+
+
+def test_a_signal_s_data_is_passed_on_as_it_came() -> None:
+    """Section 8: roomd does not look inside, down to the spaces."""
+    request = decode('{"type": "signal", "to": "p", "data": {"sdp" : [1,2]} }')
+    assert isinstance(request, frames.Signal)
+    assert encode(frames.SignalEvent(sender="01jq", data=request.data)) == (
+        b'{"type":"signal","from":"01jq","data":{"sdp" : [1,2]}}'
+    )
 
 
 def test_frames_are_utf_8() -> None:
@@ -232,26 +243,14 @@ HOSTILE: dict[str, tuple[str, str | None, int | str | None]] = {
     "unknown type in a broken frame": ('{"type": "nope", "x": [}', None, None),
     "key missing": ('{"type": "get-room", "id": 7}', "Object missing required field `code`", 7),
     "key null": ('{"type": "get-room", "code": null}', "Expected `str`, got `null` - at `$.code`", None),
-    "key of another type": (
-        '{"type": "join-room", "code": "a", "guestName": 5, "id": 7}',
-        "Expected `str | null`, got `int` - at `$.guestName`",
-        7,
-    ),
-    "number as text": (
-        '{"type": "create-room", "maxParticipants": "5"}',
-        "Expected `int | null`, got `str` - at `$.maxParticipants`",
-        None,
-    ),
-    "bool as number": (
-        '{"type": "create-room", "maxParticipants": true}',
-        "Expected `int | null`, got `bool` - at `$.maxParticipants`",
-        None,
-    ),
-    "fraction": (
-        '{"type": "create-room", "maxParticipants": 2.5}',
-        "Expected `int | null`, got `float` - at `$.maxParticipants`",
-        None,
-    ),
+    "key of another type": ('{"type": "join-room", "code": "a", "guestName": 5, "id": 7}',
+     "Expected `str | null`, got `int` - at `$.guestName`", 7),
+    "number as text": ('{"type": "create-room", "maxParticipants": "5"}',
+     "Expected `int | null`, got `str` - at `$.maxParticipants`", None),
+    "bool as number": ('{"type": "create-room", "maxParticipants": true}',
+     "Expected `int | null`, got `bool` - at `$.maxParticipants`", None),
+    "fraction": ('{"type": "create-room", "maxParticipants": 2.5}',
+     "Expected `int | null`, got `float` - at `$.maxParticipants`", None),
     "page of none": ('{"type": "list-rooms", "limit": 0}', "Expected `int` >= 1 - at `$.limit`", None),
     "page too large": ('{"type": "list-rooms", "limit": 201}', "Expected `int` <= 200 - at `$.limit`", None),
     "huge number": ('{"type": "create-room", "maxParticipants": 1e999}', None, None),
@@ -263,11 +262,8 @@ HOSTILE: dict[str, tuple[str, str | None, int | str | None]] = {
     "id huge": (f'{{"type": "ping", "id": {"9" * 60_000}}}', None, None),
     "id object": ('{"type": "ping", "id": {"a": 1}}', None, None),
     "nested arrays": ("[" * 60_000, None, None),
-    "nested in an unknown key": (
-        f'{{"id": 7, "type": "ping", "x": {"[" * DEEP}{"]" * DEEP}}}',
-        "nested too deep",
-        None,
-    ),
+    "nested in an unknown key": (f'{{"id": 7, "type": "ping", "x": {"[" * DEEP}{"]" * DEEP}}}', "nested too deep",
+     None),
     "nested objects": (f'{{"type": "ping", "x": {"{" * 2}', None, None),
     "nested 1,000 deep where a text belongs": (f'{{"type": "get-room", "code": {"[" * 1000}{"]" * 1000}}}', None, None),
     "lone surrogate, escaped": (r'{"type": "join-room", "code": "a", "guestName": "\ud800"}', None, None),
@@ -276,12 +272,53 @@ HOSTILE: dict[str, tuple[str, str | None, int | str | None]] = {
     "lone surrogate in the type": (r'{"type": "\udc00"}', None, None),
     "lone surrogate, raw": ('{"type": "ping", "id": "\ud800"}', "not valid Unicode", None),
     "two types": ('{"type": "ping", "type": "leave-room"}', "Invalid value 'leave-room' - at `$.type`", None),
-    "long type, then a known one": (
-        f'{{"type": "{"x" * 60_000}", "type": "ping"}}',
-        f"Invalid value '{'x' * 185}…",
-        None,
+    "long type, then a known one": (f'{{"type": "{"x" * 60_000}", "type": "ping"}}', f"Invalid value '{'x' * 185}…",
+     None),
+}  # fmt: skip
+
+SCALARS = "Expected `bool | int | float | str | null`, got"
+SAY, STATE, SIGNAL, REMOVE = (
+    f'{{"type": "{type_}", "id": 7, '
+    for type_ in ("send-message", "update-participant", "signal", "remove-participant")
+)
+HOSTILE |= {
+    "text missing": (SAY + '"to": "p"}', "Object missing required field `text`", 7),
+    "text null": (SAY + '"text": null}', "Expected `str`, got `null` - at `$.text`", 7),
+    "text empty": (SAY + '"text": ""}', "Expected `str` of length >= 1 - at `$.text`", 7),
+    "text of 2,001": (f'{SAY}"text": "{FACES}x"}}', "Expected `str` of length <= 2000 - at `$.text`", 7),
+    "text of 2,001, escaped": (
+        f'{SAY}"text": {json.dumps(FACES + "x")}}}', "Expected `str` of length <= 2000 - at `$.text`", 7
     ),
-}
+    "text with half a surrogate": (SAY + r'"text": "\ud800 "}', None, None),
+    "to a number": (SAY + '"text": "hi", "to": 5}', "Expected `str | null`, got `int` - at `$.to`", 7),
+    "state missing": (STATE + '"x": 1}', "Object missing required field `state`", 7),
+    "state null": (STATE + '"state": null}', "Expected `object`, got `null` - at `$.state`", 7),
+    "state an array": (STATE + '"state": ["muted"]}', "Expected `object`, got `array` - at `$.state`", 7),
+    "state with an object": (STATE + '"state": {"a": {}}}', f"{SCALARS} `object` - at `$.state[...]`", 7),
+    "state with an array": (STATE + '"state": {"a": 1, "b": []}}', f"{SCALARS} `array` - at `$.state[...]`", 7),
+    "state of 2^53": (
+        STATE + '"state": {"a": 9007199254740992}}', "Expected `int` <= 9007199254740991 - at `$.state[...]`", 7
+    ),
+    "state of -2^53": (
+        STATE + '"state": {"a": -9007199254740992}}', "Expected `int` >= -9007199254740991 - at `$.state[...]`", 7
+    ),
+    "state of 60,000 digits": (f'{STATE}"state": {{"a": {"9" * 60_000}}}}}', None, 7),
+    "state beyond all numbers": (STATE + '"state": {"a": 1e999}}', "Number out of range - at `$.state[...]`", 7),
+    "state with half a surrogate": (STATE + r'"state": {"\ud800 ": 1}}', None, None),
+    "data missing": (SIGNAL + '"to": "p"}', "Object missing required field `data`", 7),
+    "data malformed": (SIGNAL + '"to": "p", "data": {"a":}}', None, None),
+    "data NaN": (SIGNAL + '"to": "p", "data": NaN}', None, None),
+    "data with half a surrogate": (SIGNAL + r'"to": "p", "data": "\ud800 "}', None, None),
+    "data nested too deep": (f'{SIGNAL}"to": "p", "data": {"[" * DEEP}{"]" * DEEP}}}', "nested too deep", None),
+    "data for nobody": (SIGNAL + '"data": 1}', "Object missing required field `to`", 7),
+    "reason of 201": (
+        f'{REMOVE}"participantId": "p", "reason": "{"x" * 201}"}}', "Expected `str` of length <= 200 - at `$.reason`", 7
+    ),
+    "ban a number": (REMOVE + '"participantId": "p", "ban": 1}', "Expected `bool | null`, got `int` - at `$.ban`", 7),
+    "nobody to remove": (REMOVE + '"ban": true}', "Object missing required field `participantId`", 7),
+    "nobody to admit": ('{"type": "admit-participant"}', "Object missing required field `participantId`", None),
+    "nobody to unban": ('{"type": "unban", "userId": null}', "Expected `str`, got `null` - at `$.userId`", None),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "detail", "id_"), HOSTILE.values(), ids=HOSTILE.keys())
@@ -302,7 +339,7 @@ UNKNOWN = {
     "unknown": ('{"type": "dance", "id": 7}', 7),
     "empty": ('{"type": ""}', None),
     "cased otherwise": ('{"type": "Ping", "id": "a"}', "a"),
-    "a later version's": ('{"type": "send-message", "text": "hi", "id": 7}', 7),
+    "a later version's": ('{"type": "start-recording", "codec": "opus", "id": 7}', 7),
     "a reply's": ('{"type": "pong"}', None),
     "with an id that is none": ('{"type": "dance", "id": {}}', None),
     "long": (f'{{"type": "{"x" * 60_000}", "id": 7}}', 7),
@@ -322,17 +359,18 @@ json_values = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=10,
 )
-keys = st.sampled_from(["type", "id", "code", "guestName", "maxParticipants", "limit", "token"]) | st.text()
+KEYS = ["type", "id", "code", "guestName", "maxParticipants", "limit", "token", "state", "data", "to", "text", "reason"]
+keys = st.sampled_from(KEYS) | st.text()
 types = st.sampled_from([text.split('"')[3] for text, _ in REQUESTS if text.startswith('{"type"')])
-frames = st.dictionaries(keys, json_values | types).map(json.dumps)
+objects = st.dictionaries(keys, json_values | types).map(json.dumps)
 surrogates = st.text(st.characters(categories=["Cs", "L", "P"]))
 
 
-@given(st.text() | surrogates | frames)
+@given(st.text() | surrogates | objects)
 def test_decode_raises_only_bad_frame(text: str) -> None:
     """Whatever a client sends is a request or a BadFrame, and either can be answered."""
     try:
-        answer: Reply = PongReply(id=decode(text).id)
+        answer: frames.Reply = frames.PongReply(id=decode(text).id)
     except BadFrame as bad:
         answer = error_reply(bad, bad.id)
     told = json.loads(encode(answer))

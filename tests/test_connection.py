@@ -11,12 +11,14 @@ from websockets.asyncio.server import ServerConnection
 from roomd import commands
 from roomd.commands import Caller, Settings
 from roomd.config import LimitsConfig
-from roomd.connection import BAD_TOKEN_GRACE, Connection, Services
+from roomd.connection import BAD_TOKEN_GRACE, Connection
 from roomd.hub import Hub
 from roomd.ids import Ids
-from roomd.room import Rules
+from roomd.requests import Services
+from roomd.settings import Rules
 from roomd.store import Store
 from roomd.tokens import Policy, mint
+from roomd.turn import Ice
 from tests.fakes import SECRET, START, FakeClock, FakeKeys, FakeStore, FakeWebsocket
 
 HOLD = 30.0
@@ -38,6 +40,7 @@ class Stage:
             self.clock,
             Ids(),
             LimitsConfig(**limits),
+            Ice(),
             itertools.count(1),
         )
         self.code = ""
@@ -75,6 +78,22 @@ class Stage:
         room_id = next(iter(self.store.rooms))
         people, _ = await self.store.history(room_id, None, 1000)
         return {p.id: p for p in people if p.left_at is None}
+
+    def queues(self) -> dict[str, list[str]]:
+        """Who waits in which room, as the rooms say; whoever is gone is in no place to be told."""
+        lives = [live for live in self.hub._rooms.values() if live.room is not None]
+        for live in lives:
+            assert live.room is not None
+            assert live.audience.waiters.keys() <= live.room.queue.keys()
+        return {live.code: list(live.room.queue) for live in lives if live.room is not None and live.room.queue}
+
+    def kept_queues(self) -> dict[str, list[str]]:
+        """Who waits in which room, as the store says."""
+        queues: dict[str, list[str]] = {}
+        for (room_id, key), seat in sorted(self.store.people.items(), key=lambda item: item[0][1]):
+            if seat.waits_for is not None and seat.participant.left_at is None:
+                queues.setdefault(self.store.rooms[room_id].code, []).append(key)
+        return queues
 
     def token(self, user: str, ttl: float = 3600) -> str:
         return mint(SECRET, user=user, ttl=ttl, now=START)
@@ -168,13 +187,91 @@ async def test_cancelling_a_client_at_every_await(journey: list[tuple[str, Any]]
 async def _agrees(stage: Stage, other: Client) -> None:
     people = await stage.people()
     assert people == await stage.kept()
+    assert stage.queues() == stage.kept_queues()
     assert other.view == {
         p.id: {
             "id": p.id, "roomId": p.room_id, "userId": p.user_id, "guestName": p.guest_name, "isActive": p.is_active,
             "isHost": p.is_host, "joinedAt": p.joined_at, "leftAt": p.left_at, "displayName": p.display_name,
+            "state": p.state,
         }
         for p in people.values()
     }  # fmt: skip
+
+
+# What the one who is cut sends; {here} and {there} stand for the codes. The host admits, and lets the room be full.
+WAITS: dict[str, tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]] = {
+    "for a seat": ({}, [{"type": "join-room", "code": "{here}", "wait": True}], []),
+    "for the host": ({"waitingRoom": True, "maxParticipants": 9}, [{"type": "join-room", "code": "{here}"}], []),
+    "and leaves": (
+        {"waitingRoom": True, "maxParticipants": 9},
+        [{"type": "join-room", "code": "{here}"}, {"type": "leave-room"}],
+        [],
+    ),
+    "and is admitted": (
+        {"waitingRoom": True, "maxParticipants": 9},
+        [{"type": "join-room", "code": "{here}"}, {"type": "ping"}],
+        [{"type": "ping"}] * 2 + [{"type": "admit-all"}] * 3,
+    ),
+    "and gets a seat": (
+        {"maxParticipants": 2},
+        [{"type": "join-room", "code": "{here}", "wait": True}],
+        [{"type": "ping"}, {"type": "update-room", "code": "{here}", "maxParticipants": 9}],
+    ),
+    "and is denied by a lock": (
+        {},
+        [{"type": "join-room", "code": "{here}", "wait": True}, {"type": "join-room", "code": "{here}", "wait": True}],
+        [{"type": "update-room", "code": "{here}", "isLocked": True}],
+    ),
+    "and goes elsewhere": (
+        {"waitingRoom": True, "maxParticipants": 9},
+        [{"type": "join-room", "code": "{here}"}, {"type": "join-room", "code": "{there}"}],
+        [{"type": "admit-all"}] * 2,
+    ),
+    "and sits elsewhere": (
+        {"waitingRoom": True, "maxParticipants": 9},
+        [{"type": "join-room", "code": "{there}"}, {"type": "join-room", "code": "{here}"}],
+        [{"type": "ping"}, {"type": "admit-all"}, {"type": "admit-all"}],
+    ),
+}
+
+
+@pytest.mark.parametrize(("settings", "journey", "host"), WAITS.values(), ids=WAITS.keys())
+@pytest.mark.parametrize("user", [None, "bob"], ids=["guest", "user"])
+async def test_cutting_off_one_who_waits_at_every_await(
+    settings: dict[str, Any], journey: list[dict[str, Any]], host: list[dict[str, Any]], user: str | None
+) -> None:
+    """Wherever one who waits is cut off, rooms, store and views agree, and no ghost outlives the window."""
+    done = False
+    steps = 0
+    while not done:
+        stage = await Stage().open()
+        there = (await stage.hub.create(Settings(), "zoe")).code
+        alice = stage.connect(stage.token("alice"))
+        await alice.ask("join-room", code=stage.code)
+        for name in ("carol", "dave"):
+            await stage.connect(stage.token(name)).ask("join-room", code=stage.code)
+        await alice.ask("update-room", code=stage.code, **settings)
+        cut = stage.connect(stage.token(user) if user else None)
+        for client, frames in ((cut, journey), (alice, host)):
+            for frame in frames:
+                fields = {key: value for key, value in frame.items() if key not in ("type", "code")}
+                code = {"code": frame["code"].format(here=stage.code, there=there)} if "code" in frame else {}
+                client.websocket.send(frame["type"], guestName="Jane", **code, **fields)
+        cut.websocket.send("ping", id="end")
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        done = any(frame.get("id") == "end" for frame in cut.heard()) and steps > 30
+        cut.task.cancel()
+        await asyncio.gather(cut.task, return_exceptions=True)
+        for _ in range(2):
+            await stage.idle()
+            alice.heard()
+            await _agrees(stage, alice)
+            stage.clock.advance(HOLD)
+        assert {p.user_id for p in (await stage.people()).values()} == {"alice", "carol", "dave"}
+        assert (stage.queues(), stage.hub.statistics()) == ({}, {"rooms": 1, "listeners": 3})
+        await stage.close()
+        steps += 1
 
 
 async def test_a_client_that_goes_while_its_join_commits(stage: Stage) -> None:

@@ -1,4 +1,4 @@
-"""The error table is a contract with clients: docs/protocol.md, sections 2, 4, 5, 7 and 9."""
+"""The error table is a contract with clients: docs/protocol.md, sections 2, 4, 5 and 7 to 9."""
 
 import json
 
@@ -23,10 +23,13 @@ TABLE = [
     ("TOKEN_EXPIRED", 401, "token_expired", "Token has expired", 4401),
     ("NOT_HOST", 403, "not_host", "Only the host can do this", None),
     ("ROOM_LOCKED", 403, "room_locked", "Room is locked", None),
+    ("BANNED", 403, "banned", "You were removed from this room", None),
+    ("DENIED", 403, "denied", "The host declined", None),
     ("GUESTS_NOT_ALLOWED", 403, "guests_not_allowed", "Guests are not allowed in this room", None),
     ("WRONG_USER", 403, "wrong_user", "This connection belongs to someone else", None),
     ("WRONG_ROOM", 403, "wrong_room", "The token is for another room", None),
     ("ROOM_NOT_FOUND", 404, "room_not_found", "Room not found", None),
+    ("PARTICIPANT_NOT_FOUND", 404, "participant_not_found", "Participant not found", None),
     ("SEAT_EXPIRED", 410, "seat_expired", "Seat is no longer held", None),
     ("RATE_LIMITED", 429, "rate_limited", "Too many requests", None),
     ("INTERNAL_ERROR", 500, "internal_error", "Internal error", None),
@@ -39,6 +42,7 @@ CLOSES = {
     "RESTARTING": 1012,
     "CONNECTION_LIMIT": 1013,
     "BAD_TOKEN": 4401,
+    "REMOVED": 4403,
     "TOO_SLOW": 4408,
     "TAKEN_OVER": 4409,
     "RATE_LIMITED": 4429,

@@ -23,7 +23,10 @@ pytestmark = pytest.mark.usefixtures("unharmed")
 Frame = dict[str, Any]
 
 KINDS = {kind.code: kind.status_code for kind in vars(errors).values() if isinstance(kind, errors.ErrorKind)}
-REPLIES = {"pong", "authenticated", "room", "rooms", "participant", "participants", "error"}
+REPLIES = {
+    *("pong", "authenticated", "room", "rooms", "participant", "participants", "error"),
+    *("ok", "waiting", "messages", "bans", "ice-servers"),
+}
 
 
 def check_reply(reply: Frame) -> None:

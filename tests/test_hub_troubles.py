@@ -11,7 +11,7 @@ from roomd.commands import Caller, Settings
 from roomd.errors import Refused
 from roomd.hub import RETRY_AFTER, Hub
 from roomd.ids import Ids
-from roomd.room import Rules
+from roomd.settings import Rules
 from tests.stage import HOLD, Stage
 
 

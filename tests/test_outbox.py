@@ -28,6 +28,19 @@ def test_a_slow_reader_is_closed_once() -> None:
     assert (transport.frames(), closes, outbox.closed) == ([], [(4408, "too slow to read")], True)
 
 
+BUSY = [(0, False), (500, False), (501, True), (1000, True), (1001, True)]
+
+
+@pytest.mark.parametrize(("unread", "busy"), BUSY)
+def test_a_reader_is_busy_with_half_the_limit_unread(unread: int, busy: bool) -> None:
+    """Section 8: signals wait then, long before what is unread would cost the reader its connection."""
+    transport, closes = FakeTransport(), []
+    outbox = Outbox(transport, 1000, lambda: True, lambda code, _: closes.append(code))
+    transport.unread = unread
+    assert outbox.is_busy() is busy
+    assert (closes, outbox.closed) == ([], False), "asking changes nothing"
+
+
 def test_a_connection_that_is_over_is_not_written_to() -> None:
     """No data follows a close frame, whoever sent it."""
     transport, is_open = FakeTransport(), [True, False]

@@ -1,16 +1,18 @@
 """The heart, without a loop: every command against every state a seat and a room can be in."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import pytest
 
-from roomd import commands, errors, room
-from roomd.commands import Caller, Moment, RoomChanged, Seat, SeatChanged, Settings
+from roomd import commands, errors
+from roomd.commands import Caller, Event, Kept, Moment, RoomChanged, Seat, SeatChanged, Settings
 from roomd.errors import ErrorKind, Refused
-from roomd.frames import Participant
+from roomd.frames import Ban, Participant
 from roomd.frames import Room as View
-from roomd.room import Room, Rules
+from roomd.room import Room
+from roomd.settings import Rules, open_room
 
 RULES = Rules(seat_hold=30.0, max_participants=1000)
 HOST = Caller(None, 1, "alice", "Alice")
@@ -24,21 +26,32 @@ def at(clock: float) -> Moment:
     return Moment(f"2026-03-03T10:{int(clock) // 60:02}:{int(clock) % 60:02}.000Z", clock)
 
 
-def new_room(**changes: Any) -> Room:
+def new_room(banned: Sequence[str] = (), **changes: Any) -> Room:
     """A room of Alice's for three."""
     view = View(
         id="room", code="abc-def-ghi", name="Weekly", host_id="alice", is_active=True, is_locked=False,
         max_participants=3, allow_guest_access=True, waiting_room=False, participant_count=0,
         created_at=at(0).stamp, ended_at=None,
     )  # fmt: skip
-    return Room(msgspec.structs.replace(view, **changes), RULES)
+    bans = [Ban(user_id=key, display_name=key, reason=None, banned_at=at(0).stamp) for key in banned]
+    return Room(Kept(msgspec.structs.replace(view, **changes), bans=bans), RULES)
+
+
+def settle(a_room: Room, events: Sequence[Event], clock: float = 1.0) -> list[Event]:
+    """Make events true, and what follows from them for those who wait, as a turn does; return all of them."""
+    for event in events:
+        a_room.apply(event)
+    more = a_room.follow_up(at(clock))
+    for event in more:
+        a_room.apply(event)
+    assert a_room.follow_up(at(clock)) == [], "what is settled stays so"
+    return [*events, *more]
 
 
 def do(a_room: Room, command: commands.Command, clock: float = 1.0) -> Any:
     """Decide and apply; return the answer."""
     decision = a_room.decide(command, at(clock))
-    for event in decision.events:
-        a_room.apply(event)
+    settle(a_room, decision.events, clock)
     return decision.answer
 
 
@@ -51,9 +64,9 @@ def refused(a_room: Room, command: commands.Command, clock: float = 1.0) -> Erro
     return caught.value.kind
 
 
-def join(who: Caller, key: str, name: str | None = None, token: str = "t") -> commands.Join:
+def join(who: Caller, key: str, name: str | None = None, wait: bool = False) -> commands.Join:
     """A join; guests get a name."""
-    return commands.Join(who, name if name or who.user_id else f"guest {key}", key, f"{token}-{key}", who.owner or 0)
+    return commands.Join(who, name if name or who.user_id else f"guest {key}", key, f"t-{key}", who.owner or 0, wait)
 
 
 def test_a_join_makes_the_participant() -> None:
@@ -75,6 +88,12 @@ CHECKS: list[tuple[str, dict[str, Any], int, Caller, ErrorKind | None]] = [
     ("open", {}, 0, GUEST, None),
     ("ended", {"is_active": False}, 0, HOST, errors.ROOM_INACTIVE),
     ("ended wins", {"is_active": False, "allow_guest_access": False}, 0, GUEST, errors.ROOM_INACTIVE),
+    ("ended wins over a ban", {"is_active": False, "banned": ["bob"]}, 0, BOB, errors.ROOM_INACTIVE),
+    ("banned", {"banned": ["bob"]}, 0, BOB, errors.BANNED),
+    ("banned wins", {"banned": ["bob"], "allow_guest_access": False, "is_locked": True}, 3, BOB, errors.BANNED),
+    ("banned by an admin, the host", {"banned": ["alice"]}, 0, HOST, errors.BANNED),
+    ("banned, somebody else", {"banned": ["carol"]}, 0, BOB, None),
+    ("banned, a guest has no user id", {"banned": ["bob"]}, 0, GUEST, None),
     ("no guests", {"allow_guest_access": False}, 0, GUEST, errors.GUESTS_NOT_ALLOWED),
     ("no guests, a user", {"allow_guest_access": False}, 0, BOB, None),
     ("no guests wins", {"allow_guest_access": False, "is_locked": True}, 0, GUEST, errors.GUESTS_NOT_ALLOWED),
@@ -236,23 +255,35 @@ def test_an_end_leaves_every_seat() -> None:
     left = {p.id: p.left_at for p in a_room.changes_since(before, decision.events).left}
     assert left == {"p1": at(10).stamp, "p2": at(20).stamp, "p3": at(20).stamp}
     assert decision.answer == a_room.view()
-    assert (a_room.view().is_active, a_room.view().ended_at, a_room.view().participant_count) == (
-        False,
-        at(20).stamp,
-        0,
-    )
+    view = a_room.view()
+    assert (view.is_active, view.ended_at, view.participant_count) == (False, at(20).stamp, 0)
     assert a_room.deadline() is None
     for command in (commands.End(HOST), commands.Update(HOST, Settings(name="x")), join(HOST, "p9")):
         assert refused(a_room, command) == errors.ROOM_INACTIVE
     assert refused(a_room, commands.Resume(Caller(), "p1", "t-p1", "x", 9)) == errors.SEAT_EXPIRED
 
 
-@pytest.mark.parametrize("who", [GUEST, BOB])
-@pytest.mark.parametrize("command", [lambda w: commands.End(w), lambda w: commands.Update(w, Settings()),
-                                     lambda w: commands.List(w, history=True)])  # fmt: skip
+HOSTS_ONLY = {
+    "end": commands.End,
+    "update": lambda who: commands.Update(who, Settings()),
+    "list who was there": lambda who: commands.List(who, history=True),
+    "remove": lambda who: commands.Remove(who, "p1", ban=False, reason=None),
+    "mute": lambda who: commands.Mute(who, "p1"),
+    "list bans": commands.ListBans,
+    "unban": lambda who: commands.Unban(who, "carol"),
+    "admit": lambda who: commands.Admit(who, "p9"),
+    "admit all": lambda who: commands.Admit(who, None),
+    "deny": lambda who: commands.Deny(who, "p9"),
+}
+
+
+@pytest.mark.parametrize("who", [GUEST, BOB, Caller("p9", 5)])
+@pytest.mark.parametrize("command", HOSTS_ONLY.values(), ids=HOSTS_ONLY.keys())
 def test_only_the_host(who: Caller, command: Any) -> None:
-    """Section 7: 403 `not_host` for everybody else; admins have host rights."""
-    a_room = new_room()
+    """Sections 7 and 8: 403 `not_host` for everybody else, participants or not; admins have host rights."""
+    a_room = new_room(banned=["carol"], waiting_room=True)
+    a_room.apply(SeatChanged(Seat(_bob(), "h", 3)))
+    a_room.apply(SeatChanged(Seat(_someone("p9"), "h", 5, waits_for="waiting_room")))
     assert refused(a_room, command(who)) == errors.NOT_HOST
     assert a_room.decide(command(ADMIN), at(1))
     assert a_room.decide(command(HOST), at(1))
@@ -268,7 +299,7 @@ SETTINGS: list[tuple[Settings, dict[str, Any] | str]] = [
     (Settings(max_participants=1000), {"max_participants": 1000}),
     (Settings(max_participants=1), "maxParticipants must be 2 to 1000"),
     (Settings(max_participants=1001), "maxParticipants must be 2 to 1000"),
-    (Settings(waiting_room=True), "waitingRoom is not supported by this server"),
+    (Settings(waiting_room=True), {"waiting_room": True}),
     (Settings(waiting_room=False), {}),
     (Settings(is_locked=True, allow_guest_access=False), {"is_locked": True, "allow_guest_access": False}),
 ]
@@ -301,13 +332,13 @@ def test_lowering_the_maximum_removes_nobody() -> None:
 
 def test_a_new_room_has_the_defaults() -> None:
     """Section 7: a hundred seats unless the server allows fewer; open, unlocked, guests welcome."""
-    view = room.open_room(Settings(), RULES, room_id="r", code="abc-def-ghi", host_id="alice", created_at="now")
+    view = open_room(Settings(), RULES, room_id="r", code="abc-def-ghi", host_id="alice", created_at="now")
     assert view == View(
         id="r", code="abc-def-ghi", name="Meeting", host_id="alice", is_active=True, is_locked=False,
         max_participants=100, allow_guest_access=True, waiting_room=False, participant_count=0, created_at="now",
         ended_at=None,
     )  # fmt: skip
-    small = room.open_room(Settings(), Rules(30, 20), room_id="r", code="c", host_id="a", created_at="now")
+    small = open_room(Settings(), Rules(30, 20), room_id="r", code="c", host_id="a", created_at="now")
     assert small.max_participants == 20
 
 
@@ -324,7 +355,7 @@ def test_net_effect_of_many_events() -> None:
     """Section 6: a participant stands in at most one list; what cancels out is not told."""
     a_room = seated("connected")
     before = a_room.checkpoint()
-    events: list[commands.Event] = []
+    events: list[Event] = []
     moves: list[commands.Command] = [
         commands.Update(HOST, Settings(is_locked=False, max_participants=9)),
         join(Caller(None, 7), "came and went"),
@@ -337,10 +368,7 @@ def test_net_effect_of_many_events() -> None:
         commands.Leave("p3", 1),
     ]
     for command in moves:
-        decided = a_room.decide(command, at(6)).events
-        events += decided
-        for event in decided:
-            a_room.apply(event)
+        events += settle(a_room, a_room.decide(command, at(6)).events, 6)
     joined, updated, left = a_room.changes_since(before, events)
     assert [(p.id, p.is_active) for p in joined] == [("came and dropped", False)]
     assert [(p.id, p.is_active) for p in updated] == [("p2", False)]
@@ -350,7 +378,7 @@ def test_net_effect_of_many_events() -> None:
 def test_a_room_is_made_of_its_seats() -> None:
     """After a restart the room stands as the store has it, every seat held."""
     held = Seat(msgspec.structs.replace(_bob(), is_active=False), "h", None, at(10).stamp, 70.0)
-    a_room = Room(new_room().view(), RULES, [held])
+    a_room = Room(Kept(new_room().view(), [held]), RULES)
     assert (a_room.view().participant_count, a_room.deadline()) == (1, 70.0)
     assert do(a_room, commands.Resume(BOB, "p1", "h", "next", 9)) == _bob()
 

@@ -1,4 +1,4 @@
-"""Who one client is and where it sits, with the time passed in."""
+"""Who one client is and where it sits or waits, with the time passed in."""
 
 from typing import Any
 
@@ -26,12 +26,17 @@ def seat(user_id: str | None, key: str = "p1", code: str = "abc-def-ghi") -> Pla
     return Place(code, person, 7)
 
 
-def session(identity: Identity | None = None, place: Place | None = None) -> Session:
+OTHER = "zzz-zzz-zzz"
+
+
+def session(identity: Identity | None = None, place: Place | None = None, waiting: Place | None = None) -> Session:
     made = Session(leeway=10.0)
     if identity is not None:
         made.authenticate(identity)
     if place is not None:
         made.sit(place)
+    if waiting is not None:
+        made.wait(waiting)
     return made
 
 
@@ -48,7 +53,15 @@ AUTHENTICATIONS = [
     ("in a room as a guest", session(None, seat(None)), ALICE, errors.WRONG_USER),
     ("in the user's own seat, resumed without a token", session(None, seat("alice")), ALICE, None),
     ("in somebody else's", session(None, seat("bob")), ALICE, errors.WRONG_USER),
-]
+    ("waiting as a guest", session(None, None, seat(None)), ALICE, errors.WRONG_USER),
+    ("at the user's own place in a queue", session(None, None, seat("alice")), ALICE, None),
+    ("at somebody else's", session(None, None, seat("bob")), ALICE, errors.WRONG_USER),
+    ("in the own seat, waiting as a guest", session(None, seat("alice"), seat(None, "p2", OTHER)), ALICE,
+     errors.WRONG_USER),
+    ("in a room as a guest, at the user's own place", session(None, seat(None), seat("alice", "p2", OTHER)), ALICE,
+     errors.WRONG_USER),
+    ("a renewal while it waits", session(ALICE, None, seat("alice")), ALICE, None),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -91,6 +104,9 @@ def test_callers() -> None:
     assert seated.caller("abc-def-ghi", LATE) == Caller("p1", 7, "alice", "Alice")
     assert seated.caller("zzz-zzz-zzz", NOW) == alice
     assert refusal(seated.caller, "zzz-zzz-zzz", LATE) == errors.UNAUTHENTICATED
+    waits = session(ALICE, None, seat("alice"))
+    assert waits.caller("abc-def-ghi", NOW) == Caller("p1", 7, "alice", "Alice")
+    assert refusal(waits.caller, "abc-def-ghi", LATE) == errors.UNAUTHENTICATED, "a place in a queue is no room"
 
 
 def test_guest_names() -> None:
@@ -104,12 +120,62 @@ def test_guest_names() -> None:
 def test_sitting_down_and_standing_up() -> None:
     """The seat before is to be left only if it was another one; only the seat that is had can be lost."""
     made = session()
-    assert (made.has_joined, made.sit(seat(None))) == (False, None)
-    assert made.sit(seat(None)) is None
-    assert made.sit(seat(None, "p2", "zzz-zzz-zzz")) == seat(None)
+    assert (made.has_joined, made.sit(seat(None))) == (False, [])
+    assert made.sit(seat(None)) == []
+    assert made.sit(seat(None, "p2", "zzz-zzz-zzz")) == [seat(None)]
     made.stand_up("p1")
     assert made.place == seat(None, "p2", "zzz-zzz-zzz")
     made.stand_up("p2")
     made.stand_up("p2")
     assert made.has_joined
     assert made.caller("zzz-zzz-zzz", NOW) == Caller()
+
+
+def test_sitting_in_one_room_while_waiting_in_another() -> None:
+    """Section 4: a client leaves a room once the other has let it in, so that waiting costs it no seat."""
+    here, there = seat(None), seat(None, "p2", OTHER)
+    made = session(None, here)
+    assert made.wait(there) == []
+    assert (made.place, made.waiting, made.places) == (here, there, [here, there])
+    assert made.here() == here
+    assert made.caller("abc-def-ghi", NOW) == Caller("p1", 7)
+    assert made.caller(OTHER, NOW) == Caller("p2", 7)
+    assert made.sit(there) == [here]
+    assert (made.place, made.waiting) == (there, None)
+
+
+def test_a_seat_in_a_third_room_leaves_both() -> None:
+    """Section 4: a client sits in one room at most, and who sits waits no more elsewhere."""
+    here, there, third = seat(None), seat(None, "p2", OTHER), seat(None, "p3", "mmm-mmm-mmm")
+    made = session(None, here, there)
+    assert made.sit(third) == [here, there]
+    assert made.places == [third]
+
+
+def test_waiting_elsewhere_leaves_one() -> None:
+    """A client waits in one room at most; its seat stays."""
+    here, there, third = seat(None), seat(None, "p2", OTHER), seat(None, "p3", "mmm-mmm-mmm")
+    made = session(None, here, there)
+    assert made.wait(there) == [], "the same place, taken anew"
+    assert made.wait(third) == [there]
+    assert made.places == [here, third]
+
+
+def test_only_what_is_had_can_be_lost() -> None:
+    """A place that is lost leaves the other one alone."""
+    here, there = seat(None), seat(None, "p2", OTHER)
+    made = session(None, here, there)
+    made.stand_up("p9")
+    made.stand_up("p2")
+    assert made.places == [here]
+    made.wait(there)
+    made.stand_up("p1")
+    assert made.places == [there]
+
+
+def test_a_place_in_a_queue_is_no_seat() -> None:
+    """Section 8: those who wait are in no room, whatever needs one is refused with `not_in_room`."""
+    made = session(None, None, seat(None))
+    assert made.has_joined
+    assert refusal(made.here) == errors.NOT_IN_ROOM
+    assert refusal(session().here) == errors.NOT_IN_ROOM

@@ -1,4 +1,7 @@
-"""The store's contract, which the fake keeps as well, and what only a real file can show."""
+"""The store's contract, which the fake keeps as well, and what only a real file can show.
+
+What belongs to a meeting stands in test_store_meeting.py, schema and migrations in test_store_schema.py.
+"""
 
 import asyncio
 import sqlite3
@@ -9,10 +12,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from roomd.commands import RoomChanged, Seat, SeatChanged
+from roomd.commands import Kept, RoomChanged, Seat, SeatChanged
 from roomd.config import DatabaseConfig
 from roomd.frames import Participant, Room
-from roomd.store import StorageFailed, Store, StoreError, migrate, open_store, schema
+from roomd.store import SCHEMA_VERSION, StorageFailed, Store, StoreError, open_store
 from tests.fakes import FakeStore
 
 ROOM = Room(
@@ -20,6 +23,7 @@ ROOM = Room(
     allow_guest_access=True, waiting_room=False, participant_count=0, created_at="2026-03-03T10:00:00.000Z",
     ended_at=None,
 )  # fmt: skip
+KEPT = Kept(ROOM, (), [], [])
 JANE = Participant(
     id="p1", room_id="r1", user_id=None, guest_name="Jane 😀", is_active=True, is_host=False,
     joined_at="2026-03-03T10:00:01.000Z", left_at=None, display_name="Jane 😀",
@@ -56,10 +60,10 @@ async def test_what_was_appended_is_read_back(store: Store | FakeStore) -> None:
     ended = msgspec.structs.replace(ROOM, is_active=False, is_locked=True, ended_at=LATER, name="Ünï")
     assert await store.load(ROOM.code) is None
     await store.append([RoomChanged(ROOM), seat(BOB), seat(JANE)])
-    assert await store.load(ROOM.code) == ROOM
+    assert await store.load(ROOM.code) == KEPT
     left = msgspec.structs.replace(BOB, is_active=False, left_at=LATER)
     await store.append([seat(left, owner=None), RoomChanged(ended)])
-    assert await store.load(ROOM.code) == ended
+    assert await store.load(ROOM.code) == Kept(ended, (), [], [])
     assert await store.history("r1", None, 10) == ([JANE, left], None)
     assert await store.history("r2", None, 10) == ([], None)
 
@@ -71,7 +75,7 @@ async def test_after_a_start_every_seat_is_held(store: Store | FakeStore) -> Non
     held = msgspec.structs.replace(BOB, is_active=False)
     await store.append([RoomChanged(ROOM), RoomChanged(other), seat(JANE), seat(gone)])
     await store.append([seat(held, owner=None, dropped_at="2026-03-03T10:30:00.000Z")])
-    ((room, seats),) = await store.seats(LATER)
+    ((room, seats, _, _),) = await store.seats(LATER)
     assert room == ROOM
     assert seats == [
         Seat(msgspec.structs.replace(JANE, is_active=False), "hash-p1", None, LATER),
@@ -113,7 +117,7 @@ async def test_a_code_is_given_once(store: Store | FakeStore) -> None:
     await store.append([RoomChanged(ROOM)])
     with pytest.raises(StorageFailed):
         await store.append([RoomChanged(msgspec.structs.replace(ROOM, id="r2", name="thief"))])
-    assert await store.load(ROOM.code) == ROOM
+    assert await store.load(ROOM.code) == KEPT
 
 
 async def test_appends_that_gather_share_a_transaction(real: Store) -> None:
@@ -166,7 +170,7 @@ async def test_locked_storage_fails_and_recovers(real: Store, config: DatabaseCo
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StorageFailed):
             await real.append([seat(JANE)])
-        assert await real.load(ROOM.code) == ROOM
+        assert await real.load(ROOM.code) == KEPT
         other.execute("ROLLBACK")
     other.close()
     assert await real.history("r1", None, 10) == ([], None)
@@ -204,7 +208,7 @@ async def test_an_append_whose_turn_was_cancelled(real: Store) -> None:
     failing.cancel()
     await asyncio.gather(waiting, failing, return_exceptions=True)
     await real.append([seat(JANE)])
-    assert await real.load(ROOM.code) == ROOM
+    assert await real.load(ROOM.code) == KEPT
 
 
 async def test_settings_of_the_database(real: Store, config: DatabaseConfig) -> None:
@@ -217,7 +221,7 @@ async def test_settings_of_the_database(real: Store, config: DatabaseConfig) -> 
     assert await pragma(real._writer, "synchronous") == 2
     assert await pragma(real._writer, "foreign_keys") == 1
     assert await pragma(real._reader, "query_only") == 1
-    assert await pragma(real._writer, "user_version") == 1
+    assert await pragma(real._writer, "user_version") == SCHEMA_VERSION
 
 
 async def test_one_daemon_at_a_time(real: Store, config: DatabaseConfig) -> None:
@@ -235,33 +239,8 @@ async def test_reopening_keeps_everything(config: DatabaseConfig) -> None:
     await first.append([RoomChanged(ROOM)])
     await first.close()
     second = await open_store(config)
-    assert await second.load(ROOM.code) == ROOM
+    assert await second.load(ROOM.code) == KEPT
     await second.close()
-
-
-def _with(path: Path, sql: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    db = sqlite3.connect(path)
-    db.executescript(sql)
-    db.close()
-
-
-REFUSED = [
-    ("newer", "PRAGMA user_version = 99", "made by a newer roomd (schema 99, this one knows 1)"),
-    ("foreign, with a version", "PRAGMA user_version = 1", "a database of another program"),
-    ("foreign", "CREATE TABLE songs (title TEXT)", "a database of another program"),
-]
-
-
-@pytest.mark.parametrize(("sql", "message"), [r[1:] for r in REFUSED], ids=[r[0] for r in REFUSED])
-async def test_databases_that_are_refused(config: DatabaseConfig, sql: str, message: str) -> None:
-    """Neither a newer roomd's database nor another program's is touched."""
-    _with(Path(config.path), sql)
-    before = Path(config.path).read_bytes()
-    with pytest.raises(StoreError) as caught:
-        await open_store(config)
-    assert message in str(caught.value)
-    assert Path(config.path).read_bytes() == before
 
 
 async def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
@@ -271,27 +250,3 @@ async def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
     for path in (tmp_path / "text.db", tmp_path / "folder.db", tmp_path / "text.db" / "below.db"):
         with pytest.raises(StoreError, match=str(path)):
             await open_store(DatabaseConfig(path=str(path)))
-
-
-def test_migrations_lead_forward_step_by_step() -> None:
-    """From any earlier version to the newest; a step that fails leaves the version before it, whole."""
-    steps = {
-        0: schema(),
-        1: "ALTER TABLE rooms ADD COLUMN colour TEXT; PRAGMA user_version = 2;",
-        2: "ALTER TABLE rooms ADD COLUMN shape TEXT; PRAGMA user_version = 3;",
-    }
-    for start in range(4):
-        db = sqlite3.connect(":memory:", isolation_level=None)
-        migrate(db, {n: sql for n, sql in steps.items() if n < start})
-        assert db.execute("PRAGMA user_version").fetchone() == (start,)
-        migrate(db, steps)
-        assert db.execute("PRAGMA user_version").fetchone() == (3,)
-        assert db.execute("SELECT colour, shape FROM rooms").fetchall() == []
-        db.close()
-    db = sqlite3.connect(":memory:", isolation_level=None)
-    with pytest.raises(sqlite3.OperationalError):
-        migrate(db, {0: schema(), 1: "CREATE TABLE half (id TEXT); SELECT nonsense; PRAGMA user_version = 2;"})
-    db.execute("ROLLBACK")
-    assert db.execute("PRAGMA user_version").fetchone() == (1,)
-    assert db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'half'").fetchone() == (0,)
-    db.close()

@@ -361,7 +361,8 @@ def as_told(row: sqlite3.Row) -> Frame:
     keys = ("id", "roomId", "userId", "guestName", "joinedAt", "leftAt", "displayName")
     columns = ("id", "room_id", "user_id", "guest_name", "joined_at", "left_at", "display_name")
     texts = {key: row[column] for key, column in zip(keys, columns, strict=True)}
-    return {**texts, "isActive": bool(row["is_active"]), "isHost": bool(row["is_host"])}
+    state = json.loads(row["state"])
+    return {**texts, "isActive": bool(row["is_active"]), "isHost": bool(row["is_host"]), "state": state}
 
 
 async def test_storm(make_daemon: Callable[..., Daemon]) -> None:

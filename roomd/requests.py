@@ -1,0 +1,440 @@
+"""What each request of a client comes to: ask a room, a store or a key, and answer.
+
+Requests are served one after another. Answers that a room gives are written inside the room's turn (see hub), the
+others here. Sockets, limits and the end of it all are the connection's.
+"""
+
+import logging
+import math
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from roomd import commands, frames
+from roomd.clock import Clock, stamp
+from roomd.codec import encode, error_reply
+from roomd.commands import Queued
+from roomd.config import LimitsConfig
+from roomd.errors import NOT_IN_ROOM, RATE_LIMITED, SEAT_EXPIRED, UNAVAILABLE, Close, Refused
+from roomd.hub import Hub
+from roomd.ids import Ids, ResumeToken, hash_secret
+from roomd.keys import KeySource
+from roomd.limits import TokenBucket
+from roomd.names import clean_code
+from roomd.outbox import Outbox, text_frame
+from roomd.room import MOST_STATE_BYTES
+from roomd.session import Place, Session
+from roomd.store import Store, page
+from roomd.tokens import Identity, Policy, verify
+from roomd.turn import Ice, ice_servers
+
+log = logging.getLogger("roomd.requests")
+
+PAGE = 100
+"""Items in a page when the client does not say."""
+
+
+class Hangup(Exception):  # noqa: N818 - an end, not an error
+    """This connection is over, and the client is told so with a close code."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+
+class Services(NamedTuple):
+    """What every connection shares."""
+
+    hub: Hub
+    store: Store
+    keys: KeySource
+    policy: Policy
+    clock: Clock
+    ids: Ids
+    limits: LimitsConfig
+    ice: Ice
+    owners: Iterator[int]
+    """Numbers that no sitting has had."""
+
+
+class Requests:
+    """One client's requests: who it is, where it sits, and what it is answered."""
+
+    def __init__(self, number: int, outbox: Outbox, services: Services) -> None:
+        self.number = number
+        """Of the connection, for the log."""
+        self.outbox = outbox
+        self._services = services
+        self._session = Session(services.policy.leeway)
+        self._gone = False
+        limits = services.limits
+        self._told = TokenBucket(limits.told_rate, limits.told_burst, services.clock.monotonic())
+
+    @property
+    def has_joined(self) -> bool:
+        """Say whether a room has let the client in, or wait, before."""
+        return self._session.has_joined
+
+    async def serve(self, request: frames.Request) -> None:
+        """Serve a request and answer it.
+
+        Raises `Refused` (`StorageFailed` is 503 `unavailable`), which is the answer then, and `Hangup`.
+        """
+        await _SERVE[type(request)](self, request)
+
+    async def identify(self, token: str) -> Identity:
+        """Verify a token.
+
+        Raises `Refused` (401 `invalid_token` or `token_expired`, 503 `unavailable`).
+        """
+        services = self._services
+        return verify(token, await services.keys.keys_for(token), services.policy, services.clock.wall())
+
+    def authenticate(self, identity: Identity) -> None:
+        """Take a verified identity on.
+
+        Raises `Refused` (403 `wrong_user`).
+        """
+        self._session.authenticate(identity)
+
+    def send(self, frame: frames.Reply | frames.Event) -> None:
+        """Write a reply, or an event that concerns this client alone."""
+        self.outbox.send(text_frame(encode(frame)))
+
+    def refuse(self, refused: Refused, to: frames.RequestId | None) -> None:
+        """Answer a request with an error."""
+        log.info("refused", {"connection": self.number, "code": refused.kind.code})
+        self.send(error_reply(refused, to))
+
+    def unseated(self, participant_id: str) -> None:
+        """Hear from the hub that the seat, or the place in the queue, is another connection's now, or nobody's."""
+        self._session.stand_up(participant_id)
+
+    def let_go(self) -> None:
+        """Drop seat and place; what a turn still under way is about to give is dropped when it comes (`_leave_for`)."""
+        self._gone = True
+        for place in self._session.places:
+            self._drop(place)
+            self._session.stand_up(place.participant.id)
+
+    def _drop(self, place: Place) -> None:
+        command = commands.Drop(place.participant.id, place.owner, self._services.clock.now())
+        self._services.hub.release(place.code, command)
+
+    async def _ping(self, request: frames.Ping) -> None:
+        self.send(frames.PongReply(id=request.id))
+
+    async def _authenticate(self, request: frames.Authenticate) -> None:
+        try:
+            identity = await self.identify(request.token)
+        except Refused as refused:
+            self.refuse(refused, request.id)
+            raise end_of(refused) from None
+        self._session.authenticate(identity)
+        self.send(
+            frames.AuthenticatedReply(id=request.id, user_id=identity.user_id, expires_at=stamp(identity.expires_at))
+        )
+
+    async def _create_room(self, request: frames.CreateRoom) -> None:
+        identity = self._session.user(self._wall())
+        settings = commands.Settings(
+            name=request.name,
+            max_participants=request.max_participants,
+            allow_guest_access=request.allow_guest_access,
+            waiting_room=request.waiting_room,
+        )
+        view = await self._services.hub.create(settings, identity.user_id)
+        self.send(frames.RoomReply(id=request.id, room=view))
+
+    async def _update_room(self, request: frames.UpdateRoom) -> None:
+        code = self._session.room_code(request.code)
+        settings = commands.Settings(
+            name=request.name,
+            is_locked=request.is_locked,
+            max_participants=request.max_participants,
+            allow_guest_access=request.allow_guest_access,
+            waiting_room=request.waiting_room,
+        )
+        command = commands.Update(self._session.caller(code, self._wall()), settings)
+        await self._ask(code, command, request, lambda view: frames.RoomReply(id=request.id, room=view))
+
+    async def _get_room(self, request: frames.GetRoom) -> None:
+        code = self._session.room_code(request.code)
+        lapsed = self._session.lapse(code, self._wall())
+
+        def reply(got: commands.Got) -> frames.Reply:
+            return frames.RoomReply(id=request.id, room=got.room, admission=_admission(lapsed or got.refusal))
+
+        await self._ask(code, commands.Get(self._session.holder(code)), request, reply)
+
+    async def _list_rooms(self, request: frames.ListRooms) -> None:
+        identity = self._session.user(self._wall())
+        hub = self._services.hub
+        views, cursor = await self._services.store.rooms_of(
+            None if identity.admin else identity.user_id, request.is_active, request.cursor, request.limit or PAGE
+        )
+        rooms = [msgspec.structs.replace(view, participant_count=hub.seats_in(view.code)) for view in views]
+        self.send(frames.RoomsReply(id=request.id, rooms=rooms, next_cursor=cursor))
+
+    async def _end_room(self, request: frames.EndRoom) -> None:
+        code = self._session.room_code(request.code)
+        command = commands.End(self._session.caller(code, self._wall()))
+        await self._ask(code, command, request, lambda view: frames.RoomReply(id=request.id, room=view))
+
+    async def _join_room(self, request: frames.JoinRoom) -> None:
+        guest_name = self._session.guest_name(request.guest_name)
+        code = self._session.room_code(request.code)
+        secret = self._services.ids.new_secret()
+        participant_id = self._services.ids.new_id(self._wall())
+        owner = next(self._services.owners)
+        command = commands.Join(
+            self._session.caller(code, self._wall()),
+            guest_name,
+            participant_id,
+            hash_secret(secret),
+            owner,
+            bool(request.wait),
+        )
+        await self._take_seat(code, command, request, secret)
+
+    async def _resume(self, request: frames.Resume) -> None:
+        token = ResumeToken.parse(request.resume_token)
+        if token is None or clean_code(token.code) != token.code:
+            raise Refused(SEAT_EXPIRED)
+        code = self._session.room_code(token.code)
+        secret = self._services.ids.new_secret()
+        command = commands.Resume(
+            self._session.holder(code),
+            token.participant_id,
+            hash_secret(token.secret),
+            hash_secret(secret),
+            next(self._services.owners),
+        )
+        await self._take_seat(code, command, request, secret)
+
+    async def _leave_room(self, request: frames.LeaveRoom) -> None:
+        place = self._session.place or self._session.waiting
+        if place is None:
+            raise Refused(NOT_IN_ROOM)
+
+        def reply(participant: frames.Participant) -> frames.Reply:
+            self.unseated(participant.id)
+            return frames.ParticipantReply(id=request.id, participant=participant)
+
+        await self._ask(place.code, commands.Leave(place.participant.id, place.owner), request, reply)
+
+    async def _list_participants(self, request: frames.ListParticipants) -> None:
+        code = self._session.room_code(request.code)
+        limit = request.limit or PAGE
+        listed = await self._services.hub.ask(
+            code, commands.List(self._session.caller(code, self._wall()), bool(request.history))
+        )
+        if request.history:
+            people, cursor = await self._services.store.history(listed.room.id, request.cursor, limit)
+        else:
+            after = (p for p in listed.participants if p.id > (request.cursor or ""))
+            people, cursor = page(sorted(after, key=lambda p: p.id), limit)
+        self.send(frames.ParticipantsReply(id=request.id, participants=people, next_cursor=cursor))
+
+    async def _update_participant(self, request: frames.UpdateParticipant) -> None:
+        place = self._session.here()
+        self._count_told(MOST_STATE_BYTES)  # all of it is told again, however little changes
+        await self._do(place.code, commands.Present(place.participant.id, place.owner, request.state), request)
+
+    async def _signal(self, request: frames.Signal) -> None:
+        place = self._session.here()
+        event = frames.SignalEvent(sender=place.participant.id, data=request.data)
+        self._services.hub.relay(place.code, request.to, text_frame(encode(event)))
+        self._acknowledge(request)
+
+    async def _send_message(self, request: frames.SendMessage) -> None:
+        place = self._session.here()
+        self._count_told(len(request.text.encode()))
+        message_id = self._services.ids.new_id(self._wall())
+        command = commands.Say(place.participant.id, place.owner, message_id, request.text, request.to)
+        await self._do(place.code, command, request)
+
+    async def _list_messages(self, request: frames.ListMessages) -> None:
+        code = self._session.room_code(request.code)
+        reader = await self._services.hub.ask(code, commands.ListMessages(self._session.caller(code, self._wall())))
+        messages, cursor = await self._services.store.messages(reader, request.cursor, request.limit or PAGE)
+        self.send(frames.MessagesReply(id=request.id, messages=messages, next_cursor=cursor))
+
+    async def _get_ice_servers(self, request: frames.GetIceServers) -> None:
+        place, ice = self._session.here(), self._services.ice
+        servers = ice_servers(ice, place.participant.id, self._wall())
+        self.send(frames.IceServersReply(id=request.id, ice_servers=servers, ttl=ice.ttl))
+
+    async def _remove_participant(self, request: frames.RemoveParticipant) -> None:
+        code, caller = self._host(request)
+        command = commands.Remove(caller, request.participant_id, bool(request.ban), request.reason)
+        await self._do(code, command, request, answer=True)
+
+    async def _mute_participant(self, request: frames.MuteParticipant) -> None:
+        code, caller = self._host(request)
+        await self._services.hub.ask(code, commands.Mute(caller, request.participant_id))
+        self._services.hub.relay(code, request.participant_id, text_frame(encode(frames.MuteRequested())))
+        self._acknowledge(request)
+
+    async def _list_bans(self, request: frames.ListBans) -> None:
+        code, caller = self._host(request)
+        listed: list[frames.Ban] = await self._services.hub.ask(code, commands.ListBans(caller))
+        limit = request.limit or PAGE
+        after = [ban for ban in listed if ban.user_id > (request.cursor or "")]
+        cursor = after[limit - 1].user_id if len(after) > limit else None
+        self.send(frames.BansReply(id=request.id, bans=after[:limit], next_cursor=cursor))
+
+    async def _unban(self, request: frames.Unban) -> None:
+        code, caller = self._host(request)
+        await self._do(code, commands.Unban(caller, request.user_id), request, answer=True)
+
+    async def _admit_participant(self, request: frames.AdmitParticipant) -> None:
+        code, caller = self._host(request)
+        await self._do(code, commands.Admit(caller, request.participant_id), request, answer=True)
+
+    async def _admit_all(self, request: frames.AdmitAll) -> None:
+        code, caller = self._host(request)
+        await self._do(code, commands.Admit(caller, None), request, answer=True)
+
+    async def _deny_participant(self, request: frames.DenyParticipant) -> None:
+        code, caller = self._host(request)
+        await self._do(code, commands.Deny(caller, request.participant_id), request, answer=True)
+
+    # What they share.
+
+    async def _ask(
+        self, code: str, command: commands.Command, request: frames.Request, reply: Callable[[Any], frames.Reply]
+    ) -> None:
+        """Put a command before a room; its answer is written inside the turn."""
+
+        def respond(answer: Any, _: bytes) -> None:
+            if isinstance(answer, Refused):
+                self.refuse(answer, request.id)
+            else:
+                self.send(reply(answer))
+
+        await self._services.hub.submit(code, command, respond)
+
+    async def _do(self, code: str, command: commands.Command, request: frames.Request, *, answer: bool = False) -> None:
+        """Put a command before a room whose success needs no words: `ok` where the request has an `id`, or always."""
+
+        def respond(outcome: Any, _: bytes) -> None:
+            if isinstance(outcome, Refused):
+                self.refuse(outcome, request.id)
+            elif answer:
+                self.send(frames.OkReply(id=request.id))
+            else:
+                self._acknowledge(request)
+
+        await self._services.hub.submit(code, command, respond)
+
+    def _acknowledge(self, request: frames.Request) -> None:
+        if request.id is not None:
+            self.send(frames.OkReply(id=request.id))
+
+    async def _take_seat(
+        self, code: str, command: commands.Join | commands.Resume, request: frames.Request, secret: str
+    ) -> None:
+        """Put a join before a room; it is answered again when its waiting changes or ends."""
+        waits: list[str] = []
+
+        def respond(answer: Any, state: bytes) -> None:
+            if isinstance(answer, Refused):
+                self.refuse(answer, request.id)
+                return
+            place = Place(code, answer.participant if isinstance(answer, Queued) else answer, command.owner)
+            token = str(ResumeToken(code, place.participant.id, secret))
+            if isinstance(answer, Queued):
+                first = not waits
+                if first:
+                    waits.append(place.participant.id)
+                    self._leave_for(place, self._session.wait(place), "waits")
+                self.send(
+                    frames.WaitingReply(
+                        id=request.id if first else None,
+                        participant_id=place.participant.id,
+                        position=answer.position,
+                        reason=answer.reason,
+                        resume_token=token if first else None,
+                    )
+                )
+            else:
+                self._leave_for(place, self._session.sit(place), "joined")
+                reply = frames.ParticipantReply(id=request.id, participant=answer, resume_token=token)
+                self.outbox.send(text_frame(encode(reply)), state)
+
+        await self._services.hub.submit(code, command, respond, self)
+
+    def _leave_for(self, place: Place, others: list[Place], what: str) -> None:
+        """Leave the places of before, now that this one is had."""
+        log.info(
+            what,
+            {"connection": self.number, "room": place.participant.room_id, "participant": place.participant.id},
+        )
+        for other in others:
+            self._services.hub.silence(other.code, other.participant.id, self)
+            self._services.hub.release(other.code, commands.Leave(other.participant.id, other.owner))
+        if self._gone:  # the client went while the turn was under way
+            self._drop(place)
+
+    def _host(self, request: frames.HostRequest) -> tuple[str, commands.Caller]:
+        """Say which room a host means, and who asks.
+
+        Raises `Refused` (400 `not_in_room`, 401 `unauthenticated`, 403 `wrong_room`, 404 `room_not_found`).
+        """
+        code = self._session.here().code if request.code is None else self._session.room_code(request.code)
+        return code, self._session.caller(code, self._wall())
+
+    def _count_told(self, size: int) -> None:
+        """Hold what a client has told to others to its limit (bytes).
+
+        Raises `Refused` (429 `rate_limited`).
+        """
+        if wait := self._told.take(self._services.clock.monotonic(), size):
+            raise Refused(RATE_LIMITED, retry_after=math.ceil(wait * 1000) / 1000)
+
+    def _wall(self) -> float:
+        return self._services.clock.wall()
+
+
+def end_of(refused: Refused) -> Hangup:
+    """Say how a connection ends whose token was not accepted."""
+    if refused.kind is UNAVAILABLE:  # the issuer's keys cannot be had now
+        return Hangup(Close.CONNECTION_LIMIT, refused.kind.code)
+    return Hangup(Close.BAD_TOKEN, refused.kind.code)
+
+
+def _admission(refusal: Refused | None) -> frames.Admission:
+    if refusal is None:
+        return frames.Admission(allowed=True)
+    kind = refusal.kind
+    return frames.Admission(allowed=False, status_code=kind.status_code, code=kind.code, message=refusal.message)
+
+
+_SERVE: dict[type[frames.Request], Callable[[Requests, Any], Awaitable[None]]] = {
+    frames.Ping: Requests._ping,
+    frames.Authenticate: Requests._authenticate,
+    frames.CreateRoom: Requests._create_room,
+    frames.UpdateRoom: Requests._update_room,
+    frames.GetRoom: Requests._get_room,
+    frames.ListRooms: Requests._list_rooms,
+    frames.EndRoom: Requests._end_room,
+    frames.JoinRoom: Requests._join_room,
+    frames.Resume: Requests._resume,
+    frames.LeaveRoom: Requests._leave_room,
+    frames.ListParticipants: Requests._list_participants,
+    frames.UpdateParticipant: Requests._update_participant,
+    frames.Signal: Requests._signal,
+    frames.SendMessage: Requests._send_message,
+    frames.ListMessages: Requests._list_messages,
+    frames.GetIceServers: Requests._get_ice_servers,
+    frames.RemoveParticipant: Requests._remove_participant,
+    frames.MuteParticipant: Requests._mute_participant,
+    frames.ListBans: Requests._list_bans,
+    frames.Unban: Requests._unban,
+    frames.AdmitParticipant: Requests._admit_participant,
+    frames.AdmitAll: Requests._admit_all,
+    frames.DenyParticipant: Requests._deny_participant,
+}
