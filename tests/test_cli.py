@@ -23,7 +23,8 @@ DAEMON_STOPPED = 9
 
 COMMANDS = [
     "serve", "join", "token", "check-config", "default-config",
-    "room create", "room list", "room show", "room lock", "room unlock", "room end", "room participants",
+    "room create", "room list", "room show", "room update", "room lock", "room unlock", "room end", "room participants",
+    "room messages", "room bans", "room unban",
 ]  # fmt: skip
 
 Served = list[tuple[Config, bool]]
@@ -287,6 +288,46 @@ async def test_participants(daemon: Daemon) -> None:
     assert rows == [["STATE", "NAME", "USER"], ["here", "Jane", "-"]]
     rows = [line.split()[:3] for line in ever.stdout.splitlines()]
     assert rows[1:] == [["here", "Jane", "-"], ["left", "bob", "bob"]]
+
+
+def test_room_update(daemon: Daemon) -> None:
+    """Settings change from the command line, those that are given and no others."""
+    code = roomd("room", "create", "--name", "Weekly", "--waiting-room", environ=daemon.environ).stdout.strip()
+    options = ("--name", "Daily", "--max", 7, "--no-guests", "--no-waiting-room")
+    sheet = roomd("room", "update", code, *options, environ=daemon.environ).stdout
+    for word, value in (("name", "Daily"), ("guests", "not allowed"), ("newcomers", "come in at once")):
+        assert f"{word:<14}{value}\n" in sheet
+    changed = as_json(roomd("room", "update", code, "--waiting-room", "--json", environ=daemon.environ))["room"]
+    assert (changed["waitingRoom"], changed["name"], changed["maxParticipants"]) == (True, "Daily", 7)
+    nothing = roomd("room", "update", code, environ=daemon.environ)
+    assert (nothing.exit_code, "say what to change" in nothing.stderr) == (MISUSED, True)
+
+
+async def test_messages_and_bans(daemon: Daemon) -> None:
+    """A host reads what was said and who is banned, and lets them come back, from outside the room."""
+    room = await daemon.room("alice")
+    async with daemon.client("alice") as alice, daemon.client("bob") as bob:
+        await alice.join(room["code"])
+        seat = await bob.join(room["code"])
+        await bob.ask("send-message", text="Buy\x1b now")
+        reason = {"ban": True, "reason": "spam"}
+        await alice.send("remove-participant", id="x", participantId=seat["participant"]["id"], **reason)
+        await bob.closed()
+        host = ("--as", "alice")
+
+        async def run(*arguments: str) -> Result:
+            return await asyncio.to_thread(roomd, "room", *arguments, *host, environ=daemon.environ)
+
+        said = await run("messages", room["code"])
+        rows = [line.split("  ") for line in said.stdout.splitlines()]
+        assert [row[-1] for row in rows] == ["TEXT", "Buy\\x1b now"]
+        assert as_json(await run("messages", room["code"], "--json"))["messages"][0]["displayName"] == "bob"
+        banned = (await run("bans", room["code"])).stdout.splitlines()
+        assert [line.split()[0] for line in banned] == ["USER", "bob"]
+        assert banned[1].endswith("spam")
+        assert as_json(await run("bans", room["code"], "--json"))["bans"][0]["userId"] == "bob"
+        assert (await run("unban", room["code"], "bob")).exit_code == OK
+        assert as_json(await run("bans", room["code"], "--json"))["bans"] == []
 
 
 @pytest.mark.parametrize(

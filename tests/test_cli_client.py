@@ -1,287 +1,46 @@
-"""The parts of the command line's client: against a scripted server, and those that are pure."""
+"""The parts of the command line's client that need no daemon: input, addresses, words, and `roomd room` in pages."""
 
 import asyncio
-import contextlib
 import json
 import os
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 import typer
-from websockets.asyncio.server import ServerConnection, serve
 
 from roomd.cli.access import Access, websocket_url
-from roomd.cli.client import Closed, Unreachable, connect, decode, is_loopback
-from roomd.cli.join import Attendance, Over, backoff
-from roomd.cli.keyboard import LONGEST_LINE, Keyboard
+from roomd.cli.keyboard import LONGEST_LINE, typed_lines
 from roomd.cli.output import plain, table
 from roomd.cli.rooms import list_rooms
-from roomd.cli.roster import Roster
+from roomd.cli.words import HELLO, end, tell, who
+from roomd.client import (
+    AnyMeetingEvent,
+    Dropped,
+    Entered,
+    Joined,
+    Left,
+    LobbyChanged,
+    MuteRequested,
+    Over,
+    Placed,
+    Refreshed,
+    Returned,
+    RoomChanged,
+    Said,
+    Signalled,
+    Updated,
+    View,
+)
 from roomd.config import ServerConfig, local_url
-from roomd.errors import Refused
-from roomd.frames import (
-    GetRoom,
-    JoinRoom,
-    Participant,
-    ParticipantsChanged,
-    Ping,
-    PongReply,
-    Room,
-    RoomReply,
-    RoomState,
-    RoomUpdated,
-    ServerRestarting,
-)
-from tests.conftest import PATIENCE, free_port
-
-ROOM = Room(
-    id="r", code="abc-def-ghi", name="Weekly", host_id="alice", is_active=True, is_locked=False, max_participants=5,
-    allow_guest_access=True, waiting_room=False, participant_count=1, created_at="2026-03-03T10:35:00.000Z",
-    ended_at=None,
-)  # fmt: skip
-JANE = Participant(
-    id="p", room_id="r", user_id=None, guest_name="Jane", is_active=True, is_host=False,
-    joined_at="2026-03-03T10:36:00.000Z", left_at=None, display_name="Jane",
-)  # fmt: skip
-JOIN = JoinRoom(code=ROOM.code, guest_name="Jane")
-
-Script = Callable[[ServerConnection], Awaitable[None]]
-
-
-async def send(websocket: ServerConnection, type_: str, **fields: Any) -> None:
-    """Send a frame as the daemon would."""
-    await websocket.send(json.dumps({"type": type_, **msgspec.to_builtins(fields)}))
-
-
-async def seat(websocket: ServerConnection) -> dict[str, Any]:
-    """Answer the first request of a connection with a seat, and return it."""
-    request: dict[str, Any] = json.loads(await websocket.recv())
-    await send(websocket, "participant", id=request["id"], participant=JANE, resumeToken="again")
-    await send(websocket, "room-state", epoch="e", seq=1, room=ROOM, participants=[JANE])
-    return request
-
-
-@contextlib.asynccontextmanager
-async def serving(*scripts: Script) -> AsyncIterator[str]:
-    """Serve each connection by the next script; the last one serves the rest."""
-    left = list(scripts)
-
-    async def handler(websocket: ServerConnection) -> None:
-        await (left.pop(0) if len(left) > 1 else left[0])(websocket)
-
-    async with serve(handler, "127.0.0.1", 0) as server:
-        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/ws"
-
-
-async def test_request_and_events() -> None:
-    """A reply is found by its id; what overtakes it is kept, in order; unknown types are no error."""
-
-    async def script(websocket: ServerConnection) -> None:
-        request = json.loads(await websocket.recv())
-        await send(websocket, "server-restarting", retryAfter=1.5)
-        await send(websocket, "invented-tomorrow", anything=1)
-        await send(websocket, "room-updated", seq=2, room=ROOM)
-        await send(websocket, "pong", id=request["id"])
-        await websocket.close(1012)
-
-    async with serving(script) as url, connect(url) as connection:
-        assert await connection.request(Ping(), PongReply) == PongReply(id=1)
-        assert await connection.receive() == ServerRestarting(retry_after=1.5)
-        assert await connection.receive() == RoomUpdated(seq=2, room=ROOM)
-        with pytest.raises(Closed) as closed:
-            await connection.receive()
-    assert (closed.value.code, closed.value.retry_after) == (1012, 1.5)
-
-
-async def test_error_without_id() -> None:
-    """An error about the connection itself, sent before it closes, is the answer to whatever was asked."""
-
-    async def script(websocket: ServerConnection) -> None:
-        await send(websocket, "error", statusCode=401, code="token_expired", message="Token has expired")
-        await websocket.close(4401)
-
-    async with serving(script) as url, connect(url, "t.o.k") as connection:
-        with pytest.raises(Refused) as refused:
-            await connection.request(Ping(), PongReply)
-    assert (refused.value.kind.status_code, refused.value.kind.code) == (401, "token_expired")
-
-
-@pytest.mark.parametrize("text", ["no json", "[]", '{"type": "room", "room": 1}', '{"type": "pong", "id": 1}'])
-async def test_not_roomd(text: str) -> None:
-    """What does not speak roomd/1 is said not to."""
-
-    async def script(websocket: ServerConnection) -> None:
-        await websocket.recv()
-        await websocket.send(text)
-        await websocket.wait_closed()
-
-    async with serving(script) as url, connect(url) as connection:
-        with pytest.raises(Unreachable, match="does not speak roomd/1"):
-            await connection.request(GetRoom(code=ROOM.code), RoomReply)
-
-
-async def test_no_answer() -> None:
-    """A daemon that says nothing is not waited for forever."""
-    words = r"no answer within 0\.2 seconds"
-    async with serving(ServerConnection.wait_closed) as url, connect(url, patience=0.2) as connection:
-        with pytest.raises(Unreachable, match=words):
-            await connection.request(Ping(), PongReply)
-    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(Unreachable, match=words):
-        await connect(f"ws://127.0.0.1:{silent.getsockname()[1]}/ws", patience=0.2).__aenter__()
-
-
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "HTTP status 404"), (b"hello\r\n", "no WebSocket there")],
-)
-async def test_no_websocket_there(answer: bytes, words: str) -> None:
-    """Another server on that port is told from a daemon that is down."""
-
-    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(answer)
-        writer.close()
-
-    async with await asyncio.start_server(handler, "127.0.0.1", 0) as server:
-        with pytest.raises(Unreachable, match=words):
-            await connect(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/ws").__aenter__()
-
-
-async def test_unreachable() -> None:
-    """The system's reason is passed on, without asyncio's list of addresses."""
-    with pytest.raises(Unreachable) as refused:
-        await connect(f"ws://localhost:{free_port()}/ws").__aenter__()
-    assert refused.value.reason.startswith(("Connection refused", "Multiple exceptions"))
-    with pytest.raises(Unreachable):
-        await connect("ws://host.invalid/ws").__aenter__()
-
-
-def test_decode() -> None:
-    """Types of a newer daemon are passed over."""
-    assert decode(b'{"type": "message", "message": {}}') is None
-    assert decode(b'{"type": "pong", "id": 1, "extra": true}') == PongReply(id=1)
-
-
-@pytest.mark.parametrize(
-    ("url", "own"),
-    [("ws://127.0.0.1:1/", True), ("ws://[::1]/", True), ("ws://localhost/", True), ("ws://rooms.example/", False)],
-)
-def test_is_loopback(url: str, own: bool) -> None:
-    """A proxy of the environment is not asked for this machine."""
-    assert is_loopback(url) is own
-
-
-def attendance(url: str) -> Attendance:
-    """Attend with a pipe nobody writes to."""
-    quiet, _ = os.pipe()
-    return Attendance(url, lambda: None, JOIN, keyboard=quiet)
-
-
-@pytest.mark.parametrize(
-    ("code", "words"),
-    [(4403, "The host removed you"), (4409, "taken over"), (4401, "the token"), (1007, "did not understand")],
-)
-async def test_final_closes(code: int, words: str) -> None:
-    """After a close that means no, it does not come back, and says why."""
-
-    async def script(websocket: ServerConnection) -> None:
-        await seat(websocket)
-        await websocket.close(code)
-
-    async with serving(script) as url:
-        with pytest.raises(Over, match=words):
-            await asyncio.wait_for(attendance(url).run(), PATIENCE)
-
-
-async def test_comes_back(capsys: pytest.CaptureFixture[str]) -> None:
-    """It resumes after a drop, waits as long as a refusal asks, and joins anew when the seat is gone."""
-    asked: list[dict[str, Any]] = []
-
-    async def drop(websocket: ServerConnection) -> None:
-        asked.append(await seat(websocket))
-        await send(websocket, "server-restarting", retryAfter=0.01)
-        await websocket.close(1012)
-
-    def refuse(**error: Any) -> Script:
-        async def script(websocket: ServerConnection) -> None:
-            asked.append(json.loads(await websocket.recv()))
-            await send(websocket, "error", id=asked[-1]["id"], **error)
-            await websocket.wait_closed()
-
-        return script
-
-    async def end(websocket: ServerConnection) -> None:
-        asked.append(await seat(websocket))
-        await send(websocket, "room-ended", seq=2, roomId="r")
-        await websocket.wait_closed()
-
-    busy = refuse(statusCode=503, code="unavailable", message="Storage is unavailable", retryAfter=0.01)
-    gone = refuse(statusCode=410, code="seat_expired", message="Seat is no longer held")
-    async with serving(drop, busy, gone, end) as url:
-        await asyncio.wait_for(attendance(url).run(), PATIENCE)
-    assert [request["type"] for request in asked] == ["join-room", "resume", "resume", "join-room"]
-    assert [request.get("resumeToken") for request in asked] == [None, "again", "again", None]
-    out, err = capsys.readouterr()
-    assert out.splitlines()[-1] == "The room has ended."
-    assert err.splitlines() == [
-        "Connection lost; coming back in 0.0 s.",
-        "Storage is unavailable; coming back in 0.0 s.",
-        "Your seat is no longer held, joining anew.",
-    ]
-
-
-async def test_first_connection_closed() -> None:
-    """Before there is a seat, a close is no drop: it is passed on."""
-
-    async def full(websocket: ServerConnection) -> None:
-        await websocket.close(1013)
-
-    async with serving(full) as url:
-        with pytest.raises(Closed):
-            await attendance(url).run()
-
-
-async def test_leaves_without_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
-    """A daemon that goes while the person leaves does not keep them, nor does one that knows no seat of theirs."""
-
-    async def gone(websocket: ServerConnection) -> None:
-        await seat(websocket)
-        await websocket.recv()
-        await websocket.close(1011)
-
-    async def seatless(websocket: ServerConnection) -> None:
-        await seat(websocket)
-        request = json.loads(await websocket.recv())
-        await send(
-            websocket, "error", id=request["id"], statusCode=400, code="not_in_room", message="Join a room first"
-        )
-        await websocket.wait_closed()
-
-    ended, writing = os.pipe()
-    os.close(writing)
-    for script, words in ((gone, "gives the seat up by itself"), (seatless, "")):
-        async with serving(script) as url:
-            await asyncio.wait_for(Attendance(url, lambda: None, JOIN, keyboard=ended).run(), PATIENCE)
-        out, err = capsys.readouterr()
-        assert "You left." not in out
-        assert words in err
-    os.close(ended)
-
-
-def test_backoff() -> None:
-    """The wait doubles to a bound, and at least half of it is kept."""
-    assert [backoff(attempt, 1.0) for attempt in (0, 1, 2, 6, 10_000)] == [0.5, 1.0, 2.0, 30.0, 30.0]
-    assert backoff(1, 0.0) == 0.5
+from roomd.frames import WaitingChanged
+from tests.conftest import PATIENCE
+from tests.test_client_view import BOB, BOB_AWAY, CARL, JANE, ROOM, WAITER, message, person, present
+from tests.test_client_wire import Server, serving
 
 
 async def typed(data: bytes, tmp_path: Path, *, regular: bool) -> list[str]:
     """Return the lines the keyboard finds in a pipe or a regular file."""
-    lines: list[str] = []
-    ended = asyncio.Event()
     if regular:
         (tmp_path / "typed").write_bytes(data)
         descriptor = os.open(tmp_path / "typed", os.O_RDONLY)
@@ -289,17 +48,17 @@ async def typed(data: bytes, tmp_path: Path, *, regular: bool) -> list[str]:
         descriptor, writing = os.pipe()
         os.write(writing, data)
         os.close(writing)
-    keyboard = Keyboard(descriptor, lines.append, ended.set)
-    await asyncio.wait_for(ended.wait(), PATIENCE)
-    keyboard.close()
-    os.close(descriptor)
-    return lines
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return [line async for line in typed_lines(descriptor)]
+    finally:
+        os.close(descriptor)
 
 
 @pytest.mark.parametrize("regular", [True, False])
 async def test_keyboard(tmp_path: Path, regular: bool) -> None:
-    """Lines come whole from a pipe and from a file; a line too long to keep is dropped, not kept."""
-    assert await typed(b"/who\n \xff\n/leave", tmp_path, regular=regular) == ["/who", "\ufffd"]
+    """Lines come whole from a pipe and from a file, the last one too; a line too long to keep is dropped."""
+    assert await typed(b"/who\n \xff\n/leave", tmp_path, regular=regular) == ["/who", "\ufffd", "/leave"]
     if regular:
         [line] = await typed(b"x" * (LONGEST_LINE + 10_000) + b"\n", tmp_path, regular=True)
         assert len(line) < LONGEST_LINE
@@ -309,9 +68,26 @@ async def test_keyboard_without_input() -> None:
     """A standard input that is closed is one that has ended."""
     descriptor = os.open(os.devnull, os.O_RDONLY)
     os.close(descriptor)
-    ended = asyncio.Event()
-    Keyboard(descriptor, print, ended.set)
-    await asyncio.wait_for(ended.wait(), PATIENCE)
+    assert [line async for line in typed_lines(descriptor)] == []
+
+
+async def test_keyboard_waits_for_its_reader() -> None:
+    """No more is read from a pipe than is asked for, and nothing is watched once nobody asks."""
+    descriptor, writing = os.pipe()
+    os.write(writing, b"one\ntwo\n")
+    lines = typed_lines(descriptor)
+    assert await anext(lines) == "one"
+    os.write(writing, b"three\n")
+    assert await anext(lines) == "two"
+    waiting = asyncio.ensure_future(anext(lines))
+    assert await waiting == "three"
+    waiting = asyncio.ensure_future(anext(lines))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    assert not asyncio.get_running_loop().remove_reader(descriptor)
+    os.close(descriptor)
+    os.close(writing)
 
 
 def test_plain() -> None:
@@ -360,12 +136,13 @@ async def test_pages(capsys: pytest.CaptureFixture[str]) -> None:
     """A list is complete, however many pages the daemon cuts it into."""
     asked: list[str | None] = []
 
-    async def script(websocket: ServerConnection) -> None:
-        async for text in websocket:
-            request = json.loads(text)
+    async def script(server: Server) -> None:
+        for _ in range(3):
+            request = await server.take("list-rooms")
             asked.append(request["cursor"])
             following = {None: "2", "2": "3", "3": None}[request["cursor"]]
-            await send(websocket, "rooms", id=request["id"], rooms=[ROOM], nextCursor=following)
+            await server.send("rooms", id=request["id"], rooms=[ROOM], nextCursor=following)
+        await server.gone()
 
     async with serving(script) as url:
         await asyncio.to_thread(list_rooms, Access(url=url, token="t.o.k"), json=True)
@@ -374,34 +151,92 @@ async def test_pages(capsys: pytest.CaptureFixture[str]) -> None:
     assert (printed["type"], len(printed["rooms"]), printed["nextCursor"]) == ("rooms", 3, None)
 
 
-def test_roster_tells_settings() -> None:
-    """Every setting people notice is told when it changes, and only then."""
-    roster = Roster()
-    roster.me = JANE
-    assert roster.apply(RoomUpdated(seq=1, room=ROOM)) == []
-    changed = msgspec.structs.replace(
-        ROOM, name="\x1b", is_locked=True, max_participants=9, allow_guest_access=False, participant_count=2
-    )
-    roster.apply(RoomState(epoch="e", seq=1, room=ROOM, participants=[JANE]))
-    assert roster.apply(RoomUpdated(seq=2, room=changed)) == [
-        "* The room is locked",
-        "* The room is now called \\x1b",
-        "* The room now has 9 seats",
-        "* Guests are no longer let in",
+CHANGED = msgspec.structs.replace(
+    ROOM, name="\x1b", is_locked=True, max_participants=9, allow_guest_access=False, waiting_room=True,
+    participant_count=2,
+)  # fmt: skip
+EVIL = person("evil", display_name="\x1b[2J", user_id="evil", is_host=True)
+SEAT_WAITER = msgspec.structs.replace(WAITER, reason="room_full", is_active=False, display_name="\x1b", user_id="u")
+
+WORDS: list[tuple[AnyMeetingEvent, list[str]]] = [
+    (Placed("jane", 2, "waiting_room"), ["You wait for the host to let you in, at position 2."]),
+    (Placed("jane", 1, "room_full"), ["You wait for a seat, at position 1."]),
+    (Placed("jane", 1, "invented_tomorrow"), ["You wait in line, at position 1."]),
+    (Joined(CARL), ["+ Carl (guest) joined"]),
+    (Joined(EVIL), ["+ \\x1b[2J (host) joined"]),
+    (Updated(BOB_AWAY, BOB), ["~ Bob dropped, the seat is held"]),
+    (Updated(BOB, BOB_AWAY), ["~ Bob is back"]),
+    (
+        Updated(person("bob", state={"muted": True, "x": "\u202e"}), person("bob", state={"hand": 1, "muted": False})),
+        ['~ Bob is now {"muted":true,"x":"\\u202e","hand":null}'],
+    ),
+    (Updated(person("jane", is_active=False, state={"muted": True}), JANE), []),
+    (Left(BOB), ["- Bob left"]),
+    (Left(JANE), []),
+    (
+        RoomChanged(CHANGED, ROOM),
+        [
+            "* The room is locked",
+            "* The room is now called \\x1b",
+            "* The room now has 9 seats",
+            "* Guests are no longer let in",
+            "* Newcomers wait for the host",
+        ],
+    ),
+    (
+        RoomChanged(ROOM, msgspec.structs.replace(CHANGED, name=ROOM.name, max_participants=ROOM.max_participants)),
+        ["* The room is open again", "* Guests are allowed", "* Newcomers come in at once"],
+    ),
+    (RoomChanged(ROOM, ROOM), []),
+    (Said(message("1")), ["Bob: text 1"]),
+    (Said(msgspec.structs.replace(message("1"), display_name="\x1b", text="a\nb\x07")), ["\\x1b: a\\nb\\x07"]),
+    (Said(message("1", sender="jane")), ["you: text 1"]),
+    (Said(message("1", to="jane")), ["Bob to you alone: text 1"]),
+    (Said(message("1", sender="jane", to="bob")), ["you to Bob alone: text 1"]),
+    (Said(message("1", sender="jane", to="carl")), ["you to somebody who left alone: text 1"]),
+    (MuteRequested(), ["* The host asks you to mute yourself"]),
+    (LobbyChanged((WAITER, SEAT_WAITER)), ["* In line: W (guest), \\x1b (away, waits for a seat)"]),
+    (LobbyChanged(()), ["* Nobody is in line any more"]),
+    (Returned(), ["You are back."]),
+    (Refreshed(), ["* More happened than can be told; /who shows who is here"]),
+    (Signalled("bob", {}), []),
+    (Dropped("x", 1.0), []),
+]
+
+
+@pytest.mark.parametrize(("event", "lines"), WORDS)
+def test_words(event: AnyMeetingEvent, lines: list[str]) -> None:
+    """Every event is a line for people, or none: about oneself, and what only programs care for, nothing is said."""
+    assert tell(event, present(BOB)) == lines
+
+
+def test_who() -> None:
+    """Who comes in is shown the room, who is there, and what was said last; hosts see who waits."""
+    said = tuple(message(str(number)) for number in range(12))
+    view = present(BOB_AWAY, said=said)
+    listed = ["  Jane (you, guest)", "  Bob (guest, away)"]
+    assert tell(Entered(), view) == [
+        HELLO,
+        "Weekly (abc-def-ghi), 2 of 5 seats taken:",
+        *listed,
+        *(f"Bob: text {number}" for number in range(2, 12)),
     ]
-    assert roster.apply(RoomUpdated(seq=3, room=changed)) == []
-    opened = msgspec.structs.replace(changed, is_locked=False, allow_guest_access=True)
-    assert roster.apply(RoomUpdated(seq=4, room=opened)) == ["* The room is open again", "* Guests are allowed"]
+    view.apply(WaitingChanged(waiting=[WAITER]))
+    assert who(view) == [*listed, "  1. in line: W (guest)"]
+    assert tell(Entered(), View()) == [HELLO]
 
 
-def test_roster_says_nothing_of_its_own_seat() -> None:
-    """People are not told about themselves, nor of changes that nobody sees."""
-    roster = Roster()
-    roster.me = JANE
-    roster.apply(RoomState(epoch="e", seq=1, room=ROOM, participants=[JANE]))
-    away = msgspec.structs.replace(JANE, is_active=False)
-    assert roster.apply(ParticipantsChanged(seq=2, joined=[], updated=[away], left=[])) == []
-    assert roster.who() == ["  Jane (you, guest, away)"]
-    assert roster.apply(ParticipantsChanged(seq=3, joined=[], updated=[], left=[away])) == []
-    assert roster.who() == []
-    assert roster.apply(ServerRestarting(retry_after=1)) == []
+@pytest.mark.parametrize(
+    ("over", "words"),
+    [
+        (Over("left", ""), "You left."),
+        (Over("room_ended", ""), "The room has ended."),
+        (Over("removed", ""), "The host removed you from the room."),
+        (Over("removed", "spam\x1b"), "The host removed you from the room: spam\\x1b"),
+        (Over("denied", "The host declined"), "The host declined to let you in."),
+        (Over("room_locked", "Room is locked"), "room_locked: Room is locked"),
+    ],
+)
+def test_ends(over: Over, words: str) -> None:
+    """Why a meeting is over is said in words."""
+    assert end(over) == words

@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
+from roomd.cli.words import HELLO
 from tests.conftest import PATIENCE, Daemon
-
-HELLO = "You are in. Type /who to see who is here, /leave (or Ctrl-D) to go."
 
 
 class Visitor:
@@ -89,12 +88,12 @@ async def test_sees_the_room(daemon: Daemon) -> None:
 
 
 async def test_leaves(daemon: Daemon) -> None:
-    """/leave gives the seat up at once; anything else typed is answered with what can be typed."""
+    """/leave gives the seat up at once; a command that is none is answered with where to find them."""
     room = await daemon.room()
     async with visiting(daemon, room["code"].upper(), "--as", "bob") as bob:
         await bob.until("  bob (you)")
-        await bob.type("hello")
-        await bob.expect("Type /who to see who is here, /leave (or Ctrl-D) to go.")
+        await bob.type("/nonsense")
+        await bob.expect("There is no such command; /help lists them. What begins with / is said by /say.")
         await bob.type("")
         await bob.type("/leave")
         await bob.expect("You left.", "")
@@ -195,7 +194,7 @@ async def test_comes_back_after_a_restart(make_daemon: Callable[..., Daemon]) ->
     async with visiting(daemon, room["code"], "--guest", "Jane") as jane:
         await jane.until("  Jane (you, guest)")
         assert daemon.stop() == 0
-        await jane.expect("* The daemon restarts.")
+        await jane.expect("* The daemon restarts")
         assert (await jane.line()).startswith("Connection lost; coming back in ")
         daemon.start()
         await jane.until("Your seat is no longer held, joining anew.")
@@ -226,6 +225,98 @@ async def test_taken_over(daemon: Daemon) -> None:
         await bob.until("Your seat was taken over by another connection of yours.")
         assert await bob.exit_code() == 1
         await elsewhere.nothing_more()
+
+
+async def test_talks(daemon: Daemon) -> None:
+    """What is typed is said, to all or to one; names and texts steer no terminal."""
+    room = await daemon.room()
+    async with daemon.client("alice") as alice, visiting(daemon, room["code"], "--guest", "Jane") as jane:
+        await jane.until("  Jane (you, guest)")
+        me = (await alice.join(room["code"]))["participant"]
+        await jane.expect("+ alice (host) joined")
+        await alice.send("send-message", text="Hello\n\x1b[2J")
+        await jane.expect("alice: Hello\\n\\x1b[2J")
+        await jane.type("Good morning")
+        await jane.expect("you: Good morning")
+        await jane.type("/msg ALICE between us")
+        await jane.expect("you to alice alone: between us")
+        said = [frame["message"] for frame in await alice.events() if frame["type"] == "message"]
+        assert [(one["text"], one["to"]) for one in said[1:]] == [("Good morning", None), ("between us", me["id"])]
+        await alice.send("update-participant", state={"muted": True})
+        await jane.expect('~ alice is now {"muted":true}')
+        await jane.type("/lock")
+        await jane.expect("not_host: Only the host can do this")
+    async with visiting(daemon, room["code"], "--guest", "Joe") as joe:
+        await joe.until("alice: Hello\\n\\x1b[2J")
+        await joe.expect("Jane: Good morning")
+
+
+async def test_the_lobby(daemon: Daemon) -> None:
+    """A host sees who waits, lets in and sends away by name; each hears it in clear words."""
+    code = (await daemon.room(waitingRoom=True))["code"]
+    async with (
+        visiting(daemon, code, "--as", "alice") as alice,
+        visiting(daemon, code, "--guest", "Jane Smith") as jane,
+    ):
+        await jane.expect("You wait for the host to let you in, at position 1.")
+        await alice.until("* In line: Jane Smith (guest)")
+        async with visiting(daemon, code, "--as", "bob") as bob:
+            await bob.expect("You wait for the host to let you in, at position 2.")
+            await alice.until("* In line: Jane Smith (guest), bob")
+            await alice.type("/deny jane smith")
+            await jane.until("The host declined to let you in.")
+            assert await jane.exit_code() == 1
+            await alice.type("/admit all")
+            await bob.until("  bob (you)")
+
+
+async def test_hosts(daemon: Daemon) -> None:
+    """A host removes, bans, locks and ends from the keyboard; who is sent away hears why, and that is a failure."""
+    code = (await daemon.room())["code"]
+    async with visiting(daemon, code, "--as", "alice") as alice:
+        await alice.until("  alice (you, host)")
+        for command, words in (("/remove bob too loud", ": too loud"), ("/ban bob", ".")):
+            async with visiting(daemon, code, "--as", "bob") as bob:
+                await alice.until("+ bob joined")
+                await alice.type(command)
+                await bob.until(f"The host removed you from the room{words}")
+                assert await bob.exit_code() == 1
+        async with visiting(daemon, code, "--as", "bob") as bob:
+            await bob.expect("banned: You were removed from this room", "")
+            assert await bob.exit_code() == 1
+        for command, line in (("/lock", "locked"), ("/unlock", "open again")):
+            await alice.type(command)
+            await alice.until(f"* The room is {line}")
+        await alice.type("/end")
+        await alice.until("The room has ended.")
+        assert await alice.exit_code() == 0
+
+
+async def test_waits_for_a_seat(daemon: Daemon) -> None:
+    """With --wait a full room is waited for, and the place is told as it changes; without it, full is full."""
+    room = await daemon.room(maxParticipants=2)
+    code = room["code"]
+    async with daemon.client("alice") as alice, daemon.client("bob") as bob:
+        await alice.join(code)
+        await bob.join(code)
+        async with visiting(daemon, code, "--guest", "Jane") as jane:
+            await jane.expect("room_full: Room is full", "")
+            assert await jane.exit_code() == 1
+        async with visiting(daemon, code, "--guest", "Jane", "--wait") as jane:
+            await jane.expect("You wait for a seat, at position 1.")
+            async with visiting(daemon, code, "--guest", "Joe", "--wait") as joe:
+                await joe.expect("You wait for a seat, at position 2.")
+                await joe.type("anybody there?")
+                await joe.expect("Nobody hears you while you wait.")
+                await bob.ask("leave-room")
+                await jane.expect(HELLO)
+                await joe.expect("You wait for a seat, at position 1.")
+                await joe.type("/leave")
+                await joe.expect("You left.", "")
+                assert await joe.exit_code() == 0
+            await alice.send("end-room", code=code)
+            await jane.until("The room has ended.")
+            assert await jane.exit_code() == 0
 
 
 async def test_refused(daemon: Daemon) -> None:

@@ -7,10 +7,9 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from roomd import __version__
-from roomd.cli import client
+from roomd import __version__, client
 from roomd.cli.access import ConfigFile, DatabaseFile, configuration, mint
-from roomd.cli.join import Over, join
+from roomd.cli.join import SentAway, join
 from roomd.cli.options import connected, example, room_code, time_to_live
 from roomd.cli.output import complain, plain, say
 from roomd.cli.rooms import room_commands
@@ -26,8 +25,8 @@ REFUSED, MISUSED, UNREACHABLE = 1, 2, 3
 EXIT_CODES = """\b
 Exit codes:
   0  done
-  1  the daemon refused, standard error says "code: message"; or `serve` cannot
-     start now, for a reason that may pass
+  1  the daemon refused, standard error says "code: message"; `join` was sent
+     away; or `serve` cannot start now, for a reason that may pass
   2  wrong usage or configuration
   3  the daemon cannot be reached
 """
@@ -50,8 +49,8 @@ class Edge(TyperGroup):
             if refused.kind.code in _HINTS:
                 complain(_HINTS[refused.kind.code])
             code = REFUSED
-        except Over as over:
-            complain(str(over))
+        except SentAway as away:
+            complain(str(away))
             code = REFUSED
         except ConfigError as error:
             complain(f"roomd: {error}")

@@ -2,52 +2,49 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator
 
 CHUNK = 4096
 LONGEST_LINE = 65_536
 """Bytes; a longer line is dropped, so that a pipe without line ends cannot fill the memory."""
 
 
-class Keyboard:
-    """Calls `on_line` for every line and `on_end` once at the end (Ctrl-D, or the pipe is closed).
+async def typed_lines(descriptor: int) -> AsyncIterator[str]:
+    """Give every line, without the white space around it, up to the end (Ctrl-D, or the pipe is closed).
 
-    The descriptor stays blocking and is read only when there is something to read: making it non-blocking would
-    do the same to every program on this terminal, and a thread could not be stopped.
+    No more is read than is asked for: a pipe waits for whoever serves its lines. The descriptor stays blocking and is
+    read only when there is something to read: making it non-blocking would do the same to every program on this
+    terminal, and a thread could not be stopped.
     """
-
-    def __init__(self, descriptor: int, on_line: Callable[[str], None], on_end: Callable[[], None]) -> None:
-        self._descriptor = descriptor
-        self._on_line = on_line
-        self._on_end = on_end
-        self._loop = asyncio.get_running_loop()
-        self._rest = b""
-        self._open = True
-        try:
-            self._loop.add_reader(descriptor, self._read)
-        except OSError:  # epoll takes no regular files and no /dev/null: they are always ready, and there is no stdin
-            self._loop.call_soon(self._read_all)
-
-    def close(self) -> None:
-        """Stop reading. Closing twice is fine."""
-        if self._open:
-            self._open = False
-            self._loop.remove_reader(self._descriptor)
-
-    def _read_all(self) -> None:
-        while self._open:
-            self._read()
-
-    def _read(self) -> None:
-        try:
-            data = os.read(self._descriptor, CHUNK)
-        except OSError:  # the terminal is gone, or there never was a standard input
-            data = b""
-        *lines, self._rest = (self._rest + data).split(b"\n")
+    rest = b""
+    while data := await _read(descriptor):
+        *lines, rest = (rest + data).split(b"\n")
         for line in lines:
-            self._on_line(line.decode(errors="replace").strip())
-        if len(self._rest) > LONGEST_LINE:
-            self._rest = b""
-        if not data:
-            self.close()
-            self._on_end()
+            yield _text(line)
+        if len(rest) > LONGEST_LINE:
+            rest = b""
+    if rest:
+        yield _text(rest)
+
+
+def _text(line: bytes) -> str:
+    return line.decode(errors="replace").strip()
+
+
+async def _read(descriptor: int) -> bytes:
+    """Wait for something to read, and read it; nothing at the end."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    try:
+        loop.add_reader(descriptor, ready.set)
+    except OSError:  # epoll takes no regular files and no /dev/null: they are always ready, and there is no stdin
+        await asyncio.sleep(0)
+    else:
+        try:
+            await ready.wait()
+        finally:
+            loop.remove_reader(descriptor)
+    try:
+        return os.read(descriptor, CHUNK)
+    except OSError:  # the terminal is gone, or there never was a standard input
+        return b""

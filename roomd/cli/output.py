@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 import typer
 
-from roomd.frames import Admission, Participant, Reply, Room
+from roomd.frames import Admission, Ban, Message, Participant, Reply, Room
 
 # Controls move the cursor and set titles; line and paragraph separators forge lines; lone surrogates cannot be written.
 _HARMFUL_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -65,6 +65,7 @@ def room_sheet(room: Room, admission: Admission | None) -> str:
         ("state", room_state(room)),
         ("seats", f"{room.participant_count} of {room.max_participants}"),
         ("guests", "allowed" if room.allow_guest_access else "not allowed"),
+        ("newcomers", "wait for the host" if room.waiting_room else "come in at once"),
         ("created", room.created_at),
     ]
     if room.ended_at is not None:
@@ -104,3 +105,19 @@ def participants_table(participants: Sequence[Participant]) -> str:
             for one in participants
         ],
     )  # fmt: skip
+
+
+def bans_table(bans: Sequence[Ban]) -> str:
+    """List bans, a line each."""
+    return table(
+        ("USER", "NAME", "SINCE", "REASON"),
+        [(one.user_id, one.display_name, one.banned_at, one.reason or "-") for one in bans],
+    )
+
+
+def messages_table(messages: Sequence[Message]) -> str:
+    """List messages, a line each."""
+    return table(
+        ("SENT", "NAME", "TO", "TEXT"),
+        [(one.sent_at, one.display_name, one.to or "everyone", one.text) for one in messages],
+    )

@@ -6,26 +6,40 @@ from typing import Annotated, TypeVar
 import msgspec
 import typer
 
-from roomd.cli import client
+from roomd import client
 from roomd.cli.access import Access
 from roomd.cli.options import Code, Json, connected, example
-from roomd.cli.output import participants_table, plain, room_sheet, rooms_table, say_reply
+from roomd.cli.output import (
+    bans_table,
+    messages_table,
+    participants_table,
+    plain,
+    room_sheet,
+    rooms_table,
+    say_reply,
+)
 from roomd.frames import (
+    BansReply,
     CreateRoom,
     EndRoom,
     GetRoom,
+    ListBans,
+    ListMessages,
     ListParticipants,
     ListRooms,
+    MessagesReply,
+    OkReply,
     ParticipantsReply,
     Reply,
     Request,
     RoomReply,
     RoomsReply,
+    Unban,
     UpdateRoom,
 )
 
 R = TypeVar("R", bound=Reply)
-Page = TypeVar("Page", RoomsReply, ParticipantsReply)
+Page = TypeVar("Page", RoomsReply, ParticipantsReply, MessagesReply, BansReply)
 PAGE = 200
 """Rows to ask for at once: the most the protocol gives."""
 
@@ -37,10 +51,14 @@ def room_commands() -> typer.Typer:
         ("create", create, "roomd room create --name 'Weekly meeting' --max 20"),
         ("list", list_rooms, "roomd room list --active"),
         ("show", show, "roomd room show abc-def-ghi --json"),
+        ("update", update, "roomd room update abc-def-ghi --waiting-room --max 50"),
         ("lock", lock, "roomd room lock abc-def-ghi"),
         ("unlock", unlock, "roomd room unlock abc-def-ghi"),
         ("end", end, "roomd room end abc-def-ghi --as alice"),
         ("participants", participants, "roomd room participants abc-def-ghi --history"),
+        ("messages", messages, "roomd room messages abc-def-ghi --as alice"),
+        ("bans", bans, "roomd room bans abc-def-ghi"),
+        ("unban", unban, "roomd room unban abc-def-ghi bob"),
     ):
         app.command(name, epilog=example(line))(connected(command))
     return app
@@ -53,10 +71,18 @@ def create(
         int | None, typer.Option("--max", metavar="N", min=2, help="The most people at once; 100 when not given.")
     ] = None,
     no_guests: Annotated[bool, typer.Option("--no-guests", help="Let in only people with a token.")] = False,
+    waiting_room: Annotated[
+        bool, typer.Option("--waiting-room", help="Newcomers wait until the host lets them in.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Make a room and print its code. Whoever asks becomes its host."""
-    request = CreateRoom(name=name, max_participants=seats, allow_guest_access=False if no_guests else None)
+    request = CreateRoom(
+        name=name,
+        max_participants=seats,
+        allow_guest_access=False if no_guests else None,
+        waiting_room=waiting_room or None,
+    )
     reply = ask(access, request, RoomReply)
     say_reply(reply, json, reply.room.code)
 
@@ -76,6 +102,28 @@ def show(access: Access, code: Code, json: Json = False) -> None:
     """Show a room, and whether you could join it now."""
     reply = ask(access, GetRoom(code=code), RoomReply)
     say_reply(reply, json, room_sheet(reply.room, reply.admission))
+
+
+def update(
+    access: Access,
+    code: Code,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="What people see, 1 to 100 characters.")] = None,
+    seats: Annotated[int | None, typer.Option("--max", metavar="N", min=2, help="The most people at once.")] = None,
+    guests: Annotated[bool | None, typer.Option("--guests/--no-guests", help="Let in people without a token.")] = None,
+    waiting_room: Annotated[
+        bool | None,
+        typer.Option("--waiting-room/--no-waiting-room", help="Newcomers wait until the host lets them in."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Change a room's settings; only what is given changes."""
+    if (name, seats, guests, waiting_room) == (None, None, None, None):
+        raise typer.BadParameter("say what to change")
+    request = UpdateRoom(
+        code=code, name=name, max_participants=seats, allow_guest_access=guests, waiting_room=waiting_room
+    )
+    reply = ask(access, request, RoomReply)
+    say_reply(reply, json, room_sheet(reply.room, None))
 
 
 def lock(access: Access, code: Code, json: Json = False) -> None:
@@ -106,6 +154,27 @@ def participants(
     say_reply(ParticipantsReply(participants=people, next_cursor=None), json, participants_table(people))
 
 
+def messages(access: Access, code: Code, json: Json = False) -> None:
+    """List what was said in a room, private messages only where they are yours."""
+    pages = asyncio.run(_pages(access, ListMessages(code=code, limit=PAGE), MessagesReply))
+    said = [one for page in pages for one in page.messages]
+    say_reply(MessagesReply(messages=said, next_cursor=None), json, messages_table(said))
+
+
+def bans(access: Access, code: Code, json: Json = False) -> None:
+    """List the users who cannot come back to a room."""
+    pages = asyncio.run(_pages(access, ListBans(code=code, limit=PAGE), BansReply))
+    banned = [one for page in pages for one in page.bans]
+    say_reply(BansReply(bans=banned, next_cursor=None), json, bans_table(banned))
+
+
+def unban(
+    access: Access, code: Code, user_id: Annotated[str, typer.Argument(metavar="USER", help="The user id.")]
+) -> None:
+    """Let a user come back to a room."""
+    ask(access, Unban(code=code, user_id=user_id), OkReply)
+
+
 def ask(access: Access, request: Request, reply: type[R]) -> R:
     """Connect, ask one thing, and return its reply.
 
@@ -124,7 +193,9 @@ def _change(access: Access, request: UpdateRoom | EndRoom, json: bool, outcome: 
     say_reply(reply, json, f"{reply.room.code} ({plain(reply.room.name)}) {outcome}")
 
 
-async def _pages(access: Access, request: ListRooms | ListParticipants, reply: type[Page]) -> list[Page]:
+async def _pages(
+    access: Access, request: ListRooms | ListParticipants | ListMessages | ListBans, reply: type[Page]
+) -> list[Page]:
     pages: list[Page] = []
     async with client.connect(access.address, access.bearer()) as connection:
         while not pages or pages[-1].next_cursor is not None:

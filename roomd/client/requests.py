@@ -1,0 +1,103 @@
+"""What a participant can ask for, in and about the room of a meeting."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from roomd import frames
+from roomd.frames import OkReply, Reply, Request, Scalar
+
+R = TypeVar("R", bound=Reply)
+
+
+class Requests(ABC):
+    """The requests of docs/protocol.md, sections 7 and 8, as methods.
+
+    Each returns once the server has answered. Raises `Refused` when the answer is no, `Closed` while the client is
+    away or when the connection goes before the answer (then it may have been done), `Unreachable` when none comes.
+    """
+
+    code: str
+    """The room's."""
+
+    @abstractmethod
+    async def request(self, request: Request, reply: type[R]) -> R:
+        """Ask, and wait for the reply of that request."""
+
+    async def say(self, text: str, to: str | None = None) -> None:
+        """Say something to everyone or, with `to` (a participant's id), to one; 1 to 2,000 characters."""
+        await self.request(frames.SendMessage(text=text, to=to), OkReply)
+
+    async def update_state(self, state: Mapping[str, Scalar | None]) -> None:
+        """Change the own presence, key by key; None takes a key away."""
+        await self.request(frames.UpdateParticipant(state=dict(state)), OkReply)
+
+    async def signal(self, to: str, data: Any) -> None:
+        """Pass `data`, anything JSON can say, on to one participant who is connected now."""
+        await self.request(frames.Signal(to=to, data=msgspec.Raw(msgspec.json.encode(data))), OkReply)
+
+    async def ice_servers(self) -> frames.IceServersReply:
+        """Ask for STUN and TURN servers; their credentials are good for `ttl` seconds."""
+        return await self.request(frames.GetIceServers(), frames.IceServersReply)
+
+    async def list_messages(self, cursor: str | None = None, limit: int | None = None) -> frames.MessagesReply:
+        """Read a page of what was said, from the oldest on; a message's id serves as `cursor` for what came after."""
+        request = frames.ListMessages(code=self.code, cursor=cursor, limit=limit)
+        return await self.request(request, frames.MessagesReply)
+
+    # For hosts.
+
+    async def remove(self, participant_id: str, *, ban: bool = False, reason: str | None = None) -> None:
+        """Take a participant's seat away; with `ban` the user cannot come back. `reason` has at most 200 characters."""
+        request = frames.RemoveParticipant(participant_id=participant_id, ban=ban, reason=reason)
+        await self.request(request, OkReply)
+
+    async def mute(self, participant_id: str) -> None:
+        """Ask a participant's client to mute itself."""
+        await self.request(frames.MuteParticipant(participant_id=participant_id), OkReply)
+
+    async def admit(self, participant_id: str) -> None:
+        """Let somebody in who waits for the host."""
+        await self.request(frames.AdmitParticipant(participant_id=participant_id), OkReply)
+
+    async def admit_all(self) -> None:
+        """Let everybody in who waits for the host."""
+        await self.request(frames.AdmitAll(), OkReply)
+
+    async def deny(self, participant_id: str) -> None:
+        """Send somebody away who waits."""
+        await self.request(frames.DenyParticipant(participant_id=participant_id), OkReply)
+
+    async def update_room(
+        self,
+        *,
+        name: str | None = None,
+        is_locked: bool | None = None,
+        max_participants: int | None = None,
+        allow_guest_access: bool | None = None,
+        waiting_room: bool | None = None,
+    ) -> frames.Room:
+        """Change the room's settings; only what is given changes."""
+        request = frames.UpdateRoom(
+            code=self.code,
+            name=name,
+            is_locked=is_locked,
+            max_participants=max_participants,
+            allow_guest_access=allow_guest_access,
+            waiting_room=waiting_room,
+        )
+        return (await self.request(request, frames.RoomReply)).room
+
+    async def end_room(self) -> frames.Room:
+        """End the room for everyone in it, for good."""
+        return (await self.request(frames.EndRoom(code=self.code), frames.RoomReply)).room
+
+    async def list_bans(self, cursor: str | None = None, limit: int | None = None) -> frames.BansReply:
+        """Read a page of who cannot come back."""
+        return await self.request(frames.ListBans(cursor=cursor, limit=limit), frames.BansReply)
+
+    async def unban(self, user_id: str) -> None:
+        """Let a user come back."""
+        await self.request(frames.Unban(user_id=user_id), OkReply)

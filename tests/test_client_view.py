@@ -1,0 +1,344 @@
+"""The client's view of a room: frames in, what is known and what happened out."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from roomd import frames
+from roomd.client import (
+    Entered,
+    Joined,
+    Left,
+    LobbyChanged,
+    MeetingEvent,
+    MuteRequested,
+    Over,
+    Placed,
+    Returned,
+    RoomChanged,
+    Said,
+    ServerRestarts,
+    Signalled,
+    Updated,
+    View,
+)
+from roomd.frames import Message, Participant, Room
+
+ROOM = Room(
+    id="r", code="abc-def-ghi", name="Weekly", host_id="alice", is_active=True, is_locked=False, max_participants=5,
+    allow_guest_access=True, waiting_room=False, participant_count=1, created_at="2026-03-03T10:35:00.000Z",
+    ended_at=None,
+)  # fmt: skip
+LOCKED = msgspec.structs.replace(ROOM, is_locked=True)
+
+
+def person(key: str, **changes: Any) -> Participant:
+    """Somebody in the room."""
+    one = Participant(
+        id=key, room_id="r", user_id=None, guest_name=key.title(), is_active=True, is_host=False,
+        joined_at="2026-03-03T10:36:00.000Z", left_at=None, display_name=key.title(),
+    )  # fmt: skip
+    return msgspec.structs.replace(one, **changes)
+
+
+def message(key: str, to: str | None = None, sender: str = "bob") -> Message:
+    """Something said."""
+    return Message(
+        id=key, participant_id=sender, display_name=sender.title(), text=f"text {key}",
+        sent_at="2026-03-03T10:37:00.000Z", to=to,
+    )  # fmt: skip
+
+
+JANE, BOB, CARL = person("jane"), person("bob"), person("carl")
+BOB_AWAY = person("bob", is_active=False)
+BOB_LEFT = person("bob", is_active=False, left_at="2026-03-03T10:40:00.000Z")
+WAITER = frames.Waiting(
+    participant_id="w", user_id=None, guest_name="W", display_name="W", is_active=True, position=1,
+    reason="waiting_room", waiting_since="2026-03-03T10:36:00.000Z",
+)  # fmt: skip
+
+SEAT = frames.ParticipantReply(id=1, participant=JANE, resume_token="one")
+PLACE = frames.WaitingReply(id=1, participant_id="jane", position=2, reason="room_full", resume_token="queue")
+DENIED: dict[str, Any] = {"status_code": 403, "code": "denied", "message": "The host declined"}
+
+
+def state(seq: int, *people: Participant, room: Room = ROOM, said: tuple[Message, ...] = ()) -> frames.RoomState:
+    """A whole room, as the server tells it."""
+    room = msgspec.structs.replace(room, participant_count=len(people))
+    return frames.RoomState(epoch="e", seq=seq, room=room, participants=list(people), messages=list(said))
+
+
+def changed(
+    seq: int,
+    joined: tuple[Participant, ...] = (),
+    updated: tuple[Participant, ...] = (),
+    left: tuple[Participant, ...] = (),
+) -> frames.ParticipantsChanged:
+    """A turn's net effect."""
+    return frames.ParticipantsChanged(seq=seq, joined=list(joined), updated=list(updated), left=list(left))
+
+
+def present(*people: Participant, seq: int = 10, said: tuple[Message, ...] = ()) -> View:
+    """Jane's view of a room she has just entered."""
+    view = View()
+    assert view.apply(SEAT) == []
+    assert view.apply(state(seq, JANE, *people, said=said)) == [Entered()]
+    return view
+
+
+def test_enters() -> None:
+    """The seat comes first and then the room; together they are one event, and the view is the server's."""
+    view = View()
+    assert (view.status, view.me, view.room, view.participants) == ("joining", None, None, [])
+    view.apply(SEAT)
+    assert (view.status, view.me, view.resume_token) == ("joining", JANE, "one")
+    assert view.apply(state(10, BOB, JANE, said=(message("1"),))) == [Entered()]
+    assert (view.status, view.me, view.participants, view.messages) == ("present", JANE, [BOB, JANE], [message("1")])
+    assert view.room == msgspec.structs.replace(ROOM, participant_count=2)
+
+
+CHANGES: list[tuple[frames.Event | frames.Reply, list[MeetingEvent], list[Participant]]] = [
+    (changed(11, joined=(CARL,)), [Joined(CARL)], [JANE, BOB, CARL]),
+    (changed(11, updated=(BOB_AWAY,)), [Updated(BOB_AWAY, BOB)], [JANE, BOB_AWAY]),
+    (changed(11, updated=(CARL,)), [Updated(CARL, CARL)], [JANE, BOB, CARL]),
+    (changed(11, left=(BOB_LEFT,)), [Left(BOB_LEFT)], [JANE]),
+    (
+        changed(11, joined=(CARL,), updated=(person("jane", state={"muted": True}),), left=(BOB_LEFT,)),
+        [Joined(CARL), Updated(person("jane", state={"muted": True}), JANE), Left(BOB_LEFT)],
+        [person("jane", state={"muted": True}), CARL],
+    ),
+    (frames.MuteRequested(), [MuteRequested()], [JANE, BOB]),
+    (frames.ServerRestarting(retry_after=1.5), [ServerRestarts()], [JANE, BOB]),
+    (frames.SignalEvent(sender="bob", data=msgspec.Raw(b'{"a":[1]}')), [Signalled("bob", {"a": [1]})], [JANE, BOB]),
+    (frames.SignalEvent(sender="bob", data=msgspec.Raw(b"[" * 100_000)), [], [JANE, BOB]),
+    (frames.SignalEvent(sender="bob", data=msgspec.Raw(b'"\xff"')), [], [JANE, BOB]),
+    (frames.WaitingChanged(waiting=[WAITER]), [LobbyChanged((WAITER,))], [JANE, BOB]),
+    (frames.PongReply(id=3), [], [JANE, BOB]),
+    (frames.ErrorReply(id=1, **DENIED), [], [JANE, BOB]),
+    (frames.ErrorReply(**DENIED), [], [JANE, BOB]),
+]
+
+
+@pytest.mark.parametrize(("frame", "events", "people"), CHANGES)
+def test_changes(frame: frames.Event, events: list[MeetingEvent], people: list[Participant]) -> None:
+    """Each frame comes to its events, and the view follows, the count of seats included."""
+    view = present(BOB)
+    assert view.apply(frame) == events
+    assert view.participants == people
+    assert view.room is not None
+    assert view.room.participant_count == len(people)
+    assert (view.me, view.over) == (next(one for one in people if one.id == "jane"), None)
+
+
+def test_settings() -> None:
+    """A change of the room's settings is told with what they were; a mere count is not."""
+    view = present(BOB)
+    view.apply(changed(11, joined=(CARL,)))
+    before, after = (msgspec.structs.replace(room, participant_count=3) for room in (ROOM, LOCKED))
+    assert view.apply(frames.RoomUpdated(seq=12, room=after)) == [RoomChanged(after, before)]
+    assert view.apply(frames.RoomUpdated(seq=13, room=after)) == []
+    assert (view.room, view.is_stale) == (after, False)
+
+
+def test_known_events_are_passed_over() -> None:
+    """What the room's state has already is not told again."""
+    view = present(BOB)
+    for seq in (1, 10):
+        assert view.apply(changed(seq, left=(BOB_LEFT,))) == []
+    assert view.participants == [JANE, BOB]
+    assert not view.is_stale
+
+
+@pytest.mark.parametrize("late", [changed(12, joined=(CARL,)), frames.RoomUpdated(seq=12, room=LOCKED)])
+def test_a_gap_makes_it_stale(late: frames.Event) -> None:
+    """What does not follow is not applied, nor is anything behind it, until the whole room came again."""
+    view = present(BOB)
+    assert view.apply(late) == []
+    assert view.is_stale
+    assert view.apply(changed(11, left=(BOB_LEFT,))) == []
+    assert view.apply(changed(13, left=(BOB_LEFT,))) == []
+    assert view.participants == [JANE, BOB]
+    view.apply(frames.ParticipantReply(id=2, participant=JANE, resume_token="two"))
+    assert view.apply(state(13, JANE, CARL)) == [Joined(CARL), Left(BOB)]
+    assert (view.is_stale, view.status, view.resume_token) == (False, "present", "two")
+    assert view.apply(changed(14, left=(CARL,))) == [Left(CARL)]
+
+
+def test_before_the_room_is_known() -> None:
+    """Nothing numbered means anything before `room-state`."""
+    view = View()
+    assert view.apply(changed(11, joined=(CARL,))) == []
+    assert view.apply(frames.RoomUpdated(seq=11, room=LOCKED)) == []
+    assert (view.participants, view.room, view.is_stale) == ([], None, False)
+
+
+def test_comes_back() -> None:
+    """After a drop the view is the new room-state, and the differences are told as if they had come one by one."""
+    said = (message("1"), message("2"))
+    view = present(BOB, CARL, said=said[:1])
+    view.apply(changed(12))
+    assert view.is_stale
+    view.drop()
+    assert (view.status, view.is_stale, view.participants) == ("away", False, [JANE, BOB, CARL])
+    assert view.apply(changed(11, left=(BOB,))) == []
+    view.apply(frames.ParticipantReply(id=1, participant=JANE, resume_token="two"))
+    dora = person("dora")
+    fresh = state(3, JANE, BOB_AWAY, dora, room=LOCKED, said=said)
+    assert view.apply(fresh) == [
+        Returned(),
+        Updated(BOB_AWAY, BOB),
+        Joined(dora),
+        Left(CARL),
+        RoomChanged(fresh.room, msgspec.structs.replace(ROOM, participant_count=3)),
+        Said(said[1]),
+    ]
+    assert (view.status, view.participants, view.messages) == ("present", [JANE, BOB_AWAY, dora], list(said))
+    assert view.apply(changed(4, left=(dora,))) == [Left(dora)]
+
+
+def test_joins_anew() -> None:
+    """When the held seat was gone, a new one is entered; of the own coming and going nothing is told."""
+    view = present(BOB)
+    view.drop()
+    view.forget_seat()
+    assert view.resume_token is None
+    again = person("jane-2")
+    view.apply(frames.ParticipantReply(id=2, participant=again, resume_token="two"))
+    assert view.me == again
+    assert view.apply(state(3, BOB, CARL, again)) == [Entered(), Joined(CARL)]
+    assert (view.me, view.participants) == (again, [BOB, CARL, again])
+
+
+def test_waits() -> None:
+    """The place is told as it changes; the room is known once there is a seat."""
+    view = View()
+    assert view.apply(PLACE) == [Placed("jane", 2, "room_full")]
+    assert (view.status, view.place, view.resume_token, view.me) == (
+        "waiting", Placed("jane", 2, "room_full"), "queue", None,
+    )  # fmt: skip
+    moved = frames.WaitingReply(participant_id="jane", position=1, reason="room_full")
+    assert view.apply(moved) == [Placed("jane", 1, "room_full")]
+    assert view.resume_token == "queue"
+    assert view.apply(SEAT) == []
+    assert (view.status, view.resume_token) == ("waiting", "one")
+    assert view.apply(state(5, BOB, JANE)) == [Entered()]
+    assert (view.status, view.place, view.me) == ("present", None, JANE)
+
+
+def test_waits_anew() -> None:
+    """Who lost the seat and has to wait knows nothing of the room any more."""
+    view = present(BOB, said=(message("1"),))
+    view.drop()
+    view.forget_seat()
+    view.apply(PLACE)
+    assert (view.me, view.room, view.participants, view.messages) == (None, None, [], [])
+    view.apply(SEAT)
+    assert view.apply(state(5, JANE, CARL, said=(message("1"),))) == [Entered()]
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [("denied", "The host declined"), ("room_inactive", "Room is no longer active")]
+)
+def test_waits_in_vain(code: str, words: str) -> None:
+    """The refusal that carries the join's id is the way out of the queue; an error of another request is not."""
+    view = View()
+    view.apply(PLACE)
+    refusal = frames.ErrorReply(id=1, status_code=400, code=code, message=words)
+    assert view.apply(msgspec.structs.replace(refusal, id=2)) == []
+    assert view.status == "waiting"
+    assert view.apply(refusal) == []
+    assert view.over == Over(code, words)
+
+
+def test_a_drop_forgets_the_waiting_join() -> None:
+    """Ids begin anew with each connection, so the id of a join that waited before means nothing now."""
+    view = View()
+    view.apply(PLACE)
+    view.drop()
+    view.apply(frames.ErrorReply(id=1, status_code=410, code="seat_expired", message="Seat is no longer held"))
+    assert view.over is None
+    resumed = frames.WaitingReply(id=2, participant_id="jane", position=2, reason="room_full", resume_token="queue-2")
+    view.apply(resumed)
+    assert (view.status, view.resume_token) == ("waiting", "queue-2")
+    view.apply(frames.ErrorReply(id=2, **DENIED))
+    assert view.over == Over("denied", "The host declined")
+
+
+ENDS: list[tuple[frames.Event | frames.Reply, Over]] = [
+    (frames.RoomEnded(seq=11, room_id="r"), Over("room_ended", "The room has ended")),
+    (frames.RoomEnded(seq=99, room_id="r"), Over("room_ended", "The room has ended")),
+    (frames.Removed(reason="spam"), Over("removed", "spam")),
+    (frames.Removed(reason=None), Over("removed", "")),
+    (
+        frames.ParticipantReply(id=4, participant=person("jane", left_at="2026-03-03T10:40:00.000Z")),
+        Over("left", "You left the room"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("frame", "over"), ENDS)
+def test_ends(frame: frames.Event, over: Over) -> None:
+    """Every end is told with its reason, and nothing changes after it."""
+    view = present(BOB)
+    assert view.apply(frame) == []
+    assert (view.status, view.over) == ("over", over)
+    assert view.apply(changed(12, joined=(CARL,))) == []
+    view.drop()
+    view.finish(Over("left", ""))
+    assert (view.status, view.over) == ("over", over)
+
+
+def test_the_end_of_the_room_is_seen() -> None:
+    """An ended room has no seats; one that ends before it was seen is over all the same."""
+    view = present(BOB)
+    view.apply(frames.RoomEnded(seq=11, room_id="r"))
+    assert view.participants == []
+    assert view.room == msgspec.structs.replace(ROOM, is_active=False, participant_count=0)
+    unseen = View()
+    unseen.apply(frames.RoomEnded(seq=11, room_id="r"))
+    assert (unseen.room, unseen.status) == (None, "over")
+
+
+def test_messages() -> None:
+    """The last 50 public messages are kept; private ones are told, and not kept; none is told twice."""
+    first = message("0")
+    view = present(BOB, said=(first,))
+    assert view.apply(frames.MessageEvent(message=first)) == []
+    private = message("p", to="jane")
+    assert view.apply(frames.MessageEvent(message=private)) == [Said(private)]
+    later = [message(str(number)) for number in range(1, 60)]
+    for one in later:
+        assert view.apply(frames.MessageEvent(message=one)) == [Said(one)]
+    assert view.messages == later[-50:]
+
+
+def test_messages_missed() -> None:
+    """Of the messages that a new room-state has, only those not heard before are told."""
+    heard = [message(str(number)) for number in range(50)]
+    view = present(BOB, said=tuple(heard))
+    view.drop()
+    now = [message(str(number)) for number in range(2, 52)]
+    view.apply(SEAT)
+    assert view.apply(state(1, JANE, BOB, said=tuple(now))) == [Returned(), Said(now[-2]), Said(now[-1])]
+    assert view.messages == now
+
+
+def test_lobby() -> None:
+    """Who waits is told to a host anew after a drop, and until then nobody is known to wait."""
+    view = present()
+    view.apply(frames.WaitingChanged(waiting=[WAITER]))
+    view.apply(SEAT)
+    assert view.apply(state(12, JANE)) == []
+    assert list(view.lobby) == [WAITER]
+    view.drop()
+    view.apply(SEAT)
+    assert view.apply(state(1, JANE)) == [Returned(), LobbyChanged(())]
+    assert list(view.lobby) == []
+
+
+def test_an_event_of_nobody_s_seat() -> None:
+    """A room-state without a seat before it, which the server never sends, is still a room."""
+    view = View()
+    assert view.apply(state(1, BOB)) == [Entered()]
+    assert (view.me, view.participants) == (None, [BOB])
