@@ -1,4 +1,4 @@
-"""The demo room of `roomd serve --demo`: what a newcomer pastes to join it."""
+"""The demo room of `roomd serve --demo`: what a newcomer opens or pastes to join it."""
 
 import contextlib
 import shlex
@@ -20,33 +20,40 @@ TOKEN_TTL = 86_400.0
 
 
 async def show_demo(config: Config, port: int, hub: Hub, store: Store, now: float) -> None:
-    """Print the address, the demo room's code, and two lines that join it; the room is made once and kept."""
+    """Print the address, the demo room's code, and links and lines that join it; the room is made once and kept."""
     rooms, _ = await store.rooms_of(HOST, is_active=True, cursor=None, limit=1)
     room = rooms[0] if rooms else await hub.create(Settings(name="Demo room"), HOST)
     url = local_url(msgspec.structs.replace(config.server, port=port))
     program = [sys.executable, "-m", "roomd"] if sys.argv[0].endswith("__main__.py") else [sys.argv[0]]
     join = [*program, "join", room.code, "--url", url]
-    lines = [
-        "",
-        f"roomd is listening on {url}",
-        f"The demo room is {room.code}. Join it from another terminal, as a guest:",
-        "",
-        f"    {shlex.join([*join, '--guest', 'Jane Smith'])}",
-        "",
-    ]
-    secret = local_secret(config.auth, Path(config.database.path))
-    if secret is not None:
-        token = mint(
-            secret,
-            user=HOST,
-            name="Demo Host",
-            ttl=TOKEN_TTL,
-            admin=False,
-            room=None,
-            issuer=config.auth.issuer,
-            audience=config.auth.audience,
-            now=now,
-        )
-        lines += ["and as its host:", "", f"    {shlex.join([*join, '--token', token])}", ""]
+    page = f"http{url.removeprefix('ws').removesuffix(config.server.path)}/#"
+    token = _host_token(config, now)
+    ways = [("Join it from another terminal, as a guest:", shlex.join([*join, "--guest", "Jane Smith"]))]
+    if token is not None:
+        ways.append(("and as its host:", shlex.join([*join, "--token", token])))
+    if config.server.demo:
+        hosts = [("and in another window as its host:", f"{page}code={room.code}&token={token}")] if token else []
+        ways = [("Open it in a browser, as a guest:", page + room.code), *hosts, *ways]
+    lines = ["", f"roomd is listening on {url}", f"The demo room is {room.code}."]
+    for words, way in ways:
+        lines += [words, "", f"    {way}", ""]
     with contextlib.suppress(OSError):  # nobody may be reading
         print("\n".join(lines), flush=True)
+
+
+def _host_token(config: Config, now: float) -> str | None:
+    """Mint the demo host's token; None where the issuer's keys are elsewhere."""
+    secret = local_secret(config.auth, Path(config.database.path))
+    if secret is None:
+        return None
+    return mint(
+        secret,
+        user=HOST,
+        name="Demo Host",
+        ttl=TOKEN_TTL,
+        admin=False,
+        room=None,
+        issuer=config.auth.issuer,
+        audience=config.auth.audience,
+        now=now,
+    )

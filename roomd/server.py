@@ -17,10 +17,12 @@ from websockets.typing import Origin, Subprotocol
 
 from roomd import __version__
 from roomd.config import Config
-from roomd.connection import CLOSE_TIMEOUT, Connection, Services
+from roomd.connection import CLOSE_TIMEOUT, Connection
 from roomd.door import Door, response, text_response
 from roomd.errors import Close
 from roomd.frames import ServerRestarting
+from roomd.requests import Services
+from roomd.site import Site
 
 log = logging.getLogger("roomd.server")
 
@@ -34,12 +36,14 @@ RESTART_JITTER = (1.0, 5.0)
 
 WELCOME = """roomd {version}: rooms people can join.
 
-This is a WebSocket server. Connect to {path} with any WebSocket client and send JSON, for example
+{page}This is a WebSocket server. Connect to {path} with any WebSocket client and send JSON, for example
 
     {example}
 
-README.md and docs/protocol.md of roomd say the rest. GET /healthz tells whether it is well.
+README.md and docs/protocol.md of roomd say the rest; GET /asyncapi.json is the same for programs. GET /healthz tells
+whether it is well.
 """
+PAGE = "A browser that opens this address gets a page to meet on.\n\n"
 EXAMPLE = '{"type": "join-room", "id": 1, "code": "abc-def-ghi", "guestName": "Jane Smith"}'
 
 
@@ -55,6 +59,7 @@ class Server:
         self._services = services
         self._numbers = itertools.count(1)
         self._connections: set[Connection] = set()
+        self._site = Site(config.server)
         self._server: ws.Server | None = None
         self._restarting = False
         self.port = config.server.port
@@ -141,6 +146,8 @@ class Server:
             answer.headers["Connection"] = "Upgrade"
         elif path == "/healthz":
             answer = self._health()
+        elif served := self._site.answer(path, request.headers):
+            answer = served
         elif path == "/":
             answer = text_response(HTTPStatus.OK, self._welcome())
         else:
@@ -155,7 +162,9 @@ class Server:
             log.info("refused", {"code": "origin"})
 
     def _welcome(self) -> str:
-        return WELCOME.format(version=__version__, path=self._config.server.path, example=EXAMPLE)
+        settings = self._config.server
+        page = PAGE if settings.demo else ""
+        return WELCOME.format(version=__version__, page=page, path=settings.path, example=EXAMPLE)
 
     def _health(self) -> Response:
         status = HTTPStatus.SERVICE_UNAVAILABLE if self._restarting else HTTPStatus.OK

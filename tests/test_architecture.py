@@ -7,8 +7,8 @@ import roomd
 
 PACKAGE = Path(roomd.__file__).parent
 
-WORDS = {"errors", "frames", "codec", "config", "names"}
-RULES = {"commands", "room", "tokens", "limits", "session"}
+WORDS = {"errors", "frames", "codec", "config", "names", "asyncapi"}
+RULES = {"commands", "settings", "state", "room", "tokens", "limits", "session", "turn"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     # words
@@ -17,33 +17,43 @@ MAY_IMPORT: dict[str, set[str]] = {
     "names": set(),
     "config": set(),
     "codec": {"errors", "frames"},
+    "asyncapi": {"errors", "frames"},
     # rules: no clock, no randomness, no I/O
     "commands": {"errors", "frames"},
-    "room": {"commands", "errors", "frames", "names"},
+    "settings": {"commands", "errors", "frames", "names"},
+    "state": {"commands", "frames"},
+    "room": {"commands", "errors", "frames", "settings", "state"},
     "tokens": {"errors", "names"},
     "limits": set(),
     "session": {"commands", "errors", "frames", "names", "tokens"},
+    "turn": {"frames"},
     # shell
     "clock": {"commands"},
     "ids": set(),
     "log": {"clock"},
     "jwks": {"errors", "tokens"},
-    "keys": {"config", "jwks", "tokens"},
-    "store": {"commands", "config", "frames"},
+    "keys": {"config", "jwks", "tokens", "turn"},
+    "rows": {"commands", "frames"},
+    "store": {"commands", "config", "frames", "rows", "state"},
     "outbox": {"errors"},
-    "hub": {"clock", "codec", "commands", "errors", "frames", "ids", "outbox", "room", "store"},
-    "connection": {
+    "delivery": {"codec", "commands", "errors", "frames", "outbox", "room", "state"},
+    "hub": {"clock", "commands", "delivery", "errors", "frames", "ids", "room", "settings", "store"},
+    "requests": {
         "clock", "codec", "commands", "config", "errors", "frames", "hub", "ids", "keys", "limits", "names", "outbox",
-        "session", "store", "tokens",
+        "room", "session", "store", "tokens", "turn",
     },
+    "connection": {"codec", "errors", "frames", "hub", "limits", "outbox", "requests", "store"},
     "door": {"outbox"},
-    "server": {"config", "connection", "door", "errors", "frames"},
+    "site": {"asyncapi", "config", "door"},
+    "server": {"config", "connection", "door", "errors", "frames", "requests", "site"},
     "demo": {"commands", "config", "hub", "keys", "store", "tokens"},
+    # a library of its own: it shares the words with the daemon, and nothing else
+    "client": {"errors", "frames"},
     # the command line is a client, and knows the words and how to mint a token, not the daemon
-    "cli": {"config", "errors", "frames", "keys", "names", "tokens"},
+    "cli": {"client", "config", "errors", "frames", "keys", "names", "tokens"},
     # the only place that names the concrete parts
     "daemon": {
-        "clock", "config", "connection", "demo", "hub", "ids", "keys", "log", "room", "server", "store",
+        "clock", "config", "demo", "hub", "ids", "keys", "log", "requests", "server", "settings", "store",
     },
     "__main__": {"cli", "config", "daemon"},
 }  # fmt: skip

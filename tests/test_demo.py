@@ -52,18 +52,29 @@ def paste(line: str) -> list[str]:
     return done.stdout.splitlines()
 
 
+def browse(link: str) -> str:
+    """Fetch what a browser fetches first."""
+    request = urllib.request.Request(link, headers={"Accept": "text/html"})
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 def test_the_printed_lines_join(tmp_path: Path, host: str) -> None:
-    """The address, the code, and two lines: one joins as a guest, one as the host; the room stays over a restart."""
+    """The address, the code, two links and two lines, for a guest and the host each; the room stays over a restart."""
     daemon = Daemon(tmp_path, ROOMD_SERVER_HOST=host)
     codes = []
     for _ in range(2):
         demo = Demo(daemon)
-        lines = demo.read(2)
-        guest, host_line = (line for line in lines if line.startswith("    "))
+        lines = demo.read(4)
+        guest_link, host_link, guest, host_line = (line.strip() for line in lines if line.startswith("    "))
         text = "".join(lines)
         assert f"ws://127.0.0.1:{daemon.port}/ws" in text
         codes.append(re.findall(r"The demo room is ([a-z]{3}-[a-z]{3}-[a-z]{3})", text)[0])
+        assert guest_link == f"http://127.0.0.1:{daemon.port}/#{codes[-1]}"
+        assert host_link == f"http://127.0.0.1:{daemon.port}/#code={codes[-1]}&token={shlex.split(host_line)[-1]}"
+        assert "<title>roomd</title>" in browse(guest_link)
         assert any("Jane Smith" in line for line in paste(guest))
         assert any("Demo Host" in line and "host" in line for line in paste(host_line))
         demo.stop()
@@ -75,7 +86,14 @@ def test_without_a_secret_there_is_no_host_line(tmp_path: Path) -> None:
     daemon = Daemon(tmp_path, ROOMD_AUTH_JWKS_URL=f"http://127.0.0.1:{free_port()}/keys")
     del daemon.environ["ROOMD_AUTH_SECRET"]
     demo = Demo(daemon)
-    assert not any("--token" in line for line in demo.read(1))
+    assert not any("token" in line for line in demo.read(2))
+    demo.stop()
+
+
+def test_without_a_page_there_is_no_link(tmp_path: Path) -> None:
+    """With `server.demo` off the lines for a terminal are printed alone."""
+    demo = Demo(Daemon(tmp_path, ROOMD_SERVER_DEMO="false"))
+    assert not any("http://" in line for line in demo.read(2))
     demo.stop()
 
 
@@ -83,7 +101,7 @@ async def test_the_system_s_choice_of_a_port(tmp_path: Path) -> None:
     """Port 0: the printed address has the real one."""
     daemon = Daemon(tmp_path, ROOMD_SERVER_PORT="0")
     demo = Demo(daemon)
-    text = "".join(demo.read(2))
+    text = "".join(demo.read(4))
     port = re.findall(r"ws://127.0.0.1:(\d+)/ws", text)[0]
 
     def health() -> Any:

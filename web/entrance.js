@@ -1,0 +1,168 @@
+/** The entrance: the form with name, code and token, filled in by links, and the preview of camera and microphone. */
+
+import { find, initials } from "./dom.js";
+import { FIELDS, preview } from "./words.js";
+
+/** @import { Media } from "./media.js" */
+
+/** @typedef {"name" | "code" | "token"} FieldName */
+/** @typedef {{code: string, name: string, token: string}} Credentials `token` is empty for guests */
+
+const NAME_KEY = "roomd.name";
+const NEEDS_CODE = "A room code has nine letters, like abc-def-ghi.";
+
+export class Entrance {
+  /**
+   * @param {Media} media
+   * @param {(who: Credentials) => void} onJoin called with what the form says, once it can be right
+   */
+  constructor(media, onJoin) {
+    this._media = media;
+    this._fields = {
+      name: find("name", HTMLInputElement),
+      code: find("code", HTMLInputElement),
+      token: find("token", HTMLInputElement),
+    };
+    this._button = find("join", HTMLButtonElement);
+    this._host = find("host", HTMLDetailsElement);
+    find("join-form", HTMLFormElement).addEventListener("submit", (event) => {
+      event.preventDefault();
+      const who = this._check();
+      if (who) onJoin(who);
+    });
+    this._fields.token.addEventListener("input", () => this._showNameField());
+    this._fields.name.addEventListener("input", () => this.showPreview());
+    this._fields.name.value = recall();
+    this.readLink();
+    this.showPreview();
+  }
+
+  /** Fill in what the address says: `#abc-def-ghi`, `#code=…&token=…` or `?room=…`. A token is taken out. */
+  readLink() {
+    const fragment = decode(location.hash.slice(1));
+    const given = new URLSearchParams(fragment.includes("=") ? fragment : { code: fragment });
+    const code = given.get("code") || new URLSearchParams(location.search).get("room") || "";
+    const token = given.get("token");
+    if (code) this._fields.code.value = tidy(code) ?? code;
+    if (token) {
+      this._fields.token.value = token;
+      this._host.open = true;
+      history.replaceState(null, "", link(code)); // it is not for histories and screenshots
+    }
+    this._showNameField();
+  }
+
+  /** Put the focus where something is to be done, and ask for the devices. */
+  enter() {
+    const fields = /** @type {FieldName[]} */ (["name", "code"]).filter((name) => !this._box(name).hidden);
+    const empty = fields.find((name) => !this._fields[name].value);
+    (empty ? this._fields[empty] : this._button).focus();
+    if (!this._media.audio && !this._media.cameraOn) void this._media.open();
+  }
+
+  /** @param {boolean} busy whether a join is under way */
+  setBusy(busy) {
+    this._button.disabled = busy;
+    this._button.textContent = busy ? "Joining…" : "Join";
+  }
+
+  /**
+   * Say what is wrong beside a field; without words, that all is well.
+   * @param {FieldName} name
+   * @param {string} words
+   */
+  complain(name, words) {
+    find(`${name}-error`, HTMLElement).textContent = words;
+    this._fields[name].setAttribute("aria-invalid", String(words !== ""));
+    if (!words) return;
+    if (name === "token") this._host.open = true;
+    this._fields[name].focus();
+  }
+
+  showPreview() {
+    const { _media: media } = this;
+    const video = find("preview-video", HTMLVideoElement);
+    const track = media.cameraOn ? media.video : null;
+    const shown = /** @type {MediaStream | null} */ (video.srcObject)?.getTracks()[0] ?? null;
+    if (shown !== track) video.srcObject = track && new MediaStream([track]);
+    video.hidden = !track;
+    find("preview-avatar", HTMLElement).hidden = track !== null;
+    find("preview-initials", HTMLElement).textContent = initials(this._fields.name.value) || "?";
+    this.say(media.trouble ? preview(media.trouble, media.audio !== null, media.cameraOn) : "");
+    find("preview-mic", HTMLElement).setAttribute("aria-pressed", String(!media.muted));
+    find("preview-camera", HTMLElement).setAttribute("aria-pressed", String(media.cameraOn));
+  }
+
+  /** @param {string} words about the devices */
+  say(words) {
+    find("preview-note", HTMLElement).textContent = words;
+  }
+
+  /** @returns {Credentials | null} */
+  _check() {
+    const name = this._fields.name.value.trim();
+    const token = this._fields.token.value.trim();
+    const code = tidy(this._fields.code.value);
+    this.complain("token", "");
+    this.complain("code", code ? "" : NEEDS_CODE);
+    this.complain("name", name || token ? "" : FIELDS.guest_name_required[1]);
+    if (!code || !(name || token)) return null;
+    remember(name);
+    this._fields.code.value = code;
+    return { code, name, token };
+  }
+
+  /** Who presents a token has the name that stands in it. */
+  _showNameField() {
+    this._box("name").hidden = this._fields.token.value.trim() !== "";
+  }
+
+  /** @param {FieldName} name */
+  _box(name) {
+    return /** @type {HTMLElement} */ (this._fields[name].closest(".field"));
+  }
+}
+
+/**
+ * Make the link that invites to a room.
+ * @param {string} code
+ */
+export function link(code) {
+  return `${location.origin}${location.pathname}${code ? `#${tidy(code) ?? code}` : ""}`;
+}
+
+/**
+ * Read a room code however it was typed, a pasted link included; null when it is none.
+ * @param {string} typed
+ */
+function tidy(typed) {
+  const inLink = /[#=/]([a-z]{3}-[a-z]{3}-[a-z]{3})(?![a-z])/iu.exec(typed);
+  const letters = (inLink?.[1] ?? typed).toLowerCase().replace(/[\s-]+/gu, "");
+  return /^[a-z]{9}$/u.test(letters) ? `${letters.slice(0, 3)}-${letters.slice(3, 6)}-${letters.slice(6)}` : null;
+}
+
+/** @param {string} fragment */
+function decode(fragment) {
+  try {
+    return decodeURIComponent(fragment);
+  } catch {
+    return fragment;
+  }
+}
+
+/** @param {string} name */
+function remember(name) {
+  try {
+    if (name) localStorage.setItem(NAME_KEY, name);
+  } catch {
+    // no storage, no memory
+  }
+}
+
+function recall() {
+  try {
+    return localStorage.getItem(NAME_KEY) ?? "";
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,38 @@
+/** What is said in passing. */
+
+import { find, make } from "./dom.js";
+
+/** Milliseconds that a toast stays; longer when it has something to press. */
+const STAY = 5_000;
+const STAY_WITH_BUTTON = 15_000;
+/** How many stay at once. */
+const MOST = 3;
+
+/**
+ * Say something in passing.
+ * @param {string} words
+ * @param {string} [button]
+ * @param {() => void} [action] what the button does
+ * @returns {HTMLElement} to be taken back when it is no longer true
+ */
+export function toast(words, button, action) {
+  const list = find("toasts", HTMLElement);
+  const box = make("div", { className: "toast" }, make("span", {}, words));
+  if (button) {
+    const press = make("button", { type: "button" }, button);
+    press.addEventListener("click", () => {
+      box.remove();
+      action?.();
+    });
+    box.append(press);
+  }
+  list.append(box);
+  while (list.children.length > MOST) list.firstElementChild?.remove();
+  setTimeout(() => box.remove(), button ? STAY_WITH_BUTTON : STAY);
+  return box;
+}
+
+/** Take back whatever is still being said. */
+export function clearToasts() {
+  find("toasts", HTMLElement).replaceChildren();
+}
