@@ -16,7 +16,7 @@ LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate
 	--strip-extras --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test nightly lint fmt lock bench clean node system
+.PHONY: help install run test nightly lint fmt lock bench peers clean node system
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,26 +49,32 @@ fmt: $(VENV)/.installed-dev ## Format the code and mend what can be mended
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.installed-dev ## Measure, peers included
+bench: $(VENV)/.installed-bench ## Measure, peers included
+	$(BIN)/python -m bench.peers.install
 	$(BIN)/python -m bench $(ARGS)
+
+peers: $(VENV)/.installed-bench ## Test the peers of the measurements
+	$(BIN)/python -m bench.peers.install
+	BENCH_PEERS=1 $(BIN)/python -m pytest tests/test_bench_peers.py $(ARGS)
 
 # Keeps the versions there are; `make lock ARGS=--upgrade` brings newer ones.
 lock: $(VENV)/.installed-dev ## Write requirements*.txt and web/package-lock.json anew
 	$(LOCK) $(ARGS) --build-deps-for editable --output-file requirements.txt pyproject.toml
-	$(BIN)/python -c "$$GROUPS" \
+	$(BIN)/python -c "$$GROUP" dev \
 	| $(LOCK) $(ARGS) --constraint requirements.txt --output-file requirements-dev.txt -
+	$(BIN)/python -c "$$GROUP" bench \
+	| $(LOCK) $(ARGS) --constraint requirements.txt --constraint requirements-dev.txt --output-file requirements-bench.txt -
 	@if command -v npm >/dev/null; then set -x; cd web && npm $(if $(filter --upgrade,$(ARGS)),update,install) --package-lock-only; fi
 
-define GROUPS
-import tomllib
+define GROUP
+import sys, tomllib
 with open("pyproject.toml", "rb") as file:
-    groups = tomllib.load(file)["dependency-groups"].values()
-print(*{line for group in groups for line in group if isinstance(line, str)}, sep="\n")
+    print(*tomllib.load(file)["dependency-groups"][sys.argv[1]], sep="\n")
 endef
-export GROUPS
+export GROUP
 
 clean: ## Remove the environment and every cache; the database under var/ stays
-	rm -rf $(VENV) web/node_modules screenshots build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) web/node_modules bench/peers/node_modules screenshots build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A shell function that installs Debian packages, as root or by `sudo -n`, and fails where neither is possible.
@@ -129,3 +135,7 @@ system: node
 web/node_modules/.installed: web/package-lock.json | node
 	@! command -v npm >/dev/null || { cd web && npm ci --ignore-scripts; }
 	@[ ! -d $(@D) ] || touch $@
+
+$(VENV)/.installed-bench: requirements-bench.txt $(VENV)/.installed-dev
+	$(PIP) install --require-hashes --requirement requirements-bench.txt
+	@touch $@

@@ -1,0 +1,276 @@
+"""How a client talks to roomd and to each of its peers, told by a few bytes of a frame.
+
+A `Dialect` has the words: requests as bytes made beforehand, and what an answer is. A `Line` (lines.py) speaks them.
+Nothing here parses JSON except `told` and `participant`, which are for after the clock has stopped.
+"""
+
+import json
+import re
+from abc import ABC, abstractmethod
+from enum import Enum, auto
+from typing import Any, NamedTuple
+
+import msgspec
+
+
+class Kind(Enum):
+    """What a frame from the server is to a client."""
+
+    OPENED = auto()
+    """The line is open: from here on a client may join."""
+    JOINED = auto()
+    """The answer to a join; the seat is committed."""
+    LEFT = auto()
+    """The answer to a leave; it is committed."""
+    REFUSED = auto()
+    STATE = auto()
+    """All who are in the room, for a newcomer."""
+    CHANGED = auto()
+    """Who came and who went, for the others."""
+    MESSAGE = auto()
+    SIGNAL = auto()
+    PING = auto()
+    """Wants `Dialect.pong`."""
+    OTHER = auto()
+
+
+class Told(NamedTuple):
+    """What a STATE or CHANGED says, by display names."""
+
+    joined: list[str]
+    left: int
+    """How many went."""
+
+
+class Dialect(ABC):
+    """The words of one server."""
+
+    name: str
+    path: str
+    leave: bytes
+    pong: bytes = b""
+    repeats = False
+    """A CHANGED may tell again of whom the STATE before it told: count distinct names of `told`, not `people`."""
+
+    def headers(self, token: str | None) -> dict[str, str]:
+        """Make the headers of the upgrade request."""
+        return {"Authorization": f"Bearer {token}"} if token else {}
+
+    def opening(self, token: str | None) -> bytes | None:  # noqa: ARG002  # most need none
+        """Make the frame that opens the line once the WebSocket is up; None where there is none to send."""
+        return None
+
+    @abstractmethod
+    def join(self, code: str, number: int) -> bytes:
+        """Make the join of guest `number`; the same size for all of them."""
+
+    @abstractmethod
+    def say(self, text: str) -> bytes:
+        """Make a message to the room."""
+
+    @abstractmethod
+    def signal(self, to: str, data: Any) -> bytes:
+        """Make a signal to the participant `address` gave as `to`."""
+
+    @abstractmethod
+    def kind(self, payload: bytes) -> Kind:
+        """Say what a frame is."""
+
+    @abstractmethod
+    def people(self, kind: Kind, payload: bytes) -> int:
+        """Count the participants that a STATE or CHANGED tells of as being there, without parsing it."""
+
+    @abstractmethod
+    def told(self, kind: Kind, payload: bytes) -> Told:
+        """Read a STATE or CHANGED in full."""
+
+    @abstractmethod
+    def address(self, joined: bytes) -> str:
+        """Find in a JOINED whom others send signals to."""
+
+
+GUEST = "Guest {:04}"
+PERSON = b'"joinedAt":'
+
+
+class Roomd(Dialect):
+    """roomd's own protocol, docs/protocol.md; the peer on `ws` speaks it too."""
+
+    name = "roomd"
+    path = "/ws"
+    leave = b'{"type":"leave-room","id":2}'
+
+    def join(self, code: str, number: int) -> bytes:
+        """See `Dialect`."""
+        return f'{{"type":"join-room","id":1,"code":"{code}","guestName":"{GUEST.format(number)}"}}'.encode()
+
+    def say(self, text: str) -> bytes:
+        """See `Dialect`."""
+        return msgspec.json.encode({"type": "send-message", "text": text})
+
+    def signal(self, to: str, data: Any) -> bytes:
+        """See `Dialect`."""
+        return msgspec.json.encode({"type": "signal", "to": to, "data": data})
+
+    def kind(self, payload: bytes) -> Kind:
+        """See `Dialect`."""
+        if payload.startswith(b'{"type":"participants-changed",'):
+            return Kind.CHANGED
+        if payload.startswith(b'{"type":"participant",'):
+            # Anywhere in it, as the order of keys is nobody's promise; the ids roomd gives are strings.
+            return Kind.LEFT if b'"id":2' in payload else Kind.JOINED
+        if payload.startswith(b'{"type":"message",'):
+            return Kind.MESSAGE
+        if payload.startswith(b'{"type":"signal",'):
+            return Kind.SIGNAL
+        if payload.startswith(b'{"type":"room-state",'):
+            return Kind.STATE
+        return Kind.REFUSED if payload.startswith(b'{"type":"error",') else Kind.OTHER
+
+    def people(self, kind: Kind, payload: bytes) -> int:
+        """See `Dialect`."""
+        end = payload.find(b',"updated":[') if kind is Kind.CHANGED else len(payload)
+        return payload.count(PERSON, 0, end)
+
+    def told(self, kind: Kind, payload: bytes) -> Told:
+        """See `Dialect`."""
+        return _told(kind, json.loads(payload))
+
+    def address(self, joined: bytes) -> str:
+        """See `Dialect`."""
+        address: str = json.loads(joined)["participant"]["id"]
+        return address
+
+
+class SocketIo(Dialect):
+    """Socket.IO 5 on Engine.IO 4, WebSocket only: joins are acknowledged under 1, leaves under 2."""
+
+    path = "/socket.io/?EIO=4&transport=websocket"
+    leave = b'422["leave-room",null]'
+    pong = b"3"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def headers(self, _: str | None) -> dict[str, str]:
+        """Make none: a token comes in the opening."""
+        return {}
+
+    def opening(self, token: str | None) -> bytes:
+        """Connect to the main namespace; the documentation has clients send it at once, after the engine's `0{…}`."""
+        return b"40" + (msgspec.json.encode({"token": token}) if token else b"")
+
+    def join(self, code: str, number: int) -> bytes:
+        """See `Dialect`."""
+        return f'421["join-room",{{"code":"{code}","guestName":"{GUEST.format(number)}"}}]'.encode()
+
+    def say(self, text: str) -> bytes:
+        """See `Dialect`."""
+        return b"42" + msgspec.json.encode(["send-message", {"text": text}])
+
+    def signal(self, to: str, data: Any) -> bytes:
+        """See `Dialect`."""
+        return b"42" + msgspec.json.encode(["signal", {"to": to, "data": data}])
+
+    def kind(self, payload: bytes) -> Kind:
+        """See `Dialect`."""
+        if payload.startswith(b'42["participants-changed",'):
+            return Kind.CHANGED
+        if payload.startswith(b'431[{"participant":'):
+            return Kind.JOINED
+        if payload.startswith(b'432[{"participant":'):
+            return Kind.LEFT
+        if payload.startswith(b'42["message",'):
+            return Kind.MESSAGE
+        if payload.startswith(b'42["signal",'):
+            return Kind.SIGNAL
+        if payload.startswith(b'42["room-state",'):
+            return Kind.STATE
+        if payload == b"2":
+            return Kind.PING
+        if payload.startswith(b"40{"):
+            return Kind.OPENED
+        return Kind.REFUSED if payload.startswith((b"43", b"44")) else Kind.OTHER
+
+    def people(self, kind: Kind, payload: bytes) -> int:
+        """See `Dialect`."""
+        end = payload.find(b',"left":[') if kind is Kind.CHANGED else len(payload)
+        return payload.count(PERSON, 0, end)
+
+    def told(self, kind: Kind, payload: bytes) -> Told:
+        """See `Dialect`."""
+        return _told(kind, json.loads(payload[2:])[1])
+
+    def address(self, joined: bytes) -> str:
+        """See `Dialect`."""
+        address: str = json.loads(joined[3:])[0]["participant"]["id"]
+        return address
+
+
+def _told(kind: Kind, event: dict[str, Any]) -> Told:
+    people = event["participants" if kind is Kind.STATE else "joined"]
+    return Told([person["displayName"] for person in people], len(event.get("left", ())))
+
+
+class Colyseus(Dialect):
+    """Colyseus 0.18: a matchmaking request (`join` is its body), a WebSocket of its own for each join, Schema 5.
+
+    The codes are those of @colyseus/shared-types, Protocol.ts. Strings of up to 31 bytes start with 0xa0 + length, and
+    a field that is set is announced by 0x80 + its index: see Participant in colyseus/server.js.
+    """
+
+    name = "colyseus"
+    path = ""
+    leave = b"\x0c"
+    repeats = True  # the state is sent on joining, and the next patch has all that changed since the last
+
+    ACKNOWLEDGE = b"\x0a"
+    _PERSON = b"\x86\xb820"  # joinedAt, the field 6: 24 bytes from the year on
+    _NAME = re.compile(_PERSON + rb"[-\d:.TZ]{22}\x88[\xa1-\xbf]([ -~]+)")  # and then displayName, the field 8
+
+    def join(self, _: str, number: int) -> bytes:
+        """Make the matchmaking's body; the code is in its address."""
+        return f'{{"guestName":"{GUEST.format(number)}"}}'.encode()
+
+    def say(self, text: str) -> bytes:
+        """See `Dialect`."""
+        return b"\x0d\xa3say" + msgspec.msgpack.encode({"text": text})
+
+    def signal(self, to: str, data: Any) -> bytes:
+        """See `Dialect`."""
+        return b"\x0d\xa6signal" + msgspec.msgpack.encode({"to": to, "data": data})
+
+    def kind(self, payload: bytes) -> Kind:
+        """See `Dialect`."""
+        first = payload[0]
+        if first == 15:
+            return Kind.CHANGED
+        if first == 13:
+            return Kind.SIGNAL if payload.startswith(b"\xa6signal", 1) else Kind.MESSAGE
+        if first == 14:
+            return Kind.STATE
+        if first == 10:
+            return Kind.JOINED
+        return Kind.REFUSED if first == 11 else Kind.OTHER
+
+    def people(self, _: Kind, payload: bytes) -> int:
+        """See `Dialect`."""
+        return payload.count(self._PERSON)
+
+    def told(self, kind: Kind, payload: bytes) -> Told:
+        """Read the names; that somebody went is one byte of a patch, 64 + an index that only a decoder can follow."""
+        names = [name.decode() for name in self._NAME.findall(payload)]
+        return Told(names, int(kind is Kind.CHANGED and not names))
+
+    def address(self, _: bytes) -> str:
+        """Return nothing: in Colyseus that is the session, which `Line.address` has from the matchmaking."""
+        return ""
+
+
+DIALECTS: dict[str, Dialect] = {
+    "roomd": Roomd(),
+    "ws": Roomd(),
+    "socketio": SocketIo("socketio"),
+    "python_socketio": SocketIo("python_socketio"),
+    "colyseus": Colyseus(),
+}
