@@ -21,8 +21,8 @@ CREATE INDEX rooms_of_host_by_state ON rooms (host_id, is_active, id);
 CREATE INDEX rooms_by_state ON rooms (is_active, id);
 
 -- One row per stay, kept after it: who was in the room from when to when. Ids grow with time, so the primary key
--- reads a room's history in the order people came. `waits_for` is set while somebody waits for a seat, and stays set
--- for who never got one.
+-- reads a room's history in the order people came. `waits_for` is set while somebody waits for a seat; who gives up
+-- leaves no row.
 CREATE TABLE participants (
     room_id      TEXT NOT NULL REFERENCES rooms (id),
     id           TEXT NOT NULL,

@@ -4,6 +4,7 @@ Requests are served one after another. Answers that a room gives are written ins
 others here. Sockets, limits and the end of it all are the connection's.
 """
 
+import inspect
 import logging
 import math
 from collections.abc import Awaitable, Callable, Iterator
@@ -33,6 +34,9 @@ log = logging.getLogger("roomd.requests")
 
 PAGE = 100
 """Items in a page when the client does not say."""
+
+MESSAGE_BYTES = 250
+"""Of a `message` frame, beside the text."""
 
 
 class Hangup(Exception):  # noqa: N818 - an end, not an error
@@ -77,12 +81,13 @@ class Requests:
         """Say whether a room has let the client in, or wait, before."""
         return self._session.has_joined
 
-    async def serve(self, request: frames.Request) -> None:
-        """Serve a request and answer it.
+    def serve(self, request: frames.Request) -> Awaitable[None] | None:
+        """Serve a request and answer it: at once, or by the time that what is returned is done.
 
-        Raises `Refused` (`StorageFailed` is 503 `unavailable`), which is the answer then, and `Hangup`.
+        Raises `Refused` (`StorageFailed` is 503 `unavailable`), which is the answer then, and `Hangup`; so does what is
+        returned, but never for a request of `AT_ONCE`.
         """
-        await _SERVE[type(request)](self, request)
+        return _SERVE[type(request)](self, request)
 
     async def identify(self, token: str) -> Identity:
         """Verify a token.
@@ -123,7 +128,7 @@ class Requests:
         command = commands.Drop(place.participant.id, place.owner, self._services.clock.now())
         self._services.hub.release(place.code, command)
 
-    async def _ping(self, request: frames.Ping) -> None:
+    def _ping(self, request: frames.Ping) -> None:
         self.send(frames.PongReply(id=request.id))
 
     async def _authenticate(self, request: frames.Authenticate) -> None:
@@ -148,7 +153,7 @@ class Requests:
         view = await self._services.hub.create(settings, identity.user_id)
         self.send(frames.RoomReply(id=request.id, room=view))
 
-    async def _update_room(self, request: frames.UpdateRoom) -> None:
+    def _update_room(self, request: frames.UpdateRoom) -> Awaitable[None]:
         code = self._session.room_code(request.code)
         settings = commands.Settings(
             name=request.name,
@@ -158,16 +163,16 @@ class Requests:
             waiting_room=request.waiting_room,
         )
         command = commands.Update(self._session.caller(code, self._wall()), settings)
-        await self._ask(code, command, request, lambda view: frames.RoomReply(id=request.id, room=view))
+        return self._ask(code, command, request, lambda view: frames.RoomReply(id=request.id, room=view))
 
-    async def _get_room(self, request: frames.GetRoom) -> None:
+    def _get_room(self, request: frames.GetRoom) -> Awaitable[None]:
         code = self._session.room_code(request.code)
         lapsed = self._session.lapse(code, self._wall())
 
         def reply(got: commands.Got) -> frames.Reply:
             return frames.RoomReply(id=request.id, room=got.room, admission=_admission(lapsed or got.refusal))
 
-        await self._ask(code, commands.Get(self._session.holder(code)), request, reply)
+        return self._ask(code, commands.Get(self._session.holder(code)), request, reply)
 
     async def _list_rooms(self, request: frames.ListRooms) -> None:
         identity = self._session.user(self._wall())
@@ -178,12 +183,12 @@ class Requests:
         rooms = [msgspec.structs.replace(view, participant_count=hub.seats_in(view.code)) for view in views]
         self.send(frames.RoomsReply(id=request.id, rooms=rooms, next_cursor=cursor))
 
-    async def _end_room(self, request: frames.EndRoom) -> None:
+    def _end_room(self, request: frames.EndRoom) -> Awaitable[None]:
         code = self._session.room_code(request.code)
         command = commands.End(self._session.caller(code, self._wall()))
-        await self._ask(code, command, request, lambda view: frames.RoomReply(id=request.id, room=view))
+        return self._ask(code, command, request, lambda view: frames.RoomReply(id=request.id, room=view))
 
-    async def _join_room(self, request: frames.JoinRoom) -> None:
+    def _join_room(self, request: frames.JoinRoom) -> Awaitable[None]:
         guest_name = self._session.guest_name(request.guest_name)
         code = self._session.room_code(request.code)
         secret = self._services.ids.new_secret()
@@ -197,9 +202,9 @@ class Requests:
             owner,
             bool(request.wait),
         )
-        await self._take_seat(code, command, request, secret)
+        return self._take_seat(code, command, request, secret)
 
-    async def _resume(self, request: frames.Resume) -> None:
+    def _resume(self, request: frames.Resume) -> Awaitable[None]:
         token = ResumeToken.parse(request.resume_token)
         if token is None or clean_code(token.code) != token.code:
             raise Refused(SEAT_EXPIRED)
@@ -212,9 +217,9 @@ class Requests:
             hash_secret(secret),
             next(self._services.owners),
         )
-        await self._take_seat(code, command, request, secret)
+        return self._take_seat(code, command, request, secret)
 
-    async def _leave_room(self, request: frames.LeaveRoom) -> None:
+    def _leave_room(self, request: frames.LeaveRoom) -> Awaitable[None]:
         place = self._session.place or self._session.waiting
         if place is None:
             raise Refused(NOT_IN_ROOM)
@@ -223,7 +228,7 @@ class Requests:
             self.unseated(participant.id)
             return frames.ParticipantReply(id=request.id, participant=participant)
 
-        await self._ask(place.code, commands.Leave(place.participant.id, place.owner), request, reply)
+        return self._ask(place.code, commands.Leave(place.participant.id, place.owner), request, reply)
 
     async def _list_participants(self, request: frames.ListParticipants) -> None:
         code = self._session.room_code(request.code)
@@ -238,23 +243,24 @@ class Requests:
             people, cursor = page(sorted(after, key=lambda p: p.id), limit)
         self.send(frames.ParticipantsReply(id=request.id, participants=people, next_cursor=cursor))
 
-    async def _update_participant(self, request: frames.UpdateParticipant) -> None:
+    def _update_participant(self, request: frames.UpdateParticipant) -> Awaitable[None]:
         place = self._session.here()
-        self._count_told(MOST_STATE_BYTES)  # all of it is told again, however little changes
-        await self._do(place.code, commands.Present(place.participant.id, place.owner, request.state), request)
+        self._count_told(MOST_STATE_BYTES + len(encode(place.participant)))  # told as a whole, however little changes
+        return self._do(place.code, commands.Present(place.participant.id, place.owner, request.state), request)
 
-    async def _signal(self, request: frames.Signal) -> None:
+    def _signal(self, request: frames.Signal) -> None:
         place = self._session.here()
+        self._count_told(len(request.data))
         event = frames.SignalEvent(sender=place.participant.id, data=request.data)
         self._services.hub.relay(place.code, request.to, text_frame(encode(event)))
         self._acknowledge(request)
 
-    async def _send_message(self, request: frames.SendMessage) -> None:
+    def _send_message(self, request: frames.SendMessage) -> Awaitable[None]:
         place = self._session.here()
-        self._count_told(len(request.text.encode()))
+        self._count_told(MESSAGE_BYTES + len(encode(request.text)))
         message_id = self._services.ids.new_id(self._wall())
         command = commands.Say(place.participant.id, place.owner, message_id, request.text, request.to)
-        await self._do(place.code, command, request)
+        return self._do(place.code, command, request)
 
     async def _list_messages(self, request: frames.ListMessages) -> None:
         code = self._session.room_code(request.code)
@@ -262,15 +268,15 @@ class Requests:
         messages, cursor = await self._services.store.messages(reader, request.cursor, request.limit or PAGE)
         self.send(frames.MessagesReply(id=request.id, messages=messages, next_cursor=cursor))
 
-    async def _get_ice_servers(self, request: frames.GetIceServers) -> None:
+    def _get_ice_servers(self, request: frames.GetIceServers) -> None:
         place, ice = self._session.here(), self._services.ice
         servers = ice_servers(ice, place.participant.id, self._wall())
         self.send(frames.IceServersReply(id=request.id, ice_servers=servers, ttl=ice.ttl))
 
-    async def _remove_participant(self, request: frames.RemoveParticipant) -> None:
+    def _remove_participant(self, request: frames.RemoveParticipant) -> Awaitable[None]:
         code, caller = self._host(request)
         command = commands.Remove(caller, request.participant_id, bool(request.ban), request.reason)
-        await self._do(code, command, request, answer=True)
+        return self._do(code, command, request, answer=True)
 
     async def _mute_participant(self, request: frames.MuteParticipant) -> None:
         code, caller = self._host(request)
@@ -286,27 +292,27 @@ class Requests:
         cursor = after[limit - 1].user_id if len(after) > limit else None
         self.send(frames.BansReply(id=request.id, bans=after[:limit], next_cursor=cursor))
 
-    async def _unban(self, request: frames.Unban) -> None:
+    def _unban(self, request: frames.Unban) -> Awaitable[None]:
         code, caller = self._host(request)
-        await self._do(code, commands.Unban(caller, request.user_id), request, answer=True)
+        return self._do(code, commands.Unban(caller, request.user_id), request, answer=True)
 
-    async def _admit_participant(self, request: frames.AdmitParticipant) -> None:
+    def _admit_participant(self, request: frames.AdmitParticipant) -> Awaitable[None]:
         code, caller = self._host(request)
-        await self._do(code, commands.Admit(caller, request.participant_id), request, answer=True)
+        return self._do(code, commands.Admit(caller, request.participant_id), request, answer=True)
 
-    async def _admit_all(self, request: frames.AdmitAll) -> None:
+    def _admit_all(self, request: frames.AdmitAll) -> Awaitable[None]:
         code, caller = self._host(request)
-        await self._do(code, commands.Admit(caller, None), request, answer=True)
+        return self._do(code, commands.Admit(caller, None), request, answer=True)
 
-    async def _deny_participant(self, request: frames.DenyParticipant) -> None:
+    def _deny_participant(self, request: frames.DenyParticipant) -> Awaitable[None]:
         code, caller = self._host(request)
-        await self._do(code, commands.Deny(caller, request.participant_id), request, answer=True)
+        return self._do(code, commands.Deny(caller, request.participant_id), request, answer=True)
 
     # What they share.
 
-    async def _ask(
+    def _ask(
         self, code: str, command: commands.Command, request: frames.Request, reply: Callable[[Any], frames.Reply]
-    ) -> None:
+    ) -> Awaitable[None]:
         """Put a command before a room; its answer is written inside the turn."""
 
         def respond(answer: Any, _: bytes) -> None:
@@ -315,9 +321,11 @@ class Requests:
             else:
                 self.send(reply(answer))
 
-        await self._services.hub.submit(code, command, respond)
+        return self._services.hub.submit(code, command, respond)
 
-    async def _do(self, code: str, command: commands.Command, request: frames.Request, *, answer: bool = False) -> None:
+    def _do(
+        self, code: str, command: commands.Command, request: frames.Request, *, answer: bool = False
+    ) -> Awaitable[None]:
         """Put a command before a room whose success needs no words: `ok` where the request has an `id`, or always."""
 
         def respond(outcome: Any, _: bytes) -> None:
@@ -328,15 +336,15 @@ class Requests:
             else:
                 self._acknowledge(request)
 
-        await self._services.hub.submit(code, command, respond)
+        return self._services.hub.submit(code, command, respond)
 
     def _acknowledge(self, request: frames.Request) -> None:
         if request.id is not None:
             self.send(frames.OkReply(id=request.id))
 
-    async def _take_seat(
+    def _take_seat(
         self, code: str, command: commands.Join | commands.Resume, request: frames.Request, secret: str
-    ) -> None:
+    ) -> Awaitable[None]:
         """Put a join before a room; it is answered again when its waiting changes or ends."""
         waits: list[str] = []
 
@@ -365,7 +373,7 @@ class Requests:
                 reply = frames.ParticipantReply(id=request.id, participant=answer, resume_token=token)
                 self.outbox.send(text_frame(encode(reply)), state)
 
-        await self._services.hub.submit(code, command, respond, self)
+        return self._services.hub.submit(code, command, respond, self)
 
     def _leave_for(self, place: Place, others: list[Place], what: str) -> None:
         """Leave the places of before, now that this one is had."""
@@ -384,7 +392,7 @@ class Requests:
 
         Raises `Refused` (400 `not_in_room`, 401 `unauthenticated`, 403 `wrong_room`, 404 `room_not_found`).
         """
-        code = self._session.here().code if request.code is None else self._session.room_code(request.code)
+        code = self._session.room_code(self._session.here().code if request.code is None else request.code)
         return code, self._session.caller(code, self._wall())
 
     def _count_told(self, size: int) -> None:
@@ -413,7 +421,7 @@ def _admission(refusal: Refused | None) -> frames.Admission:
     return frames.Admission(allowed=False, status_code=kind.status_code, code=kind.code, message=refusal.message)
 
 
-_SERVE: dict[type[frames.Request], Callable[[Requests, Any], Awaitable[None]]] = {
+_SERVE: dict[type[frames.Request], Callable[[Requests, Any], Awaitable[None] | None]] = {
     frames.Ping: Requests._ping,
     frames.Authenticate: Requests._authenticate,
     frames.CreateRoom: Requests._create_room,
@@ -438,3 +446,6 @@ _SERVE: dict[type[frames.Request], Callable[[Requests, Any], Awaitable[None]]] =
     frames.AdmitAll: Requests._admit_all,
     frames.DenyParticipant: Requests._deny_participant,
 }
+
+AT_ONCE = frozenset(kind for kind, serve in _SERVE.items() if not inspect.iscoroutinefunction(serve))
+"""The requests that need nothing awaited before a room is asked, or at all."""

@@ -324,12 +324,15 @@ class Room(RoomState):
 
     def _unban(self, command: Unban, now: Moment) -> Decision:
         self._check_host(command.caller)
+        if command.user_id == command.caller.user_id:
+            raise Refused(WRONG_USER, "Nobody lifts their own ban")
         if command.user_id not in self._bans:
             raise Refused(PARTICIPANT_NOT_FOUND, "This user is not banned")
         return Decision([UserUnbanned(self._view.id, command.user_id)])
 
     def _admit(self, command: Admit, now: Moment) -> Decision:
         self._check_host(command.caller)
+        self._check_active()
         chosen = [self._waits(command.participant_id)] if command.participant_id is not None else self._queue.values()
         free = self._free()
         events: list[Event] = []

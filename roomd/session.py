@@ -110,7 +110,8 @@ class Session:
         seat_id, owner = (here.participant.id, here.owner) if here is not None else (None, None)
         if identity is None:
             return Caller(seat_id, owner)
-        return Caller(seat_id, owner, identity.user_id, identity.display_name, identity.admin)
+        admin = identity.admin and identity.room in (None, code)
+        return Caller(seat_id, owner, identity.user_id, identity.display_name, admin)
 
     def guest_name(self, text: str | None) -> str | None:
         """Clean a guest's name; a user's is ignored.

@@ -63,6 +63,11 @@ class RoomState:
         return self._queue
 
     @property
+    def bans(self) -> Mapping[str, Ban]:
+        """Bans by user id; to read, not to write."""
+        return self._bans
+
+    @property
     def messages(self) -> Sequence[Message]:
         """The last public messages, oldest first."""
         return self._messages
@@ -113,7 +118,7 @@ class RoomState:
                     self._messages = (*self._messages, message)[-MESSAGES_SHOWN:]
             case UserBanned(ban=ban):
                 self._bans[ban.user_id] = ban
-            case UserUnbanned():
+            case UserUnbanned():  # pragma: no branch - there is no other event
                 del self._bans[event.user_id]
 
     def changes_since(self, before: Checkpoint, events: Iterable[Event]) -> Changes:

@@ -17,6 +17,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import resources
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -97,6 +98,9 @@ class StoreError(Exception):
 class StoreBusy(StoreError):  # noqa: N818 - a state, not a mistake
     """The database cannot be opened now, for a reason that may pass."""
 
+
+PAGE_BYTES = 256 * 1024
+"""Bytes of messages in one page, about the most."""
 
 MOST_ROWS = 64
 """Rows in one statement. Statements have 1, 2, 4, … rows, so that few are ever prepared."""
@@ -209,7 +213,8 @@ class Store:
         )
         mine = (reader.participant_id, reader.user_id)
         rows = await self._read(sql, (reader.room_id, cursor or "", *mine, limit + 1))
-        return page([to_message(row) for row in rows], limit)
+        messages = [to_message(row) for row in rows]
+        return page(messages, min(limit, fitting(messages)))
 
     async def close(self) -> None:
         """Finish what was begun and close the file. Closing twice is fine."""
@@ -336,8 +341,10 @@ def migrate(db: sqlite3.Connection, steps: Mapping[int, str]) -> None:
 
     A step is SQL that ends by setting `PRAGMA user_version` to one more.
     """
-    while script := steps.get(db.execute("PRAGMA user_version").fetchone()[0]):
+    while script := steps.get(version := db.execute("PRAGMA user_version").fetchone()[0]):
         db.executescript(f"BEGIN IMMEDIATE;\n{script}\nCOMMIT;")
+        if version:
+            log.info("database led forward", {"from": version, "to": version + 1})
 
 
 def schema() -> str:
@@ -353,6 +360,11 @@ def _write(db: sqlite3.Connection, events: Sequence[Event]) -> None:
     participants = [seat_row(event.seat) for event in events if isinstance(event, SeatChanged)]
     messages = [message_row(event) for event in events if isinstance(event, MessageSent)]
     bans = [event for event in events if isinstance(event, (UserBanned, UserUnbanned))]
+    gave_up = [  # who leaves the queue was never in the room
+        (event.seat.participant.room_id, event.seat.participant.id)
+        for event in events
+        if isinstance(event, SeatChanged) and event.seat.waits_for and event.seat.participant.left_at
+    ]
 
     def write() -> None:
         _write_rows(db, "rooms", ROOM_COLUMNS, "id", rooms)
@@ -360,6 +372,7 @@ def _write(db: sqlite3.Connection, events: Sequence[Event]) -> None:
         _write_rows(db, "messages", MESSAGE_COLUMNS, "room_id, id", messages)
         for event in bans:
             _write_ban(db, event)
+        db.executemany("DELETE FROM participants WHERE room_id = ? AND id = ?", gave_up)
 
     _in_transaction(db, write)
 
@@ -391,6 +404,12 @@ def _in_transaction(db: sqlite3.Connection, function: Callable[[], T]) -> T:
             db.execute("ROLLBACK")
         raise
     return result
+
+
+def fitting(messages: Sequence[Message]) -> int:
+    """Count how many messages make a page that a slow client can be sent at once; one always does."""
+    sizes = accumulate(len(msgspec.json.encode(message)) for message in messages)
+    return max(1, sum(size <= PAGE_BYTES for size in sizes))
 
 
 def page(items: list[T], limit: int) -> tuple[list[T], str | None]:

@@ -14,7 +14,7 @@ from roomd.errors import UNAVAILABLE, Refused
 from roomd.frames import Ban, Message, Participant, Room
 from roomd.outbox import Outbox
 from roomd.state import MESSAGES_SHOWN
-from roomd.store import StorageFailed, page
+from roomd.store import StorageFailed, fitting, page
 from roomd.tokens import Key
 
 SECRET = b"a secret for tests only, 32 bytes and more"
@@ -112,6 +112,8 @@ class FakeStore:
             elif isinstance(event, SeatChanged):
                 person = event.seat.participant
                 self.people[person.room_id, person.id] = event.seat
+                if event.seat.waits_for and person.left_at:
+                    del self.people[person.room_id, person.id]
             elif isinstance(event, MessageSent):
                 self.said.setdefault(event.room_id, []).append(event)
             elif isinstance(event, UserBanned):
@@ -153,7 +155,7 @@ class FakeStore:
             for event in self.said.get(reader.room_id, [])
             if event.message.id > (cursor or "") and (event.message.to is None or _concerns(event, reader))
         ]
-        return page(found, limit)
+        return page(found[: limit + 1], min(limit, fitting(found[: limit + 1])))
 
     async def rooms_of(
         self, host_id: str | None, is_active: bool | None, cursor: str | None, limit: int

@@ -179,3 +179,9 @@ def test_a_place_in_a_queue_is_no_seat() -> None:
     assert made.has_joined
     assert refusal(made.here) == errors.NOT_IN_ROOM
     assert refusal(session().here) == errors.NOT_IN_ROOM
+
+
+def test_a_grant_is_for_its_room() -> None:
+    """Section 2: an admin's token for one room gives host rights there, and none where its holder happens to sit."""
+    made = session(Identity("alice", "Alice", 1000.0, OTHER, admin=True), seat("alice"))
+    assert (made.holder("abc-def-ghi").admin, made.holder(OTHER).admin) == (False, True)

@@ -227,9 +227,23 @@ async def test_a_flood_meets_who_makes_it(make_daemon: MakeDaemon) -> None:
         assert not any(frame["type"] == "signal" for frame in heard)
 
 
+async def test_told_rate(make_daemon: MakeDaemon) -> None:
+    """Signals count among the bytes a client may have told to others: a flood meets who makes it, not its peers."""
+    daemon = make_daemon(ROOMD_LIMITS_TOLD_RATE="1000", ROOMD_LIMITS_TOLD_BURST="3000")
+    room = await daemon.room()
+    async with contextlib.AsyncExitStack() as stack:
+        (_, flooder), (two, target), (_, other) = (await seated(stack, daemon, room["code"], 3)).items()
+        assert await flooder.ask("signal", to=two, data="x" * 2000) == OK
+        assert (await flooder.ask("signal", to=two, data="x" * 2000))["code"] == "rate_limited"
+        assert await other.ask("signal", to=two, data="y" * 2000) == OK
+        assert [len(frame["data"]) for frame in await target.events()] == [2000, 2000]
+
+
 async def test_a_reader_that_stops(make_daemon: MakeDaemon) -> None:
     """Signals to one who does not read are refused with 429 and `retryAfter` while half of what may wait does."""
-    daemon = make_daemon(ROOMD_LIMITS_OUTBOX="400000")
+    daemon = make_daemon(
+        ROOMD_LIMITS_OUTBOX="400000", ROOMD_LIMITS_TOLD_RATE="1e9", ROOMD_LIMITS_TOLD_BURST="1000000000"
+    )
     room = await daemon.room()
     async with contextlib.AsyncExitStack() as stack:
         (_, a), (two, slow), (_, other) = (await seated(stack, daemon, room["code"], 3)).items()
