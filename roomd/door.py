@@ -31,6 +31,10 @@ class Client(Protocol):
     def count_control_frame(self) -> None:
         """Hear that the client sent a ping or a pong."""
 
+    def take(self, data: bytes) -> bool:
+        """Serve a text frame at once; False when it has to wait in line."""
+        ...
+
 
 class Door(ServerConnection):
     """A connection as the library has it, and what is said on top of this file."""
@@ -66,10 +70,21 @@ class Door(ServerConnection):
             self._parse(data)
 
     def process_event(self, event: Any) -> None:
-        """Count the frames that the library answers by itself."""
-        super().process_event(event)
-        if self.client is not None and isinstance(event, Frame) and event.opcode in _CONTROL:
-            self.client.count_control_frame()
+        """Have a whole message served at once where that can be, and count the frames that the library answers."""
+        client = self.client
+        if client is None or not isinstance(event, Frame):
+            super().process_event(event)
+        elif (
+            event.opcode is Opcode.TEXT
+            and event.fin
+            and not self.recv_messages.frames
+            and client.take(bytes(event.data))
+        ):
+            pass
+        else:
+            super().process_event(event)
+            if event.opcode in _CONTROL:
+                client.count_control_frame()
 
     def pause_writing(self) -> None:
         """Cut off who was told to go and still asks for more without reading."""

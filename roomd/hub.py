@@ -47,6 +47,9 @@ log = logging.getLogger("roomd.hub")
 RETRY_AFTER = 1.0
 """Seconds until something that must be kept is tried again after storage failed."""
 
+MOST_IDLE = 1000
+"""Rooms that stay in memory though nobody is in them, a few KiB each."""
+
 
 class Store(Protocol):
     """What the hub needs of storage; every method may raise `StorageFailed`."""
@@ -79,7 +82,7 @@ class LiveRoom:
 
 
 class Hub:
-    """Every live room. A room is live while somebody has a seat in it or a command waits."""
+    """Every live room. A room is live while somebody has a seat in it or waits for one, or a command waits."""
 
     def __init__(self, store: Store, rules: Rules, clock: Clock, ids: Ids) -> None:
         self._store = store
@@ -87,6 +90,7 @@ class Hub:
         self._clock = clock
         self._ids = ids
         self._rooms: dict[str, LiveRoom] = {}
+        self._idle: dict[str, None] = {}  # codes of rooms with nobody in them, the longest idle first
         self._tasks: set[asyncio.Task[None]] = set()
         self.is_draining = False
         """The server is about to stop: connections take no more requests."""
@@ -119,7 +123,7 @@ class Hub:
     def statistics(self) -> dict[str, int]:
         """Count live rooms and those who listen."""
         return {
-            "rooms": len(self._rooms),
+            "rooms": len(self._rooms) - len(self._idle),
             "listeners": sum(len(live.audience.listeners) for live in self._rooms.values()),
         }
 
@@ -153,6 +157,7 @@ class Hub:
         live = self._rooms.get(code)
         if live is None:
             live = self._rooms[code] = LiveRoom(code)
+        self._idle.pop(code, None)
         pending = Pending(command, respond, asyncio.get_running_loop().create_future(), listener)
         live.inbox.append(pending)
         if len(live.inbox) == 1:
@@ -224,8 +229,18 @@ class Hub:
                 log.exception("turn failed", {"error": type(exc).__name__})
                 self._fail(batch, Refused(INTERNAL_ERROR))
             self._wake_at_deadline(live, at_least=pause)
-            if not live.inbox and (live.room is None or not (live.room.seats or live.room.queue)):
-                del self._rooms[live.code]
+            if not live.inbox:
+                self._retire(live)
+
+    def _retire(self, live: LiveRoom) -> None:
+        """Forget a room with nobody in it, but not yet if it is small: who comes next is spared reading it."""
+        if live.room is not None and (live.room.seats or live.room.queue):
+            return
+        self._idle[live.code] = None
+        oldest = next(iter(self._idle)) if len(self._idle) > MOST_IDLE else None
+        forgotten = live.code if live.room is None or live.room.bans or live.room.messages else oldest
+        if forgotten is not None:
+            del self._idle[forgotten], self._rooms[forgotten]
 
     def _take(self, live: LiveRoom) -> list[Pending]:
         """Take what waits, up to an `End`, which has a turn of its own: nobody joins a room that ends under them."""
@@ -277,7 +292,7 @@ class Hub:
                 outcomes.append(Refused(INTERNAL_ERROR))
                 continue
             events += _apply(room, decision.events, now)
-            outcomes.append(decision.answer)
+            outcomes.append(room.view() if isinstance(decision.answer, RoomView) else decision.answer)
         return events, outcomes
 
     def _fail(self, batch: list[Pending], refused: Refused) -> None:

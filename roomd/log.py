@@ -5,6 +5,7 @@ import logging
 import queue
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any, TextIO
 
@@ -23,6 +24,32 @@ FLUSH_TIMEOUT = 1.0
 def _fields(record: logging.LogRecord) -> Mapping[str, Any]:
     """Read a line's fields: roomd passes them as the one mapping argument, `log.info("joined", {"room": …})`."""
     return record.args if isinstance(record.args, dict) else {}
+
+
+class Record(logging.LogRecord):
+    """A line to come. Of what the standard record finds out for each, only what is shown."""
+
+    def __init__(
+        self,
+        name: str,
+        level: int,
+        _pathname: str,
+        _lineno: int,
+        msg: object,
+        args: Any,
+        exc_info: Any,
+        _func: str | None = None,
+        sinfo: str | None = None,
+    ) -> None:
+        self.name = name
+        self.levelno = level
+        self.levelname = logging.getLevelName(level)
+        self.msg = msg
+        self.args = args[0] if args and isinstance(args[0], Mapping) else args
+        self.exc_info = exc_info
+        self.exc_text = None
+        self.stack_info = sinfo
+        self.created = time.time()
 
 
 class JsonFormatter(logging.Formatter):
@@ -62,22 +89,26 @@ class Lines(logging.Handler):
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self._stream = stream
-        self._lines: list[str] = []
-        self._batches: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
+        self._records: list[logging.LogRecord] = []
+        self._batches: queue.SimpleQueue[list[logging.LogRecord]] = queue.SimpleQueue()
         self._unwritten = 0
         self._dropped = 0
         self._written = threading.Condition()
         self.setFormatter(TextFormatter() if stream.isatty() else JsonFormatter())
         threading.Thread(target=self._write_batches, name="log", daemon=True).start()
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Take a line; on an event loop, hand it to the thread together with those that follow soon."""
-        self._lines.append(self.format(record))
-        if len(self._lines) == 1:
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Take a line; on an event loop, hand it to the thread together with those that follow soon.
+
+        A join writes one, so this is short: no lock, which appending does not need, and no words yet.
+        """
+        self._records.append(record)
+        if len(self._records) == 1:
             try:
                 asyncio.get_running_loop().call_later(GATHER, self._hand_over)
             except RuntimeError:  # no loop in this thread
                 self._hand_over()
+        return True
 
     def flush(self) -> None:
         """Wait until every line is written, at most `FLUSH_TIMEOUT` seconds."""
@@ -87,36 +118,44 @@ class Lines(logging.Handler):
 
     def _hand_over(self) -> None:
         with self._written:
-            lines, self._lines = self._lines, []
-            if self._unwritten + len(lines) > MOST_UNWRITTEN:
-                self._dropped += len(lines)
+            records, self._records = self._records, []
+            if self._unwritten + len(records) > MOST_UNWRITTEN:
+                self._dropped += len(records)
                 return
-            self._unwritten += len(lines)
-        self._batches.put(lines)
+            self._unwritten += len(records)
+        self._batches.put(records)
 
     def _write_batches(self) -> None:
         while True:
-            lines = self._batches.get()
+            records = self._batches.get()
             dropped = self._dropped
-            report = [self._report(dropped)] if dropped else []
+            report = [_report(dropped)] if dropped else []
             try:
-                self._stream.write("".join(f"{line}\n" for line in lines + report))
+                self._stream.write("".join(f"{self._line(record)}\n" for record in records + report))
                 self._stream.flush()
             except (OSError, ValueError):  # nobody reads, or nothing more fits
-                self._dropped += len(lines)
+                self._dropped += len(records)
             else:
                 self._dropped -= dropped
             with self._written:
-                self._unwritten -= len(lines)
+                self._unwritten -= len(records)
                 self._written.notify_all()
 
-    def _report(self, dropped: int) -> str:
-        fields = {"name": __name__, "levelname": "WARNING", "msg": "lines dropped", "args": {"lines": dropped}}
-        return self.format(logging.makeLogRecord(fields))
+    def _line(self, record: logging.LogRecord) -> str:
+        """Put a line into words; one that cannot be must not end the thread."""
+        try:
+            return self.format(record)
+        except Exception as exc:  # noqa: BLE001 - whatever its arguments do
+            return self.format(Record(record.name, logging.ERROR, "", 0, "unprintable line", ({"error": exc},), None))
+
+
+def _report(dropped: int) -> logging.LogRecord:
+    return Record(__name__, logging.WARNING, "", 0, "lines dropped", ({"lines": dropped},), None)
 
 
 def set_up(level: str, stream: TextIO = sys.stderr) -> None:
     """Send every logger's lines to `stream`."""
+    logging.setLogRecordFactory(Record)
     logging.basicConfig(level=level.upper(), handlers=[Lines(stream)], force=True)
     # The libraries tell of every connection and statement; roomd's lines say what is to be known, with its ids.
     for library in ("websockets", "aiosqlite", "asyncio"):
