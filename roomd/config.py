@@ -5,9 +5,10 @@ command line. `roomd default-config` and the README's table are generated from t
 """
 
 import ipaddress
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -16,11 +17,19 @@ from msgspec import Meta
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 """A length of time in seconds, at most a day."""
 
-_HOST = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?"
-StunUrl = Annotated[str, Meta(pattern=rf"^stuns?:{_HOST}$")]
+_HOST = r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?"
+_STUN_URL = re.compile(rf"stuns?:{_HOST}")
 """RFC 7064."""
-TurnUrl = Annotated[str, Meta(pattern=rf"^turns?:{_HOST}(\?transport=(udp|tcp))?$")]
+_TURN_URL = re.compile(rf"turns?:{_HOST}(?:\?transport=(?:udp|tcp))?")
 """RFC 7065."""
+
+SHORTEST_SECRET = 32
+"""Bytes; RFC 7518, section 3.2: a key as long as the hash."""
+SHORTEST_TURN_SECRET = 20
+"""Bytes; RFC 2104, section 3. Whoever gets a credential can try secrets on it at leisure, so no shorter one."""
+
+PAGE_SUFFIXES = frozenset({".css", ".html", ".js", ".json", ".svg"})
+"""How the paths end that the daemon serves files under, beside the WebSocket."""
 
 Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
 
@@ -102,10 +111,10 @@ class IceConfig(Section, frozen=True):
     """Where browsers find a way to each other through NATs and firewalls. None by default: one network needs none."""
 
     stun: Annotated[
-        tuple[StunUrl, ...], Meta(description="STUN servers, like stun:turn.example:3478; a TURN server is one too.")
+        tuple[str, ...], Meta(description="STUN servers, like stun:turn.example:3478; a TURN server is one too.")
     ] = ()
     turn: Annotated[
-        tuple[TurnUrl, ...],
+        tuple[str, ...],
         Meta(description="TURN servers, like turn:turn.example:3478 or turns:turn.example:5349?transport=tcp; "
              "all share the secret."),
     ] = ()  # fmt: skip
@@ -262,13 +271,25 @@ def _auth_problems(auth: AuthConfig) -> _Problems:
         goes_with = "a secret" if symmetric else "public keys"
         allowed = ", ".join(sorted(fitting))
         yield ["auth.algorithms"], f"{', '.join(unfit)} does not go with {goes_with}; allowed: {allowed}"
-    if auth.secret is not None and len(auth.secret.encode(errors="surrogateescape")) < 32:
-        yield ["auth.secret"], "must be at least 32 bytes; `openssl rand -hex 32` makes one"
+    if auth.secret is not None and len(auth.secret.encode(errors="surrogateescape")) < SHORTEST_SECRET:
+        yield ["auth.secret"], f"must be at least {SHORTEST_SECRET} bytes; `openssl rand -hex 32` makes one"
     if auth.jwks_url is not None and not auth.jwks_url.startswith(("https://", "http://")):
         yield ["auth.jwks_url"], "must start with https:// (or http:// on a trusted network)"
 
 
 def _ice_problems(ice: IceConfig) -> _Problems:
+    for url in ice.stun:
+        if not _is_server(_STUN_URL, url):
+            yield ["ice.stun"], f"{url!r} is no STUN server; one is like stun:turn.example:3478, or stuns: for TLS"
+    for url in ice.turn:
+        if not _is_server(_TURN_URL, url):
+            yield (
+                ["ice.turn"],
+                (
+                    f"{url!r} is no TURN server; one is like turn:turn.example:3478 or "
+                    "turns:turn.example:5349?transport=tcp (or udp)"
+                ),
+            )
     given = [f"ice.{key}" for key in ("turn_secret", "turn_secret_file") if getattr(ice, key) is not None]
     if len(given) > 1:
         yield given, "give at most one of them"
@@ -276,13 +297,26 @@ def _ice_problems(ice: IceConfig) -> _Problems:
         yield ["ice.turn"], "needs the servers' static-auth-secret: give ice.turn_secret_file or ice.turn_secret"
     if given and not ice.turn:
         yield given, "goes with ice.turn, and none is given"
-    if ice.turn_secret is not None and len(ice.turn_secret.encode(errors="surrogateescape")) < 20:
-        yield ["ice.turn_secret"], "must be at least 20 bytes; `openssl rand -hex 32` makes one"
+    if ice.turn_secret is not None and len(ice.turn_secret.encode(errors="surrogateescape")) < SHORTEST_TURN_SECRET:
+        yield ["ice.turn_secret"], f"must be at least {SHORTEST_TURN_SECRET} bytes; `openssl rand -hex 32` makes one"
+
+
+def _is_server(form: re.Pattern[str], url: str) -> bool:
+    """Whether a URL has the form, and a port and an IPv6 address that can be."""
+    match = form.fullmatch(url)
+    if match is None or (match["port"] is not None and not 0 < int(match["port"]) <= 65_535):
+        return False
+    try:
+        return match["ipv6"] is None or bool(ipaddress.IPv6Address(match["ipv6"]))
+    except ValueError:
+        return False
 
 
 def _other_problems(config: Config) -> _Problems:
     if config.server.path in ("/", "/healthz", "/asyncapi.json"):
         yield ["server.path"], f"{config.server.path} is taken; choose another, e.g. /ws"
+    if PurePath(config.server.path).suffix.lower() in PAGE_SUFFIXES:
+        yield ["server.path"], f"{config.server.path} looks like a file of the page; choose another, e.g. /ws"
     if config.database.path.startswith("~"):
         yield ["database.path"], "must be written out; ~ is the shell's"
     if config.database.path == ":memory:":
@@ -347,7 +381,7 @@ def _from_env(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
         try:
             value = msgspec.convert(value, setting.type, strict=False)
         except msgspec.ValidationError as exc:
-            raise ConfigError(f"{name}: {exc} ({setting.hint})") from None
+            raise ConfigError(f"{name}: {_in_words(str(exc))} ({setting.hint})") from None
         values.setdefault(setting.section, {})[setting.key] = value
     return values
 
@@ -376,4 +410,9 @@ def _explain(message: str) -> str:
         return f"{place or 'top level'}: {what}; allowed: {', '.join(known)}"
     hints = {f"{s.section}.{s.key}": s.hint for s in settings()}
     hint = hints.get(place.split("[")[0], "a table of settings")
-    return f"{place}: {what} ({hint})"
+    return f"{place}: {_in_words(what)} ({hint})"
+
+
+def _in_words(what: str) -> str:
+    """Spare people a regular expression: the line of documentation that follows says what is allowed."""
+    return "is not of that form" if "matching regex" in what else what

@@ -18,7 +18,7 @@ from roomd.config import Config, ConfigError
 from roomd.demo import show_demo
 from roomd.hub import Hub
 from roomd.ids import Ids
-from roomd.keys import open_ice, open_keys, policy
+from roomd.keys import check_keys, open_ice, open_keys, policy
 from roomd.requests import Services
 from roomd.server import AddressUnavailable, Server
 from roomd.settings import Rules
@@ -45,14 +45,16 @@ async def run(config: Config, demo: bool) -> None:
     _stop_on_signal(stop)
     clock = Clock()
     ids = Ids()
+    # Looked at before the store makes a database: a configuration that is wrong leaves nothing behind.
+    database = Path(config.database.path)
+    check_keys(config.auth, database)
+    ice = open_ice(config.ice)
     store = await open_store(config.database)
     try:
-        keys = open_keys(config.auth, Path(config.database.path))
+        keys = open_keys(config.auth, database)
         hub = Hub(store, Rules(config.rooms.seat_hold, config.limits.max_participants), clock, ids)
         await hub.open()
-        services = Services(
-            hub, store, keys, policy(config.auth), clock, ids, config.limits, open_ice(config.ice), itertools.count(1)
-        )
+        services = Services(hub, store, keys, policy(config.auth), clock, ids, config.limits, ice, itertools.count(1))
         server = Server(config, services)
         await server.open()
         log.info("listening", {"host": config.server.host, "port": server.port, "path": config.server.path})

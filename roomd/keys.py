@@ -18,18 +18,16 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.algorithms import HMACAlgorithm
 
-from roomd.config import Algorithm, AuthConfig, ConfigError, IceConfig
+from roomd.config import SHORTEST_SECRET, SHORTEST_TURN_SECRET, Algorithm, AuthConfig, ConfigError, IceConfig
 from roomd.jwks import FetchedKeys, from_public_key
 from roomd.tokens import Key, Policy
 from roomd.turn import Ice
 
 log = logging.getLogger("roomd.keys")
 
-SHORTEST_SECRET = 32
-"""Bytes; RFC 7518, section 3.2: a key as long as the hash."""
-SHORTEST_TURN_SECRET = 20
-"""Bytes; RFC 2104, section 3. Whoever gets a credential can try secrets on it at leisure, so no shorter one."""
 LARGEST_FILE = 65_536
+CREDENTIALS = Path("/run/credentials")
+"""Where systemd keeps what `LoadCredential` loads, in a folder for each service that no other one can enter."""
 
 _HOW_TO_MAKE_ONE = "`openssl rand -hex 32` makes one"
 
@@ -72,6 +70,14 @@ def open_keys(auth: AuthConfig, database: Path) -> KeySource:
         return FixedKeys(_public_key(Path(auth.public_key_file), policy(auth)))
     secret = local_secret(auth, database)
     return FixedKeys(Key(_make_secret(local_secret_file(database)) if secret is None else secret, "HS256"))
+
+
+def check_keys(auth: AuthConfig, database: Path) -> None:
+    """Raise the `ConfigError` that `open_keys` would, as far as it can be known without making a missing secret."""
+    if auth.public_key_file is not None:
+        _public_key(Path(auth.public_key_file), policy(auth))
+    else:
+        local_secret(auth, database)
 
 
 def local_secret(auth: AuthConfig, database: Path) -> bytes | None:
@@ -126,10 +132,20 @@ def _read(file: Path, setting: str) -> tuple[bytes, int]:
         raise ConfigError(f"{setting}: {file}: cannot be read: {exc.strerror}") from None
 
 
+def is_open_to_others(file: Path, mode: int) -> bool:
+    """Whether more than a file's owner can read it.
+
+    systemd lets the user of a service read its credentials by an entry in their access control list, and the mode has
+    the list's mask where the group's bits are: 0440, though no group can read them (systemd issue 29435).
+    """
+    harmful = 0o037 if file.is_relative_to(CREDENTIALS) else 0o077
+    return bool(mode & harmful)
+
+
 def _read_private(file: Path, setting: str) -> tuple[bytes, str]:
     """Return the content of a file that only its owner may read, and how to name it when the content is wrong."""
     content, mode = _read(file, setting)
-    if mode & 0o077:
+    if is_open_to_others(file, mode):
         raise ConfigError(
             f"{setting}: {file}: others can read it (mode {stat.S_IMODE(mode):04o}); run `chmod 600 {file}`, and "
             "replace the secret if someone may have"

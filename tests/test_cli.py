@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -120,6 +121,21 @@ def test_check_config(tmp_path: Path) -> None:
     missing = roomd("check-config", environ={"ROOMD_AUTH_PUBLIC_KEY_FILE": str(tmp_path / "none.pem")})
     assert missing.exit_code == MISUSED
     assert "auth.public_key_file" in missing.stderr
+
+
+def test_check_config_looks_at_every_secret(tmp_path: Path) -> None:
+    """What would stop `roomd serve` is found: a TURN secret that is not there, short, or open to others."""
+    file = tmp_path / "turn.secret"
+    environ = {"ROOMD_ICE_TURN": "turn:turn.example", "ROOMD_ICE_TURN_SECRET_FILE": str(file)}
+    results = [roomd("check-config", environ=environ)]
+    for content, mode in (("short", 0o600), (SECRET, 0o644), (SECRET, 0o600)):
+        file.write_text(content)
+        file.chmod(mode)
+        results.append(roomd("check-config", environ=environ))
+    assert [result.exit_code for result in results] == [MISUSED, MISUSED, MISUSED, OK]
+    words = ("cannot be read", "must be at least 20 bytes", "others can read it")
+    for result, said in zip(results, words, strict=False):
+        assert f"ice.turn_secret_file: {file}: {said}" in result.stderr
 
 
 def test_default_config_is_a_configuration(tmp_path: Path) -> None:
@@ -301,6 +317,34 @@ def test_room_update(daemon: Daemon) -> None:
     assert (changed["waitingRoom"], changed["name"], changed["maxParticipants"]) == (True, "Daily", 7)
     nothing = roomd("room", "update", code, environ=daemon.environ)
     assert (nothing.exit_code, "say what to change" in nothing.stderr) == (MISUSED, True)
+
+
+async def test_messages_name_whom_they_are_to(daemon: Daemon) -> None:
+    """A private message is shown with the name of whom it was for, also after they left; JSON has the id."""
+    room = await daemon.room("alice")
+    async with daemon.client("alice") as alice, daemon.client() as jane, daemon.client("bob") as bob:
+        host = (await alice.join(room["code"]))["participant"]["id"]
+        seat = await jane.join(room["code"], guestName="Jane Smith")
+        await bob.join(room["code"])
+        private = [(alice, "psst", seat["participant"]["id"]), (bob, "hey", host)]
+        for client, text, to in [(alice, "hello", None), *private]:
+            await client.send("send-message", id="said", text=text, to=to)
+            while (await client.receive()).get("id") != "said":
+                pass
+        await jane.send("leave-room")
+        while (await jane.receive())["type"] != "participant":
+            pass
+
+        async def run(*arguments: str) -> Result:
+            return await asyncio.to_thread(roomd, "room", "messages", room["code"], *arguments, environ=daemon.environ)
+
+        rows = [re.split("  +", line) for line in (await run("--as", "alice")).stdout.splitlines()]
+        everyone = ["everyone", "hello"]
+        assert [row[2:] for row in rows[1:]] == [everyone, ["Jane Smith", "psst"], ["alice", "hey"]]
+        rows = [re.split("  +", line) for line in (await run("--as", "bob")).stdout.splitlines()]
+        assert [row[2:] for row in rows[1:]] == [everyone, ["alice", "hey"]]
+        said = as_json(await run("--as", "alice", "--json"))["messages"]
+        assert [one["to"] for one in said] == [None, seat["participant"]["id"], host]
 
 
 async def test_messages_and_bans(daemon: Daemon) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from roomd.cli.chat import LONGEST_MESSAGE, Chat, Mistyped, Somebody, find
+from roomd.cli.chat import LONGEST_MESSAGE, Chat, Mistyped, Somebody, find, find_whole
 from roomd.cli.join import Attendance, SentAway
 from roomd.cli.words import HELLO
 from roomd.client import Closed
@@ -26,6 +26,7 @@ TYPED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("/msg Bob hi  there", {"type": "send-message", "text": "hi  there", "to": "bob"}, OK),
     ("/msg bob hi", {"type": "send-message", "text": "hi", "to": "bob"}, OK),
     ("/msg Jane Smith hi", {"type": "send-message", "text": "hi", "to": "smith"}, OK),
+    ('/msg "jane smith" hi', {"type": "send-message", "text": "hi", "to": "smith"}, OK),
     ("/mute BOB", {"type": "mute-participant", "participantId": "bob"}, OK),
     ("/remove Bob", {"type": "remove-participant", "participantId": "bob", "ban": False}, OK),
     (
@@ -68,12 +69,14 @@ async def test_typed(line: str, request_: dict[str, Any], reply: dict[str, Any])
 
 MISTYPED = [
     ("/nonsense", "There is no such command"),
-    ("/msg Nobody hi", "There is nobody of that name"),
-    ("/msg Bobby hi", "There is nobody of that name"),
+    ("/msg Nobody hi", "There is nobody else of that name"),
+    ("/msg Bobby hi", "There is nobody else of that name"),
+    ("/msg Jane hi", "There is nobody else of that name"),
+    ("/mute Bob please", "There is nobody else of that name"),
     ("/msg Carl hi", "Several people are called that; say which by the id: carl, carl-2"),
     ("/msg Bob", "A message has 1 to 2,000 characters"),
     ("x" * (LONGEST_MESSAGE + 1), "A message has 1 to 2,000 characters"),
-    ("/admit", "There is nobody of that name"),
+    ("/admit", "There is nobody else of that name"),
 ]
 
 
@@ -122,12 +125,49 @@ async def test_what_only_shows() -> None:
         await chat.serve("bye")
 
 
-def test_find() -> None:
-    """The longest name that fits is meant, and what follows is kept as it was typed."""
-    jane, smith = Somebody("1", "Jane"), Somebody("2", "Jane Smith")
-    assert find("jane smith is here", [jane, smith]) == (smith, "is here")
-    assert find("jane smithers", [jane, smith]) == (jane, "smithers")
-    assert find("2", [jane, smith]) == (smith, "")
+BOB_SAYS_I, SPAMMER = Somebody("b1", "Bob I"), Somebody("b2", "bob spam")
+FOUND: list[tuple[str, Somebody, str]] = [
+    ("jane smithers", Somebody("1", "Jane"), "smithers"),
+    ("2", Somebody("2", "Jane Smith"), ""),
+    ("2 is  here", Somebody("2", "Jane Smith"), "is  here"),
+    ('"jane" smith is here', Somebody("1", "Jane"), "smith is here"),
+    ('"Jane Smith" is here', Somebody("2", "Jane Smith"), "is here"),
+    ('"Q" "R" hello', Somebody("3", 'Q" "R'), "hello"),
+    ("4 me", Somebody("4", "Four"), "me"),
+]
+
+
+@pytest.mark.parametrize(("text", "somebody", "rest"), FOUND)
+def test_find(text: str, somebody: Somebody, rest: str) -> None:
+    """People are meant by id, by name or by "name", and what follows is kept as typed; an id wins over a name."""
+    people = [Somebody("1", "Jane"), Somebody("2", "Jane Smith"), Somebody("3", 'Q" "R'), Somebody("4", "Four")]
+    assert find(text, [*people, Somebody("5", "4 me"), Somebody("6", "4")]) == (somebody, rest)
+
+
+AMBIGUOUS = [
+    ("Bob I love you", '"Bob" (b), "Bob I" (b1)'),
+    ("bob spam", '"Bob" (b), "bob spam" (b2)'),
+    ("Bob spam for ever", '"Bob" (b), "bob spam" (b2)'),
+]
+
+
+@pytest.mark.parametrize(("text", "names"), AMBIGUOUS)
+def test_find_asks(text: str, names: str) -> None:
+    """Nobody takes another's message or ban by a name that goes on as the sentence does: it has to be said who."""
+    people = [Somebody("b", "Bob"), BOB_SAYS_I, SPAMMER]
+    with pytest.raises(Mistyped) as mistyped:
+        find(text, people)
+    assert str(mistyped.value) == f"That can be several people; put the name in quotes, or give the id: {names}"
+    assert find(f'"bob"{text[3:]}', people) == (people[0], text[4:])
+
+
+def test_find_whole() -> None:
+    """A command that takes nothing but a name takes all that follows as the name."""
+    people = [Somebody("b", "Bob"), BOB_SAYS_I, SPAMMER]
+    for text, somebody in (("bob i", BOB_SAYS_I), ("Bob", people[0]), ('"Bob spam"', SPAMMER), ("b1", BOB_SAYS_I)):
+        assert find_whole(text, people) == somebody
+    with pytest.raises(Mistyped, match="There is nobody else of that name"):
+        find_whole("Bob please", people)
 
 
 def attendance(url: str, keyboard: int | None = None, entry: JoinRoom = JOIN) -> Attendance:

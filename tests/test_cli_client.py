@@ -21,6 +21,7 @@ from roomd.client import (
     Joined,
     Left,
     LobbyChanged,
+    MessagesSkipped,
     MuteRequested,
     Over,
     Placed,
@@ -194,6 +195,10 @@ WORDS: list[tuple[AnyMeetingEvent, list[str]]] = [
     (Said(message("1", to="jane")), ["Bob to you alone: text 1"]),
     (Said(message("1", sender="jane", to="bob")), ["you to Bob alone: text 1"]),
     (Said(message("1", sender="jane", to="carl")), ["you to somebody who left alone: text 1"]),
+    (
+        MessagesSkipped("1"),
+        ["* More was said meanwhile than is shown here; `roomd room messages` has all of it"],
+    ),
     (MuteRequested(), ["* The host asks you to mute yourself"]),
     (LobbyChanged((WAITER, SEAT_WAITER)), ["* In line: W (guest), \\x1b (away, waits for a seat)"]),
     (LobbyChanged(()), ["* Nobody is in line any more"]),

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import random
 import re
+import subprocess
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import Callable
@@ -33,6 +34,7 @@ from roomd.client import (
 )
 from roomd.client.meeting import Pace, attend
 from roomd.frames import JoinRoom, Message, Participant, Room
+from roomd.state import MESSAGES_SHOWN
 from tests.conftest import PATIENCE, Daemon
 
 E = TypeVar("E", bound=AnyMeetingEvent)
@@ -79,7 +81,10 @@ async def truth(daemon: Daemon, code: str) -> tuple[Room, list[Participant], lis
 async def settled(meeting: Meeting) -> tuple[Room | None, list[Participant], list[Message]]:
     """What a view has once everything told before now was taken in."""
     await meeting.list_messages(limit=1)
-    return meeting.room, meeting.participants, meeting.messages
+    async with asyncio.timeout(PATIENCE):
+        await meeting._wait_for(lambda: meeting._view.missed is None)
+    public = [message for message in meeting.messages if message.to is None]
+    return meeting.room, meeting.participants, public[-MESSAGES_SHOWN:]
 
 
 async def test_two_meet(daemon: Daemon) -> None:
@@ -136,6 +141,31 @@ async def test_loses_the_network(daemon: Daemon) -> None:
         assert (await until(jane, Said)).message.text == "are you there?"
         assert (await until(alice, Updated)).participant == jane.me == me
         assert await settled(alice) == await settled(jane) == await truth(daemon, code)
+
+
+async def test_what_was_said_while_away(daemon: Daemon) -> None:
+    """More public messages than `room-state` has, and private ones: all are told, in the order they were said, once."""
+    code = (await daemon.room("alice"))["code"]
+    gate = Gate()
+    async with (
+        join(daemon.url, code, token=daemon.token("alice")) as alice,
+        attend(daemon.url, JoinRoom(code=code, guest_name="Jane"), None, gate.pace) as jane,
+    ):
+        assert jane.me is not None
+        await alice.say("before")
+        await until(jane, Said)
+        gate.open.clear()
+        lose(jane)
+        assert not (await until(alice, Updated)).participant.is_active
+        texts = [f"{number}" for number in range(3 * MESSAGES_SHOWN)]
+        for text in texts:
+            await alice.say(text, to=jane.me.id if int(text) % 10 == 7 else None)
+        gate.open.set()
+        await until(jane, Returned)
+        await alice.say("now")
+        assert [(await until(jane, Said)).message.text for _ in range(len(texts) + 1)] == [*texts, "now"]
+        assert [message.text for message in jane.messages] == ["before", *texts, "now"]
+        assert [message.to for message in jane.messages].count(jane.me.id) == len(texts) / 10
 
 
 async def test_a_gap(daemon: Daemon) -> None:
@@ -312,10 +342,24 @@ async def test_every_view_is_the_room(make_daemon: Callable[..., Daemon]) -> Non
         assert len(told[1]) == 5
 
 
-async def test_the_readme_s_example(daemon: Daemon) -> None:
-    """What README.md shows works as it stands."""
+def example() -> str:
+    """The program that README.md shows."""
     readme = (Path(__file__).parent.parent / "README.md").read_text()
     [program] = re.findall(r"```python\n(import asyncio\nimport roomd.client.*?)```", readme, re.DOTALL)
+    return str(program)
+
+
+def test_the_readme_s_example_is_typed(tmp_path: Path) -> None:
+    """Who copies it into a program of strict types has nothing to mend."""
+    (tmp_path / "example.py").write_text(example())
+    check = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "example.py"]
+    done = subprocess.run(check, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+async def test_the_readme_s_example(daemon: Daemon) -> None:
+    """What README.md shows works as it stands."""
+    program = example()
     code = (await daemon.room("alice"))["code"]
     program = program.replace("ws://127.0.0.1:8765/ws", daemon.url).replace("abc-def-ghi", code)
     async with join(daemon.url, code, token=daemon.token("alice")) as alice:

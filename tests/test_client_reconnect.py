@@ -13,6 +13,7 @@ from roomd.client import (
     Entered,
     Joined,
     Left,
+    MessagesSkipped,
     Over,
     Returned,
     Said,
@@ -22,6 +23,7 @@ from roomd.client import (
 )
 from roomd.client.connection import CLOSE_TIMEOUT
 from roomd.client.meeting import attend
+from roomd.client.missed import CATCH_UP
 from tests.test_client import JOIN, Sleep, closing, meeting_with, pace, rest
 from tests.test_client_view import BOB, BOB_AWAY, CARL, JANE, ROOM, message, person
 from tests.test_client_wire import Script, Server, serving
@@ -38,10 +40,11 @@ def drop(code: int = 1011, *others: frames.Participant) -> Script:
 
 
 def end(*others: frames.Participant, **seat: Any) -> Script:
-    """Give a seat, and end the room."""
+    """Give a seat to somebody who comes back, say what was said meanwhile, and end the room."""
 
     async def script(server: Server) -> None:
         await server.seat(*others, **seat)
+        await server.answer("messages", messages=seat.get("messages", []), nextCursor=None)
         await server.send("room-ended", seq=seat.get("seq", 1) + 1, roomId="r")
         await server.gone()
 
@@ -74,7 +77,7 @@ async def test_comes_back() -> None:
         ]
         assert meeting.over == Over("room_ended", "The room has ended")
     assert sleep.delays == [0.5, 5.0, 1.25]
-    assert asked == [{"type": "resume", "id": 1, "resumeToken": "after 1"}]
+    assert asked[0] == {"type": "resume", "id": 1, "resumeToken": "after 1"}
 
 
 async def test_drops_on_the_way_in() -> None:
@@ -92,7 +95,7 @@ async def test_drops_on_the_way_in() -> None:
     async with meeting_with(drop(), half, back) as meeting:
         lost = [Dropped("Connection lost", 0.5), Dropped("Connection lost", 1.0)]
         assert await rest(meeting) == [Entered(), *lost, Returned()]
-    assert asked == [{"type": "resume", "id": 1, "resumeToken": "half"}]
+    assert asked[0] == {"type": "resume", "id": 1, "resumeToken": "half"}
 
 
 async def test_a_restart() -> None:
@@ -141,12 +144,12 @@ async def test_joins_anew() -> None:
         expected = [Entered(), Dropped("Connection lost", 0.5), SeatLost(), Entered(), Joined(CARL), Left(BOB)]
         assert await rest(meeting) == expected
         assert meeting.me == again
-    assert [request["type"] for request in asked] == ["resume", "join-room"]
+    assert [request["type"] for request in asked] == ["resume", "join-room", "list-messages"]
 
 
 @pytest.mark.parametrize(
     ("code", "reason"),
-    [(4403, "removed"), (4409, "taken_over"), (4401, "bad_token"), (1003, "not_understood"), (1007, "not_understood")],
+    [(4403, "removed"), (4409, "taken_over"), (4401, "bad_token"), (1003, "bad_frame"), (1009, "bad_frame")],
 )
 async def test_final_closes(code: int, reason: str) -> None:
     """After a close that means no it does not come back, and says why."""
@@ -176,13 +179,80 @@ async def test_removed() -> None:
 async def test_refused_for_good() -> None:
     """What is refused on the way back, with nothing to wait for, is the end."""
 
-    async def banned(server: Server) -> None:
-        await server.refuse(403, "banned", "You were removed from this room")
+    async def locked(server: Server) -> None:
+        await server.refuse(403, "room_locked", "Room is locked")
         await server.gone()
 
-    async with meeting_with(drop(), banned) as meeting:
+    async with meeting_with(drop(), locked) as meeting:
         await rest(meeting)
-        assert meeting.over == Over("banned", "You were removed from this room")
+        assert meeting.over == Over("room_locked", "Room is locked")
+
+
+@pytest.mark.parametrize(
+    ("code", "over"), [("banned", Over("removed", "")), ("denied", Over("denied", "The host declined"))]
+)
+async def test_sent_away_while_away(code: str, over: Over) -> None:
+    """A `resume` that is answered with the host's no is the end: it is not tried again, and no join follows."""
+    asked: list[dict[str, Any]] = []
+
+    async def no(server: Server) -> None:
+        await server.refuse(403, code, "The host declined")
+        asked.extend(server.asked)
+        await server.gone()
+
+    sleep = Sleep()
+    async with meeting_with(drop(), no, sleep=sleep) as meeting:
+        assert await rest(meeting) == [Entered(), Dropped("Connection lost", 0.5)]
+        assert meeting.over == over
+    assert [request["type"] for request in asked] == ["resume"]
+    assert sleep.delays == [0.5]
+
+
+async def test_what_was_said_meanwhile() -> None:
+    """On the way back, what was said is read page by page, by the server's cursors, and told in its order."""
+    asked: list[dict[str, Any]] = []
+    public, private, now = message("1"), message("2", to="jane"), message("4")
+
+    async def leave_behind(server: Server) -> None:
+        await server.seat(messages=[message("0")])
+        await server.websocket.close(1011)
+
+    async def busy(server: Server) -> None:
+        await server.seat(messages=[message("0"), public])
+        await server.take("list-messages")
+        await server.websocket.close(1011)
+
+    async def back(server: Server) -> None:
+        await server.seat(messages=[message("0"), public, message("3")])
+        await server.answer("messages", messages=[public], nextCursor="1")
+        request = await server.take("list-messages")
+        await server.send("message", message=now)
+        await server.send("messages", id=request["id"], messages=[private, message("3")], nextCursor=None)
+        asked.extend(server.asked)
+        await server.left()
+
+    async with meeting_with(leave_behind, busy, back) as meeting:
+        events = [await anext(meeting) for _ in range(9)]
+        said = [public, private, message("3"), now]
+        assert events[4:] == [Returned(), *(Said(one) for one in said)]
+        assert not any(isinstance(event, Said) for event in events[:5])
+        assert meeting.messages == [message("0"), *said]
+    page = {"type": "list-messages", "id": CATCH_UP, "code": ROOM.code, "limit": 200}
+    assert asked[1:3] == [{**page, "cursor": "0"}, {**page, "cursor": "1"}]
+
+
+async def test_what_was_said_cannot_be_had() -> None:
+    """A server that does not tell what was said costs messages, which is told, and not the meeting."""
+
+    async def back(server: Server) -> None:
+        await server.seat(messages=[message("1")])
+        await server.refuse(503, "unavailable")
+        await server.left()
+
+    async with meeting_with(drop(), back) as meeting:
+        expected = [Entered(), Dropped("Connection lost", 0.5), Returned(), MessagesSkipped(None), Said(message("1"))]
+        assert [await anext(meeting) for _ in range(5)] == expected
+        assert meeting.status == "present"
 
 
 async def test_fresh_tokens() -> None:
@@ -276,14 +346,21 @@ async def test_requests_while_away() -> None:
         await server.take("send-message")
         await server.websocket.close(1011)
 
-    async with meeting_with(script, end(), sleep=sleep) as meeting:
+    async def back(server: Server) -> None:
+        await server.seat()
+        await server.answer("messages", messages=[message("1")], nextCursor=None)
+        await server.left()
+
+    async with meeting_with(script, back, sleep=sleep) as meeting:
         with pytest.raises(Closed):
             await meeting.say("lost")
         assert meeting.status == "away"
         with pytest.raises(Closed):
             await meeting.say("unsaid")
         sleep.gate.set()
-        await meeting.wait_present()
+        assert await meeting.wait_present()
+        while not meeting.messages:
+            await anext(meeting)
 
 
 async def test_leaves_while_away() -> None:

@@ -12,6 +12,7 @@ from roomd.client import (
     Left,
     LobbyChanged,
     MeetingEvent,
+    MessagesSkipped,
     MuteRequested,
     Over,
     Placed,
@@ -23,6 +24,7 @@ from roomd.client import (
     Updated,
     View,
 )
+from roomd.client.missed import CATCH_UP, MOST_MESSAGES, MOST_PAGES
 from roomd.frames import Message, Participant, Room
 
 ROOM = Room(
@@ -77,6 +79,11 @@ def changed(
 ) -> frames.ParticipantsChanged:
     """A turn's net effect."""
     return frames.ParticipantsChanged(seq=seq, joined=list(joined), updated=list(updated), left=list(left))
+
+
+def page(*said: Message, after: str | None = None) -> frames.MessagesReply:
+    """A page of what was said; `after` is where the next one begins."""
+    return frames.MessagesReply(id=CATCH_UP, messages=list(said), next_cursor=after)
 
 
 def present(*people: Participant, seq: int = 10, said: tuple[Message, ...] = ()) -> View:
@@ -191,8 +198,8 @@ def test_comes_back() -> None:
         Joined(dora),
         Left(CARL),
         RoomChanged(fresh.room, msgspec.structs.replace(ROOM, participant_count=3)),
-        Said(said[1]),
     ]
+    assert view.apply(page(said[1])) == [Said(said[1])]
     assert (view.status, view.participants, view.messages) == ("present", [JANE, BOB_AWAY, dora], list(said))
     assert view.apply(changed(4, left=(dora,))) == [Left(dora)]
 
@@ -251,6 +258,14 @@ def test_waits_in_vain(code: str, words: str) -> None:
     assert view.over == Over(code, words)
 
 
+def test_banned_while_waiting() -> None:
+    """A ban is the host's removal, whatever it comes as."""
+    view = View()
+    view.apply(PLACE)
+    view.apply(frames.ErrorReply(id=1, status_code=403, code="banned", message="You were removed from this room"))
+    assert view.over == Over("removed", "")
+
+
 def test_a_drop_forgets_the_waiting_join() -> None:
     """Ids begin anew with each connection, so the id of a join that waited before means nothing now."""
     view = View()
@@ -300,28 +315,129 @@ def test_the_end_of_the_room_is_seen() -> None:
     assert (unseen.room, unseen.status) == (None, "over")
 
 
+def live(view: View, *said: Message) -> list[MeetingEvent]:
+    """Messages that come as they are said."""
+    return [event for one in said for event in view.apply(frames.MessageEvent(message=one))]
+
+
+def back(view: View, *said: Message) -> list[MeetingEvent]:
+    """Drop, and come back to a room whose last public messages are these."""
+    view.drop()
+    view.apply(SEAT)
+    return list(view.apply(state(1, JANE, BOB, said=said)))
+
+
 def test_messages() -> None:
-    """The last 50 public messages are kept; private ones are told, and not kept; none is told twice."""
-    first = message("0")
+    """The last messages are kept in the order they were said, public and private ones; none is told twice."""
+    first, private = message("0"), message("p", to="jane")
     view = present(BOB, said=(first,))
-    assert view.apply(frames.MessageEvent(message=first)) == []
-    private = message("p", to="jane")
-    assert view.apply(frames.MessageEvent(message=private)) == [Said(private)]
-    later = [message(str(number)) for number in range(1, 60)]
-    for one in later:
-        assert view.apply(frames.MessageEvent(message=one)) == [Said(one)]
-    assert view.messages == later[-50:]
+    assert live(view, first, private, private) == [Said(private)]
+    assert view.messages == [first, private]
+    later = [message(str(number)) for number in range(1, MOST_MESSAGES + 1)]
+    assert live(view, *later) == [Said(one) for one in later]
+    assert view.messages == later
+    assert view.missed is None
 
 
 def test_messages_missed() -> None:
-    """Of the messages that a new room-state has, only those not heard before are told."""
-    heard = [message(str(number)) for number in range(50)]
+    """What was said while away is told in its order, once, private messages and those between the pages included."""
+    heard, private = [message(str(number)) for number in range(3)], message("3", to="jane")
+    shown = [message(str(number)) for number in range(4, 7)]
     view = present(BOB, said=tuple(heard))
-    view.drop()
-    now = [message(str(number)) for number in range(2, 52)]
-    view.apply(SEAT)
-    assert view.apply(state(1, JANE, BOB, said=tuple(now))) == [Returned(), Said(now[-2]), Said(now[-1])]
-    assert view.messages == now
+    assert back(view, *heard, *shown) == [Returned()]
+    assert view.missed is not None
+    assert view.missed.cursor == "2"
+    assert live(view, message("7"), message("8", to="jane")) == []
+    assert view.apply(page(private, shown[0], after="4")) == []
+    assert view.missed.cursor == "4"
+    late = [message("7"), message("8", to="jane")]
+    assert view.apply(frames.MessagesReply(id=3, messages=[message("0")], next_cursor=None)) == []
+    assert view.messages == heard
+    told = [private, *shown, *late]
+    assert view.apply(page(*shown[1:], late[0])) == [Said(one) for one in told]
+    assert view.messages == [*heard, *told]
+    assert live(view, *late) == []
+    assert view.apply(page(message("9"))) == []
+
+
+def test_catching_up_is_cut_off() -> None:
+    """After another drop in the middle of it, everything since the last message told is read anew."""
+    view = present(BOB, said=(message("0"),))
+    back(view, message("1"))
+    view.apply(page(message("1"), after="1"))
+    live(view, message("2"))
+    assert back(view, message("1"), message("2")) == [Returned()]
+    assert view.missed is not None
+    assert view.missed.cursor == "0"
+    assert view.apply(state(2, JANE, BOB, said=(message("1"), message("2")))) == []
+    assert view.apply(page(message("1"), message("2"))) == [Said(message("1")), Said(message("2"))]
+
+
+def test_more_was_said_than_is_kept() -> None:
+    """The newest messages are told, and before them that there were more; the view has no hole."""
+    view = present(BOB, said=(message("0"),))
+    back(view)
+    many = [message(str(number)) for number in range(1, MOST_MESSAGES + 2)]
+    last = message("last")
+    live(view, last)
+    kept = [*many[2:], last]
+    assert view.apply(page(*many)) == [MessagesSkipped("0"), *(Said(one) for one in kept)]
+    assert view.messages == kept
+
+
+def test_far_more_was_said_than_is_read() -> None:
+    """When the pages do not end, reading begins anew at the first message of `room-state`, and ends at last."""
+    shown = [message("a"), message("c")]
+    for ends in (True, False):
+        view = present(BOB, said=(message("0"),))
+        back(view, *shown)
+        for number in range(MOST_PAGES):
+            assert view.missed is not None
+            assert view.apply(page(message(f"old {number}"), after=f"old {number}")) == []
+        assert view.missed is not None
+        assert view.missed.cursor == "a"
+        private = message("b", to="jane")
+        for number in range(MOST_PAGES - 1):
+            assert view.apply(page(*[private][number:], after=str(number))) == []
+        told = [shown[0], private, shown[1]] if ends else shown
+        events = view.apply(page(shown[1], after=None if ends else "for ever"))
+        assert events == [MessagesSkipped("0"), *(Said(one) for one in told)]
+        assert view.messages == told
+
+
+def test_private_messages_without_end() -> None:
+    """Where there is no public message to begin anew at, reading goes on, and ends all the same."""
+    view = present(BOB)
+    back(view)
+    for number in range(2 * MOST_PAGES - 1):
+        assert view.apply(page(message(str(number), to="jane"), after=str(number))) == []
+    live(view, message("now"))
+    assert view.apply(page(after="for ever")) == [MessagesSkipped(None), Said(message("now"))]
+
+
+def test_nothing_to_read() -> None:
+    """When the pages are not to be had, or the room is over first, what is known is told, with a gap before it."""
+    told = [MessagesSkipped("0"), Said(message("1")), Said(message("2"))]
+    ends: list[frames.Event | frames.Reply] = [
+        frames.ErrorReply(id=CATCH_UP, status_code=503, code="unavailable", message="No"),
+        frames.RoomEnded(seq=2, room_id="r"),
+        frames.Removed(reason="spam"),
+    ]
+    for end in ends:
+        view = present(BOB, said=(message("0"),))
+        back(view, message("0"), message("1"))
+        live(view, message("2"))
+        assert view.apply(end) == told
+        assert (view.over is None) == isinstance(end, frames.ErrorReply)
+        assert view.apply(page(message("3"))) == []
+
+
+def test_a_refresh_repeats_nothing() -> None:
+    """On the same connection nothing that was said is missed, and what `room-state` repeats is told once."""
+    view = present(BOB, said=(message("0"),))
+    live(view, message("1"))
+    assert view.apply(state(12, JANE, BOB, said=(message("0"), message("1"), message("2")))) == [Said(message("2"))]
+    assert view.missed is None
 
 
 def test_lobby() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from roomd.config import Config, ConfigError, check, default_config, load, settings
+from roomd.site import FILES
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -114,7 +115,7 @@ BAD_FILES: dict[str, tuple[str, str]] = {
     ),
     "path without a slash": (
         "[server]\npath = 'ws'",
-        "server.path: Expected `str` matching regex '^/[!-~]*$' (Path of",
+        "server.path: is not of that form (Path of the WebSocket, starting with /.)",
     ),
     "the contract's path": ("[server]\npath = '/asyncapi.json'", "server.path: /asyncapi.json is taken; choose"),
     "taken path": ("[server]\npath = '/healthz'", "server.path: /healthz is taken; choose another, e.g. /ws"),
@@ -129,13 +130,26 @@ BAD_FILES: dict[str, tuple[str, str]] = {
         "auth.algorithms: HS256 does not go with public keys; allowed: ES256, EdDSA, RS256",
     ),
     "a port for STUN that is none": (
-        "[ice]\nstun = ['stun:a.example:x']",
-        "ice.stun[0]: Expected `str` matching regex",
+        "[ice]\nstun = ['stun:a.example', 'stun:a.example:x']",
+        "ice.stun: 'stun:a.example:x' is no STUN server; one is like stun:turn.example:3478, or stuns: for TLS",
     ),
-    "a transport for STUN": ("[ice]\nstun = ['stun:a.example?transport=udp']", "ice.stun[0]: Expected `str` matching"),
-    "TURN where STUN belongs": ("[ice]\nstun = ['turn:a.example']", "ice.stun[0]: Expected `str` matching regex"),
-    "TURN by a web address": ("[ice]\nturn = ['https://a.example']", "ice.turn[0]: Expected `str` matching regex"),
-    "no such transport": ("[ice]\nturn = ['turn:a.example?transport=tls']", "ice.turn[0]: Expected `str` matching"),
+    "a port for STUN that cannot be": (
+        "[ice]\nstun = ['stun:a.example:65536']",
+        "ice.stun: 'stun:a.example:65536' is no",
+    ),
+    "a transport for STUN": (
+        "[ice]\nstun = ['stun:a.example?transport=udp']",
+        "ice.stun: 'stun:a.example?transport=udp",
+    ),
+    "TURN where STUN belongs": ("[ice]\nstun = ['turn:a.example']", "ice.stun: 'turn:a.example' is no STUN server"),
+    "TURN by a web address": ("[ice]\nturn = ['https://a.example']", "ice.turn: 'https://a.example' is no TURN server"),
+    "no such transport": (
+        "[ice]\nturn = ['turn:a.example?transport=tls']",
+        "ice.turn: 'turn:a.example?transport=tls' is no TURN server; one is like turn:turn.example:3478 or "
+        "turns:turn.example:5349?transport=tcp (or udp)",
+    ),
+    "a port for TURN that cannot be": ("[ice]\nturn = ['turn:a.example:0']", "ice.turn: 'turn:a.example:0' is no TURN"),
+    "an address that cannot be": ("[ice]\nturn = ['turn:[::1::2]:3478']", "ice.turn: 'turn:[::1::2]:3478' is no TURN"),
     "TURN without a secret": (
         "[ice]\nturn = ['turn:a.example']",
         "ice.turn: needs the servers' static-auth-secret: give ice.turn_secret_file or ice.turn_secret",
@@ -165,6 +179,21 @@ def test_bad_file(tmp_path: Path, text: str, message: str) -> None:
     """A wrong file stops the start with the file, the key and what is allowed."""
     file = write(tmp_path, text)
     assert refusal(file=file).startswith(f"{file}: {message}")
+
+
+@pytest.mark.parametrize("name", [f"/{name}" for name in FILES] + ["/ROOMD.JS", "/new/roomd.json"])
+def test_the_page_s_files_are_taken(name: str) -> None:
+    """The WebSocket takes no path that the page or the contract is served under."""
+    message = f"the environment: server.path: {name} looks like a file of the page; choose another, e.g. /ws"
+    assert refusal(environ={"ROOMD_SERVER_PATH": name}) == message
+
+
+def test_no_regular_expressions() -> None:
+    """What is wrong is said in words, also where a pattern finds it."""
+    for name, text in (("ROOMD_SERVER_PATH", "ws"), ("ROOMD_SERVER_ALLOWED_ORIGINS", "meet.example")):
+        told = refusal(environ={name: text})
+        assert told.startswith(f"{name}: is not of that form (")
+        assert "regex" not in told
 
 
 def test_unreadable_file(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from jwt.algorithms import RSAAlgorithm
 
 from roomd.config import AuthConfig, ConfigError
-from roomd.keys import KeySource, local_secret, local_secret_file, open_keys, policy
+from roomd.keys import KeySource, check_keys, is_open_to_others, local_secret, local_secret_file, open_keys, policy
 from roomd.tokens import Key, Policy, mint, verify
 
 NOW = 1_772_534_100.0
@@ -140,6 +140,33 @@ async def test_made_secret(database: Path) -> None:
     assert local_secret(no_key_file, database) == file.read_bytes() == keys[0].material
     assert await open_keys(no_key_file, database).keys_for("") == keys
     assert [entry.name for entry in database.parent.iterdir()] == ["roomd.secret"]
+
+
+@pytest.mark.parametrize(
+    ("file", "mode", "is_open"),
+    [
+        ("/etc/roomd/turn.secret", 0o100400, False),
+        ("/etc/roomd/turn.secret", 0o100440, True),
+        ("/run/credentials/roomd.service/turn.secret", 0o100400, False),
+        ("/run/credentials/roomd.service/turn.secret", 0o100440, False),
+        ("/run/credentials/roomd.service/turn.secret", 0o100460, True),
+        ("/run/credentials/roomd.service/turn.secret", 0o100444, True),
+    ],
+)
+def test_credentials_of_systemd(file: str, mode: int, is_open: bool) -> None:
+    """A service's credential, whose group bits are its access list's mask, serves; another file has to be private."""
+    assert is_open_to_others(Path(file), mode) is is_open
+
+
+def test_checking_makes_nothing(tmp_path: Path, database: Path) -> None:
+    """What would stop `open_keys` is found, and a secret that is missing stays missing."""
+    check_keys(no_key_file, database)
+    check_keys(AuthConfig(jwks_url="https://issuer.example/keys"), database)
+    assert not database.parent.exists()
+    for auth in (AuthConfig(secret="short"), *(make(str(tmp_path / "none")) for make in FILES.values())):
+        with pytest.raises(ConfigError) as caught:
+            check_keys(auth, database)
+        assert str(caught.value) == refusal(auth, database)
 
 
 async def test_made_secrets_differ(tmp_path: Path) -> None:

@@ -26,10 +26,12 @@ def _put_back() -> Iterator[None]:
     names = ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks", "_srcfile")
     before = {name: getattr(logging, name, None) for name in names}
     handlers, level, quiet = root.handlers[:], root.level, [library.level for library in libraries]
+    factory = logging.getLogRecordFactory()
     root.handlers = []  # force=True would close pytest's own
     yield
     root.handlers = handlers
     root.setLevel(level)
+    logging.setLogRecordFactory(factory)
     for library, before_level in zip(libraries, quiet, strict=True):
         library.setLevel(before_level)
     for name, value in before.items():

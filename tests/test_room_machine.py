@@ -18,16 +18,17 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from roomd import commands, errors
 from roomd.client.connection import decode
 from roomd.client.events import Placed, Said
+from roomd.client.missed import CATCH_UP
 from roomd.client.view import View
 from roomd.codec import encode, error_reply
 from roomd.commands import Caller, Command, Event, Kept, MessageSent, Moment, Queued, SeatChanged, Settings
 from roomd.delivery import Audience, Pending, Respond
 from roomd.errors import Close, Refused
-from roomd.frames import Participant, ParticipantReply, WaitingReply
+from roomd.frames import MessagesReply, Participant, ParticipantReply, WaitingReply
 from roomd.outbox import text_frame
 from roomd.room import Room
 from roomd.settings import Rules, open_room
-from roomd.state import Checkpoint, waiting
+from roomd.state import MESSAGES_SHOWN, Checkpoint, waiting
 from tests.fakes import FakeListener
 
 HOLD = 10.0
@@ -228,7 +229,14 @@ class Machine(RuleBasedStateMachine):
         if (seat := room.seats.get(key)) is not None:
             assert (view.status, view.is_stale, view.me) == ("present", False, seat.participant)
             assert {one.id: one for one in view.participants} == {one.id: one for one in room.participants()}
-            assert (view.room, view.messages) == (room.view(), list(room.messages))
+            while view.missed is not None:  # it asks for what was said while it was away
+                public = [
+                    event.message for event in self.log if isinstance(event, MessageSent) and not event.message.to
+                ]
+                later = [one for one in public if one.id > (view.missed.cursor or "")]
+                view.apply(MessagesReply(id=CATCH_UP, messages=later, next_cursor=None))
+            public = [one for one in view.messages if one.to is None]
+            assert (view.room, public[-MESSAGES_SHOWN:]) == (room.view(), list(room.messages))
             assert list(view.lobby) == (waiting(room.queue) if client.user in HOSTS else [])
         else:
             place = [(one.participant_id, one.position, one.reason) for one in waiting(room.queue)]

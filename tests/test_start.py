@@ -120,6 +120,10 @@ FAILURES: dict[str, tuple[Prepare, list[str]]] = {
         lambda folder: {"ROOMD_AUTH_SECRET_FILE": str(folder / "key")},
         ["auth.secret_file: ", "key: cannot be read: No such file"],
     ),
+    "a missing TURN secret file": (
+        lambda folder: {"ROOMD_ICE_TURN": "turn:a.example", "ROOMD_ICE_TURN_SECRET_FILE": str(folder / "turn.secret")},
+        ["ice.turn_secret_file: ", "turn.secret: cannot be read: No such file"],
+    ),
     "two secrets": (
         lambda folder: {"ROOMD_AUTH_SECRET": SECRET, "ROOMD_AUTH_SECRET_FILE": write(folder / "key", SECRET)},
         ["auth.secret", "auth.secret_file", "at most one"],
@@ -166,6 +170,16 @@ def test_bad_file(tmp_path: Path, content: str, expected: list[str]) -> None:
     """An unknown key or a bad value in the file stops the start; the message names file, key and what is allowed."""
     file = write(tmp_path / "roomd.toml", content)
     check_failure(run(tmp_path, "serve", "--config", file), expected)
+
+
+@pytest.mark.parametrize("key", ["ROOMD_AUTH_SECRET_FILE", "ROOMD_AUTH_PUBLIC_KEY_FILE", "ROOMD_ICE_TURN_SECRET_FILE"])
+def test_a_wrong_configuration_leaves_nothing_behind(tmp_path: Path, key: str) -> None:
+    """A start that a wrong setting stops has made neither a database nor a secret."""
+    environ = {key: str(tmp_path / "none"), "ROOMD_ICE_TURN": "turn:a.example", "ROOMD_ICE_TURN_SECRET": SECRET}
+    if "ICE" in key:
+        del environ["ROOMD_ICE_TURN_SECRET"]
+    check_failure(run(tmp_path, "serve", **environ), ["none: cannot be read"])
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("version", [0, 1, 99])

@@ -64,13 +64,16 @@ class Minutes:
         for key, told in self.messages.items():
             assert kept.messages[key] == told
         for key, count in self.shown.items():
+            if not count and key not in kept.rows:  # it only ever waited
+                continue
             assert count <= json.loads(kept.rows[key]["state"]).get("n", 0) <= self.asked.get(key, 0)
         assert len(kept.seats) <= SEATS
         for key, position in self.positions.items():
             if key in kept.queue:
                 assert kept.queue.index(key) < position, "somebody overtook"
             else:
-                assert kept.rows[key]["left_at"] is None or key in leaving, "a place in the queue was lost"
+                seated = key in kept.rows and kept.rows[key]["left_at"] is None
+                assert seated or key in leaving, "a place in the queue was lost"
         assert {user for user, known in self.banned.items() if known} <= kept.banned
         assert kept.banned <= {user for user, known in self.banned.items() if known is not False}
         self.banned = dict.fromkeys(kept.banned, True)
@@ -252,6 +255,9 @@ class Meeting:
         leaving = set().union(*(one.asks_to_leave() for one in self.members))
         for one in (self.host, *self.members):
             for key, told in one.told.items():
+                if key not in kept.rows:  # gave up its place in the queue
+                    assert told["leftAt"] or key in leaving
+                    continue
                 gone = kept.rows[key]["left_at"] and (key in leaving or key == self.minutes.removing)
                 assert gone or put(kept.rows[key]) | {"isActive": told["isActive"], "state": {}} == told | {"state": {}}
         self.minutes.check(kept, leaving)

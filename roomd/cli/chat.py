@@ -85,15 +85,15 @@ class Chat:
         if rest.lower() == "all":
             await self._meeting.admit_all()
         else:
-            await self._meeting.admit(find(rest, self._waiters())[0].id)
+            await self._meeting.admit(find_whole(rest, self._waiters()).id)
         return []
 
     async def _deny(self, rest: str) -> list[str]:
-        await self._meeting.deny(find(rest, self._waiters())[0].id)
+        await self._meeting.deny(find_whole(rest, self._waiters()).id)
         return []
 
     async def _mute(self, rest: str) -> list[str]:
-        await self._meeting.mute(find(rest, self._people())[0].id)
+        await self._meeting.mute(find_whole(rest, self._people()).id)
         return []
 
     async def _remove(self, rest: str) -> list[str]:
@@ -119,36 +119,60 @@ class Chat:
         return []
 
     def _people(self) -> list[Somebody]:
-        return [Somebody(one.id, one.display_name) for one in self._meeting.participants]
+        """Everyone else: nobody talks to themselves, or removes themselves."""
+        me = self._meeting.me
+        others = (one for one in self._meeting.participants if me is None or one.id != me.id)
+        return [Somebody(one.id, one.display_name) for one in others]
 
     def _waiters(self) -> list[Somebody]:
         return [Somebody(one.participant_id, one.display_name) for one in self._meeting.lobby]
 
 
 def find(text: str, people: Iterable[Somebody]) -> tuple[Somebody, str]:
-    """Find whom `text` begins with, by id or name, the longest that fits; and return what follows.
+    """Find whom `text` begins with, by id, by name or by "name"; and return what follows.
 
-    Raises `Mistyped` for nobody, and for several of the same name.
+    Raises `Mistyped` for nobody, and where several people can be meant: the names are the guests' own choice, so that
+    somebody may be called what another's name and the words after it come to.
     """
-    fits = [(len(name), one) for one in people for name in (one.id, one.name) if _begins(text, name)]
-    longest = max((length for length, _ in fits), default=0)
-    found = {one for length, one in fits if length == longest}
-    if not found:
-        raise Mistyped("There is nobody of that name; /who shows who is here.")
-    if len(found) > 1:
-        ids = ", ".join(sorted(plain(one.id) for one in found))
-        raise Mistyped(f"Several people are called that; say which by the id: {ids}")
-    return found.pop(), text[longest:].strip()
+    fits = [(one, len(called)) for one in people for called in _ways_to_call(one) if _begins(text, called)]
+    fits = [(one, length) for one, length in fits if text[:length] == one.id] or fits
+    one, length = _only(fits)
+    return one, text[length:].strip()
 
 
-def _begins(text: str, name: str) -> bool:
+def find_whole(text: str, people: Iterable[Somebody]) -> Somebody:
+    """Find whom `text` calls, with nothing after it; raises like `find`."""
+    fits = [
+        (one, len(called)) for one in people for called in _ways_to_call(one) if text.casefold() == called.casefold()
+    ]
+    return _only([(one, length) for one, length in fits if text == one.id] or fits)[0]
+
+
+def _ways_to_call(one: Somebody) -> tuple[str, str, str]:
+    return one.id, one.name, f'"{one.name}"'
+
+
+def _begins(text: str, called: str) -> bool:
     """Whether a text begins with a name, however it is capitalised, and with nothing less than the whole word."""
-    return text[: len(name)].casefold() == name.casefold() and text[len(name) : len(name) + 1] in ("", " ")
+    return text[: len(called)].casefold() == called.casefold() and text[len(called) : len(called) + 1] in ("", " ")
+
+
+def _only(fits: list[tuple[Somebody, int]]) -> tuple[Somebody, int]:
+    found = {one for one, _ in fits}
+    if not found:
+        raise Mistyped("There is nobody else of that name; /who shows who is here.")
+    if len(found) == 1:
+        return fits[0]
+    ids = ", ".join(sorted(plain(one.id) for one in found))
+    if len({one.name.casefold() for one in found}) == 1:
+        raise Mistyped(f"Several people are called that; say which by the id: {ids}")
+    names = ", ".join(f'"{plain(one.name)}" ({plain(one.id)})' for one in sorted(found, key=lambda one: len(one.name)))
+    raise Mistyped(f"That can be several people; put the name in quotes, or give the id: {names}")
 
 
 _COMMANDS = {
     "/say": Typed("TEXT", "say it to everyone, as do lines without a slash", Chat._say),
-    "/msg": Typed("NAME TEXT", "say it to one person, called by name or id", Chat._msg),
+    "/msg": Typed("NAME TEXT", 'say it to one person, called by name, "name" or id', Chat._msg),
     "/who": Typed("", "show who is here", Chat._who),
     "/leave": Typed("", "go, as do Ctrl-D and Ctrl-C", Chat._leave),
     "/help": Typed("", "show this list", Chat._help),

@@ -1,7 +1,7 @@
 """What goes to a terminal: names made harmless, tables, and JSON as the wire gives it."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import typer
@@ -115,9 +115,12 @@ def bans_table(bans: Sequence[Ban]) -> str:
     )
 
 
-def messages_table(messages: Sequence[Message]) -> str:
-    """List messages, a line each."""
+def messages_table(messages: Sequence[Message], names: Mapping[str, str]) -> str:
+    """List messages, a line each; `names` has those of participants by their ids, as far as they are known."""
     return table(
         ("SENT", "NAME", "TO", "TEXT"),
-        [(one.sent_at, one.display_name, one.to or "everyone", one.text) for one in messages],
+        [
+            (one.sent_at, one.display_name, "everyone" if one.to is None else names.get(one.to, one.to), one.text)
+            for one in messages
+        ],
     )

@@ -18,6 +18,7 @@ from roomd.cli.output import (
     rooms_table,
     say_reply,
 )
+from roomd.errors import Refused
 from roomd.frames import (
     BansReply,
     CreateRoom,
@@ -158,7 +159,8 @@ def messages(access: Access, code: Code, json: Json = False) -> None:
     """List what was said in a room, private messages only where they are yours."""
     pages = asyncio.run(_pages(access, ListMessages(code=code, limit=PAGE), MessagesReply))
     said = [one for page in pages for one in page.messages]
-    say_reply(MessagesReply(messages=said, next_cursor=None), json, messages_table(said))
+    names = {} if json or all(one.to is None for one in said) else _names(access, code)
+    say_reply(MessagesReply(messages=said, next_cursor=None), json, messages_table(said, names))
 
 
 def bans(access: Access, code: Code, json: Json = False) -> None:
@@ -191,6 +193,18 @@ def ask(access: Access, request: Request, reply: type[R]) -> R:
 def _change(access: Access, request: UpdateRoom | EndRoom, json: bool, outcome: str) -> None:
     reply = ask(access, request, RoomReply)
     say_reply(reply, json, f"{reply.room.code} ({plain(reply.room.name)}) {outcome}")
+
+
+def _names(access: Access, code: str) -> dict[str, str]:
+    """Learn what people are called by their ids: for the host everyone who was ever in the room, for others who is."""
+    for history in (True, False):
+        request = ListParticipants(code=code, history=history, limit=PAGE)
+        try:
+            pages = asyncio.run(_pages(access, request, ParticipantsReply))
+        except Refused:
+            continue
+        return {one.id: one.display_name for page in pages for one in page.participants}
+    return {}
 
 
 async def _pages(

@@ -12,6 +12,7 @@ from roomd.client import (
     Joined,
     Left,
     LobbyChanged,
+    MessagesSkipped,
     MuteRequested,
     Over,
     Placed,
@@ -89,10 +90,9 @@ _ENDS = {
     "left": "You left.",
     "room_ended": "The room has ended.",
     "denied": "The host declined to let you in.",
-    "banned": "The host removed you from the room, and you cannot come back.",
     "taken_over": "Your seat was taken over by another connection of yours.",
     "bad_token": "The daemon does not accept the token any more.",
-    "not_understood": "The daemon did not understand this client.",
+    "bad_frame": "The daemon did not understand this client.",
 }
 
 
@@ -152,6 +152,10 @@ def _said(event: Said, seen: Seen) -> Iterable[str]:
     return [_spoken(event.message, seen)]
 
 
+def _skipped(_: MessagesSkipped, __: Seen) -> Iterable[str]:
+    return ["* More was said meanwhile than is shown here; `roomd room messages` has all of it"]
+
+
 def _spoken(message: Message, seen: Seen) -> str:
     name = "you" if _is_me(message.participant_id, seen) else plain(message.display_name)
     if message.to is not None:
@@ -209,6 +213,7 @@ _WORDS: Mapping[type[Any], Callable[[Any, Seen], Iterable[str]]] = {
     Left: _left,
     RoomChanged: _room_changed,
     Said: _said,
+    MessagesSkipped: _skipped,
     MuteRequested: _mute_requested,
     LobbyChanged: _lobby_changed,
     ServerRestarts: _restarts,

@@ -8,8 +8,8 @@ server that drops everyone who comes is not stormed.
 from collections.abc import Callable
 
 from roomd.client.connection import Closed, Unreachable
-from roomd.client.events import Over
-from roomd.errors import Close, Refused
+from roomd.client.events import REMOVED, Over, refusal
+from roomd.errors import BANNED, DENIED, Close, Refused
 
 FIRST_DELAY = 0.5
 LONGEST_DELAY = 30.0
@@ -20,15 +20,17 @@ LASTING = 10.0
 
 _LATER = frozenset({Close.CONNECTION_LIMIT, Close.RATE_LIMITED})
 _BAD_TOKEN = Over("bad_token", "The server does not accept the token any more")
-_NOT_UNDERSTOOD = Over("not_understood", "The server did not understand this client")
+_BAD_FRAME = Over("bad_frame", "The server did not understand this client")
 _FINAL = {
-    Close.REMOVED: Over("removed", ""),
+    Close.REMOVED: REMOVED,
     Close.TAKEN_OVER: Over("taken_over", "The seat was taken over by another connection of the same person"),
-    Close.BINARY_FRAME: _NOT_UNDERSTOOD,
-    1007: _NOT_UNDERSTOOD,
-    1009: _NOT_UNDERSTOOD,
+    Close.BINARY_FRAME: _BAD_FRAME,
+    1007: _BAD_FRAME,
+    1009: _BAD_FRAME,
 }
 """Closes after which coming back would be wrong or useless."""
+_SENT_AWAY = frozenset({BANNED.code, DENIED.code})
+"""Refusals that are the host's word, also to a `resume`: the seat or the place was taken away while this client was."""
 
 
 def backoff(attempt: int, jitter: float) -> float:
@@ -67,11 +69,13 @@ class Comeback:
 
     def _after_refusal(self, refused: Refused) -> float | Over:
         kind = refused.kind
+        if kind.code in _SENT_AWAY:
+            return refusal(kind.code, kind.message)
         if kind.status_code == 401:
             return self._renew(Over("bad_token", kind.message))
         if refused.retry_after is not None:
             return self._asked(refused.retry_after)
-        return self._backoff() if kind.status_code >= 500 else Over(kind.code, kind.message)
+        return self._backoff() if kind.status_code >= 500 else refusal(kind.code, kind.message)
 
     def _after_close(self, closed: Closed) -> float | Over:
         if closed.code in _FINAL:

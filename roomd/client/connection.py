@@ -155,10 +155,10 @@ class Connection:
         return answer
 
     async def ask(self, request: Request) -> Reply:
-        """Ask, and wait for whatever reply; raises like `request`."""
+        """Ask, and wait for whatever reply; raises like `request`. A request that has an `id` keeps it."""
         self.check()
         self._last_id += 1
-        request_id = self._last_id
+        request_id = self._last_id if request.id is None else request.id
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[request_id] = answer
         try:

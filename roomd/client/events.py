@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from roomd.errors import BANNED
 from roomd.frames import Message, Participant, Room, Waiting
 
 
@@ -58,6 +59,16 @@ class Said(MeetingEvent, frozen=True):
     message: Message
 
 
+class MessagesSkipped(MeetingEvent, frozen=True):
+    """More was, or may have been, said while this client was away than is told: the next `Said` is not what came next.
+
+    What lies between is to be had from `Meeting.list_messages`.
+    """
+
+    after: str | None
+    """The id of the last message before the gap, a cursor; null when there was none."""
+
+
 class Signalled(MeetingEvent, frozen=True):
     """Another participant passed something on."""
 
@@ -93,7 +104,7 @@ class SeatLost(MeetingEvent, frozen=True):
 
 
 class Returned(MeetingEvent, frozen=True):
-    """The connection is back, with the same seat; what changed meanwhile follows as events."""
+    """The connection is back, with the same seat; what changed and was said meanwhile follows as events."""
 
 
 class Refreshed(MeetingEvent, frozen=True):
@@ -108,6 +119,7 @@ AnyMeetingEvent = (
     | Left
     | RoomChanged
     | Said
+    | MessagesSkipped
     | Signalled
     | MuteRequested
     | LobbyChanged
@@ -123,11 +135,18 @@ class Over(msgspec.Struct, frozen=True):
     """Why a meeting is over."""
 
     reason: str
-    """A word for programs: `left`, `room_ended`, `removed`, `taken_over`, `bad_token`, `not_understood`, or the `code`
-    of the error that refused the way (back) in, like `denied`, `banned` or `room_locked`."""
+    """A word for programs: `left`, `room_ended`, `removed`, `denied`, `taken_over`, `bad_token`, `unreachable`,
+    `bad_frame` (the server did not understand this client), or else the server's `code` for refusing the way (back) in,
+    like `room_locked`. The JavaScript client has the same; `unreachable` is its own, this one raises or tries on."""
     message: str
     """For people; of `removed` the host's reason, which may be empty."""
 
 
 LEFT = Over("left", "You left the room")
 ROOM_ENDED = Over("room_ended", "The room has ended")
+REMOVED = Over("removed", "")
+
+
+def refusal(code: str, message: str) -> Over:
+    """Say what an error comes to that refuses the way (back) into a room one was in, or waited for."""
+    return REMOVED if code == BANNED.code else Over(code, message)

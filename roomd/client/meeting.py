@@ -21,11 +21,23 @@ from typing import TypeVar
 from roomd.client.comeback import Comeback
 from roomd.client.connection import CLOSE_TIMEOUT, GONE, PATIENCE, Closed, Connection, Frame, Unreachable, connect
 from roomd.client.events import LEFT, AnyMeetingEvent, Dropped, Over, Placed, Refreshed, SeatLost
+from roomd.client.missed import Missed
 from roomd.client.requests import Requests
 from roomd.client.view import Status, View
 from roomd.errors import SEAT_EXPIRED, Refused
-from roomd.frames import JoinRoom, LeaveRoom, Message, Participant, ParticipantReply, Reply, Request, Resume, Room
-from roomd.frames import Waiting as Waiter
+from roomd.frames import (
+    JoinRoom,
+    LeaveRoom,
+    Message,
+    MessagesReply,
+    Participant,
+    ParticipantReply,
+    Reply,
+    Request,
+    Resume,
+    Room,
+    Waiting,
+)
 
 R = TypeVar("R", bound=Reply)
 Token = str | Callable[[], str | None] | Callable[[], Awaitable[str | None]] | None
@@ -97,11 +109,11 @@ class Meeting(Requests):
 
     @property
     def messages(self) -> list[Message]:
-        """The last 50 public messages, oldest first."""
+        """The last messages, at most 500: public ones and private ones to and from oneself, oldest first."""
         return list(self._view.messages)
 
     @property
-    def lobby(self) -> tuple[Waiter, ...]:
+    def lobby(self) -> tuple[Waiting, ...]:
         """Who waits, in order; hosts see it."""
         return self._view.lobby
 
@@ -229,11 +241,23 @@ class Meeting(Requests):
 
     async def _stay(self, connection: Connection) -> None:
         while self.over is None:
-            await self._wait_for(lambda: self._view.is_stale or connection.has_ended or self.over is not None)
-            if self._view.is_stale and self.over is None:
+            await self._wait_for(lambda: self._lacks_something or connection.has_ended or self.over is not None)
+            if self.over is not None:
+                return
+            connection.check()
+            if self._view.is_stale:
                 await self._refresh(connection)
-            elif self.over is None:
-                connection.check()
+            elif self._view.missed is not None:
+                await self._catch_up(connection, self._view.missed)
+
+    @property
+    def _lacks_something(self) -> bool:
+        return self._view.is_stale or self._view.missed is not None
+
+    async def _catch_up(self, connection: Connection, missed: Missed) -> None:
+        """Read a page of what was said while away; the view takes the reply in, also a refusal."""
+        with suppress(Refused):
+            await connection.request(missed.request(self.code), MessagesReply)
 
     async def _refresh(self, connection: Connection) -> None:
         """Join the room again on the same connection: the same participant, and a fresh `room-state`."""

@@ -7,7 +7,9 @@ they make. The view equals the server's at the `seq` it has reached:
   told as events, as if they had come one by one.
 - Every event with a `seq` must be the next. One that is not means that something was missed: the view is *stale*,
   takes no more of them, and the client asks for a new `room-state` by joining its room again.
-- Messages have no `seq`. The last public ones are the view's; those that `room-state` repeats are told once.
+- Messages have no `seq`. The view's are public and private ones, in the order they were said, without holes. After a
+  drop some were missed: `missed` says what to ask for (see missed.py), and only once the replies to that were taken in
+  they and whatever was said meanwhile are told.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,6 +26,7 @@ from roomd.client.events import (
     Joined,
     Left,
     LobbyChanged,
+    MessagesSkipped,
     MuteRequested,
     Over,
     Placed,
@@ -33,14 +36,13 @@ from roomd.client.events import (
     ServerRestarts,
     Signalled,
     Updated,
+    refusal,
 )
+from roomd.client.missed import CATCH_UP, MOST_MESSAGES, Missed
 from roomd.frames import Message, Participant, RequestId, Room, Waiting
 
 Status = Literal["joining", "waiting", "present", "away", "over"]
 """Present: in the room. Away: the connection is lost, and the client on its way back."""
-
-LAST_MESSAGES = 50
-"""How many public messages `room-state` has (docs/protocol.md, section 8)."""
 
 
 class View:
@@ -49,7 +51,9 @@ class View:
     def __init__(self) -> None:
         self.status: Status = "joining"
         self.messages: list[Message] = []
-        """The last public ones, oldest first."""
+        """The last ones, at most 500, public and private, oldest first."""
+        self.missed: Missed | None = None
+        """What was said while away is not read yet: ask what its `request` says, page after page, until it is None."""
         self.lobby: tuple[Waiting, ...] = ()
         """Who waits, in order; for hosts."""
         self.place: Placed | None = None
@@ -128,12 +132,15 @@ class View:
         self.place = Placed(frame.participant_id, frame.position, frame.reason)
         self._room, self._me, self._known_as = None, None, None
         self._people, self.messages, self.lobby = {}, [], ()
+        self.missed = None
         return (self.place,)
 
     def _refused(self, frame: frames.ErrorReply) -> Iterable[AnyMeetingEvent]:
-        """Hear that the join that waited is refused; other errors are for who asked."""
+        """Hear that the join that waited is refused, or that there are no messages; other errors are for who asked."""
+        if frame.id == CATCH_UP:
+            return self._catch_up(None)
         if frame.id is not None and frame.id == self._waiting_id:
-            self.finish(Over(frame.code, frame.message))
+            self.finish(refusal(frame.code, frame.message))
         return ()
 
     def _entered(self, state: frames.RoomState) -> Iterable[AnyMeetingEvent]:
@@ -144,9 +151,11 @@ class View:
         if (before := self.room) is not None:
             said += _people_between(self._people, people, {self._known_as, me})
             said += _room_between(before, state.room)
-            said += _messages_between(self.messages, state.messages)
+            said += self._shown(state.messages)
+        else:
+            self.messages = list(state.messages)
         self._known_as = me
-        self._room, self._people, self.messages = state.room, people, state.messages[-LAST_MESSAGES:]
+        self._room, self._people = state.room, people
         self._seq, self.is_stale = state.seq, False
         self.status, self.place = "present", None
         return said
@@ -159,6 +168,21 @@ class View:
         if self.status == "away" and self.lobby:  # a host is told anew who waits, if anybody does
             self.lobby = ()
             yield LobbyChanged(())
+
+    def _shown(self, messages: Iterable[Message]) -> list[AnyMeetingEvent]:
+        """Say what was said since; what was said while away has to be read first, anew if that was cut off."""
+        fresh = self._unknown(messages)
+        if self.status == "away":
+            self.missed = Missed(self.messages[-1].id if self.messages else None, fresh)
+        return self._tell(fresh) if self.missed is None else []
+
+    def _unknown(self, messages: Iterable[Message]) -> list[Message]:
+        known = {message.id for message in self.messages}
+        return [message for message in messages if message.id not in known]
+
+    def _tell(self, messages: list[Message]) -> list[AnyMeetingEvent]:
+        self.messages = [*self.messages, *messages][-MOST_MESSAGES:]
+        return [Said(message) for message in messages]
 
     def _changed(self, frame: frames.ParticipantsChanged) -> Iterator[AnyMeetingEvent]:
         if not self._is_next(frame.seq):
@@ -181,20 +205,38 @@ class View:
 
     def _ended(self, _: frames.RoomEnded) -> Iterable[AnyMeetingEvent]:
         """End, whatever was missed before: there is nothing to refresh any more."""
+        said = self._catch_up(None)
         self._people = {}
         if self._room is not None:
             self._room = msgspec.structs.replace(self._room, is_active=False)
         self.finish(ROOM_ENDED)
-        return ()
+        return said
 
     def _said(self, frame: frames.MessageEvent) -> Iterable[AnyMeetingEvent]:
-        """Keep a public message; one that `room-state` had already was told then."""
-        message = frame.message
-        if message.to is None:
-            if any(message.id == known.id for known in self.messages):
-                return ()
-            self.messages = [*self.messages, message][-LAST_MESSAGES:]
-        return (Said(message),)
+        """Keep a message, or hold it back; one that `room-state` had already was told then."""
+        if self.missed is not None:
+            self.missed.hear(frame.message)
+            return ()
+        return self._tell(self._unknown([frame.message]))
+
+    def _listed(self, frame: frames.MessagesReply) -> Iterable[AnyMeetingEvent]:
+        return self._catch_up(frame) if frame.id == CATCH_UP else ()
+
+    def _catch_up(self, page: frames.MessagesReply | None) -> list[AnyMeetingEvent]:
+        """Take in a page of what was missed, None when there is none to be had; with the last one, tell all of it."""
+        missed = self.missed
+        if missed is None:
+            return []
+        if page is None:
+            missed.give_up()
+        elif not missed.read(page):
+            return []
+        self.missed = None
+        fresh = self._unknown(missed.said())
+        if not missed.has_gap:
+            return self._tell(fresh)
+        self.messages = []
+        return [MessagesSkipped(missed.after), *self._tell(fresh)]
 
     def _signalled(self, frame: frames.SignalEvent) -> Iterable[AnyMeetingEvent]:
         """Pass on what another participant sent; what cannot be read must not cost the connection."""
@@ -204,8 +246,9 @@ class View:
             return ()
 
     def _removed(self, frame: frames.Removed) -> Iterable[AnyMeetingEvent]:
+        said = self._catch_up(None)
         self.finish(Over("removed", frame.reason or ""))
-        return ()
+        return said
 
     def _mute(self, _: frames.MuteRequested) -> Iterable[AnyMeetingEvent]:
         return (MuteRequested(),)
@@ -247,11 +290,6 @@ def _room_between(old: Room, new: Room) -> Iterator[AnyMeetingEvent]:
         yield RoomChanged(new, old)
 
 
-def _messages_between(old: Iterable[Message], new: Iterable[Message]) -> Iterator[AnyMeetingEvent]:
-    known = {message.id for message in old}
-    return (Said(message) for message in new if message.id not in known)
-
-
 _TAKE: Mapping[type[Any], Callable[[View, Any], Iterable[AnyMeetingEvent]]] = {
     frames.ParticipantReply: View._seated,
     frames.WaitingReply: View._placed,
@@ -261,6 +299,7 @@ _TAKE: Mapping[type[Any], Callable[[View, Any], Iterable[AnyMeetingEvent]]] = {
     frames.RoomUpdated: View._set_up,
     frames.RoomEnded: View._ended,
     frames.MessageEvent: View._said,
+    frames.MessagesReply: View._listed,
     frames.SignalEvent: View._signalled,
     frames.Removed: View._removed,
     frames.MuteRequested: View._mute,
