@@ -16,10 +16,10 @@ LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate
 	--strip-extras --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test nightly lint fmt lock bench peers clean node system
+.PHONY: help install run test screenshots nightly lint fmt lock bench peers clean node system
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo 'PYTHON=python3.12 chooses the interpreter, VENV=folder the environment, ARGS="…" goes to run, test and bench.'
 
 install: $(VENV)/.installed ## Install what is needed into .venv
@@ -29,12 +29,15 @@ run: install ## Install what is needed and run the daemon with a demo room, data
 
 test: system lint ## Run all checks and tests, and print the coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --numprocesses 2 --dist worksteal $(ARGS)
+	$(BIN)/coverage run -m pytest --numprocesses 3 --dist worksteal $(ARGS)
 	$(BIN)/coverage combine --quiet
 	@echo 'Branch coverage of roomd/:'
 	$(BIN)/coverage report --fail-under=95
 	@echo 'Branch coverage of the pure modules:'
 	$(BIN)/coverage report --include=$(PURE_FILES) --fail-under=100
+
+screenshots: system $(VENV)/.installed-dev ## Write pictures of the meeting page to screenshots/
+	ROOMD_TEST_SCREENSHOTS=1 $(BIN)/python -m pytest tests/test_page.py -k looks $(ARGS)
 
 nightly: $(VENV)/.installed-dev ## Run the long state machine: 100,000 steps
 	ROOM_MACHINE_STEPS=100000 $(BIN)/python -m pytest tests/test_room_machine.py $(ARGS)

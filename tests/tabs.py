@@ -73,7 +73,8 @@ if (getUserMedia) MediaDevices.prototype.getUserMedia = function ({ audio, video
 """A camera that two slow cores can encode four times over."""
 
 NO_DEVICES = """
-MediaDevices.prototype.getUserMedia = async () => { throw new DOMException("no", "NotAllowedError"); };
+const devices = window.MediaDevices?.prototype ?? {};
+devices.getUserMedia = async () => { throw new DOMException("no", "NotAllowedError"); };
 """
 
 RELAYED = """
@@ -185,8 +186,11 @@ class Network:
 class Tab:
     """One person's tab."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, *, camera: bool, lasts: bool) -> None:
         self.page = page
+        self.camera = camera
+        self.lasts = lasts
+        """Whether it can be used again."""
         self.problems: list[str] = []
         """What the console and the page complained of."""
         page.on("console", self._listen)
@@ -195,6 +199,14 @@ class Tab:
     def _listen(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             self.problems.append(message.text)
+
+    async def clear(self) -> None:
+        """Go away from the page, which forgets everything; a tab that does not last is closed."""
+        if not self.lasts:
+            await self.page.context.close()
+            return
+        await self.page.evaluate("localStorage.clear(), sessionStorage.clear()")
+        await self.page.goto("about:blank")
 
     async def join(self, name: str = "") -> None:
         """Fill in the form and send it."""
@@ -235,12 +247,14 @@ class Tab:
 
 
 class Tabs:
-    """Opens tabs, each in a profile of its own, and closes them."""
+    """Opens tabs, each in a profile of its own; they are used again, as making one takes longer than most tests."""
 
     def __init__(self, browser: Browser, daemon: Daemon) -> None:
         self._browser = browser
         self._daemon = daemon
-        self._tabs: list[Tab] = []
+        self._open: list[Tab] = []
+        self._idle: dict[bool, list[Tab]] = {True: [], False: []}
+        """Empty tabs with and without a camera."""
 
     async def open(
         self,
@@ -250,26 +264,39 @@ class Tabs:
         camera: bool = False,
         network: Network | None = None,
         host: str = "127.0.0.1",
-        **options: Any,
+        lasts: bool = True,
     ) -> Tab:
-        """Open a link to a room: a user's with a token. To browsers the host meet.test is an insecure place."""
-        context = await self._browser.new_context(**options)
-        if network:
-            await context.expose_function("relay", network.relay)
-            await context.add_init_script(RELAYED)
-        await context.add_init_script(f"{{ {CONNECTIONS} {SMALL if camera else NO_DEVICES} }}")
-        tab = Tab(await context.new_page())
-        self._tabs.append(tab)
+        """Open a link to a room: a user's with a token. To browsers the host meet.test is an insecure place.
+
+        A tab that a test changes for good must not last.
+        """
+        lasts = lasts and network is None
+        tab = self._idle[camera].pop() if lasts and self._idle[camera] else await self._make(camera, network, lasts)
+        self._open.append(tab)
         token = f"&token={self._daemon.token(user, name=user.title())}" if user else ""
         port = network.port if network else self._daemon.port
         await tab.page.goto(f"http://{host}:{port}/#code={code}{token}")
         return tab
 
-    async def close(self) -> None:
-        """Close them; none may have had something to complain of."""
-        for tab in self._tabs:
-            await tab.page.context.close()
-        assert [tab.problems for tab in self._tabs if tab.problems] == []
+    async def _make(self, camera: bool, network: Network | None, lasts: bool) -> Tab:
+        context = await self._browser.new_context()
+        if network:
+            await context.expose_function("relay", network.relay)
+            await context.add_init_script(RELAYED)
+        await context.add_init_script(f"{{ {CONNECTIONS} {SMALL if camera else NO_DEVICES} }}")
+        return Tab(await context.new_page(), camera=camera, lasts=lasts)
+
+    async def clear(self) -> None:
+        """Leave them all as if they were new; none may have had something to complain of."""
+        opened, self._open = self._open, []
+        await asyncio.gather(*(tab.clear() for tab in opened))
+        for tab in opened:
+            if tab.lasts:
+                self._idle[tab.camera].append(tab)
+        problems = [tab.problems for tab in opened if tab.problems]
+        for tab in opened:
+            tab.problems = []
+        assert problems == [], problems
 
 
 @contextlib.asynccontextmanager

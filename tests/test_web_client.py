@@ -89,9 +89,10 @@ def _run(*command: str, cwd: Path = WEB, environ: Mapping[str, str] | None = Non
     return subprocess.run(command, cwd=cwd, env=env, timeout=PATIENCE, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("name", ["view", "meeting"])
+@pytest.mark.parametrize("name", ["view", "meeting", "words"])
 def test_the_client_by_itself(name: str) -> None:
-    """What a client knows and does follows from the frames, with a network and a clock that obey the test."""
+    """What a client knows and does follows from the frames, with a network and a clock that obey the test; and what
+    the page says follows from codes."""
     print(node("--test", "--test-reporter=spec", f"test/{name}.test.js"))
 
 

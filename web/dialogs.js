@@ -7,13 +7,14 @@ import { find } from "./dom.js";
 /**
  * Ask whether to remove someone; null means no.
  * @param {Participant} person
+ * @param {string} name
  * @returns {Promise<{ban: boolean, reason?: string} | null>}
  */
-export async function askRemove(person) {
+export async function askRemove(person, name) {
   const isUser = person.userId !== null;
   const ban = find("remove-ban", HTMLInputElement);
   const reason = find("remove-reason", HTMLInputElement);
-  find("remove-title", HTMLElement).textContent = `Remove ${person.displayName}?`;
+  find("remove-title", HTMLElement).textContent = `Remove ${name}?`;
   find("remove-ban-row", HTMLElement).hidden = !isUser;
   find("remove-guest", HTMLElement).hidden = isUser;
   ban.checked = false;
@@ -44,6 +45,9 @@ function ask(id) {
   const dialog = find(id, HTMLDialogElement);
   dialog.returnValue = "";
   dialog.showModal();
+  // It submits nothing, as Enter presses the first button that does.
+  const cancel = /** @type {HTMLElement | null} */ (dialog.querySelector("[data-cancel]"));
+  if (cancel) cancel.onclick = () => dialog.close();
   return new Promise((resolve) => {
     dialog.onclose = () => resolve(dialog.returnValue);
     dialog.onclick = (event) => {

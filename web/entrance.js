@@ -9,6 +9,7 @@ import { FIELDS, preview } from "./words.js";
 /** @typedef {{code: string, name: string, token: string}} Credentials `token` is empty for guests */
 
 const NAME_KEY = "roomd.name";
+const TOKEN_KEY = "roomd.token"; // with the room's code behind it
 const NEEDS_CODE = "A room code has nine letters, like abc-def-ghi.";
 
 export class Entrance {
@@ -42,11 +43,13 @@ export class Entrance {
     const fragment = decode(location.hash.slice(1));
     const given = new URLSearchParams(fragment.includes("=") ? fragment : { code: fragment });
     const code = given.get("code") || new URLSearchParams(location.search).get("room") || "";
-    const token = given.get("token");
+    const token = given.get("token") || recallToken(code);
     if (code) this._fields.code.value = tidy(code) ?? code;
     if (token) {
       this._fields.token.value = token;
       this._host.open = true;
+    }
+    if (given.has("token")) {
       history.replaceState(null, "", link(code)); // it is not for histories and screenshots
     }
     this._showNameField();
@@ -147,6 +150,29 @@ function decode(fragment) {
     return decodeURIComponent(fragment);
   } catch {
     return fragment;
+  }
+}
+
+/**
+ * Keep a token for as long as the tab is there, so that a reload takes the seat back.
+ * @param {string} code
+ * @param {string | null} token null: forget it
+ */
+export function rememberToken(code, token) {
+  try {
+    if (token) sessionStorage.setItem(`${TOKEN_KEY}.${tidy(code)}`, token);
+    else sessionStorage.removeItem(`${TOKEN_KEY}.${tidy(code)}`);
+  } catch {
+    // no storage, no memory
+  }
+}
+
+/** @param {string} code */
+function recallToken(code) {
+  try {
+    return sessionStorage.getItem(`${TOKEN_KEY}.${tidy(code)}`);
+  } catch {
+    return null;
   }
 }
 

@@ -8,7 +8,7 @@
 
 import { askLeave, askRemove, closeDialogs } from "./dialogs.js";
 import { find } from "./dom.js";
-import { Entrance, link } from "./entrance.js";
+import { Entrance, link, rememberToken } from "./entrance.js";
 import { Media } from "./media.js";
 import { Mesh } from "./mesh.js";
 import { fillNotice } from "./notice.js";
@@ -16,15 +16,17 @@ import { Chat, People } from "./panels.js";
 import { Meeting, Refusal } from "./roomd.js";
 import { Tiles } from "./tiles.js";
 import { clearToasts, toast } from "./toasts.js";
-import { FIELDS, ending, mediaTrouble, queue, reconnecting, refusal, waiting } from "./words.js";
+import { FIELDS, Names, ending, mediaTrouble, queue, reconnecting, refusal, waiting } from "./words.js";
 
 /** @import { Credentials } from "./entrance.js" */
 /** @import { Notice } from "./notice.js" */
-/** @import { MeetingEvents, Participant, Place } from "./roomd.js" */
+/** @import { MeetingEvents, Message, Participant, Place } from "./roomd.js" */
 /** @import { Offer } from "./words.js" */
 
 const VIEWS = /** @type {const} */ (["entrance", "notice", "meeting"]);
 const PANELS = /** @type {const} */ (["people", "chat"]);
+/** Ends after which a token is of no use, or not wanted any more. */
+const FORGETTING = ["left", "bad_token", "wrong_room", "room_ended", "room_inactive"];
 /** Milliseconds in which arrivals and departures are told together. */
 const TOGETHER = 700;
 
@@ -42,10 +44,10 @@ const people = new People({
   deny: (id) => void attempt((meeting) => meeting.deny(id)),
   admitAll: () => void attempt((meeting) => meeting.admitAll()),
   mute: async (person) => {
-    if (await attempt((meeting) => meeting.mute(person.id))) toast(`${person.displayName} was asked to mute.`);
+    if (await attempt((meeting) => meeting.mute(person.id))) toast(`${nameOf(person)} was asked to mute.`);
   },
   remove: async (person) => {
-    const how = await askRemove(person);
+    const how = await askRemove(person, nameOf(person));
     if (how) await attempt((meeting) => meeting.remove(person.id, how));
   },
 });
@@ -57,16 +59,20 @@ const chat = new Chat(async (text, to) => {
 /**
  * @typedef {object} Stay
  * @property {Credentials} who
+ * @property {boolean} wait for a seat, when the room is full
  * @property {Meeting} meeting
+ * @property {Names} names
  * @property {Mesh} mesh
  * @property {Map<string, MediaStream>} streams what others send, by participant
  * @property {boolean} hand whether the own hand is raised
  * @property {Set<string>} asking those in the lobby of whom was told
- * @property {Record<"joined" | "left", Set<string>>} news names that were not told yet
+ * @property {Record<"joined" | "left", Map<string, string>>} news names that were not told yet, by participant
+ * @property {Map<string, {box: HTMLElement, number: number}>} written what is being said of unread messages, by sender
  */
 
 /** @type {Stay | null} */
 let stay = null;
+const nameOf = (/** @type {Participant} */ person) => stay?.names.of(person) ?? person.displayName;
 /** @type {ReturnType<typeof setInterval> | undefined} */
 let countdown;
 /** @type {HTMLElement | null} */
@@ -86,8 +92,20 @@ async function join(who, wait = false) {
   const path = document.querySelector("meta[name=roomd-path]")?.getAttribute("content") ?? "/ws";
   const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}`;
   const meeting = new Meeting(url, { code, wait, ...(token ? { token } : { guestName: name }) });
-  const news = { joined: new Set(), left: new Set() };
-  listen((stay = { who, meeting, mesh: new Mesh(meeting), streams: new Map(), hand: false, asking: new Set(), news }));
+  if (token) rememberToken(code, token);
+  stay = {
+    who,
+    wait,
+    meeting,
+    names: new Names(),
+    mesh: new Mesh(meeting),
+    streams: new Map(),
+    hand: false,
+    asking: new Set(),
+    news: { joined: new Map(), left: new Map() },
+    written: new Map(),
+  };
+  listen(stay);
   entrance.setBusy(true);
   try {
     await meeting.join();
@@ -123,11 +141,13 @@ function listen(mine) {
     toast("The host asked you to be quiet: your microphone is off.");
   });
   on("message", ({ message }) => {
-    if (message.participantId !== meeting.me?.id && $("chat").hidden) toast(`${message.displayName} wrote a message.`);
+    if (message.participantId !== meeting.me?.id && $("chat").hidden) tellMessage(mine, message);
   });
-  on("over", ({ code, reason }) => {
+  on("messages-missed", () => toast("So much was said while you were away that some of it is not shown."));
+  on("over", ({ code, reason, said }) => {
     end();
-    showEnding(mine.who, code === "left" && !meeting.me ? "stopped" : code, reason);
+    if (FORGETTING.includes(code)) rememberToken(mine.who.code, null);
+    showEnding(mine, code === "left" && !meeting.me ? "stopped" : code, reason, said);
   });
   mesh.addEventListener("stream", (event) => {
     const { id, stream } = /** @type {CustomEvent} */ (event).detail;
@@ -177,13 +197,28 @@ function shareMedia() {
  * @param {"joined" | "left"} what
  * @param {Participant} participant
  */
-function gather({ news }, what, { displayName }) {
-  const names = news[what].add(displayName);
+function gather({ news }, what, { id, displayName }) {
+  const names = news[what];
+  names.set(id, displayName);
   if (names.size > 1) return;
   setTimeout(() => {
-    if (stay?.news === news) toast(`${names.size > 3 ? `${names.size} people` : [...names].join(", ")} ${what}.`);
+    const who = names.size > 3 ? `${names.size} people` : [...names.values()].join(", ");
+    if (stay?.news === news) toast(`${who} ${what}.`);
     names.clear();
   }, TOGETHER);
+}
+
+/**
+ * Tell of a message while the chat is closed, of several by one person in one.
+ * @param {Stay} mine
+ * @param {Message} message
+ */
+function tellMessage({ written }, { participantId, displayName }) {
+  const before = written.get(participantId);
+  const number = before?.box.isConnected ? before.number + 1 : 1;
+  before?.box.remove();
+  const box = toast(`${displayName} wrote ${number > 1 ? `${number} messages` : "a message"}.`);
+  written.set(participantId, { box, number });
 }
 
 /** @param {Stay} mine */
@@ -235,18 +270,19 @@ function showWaiting(place) {
 }
 
 /**
- * @param {Credentials} who
+ * @param {Stay} mine
  * @param {string} code
  * @param {string} reason
+ * @param {string | null} said
  */
-function showEnding(who, code, reason) {
-  const words = ending(code, reason);
+function showEnding({ who, wait }, code, reason, said) {
+  const words = ending(code, reason, said, wait);
   const [field, complaint] = FIELDS[/** @type {keyof typeof FIELDS} */ (code)] ?? [];
   if (field && !$("entrance").hidden) return entrance.complain(field, complaint ?? "");
   media.close();
   /** @type {Record<Offer, [string, () => void]>} */
   const offers = {
-    again: [code === "left" ? "Join again" : "Try again", () => void rejoin(who)],
+    again: [code === "left" ? "Join again" : "Try again", () => void rejoin(who, wait)],
     wait: ["Wait for a seat", () => void rejoin(who, true)],
     back: ["Back", showEntrance],
     home: ["Back to the start", showEntrance],
@@ -300,9 +336,10 @@ function draw() {
 }
 
 /** @param {Stay} stay */
-function drawMeeting({ meeting, streams, hand }) {
+function drawMeeting({ meeting, names, streams, hand }) {
   const { me, room } = meeting;
   if (!me || !room) return;
+  names.update(meeting.participants);
   document.title = `${room.name || room.code} – roomd`;
   $("room-name").textContent = room.name || "Meeting";
   $("room-code").textContent = room.code;
@@ -310,10 +347,11 @@ function drawMeeting({ meeting, streams, hand }) {
   $("waiting-room-on").hidden = !room.waitingRoom;
   const others = [...meeting.participants.values()].filter((person) => person.id !== me.id);
   tiles.render([
-    ...others.map((person) => tileOf(person, streams.get(person.id) ?? null)),
+    ...others.map((person) => tileOf(person, names.of(person), streams.get(person.id) ?? null)),
     {
       id: me.id,
       name: me.displayName,
+      label: names.of(me),
       mine: true,
       held: false,
       muted: media.muted,
@@ -323,8 +361,8 @@ function drawMeeting({ meeting, streams, hand }) {
     },
   ]);
   $("alone").hidden = others.length > 0;
-  people.render(meeting, me);
-  count("open-chat", chat.render(meeting, me, !$("chat").hidden), "unread");
+  people.render(meeting, me, names);
+  count("open-chat", chat.render(meeting, me, names, !$("chat").hidden), "unread");
   count("open-people", me.isHost ? meeting.lobby.length : 0, "waiting");
   for (const [id, on] of Object.entries({ mic: !media.muted, camera: media.cameraOn, screen: media.sharing, hand })) {
     $(id).setAttribute("aria-pressed", String(on));
@@ -333,13 +371,15 @@ function drawMeeting({ meeting, streams, hand }) {
 
 /**
  * @param {Participant} person
+ * @param {string} label
  * @param {MediaStream | null} stream
  */
-function tileOf({ id, displayName, isActive, state = {} }, stream) {
+function tileOf({ id, displayName, isActive, state = {} }, label, stream) {
   const sharing = state.screen === true;
   return {
     id,
     name: displayName,
+    label,
     mine: false,
     held: !isActive,
     muted: state.muted === true,
@@ -374,6 +414,7 @@ function openPanel(open) {
   }
   if (stay) drawMeeting(stay);
   if (open === "chat") chat.focus();
+  if (open === "chat") for (const { box } of stay?.written.values() ?? []) box.remove();
   if (open === "people") lobbyToast?.remove();
   if (open === "people") $("people").querySelector("button")?.focus();
 }

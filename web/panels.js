@@ -4,6 +4,7 @@ import { find, icon, make, reconcile } from "./dom.js";
 import { refusal } from "./words.js";
 
 /** @import { Meeting, Message, Participant, Waiting } from "./roomd.js" */
+/** @import { Names } from "./words.js" */
 
 /** Characters of a message, counted as the server does. */
 const LONGEST = 2000;
@@ -45,8 +46,9 @@ export class People {
   /**
    * @param {Meeting} meeting
    * @param {Participant} me
+   * @param {Names} names
    */
-  render(meeting, me) {
+  render(meeting, me, names) {
     find("controls", HTMLElement).hidden = !me.isHost;
     for (const [input, key] of this._switches) if (!input.disabled) input.checked = meeting.room?.[key] ?? false;
     const lobby = me.isHost ? meeting.lobby : [];
@@ -61,7 +63,7 @@ export class People {
     reconcile(this._list, meeting.participants.values(), {
       key: (person) => person.id,
       create: (person) => this._makePerson(person, me),
-      update: (row, person) => this._showPerson(row, person, me),
+      update: (row, person) => this._showPerson(row, person, me, names.of(person)),
     });
   }
 
@@ -99,12 +101,10 @@ export class People {
     state.append(icon("hand", "has a hand raised"), icon("mic-off", "muted"));
     const row = make("li", {}, make("div", { className: "who" }, make("b"), make("small")), state);
     if (me.isHost && person.id !== me.id) {
-      const mute = make("button", { type: "button", className: "button small ask-mute" }, "Mute");
+      const mute = make("button", { type: "button", className: "button small" }, "Mute");
       const remove = make("button", { type: "button", className: "button small" }, "Remove");
       mute.addEventListener("click", () => this._actions.mute(person));
       remove.addEventListener("click", () => this._actions.remove(person));
-      mute.setAttribute("aria-label", `Ask ${person.displayName} to mute`);
-      remove.setAttribute("aria-label", `Remove ${person.displayName}`);
       row.append(make("div", { className: "doing" }, mute, remove));
     }
     return row;
@@ -114,9 +114,13 @@ export class People {
    * @param {HTMLElement} row
    * @param {Participant} person
    * @param {Participant} me
+   * @param {string} name
    */
-  _showPerson(row, person, me) {
-    say(row, "b", person.displayName);
+  _showPerson(row, person, me, name) {
+    say(row, "b", name);
+    const [mute, remove] = row.querySelectorAll(".doing button");
+    mute?.setAttribute("aria-label", `Ask ${name} to mute`);
+    remove?.setAttribute("aria-label", `Remove ${name}`);
     const kind = person.isHost ? "host" : person.userId === null ? "guest" : "member";
     const marks = [person.id === me.id ? "you" : "", kind, person.isActive ? "" : "reconnecting…"];
     say(row, "small", marks.filter(Boolean).join(", "));
@@ -124,7 +128,7 @@ export class People {
     const [hand, muted] = row.querySelectorAll(".state svg");
     hand?.toggleAttribute("hidden", person.state?.handRaised !== true);
     muted?.toggleAttribute("hidden", person.state?.muted !== true);
-    row.querySelector(".ask-mute")?.toggleAttribute("hidden", person.state?.muted !== false || !person.isActive);
+    mute?.toggleAttribute("hidden", person.state?.muted !== false || !person.isActive);
   }
 }
 
@@ -138,6 +142,12 @@ export class Chat {
     this._text = find("chat-text", HTMLTextAreaElement);
     this._error = find("chat-error", HTMLElement);
     this._sending = false;
+    /**
+     * Whom to write to; null: everyone. Kept here, as a select that loses its choice makes another.
+     * @type {{id: string, name: string} | null}
+     */
+    this._addressee = null;
+    this._isGone = false;
     /** @type {Set<string>} messages that were on the screen, or there before one came */
     this._read = new Set();
     this._fresh = true;
@@ -145,6 +155,12 @@ export class Chat {
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       void this._submit();
+    });
+    this._to.addEventListener("change", () => {
+      const { value: id, selectedOptions } = this._to;
+      this._addressee = id ? { id, name: selectedOptions[0]?.text ?? "" } : null;
+      this._isGone = false;
+      this._error.textContent = "";
     });
     this._text.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
@@ -157,13 +173,13 @@ export class Chat {
   reset() {
     this._list.replaceChildren();
     this._text.value = this._error.textContent = "";
+    this._addressee = null;
+    this._isGone = false;
     this._read.clear();
     this._fresh = true;
   }
 
-  /** @param {string} id whom to write to, when they are still here */
-  focus(id = "") {
-    if (id) this._to.value = id;
+  focus() {
     this._text.focus();
     this._list.scrollTop = this._list.scrollHeight;
   }
@@ -171,20 +187,16 @@ export class Chat {
   /**
    * @param {Meeting} meeting
    * @param {Participant} me
+   * @param {Names} names
    * @param {boolean} open whether the panel is on the screen
    * @returns {number} how many messages of others were not read yet
    */
-  render(meeting, me, open) {
+  render(meeting, me, names, open) {
     const atEnd = this._list.scrollHeight - this._list.scrollTop - this._list.clientHeight < 60;
-    const others = [...meeting.participants.values()].filter((person) => person.id !== me.id);
-    const options = [{ id: "", displayName: "Everyone" }, ...others];
-    reconcile(this._to, options, {
-      key: (one) => one.id,
-      create: (one) => make("option", { value: one.id }, one.displayName),
-    });
+    this._showAddressees(meeting.participants, me, names);
     reconcile(this._list, meeting.messages, {
       key: (message) => message.id,
-      create: (message) => show(message, meeting, me),
+      create: (message) => show(message, meeting, me, names),
     });
     if (atEnd) this._list.scrollTop = this._list.scrollHeight;
     const isNews = (/** @type {Message} */ { id, participantId }) => participantId !== me.id && !this._read.has(id);
@@ -195,14 +207,45 @@ export class Chat {
     return 0;
   }
 
+  /**
+   * Show to whom one can write. Who has left stays chosen until another is: what was for one is not for all.
+   * @param {Map<string, Participant>} people
+   * @param {Participant} me
+   * @param {Names} names
+   */
+  _showAddressees(people, me, names) {
+    const to = this._addressee;
+    this._isGone = to !== null && !people.has(to.id);
+    const others = [...people.values()].filter((person) => person.id !== me.id);
+    const options = [
+      { id: "", words: "Everyone" },
+      ...(to && this._isGone ? [{ id: to.id, words: `${to.name} (left)`, gone: true }] : []),
+      ...others.map((person) => ({ id: person.id, words: names.of(person), gone: false })),
+    ];
+    reconcile(this._to, options, {
+      key: (one) => one.id,
+      create: (one) => make("option", { value: one.id }),
+      update: (option, { words, gone = false }) => {
+        if (option.textContent !== words) option.textContent = words;
+        /** @type {HTMLOptionElement} */ (option).disabled = gone;
+      },
+    });
+    this._to.value = to?.id ?? "";
+  }
+
   async _submit() {
     const text = this._text.value.trim();
     const length = [...text].length;
     this._error.textContent = length > LONGEST ? `${LONGEST} characters at most; these are ${length}.` : "";
     if (!text || length > LONGEST || this._sending) return;
+    const to = this._addressee;
+    if (to && this._isGone) {
+      this._error.textContent = `${to.name} has left. Choose whom to write to.`;
+      return;
+    }
     this._sending = true;
     try {
-      await this._send(text, this._to.value || undefined);
+      await this._send(text, to?.id);
       this._text.value = "";
     } catch (error) {
       this._error.textContent = refusal(error);
@@ -216,15 +259,18 @@ export class Chat {
  * @param {Message} message
  * @param {Meeting} meeting
  * @param {Participant} me
+ * @param {Names} names
  */
-function show(message, meeting, me) {
+function show(message, meeting, me, names) {
   const mine = message.participantId === me.id;
+  const sender = meeting.participants.get(message.participantId);
+  const name = sender ? names.of(sender) : message.displayName;
   const clock = new Date(message.sentAt).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
   const time = make("time", { dateTime: message.sentAt }, clock);
-  const head = make("div", { className: "head" }, make("b", {}, mine ? "You" : message.displayName), time);
+  const head = make("div", { className: "head" }, make("b", {}, mine ? "You" : name), time);
   if (message.to) {
-    const to = meeting.participants.get(message.to)?.displayName ?? "someone who left";
-    head.append(make("i", {}, mine ? `only to ${to}` : "only to you"));
+    const to = meeting.participants.get(message.to);
+    head.append(make("i", {}, mine ? `only to ${to ? names.of(to) : "someone who left"}` : "only to you"));
   }
   return make("li", { className: mine ? "mine" : "" }, head, make("p", {}, message.text));
 }

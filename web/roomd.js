@@ -26,10 +26,10 @@
 
 const MESSAGES = 500; // kept in view
 const PAGE = 200; // messages asked for at once, the most there are to have
-const PAGES = 20; // of messages that one coming-back catches up on
+const PAGES = 20; // of messages that one coming-back catches up on; what is more is missed, and said to be
 
 // Milliseconds, as `setTimeout` takes them.
-const OPENING = 10_000; // until the connection must be open, and then until the first reply
+const OPENING = 10_000; // until the connection must be open, then until the first reply, and until the seat is had
 const IDLE = 12_000; // of silence, after which a ping asks whether anybody is there
 const ANSWER = 5_000; // until something must have been heard after that
 const DOUBT = 3_000; // the same, when the system says that the network has changed
@@ -39,6 +39,7 @@ const STABLE = 10_000; // a connection that lasted this long was a good one
 const FIRST_RETRY = 500;
 const LAST_RETRY = 30_000;
 const LATER = 5_000; // at the least, where the protocol says "later"
+const LONGEST = 3600; // seconds a server is left alone, however long it asks for; `setTimeout` ends at 2^31 ms
 
 const BAD_TOKENS = 3; // in a row, after which a token function is asked no more
 
@@ -48,7 +49,7 @@ const FINAL = new Map([
   [1007, ["bad_frame", "The server did not understand this client"]],
   [1009, ["bad_frame", "A message was too long for the server"]],
   [4403, ["removed", "You were removed from this room"]],
-  [4409, ["taken-over", "You joined from somewhere else"]],
+  [4409, ["taken_over", "You joined from somewhere else"]],
 ]);
 
 /**
@@ -169,14 +170,17 @@ const FINAL = new Map([
  * @property {{participant: Participant}} updated Somebody else changed: presence, or the connection went or came.
  * @property {{participant: Participant}} left Somebody else left.
  * @property {{message: Message}} message Something was said, by this client too.
+ * @property {{after: string | null, before: string | null}} messages-missed So much was said while this client was away
+ *   that it did not read it: what lies between the messages with these ids. `messages` begins after the gap;
+ *   `listMessages({cursor: after})` reads what is in it. Null: from the first message on, or to the last.
  * @property {{from: string, data: any}} signal Another participant passed something on.
  * @property {{room: Room}} room The room's settings changed.
  * @property {{place: Place}} place Position or reason changed while this client waits.
  * @property {{waiting: Waiting[]}} lobby Who waits has changed; for hosts.
  * @property {{}} mute-requested A host asks this client to mute itself.
- * @property {{code: string, reason: string, said: string | null}} over The end. `code`: "left", "ended", "removed",
- *   "taken-over", "bad-token", "unreachable", or the code of a refusal like "denied" or "room_locked"; `reason`: words for
- *   people; `said`: the host's own, when removed with some.
+ * @property {{code: string, reason: string, said: string | null}} over The end. `code`: "left", "room_ended",
+ *   "removed", "denied", "taken_over", "bad_token", "unreachable", "bad_frame", or else the server's code of a refusal,
+ *   like "room_locked"; `reason`: words for people; `said`: the host's own, when removed with some.
  */
 
 /**
@@ -344,17 +348,17 @@ export class View {
   apply(frame) {
     switch (frame.type) {
       case "room-state":
-        return this.#adopt(frame);
+        return isState(frame) ? this.#adopt(frame) : [];
       case "participants-changed":
-        return this.#follows(frame.seq) ? this.#change(frame) : [];
+        return this.#follows(frame.seq, isChange(frame)) ? this.#change(frame) : [];
       case "room-updated":
-        return this.#follows(frame.seq) ? this.#furnish(frame.room) : [];
+        return this.#follows(frame.seq, hasId(frame.room)) ? this.#furnish(frame.room) : [];
       case "message":
-        return this.#hear([frame.message]);
+        return hasId(frame.message) ? this.#hear([frame.message]) : [];
       case "waiting":
         return this.wait(frame);
       case "waiting-changed":
-        return this.setLobby(frame.waiting);
+        return Array.isArray(frame.waiting) ? this.setLobby(frame.waiting) : [];
       case "signal":
         return [{ type: "signal", detail: { from: frame.from, data: frame.data } }];
       case "mute-requested":
@@ -390,10 +394,26 @@ export class View {
     return said.filter((message) => !known.has(message.id)).map((message) => ({ type: "message", detail: { message } }));
   }
 
-  /** @param {number} seq */
-  #follows(seq) {
+  /**
+   * Give up what was said while nobody listened: keep what follows it without a gap.
+   *
+   * @param {string | null} after As for `catchUp`.
+   * @returns {News[]}
+   */
+  skip(after) {
+    this.messages = this.messages.slice(this.messages.findIndex((message) => message.id === after) + 1);
+    return [{ type: "messages-missed", detail: { after, before: this.messages[0]?.id ?? null } }];
+  }
+
+  /**
+   * Count an event in. One that makes no sense is as good as missing.
+   *
+   * @param {number} seq
+   * @param {boolean} isWhole
+   */
+  #follows(seq, isWhole) {
     if (this.room === null || this.isStale || seq <= this.seq) return false;
-    this.isStale = seq !== this.seq + 1;
+    this.isStale = !isWhole || seq !== this.seq + 1;
     if (!this.isStale) this.seq = seq;
     return !this.isStale;
   }
@@ -413,15 +433,12 @@ export class View {
       this.#hear(frame.messages ?? []);
       return [];
     }
-    /** @type {News[]} */
-    const news = [];
-    for (const participant of participants.values())
-      if (!this.participants.has(participant.id)) news.push({ type: "left", detail: { participant } });
-    for (const participant of this.participants.values()) {
-      const before = participants.get(participant.id);
-      if (before === undefined) news.push({ type: "joined", detail: { participant } });
-      else if (!same(before, participant)) news.push({ type: "updated", detail: { participant } });
-    }
+    const now = [...this.participants.values()];
+    const news = newsOf(
+      now.filter(({ id }) => !participants.has(id)),
+      now.filter((one) => participants.has(one.id) && !same(participants.get(one.id), one)),
+      [...participants.values()].filter(({ id }) => !this.participants.has(id)),
+    );
     if (!same({ ...room, participantCount: 0 }, { ...frame.room, participantCount: 0 }))
       news.push({ type: "room", detail: { room: frame.room } });
     return [...this.#withoutOwn(news), ...this.#hear(frame.messages ?? [])];
@@ -433,20 +450,11 @@ export class View {
    */
   #change(frame) {
     const participants = new Map(this.participants);
-    /** @type {News[]} */
-    const news = [];
-    for (const participant of frame.left) {
-      participants.delete(participant.id);
-      news.push({ type: "left", detail: { participant } });
-    }
-    for (const [type, list] of /** @type {const} */ ([["updated", frame.updated], ["joined", frame.joined]]))
-      for (const participant of list) {
-        participants.set(participant.id, participant);
-        news.push({ type, detail: { participant } });
-      }
+    for (const { id } of frame.left) participants.delete(id);
+    for (const participant of [...frame.updated, ...frame.joined]) participants.set(participant.id, participant);
     this.participants = participants;
     if (this.room) this.room = { ...this.room, participantCount: participants.size };
-    return this.#withoutOwn(news);
+    return this.#withoutOwn(newsOf(frame.joined, frame.updated, frame.left));
   }
 
   /**
@@ -675,6 +683,10 @@ export class Meeting extends Target {
   #retryTimer = null;
   /** @type {any} */
   #tokenTimer = null;
+  /** Runs out when a seat was asked for and neither it nor a place in the queue has come. @type {any} */
+  #seatTimer = null;
+  /** @type {any} */
+  #catchUpTimer = null;
   /** Seconds the server asked to be left alone. @type {number | null} */
   #retryAfter = null;
   /** @type {string | null} */
@@ -976,7 +988,7 @@ export class Meeting extends Target {
       this.#token = await this.#askForToken();
       if (attempt !== this.#attempt) return;
       if (this.#token !== null && this.#token === this.#refusedToken)
-        return this.#finish("bad-token", "The token was not accepted", notAccepted());
+        return this.#finish("bad_token", "The token was not accepted", notAccepted());
       socket = new Class(this.#url, ["roomd.v1"]);
     } catch (error) {
       if (attempt === this.#attempt) this.#failed(error instanceof Error ? error.message : String(error));
@@ -1028,9 +1040,23 @@ export class Meeting extends Target {
         if (reply.type === "error" && reply.code === "seat_expired") {
           this.#resumeToken = null;
           this.#askForSeat(link);
+        } else if (reply.type === "error" && reply.code === "banned") {
+          // Removed while away, by a ban or without one: what a `removed` would have said.
+          this.#finish("removed", reply.message, refusalOf(reply));
         } else this.#answered(link, reply);
       }),
     );
+    this.#expectSeat(link);
+  }
+
+  /**
+   * See to it that the connection ends, rather than nothing at all happens, when no seat comes.
+   *
+   * @param {Link} link
+   */
+  #expectSeat(link) {
+    this.#clock.clearTimeout(this.#seatTimer);
+    this.#seatTimer = this.#clock.setTimeout(() => link.end(1006, "The server does not answer"), OPENING);
   }
 
   /** @param {Link} link */
@@ -1041,6 +1067,7 @@ export class Meeting extends Target {
       if (reply !== null && this.#isCurrent(link)) this.#answered(link, reply);
     };
     this.#askedFor.add(this.#ask(link, "join-room", fields, answered));
+    this.#expectSeat(link);
   }
 
   /**
@@ -1053,8 +1080,9 @@ export class Meeting extends Target {
     if (reply.type === "error") return this.#refused(refusalOf(reply));
     this.#resumeToken = reply.resumeToken ?? this.#resumeToken;
     this.#heardOfLobby = false;
-    if (reply.type === "participant") return this.#sit(reply.participant);
+    if (reply.type === "participant") return this.#sit(link, reply.participant);
     if (reply.type !== "waiting") return;
+    this.#clock.clearTimeout(this.#seatTimer);
     const news = this.#view.wait(reply);
     this.#tell([...this.#settled("waiting"), ...news]);
     this.#joining?.resolve(undefined);
@@ -1063,9 +1091,12 @@ export class Meeting extends Target {
   /**
    * Have a seat. The `room-state` follows.
    *
+   * @param {Link} link
    * @param {Participant} participant
    */
-  #sit(participant) {
+  #sit(link, participant) {
+    if (!hasId(participant)) return;
+    if (this.#status === "waiting") this.#expectSeat(link);
     const before = this.#view.me;
     this.#view.sit(participant);
     if (before !== null && before.id !== participant.id)
@@ -1102,11 +1133,11 @@ export class Meeting extends Target {
         if (frame.id != null && this.#askedFor.has(frame.id)) this.#refused(refusalOf(frame));
         return;
       case "room-ended":
-        return this.#finish("ended", "The room was ended");
+        return this.#finish("room_ended", "The room was ended");
       case "removed":
         return this.#finish("removed", frame.reason || "You were removed from this room", undefined, frame.reason || null);
       case "server-restarting":
-        this.#retryAfter = frame.retryAfter;
+        this.#retryAfter = secondsOf(frame.retryAfter);
         return;
       case "waiting-changed":
         this.#heardOfLobby = true;
@@ -1123,12 +1154,19 @@ export class Meeting extends Target {
    * @param {Frame} state
    */
   #enter(link, state) {
-    if (this.#view.me === null) return;
+    if (this.#view.me === null || !isState(state)) return;
+    this.#clock.clearTimeout(this.#seatTimer);
+    this.#isRefreshing = false;
     const isBack = this.#view.room !== null;
+    const isReading = this.#status === "joined" && this.#missing !== null;
     // When the last catching-up was cut off, what it was after is missing still.
     if (isBack && this.#missing === null) this.#missing = { after: this.#view.messages.at(-1)?.id ?? null, isNews: true };
     const news = this.#view.apply(state);
-    if (this.#status === "joined") return this.#tell(news);
+    if (this.#status === "joined") {
+      this.#tell(news);
+      if (this.#missing !== null && !isReading && this.#isCurrent(link)) this.#catchUp(link, this.#missing);
+      return;
+    }
     this.#tell([...this.#settled("joined"), ...news]);
     this.#joining?.resolve(undefined);
     if (!this.#isCurrent(link)) return; // a listener has left
@@ -1150,11 +1188,11 @@ export class Meeting extends Target {
     const { code, guestName } = this.#options;
     this.#ask(link, "join-room", { code, guestName }, (reply) => {
       if (!this.#isCurrent(link) || reply === null) return;
-      this.#isRefreshing = false;
       if (reply.type === "error") return this.#refused(refusalOf(reply));
       this.#resumeToken = reply.resumeToken ?? this.#resumeToken;
-      this.#sit(reply.participant);
+      this.#sit(link, reply.participant);
     });
+    this.#expectSeat(link);
   }
 
   /**
@@ -1167,21 +1205,29 @@ export class Meeting extends Target {
     /** @type {Message[]} */
     const said = [];
     let pages = 0;
+    const done = (/** @type {News[]} */ news) => {
+      this.#missing = null;
+      this.#tell(news);
+    };
+    const read = (/** @type {News[]} */ news) => done(isNews || !news.length ? news : [{ type: "change", detail: {} }]);
     const ask = (/** @type {string | null} */ cursor) => {
       this.#ask(link, "list-messages", { code: this.#code, cursor, limit: PAGE }, (reply) => {
         if (reply === null || !this.#isCurrent(link)) return;
         // Hosts hear who waits when they come in. Who has heard nothing by now does not have to.
         if (!this.#heardOfLobby) this.#tell(this.#view.setLobby([]));
         this.#heardOfLobby = true;
-        if (reply.type !== "messages") return;
-        said.push(...reply.messages);
-        pages += 1;
-        if (reply.nextCursor != null && pages < PAGES) ask(reply.nextCursor);
-        else {
-          this.#missing = null;
-          const news = this.#view.catchUp(after, said);
-          this.#tell(isNews || !news.length ? news : [{ type: "change", detail: {} }]);
+        const later = secondsOf(reply.retryAfter);
+        if (reply.type === "error" && later !== null) {
+          this.#catchUpTimer = this.#clock.setTimeout(() => ask(cursor), Math.max(FIRST_RETRY, later * 1000));
+          return;
         }
+        const isPage = reply.type === "messages" && Array.isArray(reply.messages) && reply.messages.every(hasId);
+        if (isPage) said.push(...reply.messages);
+        pages += 1;
+        // A page may be shorter than was asked for: only `nextCursor` says whether another one follows.
+        if (isPage && reply.nextCursor == null) read(this.#view.catchUp(after, said));
+        else if (isPage && pages < PAGES) ask(reply.nextCursor);
+        else done(this.#view.skip(after));
       });
     };
     ask(after);
@@ -1248,7 +1294,7 @@ export class Meeting extends Target {
   #badToken(refusal) {
     this.#badTokens += 1;
     if (typeof this.#options.token !== "function" || this.#badTokens >= BAD_TOKENS)
-      return this.#finish("bad-token", refusal.message, refusal);
+      return this.#finish("bad_token", refusal.message, refusal);
     this.#refusedToken = this.#token;
     if (!this.#isFirst) return this.#retry();
     this.#unlink();
@@ -1309,7 +1355,7 @@ export class Meeting extends Target {
     this.#isRefreshing = false;
     this.#clock.clearTimeout(this.#retryTimer);
     this.#retryTimer = null;
-    this.#clock.clearTimeout(this.#tokenTimer);
+    for (const timer of [this.#tokenTimer, this.#seatTimer, this.#catchUpTimer]) this.#clock.clearTimeout(timer);
     link?.end(1000, "");
   }
 
@@ -1422,7 +1468,49 @@ function notAccepted() {
 
 /** @param {Frame} frame An `error`. */
 function refusalOf(frame) {
-  return new Refusal(frame.statusCode, frame.code, frame.message, frame.retryAfter);
+  return new Refusal(frame.statusCode, frame.code, frame.message, secondsOf(frame.retryAfter));
+}
+
+/**
+ * Read how long the server wants to be left alone: what is no number is no wish, and an hour is enough.
+ *
+ * @param {unknown} retryAfter
+ */
+function secondsOf(retryAfter) {
+  return Number.isFinite(retryAfter) ? Math.min(LONGEST, Math.max(0, /** @type {number} */ (retryAfter))) : null;
+}
+
+/**
+ * Tell who came, changed and went, in this order.
+ *
+ * @param {Participant[]} joined
+ * @param {Participant[]} updated
+ * @param {Participant[]} left
+ * @returns {News[]}
+ */
+function newsOf(joined, updated, left) {
+  return [
+    ...joined.map((participant) => /** @type {const} */ ({ type: "joined", detail: { participant } })),
+    ...updated.map((participant) => /** @type {const} */ ({ type: "updated", detail: { participant } })),
+    ...left.map((participant) => /** @type {const} */ ({ type: "left", detail: { participant } })),
+  ];
+}
+
+// Whether what a server says has the shape that is relied on; the rest of it is taken as it comes.
+
+/** @param {any} value */
+function hasId(value) {
+  return typeof value?.id === "string";
+}
+
+/** @param {Frame} frame A `participants-changed`. */
+function isChange({ joined, updated, left }) {
+  return [joined, updated, left].every((list) => Array.isArray(list) && list.every(hasId));
+}
+
+/** @param {Frame} frame A `room-state`. */
+function isState({ seq, room, participants, messages = [] }) {
+  return Number.isInteger(seq) && hasId(room) && [participants, messages].every((list) => Array.isArray(list) && list.every(hasId));
 }
 
 /**

@@ -6,6 +6,7 @@ import { hue, icon, initials, make, reconcile } from "./dom.js";
  * @typedef {object} Tile what a tile shows
  * @property {string} id
  * @property {string} name
+ * @property {string} label the name, with a number when others have it too
  * @property {boolean} mine
  * @property {boolean} held the connection dropped, the seat waits
  * @property {boolean} muted
@@ -67,7 +68,7 @@ export class Tiles {
       if (tile.stream) video.play().catch((error) => error.name === "NotAllowedError" && this._onBlocked());
     }
     text(part(element, ".avatar span"), initials(tile.name));
-    text(part(element, ".label b"), tile.mine ? `${tile.name} (you)` : tile.name);
+    text(part(element, ".label b"), tile.mine ? `${tile.label} (you)` : tile.label);
     part(element, ".muted").toggleAttribute("hidden", !tile.muted);
     part(element, ".raised").hidden = !tile.hand;
     part(element, ".held-note").hidden = !tile.held;

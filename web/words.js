@@ -1,6 +1,8 @@
 /** What the page says: of refusals, endings and troubles. Codes are for programs; these are for people. */
 
-/** @import { Place } from "./roomd.js" */
+/** @import { Participant, Place } from "./roomd.js" */
+
+const LOST = "Connection lost.";
 
 /** @typedef {"again" | "wait" | "back" | "home"} Offer */
 
@@ -26,7 +28,7 @@ const ENDINGS = {
     icon: "bye",
     actions: ["again", "home"],
   },
-  ended: {
+  room_ended: {
     title: "The meeting has ended",
     text: "The host ended it for everyone.",
     icon: "bye",
@@ -50,7 +52,7 @@ const ENDINGS = {
     icon: "stop",
     actions: ["again", "home"],
   },
-  "taken-over": {
+  taken_over: {
     title: "You joined from somewhere else",
     text: "Your seat is used by another window or device now.",
     icon: "people",
@@ -64,7 +66,7 @@ const ENDINGS = {
   },
   room_full: {
     title: "The room is full",
-    text: "Every seat is taken. You can wait for one: seats that come free go to who waits longest.",
+    text: "You can wait for a seat: those that come free go to who waits longest.",
     icon: "people",
     actions: ["wait", "back"],
   },
@@ -135,10 +137,7 @@ const ENDINGS = {
     actions: ["again", "back"],
   },
 };
-ENDINGS["bad-token"] = /** @type {Words} */ (ENDINGS.invalid_token);
-
-/** What the client says when the host gave no reason. */
-const UNSAID = "You were removed from this room";
+ENDINGS.bad_token = /** @type {Words} */ (ENDINGS.invalid_token);
 
 /** Refusals that are about a field of the form, and are said beside it. */
 export const FIELDS = /** @type {const} */ ({
@@ -147,21 +146,53 @@ export const FIELDS = /** @type {const} */ ({
   room_not_found: ["code", "There is no room with this code."],
   wrong_room: ["token", "This token is for another room."],
   invalid_token: ["token", "This token is not valid. Leave it out to join as a guest."],
-  "bad-token": ["token", "This token is not valid any more, or never was. Leave it out to join as a guest."],
+  bad_token: ["token", "This token is not valid any more, or never was. Leave it out to join as a guest."],
   token_expired: ["token", "This token has expired. Leave it out to join as a guest."],
 });
 
 /**
  * Word an ending or a refusal.
  * @param {string} code
- * @param {string} reason the server's words, or the host's
+ * @param {string} reason the server's words
+ * @param {string | null} [said] the host's own
+ * @param {boolean} [waited] whether to wait for a seat was asked for already
  * @returns {Words}
  */
-export function ending(code, reason = "") {
+export function ending(code, reason, said = null, waited = false) {
   const words = ENDINGS[code];
   if (!words) return { title: "That did not work", text: reason, icon: "stop", actions: ["again", "back"] };
-  if (code !== "removed" || !reason || reason === UNSAID) return words;
-  return { ...words, text: `${words.text}\nThey said: “${reason}”` };
+  if (code === "room_full" && waited) return { ...words, text: `${reason}.`, actions: ["again", "back"] };
+  if (code === "room_full") return { ...words, text: `${reason}. ${words.text}` };
+  return said ? { ...words, text: `${words.text}\nThey said: “${said}”` } : words;
+}
+
+/** Tells people of one name apart: a second Sam is "Sam (2)", for as long as both are here and after that. */
+export class Names {
+  constructor() {
+    /** @type {Map<string, {name: string, number: number}>} */
+    this._numbers = new Map();
+  }
+
+  /**
+   * Number who came, and forget who left.
+   * @param {ReadonlyMap<string, Participant>} people
+   */
+  update(people) {
+    for (const id of this._numbers.keys()) if (!people.has(id)) this._numbers.delete(id);
+    for (const { id, displayName: name } of people.values()) {
+      if (this._numbers.has(id)) continue;
+      const taken = [...this._numbers.values()].filter((one) => one.name === name).map((one) => one.number);
+      let number = 1;
+      while (taken.includes(number)) number += 1;
+      this._numbers.set(id, { name, number });
+    }
+  }
+
+  /** @param {Participant} person */
+  of({ id, displayName }) {
+    const number = this._numbers.get(id)?.number ?? 1;
+    return number > 1 ? `${displayName} (${number})` : displayName;
+  }
 }
 
 /**
@@ -194,8 +225,8 @@ export function queue(position) {
  * @param {number} seconds until the next attempt; 0: now
  */
 export function reconnecting(seconds) {
-  if (seconds <= 0) return "Connection lost. Reconnecting…";
-  return `Connection lost. Your seat is kept; trying again in ${seconds} s`;
+  if (seconds <= 0) return `${LOST} Reconnecting…`;
+  return `${LOST} Your seat is kept; trying again in ${seconds} s`;
 }
 
 /**
@@ -235,5 +266,6 @@ export function refusal(error) {
   if (code === "participant_not_found") return "They are not here any more.";
   if (code === "not_host") return "Only the host can do this.";
   if (code === "room_full") return "The room is full: there is no seat to let them into.";
-  return error instanceof Error && "statusCode" in error ? error.message : "No connection. Try again in a moment.";
+  if (code === "disconnected" || !(error instanceof Error && "statusCode" in error)) return `${LOST} Try again in a moment.`;
+  return error.message;
 }

@@ -218,5 +218,5 @@ export class Stage {
 }
 
 export const EVENTS = /** @type {(keyof MeetingEvents)[]} */ ([
-  "change", "status", "joined", "updated", "left", "message", "signal", "room", "place", "lobby", "mute-requested", "over",
+  "change", "status", "joined", "updated", "left", "message", "messages-missed", "signal", "room", "place", "lobby", "mute-requested", "over",
 ]); // prettier-ignore

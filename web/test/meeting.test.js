@@ -130,7 +130,7 @@ test("a bad token is the end", async () => {
   await settle();
   stage.socket.tell(refusal({ id: 1, statusCode: 401, code: "token_expired", message: "Token has expired" }));
   assert.equal((await joining).code, "token_expired");
-  assert.deepEqual(over(stage.news()), { code: "bad-token", reason: "Token has expired", said: null });
+  assert.deepEqual(over(stage.news()), { code: "bad_token", reason: "Token has expired", said: null });
 });
 
 test("a token function is asked for every connection, and again when its token is bad", async () => {
@@ -163,7 +163,7 @@ test("a token function that has no other token is the end", async () => {
   stage.socket.drop(4401);
   assert.equal((await joining).statusCode, 401);
   assert.equal(stage.sockets.length, 1);
-  assert.equal(over(stage.news()).code, "bad-token");
+  assert.equal(over(stage.news()).code, "bad_token");
   stage.meeting.join();
   await settle();
   assert.equal(stage.sockets.length, 2);
@@ -209,7 +209,7 @@ test("a dropped connection is made anew, and the seat taken back with the last t
   assert.equal(resumeToken, "token 1");
   stage.socket.tell({ ...RESUMED, id }, roomState(20, [person("me"), person("eve")], { messages: [message("m1")] }));
   assert.deepEqual(stage.news().map(([type, detail]) => [type, detail.participant?.id ?? detail.status]), [
-    ["status", "reconnecting"], ["status", "joined"], ["left", "bob"], ["joined", "eve"], ["message", undefined],
+    ["status", "reconnecting"], ["status", "joined"], ["joined", "eve"], ["left", "bob"], ["message", undefined],
   ]); // prettier-ignore
   stage.socket.heard("list-messages");
   stage.socket.tell(changed(21, { left: [person("eve")] }));
@@ -314,7 +314,7 @@ for (const code of [1013, 4429])
   });
 
 for (const [code, end] of /** @type {const} */ ([
-  [1003, "bad_frame"], [1007, "bad_frame"], [1009, "bad_frame"], [4401, "bad-token"], [4403, "removed"], [4409, "taken-over"],
+  [1003, "bad_frame"], [1007, "bad_frame"], [1009, "bad_frame"], [4401, "bad_token"], [4403, "removed"], [4409, "taken_over"],
 ])) // prettier-ignore
   test(`close ${code} is the end: ${end}`, async () => {
     const stage = new Stage();
@@ -326,13 +326,18 @@ for (const [code, end] of /** @type {const} */ ([
     assert.equal(stage.clock.timers.size, 0);
   });
 
-test("who was banned meanwhile does not come back", async () => {
-  const stage = new Stage();
-  await stage.join();
-  await stage.reconnect();
-  stage.socket.tell(refusal({ id: stage.socket.heard("resume").id, code: "banned", message: "You were removed" }));
-  assert.equal(over(stage.news()).code, "banned");
-});
+for (const [code, end] of /** @type {const} */ ([["banned", "removed"], ["removed", "removed"], ["denied", "denied"]]))
+  test(`who is told "${code}" on coming back does not ask for another seat: ${end}`, async () => {
+    for (const isSeat of [true, false]) {
+      const stage = isSeat ? new Stage() : await inQueue();
+      if (isSeat) await stage.join();
+      await stage.reconnect();
+      stage.socket.tell(refusal({ id: stage.socket.heard("resume").id, code, message: "Words" }));
+      assert.deepEqual(over(stage.news()), { code: end, reason: "Words", said: null });
+      await stage.clock.pass(100);
+      assert.deepEqual([stage.sockets.length, stage.socket.sent, stage.clock.timers.size], [2, [], 0]);
+    }
+  });
 
 test("messages missed are read from where they were heard last, page by page", async () => {
   const stage = new Stage();
@@ -367,6 +372,63 @@ test("a reading of missed messages that is cut off begins anew from where it beg
     stage.socket.tell({ type: "messages", id, messages, nextCursor: null });
   }
   assert.deepEqual(stage.meeting.messages.map(({ id }) => id), ["m1", "m2", "m3"]);
+});
+
+/** Answer requests for pages of two messages until the client asks no more. @param {Stage} stage @param {number} last */
+function page(stage, last) {
+  let pages = 0;
+  while (stage.socket.sent.length) {
+    const { id, cursor } = stage.socket.heard("list-messages");
+    const next = Number(cursor.slice(1)) + 1;
+    const messages = [message(`m${next}`), message(`m${next + 1}`)];
+    stage.socket.tell({ type: "messages", id, messages, nextCursor: next + 1 < last ? `m${next + 1}` : null });
+    pages += 1;
+  }
+  return pages;
+}
+
+test("pages of missed messages may be short: only their cursor says that there are more", async () => {
+  const stage = new Stage();
+  await stage.join({ messages: [message("m1")] });
+  await stage.reconnect();
+  const state = roomState(20, [person("me")], { messages: [message("m12"), message("m13")] });
+  stage.socket.tell({ ...RESUMED, id: stage.socket.heard("resume").id }, state);
+  assert.equal(page(stage, 13), 6);
+  assert.deepEqual(stage.meeting.messages.map(({ id }) => id), Array.from({ length: 13 }, (_, i) => `m${i + 1}`));
+  assert.ok(!stage.news().some(([type]) => type === "messages-missed"));
+});
+
+test("of more missed messages than are read the newest stay, without a gap, and it is said", async () => {
+  const stage = new Stage();
+  await stage.join({ messages: [message("m0"), message("m1")] });
+  await stage.reconnect();
+  const state = roomState(20, [person("me")], { messages: [message("m98"), message("m99")] });
+  stage.socket.tell({ ...RESUMED, id: stage.socket.heard("resume").id }, state);
+  stage.socket.tell({ type: "message", message: message("m100") });
+  assert.equal(page(stage, 100), 20);
+  assert.deepEqual(stage.meeting.messages.map(({ id }) => id), ["m98", "m99", "m100"]);
+  assert.deepEqual(stage.news().at(-1), ["messages-missed", { after: "m1", before: "m98" }]);
+  await stage.reconnect();
+  stage.socket.tell({ ...RESUMED, id: stage.socket.heard("resume").id }, state);
+  assert.equal(stage.socket.heard("list-messages").cursor, "m100");
+});
+
+test("missed messages that the server does not give now are asked for later; that it does not give at all, are missed", async () => {
+  const stage = new Stage();
+  await stage.join({ messages: [message("m1")] });
+  await stage.reconnect();
+  const state = roomState(20, [person("me")], { messages: [message("m9")] });
+  stage.socket.tell({ ...RESUMED, id: stage.socket.heard("resume").id }, state);
+  const { id } = stage.socket.heard("list-messages");
+  stage.socket.tell(refusal({ id, statusCode: 429, code: "rate_limited", retryAfter: 2 }));
+  await stage.clock.pass(1.9);
+  assert.deepEqual(stage.socket.sent, []);
+  await stage.clock.pass(0.2);
+  const again = stage.socket.heard("list-messages");
+  assert.equal(again.cursor, "m1");
+  stage.socket.tell(refusal({ id: again.id, statusCode: 500, code: "internal_error" }));
+  assert.deepEqual(stage.meeting.messages.map(({ id }) => id), ["m9"]);
+  assert.deepEqual(stage.news().at(-1), ["messages-missed", { after: "m1", before: "m9" }]);
 });
 
 test("a user who joins finds the private messages of before, and they are no news", async () => {
@@ -537,8 +599,14 @@ test("a gap in seq is mended by joining the same room on the same connection", a
   const { id, code, guestName } = stage.socket.heard("join-room");
   assert.deepEqual([code, guestName, stage.socket.sent], [ROOM.code, "Jane", []]);
   assert.deepEqual(stage.news(), []);
-  stage.socket.tell({ ...RESUMED, id }, roomState(13, [person("bob"), person("me"), person("dan"), person("eve")]));
-  assert.deepEqual(stage.news().map(([type, { participant }]) => [type, participant.id]), [["joined", "dan"], ["joined", "eve"]]);
+  const said = { messages: [message("m60")] };
+  stage.socket.tell({ ...RESUMED, id }, roomState(13, [person("bob"), person("me"), person("dan"), person("eve")], said));
+  const { id: list, cursor } = stage.socket.heard("list-messages"); // more than a room-state has may be missing
+  assert.equal(cursor, null);
+  stage.socket.tell({ type: "messages", id: list, messages: [message("m1"), message("m60")], nextCursor: null });
+  assert.deepEqual(stage.meeting.messages.map(({ id }) => id), ["m1", "m60"]);
+  const news = stage.news().filter(([type]) => type !== "message");
+  assert.deepEqual(news.map(([type, { participant }]) => [type, participant.id]), [["joined", "dan"], ["joined", "eve"]]);
   stage.socket.tell(changed(14, { left: [person("eve")] }), changed(16, {}));
   assert.equal(stage.meeting.participants.size, 3);
   stage.socket.heard("join-room");
@@ -641,7 +709,7 @@ test("the end of the room is the end", async () => {
   const stage = new Stage();
   await stage.join();
   stage.socket.tell({ type: "room-ended", seq: 11, roomId: "r" });
-  assert.equal(over(stage.news()).code, "ended");
+  assert.equal(over(stage.news()).code, "room_ended");
 });
 
 test("leaving says so to the server, at once", async () => {
@@ -839,12 +907,89 @@ test("presence that can be told no more is refused", async () => {
   assert.deepEqual(stage.socket.sent, []);
 });
 
+// A server that is broken.
+
+test("a seat without a room-state, or no answer to the request for one: the first join rejects", async () => {
+  for (const isAnswered of [true, false]) {
+    const stage = new Stage({ token: "jwt" });
+    const joining = refused(stage.ask());
+    await settle();
+    stage.socket.tell({ type: "authenticated", id: 1, userId: "jane", expiresAt: "" });
+    if (isAnswered) stage.socket.tell({ type: "participant", id: 2, participant: person("me"), resumeToken: "t" });
+    await stage.clock.pass(9.9);
+    assert.equal(stage.meeting.status, "connecting");
+    await stage.clock.pass(0.2);
+    assert.equal((await joining).code, "unreachable");
+    assert.ok(stage.socket.isLeft);
+    assert.equal(stage.clock.timers.size, 0);
+  }
+});
+
+for (const [name, frame] of /** @type {[string, object | undefined][]} */ ([
+  ["without a room-state", undefined],
+  ["with one that makes no sense", { type: "room-state", seq: 20, room: ROOM, participants: "everybody" }],
+  ["with one of people without ids", { type: "room-state", seq: 20, room: ROOM, participants: [{ id: 1 }] }],
+])) // prettier-ignore
+  test(`a seat ${name} on coming back, or after waiting, is asked for anew on another connection`, async () => {
+    for (const isSeat of [true, false]) {
+      const stage = isSeat ? new Stage() : await inQueue();
+      if (isSeat) {
+        await stage.join();
+        await stage.reconnect();
+      }
+      const id = isSeat ? stage.socket.heard("resume").id : 1;
+      stage.socket.tell({ ...RESUMED, id }, ...(frame ? [frame] : []));
+      const { length } = stage.sockets;
+      await stage.clock.pass(10.1);
+      assert.deepEqual([stage.meeting.status, stage.sockets.length], ["reconnecting", length]);
+      await stage.clock.pass(3);
+      stage.socket.open();
+      const again = stage.socket.heard("resume");
+      assert.equal(again.resumeToken, "next");
+      stage.socket.tell({ ...RESUMED, id: again.id }, roomState(20, [person("me")]));
+      assert.equal(stage.meeting.status, "joined");
+    }
+  });
+
+for (const [retryAfter, retryIn] of /** @type {const} */ ([[1e300, 3600], [4000, 3600], ["9", 0.75], [-5, 0.75], [{}, 0.75], [null, 0.75]]))
+  test(`a server that wants to be left alone for ${JSON.stringify(retryAfter)} s is tried again after ${retryIn} s`, async () => {
+    const stage = new Stage();
+    await stage.join();
+    stage.socket.tell({ type: "server-restarting", retryAfter });
+    stage.socket.drop(1012);
+    assert.equal(stage.news().at(-1)?.[1].retryIn, retryIn);
+    await stage.clock.pass(retryIn);
+    stage.socket.open();
+    stage.socket.tell(refusal({ id: stage.socket.heard("resume").id, statusCode: 503, code: "restarting", retryAfter }));
+    assert.equal(stage.news().at(-1)?.[1].retryIn <= 3600, true);
+  });
+
+test("an event that makes no sense is a gap, and mended like one", async () => {
+  for (const event of [
+    { type: "participants-changed", seq: 11, joined: [person("eve")] },
+    { type: "participants-changed", seq: 11, joined: [null], updated: [], left: [] },
+    changed(11, { left: /** @type {any} */ ("bob") }),
+    { type: "room-updated", seq: 11 },
+  ]) {
+    const stage = new Stage();
+    await stage.join();
+    stage.socket.tell(event, event);
+    assert.deepEqual([stage.meeting.seq, stage.meeting.participants.size], [10, 2]);
+    const { id } = stage.socket.heard("join-room");
+    stage.socket.tell({ ...RESUMED, id }, event, roomState(11, [person("bob"), person("me"), person("eve")]));
+    assert.deepEqual([stage.meeting.seq, stage.meeting.participants.size], [11, 3]);
+    stage.socket.heard("list-messages");
+    assert.deepEqual(stage.socket.sent, []);
+  }
+});
+
 test("frames that make no sense are ignored", async () => {
   const stage = new Stage();
   await stage.join();
   for (const data of ["{", "1", "null", "[]", "{}", '{"type":1}', new ArrayBuffer(2)])
     stage.socket.dispatchEvent(new MessageEvent("message", { data }));
   stage.socket.tell({ type: "confetti", seq: 11 }, refusal(), refusal({ id: 77 }), waiting(), { type: "participant", id: 50 });
+  stage.socket.tell({ type: "message" }, { type: "message", message: {} }, { type: "waiting-changed" }, { type: "room-state" });
   assert.equal(stage.meeting.status, "joined");
   assert.deepEqual(stage.news(), []);
 });

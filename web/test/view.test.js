@@ -30,11 +30,23 @@ test("changes are told one by one and keep the order of the room", () => {
   const news = view.apply(
     changed(11, { joined: [person("eve"), person("dan")], updated: [person("bob", { isActive: false })] }),
   );
-  assert.deepEqual(names(news), ["updated bob", "joined eve", "joined dan"]);
+  assert.deepEqual(names(news), ["joined eve", "joined dan", "updated bob"]);
   assert.deepEqual([...view.participants.keys()], ["bob", "me", "eve", "dan"]);
   assert.equal(view.room?.participantCount, 4);
   assert.deepEqual(names(view.apply(changed(12, { left: [person("bob")] }))), ["left bob"]);
   assert.deepEqual([...view.participants.keys()], ["me", "eve", "dan"]);
+});
+
+test("who came is told first, then who changed, then who left: at once, and after having been away", () => {
+  const people = [person("bob", { isActive: false }), person("me"), person("eve"), person("fay")];
+  const lists = { joined: [person("fay")], updated: [person("bob", { isActive: false })], left: [person("dan")] };
+  for (const news of [changed(11, lists), roomState(11, people)]) {
+    const view = new View();
+    view.sit(person("me"));
+    view.apply(roomState(10, [person("bob"), person("me"), person("dan"), person("eve")]));
+    assert.deepEqual(names(view.apply(news)), ["joined fay", "updated bob", "left dan"]);
+    assert.deepEqual([...view.participants.keys()], ["bob", "me", "eve", "fay"]);
+  }
 });
 
 test("of itself a client tells no more than that something changed, and keeps itself current", () => {
@@ -68,7 +80,7 @@ test("after a gap nothing is believed but a room-state, which tells what was mis
   assert.equal(view.seq, 10);
   const room = { ...ROOM, isLocked: true, participantCount: 3 };
   const news = view.apply(roomState(13, [person("me"), person("eve"), person("dan")], { room, messages: [message("m1")] }));
-  assert.deepEqual(names(news), ["left bob", "joined eve", "joined dan", "room", "message m1"]);
+  assert.deepEqual(names(news), ["joined eve", "joined dan", "left bob", "room", "message m1"]);
   assert.equal(view.isStale, false);
   assert.deepEqual(names(view.apply(changed(14, { left: [person("eve")] }))), ["left eve"]);
 });
