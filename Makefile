@@ -29,7 +29,7 @@ run: install ## Install what is needed and run the daemon with a demo room, data
 
 test: system lint ## Run all checks and tests, and print the coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --numprocesses 3 --dist worksteal $(ARGS)
+	$(BIN)/coverage run -m pytest --numprocesses 4 --dist worksteal $(ARGS)
 	$(BIN)/coverage combine --quiet
 	@echo 'Branch coverage of roomd/:'
 	$(BIN)/coverage report --fail-under=95
