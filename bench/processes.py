@@ -1,15 +1,17 @@
 """Start a server on a core of its own, stop it, and read what it and this process cost."""
 
+import ctypes
 import os
 import resource
+import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,14 +30,38 @@ class Usage(NamedTuple):
 
 
 class Server(NamedTuple):
-    """A running server process."""
+    """A running server."""
 
+    name: str
     host: str
     pid: int
+    """The server itself."""
+    pids: Callable[[], list[int]]
+    """All that does its work, on the server's core: for the Socket.IO peer PostgreSQL too, as it is now."""
+    database: Path
+    """A file of SQLite, or the folder of PostgreSQL's socket."""
+    seconds_to_start: float = 0.0
 
     def clock(self) -> "Clock":
         """Read the wall clock and both processors' clocks."""
-        return Clock(time.perf_counter(), _cpu_seconds(self.pid), time.process_time())
+        return Clock(time.perf_counter(), sum(map(_cpu_seconds, self.pids())), time.process_time())
+
+    def memory(self) -> int:
+        """Add up what is resident, in bytes; pages that processes share count once (PSS)."""
+        return sum(_proportional_bytes(pid) for pid in self.pids())
+
+    def pause(self) -> None:
+        """Stop it while it is not its turn, so that it takes nothing from the others."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        for pid in self.pids():
+            with suppress(ProcessLookupError):  # one that died is missed where it is asked something
+                os.kill(pid, number)
 
 
 class Clock(NamedTuple):
@@ -69,27 +95,30 @@ def pin_generator() -> set[int]:
 
 @contextmanager
 def serving(
-    command: Sequence[str], cores: set[int], folder: Path, environ: Mapping[str, str] | None = None
+    name: str, command: Sequence[str], cores: set[int], folder: Path, environ: Mapping[str, str], database: Path
 ) -> Iterator[Server]:
     """Run `command` (`{port}` stands for its port) in `folder` until the block ends.
 
-    Its output goes to server.log there, so it knows that it is not on a terminal. Raises `RuntimeError` with the end
+    Its output goes to a log there, so it knows that it is not on a terminal. Raises `RuntimeError` with the end
     of that log when the server does not come up.
     """
     port = _free_port()
-    log = folder / "server.log"
+    log = folder / f"{name}.log"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("ROOMD_")}
-    with log.open("wb") as output:
+    start = time.perf_counter()
+    with log.open("ab") as output:
         process = subprocess.Popen(
             [part.format(port=port) for part in command],
-            cwd=folder, env={**clean, **(environ or {})}, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            cwd=folder, env={**clean, **environ}, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
         )  # fmt: skip
     try:
         # Before the interpreter is up there is one thread; those it starts later inherit the core.
         os.sched_setaffinity(process.pid, cores)
         _wait_until_up(process, port, log)
-        yield Server(f"127.0.0.1:{port}", process.pid)
+        up = time.perf_counter() - start
+        yield Server(name, f"127.0.0.1:{port}", process.pid, lambda: [process.pid], database, up)
     finally:
+        process.send_signal(signal.SIGCONT)
         process.terminate()
         try:
             process.wait(STOP_TIMEOUT)
@@ -106,7 +135,7 @@ def _wait_until_up(process: "subprocess.Popen[bytes]", port: int, log: Path) -> 
         except urllib.error.HTTPError:
             return  # the echo knows no /healthz, and by saying so says that it is up
         except OSError:
-            time.sleep(0.02)
+            time.sleep(0.005)
         else:
             return
     tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
@@ -119,7 +148,30 @@ def _free_port() -> int:
         return port
 
 
+def _proportional_bytes(pid: int) -> int:
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return next(int(line.split()[1]) * 1024 for line in rollup.splitlines() if line.startswith("Pss:"))
+
+
 def _cpu_seconds(pid: int) -> float:
     # All threads of another process, to the nanosecond: clock_getcpuclockid(3), which Python does not wrap. Linux
     # builds the clock's number as MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED), include/linux/posix-timers.h.
     return time.clock_gettime(~pid << 3 | 2)
+
+
+def keep_memory(size: int) -> None:
+    """Take `size` bytes, and have the allocator keep them: page faults of large buffers would count as the server's."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt  # of glibc: mallopt(3)
+    except AttributeError:
+        return
+    m_trim_threshold, m_mmap_max = -1, -4
+    mallopt(m_mmap_max, 0)
+    mallopt(m_trim_threshold, -1)  # never
+    _ = b"x" * size
+
+
+def available_memory() -> int:
+    """Say how many bytes the system could give (proc(5))."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))

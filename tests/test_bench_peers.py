@@ -19,10 +19,12 @@ import msgspec
 import pytest
 
 from bench.peers import postgres
-from bench.peers.dialects import DIALECTS, Dialect, Kind
+from bench.peers.dialects import DIALECTS
 from bench.peers.lines import line
-from bench.peers.servers import PEERS, Peer, create_rooms, missing, running
+from bench.peers.servers import PEERS, create_rooms, missing, running
+from bench.processes import Server as Peer
 from roomd import codec, frames
+from roomd.load.dialect import Dialect, Kind
 
 SECRET = "a secret for tests only, 32 bytes and more"
 PATIENCE = 10.0

@@ -5,14 +5,13 @@ import os
 import platform
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 
 from bench.peers import postgres
-from bench.processes import serving
+from bench.processes import Server, serving
 
 HERE = Path(__file__).parent
 MACHINES = {"x86_64": "x64", "aarch64": "arm64"}
@@ -20,19 +19,6 @@ NODE = HERE / f"node_modules/node-linux-{MACHINES.get(platform.machine(), 'unkno
 
 NODE_PEERS = ("ws", "socketio", "colyseus")
 PEERS = (*NODE_PEERS, "python_socketio")
-
-
-class Peer(NamedTuple):
-    """A running peer."""
-
-    name: str
-    host: str
-    pid: int
-    """The server itself."""
-    pids: Callable[[], list[int]]
-    """All that does its work, on the server's core: for the Socket.IO peer PostgreSQL too, as it is now."""
-    database: Path
-    """A file of SQLite, or the folder of PostgreSQL's socket."""
 
 
 def missing(name: str) -> str | None:
@@ -47,7 +33,7 @@ def missing(name: str) -> str | None:
 
 
 @contextmanager
-def running(name: str, cores: set[int], folder: Path, secret: str) -> Iterator[Peer]:
+def running(name: str, cores: set[int], folder: Path, secret: str) -> Iterator[Server]:
     """Run a peer on `cores` with its database in `folder` until the block ends; it accepts JWTs made with `secret`.
 
     Raises `RuntimeError` with the end of its log when it does not come up.
@@ -63,15 +49,20 @@ def running(name: str, cores: set[int], folder: Path, secret: str) -> Iterator[P
 
 
 @contextmanager
-def _serving(name: str, cores: set[int], folder: Path, secret: str, database: Path) -> Iterator[Peer]:
+def _serving(name: str, cores: set[int], folder: Path, secret: str, database: Path) -> Iterator[Server]:
     environ = {"DATABASE": str(database), "JWT_SECRET": secret, "NODE_ENV": "production"}
     if name in NODE_PEERS:
         command = [str(NODE), str(HERE / name / "server.js"), "{port}"]
     else:
         command = [sys.executable, "-m", f"bench.peers.{name}.server", "{port}"]
-        environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(HERE.parents[1]), os.environ.get("PYTHONPATH"))))
-    with serving(command, cores, folder, environ) as server:
-        yield Peer(name, server.host, server.pid, lambda: [server.pid], database)
+        environ |= python_path()
+    with serving(name, command, cores, folder, environ, database) as server:
+        yield server
+
+
+def python_path() -> dict[str, str]:
+    """Let a Python elsewhere find the packages of this checkout."""
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(HERE.parents[1]), os.environ.get("PYTHONPATH"))))}
 
 
 def create_rooms(host: str, count: int, seats: int, *, locked: bool = False, ended: bool = False) -> list[str]:

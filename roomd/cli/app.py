@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from roomd import __version__, client
 from roomd.cli.access import ConfigFile, DatabaseFile, configuration, mint
+from roomd.cli.bench import bench
 from roomd.cli.join import SentAway, join
 from roomd.cli.options import connected, example, room_code, time_to_live
 from roomd.cli.output import complain, plain, say
@@ -82,6 +83,7 @@ def build(serve: Serve) -> typer.Typer:
     )
     app.command("join", epilog=example("roomd join abc-def-ghi --guest 'Jane Smith'"))(connected(join))
     app.add_typer(room_commands(), name="room")
+    app.command("bench", epilog=example("roomd bench --clients 200 --seconds 10"))(connected(bench))
     app.command("token", epilog=example("roomd token --user alice --name Alice --ttl 7d"))(token)
     app.command("check-config", epilog=example("roomd check-config --config roomd.toml"))(check_config)
     app.command("default-config", epilog=example("roomd default-config > roomd.toml"))(print_default_config)
@@ -115,7 +117,9 @@ def _serve_command(serve: Serve) -> Callable[..., None]:
         ] = None,
         database: DatabaseFile = None,
         log_level: Annotated[LogLevel | None, typer.Option(help="The least severe line that is logged.")] = None,
-        demo: Annotated[bool, typer.Option("--demo", help="Make a room, and print two commands that join it.")] = False,
+        demo: Annotated[
+            bool, typer.Option("--demo", help="Make a room, and print links and commands that join it.")
+        ] = False,
     ) -> None:
         """Run the daemon until SIGTERM or SIGINT.
 
@@ -147,16 +151,14 @@ def token(
 def check_config(config: ConfigFile = None, database: DatabaseFile = None) -> None:
     """Check the configuration, starting nothing.
 
-    Reads the file and the environment, and the secret or key they name, as `roomd serve` would.
+    Reads the file and the environment, and the secrets or the key they name, as `roomd serve` would.
     """
     from roomd import keys  # it brings the cryptography
 
     settings = configuration(config, database={"path": database})
-    auth, path = settings.auth, Path(settings.database.path)
-    if auth.public_key_file is not None or auth.jwks_url is not None:
-        keys.open_keys(auth, path)
-    else:
-        keys.local_secret(auth, path)  # opening would make a missing one
+    path = Path(settings.database.path)
+    keys.check_keys(settings.auth, path)
+    keys.open_ice(settings.ice)
     server = settings.server
     source = str(config) if config else "the defaults and the environment"
     say(f"{source}: fine; roomd would listen on {server.host}, port {server.port}, and keep its rooms in {path}")
