@@ -104,7 +104,7 @@ def serving(
     """
     port = _free_port()
     log = folder / f"{name}.log"
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("ROOMD_")}
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("ROOMD_", "COVERAGE_"))}
     start = time.perf_counter()
     with log.open("ab") as output:
         process = subprocess.Popen(

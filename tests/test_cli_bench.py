@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import PATIENCE, Daemon, free_port
+from tests.conftest import PATIENCE, UNMEASURED, Daemon, free_port
 
 OK, REFUSED, MISUSED, UNREACHABLE = 0, 1, 2, 3
 
@@ -31,7 +31,7 @@ def rooms(daemon: Daemon) -> list[bool]:
 
 def test_guests_join_and_leave_rooms_of_its_own(make_daemon: Callable[..., Daemon]) -> None:
     """It counts both, says how long they took, and ends the rooms it made."""
-    daemon = make_daemon()
+    daemon = make_daemon(**UNMEASURED)
     done = bench(daemon, "--clients", "10", "--seconds", "0.5", "--room-size", "3", "--json")
     assert (done.returncode, done.stderr) == (OK, "")
     found = json.loads(done.stdout)
@@ -65,7 +65,7 @@ async def test_a_room_that_is_there(daemon: Daemon) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_early(make_daemon: Callable[..., Daemon], number: int) -> None:
     """It reports what there is, and cleans up."""
-    daemon = make_daemon()
+    daemon = make_daemon(**UNMEASURED)
     command = [sys.executable, "-m", "roomd", "bench", "--clients", "4", "--seconds", "600", "--json"]
     with subprocess.Popen(command, env=daemon.environ, stdout=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + PATIENCE

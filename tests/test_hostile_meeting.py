@@ -15,7 +15,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from roomd import frames
-from tests.conftest import PATIENCE, Client, Daemon, faults
+from tests.conftest import PATIENCE, UNMEASURED, Client, Daemon, faults
 from tests.test_hostile import VALUES, replies_to
 from tests.test_hostile_wire import memory
 
@@ -41,7 +41,7 @@ MEETING: list[type[frames.Request]] = [
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A daemon with a limit on requests that floods reach on any machine, and the others everybody has."""
     limits = {"ROOMD_LIMITS_REQUEST_RATE": "100", "ROOMD_LIMITS_REQUEST_BURST": "500"}
-    daemon = Daemon(tmp_path_factory.mktemp("meeting"), **limits)
+    daemon = Daemon(tmp_path_factory.mktemp("meeting"), **limits, **UNMEASURED)
     daemon.start()
     yield daemon
     assert faults(daemon) == []
@@ -67,7 +67,7 @@ def odd_values(code: str, me: str) -> list[str]:
 @pytest.mark.parametrize("user", [None, "alice"], ids=["guest", "host"])
 async def test_odd_values_from_a_participant(make_daemon: Callable[..., Daemon], user: str | None) -> None:
     """Any value in any field, from one who may ask, gets one reply of the protocol's; the others can read all of it."""
-    daemon = make_daemon(ROOMD_LIMITS_REQUEST_RATE="1e9", ROOMD_LIMITS_REQUEST_BURST="1000000000")
+    daemon = make_daemon(ROOMD_LIMITS_REQUEST_RATE="1e9", ROOMD_LIMITS_REQUEST_BURST="1000000000", **UNMEASURED)
     room = await daemon.room()
     async with daemon.client() as witness, daemon.client(user) as client:
         await witness.join(room["code"], **JANE)
