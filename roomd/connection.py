@@ -40,6 +40,11 @@ TOO_MANY = "kept sending past the rate limit"
 class Connection:
     """One client, from its handshake to its end."""
 
+    __slots__ = (
+        "_closing", "_is_listening", "_limit", "_requests", "_services", "_token", "_under_way", "_websocket", "number",
+        "outbox",
+    )  # fmt: skip
+
     def __init__(self, number: int, websocket: ServerConnection, services: Services, token: str | None) -> None:
         self.number = number
         self.outbox = Outbox(
@@ -59,7 +64,8 @@ class Connection:
         """Converse until either side closes."""
         try:
             if self._token is not None:
-                await self._admit(self._token)
+                token, self._token = self._token, None
+                await self._admit(token)
             while not self.outbox.closed:
                 text = await self._receive(self._patience())
                 if self._under_way is not None:

@@ -12,6 +12,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.datastructures import Headers
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
+from websockets.protocol import State
 
 from roomd.outbox import Outbox
 
@@ -20,6 +21,7 @@ LONGEST_METHOD = 16
 """Bytes; what goes on without a space is no HTTP."""
 SLICE = 16_384
 """Bytes of one client that are parsed before the others' turn; of the smallest frames that is some milliseconds."""
+PING = Frame(Opcode.PING, b"").serialize(mask=False)
 _CONTROL = (Opcode.PING, Opcode.PONG)
 
 
@@ -42,6 +44,9 @@ class Door(ServerConnection):
     client: Client | None = None
     """Set once the conversation has begun."""
 
+    heard_at = 0.0
+    """When the client was last heard of, by the loop's clock."""
+
     _head: bytes | None = b""  # of the request, until its method is known
     _refused = False  # a body may follow, and is read to no end, so that the answer is not lost
     _backlog = b""  # received and not yet parsed
@@ -49,10 +54,12 @@ class Door(ServerConnection):
     def connection_made(self, transport: Any) -> None:
         """Have reading resumed only when nothing that was read before is left."""
         super().connection_made(transport)
+        self.heard_at = self.loop.time()
         self.recv_messages.resume = self._read_on
 
     def data_received(self, data: bytes) -> None:
         """Look at a request's method before the library does; parse much in slices, with the others in between."""
+        self.heard_at = self.loop.time()
         if self._head is not None:
             data = self._head = self._head + data
             if not (b" " in data or b"\n" in data or len(data) > LONGEST_METHOD):
@@ -90,6 +97,20 @@ class Door(ServerConnection):
         """Cut off who was told to go and still asks for more without reading."""
         super().pause_writing()
         self.loop.call_soon(self.transport.abort)
+
+    def forget_handshake(self) -> None:
+        """Drop the headers of the handshake, which nobody looks at again: they take more room than a seat."""
+        for said in (self.request, self.response):
+            if said is not None:
+                said.headers = Headers()
+
+    def ping_or_drop(self, now: float, interval: float) -> None:
+        """Ask a client that has been silent for an interval (seconds) whether it is there; cut one off after two."""
+        silence = now - self.heard_at
+        if silence >= 2 * interval:
+            self.transport.abort()
+        elif silence >= interval and self.state is State.OPEN:
+            self.transport.write(PING)
 
     def _parse(self, data: bytes) -> None:
         super().data_received(data)

@@ -66,6 +66,8 @@ class Services(NamedTuple):
 class Requests:
     """One client's requests: who it is, where it sits, and what it is answered."""
 
+    __slots__ = ("_gone", "_services", "_session", "_told", "number", "outbox")
+
     def __init__(self, number: int, outbox: Outbox, services: Services) -> None:
         self.number = number
         """Of the connection, for the log."""

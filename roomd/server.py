@@ -58,7 +58,8 @@ class Server:
         self._config = config
         self._services = services
         self._numbers = itertools.count(1)
-        self._connections: set[Connection] = set()
+        self._connections: dict[Connection, Door] = {}
+        self._pinging: asyncio.Task[None] | None = None
         self._site = Site(config.server)
         self._server: ws.Server | None = None
         self._restarting = False
@@ -83,8 +84,7 @@ class Server:
             process_response=self._log_refusal,
             server_header=None,
             open_timeout=CLOSE_TIMEOUT,
-            ping_interval=settings.ping_interval,
-            ping_timeout=settings.ping_interval,
+            ping_interval=None,  # one task asks all of them: see _ping_silent
             close_timeout=CLOSE_TIMEOUT,
             max_size=limits.frame,
             # The outbox bounds what waits, not the library's flow control; that only marks who is past all bounds.
@@ -99,6 +99,15 @@ class Server:
                 "choose another address with --host and --port"
             ) from None
         self.port = next(iter(self._server.sockets)).getsockname()[1]
+        self._pinging = asyncio.create_task(self._ping_silent(settings.ping_interval))
+
+    async def _ping_silent(self, interval: float) -> None:
+        """Ask clients that are silent whether they are there; a task for each of them would double its memory."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(interval / 4)
+            for door in list(self._connections.values()):
+                door.ping_or_drop(loop.time(), interval)
 
     async def close(self) -> None:
         """Stop accepting, finish what was begun, send every client away to come back. Closing twice is fine."""
@@ -116,6 +125,9 @@ class Server:
         with contextlib.suppress(TimeoutError):  # a handshake that never ends must not hold up the end
             async with asyncio.timeout(CLOSE_TIMEOUT + 1):
                 await self._server.wait_closed()
+        if self._pinging is not None:
+            self._pinging.cancel()
+            await asyncio.gather(self._pinging, return_exceptions=True)
         await self._services.hub.drain()
 
     async def _converse(self, websocket: ws.ServerConnection) -> None:
@@ -126,13 +138,14 @@ class Server:
             return
         request = websocket.request
         connection = Connection(number, websocket, self._services, _token(request.headers) if request else None)
-        self._connections.add(connection)
-        cast("Door", websocket).client = connection
+        door = self._connections[connection] = cast("Door", websocket)
+        door.client = connection
+        door.forget_handshake()
         log.info("connected", {"connection": number})
         try:
             await connection.serve()
         finally:
-            self._connections.discard(connection)
+            del self._connections[connection]
             log.debug("disconnected", {"connection": number, "close": websocket.close_code})
 
     def _answer_http(self, _: ws.ServerConnection, request: Request) -> Response | None:

@@ -38,6 +38,8 @@ class Session:
     It sits in one room at most and waits in one at most; it may sit in one while it waits in another.
     """
 
+    __slots__ = ("_identity", "_leeway", "has_joined", "place", "waiting")
+
     def __init__(self, leeway: float) -> None:
         self._leeway = leeway
         self._identity: Identity | None = None

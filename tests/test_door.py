@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 
 from tests.conftest import Daemon
-from tests.test_hostile_wire import UPGRADE, close_code, frame, opened, tcp
+from tests.test_hostile_wire import UPGRADE, close_code, frame, next_frame, opened, tcp
 
 MakeDaemon = Callable[..., Daemon]
 PINGS = frame(b"", 9) * 10_000
@@ -87,3 +87,22 @@ async def test_a_refused_origin_is_logged(make_daemon: MakeDaemon) -> None:
     await asyncio.to_thread(daemon.stop)
     refused = [line for line in map(json.loads, daemon.log.read_text().splitlines()) if line["event"] == "refused"]
     assert [line["code"] for line in refused] == ["origin"]
+
+
+async def test_silence(make_daemon: MakeDaemon) -> None:
+    """`server.ping_interval`: who is silent is pinged, dropped when silent for as long again, and kept for a pong."""
+    daemon = make_daemon(ROOMD_SERVER_PING_INTERVAL="1")
+    room = await daemon.room()
+    async with daemon.client() as there, opened(daemon) as (reader, writer):
+        join = {"type": "join-room", "code": room["code"], "guestName": "Jane"}
+        writer.write(frame(json.dumps(join).encode()))
+        assert [(await next_frame(reader))[0] for _ in range(2)] == [1, 1]
+        await there.join(room["code"], guestName="Joe")
+        assert (await next_frame(reader))[0] == 1
+        assert (await next_frame(reader))[0] == 9, "a ping"
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while (await next_frame(reader))[0] == 9:
+                pass
+        (gone,) = (await there.receive())["updated"]
+        assert gone["isActive"] is False
+        await there.nothing_more()
