@@ -191,7 +191,7 @@ async def test_a_mesh_of_eight(daemon: Daemon) -> None:
 
 async def test_a_flood_meets_who_makes_it(make_daemon: MakeDaemon) -> None:
     """One client sends without end to one that reads slowly: 429, then 4429; nobody else is closed, joins go on."""
-    daemon = make_daemon(ROOMD_LIMITS_REQUEST_RATE="200", ROOMD_LIMITS_REQUEST_BURST="400")
+    daemon = make_daemon(ROOMD_LIMITS_REQUEST_RATE="20", ROOMD_LIMITS_REQUEST_BURST="400")
     room = await daemon.room()
     async with contextlib.AsyncExitStack() as stack:
         clients = await seated(stack, daemon, room["code"], 4)
