@@ -16,11 +16,12 @@ from websockets.protocol import State
 
 from roomd import frames
 from roomd.codec import BadFrame, decode, request_id
+from roomd.desk import Hangup, Services, end_of
 from roomd.errors import INTERNAL_ERROR, RATE_LIMITED, RESTARTING, UNAVAILABLE, Close, Refused
 from roomd.hub import RETRY_AFTER
 from roomd.limits import RequestLimit
 from roomd.outbox import Outbox
-from roomd.requests import AT_ONCE, Hangup, Requests, Services, end_of
+from roomd.requests import AT_ONCE, Requests
 from roomd.store import StorageFailed
 
 log = logging.getLogger("roomd.connection")

@@ -16,10 +16,10 @@ from roomd import log as log_lines
 from roomd.clock import Clock
 from roomd.config import Config, ConfigError
 from roomd.demo import show_demo
+from roomd.desk import Services
 from roomd.hub import Hub
 from roomd.ids import Ids
 from roomd.keys import check_keys, open_ice, open_keys, policy
-from roomd.requests import Services
 from roomd.server import AddressUnavailable, Server
 from roomd.settings import Rules
 from roomd.store import StorageFailed, StoreBusy, StoreError, open_store

@@ -18,10 +18,10 @@ from websockets.typing import Origin, Subprotocol
 from roomd import __version__
 from roomd.config import Config
 from roomd.connection import CLOSE_TIMEOUT, Connection
+from roomd.desk import Services
 from roomd.door import Door, response, text_response
 from roomd.errors import Close
 from roomd.frames import ServerRestarting
-from roomd.requests import Services
 from roomd.site import Site
 
 log = logging.getLogger("roomd.server")

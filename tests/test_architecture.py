@@ -38,14 +38,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "outbox": {"errors"},
     "delivery": {"codec", "commands", "errors", "frames", "outbox", "room", "state"},
     "hub": {"clock", "commands", "delivery", "errors", "frames", "ids", "room", "settings", "store"},
-    "requests": {
-        "clock", "codec", "commands", "config", "errors", "frames", "hub", "ids", "keys", "limits", "names", "outbox",
-        "room", "session", "store", "tokens", "turn",
+    "desk": {
+        "clock", "codec", "commands", "config", "errors", "frames", "hub", "ids", "keys", "limits", "outbox", "session",
+        "store", "tokens", "turn",
     },
-    "connection": {"codec", "errors", "frames", "hub", "limits", "outbox", "requests", "store"},
+    "requests": {
+        "clock", "codec", "commands", "desk", "errors", "frames", "ids", "names", "outbox", "room", "store", "turn",
+    },
+    "connection": {"codec", "desk", "errors", "frames", "hub", "limits", "outbox", "requests", "store"},
     "door": {"outbox"},
     "site": {"asyncapi", "config", "door"},
-    "server": {"config", "connection", "door", "errors", "frames", "requests", "site"},
+    "server": {"config", "connection", "door", "errors", "frames", "desk", "site"},
     "demo": {"commands", "config", "hub", "keys", "store", "tokens"},
     # a library of its own: it shares the words with the daemon, and nothing else
     "client": {"errors", "frames"},
@@ -55,7 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {"client", "config", "errors", "frames", "keys", "load", "names", "tokens"},
     # the only place that names the concrete parts
     "daemon": {
-        "clock", "config", "demo", "hub", "ids", "keys", "log", "requests", "server", "settings", "store",
+        "clock", "config", "demo", "desk", "hub", "ids", "keys", "log", "server", "settings", "store",
     },
     "__main__": {"cli", "config", "daemon"},
 }  # fmt: skip

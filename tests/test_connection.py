@@ -12,9 +12,9 @@ from roomd import commands
 from roomd.commands import Caller, Settings
 from roomd.config import LimitsConfig
 from roomd.connection import BAD_TOKEN_GRACE, Connection
+from roomd.desk import Services
 from roomd.hub import Hub
 from roomd.ids import Ids
-from roomd.requests import Services
 from roomd.settings import Rules
 from roomd.store import Store
 from roomd.tokens import Policy, mint
