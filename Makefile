@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
 # The modules without I/O, clock or randomness: every branch of them is tested.
-PURE := errors frames codec config names asyncapi commands settings state room tokens limits session turn
+PURE := errors objects frames codec config names asyncapi commands settings state room tokens limits session turn
 empty :=
 comma := ,
 PURE_FILES := $(subst $(empty) $(empty),$(comma),$(PURE:%=roomd/%.py))

@@ -9,8 +9,9 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from roomd.errors import ErrorKind, Refused
-from roomd.frames import Ban, Message, Participant, Removed, Scalar
-from roomd.frames import Room as RoomView
+from roomd.frames import Removed
+from roomd.objects import Ban, Message, Participant, Scalar
+from roomd.objects import Room as RoomView
 
 WaitsFor = Literal["waiting_room", "room_full"]
 """What somebody in the queue waits for: the host, or a seat."""

@@ -13,16 +13,8 @@ from typing import Any, NamedTuple, Protocol, cast
 from roomd.codec import encode
 from roomd.commands import Command, Event, Join, MessageSent, Queued, Resume, RoomChanged, SeatChanged
 from roomd.errors import DENIED, Close, ErrorKind, Refused
-from roomd.frames import (
-    MessageEvent,
-    Participant,
-    ParticipantsChanged,
-    Removed,
-    RoomEnded,
-    RoomState,
-    RoomUpdated,
-    WaitingChanged,
-)
+from roomd.frames import MessageEvent, ParticipantsChanged, Removed, RoomEnded, RoomState, RoomUpdated, WaitingChanged
+from roomd.objects import Participant
 from roomd.outbox import Outbox, text_frame
 from roomd.room import Room
 from roomd.state import Checkpoint, waiting

@@ -36,8 +36,8 @@ from roomd.errors import (
     UNAVAILABLE,
     Refused,
 )
-from roomd.frames import Room as RoomView
 from roomd.ids import Ids
+from roomd.objects import Room as RoomView
 from roomd.room import Room
 from roomd.settings import Rules, open_room
 from roomd.store import StorageFailed

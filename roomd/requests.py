@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from roomd import commands, frames
+from roomd import commands, frames, objects
 from roomd.clock import stamp
 from roomd.codec import encode
 from roomd.desk import Desk, end_of
@@ -137,7 +137,7 @@ class Requests(Desk):
         if place is None:
             raise Refused(NOT_IN_ROOM)
 
-        def reply(participant: frames.Participant) -> frames.Reply:
+        def reply(participant: objects.Participant) -> frames.Reply:
             self.unseated(participant.id)
             return frames.ParticipantReply(id=request.id, participant=participant)
 
@@ -199,7 +199,7 @@ class Requests(Desk):
 
     async def _list_bans(self, request: frames.ListBans) -> None:
         code, caller = self._host(request)
-        listed: list[frames.Ban] = await self._services.hub.ask(code, commands.ListBans(caller))
+        listed: list[objects.Ban] = await self._services.hub.ask(code, commands.ListBans(caller))
         limit = request.limit or PAGE
         after = [ban for ban in listed if ban.user_id > (request.cursor or "")]
         cursor = after[limit - 1].user_id if len(after) > limit else None
@@ -222,11 +222,11 @@ class Requests(Desk):
         return self._do(code, commands.Deny(caller, request.participant_id), request, answer=True)
 
 
-def _admission(refusal: Refused | None) -> frames.Admission:
+def _admission(refusal: Refused | None) -> objects.Admission:
     if refusal is None:
-        return frames.Admission(allowed=True)
+        return objects.Admission(allowed=True)
     kind = refusal.kind
-    return frames.Admission(allowed=False, status_code=kind.status_code, code=kind.code, message=refusal.message)
+    return objects.Admission(allowed=False, status_code=kind.status_code, code=kind.code, message=refusal.message)
 
 
 _SERVE: dict[type[frames.Request], Callable[[Requests, Any], Awaitable[None] | None]] = {

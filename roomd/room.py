@@ -88,7 +88,8 @@ from roomd.errors import (
     ErrorKind,
     Refused,
 )
-from roomd.frames import Ban, Message, Participant, Removed
+from roomd.frames import Removed
+from roomd.objects import Ban, Message, Participant
 from roomd.settings import Rules, change_settings
 from roomd.state import RoomState, same
 

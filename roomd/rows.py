@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from roomd.commands import MessageSent, Seat
-from roomd.frames import Ban, Message, Participant, Room
+from roomd.objects import Ban, Message, Participant, Room
 
 ROOM_COLUMNS = (
     "id, code, name, host_id, is_active, is_locked, max_participants, allow_guest_access, waiting_room, "

@@ -16,8 +16,8 @@ from roomd.errors import (
     WRONG_USER,
     Refused,
 )
-from roomd.frames import Participant
 from roomd.names import clean_code, clean_name
+from roomd.objects import Participant
 from roomd.tokens import Identity
 
 LONGEST_GUEST_NAME = 50

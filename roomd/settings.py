@@ -4,8 +4,8 @@ import msgspec
 
 from roomd.commands import Settings
 from roomd.errors import INVALID_SETTINGS, Refused
-from roomd.frames import Room
 from roomd.names import clean_name
+from roomd.objects import Room
 
 DEFAULT_MAX_PARTICIPANTS = 100
 

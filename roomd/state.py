@@ -20,7 +20,7 @@ from roomd.commands import (
     UserBanned,
     UserUnbanned,
 )
-from roomd.frames import Ban, Message, Participant, Room, Waiting
+from roomd.objects import Ban, Message, Participant, Room, Waiting
 
 MESSAGES_SHOWN = 50
 """Public messages in a `room-state` (docs/protocol.md, section 8)."""

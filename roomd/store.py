@@ -26,7 +26,7 @@ import msgspec
 
 from roomd.commands import Event, Kept, MessageSent, Reader, RoomChanged, Seat, SeatChanged, UserBanned, UserUnbanned
 from roomd.config import DatabaseConfig
-from roomd.frames import Message, Participant, Room
+from roomd.objects import Message, Participant, Room
 from roomd.rows import (
     BAN_COLUMNS,
     MESSAGE_COLUMNS,

@@ -11,7 +11,7 @@ import math
 
 import msgspec
 
-from roomd.frames import IceServer
+from roomd.objects import IceServer
 
 
 class Ice(msgspec.Struct, frozen=True):

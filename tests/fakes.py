@@ -11,7 +11,7 @@ from websockets.protocol import State
 from roomd.clock import Clock, stamp
 from roomd.commands import Event, Kept, MessageSent, Reader, RoomChanged, Seat, SeatChanged, UserBanned
 from roomd.errors import UNAVAILABLE, Refused
-from roomd.frames import Ban, Message, Participant, Room
+from roomd.objects import Ban, Message, Participant, Room
 from roomd.outbox import Outbox
 from roomd.state import MESSAGES_SHOWN
 from roomd.store import StorageFailed, fitting, page

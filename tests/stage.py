@@ -9,9 +9,9 @@ import msgspec
 from roomd import commands
 from roomd.commands import Caller, Queued, Settings
 from roomd.errors import Refused
-from roomd.frames import Room
 from roomd.hub import Hub
 from roomd.ids import Ids
+from roomd.objects import Room
 from roomd.outbox import text_frame
 from roomd.settings import Rules
 from tests.fakes import FakeClock, FakeListener, FakeStore

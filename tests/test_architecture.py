@@ -7,43 +7,45 @@ import roomd
 
 PACKAGE = Path(roomd.__file__).parent
 
-WORDS = {"errors", "frames", "codec", "config", "names", "asyncapi"}
+WORDS = {"objects", "errors", "frames", "codec", "config", "names", "asyncapi"}
 RULES = {"commands", "settings", "state", "room", "tokens", "limits", "session", "turn"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     # words
     "errors": set(),
-    "frames": set(),
+    "objects": set(),
+    "frames": {"objects"},
     "names": set(),
     "config": set(),
     "codec": {"errors", "frames"},
     "asyncapi": {"errors", "frames"},
     # rules: no clock, no randomness, no I/O
-    "commands": {"errors", "frames"},
-    "settings": {"commands", "errors", "frames", "names"},
-    "state": {"commands", "frames"},
-    "room": {"commands", "errors", "frames", "settings", "state"},
+    "commands": {"errors", "frames", "objects"},
+    "settings": {"commands", "errors", "names", "objects"},
+    "state": {"commands", "objects"},
+    "room": {"commands", "errors", "frames", "objects", "settings", "state"},
     "tokens": {"errors", "names"},
     "limits": set(),
-    "session": {"commands", "errors", "frames", "names", "tokens"},
-    "turn": {"frames"},
+    "session": {"commands", "errors", "names", "objects", "tokens"},
+    "turn": {"objects"},
     # shell
     "clock": {"commands"},
     "ids": set(),
     "log": {"clock"},
     "jwks": {"errors", "tokens"},
     "keys": {"config", "jwks", "tokens", "turn"},
-    "rows": {"commands", "frames"},
-    "store": {"commands", "config", "frames", "rows", "state"},
+    "rows": {"commands", "objects"},
+    "store": {"commands", "config", "objects", "rows", "state"},
     "outbox": {"errors"},
-    "delivery": {"codec", "commands", "errors", "frames", "outbox", "room", "state"},
-    "hub": {"clock", "commands", "delivery", "errors", "frames", "ids", "room", "settings", "store"},
+    "delivery": {"codec", "commands", "errors", "frames", "objects", "outbox", "room", "state"},
+    "hub": {"clock", "commands", "delivery", "errors", "ids", "objects", "room", "settings", "store"},
     "desk": {
         "clock", "codec", "commands", "config", "errors", "frames", "hub", "ids", "keys", "limits", "outbox", "session",
         "store", "tokens", "turn",
     },
     "requests": {
-        "clock", "codec", "commands", "desk", "errors", "frames", "ids", "names", "outbox", "room", "store", "turn",
+        "clock", "codec", "commands", "desk", "errors", "frames", "ids", "names", "objects", "outbox", "room",
+        "store", "turn",
     },
     "connection": {"codec", "desk", "errors", "frames", "hub", "limits", "outbox", "requests", "store"},
     "door": {"outbox"},
@@ -51,11 +53,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "server": {"config", "connection", "door", "errors", "frames", "desk", "site"},
     "demo": {"commands", "config", "hub", "keys", "store", "tokens"},
     # a library of its own: it shares the words with the daemon, and nothing else
-    "client": {"errors", "frames"},
+    "client": {"errors", "frames", "objects"},
     # the clients of a load test: nothing of the daemon
     "load": set(),
     # the command line is a client, and knows the words and how to mint a token, not the daemon
-    "cli": {"client", "config", "errors", "frames", "keys", "load", "names", "tokens"},
+    "cli": {"client", "config", "errors", "frames", "keys", "load", "names", "objects", "tokens"},
     # the only place that names the concrete parts
     "daemon": {
         "clock", "config", "demo", "desk", "hub", "ids", "keys", "log", "server", "settings", "store",

@@ -14,7 +14,7 @@ from bench.rig import Figure, Rig, running
 from bench.suite import WORK, Failure, Plan, Sample, Suite
 from bench.work import cold, crowd, cycle, growth, latency, memory, relay
 from bench.work.storm import Event, check_view
-from roomd import codec, frames
+from roomd import codec, frames, objects
 from roomd.load import Roomd
 from roomd.load.cycle import Times
 from roomd.load.dialect import PERSON
@@ -28,8 +28,8 @@ SECONDS = 0.2
 TINY = growth.Past("rooms10", 100, 300)
 
 
-def participant(name: str) -> frames.Participant:
-    return frames.Participant(
+def participant(name: str) -> objects.Participant:
+    return objects.Participant(
         id=name, room_id="r", user_id=None, guest_name=name, is_active=True, is_host=False,
         joined_at="2026-03-03T10:36:00.000Z", left_at=None, display_name=name,
     )  # fmt: skip

@@ -23,14 +23,14 @@ from bench.peers.dialects import DIALECTS
 from bench.peers.lines import line
 from bench.peers.servers import PEERS, create_rooms, missing, running
 from bench.processes import Server as Peer
-from roomd import codec, frames
+from roomd import codec, frames, objects
 from roomd.load.dialect import Dialect, Kind
 
 SECRET = "a secret for tests only, 32 bytes and more"
 PATIENCE = 10.0
 
 ROOMD = DIALECTS["roomd"]
-JANE = frames.Participant(
+JANE = objects.Participant(
     id="p", room_id="r", user_id=None, guest_name="Jane", is_active=True, is_host=False,
     joined_at="2026-03-03T10:36:00.000Z", left_at=None, display_name="Jane",
 )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from roomd import frames
+from roomd import frames, objects
 from roomd.client import (
     AnyMeetingEvent,
     Closed,
@@ -134,7 +134,7 @@ REQUESTS: list[tuple[Do, dict[str, Any], dict[str, Any], Any]] = [
         lambda m: m.ice_servers(),
         {"type": "get-ice-servers"},
         {"type": "ice-servers", **ICE},
-        frames.IceServersReply(id=2, ice_servers=[frames.IceServer(urls=["stun:turn.example:3478"])], ttl=3600),
+        frames.IceServersReply(id=2, ice_servers=[objects.IceServer(urls=["stun:turn.example:3478"])], ttl=3600),
     ),
     (
         lambda m: m.list_messages("1", 5),

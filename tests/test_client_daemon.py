@@ -33,7 +33,8 @@ from roomd.client import (
     join,
 )
 from roomd.client.meeting import Pace, attend
-from roomd.frames import JoinRoom, Message, Participant, Room
+from roomd.frames import JoinRoom
+from roomd.objects import Message, Participant, Room
 from roomd.state import MESSAGES_SHOWN
 from tests.conftest import PATIENCE, Daemon
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from roomd import frames
+from roomd import objects
 from roomd.client import (
     Closed,
     Dropped,
@@ -29,7 +29,7 @@ from tests.test_client_view import BOB, BOB_AWAY, CARL, JANE, ROOM, message, per
 from tests.test_client_wire import Script, Server, serving
 
 
-def drop(code: int = 1011, *others: frames.Participant) -> Script:
+def drop(code: int = 1011, *others: objects.Participant) -> Script:
     """Give a seat, and close the connection."""
 
     async def script(server: Server) -> None:
@@ -39,7 +39,7 @@ def drop(code: int = 1011, *others: frames.Participant) -> Script:
     return script
 
 
-def end(*others: frames.Participant, **seat: Any) -> Script:
+def end(*others: objects.Participant, **seat: Any) -> Script:
     """Give a seat to somebody who comes back, say what was said meanwhile, and end the room."""
 
     async def script(server: Server) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from roomd import frames
+from roomd import frames, objects
 from roomd.client import (
     Entered,
     Joined,
@@ -25,7 +25,7 @@ from roomd.client import (
     View,
 )
 from roomd.client.missed import CATCH_UP, MOST_MESSAGES, MOST_PAGES
-from roomd.frames import Message, Participant, Room
+from roomd.objects import Message, Participant, Room
 
 ROOM = Room(
     id="r", code="abc-def-ghi", name="Weekly", host_id="alice", is_active=True, is_locked=False, max_participants=5,
@@ -55,7 +55,7 @@ def message(key: str, to: str | None = None, sender: str = "bob") -> Message:
 JANE, BOB, CARL = person("jane"), person("bob"), person("carl")
 BOB_AWAY = person("bob", is_active=False)
 BOB_LEFT = person("bob", is_active=False, left_at="2026-03-03T10:40:00.000Z")
-WAITER = frames.Waiting(
+WAITER = objects.Waiting(
     participant_id="w", user_id=None, guest_name="W", display_name="W", is_active=True, position=1,
     reason="waiting_room", waiting_since="2026-03-03T10:36:00.000Z",
 )  # fmt: skip

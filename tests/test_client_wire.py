@@ -17,7 +17,8 @@ from roomd.client.comeback import LASTING, Comeback, backoff
 from roomd.client.connection import decode, is_loopback
 from roomd.client.events import Over
 from roomd.errors import ErrorKind
-from roomd.frames import GetRoom, Participant, Ping, PongReply, RoomReply, ServerRestarting
+from roomd.frames import GetRoom, Ping, PongReply, RoomReply, ServerRestarting
+from roomd.objects import Participant
 from tests.conftest import free_port
 from tests.test_client_view import JANE, ROOM
 

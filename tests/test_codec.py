@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roomd import frames
+from roomd import frames, objects
 from roomd.codec import BadFrame, decode, encode, error_reply, request_id
 from roomd.errors import BAD_FRAME, RATE_LIMITED, ROOM_FULL, UNKNOWN_TYPE, Refused
 
@@ -91,7 +91,7 @@ def test_every_request_type_is_read() -> None:
     assert {type(request) for _, request in REQUESTS} == set(frames.AnyRequest.__args__)
 
 
-JANE = frames.Participant(
+JANE = objects.Participant(
     id="01jq", room_id="01jp", user_id=None, guest_name="Jane Smith", is_active=True, is_host=False,
     joined_at="2026-03-03T10:36:00.000Z", left_at=None, display_name="Jane Smith",
 )  # fmt: skip
@@ -100,7 +100,7 @@ JANE_JSON: dict[str, Any] = {
     "isHost": False, "joinedAt": "2026-03-03T10:36:00.000Z", "leftAt": None, "displayName": "Jane Smith",
     "state": {},
 }  # fmt: skip
-WEEKLY = frames.Room(
+WEEKLY = objects.Room(
     id="01jp", code=CODE, name="Weekly", host_id="alice", is_active=True, is_locked=False, max_participants=100,
     allow_guest_access=True, waiting_room=False, participant_count=3, created_at="2026-03-03T10:35:00.000Z",
     ended_at=None,
@@ -111,7 +111,7 @@ WEEKLY_JSON = {
     "createdAt": "2026-03-03T10:35:00.000Z", "endedAt": None,
 }  # fmt: skip
 
-HELLO = frames.Message(
+HELLO = objects.Message(
     id="01js", participant_id="01jq", display_name="Jane Smith", text="Hello", sent_at="2026-03-03T10:37:00.000Z",
     to=None,
 )  # fmt: skip
@@ -126,11 +126,11 @@ FRAMES: list[tuple[frames.Reply | frames.Event, dict[str, Any]]] = [
     (frames.AuthenticatedReply(id=1, user_id="alice", expires_at="2026-03-03T10:35:00.000Z"),
      {"type": "authenticated", "id": 1, "userId": "alice", "expiresAt": "2026-03-03T10:35:00.000Z"}),
     (frames.RoomReply(id=2, room=WEEKLY), {"type": "room", "id": 2, "room": WEEKLY_JSON}),
-    (frames.RoomReply(id=3, room=WEEKLY, admission=frames.Admission(
+    (frames.RoomReply(id=3, room=WEEKLY, admission=objects.Admission(
         allowed=False, status_code=400, code="room_full", message="Room is full")),
      {"type": "room", "id": 3, "room": WEEKLY_JSON,
       "admission": {"allowed": False, "statusCode": 400, "code": "room_full", "message": "Room is full"}}),
-    (frames.RoomReply(room=WEEKLY, admission=frames.Admission(allowed=True)),
+    (frames.RoomReply(room=WEEKLY, admission=objects.Admission(allowed=True)),
      {"type": "room", "room": WEEKLY_JSON, "admission": {"allowed": True}}),
     (frames.RoomsReply(id=4, rooms=[WEEKLY], next_cursor=None),
      {"type": "rooms", "id": 4, "rooms": [WEEKLY_JSON], "nextCursor": None}),
@@ -154,7 +154,7 @@ FRAMES: list[tuple[frames.Reply | frames.Event, dict[str, Any]]] = [
      {"type": "error", "statusCode": 400, "code": "room_full", "message": "Room is full"}),
 ]  # fmt: skip
 
-WAITS = frames.Waiting(
+WAITS = objects.Waiting(
     participant_id="01jt", user_id=None, guest_name="Jane", display_name="Jane", is_active=True, position=1,
     reason="waiting_room", waiting_since="2026-03-03T10:36:00.000Z",
 )  # fmt: skip
@@ -162,7 +162,7 @@ WAITS_JSON = {
     "participantId": "01jt", "userId": None, "guestName": "Jane", "displayName": "Jane", "isActive": True,
     "position": 1, "reason": "waiting_room", "waitingSince": "2026-03-03T10:36:00.000Z",
 }  # fmt: skip
-BAN = frames.Ban(user_id="bob", display_name="Bob", reason=None, banned_at="2026-03-03T10:38:00.000Z")
+BAN = objects.Ban(user_id="bob", display_name="Bob", reason=None, banned_at="2026-03-03T10:38:00.000Z")
 BAN_JSON = {"userId": "bob", "displayName": "Bob", "reason": None, "bannedAt": "2026-03-03T10:38:00.000Z"}
 
 FRAMES += [
@@ -187,7 +187,7 @@ FRAMES += [
     (frames.Removed(reason=None), {"type": "removed", "reason": None}),
     (frames.MuteRequested(), {"type": "mute-requested"}),
     (frames.IceServersReply(id=12, ttl=3600, ice_servers=[
-        frames.IceServer(urls=["stun:s"]), frames.IceServer(urls=["turn:t"], username="1:p", credential="c")]),
+        objects.IceServer(urls=["stun:s"]), objects.IceServer(urls=["turn:t"], username="1:p", credential="c")]),
      {"type": "ice-servers", "id": 12, "ttl": 3600, "iceServers": [
          {"urls": ["stun:s"]}, {"urls": ["turn:t"], "username": "1:p", "credential": "c"}]}),
 ]  # fmt: skip
@@ -362,11 +362,11 @@ json_values = st.recursive(
 KEYS = ["type", "id", "code", "guestName", "maxParticipants", "limit", "token", "state", "data", "to", "text", "reason"]
 keys = st.sampled_from(KEYS) | st.text()
 types = st.sampled_from([text.split('"')[3] for text, _ in REQUESTS if text.startswith('{"type"')])
-objects = st.dictionaries(keys, json_values | types).map(json.dumps)
+values = st.dictionaries(keys, json_values | types).map(json.dumps)
 surrogates = st.text(st.characters(categories=["Cs", "L", "P"]))
 
 
-@given(st.text() | surrogates | objects)
+@given(st.text() | surrogates | values)
 def test_decode_raises_only_bad_frame(text: str) -> None:
     """Whatever a client sends is a request or a BadFrame, and either can be answered."""
     try:

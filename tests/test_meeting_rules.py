@@ -8,7 +8,8 @@ import pytest
 from roomd import commands, errors
 from roomd.commands import Caller, Kept, MessageSent, Queued, Reader, UserBanned, UserUnbanned
 from roomd.errors import ErrorKind, Refused
-from roomd.frames import Ban, Message, Removed
+from roomd.frames import Removed
+from roomd.objects import Ban, Message
 from roomd.room import Room
 from tests.test_queue import act, full, lobby, queue, standing, told
 from tests.test_room import ADMIN, BOB, GUEST, HOST, RULES, at, do, join, new_room, refused

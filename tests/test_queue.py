@@ -7,7 +7,8 @@ import pytest
 from roomd import commands, errors
 from roomd.commands import Caller, Decision, Event, Queued, SeatChanged, Settings, WaitsFor
 from roomd.errors import ErrorKind, Refused
-from roomd.frames import Participant, Removed, Waiting
+from roomd.frames import Removed
+from roomd.objects import Participant, Waiting
 from roomd.room import MOST_WAITING, Room
 from roomd.state import waiting
 from tests.test_room import ADMIN, BOB, GUEST, HOST, at, do, join, new_room, refused, settle

@@ -9,8 +9,8 @@ import pytest
 from roomd import commands, errors
 from roomd.commands import Caller, Event, Kept, Moment, RoomChanged, Seat, SeatChanged, Settings
 from roomd.errors import ErrorKind, Refused
-from roomd.frames import Ban, Participant
-from roomd.frames import Room as View
+from roomd.objects import Ban, Participant
+from roomd.objects import Room as View
 from roomd.room import Room
 from roomd.settings import Rules, open_room
 

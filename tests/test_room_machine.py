@@ -24,7 +24,8 @@ from roomd.codec import encode, error_reply
 from roomd.commands import Caller, Command, Event, Kept, MessageSent, Moment, Queued, SeatChanged, Settings
 from roomd.delivery import Audience, Pending, Respond
 from roomd.errors import Close, Refused
-from roomd.frames import MessagesReply, Participant, ParticipantReply, WaitingReply
+from roomd.frames import MessagesReply, ParticipantReply, WaitingReply
+from roomd.objects import Participant
 from roomd.outbox import text_frame
 from roomd.room import Room
 from roomd.settings import Rules, open_room

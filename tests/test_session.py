@@ -7,7 +7,7 @@ import pytest
 from roomd import errors
 from roomd.commands import Caller
 from roomd.errors import ErrorKind, Refused
-from roomd.frames import Participant
+from roomd.objects import Participant
 from roomd.session import Place, Session
 from roomd.tokens import Identity
 

@@ -14,7 +14,7 @@ import pytest
 
 from roomd.commands import Kept, RoomChanged, Seat, SeatChanged
 from roomd.config import DatabaseConfig
-from roomd.frames import Participant, Room
+from roomd.objects import Participant, Room
 from roomd.store import SCHEMA_VERSION, StorageFailed, Store, StoreError, open_store
 from tests.fakes import FakeStore
 

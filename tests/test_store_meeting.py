@@ -20,7 +20,7 @@ from roomd.commands import (
     WaitsFor,
 )
 from roomd.config import DatabaseConfig
-from roomd.frames import Ban, Message, Participant, State
+from roomd.objects import Ban, Message, Participant, State
 from roomd.state import MESSAGES_SHOWN
 from roomd.store import StorageFailed, Store, open_store
 from tests.fakes import FakeStore

@@ -10,7 +10,7 @@ import pytest
 
 from roomd.commands import Kept, MessageSent, Reader, RoomChanged, Seat, UserBanned
 from roomd.config import DatabaseConfig
-from roomd.frames import Ban, Message
+from roomd.objects import Ban, Message
 from roomd.store import MIGRATIONS, SCHEMA_VERSION, Store, StoreError, migrate, open_store, schema
 from tests.test_store import BOB, JANE, LATER, ROOM, seat
 

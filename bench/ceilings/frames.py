@@ -11,7 +11,8 @@ import uvloop
 from websockets.asyncio.server import ServerConnection, serve
 
 from roomd.codec import encode
-from roomd.frames import Message, MessageEvent
+from roomd.frames import MessageEvent
+from roomd.objects import Message
 from roomd.outbox import text_frame
 
 TEXT_SIZE = 200

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from roomd.errors import BANNED
-from roomd.frames import Message, Participant, Room, Waiting
+from roomd.objects import Message, Participant, Room, Waiting
 
 
 class MeetingEvent(msgspec.Struct, frozen=True):

@@ -25,19 +25,8 @@ from roomd.client.missed import Missed
 from roomd.client.requests import Requests
 from roomd.client.view import Status, View
 from roomd.errors import SEAT_EXPIRED, Refused
-from roomd.frames import (
-    JoinRoom,
-    LeaveRoom,
-    Message,
-    MessagesReply,
-    Participant,
-    ParticipantReply,
-    Reply,
-    Request,
-    Resume,
-    Room,
-    Waiting,
-)
+from roomd.frames import JoinRoom, LeaveRoom, MessagesReply, ParticipantReply, Reply, Request, Resume
+from roomd.objects import Message, Participant, Room, Waiting
 
 R = TypeVar("R", bound=Reply)
 Token = str | Callable[[], str | None] | Callable[[], Awaitable[str | None]] | None

@@ -12,7 +12,8 @@ before it is missing.
 from collections import deque
 from collections.abc import Iterable
 
-from roomd.frames import ListMessages, Message, MessagesReply
+from roomd.frames import ListMessages, MessagesReply
+from roomd.objects import Message
 
 CATCH_UP = "catch-up"
 """The id of the requests: by it their replies are told from those to what the client's user asks."""

@@ -6,8 +6,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from roomd import frames
-from roomd.frames import OkReply, Reply, Request, Scalar
+from roomd import frames, objects
+from roomd.frames import OkReply, Reply, Request
+from roomd.objects import Scalar
 
 R = TypeVar("R", bound=Reply)
 
@@ -78,7 +79,7 @@ class Requests(ABC):
         max_participants: int | None = None,
         allow_guest_access: bool | None = None,
         waiting_room: bool | None = None,
-    ) -> frames.Room:
+    ) -> objects.Room:
         """Change the room's settings; only what is given changes."""
         request = frames.UpdateRoom(
             code=self.code,
@@ -90,7 +91,7 @@ class Requests(ABC):
         )
         return (await self.request(request, frames.RoomReply)).room
 
-    async def end_room(self) -> frames.Room:
+    async def end_room(self) -> objects.Room:
         """End the room for everyone in it, for good."""
         return (await self.request(frames.EndRoom(code=self.code), frames.RoomReply)).room
 

@@ -39,7 +39,8 @@ from roomd.client.events import (
     refusal,
 )
 from roomd.client.missed import CATCH_UP, MOST_MESSAGES, Missed
-from roomd.frames import Message, Participant, RequestId, Room, Waiting
+from roomd.frames import RequestId
+from roomd.objects import Message, Participant, Room, Waiting
 
 Status = Literal["joining", "waiting", "present", "away", "over"]
 """Present: in the room. Away: the connection is lost, and the client on its way back."""

@@ -1,0 +1,104 @@
+"""What a room is made of, as clients see it: the objects that frames carry (docs/protocol.md, section 3)."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+SafeInteger = Annotated[int, Meta(ge=-(2**53) + 1, le=2**53 - 1)]
+"""What every JSON reader has the same idea of (RFC 8259, section 6)."""
+Scalar = bool | SafeInteger | float | str
+State = dict[str, Scalar]
+"""A participant's own presence, like `{"muted": true}`: at most 16 keys, 1 KiB of JSON."""
+
+
+class Participant(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One person's stay in a room. Times are ISO 8601 in UTC with milliseconds."""
+
+    id: str
+    room_id: str
+    user_id: str | None
+    """Null for guests."""
+    guest_name: str | None
+    """Null for users."""
+    is_active: bool
+    """A connection is there now."""
+    is_host: bool
+    joined_at: str
+    left_at: str | None
+    """Null while the participant holds a seat; else when the connection was last there."""
+    display_name: str
+    state: State = {}
+    """The participant's own presence, as it last told it."""
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Something said in a room."""
+
+    id: str
+    participant_id: str
+    display_name: str
+    text: str
+    sent_at: str
+    to: str | None
+    """The one participant it was for; null when it was for everyone."""
+
+
+class Ban(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A user who cannot come back to a room."""
+
+    user_id: str
+    display_name: str
+    reason: str | None
+    banned_at: str
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Somebody who waits to be let in, as hosts see it."""
+
+    participant_id: str
+    user_id: str | None
+    guest_name: str | None
+    display_name: str
+    is_active: bool
+    """A connection is there now."""
+    position: int
+    """From 1, in the order people came."""
+    reason: str
+    """`waiting_room`: for the host. `room_full`: for a seat."""
+    waiting_since: str
+
+
+class IceServer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A STUN or TURN server, as `RTCPeerConnection` takes it."""
+
+    urls: list[str]
+    username: str | None = None
+    credential: str | None = None
+
+
+class Room(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A room as clients see it."""
+
+    id: str
+    code: str
+    name: str
+    host_id: str
+    is_active: bool
+    is_locked: bool
+    max_participants: int
+    allow_guest_access: bool
+    waiting_room: bool
+    participant_count: int
+    """Seats, held ones included."""
+    created_at: str
+    ended_at: str | None
+
+
+class Admission(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Whether this caller could join now, and if not, the error a join would get."""
+
+    allowed: bool
+    status_code: int | None = None
+    code: str | None = None
+    message: str | None = None
