@@ -333,6 +333,8 @@ def _prepare(db: sqlite3.Connection, config: DatabaseConfig) -> None:
         raise StoreError(f"{config.path}: its file system cannot do write-ahead logging; choose a local disk")
     db.execute(f"PRAGMA synchronous = {config.synchronous}")
     db.execute("PRAGMA foreign_keys = ON")
+    # A statement of many rows can be undone alone; SQLite keeps what it needs for that in a file of its own by default.
+    db.execute("PRAGMA temp_store = MEMORY")
     migrate(db, {0: schema(), **MIGRATIONS})
 
 
