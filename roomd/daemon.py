@@ -1,6 +1,7 @@
 """The only place that names the concrete parts: it puts them together, runs them and takes them down in order."""
 
 import asyncio
+import gc
 import itertools
 import logging
 import os
@@ -31,6 +32,9 @@ FILES_BESIDE = 64
 
 NOT_NOW, MISCONFIGURED = 1, 2
 """Exit codes of a start that failed."""
+
+YOUNG_OBJECTS = 20_000
+"""New objects after which the collector looks at them; by default it is 700."""
 
 STOP_TIMEOUT = 8.5
 """Seconds from the first signal to the end, at most."""
@@ -77,6 +81,7 @@ def serve(config: Config, demo: bool) -> int:
     os.umask(0o077)  # the database, its log and the secret are nobody else's business
     log_lines.set_up(config.server.log_level)
     _allow_files(config.limits.connections)
+    _rest_collector()
     try:
         uvloop.run(run(config, demo))
     except (ConfigError, StoreError, AddressUnavailable) as exc:
@@ -103,6 +108,17 @@ def _allow_files(connections: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
     if allowed < needed:
         log.warning("fewer files than connections", {"files": allowed, "connections": connections})
+
+
+def _rest_collector() -> None:
+    """Look for cycles of garbage seldom, and never among what the start has made.
+
+    Nearly all that a request makes is gone with its reply, without the collector; going through it again and again took
+    a tenth of the time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
 
 
 def _end_within(seconds: float) -> None:
