@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import logging
 import math
-from collections.abc import Awaitable
 from typing import cast
 
 from websockets.asyncio.server import ServerConnection
@@ -42,14 +41,15 @@ class Connection:
     """One client, from its handshake to its end."""
 
     __slots__ = (
-        "_closing", "_is_listening", "_limit", "_requests", "_services", "_token", "_under_way", "_websocket", "number",
+        "_closing", "_has_frame", "_limit", "_requests", "_services", "_token", "_under_way", "_websocket", "number",
         "outbox",
     )  # fmt: skip
 
     def __init__(self, number: int, websocket: ServerConnection, services: Services, token: str | None) -> None:
         self.number = number
+        protocol = websocket.protocol
         self.outbox = Outbox(
-            websocket.transport, services.limits.outbox, lambda: websocket.state is State.OPEN, self._close
+            websocket.transport, services.limits.outbox, lambda: protocol.state is State.OPEN, self._close
         )
         self._websocket = websocket
         self._services = services
@@ -58,8 +58,8 @@ class Connection:
         limits = services.limits
         self._limit = RequestLimit(limits.request_rate, limits.request_burst, services.clock.monotonic())
         self._closing: asyncio.Task[None] | None = None
-        self._is_listening = False
-        self._under_way: asyncio.Future[None] | None = None  # the last request that was taken
+        self._has_frame = False  # one that waits until what is under way is done
+        self._under_way: asyncio.Future[None] | None = None  # the last request that took its time
 
     async def serve(self) -> None:
         """Converse until either side closes."""
@@ -69,8 +69,10 @@ class Connection:
                 await self._admit(token)
             while not self.outbox.closed:
                 text = await self._receive(self._patience())
-                if self._under_way is not None:
-                    await self._under_way
+                if self._is_busy():
+                    self._has_frame = True
+                    await cast("asyncio.Future[None]", self._under_way)
+                    self._has_frame = False
                 if not self.outbox.closed:
                     await self._handle(text)
         except Hangup as hangup:
@@ -88,7 +90,7 @@ class Connection:
 
         False when it has to wait in line: behind others, or for something that a task must await.
         """
-        if not self._is_listening or self.outbox.closed or (self._under_way is not None and not self._under_way.done()):
+        if not self._requests.has_joined or self._has_frame or self.outbox.closed or self._is_busy():
             return False
         try:
             text = str(data, "utf-8")
@@ -99,7 +101,7 @@ class Connection:
             return False
         if self._allows(text):
             try:
-                self._under_way = cast("asyncio.Future[None] | None", self._begin(request))
+                self._begin(request)
             except Exception as exc:  # noqa: BLE001 - told apart there
                 self._explain(exc, request)
         return True
@@ -163,18 +165,11 @@ class Connection:
 
         Raises `Hangup` on a binary frame and after `patience` seconds of silence.
         """
-        if patience is None:
-            self._is_listening = True
-            try:
+        try:
+            async with asyncio.timeout(patience):
                 data = await self._websocket.recv()
-            finally:
-                self._is_listening = False
-        else:
-            try:
-                async with asyncio.timeout(patience):
-                    data = await self._websocket.recv()
-            except TimeoutError:
-                raise Hangup(Close.TOO_SLOW, "silent before the first join") from None
+        except TimeoutError:
+            raise Hangup(Close.TOO_SLOW, "silent before the first join") from None
         if isinstance(data, bytes):
             raise Hangup(Close.BINARY_FRAME, "text frames only")
         return data
@@ -203,10 +198,15 @@ class Connection:
             self.outbox.close(Close.RATE_LIMITED, TOO_MANY)
         return False
 
-    def _begin(self, request: frames.Request) -> Awaitable[None] | None:
+    def _begin(self, request: frames.Request) -> asyncio.Future[None] | None:
         if self._services.hub.is_draining:
             raise Refused(RESTARTING, retry_after=RESTART_AFTER)
-        return self._requests.serve(request)
+        work = self._requests.serve(request)
+        self._under_way = asyncio.ensure_future(work) if work is not None else None
+        return self._under_way
+
+    def _is_busy(self) -> bool:
+        return self._under_way is not None and not self._under_way.done()
 
     def _explain(self, exc: Exception, request: frames.Request | None) -> None:
         """Answer a request that came to nothing."""

@@ -45,7 +45,7 @@ class Record(logging.LogRecord):
         self.levelno = level
         self.levelname = logging.getLevelName(level)
         self.msg = msg
-        self.args = args[0] if args and isinstance(args[0], Mapping) else args
+        self.args = args[0] if args and isinstance(args[0], dict) else args
         self.exc_info = exc_info
         self.exc_text = None
         self.stack_info = sinfo

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _CODE = re.compile(r"[a-z]{9}")
 _CODE_SEPARATORS = re.compile(r"[\s-]+")
@@ -34,6 +35,7 @@ def clean_name(text: str, longest: int) -> str | None:
     return name if fine and 1 <= len(name) <= longest else None
 
 
+@lru_cache(maxsize=1024)  # the same few, over and over
 def clean_code(text: str) -> str | None:
     """Read a room code as people type it: `ABC DEF GHI` and `abcdefghi` mean `abc-def-ghi`; None if none."""
     letters = _CODE_SEPARATORS.sub("", text).lower()

@@ -238,6 +238,7 @@ class FakeWebsocket:
 
     def __init__(self) -> None:
         self.transport = FakeTransport()
+        self.protocol = self  # whose state the library passes on
         self.state = State.OPEN
         self.close_code: int | None = None
         self._frames: asyncio.Queue[str | bytes | None] = asyncio.Queue()

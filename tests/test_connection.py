@@ -184,6 +184,25 @@ async def test_cancelling_a_client_at_every_await(journey: list[tuple[str, Any]]
     assert steps > 6, "there were awaits to be cut at"
 
 
+async def test_what_was_read_is_served_before_what_comes_later(stage: Stage) -> None:
+    """A frame that waits for the one before it is not overtaken by one that comes just when that is done."""
+    jane = stage.connect()
+    await jane.ask("join-room", code=stage.code, guestName="Jane")
+    stage.store.hold()
+    assert jane.connection.take(b'{"type": "update-participant", "id": 1, "state": {"muted": true}}')
+    first, taken = jane.connection._under_way, []
+    assert first is not None
+    first.add_done_callback(lambda _: taken.append(jane.connection.take(b'{"type": "ping", "id": 3}')))
+    jane.websocket.send("ping", id=2)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    stage.store.let_go()
+    await stage.idle()
+    assert taken == [False]
+    assert [frame["id"] for frame in jane.heard() if "id" in frame] == [1, 2]
+    assert jane.connection.take(b'{"type": "ping", "id": 3}')
+
+
 async def _agrees(stage: Stage, other: Client) -> None:
     people = await stage.people()
     assert people == await stage.kept()

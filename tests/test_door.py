@@ -4,9 +4,15 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
+from unittest.mock import AsyncMock, MagicMock, Mock
 
+import pytest
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from roomd.door import Door
 from tests.conftest import Daemon
-from tests.test_hostile_wire import UPGRADE, close_code, frame, next_frame, opened, tcp
+from tests.test_hostile_wire import UPGRADE, close_code, frame, next_frame, next_payload, opened, pieces, tcp
 
 MakeDaemon = Callable[..., Daemon]
 PINGS = frame(b"", 9) * 10_000
@@ -106,3 +112,86 @@ async def test_silence(make_daemon: MakeDaemon) -> None:
         (gone,) = (await there.receive())["updated"]
         assert gone["isActive"] is False
         await there.nothing_more()
+
+
+def ping(number: int, size: int = 0) -> bytes:
+    """Make a request that is answered with its number, of `size` bytes at least."""
+    return json.dumps({"type": "ping", "id": number}).ljust(size).encode()
+
+
+def masked(payload: bytes) -> bytes:
+    """Make a text frame whose mask does something."""
+    key = b"\x01\xa0\x7f\xff"
+    plain = frame(payload)
+    head = len(plain) - len(payload) - len(key)
+    return plain[:head] + key + bytes(byte ^ key[i % 4] for i, byte in enumerate(payload))
+
+
+ONE, TWO = frame(ping(1)), frame(ping(2))
+BETWEEN = [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("chunks", "answers"),
+    [
+        pytest.param([masked(ping(1)), masked(ping(2, 300))], [1, 2], id="masked"),
+        pytest.param([ONE[i : i + 1] for i in range(len(ONE))] + [TWO], [1, 2], id="byte by byte"),
+        pytest.param([ONE + TWO, frame(ping(3))], BETWEEN, id="two at once"),
+        pytest.param([ONE + TWO[:1], TWO[1:] + frame(ping(3))[:5], frame(ping(3))[5:]], BETWEEN, id="across frames"),
+        *(pytest.param([frame(ping(1, size)), TWO], [1, 2], id=f"{size} bytes") for size in (125, 126, 127, 1024)),
+        pytest.param([frame(b"{" + ONE)[:7], ONE], [1007], id="a frame as the rest of another"),
+        pytest.param([pieces(ping(1), 5)[:9], pieces(ping(1), 5)[9:], TWO], [1, 2], id="fragments"),
+        pytest.param(
+            [frame(ping(1)[:5], fin=False), frame(b"", 9), frame(ping(1)[5:], 0), TWO], [1, 2], id="ping amid"
+        ),
+        pytest.param([frame(b"", 10), ONE, frame(b"x", 9), TWO], [1, 2], id="pings and pongs"),
+        pytest.param([frame(b"{}"), frame(b"\xff" * 2)], [400, 1007], id="not UTF-8"),
+        pytest.param([ONE, frame(b"{", fin=False), TWO], [1, 1002], id="a message in another's fragments"),
+        pytest.param([ONE, frame(ping(2), masked=False)], [1, 1002], id="unmasked"),
+        pytest.param([ONE, frame(ping(2), reserved=4)], [1, 1002], id="reserved bit"),
+        pytest.param([ONE, frame(ping(2, 1025))], [1, 1009], id="too large"),
+        pytest.param([ONE, frame(ping(2), 2)], [1, 1003], id="binary"),
+        pytest.param([ONE, frame(b"\x03\xe8", 8), TWO], [1, 1000], id="closed"),
+    ],
+)
+async def test_frames_as_they_come(make_daemon: MakeDaemon, chunks: list[bytes], answers: list[int]) -> None:
+    """However the network cuts what a client in a room sends, it means the same; what breaks RFC 6455 is the end."""
+    daemon = make_daemon(ROOMD_LIMITS_FRAME="1024")
+    room = await daemon.room()
+    join = {"type": "join-room", "code": room["code"], "guestName": "Jane"}
+    async with opened(daemon) as (reader, writer), daemon.client() as other:
+        writer.write(frame(json.dumps(join).encode()))
+        for expected in ("participant", "room-state"):
+            assert json.loads(await next_payload(reader))["type"] == expected
+        for chunk in chunks:
+            writer.write(chunk)
+            await other.nothing_more()  # the daemon has read the chunk by now
+        assert [await answer(reader) for _ in answers] == answers
+
+
+async def test_nothing_overtakes_what_waits_in_line() -> None:
+    """While a message waits to be read, a later one is not served at once, though the client could be by then."""
+    door = Door(ServerProtocol(), MagicMock(handler=AsyncMock()), ping_interval=None)
+    door.connection_made(Mock())
+    door.data_received(UPGRADE + b"\r\n")
+    door.protocol.state = State.OPEN
+    door.client = client = Mock(take=Mock(return_value=False))
+    door.data_received(ONE)
+    client.take = Mock(return_value=True)
+    for chunk in (TWO, TWO + TWO):  # a frame by itself, and two that the library's parser takes apart
+        door.data_received(chunk)
+    assert not client.take.called
+    assert [await door.recv() for _ in range(4)] == [ping(1).decode()] + [ping(2).decode()] * 3
+    door.data_received(TWO)
+    client.take.assert_called_with(ping(2))
+
+
+async def answer(reader: asyncio.StreamReader) -> int:
+    """Read what the next reply is to, the status of an error, or the code of a close."""
+    opcode, payload = await next_frame(reader)
+    while opcode == 10:
+        opcode, payload = await next_frame(reader)
+    if opcode == 8:
+        return int.from_bytes(payload[:2])
+    reply = json.loads(payload)
+    return int(reply.get("statusCode") or reply["id"])
