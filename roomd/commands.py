@@ -17,7 +17,7 @@ WaitsFor = Literal["waiting_room", "room_full"]
 """What somebody in the queue waits for: the host, or a seat."""
 
 
-class Moment(NamedTuple):
+class Moment(msgspec.Struct, frozen=True):
     """One instant on two clocks."""
 
     stamp: str
@@ -283,7 +283,7 @@ class Kept(NamedTuple):
     """The last public ones, oldest first."""
 
 
-class Decision(NamedTuple):
+class Decision(msgspec.Struct, frozen=True):
     """What a command comes to: events to apply and keep, and the answer for who asked."""
 
     events: Sequence[Event]
@@ -305,7 +305,7 @@ class Listed(NamedTuple):
     participants: list[Participant]
 
 
-class Queued(NamedTuple):
+class Queued(msgspec.Struct, frozen=True):
     """The answer to a `Join` or `Resume` that waits; comes again when it has changed."""
 
     participant: Participant

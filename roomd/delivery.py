@@ -8,7 +8,9 @@ addressed to them alone still is.
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence, Set
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, Protocol, cast
+
+import msgspec
 
 from roomd.codec import encode
 from roomd.commands import Command, Event, Join, MessageSent, Queued, Resume, RoomChanged, SeatChanged
@@ -36,7 +38,7 @@ Respond = Callable[[Any, bytes], None]
 who takes a seat, else nothing. Called inside the turn, and after `Queued` in later ones too; must not wait."""
 
 
-class Pending(NamedTuple):
+class Pending(msgspec.Struct, frozen=True):
     """A command that waits for its turn."""
 
     command: Command
@@ -81,27 +83,28 @@ class Audience:
         self, room: Room, answers: Iterable[tuple[Pending, Any]], events: Sequence[Event], before: Checkpoint
     ) -> None:
         """Tell what came of a turn that led from `before` to the room as it is."""
-        changes, end = self._number(room, events, before)
-        fresh = self._answer(room, answers, events, before)
-        self._send_removed_away(events)
+        seats, rooms, messages = _sorted(events)
+        changes, end = self._number(room, seats, rooms, before)
+        outcome = _Outcome(room, seats, before, lambda: self._state(room))
+        self._answer(answers, outcome)
+        self._send_removed_away(outcome)
         if end is not None:
-            self._announce([(None, end)], fresh)
+            self._announce([(None, end)], outcome.fresh)
             self._disband()
             return
-        self._forget_absent(room, events)
-        messages = [_message(event) for event in events if isinstance(event, MessageSent)]
-        self._announce([*changes, *messages, *self._queue_for_hosts(room, before, fresh)], fresh)
+        self._forget_absent(room, seats)
+        said = [_message(event) for event in messages]
+        self._announce([*changes, *said, *self._queue_for_hosts(room, before, outcome.fresh)], outcome.fresh)
 
     def _number(
-        self, room: Room, events: Sequence[Event], before: Checkpoint
+        self, room: Room, seats: Sequence[SeatChanged], rooms: Sequence[RoomChanged], before: Checkpoint
     ) -> tuple[list["_Word"], RoomEnded | None]:
         """Put the turn's changes into numbered events; an end says all there is to say."""
-        rooms = [event.room for event in events if isinstance(event, RoomChanged)]
-        if rooms and not rooms[-1].is_active:
+        if rooms and not rooms[-1].room.is_active:
             self.seq += 1
-            return [], RoomEnded(seq=self.seq, room_id=rooms[-1].id)
+            return [], RoomEnded(seq=self.seq, room_id=rooms[-1].room.id)
         words: list[_Word] = []
-        joined, updated, left = room.changes_since(before, events)
+        joined, updated, left = room.changes_since(before, seats)
         if joined or updated or left:
             self.seq += 1
             words.append((None, ParticipantsChanged(seq=self.seq, joined=joined, updated=updated, left=left)))
@@ -110,11 +113,8 @@ class Audience:
             words.append((None, RoomUpdated(seq=self.seq, room=room.view())))
         return words, None
 
-    def _answer(
-        self, room: Room, answers: Iterable[tuple[Pending, Any]], events: Sequence[Event], before: Checkpoint
-    ) -> set[str]:
-        """Answer everyone in order, and those whose waiting came to something; return who got a `room-state`."""
-        outcome = _Outcome(room, events, before, lambda: self._state(room))
+    def _answer(self, answers: Iterable[tuple[Pending, Any]], outcome: "_Outcome") -> None:
+        """Answer everyone in order, and those whose waiting came to something."""
         for pending, answer in answers:
             if pending.listener is not None and isinstance(answer, Participant):
                 self._sit(pending, pending.listener, answer, outcome)
@@ -126,7 +126,6 @@ class Audience:
             for key, (pending, listener) in list(self.waiters.items()):
                 if key not in outcome.informed and outcome.has_moved(key):
                     self._inform(pending, listener, key, outcome)
-        return outcome.fresh
 
     def _sit(self, pending: Pending, listener: Listener, participant: Participant, outcome: "_Outcome") -> None:
         """Give a seat's events to a client; another that had them, or waited for them, has lost the seat."""
@@ -171,23 +170,20 @@ class Audience:
             position, reason = outcome.places[key]
             pending.settle(Queued(queued.participant, position, reason))
 
-    def _send_removed_away(self, events: Iterable[Event]) -> None:
-        for event in events:
-            if isinstance(event, SeatChanged) and isinstance(event.told, Removed):
-                key = event.seat.participant.id
-                listener = self._forget(key)
-                if listener is not None:
-                    listener.unseated(key)
-                    listener.outbox.send(text_frame(encode(event.told)))
-                    listener.outbox.close(Close.REMOVED, "removed by the host")
+    def _send_removed_away(self, outcome: "_Outcome") -> None:
+        for key, told in outcome.told.items():
+            listener = self._forget(key) if isinstance(told, Removed) else None
+            if listener is not None:
+                listener.unseated(key)
+                listener.outbox.send(text_frame(encode(told)))
+                listener.outbox.close(Close.REMOVED, "removed by the host")
 
-    def _forget_absent(self, room: Room, events: Iterable[Event]) -> None:
-        for event in events:
-            if isinstance(event, SeatChanged):
-                key = event.seat.participant.id
-                seat = room.seats.get(key)
-                if seat is None or seat.owner is None:
-                    self._forget(key)
+    def _forget_absent(self, room: Room, seats: Iterable[SeatChanged]) -> None:
+        for event in seats:
+            key = event.seat.participant.id
+            seat = room.seats.get(key)
+            if seat is None or seat.owner is None:
+                self._forget(key)
 
     def _forget(self, key: str) -> Listener | None:
         self.hosts.discard(key)
@@ -249,17 +245,15 @@ _Word = tuple[Set[str] | None, Any]
 class _Outcome:
     """What a turn came to, for those who are answered."""
 
-    def __init__(self, room: Room, events: Iterable[Event], before: Checkpoint, snapshot: Callable[[], bytes]) -> None:
+    def __init__(
+        self, room: Room, seats: Iterable[SeatChanged], before: Checkpoint, snapshot: Callable[[], bytes]
+    ) -> None:
         self.room = room
         self.fresh: set[str] = set()
         """Who got the room's state."""
         self.informed: set[str] = set()
         """Who got their place in the queue as an answer."""
-        self.told = {
-            event.seat.participant.id: event.told
-            for event in events
-            if isinstance(event, SeatChanged) and event.told is not None
-        }
+        self.told = {event.seat.participant.id: event.told for event in seats if event.told is not None}
         self.places = _places(room.queue)
         """Position and reason of everyone in the queue."""
         self._before = _places(before.queue)
@@ -280,6 +274,22 @@ class _Outcome:
         """Encode the room's state, once for all who get it."""
         self._state = self._state or self._snapshot()
         return self._state
+
+
+def _sorted(events: Iterable[Event]) -> tuple[list[SeatChanged], list[RoomChanged], list[MessageSent]]:
+    """Sort a turn's events by what is told of them; of a ban nobody is told."""
+    seats: list[SeatChanged] = []
+    rooms: list[RoomChanged] = []
+    messages: list[MessageSent] = []
+    for event in events:
+        match event:
+            case SeatChanged():
+                seats.append(event)
+            case RoomChanged():
+                rooms.append(event)
+            case MessageSent():
+                messages.append(event)
+    return seats, rooms, messages
 
 
 def _places(queue: Any) -> dict[str, tuple[int, Any]]:

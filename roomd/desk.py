@@ -7,7 +7,9 @@ hub and delivery).
 import logging
 import math
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from roomd import commands, frames
 from roomd.clock import Clock
@@ -37,7 +39,7 @@ class Hangup(Exception):  # noqa: N818 - an end, not an error
         self.reason = reason
 
 
-class Services(NamedTuple):
+class Services(msgspec.Struct, frozen=True):
     """What every connection shares."""
 
     hub: Hub

@@ -326,7 +326,9 @@ def _apply(room: Room, events: Sequence[Event], now: Moment) -> Sequence[Event]:
     """Make events true, and what follows from them for those who wait."""
     for event in events:
         room.apply(event)
-    more = room.follow_up(now) if events and room.queue else ()
+    if not (events and room.queue):
+        return events
+    more = room.follow_up(now)
     for event in more:
         room.apply(event)
-    return (*events, *more)
+    return [*events, *more]

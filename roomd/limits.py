@@ -26,19 +26,15 @@ class TokenBucket:
         return missing / self._rate
 
 
-class RequestLimit:
-    """One connection's allowance, and its patience with a client that keeps sending past it."""
+class RequestLimit(TokenBucket):
+    """One connection's allowance, a token a request, and its patience with a client that keeps sending past it."""
 
-    __slots__ = ("_patience", "_requests")
+    __slots__ = ("_patience",)
 
     def __init__(self, rate: float, burst: int, now: float) -> None:
-        self._requests = TokenBucket(rate, burst, now)
+        super().__init__(rate, burst, now)
         # A tenth of the allowance again may be refused; then the client is not listening.
         self._patience = TokenBucket(rate / 10, max(1.0, burst / 10), now)
-
-    def take(self, now: float) -> float:
-        """Count a request; answer with the seconds to wait before the next, 0 when this one may be served."""
-        return self._requests.take(now)
 
     def is_lost(self, now: float) -> bool:
         """Count a refused request; say whether the client kept sending for too long."""

@@ -53,8 +53,9 @@ class Outbox:
 
     def send(self, *frames: bytes) -> None:
         """Write whole frames in one go, unless the client is closed or too slow for more."""
-        self.check()
-        if not self.closed and self._is_open():
+        if self._transport.get_write_buffer_size() > self._limit:
+            self.check()
+        elif not self.closed and self._is_open():
             self._transport.writelines(frames)
 
     def check(self) -> None:

@@ -3,7 +3,7 @@
 Pure: the wall clock comes in as `now`, in seconds since the epoch.
 """
 
-from typing import NamedTuple
+import msgspec
 
 from roomd.commands import Caller
 from roomd.errors import (
@@ -23,7 +23,7 @@ from roomd.tokens import Identity
 LONGEST_GUEST_NAME = 50
 
 
-class Place(NamedTuple):
+class Place(msgspec.Struct, frozen=True):
     """Where a client sits, or waits for a seat."""
 
     code: str
@@ -108,7 +108,7 @@ class Session:
     def holder(self, code: str) -> Caller:
         """Say who asks for what takes no token in force: a look at the room, or a seat by its resume token."""
         identity = self._identity
-        here = next((place for place in self.places if place.code == code), None)
+        here = next((place for place in (self.place, self.waiting) if place is not None and place.code == code), None)
         seat_id, owner = (here.participant.id, here.owner) if here is not None else (None, None)
         if identity is None:
             return Caller(seat_id, owner)
