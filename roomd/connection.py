@@ -202,7 +202,7 @@ class Connection:
         if self._services.hub.is_draining:
             raise Refused(RESTARTING, retry_after=RESTART_AFTER)
         work = self._requests.serve(request)
-        self._under_way = asyncio.ensure_future(work) if work is not None else None
+        self._under_way = work if work is None or isinstance(work, asyncio.Future) else asyncio.ensure_future(work)
         return self._under_way
 
     def _is_busy(self) -> bool:

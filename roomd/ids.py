@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from base64 import urlsafe_b64encode
 from typing import NamedTuple
 
 _POOL = 4096
@@ -33,7 +32,7 @@ class Ids:
 
     def new_secret(self) -> str:
         """Draw the secret of a resume token: 128 bits."""
-        return urlsafe_b64encode(self._draw(16))[:22].decode()
+        return self._draw(16).hex()
 
     def _draw(self, size: int) -> bytes:
         start, self._used = self._used, self._used + size
