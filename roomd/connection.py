@@ -165,11 +165,14 @@ class Connection:
 
         Raises `Hangup` on a binary frame and after `patience` seconds of silence.
         """
-        try:
-            async with asyncio.timeout(patience):
-                data = await self._websocket.recv()
-        except TimeoutError:
-            raise Hangup(Close.TOO_SLOW, "silent before the first join") from None
+        if patience is None:
+            data = await self._websocket.recv()
+        else:
+            try:
+                async with asyncio.timeout(patience):
+                    data = await self._websocket.recv()
+            except TimeoutError:
+                raise Hangup(Close.TOO_SLOW, "silent before the first join") from None
         if isinstance(data, bytes):
             raise Hangup(Close.BINARY_FRAME, "text frames only")
         return data

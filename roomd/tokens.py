@@ -105,17 +105,14 @@ def verify(token: str, keys: Sequence[Key], policy: Policy, now: float) -> Ident
 def key_id(token: str) -> str | None:
     """Read which key the token claims to be signed with; None when it does not say.
 
-    Raises `Refused` with `INVALID_TOKEN` when there is no header to read, or one that names extensions
-    (RFC 7515, section 4.1.11: `crit` that is not understood must be refused; roomd understands none).
+    Raises `Refused` with `INVALID_TOKEN` when there is no header to read, or one that names extensions.
     """
-    if len(token) > LONGEST_TOKEN:
-        raise Refused(INVALID_TOKEN)
+    _check_length(token)
     try:
         header = jwt.get_unverified_header(token)
     except _UNREADABLE:
         raise Refused(INVALID_TOKEN) from None
-    if "crit" in header:
-        raise Refused(INVALID_TOKEN)
+    _check_extensions(header)
     kid: str | None = header.get("kid")  # jwt has refused any other type
     return kid
 
@@ -156,16 +153,30 @@ def _grants_claim(room: str | None, admin: bool) -> dict[str, Any] | None:
 
 
 def _signed_claims(token: str, keys: Sequence[Key], policy: Policy) -> dict[str, Any]:
-    wanted = key_id(token)
+    _check_length(token)
+    wanted = key_id(token) if any(key.key_id for key in keys) else None
     for key in keys:
         if key.algorithm not in policy.algorithms or (wanted and key.key_id and key.key_id != wanted):
             continue
         try:
-            claims: dict[str, Any] = jwt.decode(token, key.material, [key.algorithm], _SIGNATURE_ONLY)
+            decoded = jwt.decode_complete(token, key.material, [key.algorithm], _SIGNATURE_ONLY)
         except _UNREADABLE:
             continue
+        _check_extensions(decoded["header"])
+        claims: dict[str, Any] = decoded["payload"]
         return claims
     raise Refused(INVALID_TOKEN)
+
+
+def _check_length(token: str) -> None:
+    if len(token) > LONGEST_TOKEN:
+        raise Refused(INVALID_TOKEN)
+
+
+def _check_extensions(header: dict[str, Any]) -> None:
+    """Refuse extensions: `crit` that is not understood must be refused (RFC 7515, section 4.1.11); roomd knows none."""
+    if "crit" in header:
+        raise Refused(INVALID_TOKEN)
 
 
 def _check_addressee(claims: dict[str, Any], policy: Policy) -> None:
