@@ -9,13 +9,12 @@ import logging
 import math
 from typing import cast
 
-from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
-from websockets.protocol import State
 
 from roomd import frames
 from roomd.codec import BadFrame, decode, request_id
 from roomd.desk import Hangup, Services, end_of
+from roomd.door import Door
 from roomd.errors import INTERNAL_ERROR, RATE_LIMITED, RESTARTING, UNAVAILABLE, Close, Refused
 from roomd.hub import RETRY_AFTER
 from roomd.limits import RequestLimit
@@ -45,12 +44,9 @@ class Connection:
         "outbox",
     )  # fmt: skip
 
-    def __init__(self, number: int, websocket: ServerConnection, services: Services, token: str | None) -> None:
+    def __init__(self, number: int, websocket: Door, services: Services, token: str | None) -> None:
         self.number = number
-        protocol = websocket.protocol
-        self.outbox = Outbox(
-            websocket.transport, services.limits.outbox, lambda: protocol.state is State.OPEN, self._close
-        )
+        self.outbox = Outbox(websocket.transport, services.limits.outbox, websocket.protocol, self._close)
         self._websocket = websocket
         self._services = services
         self._token = token
@@ -68,6 +64,8 @@ class Connection:
                 token, self._token = self._token, None
                 await self._admit(token)
             while not self.outbox.closed:
+                if self._requests.has_joined:
+                    await self._websocket.readable()
                 text = await self._receive(self._patience())
                 if self._is_busy():
                     self._has_frame = True
@@ -165,14 +163,11 @@ class Connection:
 
         Raises `Hangup` on a binary frame and after `patience` seconds of silence.
         """
-        if patience is None:
-            data = await self._websocket.recv()
-        else:
-            try:
-                async with asyncio.timeout(patience):
-                    data = await self._websocket.recv()
-            except TimeoutError:
-                raise Hangup(Close.TOO_SLOW, "silent before the first join") from None
+        try:
+            async with asyncio.timeout(patience):
+                data = await self._websocket.recv()
+        except TimeoutError:
+            raise Hangup(Close.TOO_SLOW, "silent before the first join") from None
         if isinstance(data, bytes):
             raise Hangup(Close.BINARY_FRAME, "text frames only")
         return data

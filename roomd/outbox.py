@@ -9,6 +9,8 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from websockets.protocol import State
+
 from roomd.errors import Close
 
 
@@ -33,20 +35,29 @@ class Transport(Protocol):
         ...
 
 
+class Connection(Protocol):
+    """What an outbox asks of a WebSocket connection."""
+
+    @property
+    def state(self) -> State:
+        """Say whether it is open."""
+        ...
+
+
 class Outbox:
     """One client's way out.
 
-    `is_open` says whether frames may still be sent; `close` starts the closing handshake. Neither may wait.
+    `connection` says whether frames may still be sent; `close` starts the closing handshake, and may not wait.
     """
 
-    __slots__ = ("_close", "_is_open", "_limit", "_transport", "closed")
+    __slots__ = ("_close", "_connection", "_limit", "_transport", "closed")
 
     def __init__(
-        self, transport: Transport, limit: int, is_open: Callable[[], bool], close: Callable[[int, str], None]
+        self, transport: Transport, limit: int, connection: Connection, close: Callable[[int, str], None]
     ) -> None:
         self._transport = transport
         self._limit = limit
-        self._is_open = is_open
+        self._connection = connection
         self._close = close
         self.closed = False
         """Nothing more will be written."""
@@ -55,7 +66,7 @@ class Outbox:
         """Write whole frames in one go, unless the client is closed or too slow for more."""
         if self._transport.get_write_buffer_size() > self._limit:
             self.check()
-        elif not self.closed and self._is_open():
+        elif not self.closed and self._connection.state is State.OPEN:
             self._transport.writelines(frames)
 
     def check(self) -> None:

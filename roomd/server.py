@@ -136,11 +136,11 @@ class Server:
             log.warning("at the connection limit", {"connection": number})
             await websocket.close(Close.CONNECTION_LIMIT, "at the connection limit")
             return
-        request = websocket.request
-        connection = Connection(number, websocket, self._services, _token(request.headers) if request else None)
-        door = self._connections[connection] = cast("Door", websocket)
+        door = cast("Door", websocket)
+        connection = Connection(number, door, self._services, _token(websocket.request))
+        self._connections[connection] = door
         door.client = connection
-        door.forget_handshake()
+        door.slim()
         log.info("connected", {"connection": number})
         try:
             await connection.serve()
@@ -190,11 +190,12 @@ def _select_subprotocol(_: ws.ServerConnection, offered: Any) -> Subprotocol | N
     return SUBPROTOCOL if SUBPROTOCOL in offered else None
 
 
-def _token(headers: Headers) -> str | None:
+def _token(request: Request | None) -> str | None:
     """Find the token of an upgrade request: in `Authorization`, or among the subprotocols; None for a guest.
 
     An `Authorization` that is no bearer token comes back as the empty token, which is never good.
     """
+    headers = request.headers if request is not None else Headers()
     authorization = headers.get_all("Authorization")
     if authorization:
         scheme, _, token = authorization[0].partition(" ")

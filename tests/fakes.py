@@ -220,6 +220,13 @@ class FakeTransport:
         return found
 
 
+class FakeState:
+    """A connection that is open until told otherwise."""
+
+    def __init__(self) -> None:
+        self.state = State.OPEN
+
+
 class FakeListener:
     """A connection as the hub sees it."""
 
@@ -227,7 +234,7 @@ class FakeListener:
         self.transport = FakeTransport()
         self.closes: list[int] = []
         self.lost: list[str] = []
-        self.outbox = Outbox(self.transport, 65_536, lambda: True, lambda code, _: self.closes.append(code))
+        self.outbox = Outbox(self.transport, 65_536, FakeState(), lambda code, _: self.closes.append(code))
 
     def unseated(self, participant_id: str) -> None:
         self.lost.append(participant_id)
@@ -255,6 +262,12 @@ class FakeWebsocket:
         """Have the client's connection end."""
         self.state = State.CLOSED
         self._frames.put_nowait(None)
+
+    def readable(self) -> "asyncio.Future[None]":
+        """Leave the waiting to `recv`."""
+        now = asyncio.get_running_loop().create_future()
+        now.set_result(None)
+        return now
 
     async def recv(self) -> str | bytes:
         data = await self._frames.get()

@@ -47,7 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "clock", "codec", "commands", "desk", "errors", "frames", "ids", "names", "objects", "outbox", "room",
         "store", "turn",
     },
-    "connection": {"codec", "desk", "errors", "frames", "hub", "limits", "outbox", "requests", "store"},
+    "connection": {"codec", "desk", "door", "errors", "frames", "hub", "limits", "outbox", "requests", "store"},
     "door": {"outbox"},
     "site": {"asyncapi", "config", "door"},
     "server": {"config", "connection", "door", "errors", "frames", "desk", "site"},

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import pytest
-from websockets.asyncio.server import ServerConnection
 
 from roomd import commands
 from roomd.commands import Caller, Settings
 from roomd.config import LimitsConfig
 from roomd.connection import BAD_TOKEN_GRACE, Connection
 from roomd.desk import Services
+from roomd.door import Door
 from roomd.hub import Hub
 from roomd.ids import Ids
 from roomd.settings import Rules
@@ -105,9 +105,7 @@ class Client:
     def __init__(self, stage: Stage, token: str | None) -> None:
         self.stage = stage
         self.websocket = FakeWebsocket()
-        self.connection = Connection(
-            len(stage.clients) + 1, cast("ServerConnection", self.websocket), stage.services, token
-        )
+        self.connection = Connection(len(stage.clients) + 1, cast("Door", self.websocket), stage.services, token)
         self.task = asyncio.create_task(self.connection.serve())
         self.view: dict[str, Any] = {}
 

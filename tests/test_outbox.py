@@ -2,9 +2,10 @@
 
 import pytest
 from websockets.frames import Frame, Opcode
+from websockets.protocol import State
 
 from roomd.outbox import Outbox, text_frame
-from tests.fakes import FakeTransport
+from tests.fakes import FakeState, FakeTransport
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535, 65_536, 200_000])
@@ -17,7 +18,7 @@ def test_frames_are_the_library_s(size: int) -> None:
 def test_a_slow_reader_is_closed_once() -> None:
     """Past its bound a client is closed with 4408 and never written to again; up to it, it is served."""
     transport, closes = FakeTransport(), []
-    outbox = Outbox(transport, 1000, lambda: True, lambda code, reason: closes.append((code, reason)))
+    outbox = Outbox(transport, 1000, FakeState(), lambda code, reason: closes.append((code, reason)))
     transport.unread = 1000
     outbox.send(text_frame(b"{}"), text_frame(b"[]"))
     assert transport.frames() == [{}, []]
@@ -35,7 +36,7 @@ BUSY = [(0, False), (500, False), (501, True), (1000, True), (1001, True)]
 def test_a_reader_is_busy_with_half_the_limit_unread(unread: int, busy: bool) -> None:
     """Section 8: signals wait then, long before what is unread would cost the reader its connection."""
     transport, closes = FakeTransport(), []
-    outbox = Outbox(transport, 1000, lambda: True, lambda code, _: closes.append(code))
+    outbox = Outbox(transport, 1000, FakeState(), lambda code, _: closes.append(code))
     transport.unread = unread
     assert outbox.is_busy() is busy
     assert (closes, outbox.closed) == ([], False), "asking changes nothing"
@@ -43,8 +44,9 @@ def test_a_reader_is_busy_with_half_the_limit_unread(unread: int, busy: bool) ->
 
 def test_a_connection_that_is_over_is_not_written_to() -> None:
     """No data follows a close frame, whoever sent it."""
-    transport, is_open = FakeTransport(), [True, False]
-    outbox = Outbox(transport, 1000, lambda: is_open.pop(0), lambda *_: None)
+    transport, connection = FakeTransport(), FakeState()
+    outbox = Outbox(transport, 1000, connection, lambda *_: None)
     outbox.send(text_frame(b"{}"))
+    connection.state = State.CLOSING
     outbox.send(text_frame(b"[]"))
     assert transport.frames() == [{}]
