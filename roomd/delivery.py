@@ -223,7 +223,7 @@ class Audience:
         for key, listener in self.listeners.items():
             if key in named:
                 own = [frame for to, frame in frames if (key not in fresh if to is None else key in to)]
-                listener.outbox.send(*own)
+                listener.outbox.send(b"".join(own))
             elif common and key not in fresh:
                 listener.outbox.send(common)
 

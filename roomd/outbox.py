@@ -27,6 +27,9 @@ def text_frame(payload: bytes) -> bytes:
 class Transport(Protocol):
     """The part of an asyncio transport that an outbox needs."""
 
+    def write(self, data: bytes, /) -> None:
+        """Queue bytes for the client."""
+
     def writelines(self, list_of_data: Iterable[bytes], /) -> None:
         """Queue bytes for the client."""
 
@@ -62,12 +65,16 @@ class Outbox:
         self.closed = False
         """Nothing more will be written."""
 
-    def send(self, *frames: bytes) -> None:
+    def send(self, data: bytes, more: bytes = b"") -> None:
         """Write whole frames in one go, unless the client is closed or too slow for more."""
         if self._transport.get_write_buffer_size() > self._limit:
             self.check()
-        elif not self.closed and self._connection.state is State.OPEN:
-            self._transport.writelines(frames)
+        elif self.closed or self._connection.state is not State.OPEN:
+            pass
+        elif more:
+            self._transport.writelines((data, more))
+        else:
+            self._transport.write(data)
 
     def check(self) -> None:
         """Close a client that has more than the limit (bytes) unread."""

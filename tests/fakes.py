@@ -198,6 +198,9 @@ class FakeTransport:
         self.written = b""
         self.unread = 0
 
+    def write(self, data: bytes, /) -> None:
+        self.written += data
+
     def writelines(self, list_of_data: Iterable[bytes], /) -> None:
         self.written += b"".join(list_of_data)
 
