@@ -33,6 +33,7 @@ BAD_TOKEN_GRACE = 1.0
 RESTART_AFTER = 2.0
 """Seconds after which a client that asked during the drain may come back."""
 
+SILENT = "silent before the first join"
 TOO_MANY = "kept sending past the rate limit"
 
 
@@ -40,8 +41,8 @@ class Connection:
     """One client, from its handshake to its end."""
 
     __slots__ = (
-        "_closing", "_has_frame", "_limit", "_requests", "_services", "_token", "_under_way", "_websocket", "number",
-        "outbox",
+        "_asked_at", "_closing", "_has_frame", "_limit", "_requests", "_services", "_token", "_under_way", "_websocket",
+        "number", "outbox",
     )  # fmt: skip
 
     def __init__(self, number: int, websocket: Door, services: Services, token: str | None) -> None:
@@ -54,7 +55,8 @@ class Connection:
         limits = services.limits
         self._limit = RequestLimit(limits.request_rate, limits.request_burst, services.clock.monotonic())
         self._closing: asyncio.Task[None] | None = None
-        self._has_frame = False  # one that waits until what is under way is done
+        self._asked_at = 0.0  # by the loop's clock; until the first join
+        self._has_frame = True  # something is to be done before the next frame
         self._under_way: asyncio.Future[None] | None = None  # the last request that took its time
 
     async def serve(self) -> None:
@@ -63,16 +65,15 @@ class Connection:
             if self._token is not None:
                 token, self._token = self._token, None
                 await self._admit(token)
+            self._has_frame = False
+            self._asked_at = asyncio.get_running_loop().time()
             while not self.outbox.closed:
                 if self._requests.has_joined:
                     await self._websocket.readable()
-                text = await self._receive(self._patience())
-                if self._is_busy():
-                    self._has_frame = True
-                    await cast("asyncio.Future[None]", self._under_way)
-                    self._has_frame = False
-                if not self.outbox.closed:
-                    await self._handle(text)
+                else:
+                    await self._listen()
+                if self._websocket.is_readable:
+                    await self._serve_next()
         except Hangup as hangup:
             self.outbox.close(hangup.code, hangup.reason)
         except ConnectionClosed:
@@ -88,7 +89,7 @@ class Connection:
 
         False when it has to wait in line: behind others, or for something that a task must await.
         """
-        if not self._requests.has_joined or self._has_frame or self.outbox.closed or self._is_busy():
+        if self._has_frame or self.outbox.closed or self._is_busy():
             return False
         try:
             text = str(data, "utf-8")
@@ -99,7 +100,9 @@ class Connection:
             return False
         if self._allows(text):
             try:
-                self._begin(request)
+                work = self._begin(request)
+                if work is not None and not self._requests.has_joined:
+                    work.add_done_callback(self._websocket.wake)  # silence may be over
             except Exception as exc:  # noqa: BLE001 - told apart there
                 self._explain(exc, request)
         return True
@@ -154,9 +157,30 @@ class Connection:
             self._requests.refuse(refused, first)
             raise end_of(refused) from None
 
-    def _patience(self) -> float | None:
-        """Seconds the client may be silent."""
-        return None if self._requests.has_joined else self._services.limits.join_timeout
+    async def _listen(self) -> None:
+        """Wait for something to read, or for the first join, as long as a client may be silent before that.
+
+        Raises `Hangup` when it is over.
+        """
+        patience = self._services.limits.join_timeout
+        now = asyncio.get_running_loop().time()
+        if self._is_busy():  # it is the client who waits
+            self._asked_at = now
+        elif now >= self._asked_at + patience:
+            raise Hangup(Close.TOO_SLOW, SILENT)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(self._asked_at + patience):
+                await self._websocket.readable()
+
+    async def _serve_next(self) -> None:
+        """Serve the next frame in line."""
+        text = await self._receive(None if self._requests.has_joined else self._services.limits.join_timeout)
+        if self._is_busy():
+            self._has_frame = True
+            await cast("asyncio.Future[None]", self._under_way)
+            self._has_frame = False
+        if not self.outbox.closed:
+            await self._handle(text)
 
     async def _receive(self, patience: float | None) -> str:
         """Wait for a text frame.
@@ -167,7 +191,7 @@ class Connection:
             async with asyncio.timeout(patience):
                 data = await self._websocket.recv()
         except TimeoutError:
-            raise Hangup(Close.TOO_SLOW, "silent before the first join") from None
+            raise Hangup(Close.TOO_SLOW, SILENT) from None
         if isinstance(data, bytes):
             raise Hangup(Close.BINARY_FRAME, "text frames only")
         return data
@@ -188,6 +212,8 @@ class Connection:
     def _allows(self, text: str) -> bool:
         """Count a request against its limit; refuse it past that, and close for who does not stop."""
         now = self._services.clock.monotonic()
+        if not self._requests.has_joined:
+            self._asked_at = asyncio.get_running_loop().time()
         wait = self._limit.take(now)
         if not wait:
             return True

@@ -76,7 +76,7 @@ class Door(ServerConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         """Let who waits for something to read see that nothing more comes."""
         super().connection_lost(exc)
-        self._wake()
+        self.wake()
 
     def data_received(self, data: bytes) -> None:
         """Look at a request's method before the library does; parse much in slices, with the others in between."""
@@ -114,19 +114,29 @@ class Door(ServerConnection):
             if event.opcode in _CONTROL:
                 client.count_control_frame()
             elif self.recv_messages.frames:
-                self._wake()
+                self.wake()
 
     def pause_writing(self) -> None:
         """Cut off who was told to go and still asks for more without reading."""
         super().pause_writing()
         self.loop.call_soon(self.transport.abort)
 
+    @property
+    def is_readable(self) -> bool:
+        """Say whether `recv` has something to say, or will have with the rest of a message."""
+        return bool(self.recv_messages.frames) or self.recv_messages.closed
+
     def readable(self) -> asyncio.Future[None]:
-        """Wait until `recv` has something to say; to wait in it takes a kilobyte more."""
+        """Wait until `is_readable`, or for `wake`; to wait in `recv` takes a kilobyte more."""
         self._waiting = self.loop.create_future()
-        if self.recv_messages.frames or self.recv_messages.closed:
+        if self.is_readable:
             self._waiting.set_result(None)
         return self._waiting
+
+    def wake(self, _: object = None) -> None:
+        """End the waiting."""
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
     def slim(self) -> None:
         """Drop what the library keeps of the handshake and for what roomd does not use: more than a seat takes."""
@@ -144,10 +154,6 @@ class Door(ServerConnection):
             self.transport.abort()
         elif silence >= interval and self.state is State.OPEN:
             self.transport.write(PING)
-
-    def _wake(self) -> None:
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
 
     def _parse(self, data: bytes) -> None:
         if not self._serve_whole(data):

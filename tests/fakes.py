@@ -266,6 +266,11 @@ class FakeWebsocket:
         self.state = State.CLOSED
         self._frames.put_nowait(None)
 
+    is_readable = True
+
+    def wake(self, _: object = None) -> None:
+        pass
+
     def readable(self) -> "asyncio.Future[None]":
         """Leave the waiting to `recv`."""
         now = asyncio.get_running_loop().create_future()

@@ -164,6 +164,22 @@ async def test_silent_before_the_first_join(make_daemon: MakeDaemon) -> None:
         await member.nothing_more()
 
 
+async def test_a_first_join_that_takes_its_time(make_daemon: MakeDaemon) -> None:
+    """Who waits for an answer is not silent: while storage is held up, a join outlasts the time for silence."""
+    daemon = make_daemon(ROOMD_LIMITS_JOIN_TIMEOUT="0.3")
+    room = await daemon.room()
+    async with daemon.client() as joiner, daemon.client() as silent:
+        with contextlib.closing(sqlite3.connect(daemon.database, isolation_level=None)) as db:
+            db.execute("BEGIN IMMEDIATE")
+            await joiner.send("join-room", code=room["code"], **JANE)
+            assert await silent.closed() == 4408
+        assert (await joiner.receive())["type"] == "participant"
+        assert (await joiner.receive())["type"] == "room-state"
+        async with daemon.client() as later:
+            assert await later.closed() == 4408
+        await joiner.nothing_more()
+
+
 async def test_rate_limit(make_daemon: MakeDaemon) -> None:
     """Past the rate: 429 that says when to go on; who keeps sending is closed with 4429, who waits is served."""
     daemon = make_daemon(ROOMD_LIMITS_REQUEST_RATE="5", ROOMD_LIMITS_REQUEST_BURST="10")
