@@ -41,7 +41,7 @@ class Connection:
     """One client, from its handshake to its end."""
 
     __slots__ = (
-        "_asked_at", "_closing", "_has_frame", "_limit", "_requests", "_services", "_token", "_under_way", "_websocket",
+        "_asked_at", "_closing", "_is_behind", "_limit", "_requests", "_services", "_token", "_under_way", "_websocket",
         "number", "outbox",
     )  # fmt: skip
 
@@ -56,7 +56,7 @@ class Connection:
         self._limit = RequestLimit(limits.request_rate, limits.request_burst, services.clock.monotonic())
         self._closing: asyncio.Task[None] | None = None
         self._asked_at = 0.0  # by the loop's clock; until the first join
-        self._has_frame = True  # something is to be done before the next frame
+        self._is_behind = True  # something is to be done before the next frame
         self._under_way: asyncio.Future[None] | None = None  # the last request that took its time
 
     async def serve(self) -> None:
@@ -65,7 +65,7 @@ class Connection:
             if self._token is not None:
                 token, self._token = self._token, None
                 await self._admit(token)
-            self._has_frame = False
+            self._is_behind = False
             self._asked_at = asyncio.get_running_loop().time()
             while not self.outbox.closed:
                 if self._requests.has_joined:
@@ -89,7 +89,7 @@ class Connection:
 
         False when it has to wait in line: behind others, or for something that a task must await.
         """
-        if self._has_frame or self.outbox.closed or self._is_busy():
+        if self._is_behind or self.outbox.closed or self._is_busy():
             return False
         try:
             text = str(data, "utf-8")
@@ -150,10 +150,10 @@ class Connection:
         try:
             self._requests.authenticate(await self._requests.identify(token))
         except Refused as refused:
-            try:
-                first = request_id(await self._receive(BAD_TOKEN_GRACE))
-            except Hangup:
-                first = None
+            first = None
+            with contextlib.suppress(TimeoutError, Hangup):
+                async with asyncio.timeout(BAD_TOKEN_GRACE):
+                    first = request_id(await self._receive())
             self._requests.refuse(refused, first)
             raise end_of(refused) from None
 
@@ -173,25 +173,27 @@ class Connection:
                 await self._websocket.readable()
 
     async def _serve_next(self) -> None:
-        """Serve the next frame in line."""
-        text = await self._receive(None if self._requests.has_joined else self._services.limits.join_timeout)
+        """Serve the next frame in line, unless the rest of it does not come in time."""
+        until = None if self._requests.has_joined else self._asked_at + self._services.limits.join_timeout
+        try:
+            async with asyncio.timeout_at(until):
+                text = await self._receive()
+        except TimeoutError:
+            return  # whether that is too late, `_listen` knows
+        self._is_behind = True
         if self._is_busy():
-            self._has_frame = True
             await cast("asyncio.Future[None]", self._under_way)
-            self._has_frame = False
         if not self.outbox.closed:
             await self._handle(text)
+        self._is_behind = False
+        self._asked_at = asyncio.get_running_loop().time()
 
-    async def _receive(self, patience: float | None) -> str:
+    async def _receive(self) -> str:
         """Wait for a text frame.
 
-        Raises `Hangup` on a binary frame and after `patience` seconds of silence.
+        Raises `Hangup` on a binary frame.
         """
-        try:
-            async with asyncio.timeout(patience):
-                data = await self._websocket.recv()
-        except TimeoutError:
-            raise Hangup(Close.TOO_SLOW, SILENT) from None
+        data = await self._websocket.recv()
         if isinstance(data, bytes):
             raise Hangup(Close.BINARY_FRAME, "text frames only")
         return data
@@ -205,6 +207,7 @@ class Connection:
             request = decode(text)
             work = self._begin(request)
             if work is not None:
+                self._is_behind = type(request) not in AT_ONCE  # theirs is answered when `work` is done
                 await work
         except Exception as exc:  # noqa: BLE001 - told apart there
             self._explain(exc, request)

@@ -113,6 +113,8 @@ class Door(ServerConnection):
             super().process_event(event)
             if event.opcode in _CONTROL:
                 client.count_control_frame()
+            elif event.opcode is Opcode.CLOSE and self.close_timeout is not None:
+                self.loop.call_later(self.close_timeout, self.transport.abort)  # if the client does not hang up
             elif self.recv_messages.frames:
                 self.wake()
 
@@ -166,7 +168,7 @@ class Door(ServerConnection):
         client, protocol = self.client, self.protocol
         if client is None or len(data) < 8 or data[0] != _TEXT:
             return False
-        if data[1] == _MASKED | len(data) - 6:
+        if data[1] == _MASKED | len(data) - 6 and len(data) - 6 < _TWO_BYTES:
             start = 6
         elif data[1] == _MASKED | _TWO_BYTES and int.from_bytes(data[2:4]) == len(data) - 8 <= (
             protocol.max_message_size or 0
@@ -182,7 +184,12 @@ class Door(ServerConnection):
         parser: Any = protocol.parser
         while inner := parser.gi_yieldfrom:
             parser = inner
-        return parser.gi_code is _BETWEEN_FRAMES and protocol.current_size is None and not self.recv_messages.frames
+        return (
+            parser.gi_code is _BETWEEN_FRAMES
+            and protocol.state is State.OPEN  # what is discarded after the end is waited for in the same way
+            and protocol.current_size is None
+            and not self.recv_messages.frames
+        )
 
     def _parse_slice(self) -> None:
         if self.transport.is_closing():

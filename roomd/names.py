@@ -2,9 +2,9 @@
 
 import re
 import unicodedata
-from functools import lru_cache
 
-_CODE = re.compile(r"[a-z]{9}")
+_CODE = re.compile(r"[a-z]{3}-[a-z]{3}-[a-z]{3}")
+_CODE_LETTERS = re.compile(r"[a-z]{9}")
 _CODE_SEPARATORS = re.compile(r"[\s-]+")
 
 # Embeddings, overrides and isolates reorder the text around a name: UAX #9, explicit formatting characters.
@@ -35,8 +35,9 @@ def clean_name(text: str, longest: int) -> str | None:
     return name if fine and 1 <= len(name) <= longest else None
 
 
-@lru_cache(maxsize=1024)  # the same few, over and over
 def clean_code(text: str) -> str | None:
     """Read a room code as people type it: `ABC DEF GHI` and `abcdefghi` mean `abc-def-ghi`; None if none."""
+    if _CODE.fullmatch(text):  # as programs write it
+        return text
     letters = _CODE_SEPARATORS.sub("", text).lower()
-    return f"{letters[:3]}-{letters[3:6]}-{letters[6:]}" if _CODE.fullmatch(letters) else None
+    return f"{letters[:3]}-{letters[3:6]}-{letters[6:]}" if _CODE_LETTERS.fullmatch(letters) else None

@@ -201,6 +201,22 @@ async def test_what_was_read_is_served_before_what_comes_later(stage: Stage) -> 
     assert jane.connection.take(b'{"type": "ping", "id": 3}')
 
 
+@pytest.mark.parametrize(
+    ("request_", "answer"),
+    [({"type": "create-room"}, "unauthenticated"), ({"type": "authenticate", "token": "x"}, "invalid_token")],
+)
+async def test_an_error_comes_before_what_was_asked_later(stage: Stage, request_: dict[str, Any], answer: str) -> None:
+    """A request that fails is answered before the next is served, and after a bad token none is."""
+    jane = stage.connect()
+    jane.websocket.send(type_=request_["type"], id=1, token=request_.get("token"))
+    ping = b'{"type": "ping", "id": 2}'
+    while not (heard := jane.heard()):
+        assert not jane.connection.take(ping), "something is under way, or about to be"
+        await asyncio.sleep(0)
+    assert [(frame["id"], frame["code"]) for frame in heard] == [(1, answer)]
+    assert jane.connection.take(ping) is (answer == "unauthenticated")
+
+
 async def _agrees(stage: Stage, other: Client) -> None:
     people = await stage.people()
     assert people == await stage.kept()
