@@ -27,6 +27,8 @@ install: $(VENV)/.installed ## Install what is needed into .venv
 run: install ## Install what is needed and run the daemon with a demo room, database under var/
 	@exec $(BIN)/roomd serve --demo $(ARGS)
 
+# More than 200 processes start: where Python is told to keep no bytecode, each would compile everything anew.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: system lint ## Run all checks and tests, and print the coverage
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest --numprocesses 4 --dist worksteal $(ARGS)

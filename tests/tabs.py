@@ -26,6 +26,9 @@ ARGS = [
     "--use-fake-ui-for-media-stream",
     "--allow-loopback-in-peer-connection",
     "--host-resolver-rules=MAP meet.test 127.0.0.1",
+    # Every window would load two pages of the browser's own, for its address bar: more work than ours. As this replaces
+    # Playwright's list, it also has what keeps the browser from trying https.
+    "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup,HttpsUpgrades,HttpsFirstBalancedModeAutoEnable",
 ]
 
 CONNECTIONS = """

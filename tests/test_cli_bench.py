@@ -6,11 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import PATIENCE, UNMEASURED, Daemon, free_port
+from tests.conftest import PATIENCE, UNMEASURED, Daemon, free_port, serving
 
 OK, REFUSED, MISUSED, UNREACHABLE = 0, 1, 2, 3
 
@@ -20,26 +20,33 @@ def bench(daemon: Daemon, *arguments: str) -> "subprocess.CompletedProcess[str]"
     return subprocess.run(command, env=daemon.environ, capture_output=True, text=True, timeout=60, check=False)
 
 
-def rooms(daemon: Daemon) -> list[bool]:
-    """Whether each room there ever was is active."""
-    listed = subprocess.run(
-        [sys.executable, "-m", "roomd", "room", "list", "--json"],
-        env=daemon.environ, capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
-    return [room["isActive"] for room in json.loads(listed.stdout)["rooms"]]
+@pytest.fixture(scope="module")
+def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon that runs as fast as it can."""
+    with serving(tmp_path_factory.mktemp("swift"), **UNMEASURED) as daemon:
+        yield daemon
 
 
-def test_guests_join_and_leave_rooms_of_its_own(make_daemon: Callable[..., Daemon]) -> None:
+def rooms(daemon: Daemon, user: str) -> list[bool]:
+    """Whether each room that a user ever made is active."""
+
+    async def listed() -> list[bool]:
+        async with daemon.client(user) as client:
+            return [room["isActive"] for room in (await client.ask("list-rooms"))["rooms"]]
+
+    return asyncio.run(listed())
+
+
+def test_guests_join_and_leave_rooms_of_its_own(swift: Daemon) -> None:
     """It counts both, says how long they took, and ends the rooms it made."""
-    daemon = make_daemon(**UNMEASURED)
-    done = bench(daemon, "--clients", "10", "--seconds", "0.5", "--room-size", "3", "--json")
+    done = bench(swift, "--clients", "10", "--seconds", "0.5", "--room-size", "3", "--json", "--as", "ann")
     assert (done.returncode, done.stderr) == (OK, "")
     found = json.loads(done.stdout)
     assert (found["clients"], found["rooms"], found["errors"]) == (10, 4, {})
     assert found["joins"]["count"] > 0
     assert found["leaves"]["count"] > 0
     assert 0 < found["joins"]["p50"] <= found["joins"]["p99"]
-    assert rooms(daemon) == [False] * 4
+    assert rooms(swift, "ann") == [False] * 4
 
 
 def test_it_is_told_to_people(daemon: Daemon) -> None:
@@ -63,20 +70,20 @@ async def test_a_room_that_is_there(daemon: Daemon) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_early(make_daemon: Callable[..., Daemon], number: int) -> None:
+def test_a_signal_ends_it_early(swift: Daemon, number: int) -> None:
     """It reports what there is, and cleans up."""
-    daemon = make_daemon(**UNMEASURED)
-    command = [sys.executable, "-m", "roomd", "bench", "--clients", "4", "--seconds", "600", "--json"]
-    with subprocess.Popen(command, env=daemon.environ, stdout=subprocess.PIPE, text=True) as process:
+    user = f"bob-{number}"
+    command = [sys.executable, "-m", "roomd", "bench", "--clients", "4", "--seconds", "600", "--json", "--as", user]
+    with subprocess.Popen(command, env=swift.environ, stdout=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + PATIENCE
-        while not any(rooms(daemon)):
+        while not any(rooms(swift, user)):
             assert time.monotonic() < deadline
         time.sleep(1)  # it joins and leaves
         process.send_signal(number)
         output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == OK
     assert json.loads(output)["joins"]["count"] > 0
-    assert rooms(daemon) == [False]
+    assert rooms(swift, user) == [False]
 
 
 def test_whom_the_daemon_does_not_know_it_refuses(daemon: Daemon) -> None:

@@ -153,7 +153,7 @@ async def test_a_terminal(daemon: Daemon) -> None:
 
 async def test_asks_for_a_name(make_daemon: Callable[..., Daemon]) -> None:
     """Where there is no token to be had, a terminal is asked for a guest name."""
-    daemon = make_daemon()
+    daemon = make_daemon(measured=True)
     room = await daemon.room()
     del daemon.environ["ROOMD_AUTH_SECRET"]
     ours, theirs = pty.openpty()

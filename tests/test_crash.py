@@ -23,6 +23,8 @@ from websockets.exceptions import ConnectionClosed
 from tests.conftest import PATIENCE, Client, Daemon, error
 from tests.test_storm import QUICK, View, as_told, committed, seconds
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 HOLD = 2.0
 """Seconds a seat is held; all visitors must be back within them after a restart."""
 VISITORS = 60

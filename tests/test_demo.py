@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import PATIENCE, Daemon, free_port
+from tests.conftest import PATIENCE, UNMEASURED, Daemon, free_port
 
 
 class Demo:
@@ -47,8 +48,9 @@ class Demo:
 def paste(line: str) -> list[str]:
     """Do what the newcomer does with a line, and leave at once; return what was shown."""
     done = subprocess.run(
-        shlex.split(line), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=True
-    )
+        shlex.split(line), env=os.environ | UNMEASURED, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=PATIENCE, check=True,
+    )  # fmt: skip
     return done.stdout.splitlines()
 
 

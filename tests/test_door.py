@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from unittest.mock import AsyncMock, MagicMock, Mock
 
 import pytest
@@ -11,7 +11,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from roomd.door import Door
-from tests.conftest import Daemon
+from tests.conftest import Daemon, serving
 from tests.test_hostile_wire import UPGRADE, close_code, frame, next_frame, next_payload, opened, pieces, tcp
 
 MakeDaemon = Callable[..., Daemon]
@@ -86,7 +86,7 @@ async def test_too_many_fragments_and_a_takeover(make_daemon: MakeDaemon) -> Non
 
 async def test_a_refused_origin_is_logged(make_daemon: MakeDaemon) -> None:
     """A page that may not connect leaves its line, like any refusal."""
-    daemon = make_daemon(ROOMD_SERVER_ALLOWED_ORIGINS="https://meet.example")
+    daemon = make_daemon(measured=True, ROOMD_SERVER_ALLOWED_ORIGINS="https://meet.example")
     async with tcp(daemon) as (reader, writer):
         writer.write(UPGRADE + b"Origin: https://other.example\r\n\r\n")
         assert (await reader.readline()).startswith(b"HTTP/1.1 403 ")
@@ -97,7 +97,7 @@ async def test_a_refused_origin_is_logged(make_daemon: MakeDaemon) -> None:
 
 async def test_silence(make_daemon: MakeDaemon) -> None:
     """`server.ping_interval`: who is silent is pinged, dropped when silent for as long again, and kept for a pong."""
-    daemon = make_daemon(ROOMD_SERVER_PING_INTERVAL="1")
+    daemon = make_daemon(measured=True, ROOMD_SERVER_PING_INTERVAL="1")
     room = await daemon.room()
     async with daemon.client() as there, opened(daemon) as (reader, writer):
         join = {"type": "join-room", "code": room["code"], "guestName": "Jane"}
@@ -127,6 +127,13 @@ def masked(payload: bytes) -> bytes:
     return plain[:head] + key + bytes(byte ^ key[i % 4] for i, byte in enumerate(payload))
 
 
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon that takes frames of a kilobyte at most."""
+    with serving(tmp_path_factory.mktemp("narrow"), ROOMD_LIMITS_FRAME="1024") as daemon:
+        yield daemon
+
+
 ONE, TWO = frame(ping(1)), frame(ping(2))
 BETWEEN = [1, 2, 3]
 
@@ -150,16 +157,17 @@ BETWEEN = [1, 2, 3]
         pytest.param([ONE, frame(ping(2), masked=False)], [1, 1002], id="unmasked"),
         pytest.param([ONE, frame(ping(2), reserved=4)], [1, 1002], id="reserved bit"),
         pytest.param([ONE, frame(ping(2, 1025))], [1, 1009], id="too large"),
+        pytest.param([frame(ping(1, 200))[:132], frame(ping(1, 200))[132:], TWO], [1, 2], id="132 bytes of more"),
+        pytest.param([frame(ping(1)) + frame(ping(2, 90)) + frame(ping(3))], BETWEEN, id="three at once"),
         pytest.param([ONE, frame(ping(2), 2)], [1, 1003], id="binary"),
         pytest.param([ONE, frame(b"\x03\xe8", 8), TWO], [1, 1000], id="closed"),
     ],
 )
-async def test_frames_as_they_come(make_daemon: MakeDaemon, chunks: list[bytes], answers: list[int]) -> None:
+async def test_frames_as_they_come(narrow: Daemon, chunks: list[bytes], answers: list[int]) -> None:
     """However the network cuts what a client in a room sends, it means the same; what breaks RFC 6455 is the end."""
-    daemon = make_daemon(ROOMD_LIMITS_FRAME="1024")
-    room = await daemon.room()
+    room = await narrow.room()
     join = {"type": "join-room", "code": room["code"], "guestName": "Jane"}
-    async with opened(daemon) as (reader, writer), daemon.client() as other:
+    async with opened(narrow) as (reader, writer), narrow.client() as other:
         writer.write(frame(json.dumps(join).encode()))
         for expected in ("participant", "room-state"):
             assert json.loads(await next_payload(reader))["type"] == expected
@@ -167,6 +175,32 @@ async def test_frames_as_they_come(make_daemon: MakeDaemon, chunks: list[bytes],
             writer.write(chunk)
             await other.nothing_more()  # the daemon has read the chunk by now
         assert [await answer(reader) for _ in answers] == answers
+
+
+ENDS = {
+    "closed": frame(b"\x03\xe8", 8),
+    "an opcode there is not": frame(b"", 11),
+    "not UTF-8": frame(b"\xff"),
+    "too large": frame(b"")[:1] + b"\xff" + bytes([1] * 8),
+}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
+async def test_nothing_counts_after_the_end(daemon: Daemon, end: bytes) -> None:
+    """Whoever ended the conversation, what comes later is not served (RFC 6455, sections 5.5.1 and 7.1.7)."""
+    room = await daemon.room()
+    join = {"type": "join-room", "code": room["code"], "guestName": "Jane"}
+    async with opened(daemon) as (_, writer), daemon.client() as other:
+        await other.join(room["code"], guestName="Joe")
+        writer.write(frame(json.dumps(join).encode()))
+        (jane,) = (await other.receive())["joined"]
+        for last in (end, frame(b'{"type": "send-message", "text": "and another thing"}')):
+            writer.write(last)
+            async with daemon.client() as barrier:
+                await barrier.nothing_more()  # the daemon has read it by now
+        writer.transport.abort()
+        assert (await other.receive())["updated"] == [{**jane, "isActive": False}]
+        await other.nothing_more()
 
 
 async def test_nothing_overtakes_what_waits_in_line() -> None:
@@ -182,8 +216,10 @@ async def test_nothing_overtakes_what_waits_in_line() -> None:
         door.data_received(chunk)
     assert not client.take.called
     assert [await door.recv() for _ in range(4)] == [ping(1).decode()] + [ping(2).decode()] * 3
+    door.protocol.receive_data = Mock()  # type: ignore[method-assign]  # of the library's parser
     door.data_received(TWO)
     client.take.assert_called_with(ping(2))
+    assert not door.protocol.receive_data.called
 
 
 async def answer(reader: asyncio.StreamReader) -> int:

@@ -134,7 +134,7 @@ async def test_frames_that_end_the_connection(daemon: Daemon, send: Callable[[Cl
 
 async def test_connection_limit(make_daemon: MakeDaemon) -> None:
     """A connection past the limit is closed with 1013; when another ends there is room again."""
-    daemon = make_daemon(ROOMD_LIMITS_CONNECTIONS="2")
+    daemon = make_daemon(measured=True, ROOMD_LIMITS_CONNECTIONS="2")
     async with daemon.client() as first:
         await first.nothing_more()
         async with daemon.client() as second:
@@ -152,7 +152,7 @@ async def test_connection_limit(make_daemon: MakeDaemon) -> None:
 
 async def test_silent_before_the_first_join(make_daemon: MakeDaemon) -> None:
     """A client that does not join is closed with 4408; one that did may be silent."""
-    daemon = make_daemon(ROOMD_LIMITS_JOIN_TIMEOUT="0.3")
+    daemon = make_daemon(measured=True, ROOMD_LIMITS_JOIN_TIMEOUT="0.3")
     room = await daemon.room()
     async with daemon.client() as member, daemon.client("bob") as idle, daemon.client() as refused:
         await member.join(room["code"], **JANE)
@@ -166,7 +166,7 @@ async def test_silent_before_the_first_join(make_daemon: MakeDaemon) -> None:
 
 async def test_a_first_join_that_takes_its_time(make_daemon: MakeDaemon) -> None:
     """Who waits for an answer is not silent: while storage is held up, a join outlasts the time for silence."""
-    daemon = make_daemon(ROOMD_LIMITS_JOIN_TIMEOUT="0.3")
+    daemon = make_daemon(measured=True, ROOMD_LIMITS_JOIN_TIMEOUT="0.3")
     room = await daemon.room()
     async with daemon.client() as joiner, daemon.client() as silent:
         with contextlib.closing(sqlite3.connect(daemon.database, isolation_level=None)) as db:
@@ -214,7 +214,7 @@ def narrow_socket(daemon: Daemon) -> socket.socket:
 
 async def test_too_slow_to_read(make_daemon: MakeDaemon) -> None:
     """A client that stops reading is closed with 4408 and its seat held; nobody waits for it, and it may resume."""
-    daemon = make_daemon(ROOMD_LIMITS_OUTBOX="65536")
+    daemon = make_daemon(measured=True, ROOMD_LIMITS_OUTBOX="65536")
     room = await daemon.room()
     async with contextlib.AsyncExitStack() as stack:
         for number in range(40):  # each answer is 10 KB, the system's buffers for the connection hold some megabytes

@@ -19,6 +19,8 @@ from tests.conftest import PATIENCE, UNMEASURED, Client, Daemon, faults
 from tests.test_hostile import VALUES, replies_to
 from tests.test_hostile_wire import memory
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 JANE = {"guestName": "Jane"}
 MIB = 1 << 20
 MEETING: list[type[frames.Request]] = [
@@ -67,7 +69,7 @@ def odd_values(code: str, me: str) -> list[str]:
 @pytest.mark.parametrize("user", [None, "alice"], ids=["guest", "host"])
 async def test_odd_values_from_a_participant(make_daemon: Callable[..., Daemon], user: str | None) -> None:
     """Any value in any field, from one who may ask, gets one reply of the protocol's; the others can read all of it."""
-    daemon = make_daemon(ROOMD_LIMITS_REQUEST_RATE="1e9", ROOMD_LIMITS_REQUEST_BURST="1000000000", **UNMEASURED)
+    daemon = make_daemon(ROOMD_LIMITS_REQUEST_RATE="1e9", ROOMD_LIMITS_REQUEST_BURST="1000000000")
     room = await daemon.room()
     async with daemon.client() as witness, daemon.client(user) as client:
         await witness.join(room["code"], **JANE)

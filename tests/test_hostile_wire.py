@@ -18,7 +18,7 @@ import pytest
 from roomd import errors
 from tests.conftest import PATIENCE, Daemon, faults
 
-pytestmark = pytest.mark.usefixtures("unharmed")
+pytestmark = pytest.mark.usefixtures("unharmed", "untraced")
 
 Frame = dict[str, Any]
 

@@ -3,16 +3,23 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from tests.conftest import PATIENCE, Client, Daemon, error
+from tests.conftest import PATIENCE, Client, Daemon, error, serving
 
 JANE = {"guestName": "Jane"}
 MakeDaemon = Callable[..., Daemon]
+
+
+@pytest.fixture(scope="module")
+def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon that does not hold seats for long."""
+    with serving(tmp_path_factory.mktemp("hasty"), ROOMD_ROOMS_SEAT_HOLD="0.3") as daemon:
+        yield daemon
 
 
 def now() -> str:
@@ -68,11 +75,10 @@ async def test_leave(daemon: Daemon) -> None:
 
 
 @pytest.mark.parametrize("drop", DROPS.values(), ids=DROPS.keys())
-async def test_drop_and_expiry(make_daemon: MakeDaemon, drop: Callable[[Client], Coroutine[Any, Any, None]]) -> None:
+async def test_drop_and_expiry(hasty: Daemon, drop: Callable[[Client], Coroutine[Any, Any, None]]) -> None:
     """However a connection ends, its seat is held: others see `updated`, then `left` as of the drop."""
-    daemon = make_daemon(ROOMD_ROOMS_SEAT_HOLD="0.3")
-    room = await daemon.room(maxParticipants=2)
-    async with daemon.client("alice") as host, daemon.client() as guest, daemon.client() as other:
+    room = await hasty.room(maxParticipants=2)
+    async with hasty.client("alice") as host, hasty.client() as guest, hasty.client() as other:
         seq = (await host.join(room["code"]))["state"]["seq"]
         before = await guest.join(room["code"], **JANE)
         participant = before["participant"]
@@ -293,16 +299,15 @@ async def test_gone_before_the_reply(daemon: Daemon) -> None:
         assert [who["userId"] for who in view.values()] == ["bob"]
 
 
-async def test_expiry_takes_the_many_at_once(make_daemon: MakeDaemon) -> None:
+async def test_expiry_takes_the_many_at_once(hasty: Daemon) -> None:
     """Every held seat runs out, and a room where all did is empty and can be joined."""
-    daemon = make_daemon(ROOMD_ROOMS_SEAT_HOLD="0.2")
-    room = await daemon.room(maxParticipants=10)
-    async with daemon.client("alice") as host:
+    room = await hasty.room(maxParticipants=10)
+    async with hasty.client("alice") as host:
         await host.join(room["code"])
         view: dict[str, dict[str, Any]] = {}
         async with contextlib.AsyncExitStack() as stack:
             for _ in range(9):
-                await (await stack.enter_async_context(daemon.client())).join(room["code"], **JANE)
+                await (await stack.enter_async_context(hasty.client())).join(room["code"], **JANE)
         async with asyncio.timeout(PATIENCE):
             gone = 0
             while gone < 9:

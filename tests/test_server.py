@@ -225,9 +225,8 @@ def test_log_on_a_terminal(tmp_path: Any) -> None:
     assert re.fullmatch(rf"\S+Z info +listening host=127\.0\.0\.1 port={daemon.port} path=/ws", line.strip())
 
 
-async def test_an_address_in_use(make_daemon: MakeDaemon, tmp_path: Any) -> None:
+async def test_an_address_in_use(daemon: Daemon, tmp_path: Any) -> None:
     """A daemon that cannot listen says so in one line and ends with exit code 1: it may pass."""
-    daemon = make_daemon()
     environ = {**daemon.environ, "ROOMD_DATABASE_PATH": str(tmp_path / "other.db")}
     result = await asyncio.to_thread(
         subprocess.run, [sys.executable, "-m", "roomd", "serve"], env=environ, capture_output=True, text=True
@@ -238,9 +237,8 @@ async def test_an_address_in_use(make_daemon: MakeDaemon, tmp_path: Any) -> None
     assert "Traceback" not in result.stderr
 
 
-async def test_a_second_daemon_on_the_database(make_daemon: MakeDaemon) -> None:
+async def test_a_second_daemon_on_the_database(daemon: Daemon) -> None:
     """A second daemon on the same database is refused with a clear message."""
-    daemon = make_daemon()
     environ = {**daemon.environ, "ROOMD_SERVER_PORT": str(free_port())}
     result = await asyncio.to_thread(
         subprocess.run, [sys.executable, "-m", "roomd", "serve"], env=environ, capture_output=True, text=True

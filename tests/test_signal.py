@@ -229,7 +229,7 @@ async def test_a_flood_meets_who_makes_it(make_daemon: MakeDaemon) -> None:
 
 async def test_told_rate(make_daemon: MakeDaemon) -> None:
     """Signals count among the bytes a client may have told to others: a flood meets who makes it, not its peers."""
-    daemon = make_daemon(ROOMD_LIMITS_TOLD_RATE="1000", ROOMD_LIMITS_TOLD_BURST="3000")
+    daemon = make_daemon(measured=True, ROOMD_LIMITS_TOLD_RATE="1000", ROOMD_LIMITS_TOLD_BURST="3000")
     room = await daemon.room()
     async with contextlib.AsyncExitStack() as stack:
         (_, flooder), (two, target), (_, other) = (await seated(stack, daemon, room["code"], 3)).items()

@@ -14,7 +14,7 @@ from pathlib import Path
 import jwt
 import pytest
 
-from tests.conftest import PATIENCE, SECRET, Daemon, free_port
+from tests.conftest import PATIENCE, SECRET, UNMEASURED, Daemon, free_port
 
 SCHEMA = (Path(__file__).parent.parent / "schema.sql").read_text(encoding="utf-8")
 
@@ -30,6 +30,7 @@ def run(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProces
         env=clean
         | {"ROOMD_DATABASE_PATH": str(folder / "roomd.db"), "ROOMD_SERVER_PORT": str(free_port())}
         | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+        | UNMEASURED
         | environ,
         cwd=folder,
         capture_output=True,

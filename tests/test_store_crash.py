@@ -14,11 +14,14 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
+import pytest
 from websockets.exceptions import WebSocketException
 
 from roomd.state import MESSAGES_SHOWN
 from tests.conftest import PATIENT, Daemon, error, faults
 from tests.test_crash import Fuse, Visitor, put
+
+pytestmark = pytest.mark.usefixtures("untraced")
 
 MEMBERS = 24
 SEATS = 8

@@ -19,9 +19,12 @@ from contextlib import AsyncExitStack
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.conftest import PATIENCE, UNMEASURED, Client, Daemon, error
+from tests.conftest import PATIENCE, Client, Daemon, error
+
+pytestmark = pytest.mark.usefixtures("untraced")
 
 CROWD = 500
 SEATS = 37
@@ -372,7 +375,7 @@ async def test_storm(make_daemon: Callable[..., Daemon]) -> None:
     """
     seed = int(os.environ.get("STORM_SEED") or random.SystemRandom().randrange(2**32))
     print(f"STORM_SEED={seed}")
-    daemon = make_daemon(ROOMD_ROOMS_SEAT_HOLD=str(HOLD), **UNMEASURED)
+    daemon = make_daemon(ROOMD_ROOMS_SEAT_HOLD=str(HOLD))
     room = await daemon.room(maxParticipants=SEATS)
     async with AsyncExitStack() as stack:
         storm = Storm(daemon, room["code"], stack, seed)

@@ -95,15 +95,19 @@ async def test_the_place_runs_out(make_daemon: MakeDaemon, stack: contextlib.Asy
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "kill -9"])
-@pytest.mark.parametrize("why", [FULL, LOBBY])
-async def test_restart(
-    make_daemon: MakeDaemon, stack: contextlib.AsyncExitStack, number: signal.Signals, why: str
-) -> None:
+async def test_restart(make_daemon: MakeDaemon, stack: contextlib.AsyncExitStack, number: signal.Signals) -> None:
     """Those who wait survive a restart and a crash at their position, and come in as if nothing had been."""
-    scene = await Scene(make_daemon(), stack).set(why)
-    people = [await scene.waiter(user) for user in (None, "bob", None)]
-    await asyncio.to_thread(scene.daemon.stop, number)
-    scene.daemon.start()
+    daemon = make_daemon()
+    scenes = [await Scene(daemon, stack).set(why) for why in (FULL, LOBBY)]
+    people = [[await scene.waiter(user) for user in (None, "bob", None)] for scene in scenes]
+    await asyncio.to_thread(daemon.stop, number)
+    daemon.start()
+    for scene, waiting in zip(scenes, people, strict=True):
+        await check_all_come_back(scene, waiting)
+
+
+async def check_all_come_back(scene: Scene, people: list[tuple[Client, dict[str, Any]]]) -> None:
+    """Have three who waited, a user between two guests, find their places, and then let in."""
     back: dict[int, Client] = {}
     for place in (2, 0):
         back[place] = await scene.connect()

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import UNMEASURED, Daemon, faults
+from tests.conftest import Daemon, faults
 from tests.needs import needs
 
 WEB = Path(__file__).parent.parent / "web"
@@ -99,7 +99,7 @@ def test_the_client_by_itself(name: str) -> None:
 @pytest.mark.parametrize(("name", "settings"), [("journeys", {}), ("seats", {"ROOMD_ROOMS_SEAT_HOLD": "1"})])
 def test_the_client_with_a_daemon(make_daemon: Callable[..., Daemon], name: str, settings: dict[str, str]) -> None:
     """Whole stays against a real daemon, over wires that break, through restarts and crashes."""
-    daemon = make_daemon(**settings, **UNMEASURED)
+    daemon = make_daemon(**settings)
     with controlled(daemon) as control:
         print(node("--test", "--test-reporter=spec", f"test/{name}.test.js", ROOMD_TEST_CONTROL=control))
     assert faults(daemon) == []
@@ -107,7 +107,7 @@ def test_the_client_with_a_daemon(make_daemon: Callable[..., Daemon], name: str,
 
 def test_the_example_in_the_readme_works(make_daemon: Callable[..., Daemon], tmp_path: Path) -> None:
     """The README's program, with another address and room in it, joins, speaks and leaves."""
-    daemon = make_daemon(**UNMEASURED)
+    daemon = make_daemon()
     room = asyncio.run(daemon.room())
     (program,) = re.findall(r"```js\n(.*?)```", (WEB / "README.md").read_text(), re.DOTALL)
     for there, here in {
