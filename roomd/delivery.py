@@ -293,6 +293,8 @@ def _sorted(events: Iterable[Event]) -> tuple[list[SeatChanged], list[RoomChange
 
 
 def _places(queue: Any) -> dict[str, tuple[int, Any]]:
+    if not queue:
+        return {}
     return {key: (position, seat.waits_for) for position, (key, seat) in enumerate(queue.items(), 1)}
 
 

@@ -181,7 +181,7 @@ class Door(ServerConnection):
     def _is_between_messages(self) -> bool:
         """Say whether the library has nothing under way: between frames its parser waits for data or the end."""
         protocol = self.protocol
-        parser: Any = protocol.parser
+        parser: Any = protocol.parser  # the innermost of its generators is the one that waits
         while inner := parser.gi_yieldfrom:
             parser = inner
         return (

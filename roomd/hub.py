@@ -244,8 +244,8 @@ class Hub:
 
     def _take(self, live: LiveRoom) -> list[Pending]:
         """Take what waits, up to an `End`, which has a turn of its own: nobody joins a room that ends under them."""
-        barrier = next((i for i, waiting in enumerate(live.inbox) if isinstance(waiting.command, End)), None)
-        cut = len(live.inbox) if barrier is None else max(barrier, 1)
+        ends = [i for i, waiting in enumerate(live.inbox) if isinstance(waiting.command, End)]
+        cut = max(ends[0], 1) if ends else len(live.inbox)
         batch, live.inbox = live.inbox[:cut], live.inbox[cut:]
         if live.inbox:
             self._spawn(self._turn(live))

@@ -17,13 +17,13 @@ class TokenBucket:
 
         More than `burst` are there when the bucket is full.
         """
-        self._level = min(self._burst, self._level + (now - self._at) * self._rate)
+        level = min(self._burst, self._level + (now - self._at) * self._rate)
         self._at = now
-        missing = min(tokens, self._burst) - self._level
-        if missing <= 0:
-            self._level -= tokens
+        if level >= tokens or level == self._burst:
+            self._level = level - tokens
             return 0.0
-        return missing / self._rate
+        self._level = level
+        return (min(tokens, self._burst) - level) / self._rate
 
 
 class RequestLimit(TokenBucket):

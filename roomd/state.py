@@ -82,7 +82,7 @@ class RoomState:
 
     def deadline(self) -> float | None:
         """Say at which clock time the room wants to be sent `Expire`; None for never."""
-        return min(self._held.values(), default=None)
+        return min(self._held.values()) if self._held else None
 
     def checkpoint(self) -> Checkpoint:
         """Remember the state, to compare with it or to go back to it."""

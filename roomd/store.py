@@ -374,7 +374,8 @@ def _write(db: sqlite3.Connection, events: Sequence[Event]) -> None:
         _write_rows(db, "messages", MESSAGE_COLUMNS, "room_id, id", messages)
         for event in bans:
             _write_ban(db, event)
-        db.executemany("DELETE FROM participants WHERE room_id = ? AND id = ?", gave_up)
+        if gave_up:
+            db.executemany("DELETE FROM participants WHERE room_id = ? AND id = ?", gave_up)
 
     _in_transaction(db, write)
 
