@@ -210,6 +210,20 @@ async def test_nothing_counts_after_the_end(daemon: Daemon, end: bytes) -> None:
         await other.nothing_more()
 
 
+async def test_half_a_message_is_silence(make_daemon: MakeDaemon) -> None:
+    """Before its first join a client has so long for a request, in pieces too; who has joined may take their time."""
+    daemon = make_daemon(ROOMD_LIMITS_JOIN_TIMEOUT="0.3")
+    room = await daemon.room()
+    join = frame(json.dumps({"type": "join-room", "code": room["code"], "guestName": "Jane"}).encode())
+    async with opened(daemon) as (reader, writer), opened(daemon) as (other, others):
+        writer.write(join + frame(ping(1)[:9], fin=False))
+        others.write(frame(b"{", fin=False))
+        assert await close_code(other) == 4408
+        writer.write(frame(ping(1)[9:], 0))
+        for expected in ("participant", "room-state", "pong"):
+            assert json.loads(await next_payload(reader))["type"] == expected
+
+
 async def test_nothing_overtakes_what_waits_in_line() -> None:
     """While a message waits to be read, a later one is not served at once, though the client could be by then."""
     door = Door(ServerProtocol(), MagicMock(handler=AsyncMock()), ping_interval=None)
