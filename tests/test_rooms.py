@@ -227,10 +227,11 @@ async def test_end_room(daemon: Daemon, who: str) -> None:
     room = await daemon.room()
     code = room["code"]
     async with client_of(daemon, who) as client, daemon.client() as guest, daemon.client("alice") as host:
+        joined = await guest.join(code, **JANE)
         async with daemon.client() as dropping:
             held = await dropping.join(code, **JANE)
-        joined = await guest.join(code, **JANE)
-        await guest.events()
+        assert (await guest.receive())["joined"] == [held["participant"]]
+        assert (await guest.receive())["updated"] == [{**held["participant"], "isActive": False}]
         reply = await client.ask("end-room", code=code)
         ended = {**room, "isActive": False, "endedAt": reply["room"]["endedAt"], "participantCount": 0}
         assert reply == {"type": "room", "room": ended}
@@ -245,9 +246,9 @@ async def test_end_room(daemon: Daemon, who: str) -> None:
         assert await host.ask("end-room", code=code) == error("room_inactive")
         assert (await guest.ask("get-room", code=code))["room"] == ended
         history = (await host.ask("list-participants", code=code, history=True))["participants"]
-        assert [who["id"] for who in history] == [held["participant"]["id"], joined["participant"]["id"]]
+        assert [who["id"] for who in history] == [joined["participant"]["id"], held["participant"]["id"]]
         assert [who["isActive"] for who in history] == [False, False]
-        assert history[0]["leftAt"] <= history[1]["leftAt"] == ended["endedAt"]
+        assert history[1]["leftAt"] <= history[0]["leftAt"] == ended["endedAt"]
         assert (await host.ask("list-participants", code=code))["participants"] == []
 
 
