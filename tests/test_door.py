@@ -210,6 +210,22 @@ async def test_nothing_counts_after_the_end(daemon: Daemon, end: bytes) -> None:
         await other.nothing_more()
 
 
+async def test_a_goodbye_without_hanging_up(daemon: Daemon) -> None:
+    """Who closes the conversation but not the connection, and keeps that warm, is gone all the same within seconds."""
+    room = await daemon.room()
+    join = frame(json.dumps({"type": "join-room", "code": room["code"], "guestName": "Jane"}).encode())
+    async with opened(daemon) as (reader, writer), daemon.client() as other:
+        await other.join(room["code"], guestName="Joe")
+        writer.write(join)
+        (jane,) = (await other.receive())["joined"]
+        for expected in ("participant", "room-state"):
+            assert json.loads(await next_payload(reader))["type"] == expected
+        writer.write(frame(b"\x03\xe8", 8))
+        assert await close_code(reader) == 1000
+        writer.write(b"\0")
+        assert (await other.receive())["updated"] == [{**jane, "isActive": False}]
+
+
 async def test_half_a_message_is_silence(make_daemon: MakeDaemon) -> None:
     """Before its first join a client has so long for a request, in pieces too; who has joined may take their time."""
     daemon = make_daemon(ROOMD_LIMITS_JOIN_TIMEOUT="0.3")
