@@ -1,5 +1,8 @@
 """One client's connection: read a frame, have it served, and let go of the seat when the client is gone.
 
+Most frames are served by `take`, where they were read. What must wait, for the one before it or for something awaited,
+stands in line for the connection's task, `serve`. Either way replies come in the order of the requests.
+
 Whatever a client sends, it gets a reply or a close code from docs/protocol.md, section 9.
 """
 
