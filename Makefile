@@ -6,11 +6,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
-# The modules without I/O, clock or randomness: every branch of them is tested.
-PURE := errors objects frames codec config names asyncapi commands settings state room tokens limits session turn
-empty :=
-comma := ,
-PURE_FILES := $(subst $(empty) $(empty),$(comma),$(PURE:%=roomd/%.py))
+# The parts without I/O, clock or randomness: every branch of them is tested.
+PURE_FILES := roomd/protocol/*,roomd/rooms/*,roomd/auth/tokens.py,roomd/gateway/limits.py,roomd/ice.py,roomd/config.py
 
 LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
 	--strip-extras --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
@@ -39,10 +36,10 @@ test: system lint ## Run all checks and tests, and print the coverage
 	$(BIN)/coverage report --include=$(PURE_FILES) --fail-under=100
 
 screenshots: system $(VENV)/.installed-dev ## Write pictures of the meeting page to screenshots/
-	ROOMD_TEST_SCREENSHOTS=1 $(BIN)/python -m pytest tests/test_page.py -k looks $(ARGS)
+	ROOMD_TEST_SCREENSHOTS=1 $(BIN)/python -m pytest tests/page/test_page.py -k looks $(ARGS)
 
 nightly: $(VENV)/.installed-dev ## Run the long state machine: 100,000 steps
-	ROOM_MACHINE_STEPS=100000 $(BIN)/python -m pytest tests/test_room_machine.py $(ARGS)
+	ROOM_MACHINE_STEPS=100000 $(BIN)/python -m pytest tests/rooms/test_room_machine.py $(ARGS)
 
 lint: $(VENV)/.installed-dev web/node_modules/.installed ## Check style and types
 	$(BIN)/ruff check .
@@ -60,7 +57,7 @@ bench: $(VENV)/.installed-bench ## Measure, peers included
 
 peers: $(VENV)/.installed-bench ## Test the peers of the measurements
 	$(BIN)/python -m bench.peers.install
-	BENCH_PEERS=1 $(BIN)/python -m pytest tests/test_bench_peers.py $(ARGS)
+	BENCH_PEERS=1 $(BIN)/python -m pytest tests/bench/test_peers.py $(ARGS)
 
 # Keeps the versions there are; `make lock ARGS=--upgrade` brings newer ones.
 lock: $(VENV)/.installed-dev ## Write requirements*.txt and web/package-lock.json anew
@@ -123,7 +120,7 @@ node:
 	[ -z "$$packages" ] || { eval "$$APT"; apt_install $$packages; } \
 	|| echo "web/ is not checked, its tests are skipped: they need Node 18 or newer and npm (Debian: $$packages)"
 
-# A browser for the page, and a TURN server with its client; tests/needs.py skips the tests of what is missing.
+# A browser for the page, and a TURN server with its client; tests/support/needs.py skips the tests of what is missing.
 # Debian's coturn would run as an open service: its unit is masked while it is installed and disabled afterwards.
 system: node
 	@packages=; \

@@ -13,17 +13,17 @@ from pathlib import Path
 
 import uvloop
 
-from roomd import log as log_lines
-from roomd.clock import Clock
+from roomd.auth.keys import check_keys, open_ice, open_keys, policy
 from roomd.config import Config, ConfigError
 from roomd.demo import show_demo
-from roomd.desk import Services
-from roomd.hub import Hub
-from roomd.ids import Ids
-from roomd.keys import check_keys, open_ice, open_keys, policy
-from roomd.server import AddressUnavailable, Server
-from roomd.settings import Rules
-from roomd.store import StorageFailed, StoreBusy, StoreError, open_store
+from roomd.engine.hub import Hub
+from roomd.gateway.desk import Services
+from roomd.gateway.listener import AddressUnavailable, Server
+from roomd.rooms.settings import Rules
+from roomd.storage.sqlite import StorageFailed, StoreBusy, StoreError, open_store
+from roomd.system import logging as log_lines
+from roomd.system.clock import Clock
+from roomd.system.ids import Ids
 
 log = logging.getLogger("roomd")
 

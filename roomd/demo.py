@@ -7,12 +7,12 @@ from pathlib import Path
 
 import msgspec
 
-from roomd.commands import Settings
+from roomd.auth.keys import local_secret
+from roomd.auth.tokens import mint
 from roomd.config import Config, local_url
-from roomd.hub import Hub
-from roomd.keys import local_secret
-from roomd.store import Store
-from roomd.tokens import mint
+from roomd.engine.hub import Hub
+from roomd.rooms.commands import Settings
+from roomd.storage.sqlite import Store
 
 HOST = "demo-host"
 TOKEN_TTL = 86_400.0

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from roomd.config import Config, ConfigError, check, default_config, load, settings
-from roomd.site import FILES
+from roomd.gateway.static import FILES
 
 SECRET = "0123456789abcdef0123456789abcdef"
 

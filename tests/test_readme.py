@@ -5,8 +5,9 @@ from pathlib import Path
 
 import msgspec
 
-from roomd import config, errors
-from roomd.errors import ErrorKind
+from roomd import config
+from roomd.protocol import errors
+from roomd.protocol.errors import ErrorKind
 
 README = Path(__file__).parent.parent / "README.md"
 

@@ -10,10 +10,10 @@ import sys
 import uvloop
 from websockets.asyncio.server import ServerConnection, serve
 
-from roomd.codec import encode
-from roomd.frames import MessageEvent
-from roomd.objects import Message
-from roomd.outbox import text_frame
+from roomd.gateway.outbox import text_frame
+from roomd.protocol.codec import encode
+from roomd.protocol.events import MessageEvent
+from roomd.protocol.objects import Message
 
 TEXT_SIZE = 200
 

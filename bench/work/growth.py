@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from bench.rig import Figure, Rig
 from bench.work import cycle
-from roomd.store import schema
+from roomd.storage.sqlite import schema
 
 HISTORY_ROOMS = 100_000
 CODES = cycle.CLIENTS // cycle.SEATS

@@ -15,7 +15,7 @@ from roomd.cli.options import connected, example, room_code, time_to_live
 from roomd.cli.output import complain, plain, say
 from roomd.cli.rooms import room_commands
 from roomd.config import Config, ConfigError, default_config
-from roomd.errors import INVALID_TOKEN, UNAUTHENTICATED, Refused
+from roomd.protocol.errors import INVALID_TOKEN, UNAUTHENTICATED, Refused
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 Serve = Callable[[Config, bool], int]
@@ -153,7 +153,7 @@ def check_config(config: ConfigFile = None, database: DatabaseFile = None) -> No
 
     Reads the file and the environment, and the secrets or the key they name, as `roomd serve` would.
     """
-    from roomd import keys  # it brings the cryptography
+    from roomd.auth import keys  # it brings the cryptography
 
     settings = configuration(config, database={"path": database})
     path = Path(settings.database.path)

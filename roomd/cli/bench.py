@@ -13,8 +13,9 @@ from roomd.cli.access import Access
 from roomd.cli.options import room_code
 from roomd.cli.output import say
 from roomd.config import ConfigError
-from roomd.errors import Refused
-from roomd.frames import CreateRoom, EndRoom, GetRoom, RoomReply
+from roomd.protocol.errors import Refused
+from roomd.protocol.replies import RoomReply
+from roomd.protocol.requests import CreateRoom, EndRoom, GetRoom
 
 if TYPE_CHECKING:
     from roomd.load import Outcome

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Concatenate, ParamSpec
 import typer
 
 from roomd.cli.access import Access
-from roomd.names import clean_code
+from roomd.protocol.text import clean_code
 
 P = ParamSpec("P")
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import typer
 
-from roomd.frames import Reply
-from roomd.objects import Admission, Ban, Message, Participant, Room
+from roomd.protocol.objects import Admission, Ban, Message, Participant, Room
+from roomd.protocol.replies import Reply
 
 # Controls move the cursor and set titles; line and paragraph separators forge lines; lone surrogates cannot be written.
 _HARMFUL_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})

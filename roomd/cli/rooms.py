@@ -18,9 +18,9 @@ from roomd.cli.output import (
     rooms_table,
     say_reply,
 )
-from roomd.errors import Refused
-from roomd.frames import (
-    BansReply,
+from roomd.protocol.errors import Refused
+from roomd.protocol.replies import BansReply, MessagesReply, OkReply, ParticipantsReply, Reply, RoomReply, RoomsReply
+from roomd.protocol.requests import (
     CreateRoom,
     EndRoom,
     GetRoom,
@@ -28,13 +28,7 @@ from roomd.frames import (
     ListMessages,
     ListParticipants,
     ListRooms,
-    MessagesReply,
-    OkReply,
-    ParticipantsReply,
-    Reply,
     Request,
-    RoomReply,
-    RoomsReply,
     Unban,
     UpdateRoom,
 )

@@ -23,7 +23,7 @@ from roomd.client import (
     ServerRestarts,
     Updated,
 )
-from roomd.objects import Message, Participant, Room, Waiting
+from roomd.protocol.objects import Message, Participant, Room, Waiting
 
 HELLO = (
     "You are in. What you type is said; /who shows who is here, /help what else can be typed, /leave (or Ctrl-D) goes."

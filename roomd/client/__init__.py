@@ -35,8 +35,8 @@ from roomd.client.events import (
 )
 from roomd.client.meeting import Meeting, Pace, Token, attend
 from roomd.client.view import Status, View
-from roomd.errors import Refused
-from roomd.frames import JoinRoom
+from roomd.protocol.errors import Refused
+from roomd.protocol.requests import JoinRoom
 
 __all__ = [
     "AnyMeetingEvent",

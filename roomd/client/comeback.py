@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from roomd.client.connection import Closed, Unreachable
 from roomd.client.events import REMOVED, Over, refusal
-from roomd.errors import BANNED, DENIED, Close, Refused
+from roomd.protocol.errors import BANNED, DENIED, Close, Refused
 
 FIRST_DELAY = 0.5
 LONGEST_DELAY = 30.0

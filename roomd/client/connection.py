@@ -15,9 +15,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from roomd import frames
-from roomd.errors import ErrorKind, Refused
-from roomd.frames import ErrorReply, Event, Reply, Request, RequestId, ServerRestarting
+from roomd.protocol import events, replies
+from roomd.protocol.errors import ErrorKind, Refused
+from roomd.protocol.events import Event, ServerRestarting
+from roomd.protocol.replies import ErrorReply, Reply, RequestId
+from roomd.protocol.requests import Request
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -34,28 +36,28 @@ STRANGE = "it does not speak roomd/1"
 
 AnyReply = (
     ErrorReply
-    | frames.PongReply
-    | frames.AuthenticatedReply
-    | frames.RoomReply
-    | frames.RoomsReply
-    | frames.ParticipantReply
-    | frames.ParticipantsReply
-    | frames.OkReply
-    | frames.WaitingReply
-    | frames.MessagesReply
-    | frames.BansReply
-    | frames.IceServersReply
+    | replies.PongReply
+    | replies.AuthenticatedReply
+    | replies.RoomReply
+    | replies.RoomsReply
+    | replies.ParticipantReply
+    | replies.ParticipantsReply
+    | replies.OkReply
+    | replies.WaitingReply
+    | replies.MessagesReply
+    | replies.BansReply
+    | replies.IceServersReply
 )
 AnyEvent = (
-    frames.RoomState
-    | frames.ParticipantsChanged
-    | frames.RoomUpdated
-    | frames.RoomEnded
-    | frames.SignalEvent
-    | frames.MessageEvent
-    | frames.Removed
-    | frames.MuteRequested
-    | frames.WaitingChanged
+    events.RoomState
+    | events.ParticipantsChanged
+    | events.RoomUpdated
+    | events.RoomEnded
+    | events.SignalEvent
+    | events.MessageEvent
+    | events.Removed
+    | events.MuteRequested
+    | events.WaitingChanged
     | ServerRestarting
 )
 Frame = Reply | Event

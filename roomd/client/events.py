@@ -4,8 +4,8 @@ from typing import Any
 
 import msgspec
 
-from roomd.errors import BANNED
-from roomd.objects import Message, Participant, Room, Waiting
+from roomd.protocol.errors import BANNED
+from roomd.protocol.objects import Message, Participant, Room, Waiting
 
 
 class MeetingEvent(msgspec.Struct, frozen=True):

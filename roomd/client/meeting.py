@@ -24,9 +24,10 @@ from roomd.client.events import LEFT, AnyMeetingEvent, Dropped, Over, Placed, Re
 from roomd.client.missed import Missed
 from roomd.client.requests import Requests
 from roomd.client.view import Status, View
-from roomd.errors import SEAT_EXPIRED, Refused
-from roomd.frames import JoinRoom, LeaveRoom, MessagesReply, ParticipantReply, Reply, Request, Resume
-from roomd.objects import Message, Participant, Room, Waiting
+from roomd.protocol.errors import SEAT_EXPIRED, Refused
+from roomd.protocol.objects import Message, Participant, Room, Waiting
+from roomd.protocol.replies import MessagesReply, ParticipantReply, Reply
+from roomd.protocol.requests import JoinRoom, LeaveRoom, Request, Resume
 
 R = TypeVar("R", bound=Reply)
 Token = str | Callable[[], str | None] | Callable[[], Awaitable[str | None]] | None

@@ -12,8 +12,9 @@ before it is missing.
 from collections import deque
 from collections.abc import Iterable
 
-from roomd.frames import ListMessages, MessagesReply
-from roomd.objects import Message
+from roomd.protocol.objects import Message
+from roomd.protocol.replies import MessagesReply
+from roomd.protocol.requests import ListMessages
 
 CATCH_UP = "catch-up"
 """The id of the requests: by it their replies are told from those to what the client's user asks."""

@@ -17,7 +17,6 @@ from typing import Any, Literal
 
 import msgspec
 
-from roomd import frames
 from roomd.client.events import (
     LEFT,
     ROOM_ENDED,
@@ -39,8 +38,9 @@ from roomd.client.events import (
     refusal,
 )
 from roomd.client.missed import CATCH_UP, MOST_MESSAGES, Missed
-from roomd.frames import RequestId
-from roomd.objects import Message, Participant, Room, Waiting
+from roomd.protocol import events, replies
+from roomd.protocol.objects import Message, Participant, Room, Waiting
+from roomd.protocol.replies import RequestId
 
 Status = Literal["joining", "waiting", "present", "away", "over"]
 """Present: in the room. Away: the connection is lost, and the client on its way back."""
@@ -89,7 +89,7 @@ class View:
         """Everyone who holds a seat, in the order they took it."""
         return list(self._people.values())
 
-    def apply(self, frame: frames.Reply | frames.Event) -> list[AnyMeetingEvent]:
+    def apply(self, frame: replies.Reply | events.Event) -> list[AnyMeetingEvent]:
         """Take a frame of the server in, and say what it changed. Once the meeting is over, nothing changes."""
         take = _TAKE.get(type(frame))
         return list(take(self, frame)) if take is not None and self.over is None else []
@@ -114,7 +114,7 @@ class View:
 
     # What each frame comes to.
 
-    def _seated(self, frame: frames.ParticipantReply) -> Iterable[AnyMeetingEvent]:
+    def _seated(self, frame: replies.ParticipantReply) -> Iterable[AnyMeetingEvent]:
         """Take a seat, whose room follows in `room-state`; or hear that it was given up."""
         if frame.participant.left_at is not None:
             self.finish(LEFT)
@@ -124,7 +124,7 @@ class View:
             self._waiting_id = None
         return ()
 
-    def _placed(self, frame: frames.WaitingReply) -> Iterable[AnyMeetingEvent]:
+    def _placed(self, frame: replies.WaitingReply) -> Iterable[AnyMeetingEvent]:
         """Wait, or go on waiting at another place. Those who wait see nothing of the room."""
         if frame.id is not None:
             self._waiting_id = frame.id
@@ -136,7 +136,7 @@ class View:
         self.missed = None
         return (self.place,)
 
-    def _refused(self, frame: frames.ErrorReply) -> Iterable[AnyMeetingEvent]:
+    def _refused(self, frame: replies.ErrorReply) -> Iterable[AnyMeetingEvent]:
         """Hear that the join that waited is refused, or that there are no messages; other errors are for who asked."""
         if frame.id == CATCH_UP:
             return self._catch_up(None)
@@ -144,7 +144,7 @@ class View:
             self.finish(refusal(frame.code, frame.message))
         return ()
 
-    def _entered(self, state: frames.RoomState) -> Iterable[AnyMeetingEvent]:
+    def _entered(self, state: events.RoomState) -> Iterable[AnyMeetingEvent]:
         """Replace the view, and say what that changed."""
         me = self._me.id if self._me is not None else None
         said: list[AnyMeetingEvent] = [*self._arrival(me)]
@@ -185,7 +185,7 @@ class View:
         self.messages = [*self.messages, *messages][-MOST_MESSAGES:]
         return [Said(message) for message in messages]
 
-    def _changed(self, frame: frames.ParticipantsChanged) -> Iterator[AnyMeetingEvent]:
+    def _changed(self, frame: events.ParticipantsChanged) -> Iterator[AnyMeetingEvent]:
         if not self._is_next(frame.seq):
             return
         for one in frame.joined:
@@ -199,12 +199,12 @@ class View:
             self._people.pop(one.id, None)
             yield Left(one)
 
-    def _set_up(self, frame: frames.RoomUpdated) -> Iterator[AnyMeetingEvent]:
+    def _set_up(self, frame: events.RoomUpdated) -> Iterator[AnyMeetingEvent]:
         if self._is_next(frame.seq) and (before := self.room) is not None:
             self._room = frame.room
             yield from _room_between(before, frame.room)
 
-    def _ended(self, _: frames.RoomEnded) -> Iterable[AnyMeetingEvent]:
+    def _ended(self, _: events.RoomEnded) -> Iterable[AnyMeetingEvent]:
         """End, whatever was missed before: there is nothing to refresh any more."""
         said = self._catch_up(None)
         self._people = {}
@@ -213,17 +213,17 @@ class View:
         self.finish(ROOM_ENDED)
         return said
 
-    def _said(self, frame: frames.MessageEvent) -> Iterable[AnyMeetingEvent]:
+    def _said(self, frame: events.MessageEvent) -> Iterable[AnyMeetingEvent]:
         """Keep a message, or hold it back; one that `room-state` had already was told then."""
         if self.missed is not None:
             self.missed.hear(frame.message)
             return ()
         return self._tell(self._unknown([frame.message]))
 
-    def _listed(self, frame: frames.MessagesReply) -> Iterable[AnyMeetingEvent]:
+    def _listed(self, frame: replies.MessagesReply) -> Iterable[AnyMeetingEvent]:
         return self._catch_up(frame) if frame.id == CATCH_UP else ()
 
-    def _catch_up(self, page: frames.MessagesReply | None) -> list[AnyMeetingEvent]:
+    def _catch_up(self, page: replies.MessagesReply | None) -> list[AnyMeetingEvent]:
         """Take in a page of what was missed, None when there is none to be had; with the last one, tell all of it."""
         missed = self.missed
         if missed is None:
@@ -239,26 +239,26 @@ class View:
         self.messages = []
         return [MessagesSkipped(missed.after), *self._tell(fresh)]
 
-    def _signalled(self, frame: frames.SignalEvent) -> Iterable[AnyMeetingEvent]:
+    def _signalled(self, frame: events.SignalEvent) -> Iterable[AnyMeetingEvent]:
         """Pass on what another participant sent; what cannot be read must not cost the connection."""
         try:
             return (Signalled(frame.sender, msgspec.json.decode(frame.data)),)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             return ()
 
-    def _removed(self, frame: frames.Removed) -> Iterable[AnyMeetingEvent]:
+    def _removed(self, frame: events.Removed) -> Iterable[AnyMeetingEvent]:
         said = self._catch_up(None)
         self.finish(Over("removed", frame.reason or ""))
         return said
 
-    def _mute(self, _: frames.MuteRequested) -> Iterable[AnyMeetingEvent]:
+    def _mute(self, _: events.MuteRequested) -> Iterable[AnyMeetingEvent]:
         return (MuteRequested(),)
 
-    def _queued(self, frame: frames.WaitingChanged) -> Iterable[AnyMeetingEvent]:
+    def _queued(self, frame: events.WaitingChanged) -> Iterable[AnyMeetingEvent]:
         self.lobby = tuple(frame.waiting)
         return (LobbyChanged(self.lobby),)
 
-    def _restarts(self, _: frames.ServerRestarting) -> Iterable[AnyMeetingEvent]:
+    def _restarts(self, _: events.ServerRestarting) -> Iterable[AnyMeetingEvent]:
         return (ServerRestarts(),)
 
     def _is_next(self, seq: int) -> bool:
@@ -292,18 +292,18 @@ def _room_between(old: Room, new: Room) -> Iterator[AnyMeetingEvent]:
 
 
 _TAKE: Mapping[type[Any], Callable[[View, Any], Iterable[AnyMeetingEvent]]] = {
-    frames.ParticipantReply: View._seated,
-    frames.WaitingReply: View._placed,
-    frames.ErrorReply: View._refused,
-    frames.RoomState: View._entered,
-    frames.ParticipantsChanged: View._changed,
-    frames.RoomUpdated: View._set_up,
-    frames.RoomEnded: View._ended,
-    frames.MessageEvent: View._said,
-    frames.MessagesReply: View._listed,
-    frames.SignalEvent: View._signalled,
-    frames.Removed: View._removed,
-    frames.MuteRequested: View._mute,
-    frames.WaitingChanged: View._queued,
-    frames.ServerRestarting: View._restarts,
+    replies.ParticipantReply: View._seated,
+    replies.WaitingReply: View._placed,
+    replies.ErrorReply: View._refused,
+    events.RoomState: View._entered,
+    events.ParticipantsChanged: View._changed,
+    events.RoomUpdated: View._set_up,
+    events.RoomEnded: View._ended,
+    events.MessageEvent: View._said,
+    replies.MessagesReply: View._listed,
+    events.SignalEvent: View._signalled,
+    events.Removed: View._removed,
+    events.MuteRequested: View._mute,
+    events.WaitingChanged: View._queued,
+    events.ServerRestarting: View._restarts,
 }

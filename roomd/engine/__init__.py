@@ -1,0 +1,1 @@
+"""The live rooms: batches of commands, what is kept of them, and who is told."""

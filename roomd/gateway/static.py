@@ -1,0 +1,124 @@
+"""What is served over plain HTTP beside the WebSocket: the meeting page with its files, and the contract as data.
+
+All of it is read or made once, at the start.
+"""
+
+import hashlib
+import html
+from http import HTTPStatus
+from importlib import resources
+from pathlib import Path, PurePath
+
+import msgspec
+from websockets.datastructures import Headers
+from websockets.http11 import Response
+
+from roomd.config import ServerConfig
+from roomd.gateway.websocket import response
+from roomd.protocol import asyncapi
+
+PAGE = "index.html"
+FILES = (
+    PAGE,
+    "icon.svg",
+    "page.css",
+    "page.js",
+    "dialogs.js",
+    "dom.js",
+    "entrance.js",
+    "media.js",
+    "mesh.js",
+    "notice.js",
+    "panels.js",
+    "roomd.js",
+    "tiles.js",
+    "toasts.js",
+    "words.js",
+)
+"""Everything of web/ that is served; the rest of that folder is for those who work on it."""
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+PATH_MARK = '<meta name="roomd-path" content="/ws">'
+"""Where the page learns the path of the WebSocket: a script that said it would need an exception from the policy."""
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",  # the WebSocket too: for it, 'self' has ws: and wss: (CSP 3, section 6.7.2.8)
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",  # no string becomes markup or script, in browsers that know this
+        "trusted-types 'none'",
+    )
+)
+HEADERS = {
+    "Cache-Control": "no-cache",  # kept, and asked about with If-None-Match each time
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+PAGE_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Permissions-Policy": "camera=(self), microphone=(self), display-capture=(self)",
+    "Vary": "Accept",
+}
+
+
+class Site:
+    """What the configuration has served: each path with its type, body and tag."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        self._files: dict[str, tuple[str, bytes, str]] = {}
+        self._add("/asyncapi.json", "application/json", msgspec.json.encode(asyncapi.document(config.path)))
+        if config.demo:
+            for name in FILES:
+                body = _read(name)
+                if name == PAGE:
+                    body = _tell_path(body, config.path)
+                self._add("/" if name == PAGE else f"/{name}", TYPES[PurePath(name).suffix], body)
+
+    def answer(self, path: str, headers: Headers) -> Response | None:
+        """Answer a request for one of the files; None when there is none, or no browser asks for the page."""
+        if path not in self._files or (path == "/" and not _is_browser(headers)):
+            return None
+        content_type, body, tag = self._files[path]
+        known = ",".join(headers.get_all("If-None-Match"))
+        if tag in known:  # a weak tag serves as well (RFC 9110, section 13.1.2)
+            answer = response(HTTPStatus.NOT_MODIFIED, content_type, b"")
+            del answer.headers["Content-Length"], answer.headers["Content-Type"]
+        else:
+            answer = response(HTTPStatus.OK, content_type, body)
+        del answer.headers["Cache-Control"]
+        answer.headers["ETag"] = tag
+        answer.headers.update(HEADERS)
+        if path == "/":
+            answer.headers.update(PAGE_HEADERS)
+        return answer
+
+    def _add(self, path: str, content_type: str, body: bytes) -> None:
+        self._files[path] = content_type, body, f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+
+
+def _is_browser(headers: Headers) -> bool:
+    """Tell browsers, which ask for HTML by name, from curl and the like, which take anything."""
+    return "text/html" in ",".join(headers.get_all("Accept")).lower()
+
+
+def _tell_path(page: bytes, path: str) -> bytes:
+    told = PATH_MARK.replace('"/ws"', f'"{html.escape(path)}"')
+    return page.replace(PATH_MARK.encode(), told.encode())
+
+
+def _read(name: str) -> bytes:
+    """Read a file of the page: from the wheel, or from the checkout's web/."""
+    installed = resources.files("roomd") / "web" / name
+    if installed.is_file():
+        return installed.read_bytes()
+    return (Path(__file__).parents[2] / "web" / name).read_bytes()

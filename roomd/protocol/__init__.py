@@ -1,0 +1,1 @@
+"""The wire: objects, requests, replies, events and errors, without logic (docs/protocol.md)."""

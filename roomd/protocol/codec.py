@@ -1,0 +1,94 @@
+"""Bytes to frames and back. Every way a frame can be wrong becomes one `BadFrame`."""
+
+import functools
+import operator
+
+import msgspec
+
+from roomd.protocol.errors import BAD_FRAME, UNKNOWN_TYPE, Refused
+from roomd.protocol.replies import ErrorReply, RequestId
+from roomd.protocol.requests import REQUESTS, Request
+
+
+class BadFrame(Refused):
+    """A frame that is no request; carries the request's `id` where that much could be read."""
+
+    id: RequestId | None = None
+
+
+class _Envelope(msgspec.Struct):
+    type: str
+
+
+class _Identified(msgspec.Struct):
+    id: RequestId | None = None
+
+
+_requests: msgspec.json.Decoder[Request] = msgspec.json.Decoder(functools.reduce(operator.or_, REQUESTS))
+_envelopes = msgspec.json.Decoder(_Envelope)
+_identified = msgspec.json.Decoder(_Identified)
+_encoder = msgspec.json.Encoder()
+
+_TYPES = {cls.__struct_config__.tag for cls in REQUESTS}
+
+_LONGEST_DETAIL = 200
+"""Characters of an explanation; msgspec quotes what the client sent, which may be a whole frame."""
+
+# msgspec raises RecursionError for input nested deeper than the interpreter's limit.
+_UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
+
+
+def decode(text: str) -> Request:
+    """Read one request.
+
+    Raises `BadFrame` (400 `bad_frame` or `unknown_type`) for anything else, whatever the bytes.
+    """
+    try:
+        return _requests.decode(text)
+    except _UNREADABLE as exc:
+        raise _bad_frame(text, exc) from None
+
+
+def request_id(text: str) -> RequestId | None:
+    """Read only the `id` of a frame that will not be served; None where there is none to read."""
+    try:
+        return _identified.decode(text).id
+    except _UNREADABLE:
+        return None
+
+
+def _bad_frame(text: str, exc: Exception) -> BadFrame:
+    try:
+        known = _envelopes.decode(text).type in _TYPES
+    except _UNREADABLE as unreadable:
+        known, exc = True, unreadable  # without a readable type, what is wrong is the frame
+    bad = BadFrame(BAD_FRAME, f"{BAD_FRAME.message}: {_detail(exc)}") if known else BadFrame(UNKNOWN_TYPE)
+    bad.id = request_id(text)
+    return bad
+
+
+def _detail(exc: Exception) -> str:
+    """Say what is wrong with a frame, in msgspec's words only where they are about the frame."""
+    if isinstance(exc, RecursionError):
+        return "nested too deep"
+    if isinstance(exc, UnicodeError):
+        return "not valid Unicode"
+    detail = str(exc)
+    return detail if len(detail) <= _LONGEST_DETAIL else f"{detail[:_LONGEST_DETAIL]}…"
+
+
+def encode(frame: object) -> bytes:
+    """Write one reply or event as UTF-8 JSON."""
+    return _encoder.encode(frame)
+
+
+def error_reply(refused: Refused, request_id: RequestId | None) -> ErrorReply:
+    """Put a refusal into words for the client that asked."""
+    kind = refused.kind
+    return ErrorReply(
+        id=request_id,
+        status_code=kind.status_code,
+        code=kind.code,
+        message=refused.message,
+        retry_after=refused.retry_after,
+    )

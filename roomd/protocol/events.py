@@ -1,0 +1,83 @@
+"""Events: what the server sends unasked, one struct a `type`. docs/protocol.md says what each means."""
+
+import msgspec
+
+from roomd.protocol.objects import Message, Participant, Room, Waiting
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", rename="camel", omit_defaults=True):
+    """What the server says unasked."""
+
+
+class RoomState(Event, frozen=True, tag="room-state"):
+    """The whole room at `seq`; every later event follows once, in order."""
+
+    epoch: str
+    """Names the run of the room that `seq` counts in."""
+    seq: int
+    room: Room
+    participants: list[Participant]
+    messages: list[Message]
+    """The last public ones, oldest first."""
+
+
+class ParticipantsChanged(Event, frozen=True, tag="participants-changed"):
+    """The net effect of one turn; a participant stands in at most one list."""
+
+    seq: int
+    joined: list[Participant]
+    updated: list[Participant]
+    left: list[Participant]
+
+
+class RoomUpdated(Event, frozen=True, tag="room-updated"):
+    """The room's settings changed."""
+
+    seq: int
+    room: Room
+
+
+class RoomEnded(Event, frozen=True, tag="room-ended"):
+    """The host ended the room; every seat is left."""
+
+    seq: int
+    room_id: str
+
+
+class SignalEvent(Event, frozen=True, tag="signal"):
+    """What another participant passed on."""
+
+    sender: str = msgspec.field(name="from")
+    data: msgspec.Raw
+
+
+class MessageEvent(Event, frozen=True, tag="message"):
+    """Something was said, to everyone or to this participant alone."""
+
+    message: Message
+
+
+class Removed(Event, frozen=True, tag="removed"):
+    """A host took the seat away; the connection is closed with 4403."""
+
+    reason: str | None
+
+
+class MuteRequested(Event, frozen=True, tag="mute-requested"):
+    """A host asks this client to mute itself."""
+
+
+class WaitingChanged(Event, frozen=True, tag="waiting-changed"):
+    """Everybody who waits, in order; for hosts."""
+
+    waiting: list[Waiting]
+
+
+class ServerRestarting(Event, frozen=True, tag="server-restarting"):
+    """Come back after `retryAfter` seconds, jittered per client, and resume."""
+
+    retry_after: float
+
+
+EVENTS = tuple(Event.__subclasses__())
+"""Every event there is, but for `waiting`, which is a reply that comes again."""

@@ -1,0 +1,109 @@
+"""Replies: what answers a request, one struct a `type`. docs/protocol.md says what each means."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from roomd.protocol.objects import Admission, Ban, IceServer, Message, Participant, Room
+
+RequestId = int | Annotated[str, Meta(min_length=1, max_length=64)]
+"""What a client may choose to tell its replies apart."""
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", rename="camel", omit_defaults=True):
+    """What every reply carries: the `id` of its request, where that had one."""
+
+    id: RequestId | None = None
+
+
+class ErrorReply(Reply, frozen=True, tag="error"):
+    """A refusal."""
+
+    status_code: int
+    code: str
+    message: str
+    retry_after: float | None = None
+    """Seconds; present where trying again helps."""
+
+
+class PongReply(Reply, frozen=True, tag="pong"):
+    """The answer to `ping`."""
+
+
+class AuthenticatedReply(Reply, frozen=True, tag="authenticated"):
+    """The token was good."""
+
+    user_id: str
+    expires_at: str
+
+
+class RoomReply(Reply, frozen=True, tag="room"):
+    """One room; `admission` only in the answer to `get-room`."""
+
+    room: Room
+    admission: Admission | None = None
+
+
+class RoomsReply(Reply, frozen=True, tag="rooms"):
+    """A page of rooms, newest first; `nextCursor` is null on the last page."""
+
+    rooms: list[Room]
+    next_cursor: str | None
+
+
+class ParticipantReply(Reply, frozen=True, tag="participant"):
+    """A seat: taken (with the token that takes it back) or given up (without)."""
+
+    participant: Participant
+    resume_token: str | None = None
+
+
+class ParticipantsReply(Reply, frozen=True, tag="participants"):
+    """A page of participants in the order they joined; `nextCursor` is null on the last page."""
+
+    participants: list[Participant]
+    next_cursor: str | None
+
+
+class OkReply(Reply, frozen=True, tag="ok"):
+    """It was done; there is nothing else to say."""
+
+
+class WaitingReply(Reply, frozen=True, tag="waiting"):
+    """The join waits. Comes again, as an event, when `position` or `reason` changes."""
+
+    participant_id: str
+    """The id the participant will have."""
+    position: int
+    """From 1, in the order people came."""
+    reason: str
+    """`waiting_room`: for the host. `room_full`: for a seat."""
+    resume_token: str | None = None
+    """In the reply only: takes the place in the queue back after a drop, or the seat it has become."""
+
+
+class MessagesReply(Reply, frozen=True, tag="messages"):
+    """A page of messages in the order they were sent; `nextCursor` is null on the last page."""
+
+    messages: list[Message]
+    next_cursor: str | None
+
+
+class BansReply(Reply, frozen=True, tag="bans"):
+    """A page of bans by user id; `nextCursor` is null on the last page."""
+
+    bans: list[Ban]
+    next_cursor: str | None
+
+
+class IceServersReply(Reply, frozen=True, tag="ice-servers"):
+    """STUN and TURN servers for `RTCPeerConnection`; none where none are configured."""
+
+    ice_servers: list[IceServer]
+    ttl: int
+    """Seconds until the credentials expire."""
+
+
+REPLIES = tuple(Reply.__subclasses__())
+"""Every reply there is."""

@@ -1,0 +1,234 @@
+"""Requests: what a client asks, one struct a `type`. docs/protocol.md says what each means.
+
+A request names the replies that answer it, so that nothing else lists them.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar
+
+import msgspec
+from msgspec import Meta
+
+from roomd.protocol import replies
+from roomd.protocol.objects import Scalar
+from roomd.protocol.replies import OkReply, Reply, RequestId
+
+PageLimit = Annotated[int, Meta(ge=1, le=200)]
+MessageText = Annotated[str, Meta(min_length=1, max_length=2000)]
+"""Counted in code points."""
+Reason = Annotated[str, Meta(max_length=200)]
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", rename="camel"):
+    """What every request may carry. Unknown keys are ignored; null is the same as absent."""
+
+    answers: ClassVar[tuple[type[Reply], ...]] = (OkReply,)
+    """The replies that answer this request when `error` does not."""
+    is_quiet: ClassVar[bool] = False
+    """`ok` answers this request only where it has an `id` (✉ in docs/protocol.md)."""
+
+    id: RequestId | None = None
+
+
+class Ping(Request, frozen=True, tag="ping"):
+    """For clients that cannot send WebSocket pings."""
+
+    answers = (replies.PongReply,)
+
+
+class Authenticate(Request, frozen=True, tag="authenticate"):
+    """Say who is asking, or renew it."""
+
+    answers = (replies.AuthenticatedReply,)
+
+    token: str
+
+
+class CreateRoom(Request, frozen=True, tag="create-room"):
+    """Open a room; the caller becomes its host."""
+
+    answers = (replies.RoomReply,)
+
+    name: str | None = None
+    max_participants: int | None = None
+    allow_guest_access: bool | None = None
+    waiting_room: bool | None = None
+
+
+class UpdateRoom(Request, frozen=True, tag="update-room"):
+    """Change a room's settings; only what is present changes."""
+
+    answers = (replies.RoomReply,)
+
+    code: str
+    name: str | None = None
+    is_locked: bool | None = None
+    max_participants: int | None = None
+    allow_guest_access: bool | None = None
+    waiting_room: bool | None = None
+
+
+class GetRoom(Request, frozen=True, tag="get-room"):
+    """Look at a room and at whether the caller could join it now."""
+
+    answers = (replies.RoomReply,)
+
+    code: str
+
+
+class ListRooms(Request, frozen=True, tag="list-rooms"):
+    """The rooms the caller hosts; all rooms for an admin."""
+
+    answers = (replies.RoomsReply,)
+
+    is_active: bool | None = None
+    cursor: str | None = None
+    limit: PageLimit | None = None
+
+
+class EndRoom(Request, frozen=True, tag="end-room"):
+    """End a room for everyone in it."""
+
+    answers = (replies.RoomReply,)
+
+    code: str
+
+
+class JoinRoom(Request, frozen=True, tag="join-room"):
+    """Take a seat in a room."""
+
+    answers = (replies.ParticipantReply, replies.WaitingReply)
+
+    code: str
+    guest_name: str | None = None
+    wait: bool | None = None
+
+
+class Resume(Request, frozen=True, tag="resume"):
+    """Take a held seat back."""
+
+    answers = (replies.ParticipantReply, replies.WaitingReply)
+
+    resume_token: str
+
+
+class LeaveRoom(Request, frozen=True, tag="leave-room"):
+    """Give the seat up at once."""
+
+    answers = (replies.ParticipantReply,)
+
+
+class ListParticipants(Request, frozen=True, tag="list-participants"):
+    """Who is in the room; with `history` also who was."""
+
+    answers = (replies.ParticipantsReply,)
+
+    code: str
+    history: bool | None = None
+    cursor: str | None = None
+    limit: PageLimit | None = None
+
+
+class UpdateParticipant(Request, frozen=True, tag="update-participant"):
+    """Change the caller's own presence, key by key; null takes a key away (RFC 7396)."""
+
+    is_quiet = True
+
+    state: dict[str, Scalar | None]
+
+
+class Signal(Request, frozen=True, tag="signal"):
+    """Pass something on to one other participant, unread: WebRTC offers, answers, candidates."""
+
+    is_quiet = True
+
+    to: str
+    data: msgspec.Raw
+
+
+class SendMessage(Request, frozen=True, tag="send-message"):
+    """Say something to everyone in the room or, with `to`, to one participant."""
+
+    is_quiet = True
+
+    text: MessageText
+    to: str | None = None
+
+
+class ListMessages(Request, frozen=True, tag="list-messages"):
+    """What was said, in its order: public messages, and the caller's own private ones."""
+
+    answers = (replies.MessagesReply,)
+
+    code: str
+    cursor: str | None = None
+    limit: PageLimit | None = None
+
+
+class GetIceServers(Request, frozen=True, tag="get-ice-servers"):
+    """Ask for STUN and TURN servers, with credentials of the participant's own."""
+
+    answers = (replies.IceServersReply,)
+
+
+class HostRequest(Request, frozen=True):
+    """What a host asks of a room: of the one the connection is in, unless `code` names another."""
+
+    code: str | None = None
+
+
+class RemoveParticipant(HostRequest, frozen=True, kw_only=True, tag="remove-participant"):
+    """Take a participant's seat away; with `ban` the user cannot come back."""
+
+    participant_id: str
+    ban: bool | None = None
+    reason: Reason | None = None
+
+
+class MuteParticipant(HostRequest, frozen=True, kw_only=True, tag="mute-participant"):
+    """Ask a participant's client to mute itself."""
+
+    is_quiet = True
+
+    participant_id: str
+
+
+class ListBans(HostRequest, frozen=True, kw_only=True, tag="list-bans"):
+    """Who cannot come back."""
+
+    answers = (replies.BansReply,)
+
+    cursor: str | None = None
+    limit: PageLimit | None = None
+
+
+class Unban(HostRequest, frozen=True, kw_only=True, tag="unban"):
+    """Let a user come back."""
+
+    user_id: str
+
+
+class AdmitParticipant(HostRequest, frozen=True, kw_only=True, tag="admit-participant"):
+    """Let somebody in who waits for the host."""
+
+    participant_id: str
+
+
+class AdmitAll(HostRequest, frozen=True, kw_only=True, tag="admit-all"):
+    """Let everybody in who waits for the host."""
+
+
+class DenyParticipant(HostRequest, frozen=True, kw_only=True, tag="deny-participant"):
+    """Send somebody away who waits."""
+
+    participant_id: str
+
+
+def _leaves(cls: type[Request]) -> Iterator[type[Request]]:
+    """Find the requests among the subclasses, in the order of this file."""
+    for sub in cls.__subclasses__():
+        yield from _leaves(sub) if sub.__subclasses__() else (sub,)
+
+
+REQUESTS = tuple(_leaves(Request))
+"""Every request there is."""

@@ -1,0 +1,1 @@
+"""The domain, pure: one room, what may be asked of it, and what changes then."""

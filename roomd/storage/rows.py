@@ -1,0 +1,117 @@
+"""The rows of the four tables (schema.sql), and the objects they are."""
+
+from typing import Any
+
+import msgspec
+
+from roomd.protocol.objects import Ban, Message, Participant, Room
+from roomd.rooms.commands import MessageSent, Seat
+
+ROOM_COLUMNS = (
+    "id, code, name, host_id, is_active, is_locked, max_participants, allow_guest_access, waiting_room, "
+    "created_at, ended_at"
+)
+PARTICIPANT_COLUMNS = (
+    "room_id, id, user_id, guest_name, display_name, is_active, is_host, joined_at, left_at, dropped_at, resume_hash, "
+    "state, waits_for"
+)
+MESSAGE_COLUMNS = "room_id, id, participant_id, user_id, display_name, text, sent_at, to_id, to_user_id"
+BAN_COLUMNS = "room_id, user_id, display_name, reason, banned_at"
+
+
+def room_row(room: Room) -> tuple[Any, ...]:
+    """Write a room as a row."""
+    return (
+        room.id,
+        room.code,
+        room.name,
+        room.host_id,
+        room.is_active,
+        room.is_locked,
+        room.max_participants,
+        room.allow_guest_access,
+        room.waiting_room,
+        room.created_at,
+        room.ended_at,
+    )
+
+
+def to_room(row: tuple[Any, ...]) -> Room:
+    """Read a room; nobody sits in it yet."""
+    return Room(
+        id=row[0],
+        code=row[1],
+        name=row[2],
+        host_id=row[3],
+        is_active=bool(row[4]),
+        is_locked=bool(row[5]),
+        max_participants=row[6],
+        allow_guest_access=bool(row[7]),
+        waiting_room=bool(row[8]),
+        participant_count=0,
+        created_at=row[9],
+        ended_at=row[10],
+    )
+
+
+def seat_row(seat: Seat) -> tuple[Any, ...]:
+    """Write a seat, or a place in the queue, as a row."""
+    person = seat.participant
+    return (
+        person.room_id,
+        person.id,
+        person.user_id,
+        person.guest_name,
+        person.display_name,
+        person.is_active,
+        person.is_host,
+        person.joined_at,
+        person.left_at,
+        seat.dropped_at,
+        seat.resume_hash,
+        msgspec.json.encode(person.state).decode() if person.state else "{}",
+        seat.waits_for,
+    )
+
+
+def to_seat(row: tuple[Any, ...]) -> Seat:
+    """Read a seat, or a place in the queue; its connection is gone."""
+    participant = Participant(
+        id=row[1],
+        room_id=row[0],
+        user_id=row[2],
+        guest_name=row[3],
+        is_active=bool(row[5]),
+        is_host=bool(row[6]),
+        joined_at=row[7],
+        left_at=row[8],
+        display_name=row[4],
+        state=msgspec.json.decode(row[11]),
+    )
+    return Seat(participant, resume_hash=row[10], owner=None, dropped_at=row[9], waits_for=row[12])
+
+
+def message_row(event: MessageSent) -> tuple[Any, ...]:
+    """Write a message as a row."""
+    message = event.message
+    return (
+        event.room_id,
+        message.id,
+        message.participant_id,
+        event.user_id,
+        message.display_name,
+        message.text,
+        message.sent_at,
+        message.to,
+        event.to_user_id,
+    )
+
+
+def to_message(row: tuple[Any, ...]) -> Message:
+    """Read a message."""
+    return Message(id=row[1], participant_id=row[2], display_name=row[4], text=row[5], sent_at=row[6], to=row[7])
+
+
+def to_ban(row: tuple[Any, ...]) -> Ban:
+    """Read a ban."""
+    return Ban(user_id=row[1], display_name=row[2], reason=row[3], banned_at=row[4])

@@ -1,0 +1,182 @@
+"""What time, failing storage and bugs do to live rooms; nothing is waited for."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from roomd.engine.hub import RETRY_AFTER, Hub
+from roomd.protocol import errors
+from roomd.protocol.errors import Refused
+from roomd.rooms import commands
+from roomd.rooms.commands import Caller, Settings
+from roomd.rooms.settings import Rules
+from roomd.system.ids import Ids
+from tests.support.stage import HOLD, Stage
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    stage = await Stage().open()
+    yield stage
+    stage.store.failing = False
+    stage.store.let_go()
+    await stage.hub.drain()
+
+
+async def test_a_seat_is_held_and_runs_out(stage: Stage) -> None:
+    """Others see `updated`, then `left`; a seat that ran out is free for whoever asks in that moment."""
+    ann, bob, carol = await stage.seated("ann", "bob", "carol")
+    bob.drop()
+    await stage.idle()
+    assert ann.said() == [("changed", 4, {"updated": [bob.seat]})]
+    assert bob.said() == []
+    stage.clock.timers.clear()  # the timer is late; the turn is not
+    stage.clock.seconds += HOLD
+    dave = stage.guest()
+    await dave.join()
+    assert dave.answers == ["ok"]
+    assert carol.said()[1] == ("changed", 5, {"joined": [dave.seat], "left": [bob.seat]})
+
+
+async def test_the_timer_empties_the_room(stage: Stage) -> None:
+    """With nobody asking anything, a seat that runs out is left and the room is no longer live."""
+    (ann,) = await stage.seated("ann")
+    ann.drop()
+    await stage.idle()
+    stage.clock.advance(HOLD)
+    await stage.idle()
+    ((participant,), _) = await stage.store.history(stage.room.id, None, 10)
+    assert (participant.left_at, participant.is_active) == ("2026-03-03T10:35:00.000Z", False)
+    assert stage.hub.statistics() == {"rooms": 0, "listeners": 0}
+
+
+async def test_a_drop_is_kept_however_long_storage_fails(stage: Stage) -> None:
+    """Others hear of it once it is kept; `leftAt` is when the connection was last there."""
+    ann, bob = await stage.seated("ann", "bob")
+    stage.store.failing = True
+    bob.drop()
+    for _ in range(3):
+        await stage.idle()
+        stage.clock.advance(RETRY_AFTER)
+    assert ann.said() == []
+    stage.store.failing = False
+    stage.clock.advance(RETRY_AFTER)
+    await stage.idle()
+    assert ann.said() == [("changed", 3, {"updated": [bob.seat]})]
+    stage.clock.advance(HOLD - 4)
+    await stage.idle()
+    assert ann.said() == [("changed", 4, {"left": [bob.seat]})]
+    assert (await stage.store.history(stage.room.id, None, 10))[0][1].left_at == "2026-03-03T10:35:00.000Z"
+
+
+async def test_expiry_that_cannot_be_kept_is_tried_again(stage: Stage) -> None:
+    """A storage failure at the deadline costs neither the seat's end nor a busy loop."""
+    ann, bob = await stage.seated("ann", "bob")
+    bob.drop()
+    await stage.idle()
+    ann.said()
+    stage.store.failing = True
+    stage.clock.advance(HOLD)
+    await stage.idle()
+    assert stage.clock.timers, "it will be tried again"
+    assert min(timer.due for timer in stage.clock.timers if not timer.cancelled) >= HOLD + RETRY_AFTER
+    stage.store.failing = False
+    stage.clock.advance(RETRY_AFTER)
+    await stage.idle()
+    assert ann.said() == [("changed", 4, {"left": [bob.seat]})]
+
+
+MISSING = [
+    (commands.Get(Caller()), errors.ROOM_NOT_FOUND),
+    (commands.Resume(Caller(), "p", "h", "n", 1), errors.SEAT_EXPIRED),
+]
+
+
+@pytest.mark.parametrize(("command", "kind"), MISSING)
+async def test_rooms_that_do_not_exist(stage: Stage, command: commands.Command, kind: errors.ErrorKind) -> None:
+    """404, or 410 for a seat in them; asking for them leaves nothing in memory."""
+    with pytest.raises(Refused) as caught:
+        await stage.hub.ask("zzz-zzz-zzz", command)
+    assert caught.value.kind == kind
+    assert (stage.hub.statistics()["rooms"], stage.hub.seats_in("zzz-zzz-zzz")) == (0, 0)
+
+
+async def test_a_room_that_cannot_be_loaded(stage: Stage) -> None:
+    """503, and the next one who asks finds it."""
+    stage.store.failing = True
+    ann = stage.guest()
+    await ann.join()
+    stage.store.failing = False
+    await ann.join()
+    assert ann.answers == ["unavailable", "ok"]
+
+
+async def test_a_bug_in_a_decision_costs_one_answer(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """500 `internal_error`, logged, and the others of the turn are served."""
+    (ann,) = await stage.seated("ann")
+    bob, carol = stage.guest(), stage.guest()
+    await asyncio.gather(bob.submit("no command at all"), bob.join(), carol.join())  # type: ignore[arg-type]
+    assert (bob.answers, carol.answers) == (["internal_error", "ok"], ["ok"])
+    assert [record.message for record in caplog.records] == ["decision failed"]
+    assert ann.said() == [("changed", 2, {"joined": [bob.seat, carol.seat]})]
+
+
+async def test_a_bug_in_a_turn_changes_nothing(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """500 `internal_error` for everyone in it, logged; the room is as before, and a drop is not forgotten."""
+    ann, bob = await stage.seated("ann", "bob")
+    stage.store.broken = RuntimeError("broken")
+    carol = stage.guest()
+    bob.drop()
+    await carol.join()
+    assert carol.answers == ["internal_error"]
+    assert [record.message for record in caplog.records] == ["turn failed"]
+    stage.store.broken = None
+    stage.clock.advance(RETRY_AFTER)
+    await stage.idle()
+    assert ann.said() == [("changed", 3, {"updated": [bob.seat]})]
+
+
+async def test_a_reply_that_fails_costs_the_others_nothing(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """One client's connection breaks in the middle of a turn: the turn goes on."""
+
+    def broken(answer: Any, state: bytes) -> None:
+        raise RuntimeError("broken")
+
+    ann, bob = stage.guest(), stage.guest()
+    waiting = [ann.join(), stage.hub.submit(stage.room.code, commands.Get(Caller()), broken), bob.join()]
+    await asyncio.gather(*waiting)
+    assert (ann.answers, bob.answers) == (["ok"], ["ok"])
+    assert [record.message for record in caplog.records] == ["reply failed"]
+
+
+async def test_create_needs_storage(stage: Stage) -> None:
+    """503 when the room cannot be kept."""
+    stage.store.failing = True
+    with pytest.raises(Refused) as caught:
+        await stage.hub.create(Settings(), "alice")
+    assert caught.value.kind == errors.UNAVAILABLE
+
+
+async def test_a_restart_holds_every_seat_anew(stage: Stage) -> None:
+    """Section 5: under the same id for the full window, in a new epoch; after it no ghost remains."""
+    ann, bob = await stage.seated("ann", "bob")
+    bob.drop()
+    await stage.idle()
+    stage.clock.advance(HOLD - 1)
+    await stage.hub.drain()
+    again = Stage()
+    again.store, again.clock, again.room = stage.store, stage.clock, stage.room
+    again.hub = Hub(again.store, Rules(HOLD, 100), again.clock, Ids())
+    await again.hub.open()
+    stage.clock.advance(HOLD - 1)
+    again.connections = 50
+    back = again.guest()
+    await back.resume(ann.seat, "hash-1")
+    assert back.answers == ["ok"]
+    assert back.said() == ["reply", ("state", 1, [ann.seat, bob.seat])]
+    stage.clock.advance(1)
+    await again.idle()
+    assert back.said() == [("changed", 2, {"left": [bob.seat]})]
+    await again.hub.drain()

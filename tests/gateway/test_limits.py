@@ -1,0 +1,53 @@
+"""Token buckets, with the time passed in."""
+
+import pytest
+
+from roomd.gateway.limits import RequestLimit, TokenBucket
+
+
+def test_a_burst_and_then_the_rate() -> None:
+    """`burst` go at once, then `rate` a second, and the answer says how long to wait."""
+    bucket = TokenBucket(rate=2, burst=3, now=100)
+    assert [bucket.take(100) for _ in range(3)] == [0, 0, 0]
+    assert bucket.take(100) == pytest.approx(0.5)
+    assert bucket.take(100.25) == pytest.approx(0.25)
+    assert bucket.take(100.5) == 0
+    assert bucket.take(100.5) == pytest.approx(0.5)
+
+
+def test_a_bucket_fills_no_further_than_the_burst() -> None:
+    """A quiet hour earns no more than one burst."""
+    bucket = TokenBucket(rate=2, burst=3, now=0)
+    assert [bucket.take(3600) > 0 for _ in range(4)] == [False, False, False, True]
+
+
+def test_many_tokens_at_once() -> None:
+    """Section 8: a long message takes as many tokens as it has bytes, all of them or none."""
+    bucket = TokenBucket(rate=10, burst=100, now=0)
+    assert bucket.take(0, 60) == 0
+    assert bucket.take(0, 60) == pytest.approx(2), "the 40 that are there stay there"
+    assert bucket.take(0, 40) == 0
+    assert bucket.take(2, 20) == 0
+    assert bucket.take(2, 0) == 0
+
+
+def test_more_than_the_burst_takes_a_full_bucket() -> None:
+    """What is larger than the burst is let through by a full bucket, and paid off before anything else is."""
+    bucket = TokenBucket(rate=10, burst=100, now=0)
+    assert bucket.take(0, 250) == 0
+    assert bucket.take(0) == pytest.approx(15.1)
+    assert bucket.take(15) == pytest.approx(0.1)
+    assert bucket.take(15.2) == 0
+    assert bucket.take(15.2, 1000) == pytest.approx(9.9)
+    assert bucket.take(25.2, 1000) == 0
+
+
+def test_patience_ends_with_a_client_that_keeps_sending() -> None:
+    """Section 9: 4429 for who kept sending past the limit, not for who was refused once and waited."""
+    limit = RequestLimit(rate=10, burst=20, now=0)
+    assert sum(limit.take(0) == 0 for _ in range(30)) == 20
+    assert [limit.is_lost(0) for _ in range(3)] == [False, False, True]
+    polite = RequestLimit(rate=10, burst=20, now=0)
+    for second in range(100):
+        assert sum(polite.take(second) == 0 for _ in range(11)) >= 10
+        assert polite.is_lost(second) is False

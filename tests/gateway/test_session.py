@@ -1,0 +1,187 @@
+"""Who one client is and where it sits or waits, with the time passed in."""
+
+from typing import Any
+
+import pytest
+
+from roomd.auth.tokens import Identity
+from roomd.gateway.session import Place, Session
+from roomd.protocol import errors
+from roomd.protocol.errors import ErrorKind, Refused
+from roomd.protocol.objects import Participant
+from roomd.rooms.commands import Caller
+
+ALICE = Identity("alice", "Alice", 1000.0, None)
+BOB = Identity("bob", "Bob", 1000.0, None)
+SCOPED = Identity("alice", "Alice", 1000.0, "abc-def-ghi")
+NOW, LATE = 1000.0, 1010.0
+
+
+def seat(user_id: str | None, key: str = "p1", code: str = "abc-def-ghi") -> Place:
+    name = None if user_id else "Jane"
+    person = Participant(
+        id=key, room_id="r", user_id=user_id, guest_name=name, is_active=True, is_host=False, joined_at="",
+        left_at=None, display_name="",
+    )  # fmt: skip
+    return Place(code, person, 7)
+
+
+OTHER = "zzz-zzz-zzz"
+
+
+def session(identity: Identity | None = None, place: Place | None = None, waiting: Place | None = None) -> Session:
+    made = Session(leeway=10.0)
+    if identity is not None:
+        made.authenticate(identity)
+    if place is not None:
+        made.sit(place)
+    if waiting is not None:
+        made.wait(waiting)
+    return made
+
+
+def refusal(function: Any, *args: Any) -> ErrorKind:
+    with pytest.raises(Refused) as caught:
+        function(*args)
+    return caught.value.kind
+
+
+AUTHENTICATIONS = [
+    ("a guest becomes a user", session(), ALICE, None),
+    ("a renewal", session(ALICE), ALICE, None),
+    ("another user", session(ALICE), BOB, errors.WRONG_USER),
+    ("in a room as a guest", session(None, seat(None)), ALICE, errors.WRONG_USER),
+    ("in the user's own seat, resumed without a token", session(None, seat("alice")), ALICE, None),
+    ("in somebody else's", session(None, seat("bob")), ALICE, errors.WRONG_USER),
+    ("waiting as a guest", session(None, None, seat(None)), ALICE, errors.WRONG_USER),
+    ("at the user's own place in a queue", session(None, None, seat("alice")), ALICE, None),
+    ("at somebody else's", session(None, None, seat("bob")), ALICE, errors.WRONG_USER),
+    ("in the own seat, waiting as a guest", session(None, seat("alice"), seat(None, "p2", OTHER)), ALICE,
+     errors.WRONG_USER),
+    ("in a room as a guest, at the user's own place", session(None, seat(None), seat("alice", "p2", OTHER)), ALICE,
+     errors.WRONG_USER),
+    ("a renewal while it waits", session(ALICE, None, seat("alice")), ALICE, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("made", "identity", "kind"), [a[1:] for a in AUTHENTICATIONS], ids=[a[0] for a in AUTHENTICATIONS]
+)
+def test_a_connection_stays_one_person_s(made: Session, identity: Identity, kind: ErrorKind | None) -> None:
+    """Section 2: a renewal is fine, another person is refused with `wrong_user`."""
+    if kind is None:
+        made.authenticate(identity)
+        assert made.user(0.0) == identity
+    else:
+        assert refusal(made.authenticate, identity) == kind
+
+
+def test_users_only() -> None:
+    """Section 7: 401 without a token and past its end; a token for one room is no use without a room."""
+    assert refusal(session().user, NOW) == errors.UNAUTHENTICATED
+    assert session(ALICE).user(NOW) == ALICE
+    assert session(ALICE).user(LATE - 0.1) == ALICE
+    assert refusal(session(ALICE).user, LATE) == errors.UNAUTHENTICATED
+    assert refusal(session(SCOPED).user, NOW) == errors.WRONG_ROOM
+
+
+def test_codes() -> None:
+    """Section 1 and 2: typed loosely; 404 for what is none; 403 for another than the token is for."""
+    assert session().room_code("ABC DEF GHI") == "abc-def-ghi"
+    assert refusal(session().room_code, "abc") == errors.ROOM_NOT_FOUND
+    assert session(SCOPED).room_code("abcdefghi") == "abc-def-ghi"
+    assert refusal(session(SCOPED).room_code, "zzz-zzz-zzz") == errors.WRONG_ROOM
+
+
+def test_callers() -> None:
+    """A seat counts only in its room; past its end a token serves only there, and a resume token needs no other."""
+    alice = Caller(None, None, "alice", "Alice", admin=False)
+    assert session().caller("abc-def-ghi", NOW) == Caller()
+    assert session(ALICE).caller("abc-def-ghi", NOW) == alice
+    assert refusal(session(ALICE).caller, "abc-def-ghi", LATE) == errors.UNAUTHENTICATED
+    assert session(ALICE).holder("abc-def-ghi") == alice
+    seated = session(ALICE, seat("alice"))
+    assert seated.caller("abc-def-ghi", LATE) == Caller("p1", 7, "alice", "Alice")
+    assert seated.caller("zzz-zzz-zzz", NOW) == alice
+    assert refusal(seated.caller, "zzz-zzz-zzz", LATE) == errors.UNAUTHENTICATED
+    waits = session(ALICE, None, seat("alice"))
+    assert waits.caller("abc-def-ghi", NOW) == Caller("p1", 7, "alice", "Alice")
+    assert refusal(waits.caller, "abc-def-ghi", LATE) == errors.UNAUTHENTICATED, "a place in a queue is no room"
+
+
+def test_guest_names() -> None:
+    """Section 4: required of guests and cleaned; a user's is ignored."""
+    assert session().guest_name(" Jane ") == "Jane"
+    assert refusal(session().guest_name, None) == errors.GUEST_NAME_REQUIRED
+    assert refusal(session().guest_name, "x" * 51) == errors.INVALID_GUEST_NAME
+    assert session(ALICE).guest_name("x" * 51) is None
+
+
+def test_sitting_down_and_standing_up() -> None:
+    """The seat before is to be left only if it was another one; only the seat that is had can be lost."""
+    made = session()
+    assert (made.has_joined, made.sit(seat(None))) == (False, [])
+    assert made.sit(seat(None)) == []
+    assert made.sit(seat(None, "p2", "zzz-zzz-zzz")) == [seat(None)]
+    made.stand_up("p1")
+    assert made.place == seat(None, "p2", "zzz-zzz-zzz")
+    made.stand_up("p2")
+    made.stand_up("p2")
+    assert made.has_joined
+    assert made.caller("zzz-zzz-zzz", NOW) == Caller()
+
+
+def test_sitting_in_one_room_while_waiting_in_another() -> None:
+    """Section 4: a client leaves a room once the other has let it in, so that waiting costs it no seat."""
+    here, there = seat(None), seat(None, "p2", OTHER)
+    made = session(None, here)
+    assert made.wait(there) == []
+    assert (made.place, made.waiting, made.places) == (here, there, [here, there])
+    assert made.here() == here
+    assert made.caller("abc-def-ghi", NOW) == Caller("p1", 7)
+    assert made.caller(OTHER, NOW) == Caller("p2", 7)
+    assert made.sit(there) == [here]
+    assert (made.place, made.waiting) == (there, None)
+
+
+def test_a_seat_in_a_third_room_leaves_both() -> None:
+    """Section 4: a client sits in one room at most, and who sits waits no more elsewhere."""
+    here, there, third = seat(None), seat(None, "p2", OTHER), seat(None, "p3", "mmm-mmm-mmm")
+    made = session(None, here, there)
+    assert made.sit(third) == [here, there]
+    assert made.places == [third]
+
+
+def test_waiting_elsewhere_leaves_one() -> None:
+    """A client waits in one room at most; its seat stays."""
+    here, there, third = seat(None), seat(None, "p2", OTHER), seat(None, "p3", "mmm-mmm-mmm")
+    made = session(None, here, there)
+    assert made.wait(there) == [], "the same place, taken anew"
+    assert made.wait(third) == [there]
+    assert made.places == [here, third]
+
+
+def test_only_what_is_had_can_be_lost() -> None:
+    """A place that is lost leaves the other one alone."""
+    here, there = seat(None), seat(None, "p2", OTHER)
+    made = session(None, here, there)
+    made.stand_up("p9")
+    made.stand_up("p2")
+    assert made.places == [here]
+    made.wait(there)
+    made.stand_up("p1")
+    assert made.places == [there]
+
+
+def test_a_place_in_a_queue_is_no_seat() -> None:
+    """Section 8: those who wait are in no room, whatever needs one is refused with `not_in_room`."""
+    made = session(None, None, seat(None))
+    assert made.has_joined
+    assert refusal(made.here) == errors.NOT_IN_ROOM
+    assert refusal(session().here) == errors.NOT_IN_ROOM
+
+
+def test_a_grant_is_for_its_room() -> None:
+    """Section 2: an admin's token for one room gives host rights there, and none where its holder happens to sit."""
+    made = session(Identity("alice", "Alice", 1000.0, OTHER, admin=True), seat("alice"))
+    assert (made.holder("abc-def-ghi").admin, made.holder(OTHER).admin) == (False, True)

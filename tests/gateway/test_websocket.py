@@ -1,0 +1,270 @@
+"""The sill of the door: floods that the library would answer by itself, and handshakes it has not seen yet."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from unittest.mock import AsyncMock, MagicMock, Mock
+
+import pytest
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from roomd.gateway.websocket import Door
+from tests.journeys.test_hostile_wire import UPGRADE, close_code, frame, next_frame, next_payload, opened, pieces, tcp
+from tests.support.daemon import Daemon, serving
+
+MakeDaemon = Callable[..., Daemon]
+PINGS = frame(b"", 9) * 10_000
+
+
+async def test_pings_past_the_rate_limit(daemon: Daemon) -> None:
+    """Pings count like requests: who keeps sending them is closed with 4429, and others are served meanwhile."""
+    async with opened(daemon) as (reader, writer), daemon.client() as other:
+        writer.write(PINGS * 5)
+        await other.nothing_more()
+        assert await close_code(reader) == 4429
+
+
+async def test_a_flood_does_not_hold_up_the_end(make_daemon: MakeDaemon) -> None:
+    """SIGTERM is obeyed within 10 s however busy clients keep the daemon."""
+    daemon = make_daemon(ROOMD_LIMITS_REQUEST_RATE="1e9", ROOMD_LIMITS_REQUEST_BURST="1000000000")
+
+    async def flood() -> None:
+        with contextlib.suppress(ConnectionError):
+            async with opened(daemon) as (reader, writer):
+                reading = asyncio.ensure_future(_read_all(reader))
+                try:
+                    while not writer.transport.is_closing():
+                        writer.write(PINGS)
+                        await writer.drain()
+                finally:
+                    reading.cancel()
+                    await asyncio.gather(reading, return_exceptions=True)
+
+    floods = [asyncio.create_task(flood()) for _ in range(2)]
+    async with daemon.client() as other:
+        await other.nothing_more()
+    async with asyncio.timeout(10):
+        assert await asyncio.to_thread(daemon.stop) == 0
+    for task in floods:
+        task.cancel()
+    await asyncio.gather(*floods, return_exceptions=True)
+
+
+async def _read_all(reader: asyncio.StreamReader) -> None:
+    while await reader.read(65_536):
+        pass
+
+
+async def test_an_upgrade_said_twice(daemon: Daemon) -> None:
+    """A handshake that says a header twice is refused as a bad request, not as a mistake of the server's."""
+    async with tcp(daemon) as (reader, writer):
+        writer.write(UPGRADE + b"Upgrade: websocket\r\n\r\n")
+        assert (await reader.readline()).startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 426 "))
+    assert "Traceback" not in daemon.log.read_text()
+
+
+async def test_too_many_fragments_and_a_takeover(make_daemon: MakeDaemon) -> None:
+    """A message cut into too many pieces costs its connection, whose seat another may take at once; nothing breaks."""
+    daemon = make_daemon()
+    room = await daemon.room()
+
+    async def pieces() -> AsyncIterator[str]:
+        for _ in range(6000):
+            yield " "
+
+    async with daemon.client("bob") as first, daemon.client("bob") as second:
+        seat = (await first.join(room["code"]))["participant"]
+        with contextlib.suppress(Exception):  # the connection may end while it sends
+            await first.websocket.send(pieces())
+        assert (await second.join(room["code"]))["participant"] == seat
+        assert await first.closed() in (1009, 4409)
+    await asyncio.to_thread(daemon.stop)
+    assert "Traceback" not in daemon.log.read_text()
+
+
+async def test_a_refused_origin_is_logged(make_daemon: MakeDaemon) -> None:
+    """A page that may not connect leaves its line, like any refusal."""
+    daemon = make_daemon(measured=True, ROOMD_SERVER_ALLOWED_ORIGINS="https://meet.example")
+    async with tcp(daemon) as (reader, writer):
+        writer.write(UPGRADE + b"Origin: https://other.example\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 403 ")
+    await asyncio.to_thread(daemon.stop)
+    refused = [line for line in map(json.loads, daemon.log.read_text().splitlines()) if line["event"] == "refused"]
+    assert [line["code"] for line in refused] == ["origin"]
+
+
+async def test_silence(make_daemon: MakeDaemon) -> None:
+    """`server.ping_interval`: who is silent is pinged, dropped when silent for as long again, and kept for a pong."""
+    daemon = make_daemon(measured=True, ROOMD_SERVER_PING_INTERVAL="1")
+    room = await daemon.room()
+    async with daemon.client() as there, opened(daemon) as (reader, writer):
+        join = {"type": "join-room", "code": room["code"], "guestName": "Jane"}
+        writer.write(frame(json.dumps(join).encode()))
+        assert [(await next_frame(reader))[0] for _ in range(2)] == [1, 1]
+        await there.join(room["code"], guestName="Joe")
+        assert (await next_frame(reader))[0] == 1
+        assert (await next_frame(reader))[0] == 9, "a ping"
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while (await next_frame(reader))[0] == 9:
+                pass
+        (gone,) = (await there.receive())["updated"]
+        assert gone["isActive"] is False
+        await there.nothing_more()
+
+
+def ping(number: int, size: int = 0) -> bytes:
+    """Make a request that is answered with its number, of `size` bytes at least."""
+    return json.dumps({"type": "ping", "id": number}).ljust(size).encode()
+
+
+def masked(payload: bytes) -> bytes:
+    """Make a text frame whose mask does something."""
+    key = b"\x01\xa0\x7f\xff"
+    plain = frame(payload)
+    head = len(plain) - len(payload) - len(key)
+    return plain[:head] + key + bytes(byte ^ key[i % 4] for i, byte in enumerate(payload))
+
+
+def half_a_frame(payload: bytes) -> bytes:
+    """Make the first 132 bytes of a frame of 208 that would be `payload`, were they one of 126 bytes."""
+    head = bytes([0x81, 0x80 | 126, 0, 200])
+    key = head[2:] + b"\0\0"  # the frame's length, and half of its mask
+    return head + b"\0\0" + bytes(byte ^ key[i % 4] for i, byte in enumerate(payload))
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon that takes frames of a kilobyte at most."""
+    with serving(tmp_path_factory.mktemp("narrow"), ROOMD_LIMITS_FRAME="1024") as daemon:
+        yield daemon
+
+
+ONE, TWO = frame(ping(1)), frame(ping(2))
+BETWEEN = [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("chunks", "answers"),
+    [
+        pytest.param([masked(ping(1)), masked(ping(2, 300))], [1, 2], id="masked"),
+        pytest.param([ONE[i : i + 1] for i in range(len(ONE))] + [TWO], [1, 2], id="byte by byte"),
+        pytest.param([ONE + TWO, frame(ping(3))], BETWEEN, id="two at once"),
+        pytest.param([ONE + TWO[:1], TWO[1:] + frame(ping(3))[:5], frame(ping(3))[5:]], BETWEEN, id="across frames"),
+        *(pytest.param([frame(ping(1, size)), TWO], [1, 2], id=f"{size} bytes") for size in (125, 126, 127, 1024)),
+        pytest.param([frame(b"{" + ONE)[:7], ONE], [1007], id="a frame as the rest of another"),
+        pytest.param([pieces(ping(1), 5)[:9], pieces(ping(1), 5)[9:], TWO], [1, 2], id="fragments"),
+        pytest.param(
+            [frame(ping(1)[:5], fin=False), frame(b"", 9), frame(ping(1)[5:], 0), TWO], [1, 2], id="ping amid"
+        ),
+        pytest.param([frame(b"", 10), ONE, frame(b"x", 9), TWO], [1, 2], id="pings and pongs"),
+        pytest.param([frame(b"{}"), frame(b"\xff" * 2)], [400, 1007], id="not UTF-8"),
+        pytest.param([ONE, frame(b"{", fin=False), TWO], [1, 1002], id="a message in another's fragments"),
+        pytest.param([ONE, frame(ping(2), masked=False)], [1, 1002], id="unmasked"),
+        pytest.param([ONE, frame(ping(2), reserved=4)], [1, 1002], id="reserved bit"),
+        pytest.param([ONE, frame(ping(2, 1025))], [1, 1009], id="too large"),
+        pytest.param([half_a_frame(ping(1, 126)), bytes(76)], [1007], id="half a frame that looks whole"),
+        pytest.param([frame(ping(1)) + frame(ping(2, 90)) + frame(ping(3))], BETWEEN, id="three at once"),
+        pytest.param([ONE, frame(ping(2), 2)], [1, 1003], id="binary"),
+        pytest.param([ONE, frame(b"\x03\xe8", 8), TWO], [1, 1000], id="closed"),
+    ],
+)
+async def test_frames_as_they_come(narrow: Daemon, chunks: list[bytes], answers: list[int]) -> None:
+    """However the network cuts what a client in a room sends, it means the same; what breaks RFC 6455 is the end."""
+    room = await narrow.room()
+    join = {"type": "join-room", "code": room["code"], "guestName": "Jane"}
+    async with opened(narrow) as (reader, writer), narrow.client() as other:
+        writer.write(frame(json.dumps(join).encode()))
+        for expected in ("participant", "room-state"):
+            assert json.loads(await next_payload(reader))["type"] == expected
+        for chunk in chunks:
+            writer.write(chunk)
+            await other.nothing_more()  # the daemon has read the chunk by now
+        assert [await answer(reader) for _ in answers] == answers
+
+
+ENDS = {
+    "closed": frame(b"\x03\xe8", 8),
+    "an opcode there is not": frame(b"", 11),
+    "not UTF-8": frame(b"\xff"),
+    "too large": frame(b"")[:1] + b"\xff" + bytes([1] * 8),
+}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
+async def test_nothing_counts_after_the_end(daemon: Daemon, end: bytes) -> None:
+    """Whoever ended the conversation, what comes later is not served (RFC 6455, sections 5.5.1 and 7.1.7)."""
+    room = await daemon.room()
+    join = {"type": "join-room", "code": room["code"], "guestName": "Jane"}
+    async with opened(daemon) as (_, writer), daemon.client() as other:
+        await other.join(room["code"], guestName="Joe")
+        writer.write(frame(json.dumps(join).encode()))
+        (jane,) = (await other.receive())["joined"]
+        for last in (end, frame(b'{"type": "send-message", "text": "and another thing"}')):
+            writer.write(last)
+            async with daemon.client() as barrier:
+                await barrier.nothing_more()  # the daemon has read it by now
+        writer.transport.abort()
+        assert (await other.receive())["updated"] == [{**jane, "isActive": False}]
+        await other.nothing_more()
+
+
+async def test_a_goodbye_without_hanging_up(daemon: Daemon) -> None:
+    """Who closes the conversation but not the connection, and keeps that warm, is gone all the same within seconds."""
+    room = await daemon.room()
+    join = frame(json.dumps({"type": "join-room", "code": room["code"], "guestName": "Jane"}).encode())
+    async with opened(daemon) as (reader, writer), daemon.client() as other:
+        await other.join(room["code"], guestName="Joe")
+        writer.write(join)
+        (jane,) = (await other.receive())["joined"]
+        for expected in ("participant", "room-state"):
+            assert json.loads(await next_payload(reader))["type"] == expected
+        writer.write(frame(b"\x03\xe8", 8))
+        assert await close_code(reader) == 1000
+        writer.write(b"\0")
+        assert (await other.receive())["updated"] == [{**jane, "isActive": False}]
+
+
+async def test_half_a_message_is_silence(make_daemon: MakeDaemon) -> None:
+    """Before its first join a client has so long for a request, in pieces too; who has joined may take their time."""
+    daemon = make_daemon(ROOMD_LIMITS_JOIN_TIMEOUT="0.3")
+    room = await daemon.room()
+    join = frame(json.dumps({"type": "join-room", "code": room["code"], "guestName": "Jane"}).encode())
+    async with opened(daemon) as (reader, writer), opened(daemon) as (other, others):
+        writer.write(join + frame(ping(1)[:9], fin=False))
+        others.write(frame(b"{", fin=False))
+        assert await close_code(other) == 4408
+        writer.write(frame(ping(1)[9:], 0))
+        for expected in ("participant", "room-state", "pong"):
+            assert json.loads(await next_payload(reader))["type"] == expected
+
+
+async def test_nothing_overtakes_what_waits_in_line() -> None:
+    """While a message waits to be read, a later one is not served at once, though the client could be by then."""
+    door = Door(ServerProtocol(), MagicMock(handler=AsyncMock()), ping_interval=None)
+    door.connection_made(Mock())
+    door.data_received(UPGRADE + b"\r\n")
+    door.protocol.state = State.OPEN
+    door.client = client = Mock(take=Mock(return_value=False))
+    door.data_received(ONE)
+    client.take = Mock(return_value=True)
+    for chunk in (TWO, TWO + TWO):  # a frame by itself, and two that the library's parser takes apart
+        door.data_received(chunk)
+    assert not client.take.called
+    assert [await door.recv() for _ in range(4)] == [ping(1).decode()] + [ping(2).decode()] * 3
+    door.protocol.receive_data = Mock()  # type: ignore[method-assign]  # of the library's parser
+    door.data_received(TWO)
+    client.take.assert_called_with(ping(2))
+    assert not door.protocol.receive_data.called
+
+
+async def answer(reader: asyncio.StreamReader) -> int:
+    """Read what the next reply is to, the status of an error, or the code of a close."""
+    opcode, payload = await next_frame(reader)
+    while opcode == 10:
+        opcode, payload = await next_frame(reader)
+    if opcode == 8:
+        return int.from_bytes(payload[:2])
+    reply = json.loads(payload)
+    return int(reply.get("statusCode") or reply["id"])

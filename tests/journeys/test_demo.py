@@ -1,0 +1,114 @@
+"""What a newcomer sees: `roomd serve --demo` prints the lines that join, and they do."""
+
+import asyncio
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.daemon import PATIENCE, UNMEASURED, Daemon, free_port
+
+
+class Demo:
+    """A running `roomd serve --demo`, and what it printed."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.process = subprocess.Popen(
+            [str(Path(sys.executable).with_name("roomd")), "serve", "--demo"],
+            env=daemon.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def read(self, wanted: int) -> list[str]:
+        """Read what is printed until it has `wanted` lines to paste."""
+        assert self.process.stdout is not None
+        lines: list[str] = []
+        while sum(line.startswith("    ") for line in lines) < wanted:
+            line = self.process.stdout.readline()
+            assert line, "the daemon ended"
+            lines.append(line)
+        return lines
+
+    def stop(self) -> None:
+        assert self.process.stdout is not None
+        self.process.terminate()
+        assert self.process.wait(PATIENCE) == 0
+        self.process.stdout.close()
+
+
+def paste(line: str) -> list[str]:
+    """Do what the newcomer does with a line, and leave at once; return what was shown."""
+    done = subprocess.run(
+        shlex.split(line), env=os.environ | UNMEASURED, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=PATIENCE, check=True,
+    )  # fmt: skip
+    return done.stdout.splitlines()
+
+
+def browse(link: str) -> str:
+    """Fetch what a browser fetches first."""
+    request = urllib.request.Request(link, headers={"Accept": "text/html"})
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_the_printed_lines_join(tmp_path: Path, host: str) -> None:
+    """The address, the code, two links and two lines, for a guest and the host each; the room stays over a restart."""
+    daemon = Daemon(tmp_path, ROOMD_SERVER_HOST=host)
+    codes = []
+    for _ in range(2):
+        demo = Demo(daemon)
+        lines = demo.read(4)
+        guest_link, host_link, guest, host_line = (line.strip() for line in lines if line.startswith("    "))
+        text = "".join(lines)
+        assert f"ws://127.0.0.1:{daemon.port}/ws" in text
+        codes.append(re.findall(r"The demo room is ([a-z]{3}-[a-z]{3}-[a-z]{3})", text)[0])
+        assert guest_link == f"http://127.0.0.1:{daemon.port}/#{codes[-1]}"
+        assert host_link == f"http://127.0.0.1:{daemon.port}/#code={codes[-1]}&token={shlex.split(host_line)[-1]}"
+        assert "<title>roomd</title>" in browse(guest_link)
+        assert any("Jane Smith" in line for line in paste(guest))
+        assert any("Demo Host" in line and "host" in line for line in paste(host_line))
+        demo.stop()
+    assert codes[0] == codes[1]
+
+
+def test_without_a_secret_there_is_no_host_line(tmp_path: Path) -> None:
+    """With the issuer's keys elsewhere only the guest's line can be printed."""
+    daemon = Daemon(tmp_path, ROOMD_AUTH_JWKS_URL=f"http://127.0.0.1:{free_port()}/keys")
+    del daemon.environ["ROOMD_AUTH_SECRET"]
+    demo = Demo(daemon)
+    assert not any("token" in line for line in demo.read(2))
+    demo.stop()
+
+
+def test_without_a_page_there_is_no_link(tmp_path: Path) -> None:
+    """With `server.demo` off the lines for a terminal are printed alone."""
+    demo = Demo(Daemon(tmp_path, ROOMD_SERVER_DEMO="false"))
+    assert not any("http://" in line for line in demo.read(2))
+    demo.stop()
+
+
+async def test_the_system_s_choice_of_a_port(tmp_path: Path) -> None:
+    """Port 0: the printed address has the real one."""
+    daemon = Daemon(tmp_path, ROOMD_SERVER_PORT="0")
+    demo = Demo(daemon)
+    text = "".join(demo.read(4))
+    port = re.findall(r"ws://127.0.0.1:(\d+)/ws", text)[0]
+
+    def health() -> Any:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz") as answer:
+            return json.load(answer)
+
+    assert (await asyncio.to_thread(health))["status"] == "ok"
+    demo.stop()

@@ -1,0 +1,182 @@
+"""Hostile people in a room: floods of messages, presence and signals, hopping in and out of the queue, odd values.
+
+Nobody else is closed or kept from joining, what is kept of it in memory is bounded, and the log tells of no mistake.
+"""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from roomd.protocol import requests
+from tests.journeys.test_hostile import VALUES, replies_to
+from tests.journeys.test_hostile_wire import memory
+from tests.support.daemon import PATIENCE, UNMEASURED, Client, Daemon, faults
+
+pytestmark = pytest.mark.usefixtures("untraced")
+
+JANE = {"guestName": "Jane"}
+MIB = 1 << 20
+MEETING: list[type[requests.Request]] = [
+    requests.UpdateParticipant,
+    requests.Signal,
+    requests.SendMessage,
+    requests.ListMessages,
+    requests.GetIceServers,
+    requests.RemoveParticipant,
+    requests.MuteParticipant,
+    requests.ListBans,
+    requests.Unban,
+    requests.AdmitParticipant,
+    requests.AdmitAll,
+    requests.DenyParticipant,
+]
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon with a limit on requests that floods reach on any machine, and the others everybody has."""
+    limits = {"ROOMD_LIMITS_REQUEST_RATE": "100", "ROOMD_LIMITS_REQUEST_BURST": "500"}
+    daemon = Daemon(tmp_path_factory.mktemp("meeting"), **limits, **UNMEASURED)
+    daemon.start()
+    yield daemon
+    assert faults(daemon) == []
+    daemon.close()
+
+
+def odd_values(code: str, me: str) -> list[str]:
+    """Put every value into every field of every request of a meeting, the other fields being good."""
+    usual = {"code": code, "state": {"a": 1}, "to": me, "data": 1, "text": "x", "participantId": me, "userId": "x"}
+    found = []
+    for request in MEETING:
+        fields = msgspec.structs.fields(request)
+        good = {field.encode_name: json.dumps(usual[field.encode_name]) for field in fields if field.required}
+        for field in fields:
+            for value in VALUES:
+                if (field.name, value) == ("id", "null") or (field.name == "data" and len(value) == 5_000):
+                    continue  # not answered by all of them; JSON, but more digits than this test's reader takes
+                keys = {"type": f'"{request.__struct_config__.tag}"', "id": "7", **good, field.encode_name: value}
+                found.append("{" + ", ".join(f'"{key}": {text}' for key, text in keys.items()) + "}")
+    return found
+
+
+@pytest.mark.parametrize("user", [None, "alice"], ids=["guest", "host"])
+async def test_odd_values_from_a_participant(make_daemon: Callable[..., Daemon], user: str | None) -> None:
+    """Any value in any field, from one who may ask, gets one reply of the protocol's; the others can read all of it."""
+    daemon = make_daemon(ROOMD_LIMITS_REQUEST_RATE="1e9", ROOMD_LIMITS_REQUEST_BURST="1000000000")
+    room = await daemon.room()
+    async with daemon.client() as witness, daemon.client(user) as client:
+        await witness.join(room["code"], **JANE)
+        me = (await client.join(room["code"], **JANE))["participant"]["id"]
+        replies = await replies_to(client, odd_values(room["code"], me))
+        assert {reply["type"] for reply in replies} >= {"ok", "error", "messages", "ice-servers"}
+        told = await witness.events()
+        assert {event["type"] for event in told} == {"participants-changed", "message"}
+        assert (await client.ask("list-participants", code=room["code"]))["participants"]
+    assert faults(daemon) == []
+
+
+async def flood(client: Client, frames: list[str]) -> list[dict[str, Any]]:
+    """Send all that the server takes; what it said until it had enough or there was no more."""
+    heard: list[dict[str, Any]] = []
+
+    async def listen() -> None:
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                heard.append(json.loads(await client.websocket.recv()))
+
+    listening = asyncio.create_task(listen())
+    with contextlib.suppress(ConnectionClosed):
+        for frame in frames:
+            await client.websocket.send(frame)
+    await asyncio.wait_for(listening, 3 * PATIENCE)
+    return heard
+
+
+def said(text: str, **fields: Any) -> str:
+    return json.dumps({"type": "send-message", "text": text, **fields}, ensure_ascii=False)
+
+
+FLOODS: dict[str, tuple[Callable[[int], str], bool]] = {
+    "long messages": (lambda n: said("\U0001f600" * 2000), True),
+    "short messages": (lambda n: said("x"), False),
+    "private messages": (lambda n: said("\U0001f600" * 2000, to="{me}"), True),
+    "states": (lambda n: json.dumps({"type": "update-participant", "state": {"x": f"{n:0980}"}}), False),
+    "states that do not fit": (lambda n: json.dumps({"type": "update-participant", "state": {"x": "y" * 9000}}), True),
+    "signals to oneself": (lambda n: json.dumps({"type": "signal", "to": "{me}", "data": "x" * 9000}), False),
+    "signals to nobody": (lambda n: json.dumps({"type": "signal", "to": "nobody", "data": "x" * 9000}), False),
+    "admissions": (lambda n: json.dumps({"type": "admit-all"}), False),
+}
+
+
+@pytest.mark.parametrize(("frame", "heavy"), FLOODS.values(), ids=FLOODS.keys())
+async def test_floods(target: Daemon, frame: Callable[[int], str], heavy: bool) -> None:
+    """429 and then 4429 for who floods; the others hear no more than `told_burst` and the rate allow, and live on."""
+    room = await target.room()
+    before = memory(target)
+    async with target.client("alice") as host, target.client() as flooder, target.client() as witness:
+        me = (await flooder.join(room["code"], **JANE))["participant"]["id"]
+        await host.join(room["code"])
+        await witness.join(room["code"], **JANE)
+        began = time.monotonic()
+        heard = await flood(flooder, [frame(n).replace("{me}", me) for n in range(1200)])
+        assert await flooder.closed() == 4429
+        refused = [one for one in heard if one.get("code") == "rate_limited"]
+        assert refused
+        assert all(one["retryAfter"] > 0 for one in refused)
+        async with target.client() as newcomer:
+            state = (await newcomer.join(room["code"], **JANE))["state"]
+            assert len(state["messages"]) <= 50
+            for client in (host, witness):
+                told = sum(len(json.dumps(event, ensure_ascii=False).encode()) for event in await client.events())
+                seconds = time.monotonic() - began
+                assert told < (1.2 * MIB + 65_536 * seconds if heavy else 3 * MIB)
+    assert memory(target) - before < 32 * 1024
+
+
+async def test_hopping_in_and_out_of_the_queue(target: Daemon) -> None:
+    """One who joins a waiting room and leaves it, over and over: the host and those who wait hear it out."""
+    room = await target.room(waitingRoom=True)
+    async with contextlib.AsyncExitStack() as stack:
+        host, *people, hopper = [await stack.enter_async_context(target.client(u)) for u in ("alice", *[None] * 21)]
+        await host.join(room["code"])
+        for client in people:
+            assert (await client.ask("join-room", code=room["code"], **JANE))["type"] == "waiting"
+        for _ in range(150):
+            await hopper.send("join-room", code=room["code"], **JANE)
+            await hopper.send("leave-room")
+        replies = [frame["type"] for frame in await hopper.events()]
+        assert replies == ["waiting", "participant"] * 150
+        told = [event for event in await host.events() if event["type"] == "waiting-changed"]
+        assert len(told[-1]["waiting"]) == 20
+        for client in people:
+            await client.nothing_more()
+        assert await host.ask("admit-all") == {"type": "ok"}
+
+
+async def test_a_heavy_room(target: Daemon) -> None:
+    """Fifty of the longest messages and the fullest presence: whoever comes gets it all and is not too slow for it."""
+    room = await target.room()
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(target.client()) for _ in range(10)]
+        for number, client in enumerate(clients):
+            await client.join(room["code"], **JANE)
+            await client.send("update-participant", state={str(key): "\U0001f600" * 13 for key in range(15)})
+            for _ in range(5):
+                await client.send("send-message", text=chr(0x1F600 + number) * 2000)
+        for client in clients:
+            await client.events()
+        joiners = [await stack.enter_async_context(target.client()) for _ in range(10)]
+        replies = await asyncio.gather(*(client.join(room["code"], **JANE) for client in joiners))
+        for reply in replies:
+            state = reply["state"]
+            assert (len(state["messages"]), {len(message["text"]) for message in state["messages"]}) == (50, {2000})
+            assert len(json.dumps(state, ensure_ascii=False).encode()) > 400_000
+        for client in (*clients, *joiners):
+            assert {event["type"] for event in await client.events()} <= {"participants-changed", "message"}

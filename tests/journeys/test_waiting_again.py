@@ -1,0 +1,176 @@
+"""Those who wait drop and come back, or are in two rooms at once: docs/protocol.md, section 8, from a client's side."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from tests.journeys.test_waiting import FULL, JANE, LOBBY, OK, Scene, heard, seated
+from tests.support.daemon import Client, Daemon, error
+
+MakeDaemon = Callable[..., Daemon]
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[contextlib.AsyncExitStack]:
+    async with contextlib.AsyncExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture(params=[FULL, LOBBY])
+async def scene(daemon: Daemon, stack: contextlib.AsyncExitStack, request: Any) -> Scene:
+    """Both kinds of waiting."""
+    return await Scene(daemon, stack).set(request.param)
+
+
+# Coming back.
+
+
+@pytest.mark.parametrize("user", [None, "bob"], ids=["guest", "user"])
+async def test_drop_and_resume(scene: Scene, user: str | None) -> None:
+    """The token takes the place back, at its position; hosts see who is away; a token serves once."""
+    client, answer = await scene.waiter(user)
+    other, _ = await scene.waiter()
+    await scene.queue()
+    client.websocket.transport.abort()
+    assert [who["isActive"] for who in (await scene.host.receive())["waiting"]] == [False, True]
+    async with scene.daemon.client(user) as back:
+        reply = await back.ask("resume", resumeToken=answer["resumeToken"])
+        again = {"participantId": answer["participantId"], "position": 1, "reason": scene.why}
+        assert reply == {"type": "waiting", **again, "resumeToken": reply["resumeToken"]}
+        assert [who["isActive"] for who in (await scene.host.receive())["waiting"]] == [True, True]
+        assert await other.events() == []
+        async with scene.daemon.client(user) as late:
+            assert await late.ask("resume", resumeToken=answer["resumeToken"]) == error("seat_expired")
+        await scene.free()
+        frame = await back.receive()
+        assert (frame["type"], frame["id"], frame["resumeToken"]) == ("participant", 1, reply["resumeToken"])
+
+
+async def test_a_user_comes_again(scene: Scene) -> None:
+    """Users who join again take their place over; the connection that had it is closed with 4409."""
+    first, answer = await scene.waiter("bob")
+    second, again = await scene.waiter("bob")
+    assert again == {**answer, "resumeToken": again["resumeToken"]}
+    assert again["resumeToken"] != answer["resumeToken"]
+    assert await first.closed() == 4409
+    third = await scene.wait(second)
+    assert third == {**answer, "resumeToken": third["resumeToken"]}, "the connection that waits may ask again"
+    await scene.free()
+    assert (await seated(second))["resumeToken"] == third["resumeToken"]
+
+
+async def test_a_guest_comes_again(scene: Scene) -> None:
+    """The connection that waits may ask again and has the same place; by their name guests are never known."""
+    client, answer = await scene.waiter()
+    again = await scene.wait(client)
+    assert again == {**answer, "resumeToken": again["resumeToken"]}
+    other, another = await scene.waiter()
+    assert (another["position"], another["participantId"] != answer["participantId"]) == (2, True)
+    await scene.free()
+    await seated(client)
+    assert [event["position"] for event in await other.events()] == [1]
+
+
+async def test_the_place_runs_out(make_daemon: MakeDaemon, stack: contextlib.AsyncExitStack) -> None:
+    """After the hold time the place is gone and the others move up; so is a seat that it became meanwhile."""
+    daemon = make_daemon(ROOMD_ROOMS_SEAT_HOLD="0.5")
+    scene = await Scene(daemon, stack).set(FULL)
+    gone, answer = await scene.waiter()
+    other, _ = await scene.waiter()
+    last, _ = await scene.waiter()
+    gone.websocket.transport.abort()
+    assert [(await client.receive())["position"] for client in (other, last)] == [1, 2]
+    assert await other.ask("resume", resumeToken=answer["resumeToken"]) == error("seat_expired")
+    await scene.queue()
+    other.websocket.transport.abort()
+    while [one["isActive"] for one in (await scene.host.receive())["waiting"]] != [False, True]:
+        pass
+    await scene.free()
+    assert (await last.receive())["position"] == 1, "the seat is held for the one before"
+    assert (await seated(last))["participant"]["isActive"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "kill -9"])
+async def test_restart(make_daemon: MakeDaemon, stack: contextlib.AsyncExitStack, number: signal.Signals) -> None:
+    """Those who wait survive a restart and a crash at their position, and come in as if nothing had been."""
+    daemon = make_daemon()
+    scenes = [await Scene(daemon, stack).set(why) for why in (FULL, LOBBY)]
+    people = [[await scene.waiter(user) for user in (None, "bob", None)] for scene in scenes]
+    await asyncio.to_thread(daemon.stop, number)
+    daemon.start()
+    for scene, waiting in zip(scenes, people, strict=True):
+        await check_all_come_back(scene, waiting)
+
+
+async def check_all_come_back(scene: Scene, people: list[tuple[Client, dict[str, Any]]]) -> None:
+    """Have three who waited, a user between two guests, find their places, and then let in."""
+    back: dict[int, Client] = {}
+    for place in (2, 0):
+        back[place] = await scene.connect()
+        reply = await back[place].ask("resume", resumeToken=people[place][1]["resumeToken"])
+        assert (reply["participantId"], reply["position"]) == (people[place][1]["participantId"], place + 1)
+    back[1] = await scene.connect("bob")
+    assert (await scene.wait(back[1]))["position"] == 2
+    scene.host = await scene.connect("alice")
+    seat = await scene.host.join(scene.code)
+    assert await scene.queue() == [answer["participantId"] for _, answer in people]
+    assert len(seat["state"]["participants"]) == 2
+    await scene.do("update-room", maxParticipants=50, waitingRoom=False)
+    joined = (await scene.host.receive())["joined"]
+    assert [who["id"] for who in joined] == [answer["participantId"] for _, answer in people]
+    assert [(await back[place].receive())["type"] for place in range(3)] == ["participant"] * 3
+
+
+# In two rooms at once.
+
+
+async def test_sitting_here_and_waiting_there(scene: Scene) -> None:
+    """A connection may sit in one room while it waits in another; let in there, it leaves the first."""
+    room = await scene.daemon.room("zoe")
+    client = await scene.connect()
+    watch = await scene.connect("zoe")
+    await watch.join(room["code"])
+    seat = (await client.join(room["code"], **JANE))["participant"]
+    answer = await scene.wait(client)
+    assert answer["type"] == "waiting"
+    assert await client.ask("send-message", text="still here") == OK
+    assert (await client.receive())["message"]["participantId"] == seat["id"]
+    await scene.free()
+    assert (await seated(client))["participant"]["id"] == answer["participantId"]
+    changes = await heard(watch, "participants-changed")
+    while not changes[-1]["left"]:
+        changes += await heard(watch, "participants-changed")
+    assert [who["id"] for who in changes[-1]["left"]] == [seat["id"]]
+    await watch.ask("send-message", text="heard by those who are in it")
+    assert await heard(client, "message") == []
+
+
+async def test_waiting_in_one_room_after_another(scene: Scene) -> None:
+    """A connection waits in one room at most: in the second once it does there, and no more once it sits elsewhere."""
+    room, third = await scene.daemon.room("zoe", waitingRoom=True), await scene.daemon.room("zoe")
+    client, first = await scene.waiter()
+    second = await scene.wait(client, room["code"])
+    assert second["type"] == "waiting"
+    assert await client.ask("resume", resumeToken=first["resumeToken"]) == error("seat_expired")
+    assert await scene.queue() == []
+    async with scene.daemon.client("zoe") as zoe:
+        await zoe.join(room["code"])
+        assert [one["participantId"] for one in (await zoe.receive())["waiting"]] == [second["participantId"]]
+        await client.join(third["code"], **JANE)
+        assert (await zoe.receive())["waiting"] == []
+    assert await client.ask("resume", resumeToken=second["resumeToken"]) == error("seat_expired")
+
+
+async def test_leaving_twice(scene: Scene) -> None:
+    """`leave-room` leaves the seat first, then the place in the queue of another room."""
+    room = await scene.daemon.room("zoe")
+    client = await scene.connect()
+    seat = (await client.join(room["code"], **JANE))["participant"]
+    place = await scene.wait(client)
+    left = [(await client.ask("leave-room"))["participant"]["id"] for _ in range(2)]
+    assert left == [seat["id"], place["participantId"]]
+    assert await client.ask("leave-room") == error("not_in_room")

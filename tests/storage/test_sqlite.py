@@ -1,0 +1,252 @@
+"""The store's contract, which the fake keeps as well, and what only a real file can show.
+
+What belongs to a meeting stands in test_store_meeting.py, schema and migrations in test_store_schema.py.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from roomd.config import DatabaseConfig
+from roomd.protocol.objects import Participant, Room
+from roomd.rooms.commands import Kept, RoomChanged, Seat, SeatChanged
+from roomd.storage.sqlite import SCHEMA_VERSION, StorageFailed, Store, StoreError, open_store
+from tests.support.fakes import FakeStore
+
+ROOM = Room(
+    id="r1", code="abc-def-ghi", name="Weekly", host_id="alice", is_active=True, is_locked=False, max_participants=3,
+    allow_guest_access=True, waiting_room=False, participant_count=0, created_at="2026-03-03T10:00:00.000Z",
+    ended_at=None,
+)  # fmt: skip
+KEPT = Kept(ROOM, (), [], [])
+JANE = Participant(
+    id="p1", room_id="r1", user_id=None, guest_name="Jane 😀", is_active=True, is_host=False,
+    joined_at="2026-03-03T10:00:01.000Z", left_at=None, display_name="Jane 😀",
+)  # fmt: skip
+BOB = msgspec.structs.replace(JANE, id="p2", user_id="bob", guest_name=None, display_name="Bob", is_host=True)
+LATER = "2026-03-03T11:00:00.000Z"
+
+
+def seat(participant: Participant, *, owner: int | None = 1, dropped_at: str | None = None) -> SeatChanged:
+    return SeatChanged(Seat(participant, f"hash-{participant.id}", owner, dropped_at))
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> DatabaseConfig:
+    return DatabaseConfig(path=str(tmp_path / "new" / "roomd.db"), busy_timeout=0.1)
+
+
+@pytest.fixture(params=["real", "fake"])
+async def store(request: pytest.FixtureRequest, config: DatabaseConfig) -> AsyncIterator[Store | FakeStore]:
+    opened = await open_store(config) if request.param == "real" else FakeStore()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def real(config: DatabaseConfig) -> AsyncIterator[Store]:
+    opened = await open_store(config)
+    yield opened
+    await opened.close()
+
+
+async def test_what_was_appended_is_read_back(store: Store | FakeStore) -> None:
+    """Rooms by their code, participants in the order they joined, field by field."""
+    ended = msgspec.structs.replace(ROOM, is_active=False, is_locked=True, ended_at=LATER, name="Ünï")
+    assert await store.load(ROOM.code) is None
+    await store.append([RoomChanged(ROOM), seat(BOB), seat(JANE)])
+    assert await store.load(ROOM.code) == KEPT
+    left = msgspec.structs.replace(BOB, is_active=False, left_at=LATER)
+    await store.append([seat(left, owner=None), RoomChanged(ended)])
+    assert await store.load(ROOM.code) == Kept(ended, (), [], [])
+    assert await store.history("r1", None, 10) == ([JANE, left], None)
+    assert await store.history("r2", None, 10) == ([], None)
+
+
+async def test_after_a_start_every_seat_is_held(store: Store | FakeStore) -> None:
+    """Section 5: held anew; a connected seat counts as dropped at the start, a held one keeps its drop."""
+    other = msgspec.structs.replace(ROOM, id="r2", code="zzz-zzz-zzz")
+    gone = msgspec.structs.replace(BOB, room_id="r2", id="p3", is_active=False, left_at=LATER)
+    held = msgspec.structs.replace(BOB, is_active=False)
+    await store.append([RoomChanged(ROOM), RoomChanged(other), seat(JANE), seat(gone)])
+    await store.append([seat(held, owner=None, dropped_at="2026-03-03T10:30:00.000Z")])
+    ((room, seats, _, _),) = await store.seats(LATER)
+    assert room == ROOM
+    assert seats == [
+        Seat(msgspec.structs.replace(JANE, is_active=False), "hash-p1", None, LATER),
+        Seat(held, "hash-p2", None, "2026-03-03T10:30:00.000Z"),
+    ]
+    assert (await store.history("r1", None, 1))[0] == [seats[0].participant]
+
+
+async def test_pages(store: Store | FakeStore) -> None:
+    """Rooms newest first and filtered, history oldest first; the cursor leads through all of it once."""
+    rooms = [
+        msgspec.structs.replace(ROOM, id=f"r{n}", code=f"code-{n}", host_id="alice" if n % 2 else "bob",
+                                is_active=n != 3)
+        for n in range(6)
+    ]  # fmt: skip
+    people = [msgspec.structs.replace(JANE, id=f"p{n}", room_id="r0") for n in range(5)]
+    await store.append([*(RoomChanged(r) for r in rooms), *(seat(p) for p in people)])
+
+    async def all_rooms(host: str | None, is_active: bool | None) -> list[list[str]]:
+        pages, cursor = [], None
+        while True:
+            found, cursor = await store.rooms_of(host, is_active, cursor, 2)
+            pages.append([room.id for room in found])
+            if cursor is None:
+                return pages
+
+    assert await all_rooms(None, None) == [["r5", "r4"], ["r3", "r2"], ["r1", "r0"]]
+    assert await all_rooms("alice", None) == [["r5", "r3"], ["r1"]]
+    assert await all_rooms("alice", True) == [["r5", "r1"]]
+    assert await all_rooms(None, False) == [["r3"]]
+    assert await all_rooms("carol", None) == [[]]
+    first, cursor = await store.history("r0", None, 3)
+    rest, end = await store.history("r0", cursor, 3)
+    assert ([*first, *rest], cursor, end) == (people, "p2", None)
+
+
+async def test_a_code_is_given_once(store: Store | FakeStore) -> None:
+    """Two rooms never share a code; the append that would make it so changes nothing."""
+    await store.append([RoomChanged(ROOM)])
+    with pytest.raises(StorageFailed):
+        await store.append([RoomChanged(msgspec.structs.replace(ROOM, id="r2", name="thief"))])
+    assert await store.load(ROOM.code) == KEPT
+
+
+async def test_appends_that_gather_share_a_transaction(real: Store) -> None:
+    """Group commit: what arrives while one transaction runs makes the next one, whole and in order."""
+    await real.append([RoomChanged(ROOM)])
+    statements: list[str] = []
+    await real._writer.set_trace_callback(statements.append)
+    people = [msgspec.structs.replace(JANE, id=f"p{n:03}") for n in range(100)]
+    await asyncio.gather(*(real.append([seat(p)]) for p in people))
+    assert statements.count("COMMIT") <= 2
+    assert (await real.history("r1", None, 200))[0] == people
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 63, 64, 65, 200])
+async def test_any_number_of_rows_is_written_in_order(real: Store, count: int) -> None:
+    """However many rows share a statement, the last word about a participant counts."""
+    await real.append([RoomChanged(ROOM)])
+    people = [msgspec.structs.replace(JANE, id=f"p{n:03}") for n in range(count)]
+    left = [msgspec.structs.replace(p, is_active=False, left_at=LATER) for p in people]
+    await real.append([event for pair in zip(people, left, strict=True) for event in map(seat, pair)])
+    assert (await real.history("r1", None, 1000))[0] == left
+
+
+async def test_a_broken_append_fails_alone(real: Store) -> None:
+    """One room's append that breaks a constraint costs its neighbours in the transaction nothing."""
+    await real.append([RoomChanged(ROOM)])
+    orphan = msgspec.structs.replace(JANE, room_id="no such room")
+    results = await asyncio.gather(
+        real.append([seat(msgspec.structs.replace(JANE, id="p8"))]),  # a transaction of its own
+        real.append([seat(JANE)]),
+        real.append([seat(orphan), seat(msgspec.structs.replace(JANE, id="p7"))]),
+        real.append([seat(BOB)]),
+        return_exceptions=True,
+    )
+    assert [type(result) for result in results] == [type(None), type(None), StorageFailed, type(None)]
+    assert [p.id for p in (await real.history("r1", None, 10))[0]] == ["p1", "p2", "p8"]
+
+
+async def test_the_database_itself_refuses_a_second_seat(real: Store) -> None:
+    """One seat per user and room is a constraint of the schema as well."""
+    await real.append([RoomChanged(ROOM), seat(BOB)])
+    with pytest.raises(StorageFailed):
+        await real.append([seat(msgspec.structs.replace(BOB, id="p9"))])
+
+
+async def test_locked_storage_fails_and_recovers(real: Store, config: DatabaseConfig) -> None:
+    """Another program holds the lock: StorageFailed after `busy_timeout`, nothing changed, and it goes on after."""
+    await real.append([RoomChanged(ROOM)])
+    with sqlite3.connect(config.path, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageFailed):
+            await real.append([seat(JANE)])
+        assert await real.load(ROOM.code) == KEPT
+        other.execute("ROLLBACK")
+    other.close()
+    assert await real.history("r1", None, 10) == ([], None)
+    await real.append([seat(JANE)])
+    assert await real.history("r1", None, 10) == ([JANE], None)
+
+
+async def test_full_disk_fails_and_recovers(real: Store) -> None:
+    """No room for another page: StorageFailed, nothing half done, and it goes on once there is room."""
+    await real.append([RoomChanged(ROOM)])
+    (pages,) = (await real._writer.execute_fetchall("PRAGMA page_count"))[0]  # type: ignore[index]
+    await real._writer.execute_fetchall(f"PRAGMA max_page_count = {pages}")
+    people = [msgspec.structs.replace(JANE, id=f"p{n:04}", display_name="x" * 100) for n in range(500)]
+    with pytest.raises(StorageFailed):
+        await real.append([seat(p) for p in people])
+    assert await real.history("r1", None, 10) == ([], None)
+    await real._writer.execute_fetchall("PRAGMA max_page_count = 1000000")
+    await real.append([seat(p) for p in people])
+    assert len((await real.history("r1", None, 1000))[0]) == 500
+
+
+async def test_what_cannot_be_written_at_all_fails(real: Store) -> None:
+    """Whatever goes wrong, who waits hears of it."""
+    with pytest.raises(UnicodeEncodeError):
+        await real.append([RoomChanged(msgspec.structs.replace(ROOM, name="\ud800"))])
+    await real.append([RoomChanged(ROOM)])
+
+
+async def test_an_append_whose_turn_was_cancelled(real: Store) -> None:
+    """Cancelling who waits cancels no transaction."""
+    waiting = asyncio.create_task(real.append([RoomChanged(ROOM)]))
+    failing = asyncio.create_task(real.append([RoomChanged(msgspec.structs.replace(ROOM, id="r2"))]))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    failing.cancel()
+    await asyncio.gather(waiting, failing, return_exceptions=True)
+    await real.append([seat(JANE)])
+    assert await real.load(ROOM.code) == KEPT
+
+
+async def test_settings_of_the_database(real: Store, config: DatabaseConfig) -> None:
+    """WAL, FULL and foreign keys on the writer; a reader that cannot write."""
+
+    async def pragma(connection: Any, name: str) -> Any:
+        return (await connection.execute_fetchall(f"PRAGMA {name}"))[0][0]
+
+    assert await pragma(real._writer, "journal_mode") == "wal"
+    assert await pragma(real._writer, "synchronous") == 2
+    assert await pragma(real._writer, "foreign_keys") == 1
+    assert await pragma(real._reader, "query_only") == 1
+    assert await pragma(real._writer, "user_version") == SCHEMA_VERSION
+
+
+async def test_one_daemon_at_a_time(real: Store, config: DatabaseConfig) -> None:
+    """A second daemon on the same database is refused with a clear message, and may start after the first."""
+    with pytest.raises(StoreError, match="another roomd is serving this database"):
+        await open_store(config)
+    await real.close()
+    await real.close()
+    await (await open_store(config)).close()
+
+
+async def test_reopening_keeps_everything(config: DatabaseConfig) -> None:
+    """A database that is up to date is left as it is."""
+    first = await open_store(config)
+    await first.append([RoomChanged(ROOM)])
+    await first.close()
+    second = await open_store(config)
+    assert await second.load(ROOM.code) == KEPT
+    await second.close()
+
+
+async def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
+    """No database, no folder, no file: each names the path."""
+    (tmp_path / "text.db").write_text("this is not a database, whatever its name says " * 20)
+    (tmp_path / "folder.db").mkdir()
+    for path in (tmp_path / "text.db", tmp_path / "folder.db", tmp_path / "text.db" / "below.db"):
+        with pytest.raises(StoreError, match=str(path)):
+            await open_store(DatabaseConfig(path=str(path)))

@@ -1,0 +1,267 @@
+"""A daemon started as its users start it, and clients on real sockets."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import jwt
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+
+SECRET = "a secret for tests only, 32 bytes and more"
+PATIENCE = 10.0
+"""Seconds after which something awaited counts as not happening."""
+
+
+ERRORS = {
+    "guest_name_required": (400, "guestName is required"),
+    "invalid_guest_name": (400, "guestName must be 1 to 50 printable characters"),
+    "room_inactive": (400, "Room is no longer active"),
+    "room_full": (400, "Room is full"),
+    "not_in_room": (400, "Join a room first"),
+    "unknown_type": (400, "Unknown type"),
+    "unauthenticated": (401, "Authentication required"),
+    "invalid_token": (401, "Token is not valid"),
+    "token_expired": (401, "Token has expired"),
+    "banned": (403, "You were removed from this room"),
+    "denied": (403, "The host declined"),
+    "not_host": (403, "Only the host can do this"),
+    "room_locked": (403, "Room is locked"),
+    "guests_not_allowed": (403, "Guests are not allowed in this room"),
+    "wrong_user": (403, "This connection belongs to someone else"),
+    "wrong_room": (403, "The token is for another room"),
+    "room_not_found": (404, "Room not found"),
+    "participant_not_found": (404, "Participant not found"),
+    "seat_expired": (410, "Seat is no longer held"),
+    "rate_limited": (429, "Too many requests"),
+    "unavailable": (503, "Storage is unavailable, nothing was changed"),
+}
+"""What docs/protocol.md says of every error with a fixed text."""
+
+
+def error(code: str, message: str | None = None, **more: Any) -> dict[str, Any]:
+    """Word a whole `error` frame; 400 with `message` for the kinds whose text varies."""
+    status, text = ERRORS.get(code, (400, message))
+    return {"type": "error", "statusCode": status, "code": code, "message": message or text, **more}
+
+
+def free_port() -> int:
+    """Let the system choose a port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class Daemon:
+    """One database, and the daemon process that serves it: started, killed and started again."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.database = folder / "roomd.db"
+        self.secret = SECRET
+        self.port = free_port()
+        self.url = f"ws://127.0.0.1:{self.port}/ws"
+        self.log = folder / "roomd.log"
+        self.environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("ROOMD_")},
+            "ROOMD_AUTH_SECRET": SECRET,
+            "ROOMD_DATABASE_PATH": str(self.database),
+            "ROOMD_SERVER_PORT": str(self.port),
+            **settings,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The running process."""
+        assert self._process is not None
+        return self._process
+
+    def start(self) -> None:
+        """Start the daemon and wait until it answers."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "roomd", "serve"], env=self.environ, stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            with contextlib.suppress(OSError), urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=1):
+                return
+            assert self._process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, "the daemon does not answer"
+            time.sleep(0.02)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal, wait for the end, and return the exit code."""
+        process, self._process = self.process, None
+        process.send_signal(number)
+        return process.wait(timeout=15)
+
+    def kill(self) -> None:
+        """End the process as a crash would."""
+        self.stop(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Stop whatever still runs."""
+        if self._process is not None:
+            self.stop()
+
+    def token(self, user: str, *, ttl: float = 3600, **claims: Any) -> str:
+        """Make a token as an issuer would."""
+        return jwt.encode({"sub": user, "exp": int(time.time() + ttl), **claims}, self.secret, algorithm="HS256")
+
+    @contextlib.asynccontextmanager
+    async def client(
+        self, user: str | None = None, *, token: str | None = None, **options: Any
+    ) -> AsyncIterator["Client"]:
+        """Connect, as a user (with a fresh token, or the one given) or as a guest."""
+        token = self.token(user) if user is not None else token
+        headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
+        # Without a bound on unread frames, a test need not read what it does not look at to be able to close.
+        options = {"max_queue": None, **options}
+        async with connect(self.url, additional_headers=headers, **options) as websocket:
+            yield Client(websocket)
+
+    async def room(self, host: str = "alice", **settings: Any) -> dict[str, Any]:
+        """Make a room."""
+        async with self.client(host) as client:
+            room: dict[str, Any] = (await client.ask("create-room", **settings))["room"]
+            return room
+
+
+class Client:
+    """One raw WebSocket client: JSON out, JSON in."""
+
+    def __init__(self, websocket: ClientConnection) -> None:
+        self.websocket = websocket
+        self._last = 0
+
+    async def send(self, type_: str, **fields: Any) -> None:
+        """Send a frame."""
+        await self.websocket.send(json.dumps({"type": type_, **fields}))
+
+    async def receive(self) -> dict[str, Any]:
+        """Wait for the next frame."""
+        async with asyncio.timeout(PATIENCE):
+            frame: dict[str, Any] = json.loads(await self.websocket.recv())
+        return frame
+
+    async def ask(self, type_: str, **fields: Any) -> dict[str, Any]:
+        """Send a request and return its reply, which must be the next frame; its `id` is checked and taken off."""
+        self._last += 1
+        await self.send(type_, id=self._last, **fields)
+        reply = await self.receive()
+        assert reply.pop("id") == self._last, reply
+        return reply
+
+    async def join(self, code: str, **fields: Any) -> dict[str, Any]:
+        """Join a room; return the reply with the `room-state` that follows it under `state`."""
+        reply = await self.ask("join-room", code=code, **fields)
+        assert reply["type"] == "participant", reply
+        return {**reply, "state": await self.receive()}
+
+    async def events(self) -> list[dict[str, Any]]:
+        """Take every event that was told before now: what comes before the answer to a ping sent now."""
+        events = []
+        await self.send("ping", id="events")
+        while (frame := await self.receive()).get("id") != "events":
+            events.append(frame)
+        return events
+
+    async def nothing_more(self) -> None:
+        """Check that no frame waits: the next one answers a ping sent now."""
+        assert await self.ask("ping") == {"type": "pong"}
+
+    async def closed(self) -> int:
+        """Wait for the server to close, and return the code."""
+        await asyncio.wait_for(self.websocket.wait_closed(), PATIENCE)
+        code = self.websocket.close_code
+        assert code is not None
+        return code
+
+
+@pytest.fixture
+def make_daemon(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
+    """Start daemons with settings of their own, e.g. `ROOMD_ROOMS_SEAT_HOLD="1"`.
+
+    One that is `measured` for coverage, as lines may need that no other test runs, takes half as long again to start.
+    """
+    daemons: list[Daemon] = []
+
+    def make(*, measured: bool = False, **settings: str) -> Daemon:
+        daemon = Daemon(tmp_path, **({} if measured else UNMEASURED), **settings)
+        daemons.append(daemon)
+        daemon.start()
+        return daemon
+
+    yield make
+    for daemon in daemons:
+        daemon.close()
+
+
+@contextlib.contextmanager
+def serving(folder: Path, **settings: str) -> Iterator[Daemon]:
+    """Start a daemon, and stop it in the end."""
+    daemon = Daemon(folder, **settings)
+    daemon.start()
+    try:
+        yield daemon
+    finally:
+        daemon.close()
+
+
+@pytest.fixture
+def untraced() -> Iterator[None]:
+    """Spare a test that has daemons do all that is to be covered what coverage takes here, nearly half of the time."""
+    tracer = sys.gettrace()
+    sys.settrace(None)
+    yield
+    sys.settrace(tracer)
+
+
+@pytest.fixture(scope="session")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon with the defaults, shared by the tests of all modules; each makes rooms of its own."""
+    with serving(tmp_path_factory.mktemp("daemon")) as daemon:
+        yield daemon
+
+
+UNMEASURED = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
+"""Settings of a process that does not count as covered: it starts sooner, and runs as fast as it can."""
+
+PATIENT = {"ROOMD_LIMITS_REQUEST_RATE": "1e9", "ROOMD_LIMITS_REQUEST_BURST": "1000000000"}
+"""Settings that let a flood through."""
+
+
+def faults(daemon: Daemon) -> list[str]:
+    """Find the lines of the log that tell of a mistake of roomd's own."""
+    signs = ("raceback", "internal_error", '"level":"error"', '"level":"critical"', "Exception")
+    return [line for line in daemon.log.read_text().splitlines() if any(sign in line for sign in signs)]
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """The daemon that takes it all, with patience for floods."""
+    daemon = Daemon(tmp_path_factory.mktemp("hostile"), **PATIENT, **UNMEASURED)
+    daemon.start()
+    yield daemon
+    daemon.kill()
+
+
+@pytest.fixture
+async def unharmed(target: Daemon) -> AsyncIterator[None]:
+    """Whatever a test did, the daemon logged no mistake and serves a join."""
+    yield
+    room = await target.room()
+    async with target.client() as client:
+        await client.join(room["code"], guestName="Jane")
+    assert faults(target) == []

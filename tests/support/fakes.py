@@ -1,0 +1,305 @@
+"""Steerable stand-ins for what the hub and the connections meet outside the process."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+from websockets.exceptions import ConnectionClosedError
+from websockets.protocol import State
+
+from roomd.auth.tokens import Key
+from roomd.gateway.outbox import Outbox
+from roomd.protocol.errors import UNAVAILABLE, Refused
+from roomd.protocol.objects import Ban, Message, Participant, Room
+from roomd.protocol.timestamps import stamp
+from roomd.rooms.commands import Event, Kept, MessageSent, Reader, RoomChanged, Seat, SeatChanged, UserBanned
+from roomd.rooms.state import MESSAGES_SHOWN
+from roomd.storage.sqlite import StorageFailed, fitting, page
+from roomd.system.clock import Clock
+
+SECRET = b"a secret for tests only, 32 bytes and more"
+
+START = 1_772_534_100.0
+"""2026-03-03T10:35:00.000Z"""
+
+
+class FakeTimer:
+    """A call that a fake clock makes when it gets there."""
+
+    def __init__(self, due: float, function: Callable[[], None]) -> None:
+        self.due = due
+        self.function = function
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class FakeClock(Clock):
+    """A clock that moves when told to, and then calls what is due."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.timers: list[FakeTimer] = []
+
+    def wall(self) -> float:
+        return START + self.seconds
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def call_later(self, delay: float, function: Callable[[], None]) -> FakeTimer:
+        timer = FakeTimer(self.seconds + delay, function)
+        self.timers.append(timer)
+        return timer
+
+    def advance(self, seconds: float) -> None:
+        self.seconds += seconds
+        due = [timer for timer in self.timers if timer.due <= self.seconds]
+        self.timers = [timer for timer in self.timers if timer.due > self.seconds]
+        for timer in due:
+            if not timer.cancelled:
+                timer.function()
+
+    def stamp(self) -> str:
+        return stamp(self.wall())
+
+
+class FakeStore:
+    """Keeps rooms and seats in memory; the same contract as the real store (test_store.py runs both).
+
+    `hold` makes appends wait at a gate, `failing` makes everything fail, `fails_once` the next append.
+    """
+
+    def __init__(self) -> None:
+        self.rooms: dict[str, Room] = {}
+        self.people: dict[tuple[str, str], Seat] = {}
+        self.said: dict[str, list[MessageSent]] = {}
+        self.bans: dict[tuple[str, str], Ban] = {}
+        self.appends = 0
+        self.failing = False
+        self.fails_once = False
+        self.broken: Exception | None = None
+        self.reached = asyncio.Event()
+        self._gate = asyncio.Event()
+        self._gate.set()
+
+    def hold(self) -> None:
+        """Stop appends from now on; `reached` is set when one waits."""
+        self.reached.clear()
+        self._gate.clear()
+
+    def let_go(self) -> None:
+        """Let the appends that wait go on."""
+        self._gate.set()
+
+    async def append(self, events: Sequence[Event]) -> None:
+        self.appends += 1
+        self.reached.set()
+        for _ in range(3):
+            await asyncio.sleep(0)  # places to be cut at, even with the gate open
+        await self._gate.wait()
+        if self.broken is not None:
+            raise self.broken
+        if self.failing or self.fails_once:
+            self.fails_once = False
+            raise StorageFailed
+        for event in events:
+            if isinstance(event, RoomChanged):
+                if any(r.code == event.room.code and r.id != event.room.id for r in self.rooms.values()):
+                    raise StorageFailed
+                self.rooms[event.room.id] = msgspec.structs.replace(event.room, participant_count=0)
+            elif isinstance(event, SeatChanged):
+                person = event.seat.participant
+                self.people[person.room_id, person.id] = event.seat
+                if event.seat.waits_for and person.left_at:
+                    del self.people[person.room_id, person.id]
+            elif isinstance(event, MessageSent):
+                self.said.setdefault(event.room_id, []).append(event)
+            elif isinstance(event, UserBanned):
+                self.bans[event.room_id, event.ban.user_id] = event.ban
+            else:
+                del self.bans[event.room_id, event.user_id]
+
+    async def load(self, code: str) -> Kept | None:
+        if self.failing:
+            raise StorageFailed
+        room = next((r for r in self.rooms.values() if r.code == code), None)
+        return self._kept(room) if room is not None else None
+
+    async def seats(self, restarted_at: str) -> list[Kept]:
+        found: dict[str, list[Seat]] = {}
+        order = sorted(
+            self.people.items(),
+            key=lambda item: ("" if item[1].waits_for else item[1].participant.joined_at, item[0][1]),
+        )
+        for key, seat in order:
+            if seat.participant.left_at is None:
+                participant = msgspec.structs.replace(seat.participant, is_active=False)
+                self.people[key] = Seat(
+                    participant, seat.resume_hash, None, seat.dropped_at or restarted_at, waits_for=seat.waits_for
+                )
+                found.setdefault(key[0], []).append(self.people[key])
+        return [self._kept(self.rooms[room_id], seats) for room_id, seats in found.items()]
+
+    def _kept(self, room: Room, seats: Sequence[Seat] = ()) -> Kept:
+        bans = [ban for (room_id, _), ban in sorted(self.bans.items()) if room_id == room.id]
+        public = [event.message for event in self.said.get(room.id, []) if event.message.to is None]
+        return Kept(room, seats, bans, public[-MESSAGES_SHOWN:])
+
+    async def messages(self, reader: Reader, cursor: str | None, limit: int) -> tuple[list[Message], str | None]:
+        if self.failing:
+            raise StorageFailed
+        found = [
+            event.message
+            for event in self.said.get(reader.room_id, [])
+            if event.message.id > (cursor or "") and (event.message.to is None or _concerns(event, reader))
+        ]
+        return page(found[: limit + 1], min(limit, fitting(found[: limit + 1])))
+
+    async def rooms_of(
+        self, host_id: str | None, is_active: bool | None, cursor: str | None, limit: int
+    ) -> tuple[list[Room], str | None]:
+        if self.broken is not None:
+            raise self.broken
+        if self.failing:
+            raise StorageFailed
+        found = [
+            room
+            for room in sorted(self.rooms.values(), key=lambda r: r.id, reverse=True)
+            if host_id in (None, room.host_id)
+            and is_active in (None, room.is_active)
+            and (cursor is None or room.id < cursor)
+        ]
+        return page(found, limit)
+
+    async def history(self, room_id: str, cursor: str | None, limit: int) -> tuple[list[Participant], str | None]:
+        found = [
+            seat.participant
+            for (room, key), seat in sorted(self.people.items(), key=lambda item: item[0][1])
+            if room == room_id and key > (cursor or "") and seat.waits_for is None
+        ]
+        return page(found, limit)
+
+    async def close(self) -> None:
+        pass
+
+
+def _concerns(event: MessageSent, reader: Reader) -> bool:
+    """Whether a private message is to or from a reader, by this participant or by an earlier one of the same user."""
+    mine = {reader.participant_id, reader.user_id} - {None}
+    return bool(mine & {event.message.participant_id, event.message.to, event.user_id, event.to_user_id})
+
+
+class FakeTransport:
+    """Collects what is written; `unread` is what an outbox sees as waiting."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.unread = 0
+
+    def write(self, data: bytes, /) -> None:
+        self.written += data
+
+    def writelines(self, list_of_data: Iterable[bytes], /) -> None:
+        self.written += b"".join(list_of_data)
+
+    def get_write_buffer_size(self) -> int:
+        return self.unread
+
+    def frames(self) -> list[Any]:
+        """Take the frames written since the last call, decoded."""
+        data, self.written = self.written, b""
+        found = []
+        while data:
+            assert data[0] == 0x81, "an unfragmented text frame"
+            size, start = data[1], 2
+            if size == 126:
+                size, start = int.from_bytes(data[2:4], "big"), 4
+            elif size == 127:
+                size, start = int.from_bytes(data[2:10], "big"), 10
+            found.append(msgspec.json.decode(data[start : start + size]))
+            data = data[start + size :]
+        return found
+
+
+class FakeState:
+    """A connection that is open until told otherwise."""
+
+    def __init__(self) -> None:
+        self.state = State.OPEN
+
+
+class FakeListener:
+    """A connection as the hub sees it."""
+
+    def __init__(self) -> None:
+        self.transport = FakeTransport()
+        self.closes: list[int] = []
+        self.lost: list[str] = []
+        self.outbox = Outbox(self.transport, 65_536, FakeState(), lambda code, _: self.closes.append(code))
+
+    def unseated(self, participant_id: str) -> None:
+        self.lost.append(participant_id)
+
+
+class FakeWebsocket:
+    """The part of a server connection that a conversation uses; the test is the client."""
+
+    def __init__(self) -> None:
+        self.transport = FakeTransport()
+        self.protocol = self  # whose state the library passes on
+        self.state = State.OPEN
+        self.close_code: int | None = None
+        self._frames: asyncio.Queue[str | bytes | None] = asyncio.Queue()
+
+    def send(self, type_: str, **fields: Any) -> None:
+        """Have the client send a frame."""
+        self._frames.put_nowait(msgspec.json.encode({"type": type_, **fields}).decode())
+
+    def send_raw(self, data: str | bytes) -> None:
+        """Have the client send anything."""
+        self._frames.put_nowait(data)
+
+    def go(self) -> None:
+        """Have the client's connection end."""
+        self.state = State.CLOSED
+        self._frames.put_nowait(None)
+
+    is_readable = True
+
+    def wake(self, _: object = None) -> None:
+        pass
+
+    def readable(self) -> "asyncio.Future[None]":
+        """Leave the waiting to `recv`."""
+        now = asyncio.get_running_loop().create_future()
+        now.set_result(None)
+        return now
+
+    async def recv(self) -> str | bytes:
+        data = await self._frames.get()
+        if data is None:
+            raise ConnectionClosedError(None, None)
+        return data
+
+    async def close(self, code: int, reason: str) -> None:
+        self.close_code = code
+        self.go()
+
+
+class FakeKeys:
+    """One secret for every token, or nothing to check them with."""
+
+    def __init__(self) -> None:
+        self.unavailable = False
+
+    async def keys_for(self, token: str) -> Sequence[Key]:
+        await asyncio.sleep(0)
+        if self.unavailable:
+            raise Refused(UNAVAILABLE, retry_after=5)
+        return [Key(SECRET, "HS256")]
+
+    async def close(self) -> None:
+        pass

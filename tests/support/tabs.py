@@ -1,0 +1,311 @@
+"""Real browser tabs for tests of the page, and a network between them and the rest that can be cut."""
+
+import asyncio
+import contextlib
+import re
+import shutil
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
+
+from tests.support.daemon import PATIENCE, Daemon
+
+expect.set_options(timeout=1000 * PATIENCE)
+
+ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+    "--allow-loopback-in-peer-connection",
+    "--host-resolver-rules=MAP meet.test 127.0.0.1",
+    # Every window would load two pages of the browser's own, for its address bar: more work than ours. As this replaces
+    # Playwright's list, it also has what keeps the browser from trying https.
+    "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup,HttpsUpgrades,HttpsFirstBalancedModeAutoEnable",
+]
+
+CONNECTIONS = """
+const connections = window.connections = [];
+window.RTCPeerConnection = class extends RTCPeerConnection {
+  constructor(...options) {
+    super(...options);
+    connections.push(this);
+  }
+};
+
+/** Wait until nothing is being negotiated. */
+window.agreed = async () => {
+  while (connections.some((connection) => connection.signalingState.startsWith("have"))) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+};
+
+/** Wait until `count` connections have decoded some more frames of video than when this was asked. */
+window.framesRise = async (count) => {
+  const before = new Map();
+  for (;;) {
+    let rising = 0;
+    for (const connection of connections) {
+      if (connection.connectionState !== "connected") continue;
+      for (const report of (await connection.getStats()).values()) {
+        if (report.type !== "inbound-rtp" || report.kind !== "video") continue;
+        if (!before.has(connection)) before.set(connection, report.framesDecoded);
+        if (report.framesDecoded > before.get(connection) + 3) rising += 1;
+      }
+    }
+    if (rising === count) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+};
+"""
+"""Has the page's connections within a test's reach; the page itself knows nothing of it."""
+
+SMALL = """
+const { getUserMedia } = window.MediaDevices?.prototype ?? {};
+if (getUserMedia) MediaDevices.prototype.getUserMedia = function ({ audio, video }) {
+  return getUserMedia.call(this, { audio, video: video && { width: 320, height: 180, frameRate: 10 } });
+};
+"""
+"""A camera that two slow cores can encode four times over."""
+
+NO_DEVICES = """
+const devices = window.MediaDevices?.prototype ?? {};
+devices.getUserMedia = async () => { throw new DOMException("no", "NotAllowedError"); };
+"""
+
+RELAYED = """
+window.RTCPeerConnection = class extends RTCPeerConnection {
+  set onicecandidate(_) {} // nobody learns of a way around the relay
+  async addIceCandidate(candidate) {
+    const [, ip, port] = / udp \\d+ ([\\d.]+) (\\d+) typ host/i.exec(candidate?.candidate ?? "") ?? [];
+    if (!port) return;
+    const relayed = `127.0.0.1 ${await window.relay(ip, Number(port))}`;
+    await super.addIceCandidate({ ...candidate, candidate: candidate.candidate.replace(`${ip} ${port}`, relayed) });
+  }
+};
+"""
+"""Leads what the page sends to another through `Network.relay`."""
+
+
+class Network:
+    """The way between one page and the rest: TCP to the daemon, and UDP to the other pages."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        self._is_cut = False
+        self._sockets: list[socket.socket] = []
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+        self.port = 0
+
+    async def __aenter__(self) -> "Network":
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        self._abort()
+        for each in self._sockets:
+            asyncio.get_running_loop().remove_reader(each)
+            each.close()
+        await self._server.wait_closed()
+
+    def cut(self) -> None:
+        """Lose everything on its way from now on, and tell nobody."""
+        self._is_cut = True
+
+    def mend(self) -> None:
+        """Let new connections through; the old ones are forgotten, as by a router that was switched off."""
+        self._is_cut = False
+        self._abort()
+
+    def relay(self, ip: str, port: int) -> int:
+        """Return a port of this machine that leads to another one, and the answers back."""
+        near = self._socket()
+        near.bind(("127.0.0.1", 0))
+        ways: dict[Any, socket.socket] = {}
+
+        def forth() -> None:
+            data, sender = near.recvfrom(65_536)
+            if sender not in ways:
+                ways[sender] = far = self._socket()
+                far.connect((ip, port))
+                asyncio.get_running_loop().add_reader(far, back, far, sender)
+            if not self._is_cut:
+                with contextlib.suppress(OSError):  # the other end is closed
+                    ways[sender].send(data)
+
+        def back(far: socket.socket, sender: Any) -> None:
+            with contextlib.suppress(OSError):
+                data = far.recv(65_536)
+                if not self._is_cut:
+                    near.sendto(data, sender)
+
+        asyncio.get_running_loop().add_reader(near, forth)
+        result: int = near.getsockname()[1]
+        return result
+
+    def _socket(self) -> socket.socket:
+        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        made.setblocking(False)
+        self._sockets.append(made)
+        return made
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_cut:
+            writer.transport.abort()
+            return
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._daemon.port)
+        except OSError:
+            writer.transport.abort()
+            return
+        self._writers |= {writer, far_writer}
+        await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65_536):
+                if not self._is_cut:
+                    writer.write(data)
+                    await writer.drain()
+        writer.close()
+        self._writers.discard(writer)
+
+    def _abort(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
+
+
+class Tab:
+    """One person's tab."""
+
+    def __init__(self, page: Page, *, camera: bool, lasts: bool) -> None:
+        self.page = page
+        self.camera = camera
+        self.lasts = lasts
+        """Whether it can be used again."""
+        self.problems: list[str] = []
+        """What the console and the page complained of."""
+        page.on("console", self._listen)
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+
+    def _listen(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.problems.append(message.text)
+
+    async def clear(self) -> None:
+        """Go away from the page, which forgets everything; a tab that does not last is closed."""
+        if not self.lasts:
+            await self.page.context.close()
+            return
+        await self.page.evaluate("localStorage.clear(), sessionStorage.clear()")
+        await self.page.goto("about:blank")
+
+    async def join(self, name: str = "") -> None:
+        """Fill in the form and send it."""
+        if name:
+            await self.page.get_by_label("Your name").fill(name)
+        await self.page.get_by_role("button", name="Join", exact=True).click()
+
+    async def enter(self, name: str = "") -> "Tab":
+        """Join, and be in."""
+        await self.join(name)
+        await expect(self.page.locator("#meeting")).to_be_visible()
+        return self
+
+    async def told(self, title: str | re.Pattern[str]) -> None:
+        """Wait for the notice with this title."""
+        await expect(self.page.locator("#notice").get_by_role("heading")).to_have_text(title)
+
+    async def press(self, name: str | re.Pattern[str]) -> None:
+        """Press a button by its name."""
+        await self.page.get_by_role("button", name=name).click()
+
+    def tile(self, name: str) -> Any:
+        """Find a person's tile."""
+        return self.page.locator(".tiles li", has_text=name)
+
+    async def ids(self) -> dict[str, str]:
+        """Return the participants' ids by the names on their tiles."""
+        script = (
+            "tiles => Object.fromEntries(tiles.map(tile => [tile.querySelector('b').textContent, tile.dataset.key]))"
+        )
+        ids: dict[str, str] = await self.page.locator(".tiles li").evaluate_all(script)
+        return ids
+
+    async def sees(self, count: int) -> None:
+        """Wait until video of so many others is decoded, and goes on to be."""
+        async with asyncio.timeout(2 * PATIENCE):
+            await self.page.evaluate("count => framesRise(count)", count)
+
+
+class Tabs:
+    """Opens tabs, each in a profile of its own; they are used again, as making one takes longer than most tests."""
+
+    def __init__(self, browser: Browser, daemon: Daemon) -> None:
+        self._browser = browser
+        self._daemon = daemon
+        self._open: list[Tab] = []
+        self._idle: dict[bool, list[Tab]] = {True: [], False: []}
+        """Empty tabs with and without a camera."""
+
+    async def open(
+        self,
+        code: str,
+        *,
+        user: str = "",
+        camera: bool = False,
+        network: Network | None = None,
+        host: str = "127.0.0.1",
+        lasts: bool = True,
+    ) -> Tab:
+        """Open a link to a room: a user's with a token. To browsers the host meet.test is an insecure place.
+
+        A tab that a test changes for good must not last.
+        """
+        lasts = lasts and network is None
+        tab = self._idle[camera].pop() if lasts and self._idle[camera] else await self._make(camera, network, lasts)
+        self._open.append(tab)
+        token = f"&token={self._daemon.token(user, name=user.title())}" if user else ""
+        port = network.port if network else self._daemon.port
+        await tab.page.goto(f"http://{host}:{port}/#code={code}{token}")
+        return tab
+
+    async def _make(self, camera: bool, network: Network | None, lasts: bool) -> Tab:
+        context = await self._browser.new_context()
+        if network:
+            await context.expose_function("relay", network.relay)
+            await context.add_init_script(RELAYED)
+        await context.add_init_script(f"{{ {CONNECTIONS} {SMALL if camera else NO_DEVICES} }}")
+        return Tab(await context.new_page(), camera=camera, lasts=lasts)
+
+    async def clear(self) -> None:
+        """Leave them all as if they were new; none may have had something to complain of."""
+        opened, self._open = self._open, []
+        await asyncio.gather(*(tab.clear() for tab in opened))
+        for tab in opened:
+            if tab.lasts:
+                self._idle[tab.camera].append(tab)
+        problems = [tab.problems for tab in opened if tab.problems]
+        for tab in opened:
+            tab.problems = []
+        assert problems == [], problems
+
+
+@contextlib.asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    """Run Debian's Chromium."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGS)
+        yield browser
+        await browser.close()
