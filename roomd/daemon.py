@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import itertools
 import logging
 import os
 import resource
@@ -17,10 +16,12 @@ from roomd.auth.keys import check_keys, open_ice, open_keys, policy
 from roomd.config import Config, ConfigError
 from roomd.demo import show_demo
 from roomd.engine.hub import Hub
-from roomd.gateway.desk import Services
+from roomd.engine.ports import StorageFailed
+from roomd.gateway.client import Services
 from roomd.gateway.listener import AddressUnavailable, Server
+from roomd.gateway.outbox import encode_frame
 from roomd.rooms.settings import Rules
-from roomd.storage.sqlite import StorageFailed, StoreBusy, StoreError, open_store
+from roomd.storage.opening import StoreBusy, StoreError, open_store
 from roomd.system import logging as log_lines
 from roomd.system.clock import Clock
 from roomd.system.ids import Ids
@@ -56,10 +57,10 @@ async def run(config: Config, demo: bool) -> None:
     store = await open_store(config.database)
     try:
         keys = open_keys(config.auth, database)
-        hub = Hub(store, Rules(config.rooms.seat_hold, config.limits.max_participants), clock, ids)
+        hub = Hub(store, Rules(config.rooms.seat_hold, config.limits.max_participants), clock, ids, encode_frame)
         await hub.open()
-        services = Services(hub, store, keys, policy(config.auth), clock, ids, config.limits, ice, itertools.count(1))
-        server = Server(config, services)
+        services = Services(hub, store, keys, policy(config.auth), clock, ids, config.limits, ice)
+        server = Server(config, services, hub)
         await server.open()
         log.info("listening", {"host": config.server.host, "port": server.port, "path": config.server.path})
         if demo:

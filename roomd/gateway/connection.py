@@ -14,16 +14,15 @@ from typing import cast
 
 from websockets.exceptions import ConnectionClosed
 
-from roomd.engine.hub import RETRY_AFTER
-from roomd.gateway.desk import Hangup, Services, end_of
-from roomd.gateway.handlers import AT_ONCE, Requests
+from roomd.engine.ports import RETRY_AFTER, StorageFailed
+from roomd.gateway.client import Client, Hangup, Services, end_of
+from roomd.gateway.handlers import AT_ONCE, serve
 from roomd.gateway.limits import RequestLimit
 from roomd.gateway.outbox import Outbox
 from roomd.gateway.websocket import Door
 from roomd.protocol import events, requests
 from roomd.protocol.codec import BadFrame, decode, request_id
 from roomd.protocol.errors import INTERNAL_ERROR, RATE_LIMITED, RESTARTING, UNAVAILABLE, Close, Refused
-from roomd.storage.sqlite import StorageFailed
 
 log = logging.getLogger("roomd.gateway.connection")
 
@@ -44,8 +43,17 @@ class Connection:
     """One client, from its handshake to its end."""
 
     __slots__ = (
-        "_asked_at", "_closing", "_is_behind", "_limit", "_requests", "_services", "_token", "_under_way", "_websocket",
-        "number", "outbox",
+        "_asked_at",
+        "_client",
+        "_closing",
+        "_is_behind",
+        "_limit",
+        "_services",
+        "_token",
+        "_under_way",
+        "_websocket",
+        "number",
+        "outbox",
     )  # fmt: skip
 
     def __init__(self, number: int, websocket: Door, services: Services, token: str | None) -> None:
@@ -54,7 +62,7 @@ class Connection:
         self._websocket = websocket
         self._services = services
         self._token = token
-        self._requests = Requests(number, self.outbox, services)
+        self._client = Client(number, self.outbox, services)
         limits = services.limits
         self._limit = RequestLimit(limits.request_rate, limits.request_burst, services.clock.monotonic())
         self._closing: asyncio.Task[None] | None = None
@@ -71,7 +79,7 @@ class Connection:
             self._is_behind = False
             self._asked_at = asyncio.get_running_loop().time()
             while not self.outbox.closed:
-                if self._requests.has_joined:
+                if self._client.has_joined:
                     await self._websocket.readable()
                 else:
                     await self._listen()
@@ -104,7 +112,7 @@ class Connection:
         if self._allows(text):
             try:
                 work = self._begin(request)
-                if work is not None and not self._requests.has_joined:
+                if work is not None and not self._client.has_joined:
                     work.add_done_callback(self._websocket.wake)  # silence may be over
             except Exception as exc:  # noqa: BLE001 - told apart there
                 self._explain(exc, request)
@@ -112,7 +120,7 @@ class Connection:
 
     def tell(self, event: events.Event) -> None:
         """Write an event that concerns this client alone."""
-        self._requests.send(event)
+        self._client.send(event)
 
     def count_control_frame(self) -> None:
         """Hold pings and pongs, which the library answers by itself, to the limit on requests."""
@@ -122,7 +130,7 @@ class Connection:
 
     def _let_go(self) -> None:
         self.outbox.closed = True
-        self._requests.let_go()
+        self._client.release()
 
     def _close(self, code: int, reason: str) -> None:
         level = logging.DEBUG if code == Close.RESTARTING else logging.INFO  # of a restart one line tells
@@ -151,13 +159,13 @@ class Connection:
         The server says nothing before the client does, so the refusal answers the first request, or the silence.
         """
         try:
-            self._requests.authenticate(await self._requests.identify(token))
+            self._client.authenticate(await self._client.identify(token))
         except Refused as refused:
             first = None
             with contextlib.suppress(TimeoutError, Hangup):
                 async with asyncio.timeout(BAD_TOKEN_GRACE):
                     first = request_id(await self._receive())
-            self._requests.refuse(refused, first)
+            self._client.refuse(refused, first)
             raise end_of(refused) from None
 
     async def _listen(self) -> None:
@@ -177,7 +185,7 @@ class Connection:
 
     async def _serve_next(self) -> None:
         """Serve the next frame in line, unless the rest of it does not come in time."""
-        until = None if self._requests.has_joined else self._asked_at + self._services.limits.join_timeout
+        until = None if self._client.has_joined else self._asked_at + self._services.limits.join_timeout
         try:
             async with asyncio.timeout_at(until):
                 text = await self._receive()
@@ -218,20 +226,20 @@ class Connection:
     def _allows(self, text: str) -> bool:
         """Count a request against its limit; refuse it past that, and close for who does not stop."""
         now = self._services.clock.monotonic()
-        if not self._requests.has_joined:
+        if not self._client.has_joined:
             self._asked_at = asyncio.get_running_loop().time()
         wait = self._limit.take(now)
         if not wait:
             return True
-        self._requests.refuse(Refused(RATE_LIMITED, retry_after=math.ceil(wait * 1000) / 1000), request_id(text))
+        self._client.refuse(Refused(RATE_LIMITED, retry_after=math.ceil(wait * 1000) / 1000), request_id(text))
         if self._limit.is_lost(now):
             self.outbox.close(Close.RATE_LIMITED, TOO_MANY)
         return False
 
     def _begin(self, request: requests.Request) -> asyncio.Future[None] | None:
-        if self._services.hub.is_draining:
+        if self._services.rooms.is_draining:
             raise Refused(RESTARTING, retry_after=RESTART_AFTER)
-        work = self._requests.serve(request)
+        work = serve(self._client, request)
         self._under_way = work if work is None or isinstance(work, asyncio.Future) else asyncio.ensure_future(work)
         return self._under_way
 
@@ -243,13 +251,13 @@ class Connection:
         to = request.id if request is not None else None
         match exc:
             case BadFrame():
-                self._requests.refuse(exc, exc.id)
+                self._client.refuse(exc, exc.id)
             case Refused():
-                self._requests.refuse(exc, to)
+                self._client.refuse(exc, to)
             case StorageFailed():
-                self._requests.refuse(Refused(UNAVAILABLE, retry_after=RETRY_AFTER), to)
+                self._client.refuse(Refused(UNAVAILABLE, retry_after=RETRY_AFTER), to)
             case Hangup():
                 self.outbox.close(exc.code, exc.reason)
             case _:  # the edge of the connection: a bug costs one reply
                 log.error("request failed", {"connection": self.number, "error": type(exc).__name__}, exc_info=exc)
-                self._requests.refuse(Refused(INTERNAL_ERROR), to)
+                self._client.refuse(Refused(INTERNAL_ERROR), to)

@@ -17,8 +17,9 @@ from websockets.typing import Origin, Subprotocol
 
 from roomd import __version__
 from roomd.config import Config
+from roomd.engine.hub import Hub
+from roomd.gateway.client import Services
 from roomd.gateway.connection import CLOSE_TIMEOUT, Connection
-from roomd.gateway.desk import Services
 from roomd.gateway.static import Site
 from roomd.gateway.websocket import Door, response, text_response
 from roomd.protocol.errors import Close
@@ -54,7 +55,8 @@ class AddressUnavailable(Exception):  # noqa: N818 - a state of the machine, not
 class Server:
     """Listens, and makes a `Connection` of every WebSocket."""
 
-    def __init__(self, config: Config, services: Services) -> None:
+    def __init__(self, config: Config, services: Services, hub: Hub) -> None:
+        self._hub = hub
         self._config = config
         self._services = services
         self._numbers = itertools.count(1)
@@ -114,11 +116,11 @@ class Server:
         if self._server is None or self._restarting:
             return
         self._restarting = True
-        log.info("restarting", {"connections": len(self._connections), **self._services.hub.statistics()})
+        log.info("restarting", {"connections": len(self._connections), **self._hub.statistics()})
         self._server.close(close_connections=False)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_TIMEOUT):
-                await self._services.hub.drain()
+                await self._hub.drain()
         for connection in list(self._connections):
             connection.tell(ServerRestarting(retry_after=round(random.uniform(*RESTART_JITTER), 1)))  # noqa: S311 - jitter
             connection.outbox.close(Close.RESTARTING, "the server restarts")
@@ -128,7 +130,7 @@ class Server:
         if self._pinging is not None:
             self._pinging.cancel()
             await asyncio.gather(self._pinging, return_exceptions=True)
-        await self._services.hub.drain()
+        await self._hub.drain()
 
     async def _converse(self, websocket: ws.ServerConnection) -> None:
         number = next(self._numbers)

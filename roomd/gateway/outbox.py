@@ -11,7 +11,10 @@ from typing import Protocol
 
 from websockets.protocol import State
 
+from roomd.protocol.codec import encode
 from roomd.protocol.errors import Close
+from roomd.protocol.events import Event
+from roomd.protocol.replies import Reply
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -22,6 +25,11 @@ def text_frame(payload: bytes) -> bytes:
     if size < 65_536:
         return struct.pack("!BBH", 0x81, 126, size) + payload
     return struct.pack("!BBQ", 0x81, 127, size) + payload
+
+
+def encode_frame(frame: Reply | Event) -> bytes:
+    """Write a reply or an event as a whole frame."""
+    return text_frame(encode(frame))
 
 
 class Transport(Protocol):

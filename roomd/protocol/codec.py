@@ -6,7 +6,8 @@ import operator
 import msgspec
 
 from roomd.protocol.errors import BAD_FRAME, UNKNOWN_TYPE, Refused
-from roomd.protocol.replies import ErrorReply, RequestId
+from roomd.protocol.events import Event
+from roomd.protocol.replies import ErrorReply, Reply, RequestId
 from roomd.protocol.requests import REQUESTS, Request
 
 
@@ -77,9 +78,14 @@ def _detail(exc: Exception) -> str:
     return detail if len(detail) <= _LONGEST_DETAIL else f"{detail[:_LONGEST_DETAIL]}…"
 
 
-def encode(frame: object) -> bytes:
+def encode(frame: Reply | Event) -> bytes:
     """Write one reply or event as UTF-8 JSON."""
     return _encoder.encode(frame)
+
+
+def size_of(value: msgspec.Struct | str) -> int:
+    """Return how many bytes of UTF-8 JSON an object or a text is."""
+    return len(_encoder.encode(value))
 
 
 def error_reply(refused: Refused, request_id: RequestId | None) -> ErrorReply:

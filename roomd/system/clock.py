@@ -3,17 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Protocol
-
-from roomd.protocol.timestamps import stamp
-from roomd.rooms.commands import Moment
-
-
-class Timer(Protocol):
-    """A call that is due later."""
-
-    def cancel(self) -> None:
-        """Call it off."""
 
 
 class Clock:
@@ -25,10 +14,6 @@ class Clock:
     monotonic = staticmethod(time.monotonic)
     """Seconds that only ever go forward."""
 
-    def now(self) -> Moment:
-        """Read both clocks."""
-        return Moment(stamp(self.wall()), self.monotonic())
-
-    def call_later(self, delay: float, function: Callable[[], None]) -> Timer:
+    def call_later(self, delay: float, function: Callable[[], None]) -> asyncio.TimerHandle:
         """Call `function` on the running loop after `delay` seconds."""
         return asyncio.get_running_loop().call_later(delay, function)

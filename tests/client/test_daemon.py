@@ -35,7 +35,7 @@ from roomd.client import (
 from roomd.client.meeting import Pace, attend
 from roomd.protocol.objects import Message, Participant, Room
 from roomd.protocol.requests import JoinRoom
-from roomd.rooms.state import MESSAGES_SHOWN
+from roomd.rooms.room import MESSAGES_SHOWN
 from tests.support.daemon import PATIENCE, Daemon
 
 E = TypeVar("E", bound=AnyMeetingEvent)

@@ -392,4 +392,4 @@ def test_loads_nothing_of_the_daemon() -> None:
         "import sys, roomd.client; print(*sorted({n.split('.')[1] for n in sys.modules if n.startswith('roomd.')}))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert sorted(done.stdout.split()) == ["client", "errors", "frames", "objects"]
+    assert sorted(done.stdout.split()) == ["client", "protocol"]
