@@ -76,14 +76,15 @@ def _prepare(db: sqlite3.Connection, config: DatabaseConfig) -> None:
     ours = db.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
     if not ours and (version or db.execute("SELECT 1 FROM sqlite_schema").fetchone()):
         raise StoreError(f"{config.path}: a database of another program; choose another file")
+    steps = {0: schema(), **MIGRATIONS}
+    if version not in (*steps, SCHEMA_VERSION):
+        raise StoreError(
+            f"{config.path}: made by a roomd that was never released (schema {version}); choose another file"
+        )
     if db.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
         raise StoreError(f"{config.path}: its file system cannot do write-ahead logging; choose a local disk")
     db.execute(f"PRAGMA synchronous = {config.synchronous}")
     db.execute("PRAGMA foreign_keys = ON")
     # A statement of many rows can be undone alone; SQLite keeps what it needs for that in a file of its own by default.
     db.execute("PRAGMA temp_store = MEMORY")
-    reached = migrate(db, {0: schema(), **MIGRATIONS})
-    if reached != SCHEMA_VERSION:
-        raise StoreError(
-            f"{config.path}: made by a roomd that was never released (schema {reached}); choose another file"
-        )
+    migrate(db, steps)

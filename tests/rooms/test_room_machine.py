@@ -30,7 +30,7 @@ from roomd.rooms import commands
 from roomd.rooms.commands import Caller, Command, Event, Kept, MessageSent, Moment, Queued, SeatChanged, Settings
 from roomd.rooms.room import Room
 from roomd.rooms.settings import Rules, open_room
-from roomd.rooms.state import MESSAGES_SHOWN, Checkpoint, waiting
+from roomd.rooms.room import MESSAGES_SHOWN, Checkpoint, waiting
 from tests.support.fakes import FakeListener
 
 HOLD = 10.0

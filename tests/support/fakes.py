@@ -13,9 +13,13 @@ from roomd.gateway.outbox import Outbox
 from roomd.protocol.errors import UNAVAILABLE, Refused
 from roomd.protocol.objects import Ban, Message, Participant, Room
 from roomd.protocol.timestamps import stamp
-from roomd.rooms.commands import Event, Kept, MessageSent, Reader, RoomChanged, Seat, SeatChanged, UserBanned
-from roomd.rooms.state import MESSAGES_SHOWN
-from roomd.storage.sqlite import StorageFailed, fitting, page
+from roomd.rooms.answers import Reader
+from roomd.rooms.changes import Change, MessageSent, RoomChanged, SeatChanged, UserBanned
+from roomd.rooms.model import Seat, StoredRoom
+from roomd.protocol.paging import page
+from roomd.rooms.room import MESSAGES_SHOWN
+from roomd.engine.ports import StorageFailed
+from roomd.storage.sqlite import fitting
 from roomd.system.clock import Clock
 
 SECRET = b"a secret for tests only, 32 bytes and more"
@@ -94,7 +98,7 @@ class FakeStore:
         """Let the appends that wait go on."""
         self._gate.set()
 
-    async def append(self, events: Sequence[Event]) -> None:
+    async def append(self, room_id: str, changes: Sequence[Change]) -> None:
         self.appends += 1
         self.reached.set()
         for _ in range(3):
@@ -105,7 +109,7 @@ class FakeStore:
         if self.failing or self.fails_once:
             self.fails_once = False
             raise StorageFailed
-        for event in events:
+        for event in changes:
             if isinstance(event, RoomChanged):
                 if any(r.code == event.room.code and r.id != event.room.id for r in self.rooms.values()):
                     raise StorageFailed
@@ -116,19 +120,19 @@ class FakeStore:
                 if event.seat.waits_for and person.left_at:
                     del self.people[person.room_id, person.id]
             elif isinstance(event, MessageSent):
-                self.said.setdefault(event.room_id, []).append(event)
+                self.said.setdefault(room_id, []).append(event)
             elif isinstance(event, UserBanned):
-                self.bans[event.room_id, event.ban.user_id] = event.ban
+                self.bans[room_id, event.ban.user_id] = event.ban
             else:
-                del self.bans[event.room_id, event.user_id]
+                del self.bans[room_id, event.user_id]
 
-    async def load(self, code: str) -> Kept | None:
+    async def load(self, code: str) -> StoredRoom | None:
         if self.failing:
             raise StorageFailed
         room = next((r for r in self.rooms.values() if r.code == code), None)
         return self._kept(room) if room is not None else None
 
-    async def seats(self, restarted_at: str) -> list[Kept]:
+    async def hold_seats(self, restarted_at: str) -> list[StoredRoom]:
         found: dict[str, list[Seat]] = {}
         order = sorted(
             self.people.items(),
@@ -143,10 +147,12 @@ class FakeStore:
                 found.setdefault(key[0], []).append(self.people[key])
         return [self._kept(self.rooms[room_id], seats) for room_id, seats in found.items()]
 
-    def _kept(self, room: Room, seats: Sequence[Seat] = ()) -> Kept:
+    def _kept(self, room: Room, seats: Sequence[Seat] = ()) -> StoredRoom:
         bans = [ban for (room_id, _), ban in sorted(self.bans.items()) if room_id == room.id]
         public = [event.message for event in self.said.get(room.id, []) if event.message.to is None]
-        return Kept(room, seats, bans, public[-MESSAGES_SHOWN:])
+        ids = [key for room_id, key in self.people if room_id == room.id]
+        ids += [event.message.id for event in self.said.get(room.id, [])]
+        return StoredRoom(room, seats, bans, public[-MESSAGES_SHOWN:], max(ids, default=""))
 
     async def messages(self, reader: Reader, cursor: str | None, limit: int) -> tuple[list[Message], str | None]:
         if self.failing:
