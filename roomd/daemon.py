@@ -12,7 +12,7 @@ from pathlib import Path
 
 import uvloop
 
-from roomd.auth.keys import check_keys, open_ice, open_keys, policy
+from roomd.auth.keys import check_keys, open_keys, policy
 from roomd.config import Config, ConfigError
 from roomd.demo import show_demo
 from roomd.engine.hub import Hub
@@ -20,6 +20,7 @@ from roomd.engine.ports import StorageFailed
 from roomd.gateway.client import Services
 from roomd.gateway.listener import AddressUnavailable, Server
 from roomd.gateway.outbox import encode_frame
+from roomd.ice import open_ice
 from roomd.rooms.settings import Rules
 from roomd.storage.opening import StoreBusy, StoreError, open_store
 from roomd.system import logging as log_lines

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from roomd.auth.keys import local_secret
+from roomd.auth.secret_files import local_secret
 from roomd.auth.tokens import mint
 from roomd.config import Config, local_url
 from roomd.engine.ports import Archive, Rooms

@@ -14,9 +14,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from roomd.auth.keys import open_ice
 from roomd.config import ConfigError, IceConfig, load
-from roomd.ice import Ice, ice_servers
+from roomd.ice import Ice, ice_servers, open_ice
 from tests.support.daemon import PATIENCE, free_port
 from tests.support.needs import needs
 

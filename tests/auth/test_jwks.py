@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from roomd.auth.jwks import FetchedKeys
-from roomd.auth.keys import local_secret, open_keys, policy
+from roomd.auth.keys import open_keys, policy
+from roomd.auth.secret_files import local_secret
 from roomd.auth.tokens import Policy, verify
 from roomd.config import AuthConfig
 from roomd.protocol.errors import INVALID_TOKEN, UNAVAILABLE, Refused

@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, r
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from jwt.algorithms import RSAAlgorithm
 
-from roomd.auth.keys import KeySource, check_keys, is_open_to_others, local_secret, local_secret_file, open_keys, policy
+from roomd.auth.keys import KeySource, check_keys, open_keys, policy
+from roomd.auth.secret_files import is_open_to_others, local_secret, local_secret_file
 from roomd.auth.tokens import Key, Policy, mint, verify
 from roomd.config import AuthConfig, ConfigError
 

@@ -15,9 +15,9 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from roomd.rooms.room import MESSAGES_SHOWN
 from websockets.exceptions import WebSocketException
 
+from roomd.rooms.room import MESSAGES_SHOWN
 from tests.journeys.test_crash import Fuse, Visitor, put
 from tests.support.daemon import PATIENT, Daemon, error, faults
 
