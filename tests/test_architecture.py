@@ -101,6 +101,11 @@ def defined(tree: ast.Module) -> set[str]:
     return names
 
 
+def is_private(name: str) -> bool:
+    """Whether a name is one that its owner keeps to itself."""
+    return name.startswith("_") and not name.endswith("__") and name not in DOCUMENTED
+
+
 def test_no_private_name_of_a_dependency_is_used() -> None:
     """Only documented API of a dependency is used, with the one exception in `PRIVATE_NAMES`."""
     used: set[tuple[str, str]] = set()
@@ -108,11 +113,11 @@ def test_no_private_name_of_a_dependency_is_used() -> None:
         own = defined(tree)
         for node in ast.walk(tree):
             match node:
-                case ast.Attribute(attr=name) if name.startswith("_") and not name.endswith("__") and name not in own | DOCUMENTED:
+                case ast.Attribute(attr=name) if is_private(name) and name not in own:
                     used.add((path, name))
                 case ast.ImportFrom(module=module, names=aliases) if module and not module.startswith("roomd"):
                     parts = {*module.split("."), *(alias.name for alias in aliases)}
-                    used |= {(path, part) for part in parts if part.startswith("_") and not part.startswith("__")}
+                    used |= {(path, part) for part in parts if is_private(part)}
     assert used == PRIVATE_NAMES
 
 
