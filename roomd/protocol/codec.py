@@ -1,4 +1,4 @@
-"""Bytes to frames and back. Every way a frame can be wrong becomes one `BadFrame`."""
+"""Text to requests, replies and events to bytes. Whatever is wrong with a frame raises `BadFrame`."""
 
 import functools
 import operator
@@ -69,7 +69,7 @@ def _bad_frame(text: str, exc: Exception) -> BadFrame:
 
 
 def _detail(exc: Exception) -> str:
-    """Say what is wrong with a frame, in msgspec's words only where they are about the frame."""
+    """Describe what is wrong with a frame; msgspec's text is used only where it is about the frame."""
     if isinstance(exc, RecursionError):
         return "nested too deep"
     if isinstance(exc, UnicodeError):
@@ -89,7 +89,7 @@ def size_of(value: msgspec.Struct | str) -> int:
 
 
 def error_reply(refused: Refused, request_id: RequestId | None) -> ErrorReply:
-    """Put a refusal into words for the client that asked."""
+    """Build the `error` reply."""
     kind = refused.kind
     return ErrorReply(
         id=request_id,

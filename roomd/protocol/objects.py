@@ -6,10 +6,10 @@ import msgspec
 from msgspec import Meta
 
 SafeInteger = Annotated[int, Meta(ge=-(2**53) + 1, le=2**53 - 1)]
-"""What every JSON reader has the same idea of (RFC 8259, section 6)."""
+"""The integers that every JSON reader reads exactly (RFC 8259, section 6)."""
 Scalar = bool | SafeInteger | float | str
 State = dict[str, Scalar]
-"""A participant's own presence, like `{"muted": true}`: at most 16 keys, 1 KiB of JSON."""
+"""A participant's own state, like `{"muted": true}`: at most 16 keys, 1 KiB of JSON."""
 
 
 class Participant(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -22,18 +22,18 @@ class Participant(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     guest_name: str | None
     """Null for users."""
     is_active: bool
-    """A connection is there now."""
+    """Whether a connection is there now."""
     is_host: bool
     joined_at: str
     left_at: str | None
     """Null while the participant holds a seat; else when the connection was last there."""
     display_name: str
     state: State = {}
-    """The participant's own presence, as it last told it."""
+    """The participant's own state, as it last set it."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Something said in a room."""
+    """A message in a room."""
 
     id: str
     participant_id: str
@@ -61,7 +61,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     guest_name: str | None
     display_name: str
     is_active: bool
-    """A connection is there now."""
+    """Whether a connection is there now."""
     position: int
     """From 1, in the order people came."""
     reason: str
