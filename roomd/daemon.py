@@ -125,7 +125,7 @@ def _slow_collector_down() -> None:
 
 
 def _end_within(seconds: float) -> None:
-    """End the process in time even if storage does not answer. What clients were told is kept; the next start does the rest."""
+    """End the process in time even if storage does not answer: the next start restores what clients were told."""
 
     def end() -> None:
         log.warning("stopped without waiting for storage")

@@ -55,11 +55,7 @@ class Record(logging.LogRecord):
 class EventLogger(logging.Logger):
     """A logger that does not look for the line of code that logs, which would take as long as all the rest."""
 
-    def findCaller(  # noqa: N802 - the standard library's name
-        self,
-        stack_info: bool = False,
-        stacklevel: int = 1,  # noqa: ARG002 - and its parameters
-    ) -> tuple[str, int, str, str | None]:
+    def findCaller(self, *_: object, **__: object) -> tuple[str, int, str, str | None]:  # noqa: N802 - logging's name
         """Find nothing."""
         return "", 0, "", None
 
