@@ -15,7 +15,7 @@ from typing import Any
 
 import jwt
 
-from tests.conftest import SECRET, Daemon
+from tests.support.daemon import SECRET, Daemon
 from tests.support.recording.transcript import Transcript
 from tests.support.recording.wire import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frame, Wire, frame
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from urllib.request import urlopen
 
-from tests.conftest import UNMEASURED, Daemon
+from tests.support.daemon import UNMEASURED, Daemon
 from tests.support.recording import edges, meeting, people, requests
 from tests.support.recording.http import http
 from tests.support.recording.scene import AUDIENCE, ISSUER, PATIENCE, Scene
