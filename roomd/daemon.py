@@ -42,14 +42,13 @@ STOP_TIMEOUT = 8.5
 """The most seconds from the first signal to the end of the process."""
 
 
-async def run(config: Config, demo: bool) -> None:
+async def run(config: Config, demo: bool, clock: Clock) -> None:
     """Serve until SIGTERM or SIGINT; a second one ends the process at once.
 
     Raises `ConfigError`, `StoreError`, `StorageFailed` and `AddressUnavailable` when the start fails.
     """
     stop = asyncio.Event()
     _stop_on_signal(stop)
-    clock = Clock()
     ids = Ids()
     # Check all of the configuration before the store creates a database, so that a wrong one leaves no file behind.
     database = Path(config.database.path)
@@ -74,8 +73,8 @@ async def run(config: Config, demo: bool) -> None:
     log.info("stopped")
 
 
-def serve(config: Config, demo: bool) -> int:
-    """Run the daemon and return the exit code.
+def serve(config: Config, demo: bool, clock: Clock | None = None) -> int:
+    """Run the daemon, by the machine's own clock unless another is given, and return the exit code.
 
     0 after an orderly stop; 1 when it cannot start now, for a reason that may pass (the address or the database is in
     use, storage fails); 2 when the configuration is wrong.
@@ -85,7 +84,7 @@ def serve(config: Config, demo: bool) -> int:
     _allow_files(config.limits.connections)
     _slow_collector_down()
     try:
-        uvloop.run(run(config, demo))
+        uvloop.run(run(config, demo, clock or Clock()))
     except (ConfigError, StoreError, AddressUnavailable) as exc:
         return _explain(str(exc), lasting=not isinstance(exc, (StoreBusy, AddressUnavailable)))
     except StorageFailed as exc:

@@ -14,7 +14,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rooms": {"protocol"},
     "engine": {"protocol", "rooms"},
     "storage": {"config", "engine", "protocol", "rooms"},
-    "system": {"protocol"},
+    "system": {"engine", "protocol"},
     "auth": {"config", "protocol"},
     "ice": {"auth", "config", "protocol"},
     "gateway": {"auth", "config", "engine", "ice", "protocol", "rooms", "system"},

@@ -4,6 +4,7 @@ Such a database is made once and kept under var/, which git ignores: rows in bul
 is used in place, so it grows a little with every run.
 """
 
+import contextlib
 import hashlib
 import sqlite3
 import sys
@@ -13,7 +14,7 @@ from typing import NamedTuple
 
 from bench.rig import Figure, Rig
 from bench.work import cycle
-from roomd.storage.sqlite import schema
+from roomd.storage.migrations import schema
 
 HISTORY_ROOMS = 100_000
 CODES = cycle.CLIENTS // cycle.SEATS
@@ -77,7 +78,7 @@ def prepare(past: Past, folder: Path) -> Path:
 def some_codes(database: Path, rooms: int) -> list[str]:
     """Pick some of its rooms, from all over the database."""
     step = rooms // CODES
-    with sqlite3.connect(database) as db:
+    with contextlib.closing(sqlite3.connect(database)) as db:
         ids = [f"0room{number * step:019}" for number in range(CODES)]
         return [code for one in ids for (code,) in db.execute("SELECT code FROM rooms WHERE id = ?", (one,))]
 

@@ -1,7 +1,9 @@
 """The measurements measure what they say: short runs of each work, and what is made of their figures."""
 
+import contextlib
 import json
 import os
+import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -134,9 +136,7 @@ async def test_work_is_done_and_left_behind_clean(rig: Rig, measure: Measure, ro
 
 
 def _seats(database: Path) -> int:
-    import sqlite3
-
-    with sqlite3.connect(database) as db:
+    with contextlib.closing(sqlite3.connect(database)) as db:
         (count,) = db.execute("SELECT count(*) FROM participants WHERE left_at IS NULL").fetchone()
     return int(count)
 

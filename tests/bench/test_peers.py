@@ -5,6 +5,7 @@ BENCH_PEERS=1 pytest tests/test_bench_peers.py, after `python -m bench.peers.ins
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import sqlite3
@@ -25,9 +26,9 @@ from bench.peers.servers import PEERS, create_rooms, missing, running
 from bench.processes import Server as Peer
 from roomd.load.dialect import Dialect, Kind
 from roomd.protocol import codec, events, objects, replies
+from tests.support.processes import PATIENCE
 
 SECRET = "a secret for tests only, 32 bytes and more"
-PATIENCE = 10.0
 
 ROOMD = DIALECTS["roomd"]
 JANE = objects.Participant(
@@ -68,7 +69,7 @@ class Guest:
     """A client that keeps what it was told."""
 
     def __init__(self, peer: Peer, number: int, user: str | None = None, secret: str = SECRET) -> None:
-        claims = {"sub": user, "exp": int(time.time()) + 60}
+        claims = {"sub": user, "exp": int(time.time()) + 3600}
         token = jwt.encode(claims, secret, algorithm="HS256") if user else None
         self.line = line(peer.name, peer.host, token)
         self.number = number
@@ -168,12 +169,12 @@ async def arrive(guests: list[Guest], peer: Peer, user: str | None = None) -> Gu
 def rows(peer: Peer, sql: str) -> list[tuple[Any, ...]]:
     """Ask the peer's database."""
     if peer.database.is_file():
-        with sqlite3.connect(peer.database) as database:
+        with contextlib.closing(sqlite3.connect(peer.database)) as database:
             return database.execute(sql).fetchall()
     binaries = postgres.programs()
     assert binaries is not None
     command: list[str | Path] = [binaries / "psql", "-h", peer.database, "-U", "postgres", "-AtF", "|", "-c", sql]
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    text = subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE).stdout
     return [tuple(row.split("|")) for row in text.splitlines()]
 
 

@@ -16,7 +16,7 @@ from roomd.protocol.requests import JoinRoom
 from tests.client.test_meeting import JOIN, Sleep, closing, meeting_with, pace
 from tests.client.test_view import BOB, CARL, ROOM, WAITER, message, person
 from tests.client.test_wire import Script, Server, serving
-from tests.support.daemon import PATIENCE
+from tests.support.processes import PATIENCE
 
 OK: dict[str, Any] = {"type_": "ok"}
 TYPED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [

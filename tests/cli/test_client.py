@@ -37,7 +37,7 @@ from roomd.config import ServerConfig, local_url
 from roomd.protocol.events import WaitingChanged
 from tests.client.test_view import BOB, BOB_AWAY, CARL, JANE, ROOM, WAITER, message, person, present
 from tests.client.test_wire import Server, serving
-from tests.support.daemon import PATIENCE
+from tests.support.processes import PATIENCE
 
 
 async def typed(data: bytes, tmp_path: Path, *, regular: bool) -> list[str]:

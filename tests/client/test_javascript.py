@@ -21,7 +21,8 @@ from tests.support.daemon import Daemon, faults
 from tests.support.needs import needs
 
 WEB = Path(__file__).parents[2] / "web"
-PATIENCE = 240
+LONGEST = 900
+"""Seconds that a file of tests may take, each of which has bounds of its own."""
 
 pytestmark = needs("node", "nodejs")
 
@@ -86,7 +87,7 @@ def node(*arguments: str, **environ: str) -> str:
 
 def _run(*command: str, cwd: Path = WEB, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, **(environ or {})}
-    return subprocess.run(command, cwd=cwd, env=env, timeout=PATIENCE, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=cwd, env=env, timeout=LONGEST, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("name", ["view", "meeting", "words"])

@@ -30,7 +30,7 @@ from roomd.protocol import objects, replies
 from roomd.protocol.requests import JoinRoom
 from tests.client.test_view import BOB, CARL, JANE, ROOM, message, person
 from tests.client.test_wire import Script, Server, serving
-from tests.support.daemon import PATIENCE, free_port
+from tests.support.processes import PATIENCE, free_port
 
 JOIN = JoinRoom(code=ROOM.code, guest_name="Jane")
 
@@ -53,7 +53,9 @@ class Sleep:
 
 def pace(sleep: Sleep | None = None, **settings: Any) -> Pace:
     """A pace without chance."""
-    return Pace(sleep=sleep or Sleep(), random=lambda: 1.0, **settings)
+    return Pace(
+        **{"patience": PATIENCE, "leave_patience": PATIENCE, **settings}, sleep=sleep or Sleep(), random=lambda: 1.0
+    )
 
 
 @contextlib.asynccontextmanager
@@ -391,5 +393,5 @@ def test_loads_nothing_of_the_daemon() -> None:
     program = (
         "import sys, roomd.client; print(*sorted({n.split('.')[1] for n in sys.modules if n.startswith('roomd.')}))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert sorted(done.stdout.split()) == ["client", "protocol"]

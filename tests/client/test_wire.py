@@ -22,7 +22,7 @@ from roomd.protocol.objects import Participant
 from roomd.protocol.replies import PongReply, RoomReply
 from roomd.protocol.requests import GetRoom, Ping
 from tests.client.test_view import JANE, ROOM
-from tests.support.daemon import free_port
+from tests.support.processes import free_port
 
 Script = Callable[["Server"], Awaitable[None]]
 
@@ -181,7 +181,8 @@ async def test_not_roomd(text: str) -> None:
 async def test_no_answer() -> None:
     """A daemon that says nothing is not waited for forever."""
     words = r"no answer within 0\.2 seconds"
-    async with serving(Server.gone) as url, connect(url, patience=0.2) as connection:
+    async with serving(Server.gone) as url, connect(url) as connection:
+        connection._patience = 0.2  # from here on, so that it suffices to connect
         with pytest.raises(Unreachable, match=words):
             await connection.request(Ping(), PongReply)
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(Unreachable, match=words):

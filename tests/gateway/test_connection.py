@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import pytest
+from roomd.gateway.desk import Services
 
 from roomd.auth.tokens import Policy, mint
 from roomd.config import LimitsConfig
 from roomd.engine.hub import Hub
 from roomd.gateway.connection import BAD_TOKEN_GRACE, Connection
-from roomd.gateway.desk import Services
 from roomd.gateway.websocket import Door
 from roomd.ice import Ice
 from roomd.rooms import commands
@@ -20,6 +20,7 @@ from roomd.rooms.settings import Rules
 from roomd.storage.sqlite import Store
 from roomd.system.ids import Ids
 from tests.support.fakes import SECRET, START, FakeClock, FakeKeys, FakeStore, FakeWebsocket
+from tests.support.processes import PATIENCE
 
 HOLD = 30.0
 
@@ -65,8 +66,9 @@ class Stage:
         """Wait until no turn is under way."""
         for _ in range(5):
             await asyncio.sleep(0)
-        while self.hub._tasks:
-            await asyncio.wait(self.hub._tasks, timeout=5)
+        async with asyncio.timeout(PATIENCE):
+            while self.hub._tasks:
+                await asyncio.wait(self.hub._tasks)
 
     async def people(self) -> dict[str, Any]:
         """Who has a seat, as the room says."""
@@ -312,7 +314,7 @@ async def test_a_client_that_goes_while_its_join_commits(stage: Stage) -> None:
     stage.store.hold()
     client = stage.connect()
     client.websocket.send("join-room", code=stage.code, guestName="Jane")
-    await asyncio.wait_for(stage.store.reached.wait(), 5)
+    await asyncio.wait_for(stage.store.reached.wait(), PATIENCE)
     client.task.cancel()
     await asyncio.gather(client.task, return_exceptions=True)
     stage.store.let_go()
@@ -397,7 +399,7 @@ async def test_a_bad_token_and_silence(stage: Stage) -> None:
     """Section 2: never a guest; who says nothing is told after a moment."""
     assert BAD_TOKEN_GRACE <= 1
     client = stage.connect("garbage")
-    await asyncio.wait_for(client.task, 5)
+    await asyncio.wait_for(client.task, PATIENCE)
     assert client.heard() == [
         {"type": "error", "statusCode": 401, "code": "invalid_token", "message": "Token is not valid"}
     ]

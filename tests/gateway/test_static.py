@@ -13,7 +13,8 @@ from websockets.datastructures import Headers
 from roomd.config import ServerConfig
 from roomd.gateway.static import FILES, Site
 from roomd.protocol import asyncapi
-from tests.support.daemon import PATIENCE, Daemon
+from tests.support.daemon import Daemon
+from tests.support.processes import PATIENCE
 
 CHECKOUT = Path(__file__).parents[2]
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}

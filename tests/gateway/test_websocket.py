@@ -10,9 +10,11 @@ import pytest
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from roomd.daemon import STOP_TIMEOUT
 from roomd.gateway.websocket import Door
 from tests.journeys.test_hostile_wire import UPGRADE, close_code, frame, next_frame, next_payload, opened, pieces, tcp
 from tests.support.daemon import Daemon, serving
+from tests.support.processes import PATIENCE
 
 MakeDaemon = Callable[..., Daemon]
 PINGS = frame(b"", 9) * 10_000
@@ -28,6 +30,7 @@ async def test_pings_past_the_rate_limit(daemon: Daemon) -> None:
 
 async def test_a_flood_does_not_hold_up_the_end(make_daemon: MakeDaemon) -> None:
     """SIGTERM is obeyed within 10 s however busy clients keep the daemon."""
+    assert STOP_TIMEOUT < 10
     daemon = make_daemon(ROOMD_LIMITS_REQUEST_RATE="1e9", ROOMD_LIMITS_REQUEST_BURST="1000000000")
 
     async def flood() -> None:
@@ -45,11 +48,12 @@ async def test_a_flood_does_not_hold_up_the_end(make_daemon: MakeDaemon) -> None
     floods = [asyncio.create_task(flood()) for _ in range(2)]
     async with daemon.client() as other:
         await other.nothing_more()
-    async with asyncio.timeout(10):
+    try:
         assert await asyncio.to_thread(daemon.stop) == 0
-    for task in floods:
-        task.cancel()
-    await asyncio.gather(*floods, return_exceptions=True)
+    finally:
+        for task in floods:
+            task.cancel()
+        await asyncio.gather(*floods, return_exceptions=True)
 
 
 async def _read_all(reader: asyncio.StreamReader) -> None:
@@ -97,20 +101,24 @@ async def test_a_refused_origin_is_logged(make_daemon: MakeDaemon) -> None:
 
 async def test_silence(make_daemon: MakeDaemon) -> None:
     """`server.ping_interval`: who is silent is pinged, dropped when silent for as long again, and kept for a pong."""
-    daemon = make_daemon(measured=True, ROOMD_SERVER_PING_INTERVAL="1")
+    # Long enough for `there` to answer on a machine that has much else to do.
+    daemon = make_daemon(measured=True, ROOMD_SERVER_PING_INTERVAL="5")
     room = await daemon.room()
     async with daemon.client() as there, opened(daemon) as (reader, writer):
         join = {"type": "join-room", "code": room["code"], "guestName": "Jane"}
         writer.write(frame(json.dumps(join).encode()))
-        assert [(await next_frame(reader))[0] for _ in range(2)] == [1, 1]
+        heard: list[int] = []
+        while heard.count(1) < 2:
+            heard.append((await next_frame(reader))[0])
         await there.join(room["code"], guestName="Joe")
-        assert (await next_frame(reader))[0] == 1
-        assert (await next_frame(reader))[0] == 9, "a ping"
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while (await next_frame(reader))[0] == 9:
-                pass
-        (gone,) = (await there.receive())["updated"]
-        assert gone["isActive"] is False
+            while True:
+                heard.append((await next_frame(reader))[0])
+        assert heard.count(1) == 3, "the reply, the state of the room, and who came"
+        assert heard.count(9) == len(heard) - 3 > 0, "pings"
+        while not (gone := (await there.receive())["updated"]):
+            pass
+        assert [who["isActive"] for who in gone] == [False]
         await there.nothing_more()
 
 
@@ -231,13 +239,19 @@ async def test_half_a_message_is_silence(make_daemon: MakeDaemon) -> None:
     daemon = make_daemon(ROOMD_LIMITS_JOIN_TIMEOUT="0.3")
     room = await daemon.room()
     join = frame(json.dumps({"type": "join-room", "code": room["code"], "guestName": "Jane"}).encode())
-    async with opened(daemon) as (reader, writer), opened(daemon) as (other, others):
-        writer.write(join + frame(ping(1)[:9], fin=False))
-        others.write(frame(b"{", fin=False))
-        assert await close_code(other) == 4408
-        writer.write(frame(ping(1)[9:], 0))
-        for expected in ("participant", "room-state", "pong"):
-            assert json.loads(await next_payload(reader))["type"] == expected
+    async with asyncio.timeout(PATIENCE):
+        while True:  # until it joins in time
+            async with opened(daemon) as (reader, writer):
+                writer.write(join + frame(ping(1)[:9], fin=False))
+                if (await next_frame(reader))[0] == 8:
+                    continue
+                async with opened(daemon) as (other, others):
+                    others.write(frame(b"{", fin=False))
+                    assert await close_code(other) == 4408
+                writer.write(frame(ping(1)[9:], 0))
+                for expected in ("room-state", "pong"):
+                    assert json.loads(await next_payload(reader))["type"] == expected
+                return
 
 
 async def test_nothing_overtakes_what_waits_in_line() -> None:

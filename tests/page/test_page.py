@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pytest
 import pytest_asyncio
 
-from tests.support.daemon import UNMEASURED, Daemon, error
+from tests.support.daemon import UNMEASURED, Daemon, error, serving
 from tests.support.needs import needs
 
 pytest.importorskip("playwright", reason="needs Playwright for Python: `make test` installs it")
@@ -40,13 +40,10 @@ async def browser() -> AsyncIterator[Browser]:
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A daemon that soon notices who is gone, with its WebSocket where the page has to be told."""
     path = "/rooms&more"
-    daemon = Daemon(
-        tmp_path_factory.mktemp("page"), ROOMD_SERVER_PING_INTERVAL="1", ROOMD_SERVER_PATH=path, **UNMEASURED
-    )
-    daemon.url = f"ws://127.0.0.1:{daemon.port}{path}"
-    daemon.start()
-    yield daemon
-    daemon.close()
+    folder = tmp_path_factory.mktemp("page")
+    with serving(folder, ROOMD_SERVER_PING_INTERVAL="5", ROOMD_SERVER_PATH=path, **UNMEASURED) as daemon:
+        daemon.url = f"ws://127.0.0.1:{daemon.port}{path}"
+        yield daemon
 
 
 @pytest.fixture(scope="module")

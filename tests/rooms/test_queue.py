@@ -10,8 +10,7 @@ from roomd.protocol.events import Removed
 from roomd.protocol.objects import Participant, Waiting
 from roomd.rooms import commands
 from roomd.rooms.commands import Caller, Decision, Event, Queued, SeatChanged, Settings, WaitsFor
-from roomd.rooms.room import MOST_WAITING, Room
-from roomd.rooms.room import waiting
+from roomd.rooms.room import MOST_WAITING, Room, waiting
 from tests.rooms.test_room import ADMIN, BOB, GUEST, HOST, at, do, join, new_room, refused, settle
 
 CAROL = Caller(None, 5, "carol", "Carol")

@@ -4,6 +4,7 @@ What belongs to a meeting stands in test_store_meeting.py, schema and migrations
 """
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -155,13 +156,12 @@ async def test_the_database_itself_refuses_a_second_seat(real: SqliteStore) -> N
 async def test_locked_storage_fails_and_recovers(real: SqliteStore, config: DatabaseConfig) -> None:
     """Another program holds the lock: StorageFailed after `busy_timeout`, nothing changed, and it goes on after."""
     await append(real, [RoomChanged(ROOM)])
-    with sqlite3.connect(config.path, isolation_level=None) as other:
+    with contextlib.closing(sqlite3.connect(config.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StorageFailed):
             await append(real, [seat(JANE)])
         assert await real.load(ROOM.code) == KEPT
         other.execute("ROLLBACK")
-    other.close()
     assert await real.history("r1", None, 10) == ([], None)
     await append(real, [seat(JANE)])
     assert await real.history("r1", None, 10) == ([JANE], None)

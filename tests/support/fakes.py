@@ -9,16 +9,16 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.protocol import State
 
 from roomd.auth.tokens import Key
+from roomd.engine.ports import StorageFailed
 from roomd.gateway.outbox import Outbox
 from roomd.protocol.errors import UNAVAILABLE, Refused
 from roomd.protocol.objects import Ban, Message, Participant, Room
+from roomd.protocol.paging import page
 from roomd.protocol.timestamps import stamp
 from roomd.rooms.answers import Reader
 from roomd.rooms.changes import Change, MessageSent, RoomChanged, SeatChanged, UserBanned
 from roomd.rooms.model import Seat, StoredRoom
-from roomd.protocol.paging import page
 from roomd.rooms.room import MESSAGES_SHOWN
-from roomd.engine.ports import StorageFailed
 from roomd.storage.sqlite import fitting
 from roomd.system.clock import Clock
 

@@ -15,6 +15,7 @@ from roomd.rooms.commands import Caller, Queued, Settings
 from roomd.rooms.settings import Rules
 from roomd.system.ids import Ids
 from tests.support.fakes import FakeClock, FakeListener, FakeStore
+from tests.support.processes import PATIENCE
 
 HOLD = 30.0
 HOST = Caller(user_id="alice")
@@ -79,7 +80,7 @@ class Stage:
     async def in_one_turn(self, *begin: Callable[[], Any]) -> None:
         """Have everything asked in this order and served by one turn: it begins when the loop next runs."""
         futures = [future for future in [one() for one in begin] if future is not None]
-        await asyncio.wait_for(asyncio.gather(*futures), 5)
+        await asyncio.wait_for(asyncio.gather(*futures), PATIENCE)
         await self.idle()
 
     async def while_it_commits(self, begin: Callable[[], Any], *then: Callable[[], Any], fails: bool = False) -> None:
@@ -90,7 +91,7 @@ class Stage:
         futures += [one() for one in then]
         self.store.fails_once = fails
         self.store.let_go()
-        await asyncio.wait_for(asyncio.gather(*(future for future in futures if future is not None)), 5)
+        await asyncio.wait_for(asyncio.gather(*(future for future in futures if future is not None)), PATIENCE)
         await self.idle()
 
     def queue(self) -> list[str]:
@@ -109,12 +110,13 @@ class Stage:
 
     async def idle(self) -> None:
         """Wait until no turn is under way."""
-        while self.hub._tasks:
-            await asyncio.wait(self.hub._tasks, timeout=5)
+        async with asyncio.timeout(PATIENCE):
+            while self.hub._tasks:
+                await asyncio.wait(self.hub._tasks)
 
     async def held(self) -> None:
         """Make the store hold, and wait until everything that can run has run."""
-        await asyncio.wait_for(self.store.reached.wait(), 5)
+        await asyncio.wait_for(self.store.reached.wait(), PATIENCE)
         for _ in range(20):
             await asyncio.sleep(0)
 

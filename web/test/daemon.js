@@ -15,8 +15,8 @@ import { EVENTS, FakeHints } from "./fakes.js";
 /** @import { Clock, Frame, MeetingEvents, Options, Participant, Room } from "../roomd.js" */
 
 const CONTROL = process.env.ROOMD_TEST_CONTROL;
-const PATIENCE = 20_000;
-const SPEED = 4; // with which the clients' patience still suffices on a busy machine
+const PATIENCE = 60_000;
+const SPEED = 2; // with which the clients' patience still suffices on a busy machine
 
 /** Why the tests that need a daemon are left out, if they are. */
 export const skip = !CONTROL
@@ -47,7 +47,7 @@ export const daemon = {
 };
 
 /** Time that goes faster. @type {Clock} */
-const HASTE = {
+export const HASTE = {
   now: () => performance.now() * SPEED,
   setTimeout: (callback, milliseconds) => setTimeout(callback, milliseconds / SPEED),
   clearTimeout: (timer) => clearTimeout(timer),

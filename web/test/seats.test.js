@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { agree, daemon, join, observe, skip, until } from "./daemon.js";
 
-const options = { skip, timeout: 60_000 };
+const options = { skip, timeout: 300_000 };
 
 test("who was away for too long gets another seat, with the presence of the first", options, async (t) => {
   const { code } = await daemon.room();
