@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
 # The parts without I/O, clock or randomness: every branch of them is tested.
-PURE_FILES := roomd/protocol/*,roomd/rooms/*,roomd/auth/tokens.py,roomd/gateway/limits.py,roomd/ice.py,roomd/config.py
+PURE_FILES := roomd/protocol/*,roomd/rooms/*,roomd/auth/tokens.py,roomd/gateway/limits.py,roomd/ice.py,roomd/config/*
 
 LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
 	--strip-extras --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
