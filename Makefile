@@ -13,7 +13,7 @@ LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate
 	--strip-extras --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test screenshots nightly lint fmt lock bench peers clean node system
+.PHONY: help install run test screenshots nightly lint fmt docs lock bench peers clean node system
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,9 +47,12 @@ lint: $(VENV)/.installed-dev web/node_modules/.installed ## Check style and type
 	$(BIN)/mypy
 	@if [ -e web/node_modules/.installed ]; then set -x; web/node_modules/.bin/tsc --project web; fi
 
-fmt: $(VENV)/.installed-dev ## Format the code and mend what can be mended
+fmt: $(VENV)/.installed-dev ## Format the code and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.installed-dev ## Write the generated parts of docs/reference
+	$(BIN)/python -m docs.generate
 
 bench: $(VENV)/.installed-bench ## Measure, peers included
 	$(BIN)/python -m bench.peers.install
