@@ -6,14 +6,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
-# The parts without I/O, clock or randomness: every branch of them is tested.
-PURE_FILES := roomd/protocol/*,roomd/rooms/*,roomd/auth/tokens.py,roomd/gateway/limits.py,roomd/ice.py,roomd/config.py
+# The modules without I/O, clock or randomness: their branch coverage must be 100 %.
+PURE_FILES := roomd/protocol/*,roomd/rooms/*,roomd/auth/tokens.py,roomd/gateway/limits.py,roomd/ice.py,roomd/config/*
 
 LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
 	--strip-extras --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test screenshots nightly lint fmt lock bench peers clean node system
+.PHONY: help install run test screenshots nightly lint fmt docs lock bench peers clean node system
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,10 +21,10 @@ help: ## Show this list
 
 install: $(VENV)/.installed ## Install what is needed into .venv
 
-run: install ## Install what is needed and run the daemon with a demo room, database under var/
+run: install ## Install what is needed, run the daemon with a demo room and its database under var/
 	@exec $(BIN)/roomd serve --demo $(ARGS)
 
-# More than 200 processes start: where Python is told to keep no bytecode, each would compile everything anew.
+# The tests start more than 200 processes. Without stored bytecode each of them would compile every module again.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: system lint ## Run all checks and tests, and print the coverage
 	$(BIN)/coverage erase
@@ -47,9 +47,12 @@ lint: $(VENV)/.installed-dev web/node_modules/.installed ## Check style and type
 	$(BIN)/mypy
 	@if [ -e web/node_modules/.installed ]; then set -x; web/node_modules/.bin/tsc --project web; fi
 
-fmt: $(VENV)/.installed-dev ## Format the code and mend what can be mended
+fmt: $(VENV)/.installed-dev ## Format the code and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.installed-dev ## Write the generated parts of docs/reference
+	$(BIN)/python -m docs.generate
 
 bench: $(VENV)/.installed-bench ## Measure, peers included
 	$(BIN)/python -m bench.peers.install
@@ -75,7 +78,7 @@ with open("pyproject.toml", "rb") as file:
 endef
 export GROUP
 
-clean: ## Remove the environment and every cache; the database under var/ stays
+clean: ## Remove the environment and all caches; keep the database under var/
 	rm -rf $(VENV) web/node_modules bench/peers/node_modules screenshots build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -91,7 +94,7 @@ apt_install() {
 endef
 export APT
 
-# Debian keeps the means to make environments in a package of its own.
+# Debian has the modules that create environments in a separate package.
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	|| { echo 'roomd needs Python 3.11 or newer: make PYTHON=python3.12 …'; exit 1; }
@@ -112,7 +115,7 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	$(PIP) install --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
-# Node 18 or newer checks and tests the web client. Where it cannot be had, that is said and left out.
+# Node 18 or newer checks and tests the web client. Where it cannot be installed, a line says so and the tests are skipped.
 node:
 	@packages=; \
 	node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' 2>/dev/null || packages=nodejs; \

@@ -346,22 +346,22 @@ async def test_every_view_is_the_room(make_daemon: Callable[..., Daemon]) -> Non
 
 
 def example() -> str:
-    """The program that README.md shows."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    [program] = re.findall(r"```python\n(import asyncio\nimport roomd.client.*?)```", readme, re.DOTALL)
+    """Return the program of the tutorial."""
+    lesson = (Path(__file__).parents[2] / "docs/tutorial/2-a-client.md").read_text(encoding="utf-8")
+    [program] = re.findall(r"```python\n(import asyncio\nimport roomd.client.*?)```", lesson, re.DOTALL)
     return str(program)
 
 
-def test_the_readme_s_example_is_typed(tmp_path: Path) -> None:
-    """Who copies it into a program of strict types has nothing to mend."""
+def test_the_tutorial_s_program_is_typed(tmp_path: Path) -> None:
+    """It passes strict mypy as it stands."""
     (tmp_path / "example.py").write_text(example())
     check = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "example.py"]
     done = subprocess.run(check, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stdout
 
 
-async def test_the_readme_s_example(daemon: Daemon) -> None:
-    """What README.md shows works as it stands."""
+async def test_the_tutorial_s_program(daemon: Daemon) -> None:
+    """The program of the tutorial works as it stands."""
     program = example()
     code = (await daemon.room("alice"))["code"]
     program = program.replace("ws://127.0.0.1:8765/ws", daemon.url).replace("abc-def-ghi", code)
