@@ -360,11 +360,8 @@ def migrate(db: sqlite3.Connection, steps: Mapping[int, str]) -> None:
 
 
 def schema() -> str:
-    """Read schema.sql: from the wheel, or from the checkout it stands at the top of."""
-    installed = resources.files("roomd") / "schema.sql"
-    if installed.is_file():
-        return installed.read_text(encoding="utf-8")
-    return (Path(__file__).parents[2] / "schema.sql").read_text(encoding="utf-8")
+    """Read schema.sql; in a checkout it is a link to the file at the top."""
+    return (resources.files("roomd.storage") / "schema.sql").read_text(encoding="utf-8")
 
 
 def _write(db: sqlite3.Connection, events: Sequence[Event]) -> None:

@@ -32,7 +32,7 @@ from roomd.protocol.requests import REQUESTS, Request
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "protocol.md").read_text()
-SPEC = ROOT / "web" / "node_modules" / "@asyncapi" / "specs" / "schemas" / f"{VERSION}.json"
+SPEC = ROOT / "clients" / "js" / "node_modules" / "@asyncapi" / "specs" / "schemas" / f"{VERSION}.json"
 
 Json = dict[str, Any]
 DOCUMENT = document()
