@@ -37,7 +37,7 @@ test: system lint ## Run all checks and tests, and print the coverage
 	$(BIN)/coverage report --include=$(PURE_FILES) --fail-under=100
 
 screenshots: system $(VENV)/.installed-dev ## Write pictures of the meeting page to screenshots/
-	ROOMD_TEST_SCREENSHOTS=1 $(BIN)/python -m pytest tests/page/test_page.py -k looks $(ARGS)
+	ROOMD_TEST_SCREENSHOTS=1 $(BIN)/python -m pytest tests/page/test_looks.py $(ARGS)
 
 nightly: $(VENV)/.installed-dev ## Run the long state machine: 100,000 steps
 	ROOM_MACHINE_STEPS=100000 $(BIN)/python -m pytest tests/rooms/test_room_machine.py $(ARGS)

@@ -6,29 +6,29 @@
  * `Meeting` changes.
  */
 
+import { Announcements } from "./announcements.js";
+import { Meeting, Refusal } from "./client/roomd.js";
 import { askLeave, askRemove, closeDialogs } from "./dialogs.js";
 import { find } from "./dom.js";
 import { Entrance, link, rememberToken } from "./entrance.js";
 import { Media } from "./media.js";
+import { MeetingView } from "./meeting.js";
 import { Mesh } from "./mesh.js";
 import { fillNotice } from "./notice.js";
 import { Chat, People } from "./panels.js";
-import { Meeting, Refusal } from "./client/roomd.js";
 import { Tiles } from "./tiles.js";
 import { clearToasts, toast } from "./toasts.js";
 import { FIELDS, Names, ending, mediaTrouble, queue, reconnecting, refusal, waiting } from "./words.js";
 
+/** @import { MeetingEvents, Participant, Place } from "./client/roomd.js" */
 /** @import { Credentials } from "./entrance.js" */
 /** @import { Notice } from "./notice.js" */
-/** @import { MeetingEvents, Message, Participant, Place } from "./client/roomd.js" */
 /** @import { Offer } from "./words.js" */
 
 const VIEWS = /** @type {const} */ (["entrance", "notice", "meeting"]);
 const PANELS = /** @type {const} */ (["people", "chat"]);
 /** Ends after which a token is of no use, or not wanted any more. */
 const FORGETTING = ["left", "bad_token", "wrong_room", "room_ended", "room_inactive"];
-/** Milliseconds in which arrivals and departures are told together. */
-const TOGETHER = 700;
 
 const $ = (/** @type {string} */ id) => find(id, HTMLElement);
 const narrow = matchMedia("(width <= 760px)"); // as in page.css
@@ -56,6 +56,8 @@ const chat = new Chat(async (text, to) => {
   await stay.meeting.say(text, to);
 });
 
+const view = new MeetingView({ media, tiles, people, chat });
+
 /**
  * @typedef {object} Stay
  * @property {Credentials} who
@@ -65,9 +67,7 @@ const chat = new Chat(async (text, to) => {
  * @property {Mesh} mesh
  * @property {Map<string, MediaStream>} streams what others send, by participant
  * @property {boolean} hand whether the own hand is raised
- * @property {Set<string>} asking those in the lobby of whom was told
- * @property {Record<"joined" | "left", Map<string, string>>} news names that were not told yet, by participant
- * @property {Map<string, {box: HTMLElement, number: number}>} written what is being said of unread messages, by sender
+ * @property {Announcements} announcements
  */
 
 /** @type {Stay | null} */
@@ -75,8 +75,6 @@ let stay = null;
 const nameOf = (/** @type {Participant} */ person) => stay?.names.of(person) ?? person.displayName;
 /** @type {ReturnType<typeof setInterval> | undefined} */
 let countdown;
-/** @type {HTMLElement | null} */
-let lobbyToast = null;
 let drawing = false;
 
 // A stay
@@ -101,9 +99,7 @@ async function join(who, wait = false) {
     mesh: new Mesh(meeting),
     streams: new Map(),
     hand: false,
-    asking: new Set(),
-    news: { joined: new Map(), left: new Map() },
-    written: new Map(),
+    announcements: new Announcements(() => openPanel("people")),
   };
   listen(stay);
   entrance.setBusy(true);
@@ -118,7 +114,7 @@ async function join(who, wait = false) {
 
 /** @param {Stay} mine */
 function listen(mine) {
-  const { meeting, mesh, streams } = mine;
+  const { meeting, mesh, streams, announcements } = mine;
   /** @type {<K extends keyof MeetingEvents>(type: K, listener: (detail: MeetingEvents[K]) => void) => void} */
   const on = (type, listener) => {
     meeting.addEventListener(type, ({ detail }) => {
@@ -132,16 +128,16 @@ function listen(mine) {
   });
   on("place", ({ place }) => showWaiting(place));
   on("change", () => meeting.status !== "over" && draw());
-  on("joined", ({ participant }) => gather(mine, "joined", participant));
-  on("left", ({ participant }) => gather(mine, "left", participant));
-  on("lobby", () => tellLobby(mine));
+  on("joined", ({ participant }) => announcements.participant("joined", participant));
+  on("left", ({ participant }) => announcements.participant("left", participant));
+  on("lobby", ({ waiting }) => announcements.lobby(waiting));
   on("mute-requested", () => {
     if (media.muted) return;
     media.mute();
     toast("The host asked you to be quiet: your microphone is off.");
   });
   on("message", ({ message }) => {
-    if (message.participantId !== meeting.me?.id && $("chat").hidden) tellMessage(mine, message);
+    if (message.participantId !== meeting.me?.id) announcements.message(message);
   });
   on("messages-missed", () => toast("So much was said while you were away that some of it is not shown."));
   on("over", ({ code, reason, said }) => {
@@ -162,6 +158,7 @@ function end() {
   clearInterval(countdown);
   closeDialogs();
   stay?.mesh.close();
+  stay?.announcements.close();
   stay = null;
 }
 
@@ -189,48 +186,6 @@ function shareMedia() {
   const told = meeting.me?.state ?? {};
   if (Object.entries(state).every(([key, value]) => told[key] === value)) return;
   void meeting.updateState(state).catch(() => undefined); // over
-}
-
-/**
- * Tell of a name together with those that come at the same moment.
- * @param {Stay} mine
- * @param {"joined" | "left"} what
- * @param {Participant} participant
- */
-function gather({ news }, what, { id, displayName }) {
-  const names = news[what];
-  names.set(id, displayName);
-  if (names.size > 1) return;
-  setTimeout(() => {
-    const who = names.size > 3 ? `${names.size} people` : [...names.values()].join(", ");
-    if (stay?.news === news) toast(`${who} ${what}.`);
-    names.clear();
-  }, TOGETHER);
-}
-
-/**
- * Tell of a message while the chat is closed, of several by one person in one.
- * @param {Stay} mine
- * @param {Message} message
- */
-function tellMessage({ written }, { participantId, displayName }) {
-  const before = written.get(participantId);
-  const number = before?.box.isConnected ? before.number + 1 : 1;
-  before?.box.remove();
-  const box = toast(`${displayName} wrote ${number > 1 ? `${number} messages` : "a message"}.`);
-  written.set(participantId, { box, number });
-}
-
-/** @param {Stay} mine */
-function tellLobby(mine) {
-  const asking = mine.meeting.lobby.filter((one) => one.reason === "waiting_room");
-  const news = asking.filter((one) => !mine.asking.has(one.participantId));
-  mine.asking = new Set(asking.map((one) => one.participantId));
-  if (asking.length === 0) lobbyToast?.remove();
-  if (!news[0] || !$("people").hidden) return;
-  lobbyToast?.remove();
-  const who = news.length > 1 ? `${news.length} people wait` : `${news[0].displayName} waits`;
-  lobbyToast = toast(`${who} to be let in.`, "Show", () => openPanel("people"));
 }
 
 /**
@@ -331,76 +286,8 @@ function draw() {
   drawing = true;
   queueMicrotask(() => {
     drawing = false;
-    if (stay && !$("meeting").hidden) drawMeeting(stay);
+    if (stay && !$("meeting").hidden) view.draw(stay);
   });
-}
-
-/** @param {Stay} stay */
-function drawMeeting({ meeting, names, streams, hand }) {
-  const { me, room } = meeting;
-  if (!me || !room) return;
-  names.update(meeting.participants);
-  document.title = `${room.name || room.code} – roomd`;
-  $("room-name").textContent = room.name || "Meeting";
-  $("room-code").textContent = room.code;
-  $("locked").hidden = !room.isLocked;
-  $("waiting-room-on").hidden = !room.waitingRoom;
-  const others = [...meeting.participants.values()].filter((person) => person.id !== me.id);
-  tiles.render([
-    ...others.map((person) => tileOf(person, names.of(person), streams.get(person.id) ?? null)),
-    {
-      id: me.id,
-      name: me.displayName,
-      label: names.of(me),
-      mine: true,
-      held: false,
-      muted: media.muted,
-      hand,
-      sharing: media.sharing,
-      stream: media.shown,
-    },
-  ]);
-  $("alone").hidden = others.length > 0;
-  people.render(meeting, me, names);
-  count("open-chat", chat.render(meeting, me, names, !$("chat").hidden), "unread");
-  count("open-people", me.isHost ? meeting.lobby.length : 0, "waiting");
-  for (const [id, on] of Object.entries({ mic: !media.muted, camera: media.cameraOn, screen: media.sharing, hand })) {
-    $(id).setAttribute("aria-pressed", String(on));
-  }
-}
-
-/**
- * @param {Participant} person
- * @param {string} label
- * @param {MediaStream | null} stream
- */
-function tileOf({ id, displayName, isActive, state = {} }, label, stream) {
-  const sharing = state.screen === true;
-  return {
-    id,
-    name: displayName,
-    label,
-    mine: false,
-    held: !isActive,
-    muted: state.muted === true,
-    hand: state.handRaised === true,
-    sharing,
-    stream,
-    dark: !sharing && state.camera !== true,
-  };
-}
-
-/**
- * Put a number on a button.
- * @param {string} id
- * @param {number} number
- * @param {string} what
- */
-function count(id, number, what) {
-  const badge = /** @type {HTMLElement} */ ($(id).querySelector(".count"));
-  badge.hidden = number === 0;
-  badge.textContent = number > 99 ? "99+" : String(number);
-  $(id).setAttribute("aria-label", number ? `${$(id).title}, ${number} ${what}` : $(id).title);
 }
 
 /** @param {"people" | "chat" | null} open */
@@ -412,10 +299,9 @@ function openPanel(open) {
     coverRest();
     if (closes && open === null) $(`open-${name}`).focus();
   }
-  if (stay) drawMeeting(stay);
+  if (stay) view.draw(stay);
   if (open === "chat") chat.focus();
-  if (open === "chat") for (const { box } of stay?.written.values() ?? []) box.remove();
-  if (open === "people") lobbyToast?.remove();
+  stay?.announcements.opened(open);
   if (open === "people") $("people").querySelector("button")?.focus();
 }
 
@@ -427,9 +313,9 @@ function coverRest() {
 
 // All views
 
-/** @param {typeof VIEWS[number]} view */
-function show(view) {
-  for (const name of VIEWS) $(name).hidden = name !== view;
+/** @param {typeof VIEWS[number]} shown */
+function show(shown) {
+  for (const name of VIEWS) $(name).hidden = name !== shown;
   clearToasts();
 }
 
