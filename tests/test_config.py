@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from roomd.config import Config, ConfigError, check, default_config, load, settings
-from roomd.gateway.static import FILES
+from roomd.gateway.static import page_files
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -196,7 +196,7 @@ def test_bad_file(tmp_path: Path, text: str, message: str) -> None:
     assert refusal(file=file).startswith(f"{file}: {message}")
 
 
-@pytest.mark.parametrize("name", [f"/{name}" for name in FILES] + ["/ROOMD.JS", "/new/roomd.json"])
+@pytest.mark.parametrize("name", [f"/{name}" for name, _ in page_files()] + ["/ROOMD.JS", "/new/roomd.json"])
 def test_the_page_s_files_are_taken(name: str) -> None:
     """The WebSocket takes no path that the page or the contract is served under."""
     message = f"the environment: server.path: {name} ends like a file of the meeting page; choose another, e.g. /ws"

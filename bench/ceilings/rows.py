@@ -8,8 +8,8 @@ import sqlite3
 import time
 from pathlib import Path
 
+from roomd.storage.migrations import schema
 from roomd.storage.rows import PARTICIPANT_COLUMNS
-from roomd.storage.sqlite import schema
 
 BATCH = 100
 """Rows in a transaction: what half of 200 clients ask for while the other half's transaction runs."""

@@ -22,12 +22,14 @@ class Participant(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     guest_name: str | None
     """Null for users."""
     is_active: bool
-    """Whether a connection is there now."""
+    """Whether a connection is there now; false while the seat is held for one that dropped."""
     is_host: bool
     joined_at: str
+    """ISO 8601."""
     left_at: str | None
     """Null while the participant holds a seat; else when the connection was last there."""
     display_name: str
+    """The name to show. Text, never markup."""
     state: State = {}
     """The participant's own state, as it last set it."""
 
@@ -37,9 +39,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     id: str
     participant_id: str
+    """Who sent it."""
     display_name: str
+    """The name of who sent it. Text, never markup."""
     text: str
+    """Text, never markup."""
     sent_at: str
+    """ISO 8601."""
     to: str | None
     """The one participant it was for; null when it was for everyone."""
 
@@ -51,6 +57,7 @@ class Ban(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     display_name: str
     reason: str | None
     banned_at: str
+    """ISO 8601."""
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -67,6 +74,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     reason: str
     """`waiting_room`: for the host. `room_full`: for a seat."""
     waiting_since: str
+    """ISO 8601."""
 
 
 class IceServer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -82,17 +90,22 @@ class Room(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     id: str
     code: str
+    """Like `abc-def-ghi`."""
     name: str
     host_id: str
+    """The user id of the host."""
     is_active: bool
     is_locked: bool
     max_participants: int
     allow_guest_access: bool
     waiting_room: bool
+    """Newcomers wait until a host admits them."""
     participant_count: int
     """Seats, held ones included."""
     created_at: str
+    """ISO 8601."""
     ended_at: str | None
+    """Null while the room is open."""
 
 
 class Admission(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

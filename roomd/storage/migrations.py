@@ -4,7 +4,6 @@ import logging
 import sqlite3
 from collections.abc import Mapping
 from importlib import resources
-from pathlib import Path
 
 log = logging.getLogger("roomd.storage.migrations")
 
@@ -36,8 +35,5 @@ def user_version(db: sqlite3.Connection) -> int:
 
 
 def schema() -> str:
-    """Read schema.sql: from the wheel, or from the checkout it stands at the top of."""
-    installed = resources.files("roomd") / "schema.sql"
-    if installed.is_file():
-        return installed.read_text(encoding="utf-8")
-    return (Path(__file__).parents[2] / "schema.sql").read_text(encoding="utf-8")
+    """Read schema.sql; in a checkout it is a link to the file at the top."""
+    return (resources.files("roomd.storage") / "schema.sql").read_text(encoding="utf-8")

@@ -316,3 +316,10 @@ async def chromium() -> AsyncIterator[Browser]:
             yield browser
         finally:
             await browser.close()
+
+
+async def update(daemon: Daemon, code: str, **settings: Any) -> None:
+    """Change a room's settings, or end it without any."""
+    async with daemon.client("alice") as client:
+        reply = await client.ask("update-room" if settings else "end-room", code=code, **settings)
+        assert reply["type"] == "room"
