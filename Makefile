@@ -14,10 +14,10 @@ LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate
 	--strip-extras --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test screenshots nightly lint types fmt docs lock bench peers clean node system
+.PHONY: help install run test screenshots nightly lint types fmt docs lock bench bench-pair peers clean node system
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo 'PYTHON=python3.12 chooses the interpreter, VENV=folder the environment, ARGS="…" goes to run, test and bench.'
 
 install: $(VENV)/.installed ## Install what is needed into .venv
@@ -62,9 +62,13 @@ fmt: $(VENV)/.installed-dev ## Format the code and fix what can be fixed
 docs: $(VENV)/.installed-dev ## Write the generated parts of docs/reference
 	$(BIN)/python -m docs.generate
 
-bench: $(VENV)/.installed-bench ## Measure, peers included
+bench: $(VENV)/.installed-bench ## Measure beside ceilings and peers
 	$(BIN)/python -m bench.peers.install
 	$(BIN)/python -m bench $(ARGS)
+
+bench-pair: $(VENV)/.installed-dev ## Measure beside another checkout: make bench-pair BEFORE=folder
+	@[ -n '$(BEFORE)' ] || { echo 'make bench-pair BEFORE=folder: the checkout to compare with, after `make install` there'; exit 1; }
+	$(BIN)/python -m bench.pair --before '$(BEFORE)' $(ARGS)
 
 peers: $(VENV)/.installed-bench ## Test the peers of the measurements
 	$(BIN)/python -m bench.peers.install

@@ -1,7 +1,7 @@
-"""How a client talks to a server, told by a few bytes of a frame.
+"""The frames of a server: how its requests are written, and how its answers and events are recognised.
 
-A `Dialect` has the words: requests as bytes, and what an answer is. A `Line` (line.py) speaks them. Nothing here parses
-JSON except `told` and `address`, which are for after the clock has stopped.
+A `Dialect` has the bytes, a `Client` (client.py) sends and receives them. Only `presence` and `address` parse JSON;
+both are called after the clock has stopped.
 """
 
 import json
@@ -16,52 +16,61 @@ class Kind(Enum):
     """What a frame from the server is to a client."""
 
     OPENED = auto()
-    """The line is open: from here on a client may join."""
+    """The connection is open: from here on a client may join."""
     JOINED = auto()
     """The answer to a join; the seat is committed."""
     LEFT = auto()
     """The answer to a leave; it is committed."""
     REFUSED = auto()
+    """The answer to a request that the server did not grant."""
     STATE = auto()
     """All who are in the room, for a newcomer."""
     CHANGED = auto()
-    """Who came and who went, for the others."""
+    """Who came and who left, for the other members."""
     MESSAGE = auto()
+    """A message to the room."""
     SIGNAL = auto()
+    """A signal from one participant to this one."""
     PING = auto()
     """Wants `Dialect.pong`."""
     OTHER = auto()
+    """Any other frame."""
 
 
-class Told(NamedTuple):
-    """What a STATE or CHANGED says, by display names."""
+class Presence(NamedTuple):
+    """The content of a STATE or CHANGED."""
 
     joined: list[str]
+    """The display names of those who are there or came."""
     left: int
-    """How many went."""
+    """How many left."""
 
 
 class Dialect(ABC):
-    """The words of one server."""
+    """The frames of one server."""
 
     name: str
+    """The server's name, as in `bench.suite.SERVERS`."""
     path: str
+    """The path of its WebSocket."""
     leave: bytes
+    """The request to leave."""
     pong: bytes = b""
+    """The answer to PING."""
     repeats = False
-    """A CHANGED may tell again of whom the STATE before it told: count distinct names of `told`, not `people`."""
+    """A CHANGED may repeat names of the STATE before it: count distinct names of `presence`, not `count_people`."""
 
     def headers(self, token: str | None) -> dict[str, str]:
         """Make the headers of the upgrade request."""
         return {"Authorization": f"Bearer {token}"} if token else {}
 
     def opening(self, token: str | None) -> bytes | None:  # noqa: ARG002  # most need none
-        """Make the frame that opens the line once the WebSocket is up; None where there is none to send."""
+        """Make the frame that a client sends once the WebSocket is up; None where there is none to send."""
         return None
 
     @abstractmethod
     def join(self, code: str, number: int) -> bytes:
-        """Make the join of guest `number`; the same size for all of them."""
+        """Make the join of guest `number`, 0 to 9999; all have the same size."""
 
     @abstractmethod
     def say(self, text: str) -> bytes:
@@ -69,19 +78,19 @@ class Dialect(ABC):
 
     @abstractmethod
     def signal(self, to: str, data: Any) -> bytes:
-        """Make a signal to the participant `address` gave as `to`."""
+        """Make a signal to the participant whose `address` is `to`."""
 
     @abstractmethod
     def kind(self, payload: bytes) -> Kind:
-        """Say what a frame is."""
+        """Return the kind of a frame."""
 
     @abstractmethod
-    def people(self, kind: Kind, payload: bytes) -> int:
-        """Count the participants that a STATE or CHANGED tells of as being there, without parsing it."""
+    def count_people(self, kind: Kind, payload: bytes) -> int:
+        """Count those who are there or came by a STATE or CHANGED, without parsing it."""
 
     @abstractmethod
-    def told(self, kind: Kind, payload: bytes) -> Told:
-        """Read a STATE or CHANGED in full."""
+    def presence(self, kind: Kind, payload: bytes) -> Presence:
+        """Parse a STATE or CHANGED."""
 
     @abstractmethod
     def address(self, joined: bytes) -> str:
@@ -90,10 +99,11 @@ class Dialect(ABC):
 
 GUEST = "Guest {:04}"
 PERSON = b'"joinedAt":'
+"""Stands once in every participant that roomd writes."""
 
 
 class Roomd(Dialect):
-    """roomd's own protocol, docs/protocol.md; the peer on `ws` speaks it too."""
+    """roomd's own protocol, docs/protocol.md; the peer `ws` uses it too."""
 
     name = "roomd"
     leave = b'{"type":"leave-room","id":2}'
@@ -118,7 +128,7 @@ class Roomd(Dialect):
         if payload.startswith(b'{"type":"participants-changed",'):
             return Kind.CHANGED
         if payload.startswith(b'{"type":"participant",'):
-            # Anywhere in it, as the order of keys is nobody's promise; the ids roomd gives are strings.
+            # Anywhere in it, since the order of keys is not promised; the ids that roomd makes are strings.
             return Kind.LEFT if b'"id":2' in payload else Kind.JOINED
         if payload.startswith(b'{"type":"message",'):
             return Kind.MESSAGE
@@ -128,14 +138,14 @@ class Roomd(Dialect):
             return Kind.STATE
         return Kind.REFUSED if payload.startswith(b'{"type":"error",') else Kind.OTHER
 
-    def people(self, kind: Kind, payload: bytes) -> int:
+    def count_people(self, kind: Kind, payload: bytes) -> int:
         """See `Dialect`."""
         end = payload.find(b',"updated":[') if kind is Kind.CHANGED else len(payload)
         return payload.count(PERSON, 0, end)
 
-    def told(self, kind: Kind, payload: bytes) -> Told:
+    def presence(self, kind: Kind, payload: bytes) -> Presence:
         """See `Dialect`."""
-        return told_in(kind, json.loads(payload))
+        return presence_of(kind, json.loads(payload))
 
     def address(self, joined: bytes) -> str:
         """See `Dialect`."""
@@ -143,7 +153,7 @@ class Roomd(Dialect):
         return address
 
 
-def told_in(kind: Kind, event: dict[str, Any]) -> Told:
+def presence_of(kind: Kind, event: dict[str, Any]) -> Presence:
     """Read an event that has roomd's keys."""
     people = event["participants" if kind is Kind.STATE else "joined"]
-    return Told([person["displayName"] for person in people], len(event.get("left", ())))
+    return Presence([person["displayName"] for person in people], len(event.get("left", ())))

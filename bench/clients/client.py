@@ -1,7 +1,7 @@
-"""A client's line to a server, the same to use whichever server it is.
+"""A client with one WebSocket to a server, the same to use whichever server it is.
 
-`Line(dialect, url)`, `await open()`, then `join`, `leave`, `say` and `signal`, which only send: what comes back goes to
-`on_frame`, with its kind. Pings and handshakes are answered below.
+`Client(dialect, url)`, `await open()`, then `join`, `leave`, `say` and `signal`, which only send. What the server sends
+goes to `on_frame`, with its kind. Pings and the opening are answered here.
 """
 
 import asyncio
@@ -9,20 +9,23 @@ from collections.abc import Callable
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from roomd.load.dialect import Dialect, Kind
+from bench.clients.dialect import Dialect, Kind
 
 READ_BUFFER = 16 * 1024
+"""Bytes of a client's buffer at first; it grows with the largest frame."""
 MAX_FRAME = 64 * 1024 * 1024
+"""Bytes of the largest frame that a client accepts."""
 HANDSHAKE_PATIENCE = 60.0
+"""Seconds for the WebSocket's handshake."""
 
 OnFrame = Callable[[Kind, bytes], None]
 
 
-class Line(WSListener):
+class Client(WSListener):
     """One WebSocket, on which a client joins and leaves as often as it likes."""
 
     address = ""
-    """Whom others send signals to. For servers that tell it in their answer: see `Dialect.address`."""
+    """Whom others send signals to, for servers that do not say it in the answer to a join: see `Dialect.address`."""
 
     def __init__(
         self,
@@ -40,15 +43,15 @@ class Line(WSListener):
         self.source = source
         self.on_frame: OnFrame = lambda _kind, _payload: None
         self.on_lost: Callable[[str], None] = lambda _reason: None
-        """Told when the server ends the line unasked."""
+        """Called with the reason when the server ends the connection unasked."""
         self.tap: Callable[[WSFrame], bool] | None = None
-        """Sees each frame with a message first, where it was received; true if that was all there is to do with it."""
+        """Called first with each frame that has a message; returns true if `on_frame` need not see it."""
         self.transport: WSTransport | None = None
         self._opened: asyncio.Future[None] | None = None
         self._kind = dialect.kind
 
     async def open(self) -> None:
-        """Connect, until a join can be sent; raises `RuntimeError` when the server refuses."""
+        """Connect, until a join can be sent; raise `RuntimeError` when the server refuses."""
         dialect = self.dialect
         if opening := dialect.opening(self.token):
             self._opened = asyncio.get_running_loop().create_future()
@@ -66,27 +69,27 @@ class Line(WSListener):
 
     def send(self, request: bytes) -> None:
         """Send a request of the dialect."""
-        assert self.transport is not None  # noqa: S101 - `open` is the caller's part
+        assert self.transport is not None
         self.transport.send(WSMsgType.TEXT, request)
 
     def join(self, code: str, number: int) -> None:
-        """Ask for a seat as guest `number`; answered by JOINED or REFUSED."""
+        """Ask for a seat as guest `number`; the answer is JOINED or REFUSED."""
         self.send(self.dialect.join(code, number))
 
     def leave(self) -> None:
-        """Give the seat up; answered by LEFT."""
+        """Give up the seat; the answer is LEFT."""
         self.send(self.dialect.leave)
 
     def say(self, text: str) -> None:
-        """Say something to the room."""
+        """Send a message to the room."""
         self.send(self.dialect.say(text))
 
     def signal(self, to: str, data: object) -> None:
-        """Send something to one participant."""
+        """Send a signal to one participant."""
         self.send(self.dialect.signal(to, data))
 
     def settle(self) -> None:
-        """Let go of what only joining needs."""
+        """Release what only joining needs."""
 
     async def close(self) -> None:
         """Drop the connection."""
@@ -100,7 +103,7 @@ class Line(WSListener):
         self.transport = transport
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """Say what it is and hand it on."""
+        """Find the kind of a frame, and pass it on."""
         if frame.msg_type == WSMsgType.TEXT:
             if self.tap is not None and self.tap(frame):
                 return
@@ -123,5 +126,5 @@ class Line(WSListener):
         self.on_lost(f"closed by the server with {code}")
 
     def on_ws_disconnected(self, _: WSTransport) -> None:
-        """Tell, unless it was meant."""
+        """Report the loss, unless `close` was called."""
         self.on_lost("connection lost")

@@ -1,27 +1,26 @@
-"""`line(name, host)`: a client's line (roomd/load/line.py) to roomd or to one of its peers."""
+"""`client(name, host)`: a client (bench/clients/client.py) of roomd, of a peer or of a ceiling."""
 
 import asyncio
 from typing import cast
 
 from picows import WSError, WSFrame, WSMsgType, WSTransport
 
+from bench.clients import READ_BUFFER, Client, Dialect, Kind
 from bench.peers.dialects import DIALECTS, Colyseus
-from roomd.load.dialect import Dialect, Kind
-from roomd.load.line import READ_BUFFER, Line
 
 
-def line(
+def client(
     name: str, host: str, token: str | None = None, read_buffer: int = READ_BUFFER, source: str | None = None
-) -> Line:
-    """Make a line to the server `name` at `host`, as the user of `token` or as a guest."""
+) -> Client:
+    """Make a client of the server `name` at `host`, as the user of `token` or as a guest."""
     dialect = DIALECTS[name]
     if isinstance(dialect, Colyseus):
-        return ColyseusLine(dialect, host, token, read_buffer, source)
-    return Line(dialect, f"ws://{host}", token, read_buffer, source)
+        return ColyseusClient(dialect, host, token, read_buffer, source)
+    return Client(dialect, f"ws://{host}", token, read_buffer, source)
 
 
-class ColyseusLine(Line):
-    """A matchmaking request and a new WebSocket for each join, as Colyseus's own client does it."""
+class ColyseusClient(Client):
+    """Makes a matchmaking request and a new WebSocket for each join, as Colyseus's own client does."""
 
     CONSENTED = 4000
 
@@ -38,7 +37,7 @@ class ColyseusLine(Line):
         await self._matchmaking.open()
 
     def join(self, code: str, number: int) -> None:
-        """See `Line`."""
+        """See `Client`."""
         self._joining = asyncio.create_task(self._join(code, number))
 
     async def _join(self, code: str, number: int) -> None:
@@ -60,7 +59,7 @@ class ColyseusLine(Line):
         self.transport.send(WSMsgType.BINARY, request)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """Say what it is and hand it on."""
+        """Find the kind of a frame, and pass it on."""
         if frame.msg_type == WSMsgType.BINARY:
             if self.tap is not None and self.tap(frame):
                 return
@@ -80,12 +79,12 @@ class ColyseusLine(Line):
                 self._closed(code)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
-        """Tell, unless it was the end of a stay."""
+        """Report the loss, unless the server has answered a leave."""
         if self.transport is transport:
             self.on_lost("connection lost")
 
     def settle(self) -> None:
-        """Drop the matchmaking's connection, until it is needed again."""
+        """Drop the matchmaking's connection; the next join opens it again."""
         self._matchmaking.close()
 
     async def close(self) -> None:
@@ -133,10 +132,10 @@ class Matchmaking(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by name
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's class does not derive from it
 
     def data_received(self, data: bytes) -> None:
-        """Collect an answer: with its length when granted, in chunks when refused."""
+        """Collect an answer: it has a length when granted, and comes in chunks when refused."""
         self._received += data
         head, found, body = self._received.partition(b"\r\n\r\n")
         if not found or self._answer is None or self._answer.done():
