@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.daemon import PATIENCE, Daemon
+from tests.support.daemon import Daemon
+from tests.support.processes import PATIENCE
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
