@@ -28,9 +28,8 @@ from roomd.protocol.objects import Participant
 from roomd.protocol.replies import MessagesReply, ParticipantReply, WaitingReply
 from roomd.rooms import commands
 from roomd.rooms.commands import Caller, Command, Event, Kept, MessageSent, Moment, Queued, SeatChanged, Settings
-from roomd.rooms.room import Room
+from roomd.rooms.room import MESSAGES_SHOWN, Checkpoint, Room, waiting
 from roomd.rooms.settings import Rules, open_room
-from roomd.rooms.room import MESSAGES_SHOWN, Checkpoint, waiting
 from tests.support.fakes import FakeListener
 
 HOLD = 10.0
