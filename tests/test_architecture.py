@@ -108,7 +108,9 @@ def test_no_private_name_of_a_dependency_is_used() -> None:
         own = defined(tree)
         for node in ast.walk(tree):
             match node:
-                case ast.Attribute(attr=name) if name.startswith("_") and not name.endswith("__") and name not in own | DOCUMENTED:
+                case ast.Attribute(attr=name) if (
+                    name.startswith("_") and not name.endswith("__") and name not in own | DOCUMENTED
+                ):
                     used.add((path, name))
                 case ast.ImportFrom(module=module, names=aliases) if module and not module.startswith("roomd"):
                     parts = {*module.split("."), *(alias.name for alias in aliases)}

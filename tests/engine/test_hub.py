@@ -2,6 +2,7 @@
 
 import asyncio
 
+from roomd.engine.hub import MOST_IDLE
 from roomd.rooms import commands
 from roomd.rooms.model import Caller
 from roomd.rooms.settings import Settings
@@ -184,3 +185,19 @@ async def test_who_moves_hears_nothing_of_the_room_it_left(stage: Stage) -> None
     stage.hub.silence(stage.room.code, bob.seat, bob.sitting)
     await stage.guest().join()
     assert [len(ann.said()), bob.said()] == [1, []]
+
+
+async def test_an_empty_room_stays_in_memory_for_a_while(stage: Stage) -> None:
+    """At most a thousand of them, the last ones asked for; none with messages or bans, which may be large."""
+    rooms = [await stage.hub.create(Settings(), "alice") for _ in range(MOST_IDLE + 2)]
+    for room in rooms:
+        await stage.hub.ask(room.code, commands.GetRoom(Caller()))
+    assert list(stage.hub._rooms) == [room.code for room in rooms[2:]]
+    assert stage.hub.statistics() == {"rooms": 0, "listeners": 0}
+    (ann,) = await stage.seated("ann")
+    await ann.say("hello")
+    await ann.leave()
+    assert stage.room.code not in stage.hub._rooms
+    back = stage.guest()
+    await back.join()
+    assert [message["text"] for message in back.frames()[1]["messages"]] == ["hello"]

@@ -9,7 +9,7 @@ from roomd.engine.ports import RETRY_AFTER
 from roomd.protocol import errors
 from roomd.protocol.errors import Refused
 from roomd.rooms import commands
-from roomd.rooms.answers import RoomSeen
+from roomd.rooms.answers import Reader, RoomSeen
 from roomd.rooms.model import Caller, Moment
 from roomd.rooms.room import Command, Decision, Room
 from roomd.rooms.settings import Settings
@@ -218,3 +218,102 @@ async def test_a_restart_holds_every_seat_anew(stage: Stage) -> None:
     await again.idle()
     assert back.said() == [("changed", 2, {"left": [bob.seat]})]
     await again.close()
+
+
+# Seats that are given up while storage fails, or is slow.
+
+
+async def test_a_leave_is_kept_however_long_storage_fails(stage: Stage) -> None:
+    """A seat that a client left for another one does not stay behind; of a later sitting nothing is given up."""
+    ann, bob = await stage.seated("ann", "bob")
+    stage.store.failing = True
+    stage.hub.leave(stage.room.code, bob.seat, bob.claim)
+    for _ in range(3):
+        await stage.idle()
+        stage.clock.advance(RETRY_AFTER)
+    assert ann.said() == []
+    stage.store.failing = False
+    stage.clock.advance(RETRY_AFTER)
+    await stage.idle()
+    assert ann.said() == [("changed", 3, {"left": [bob.seat]})]
+    stage.hub.leave(stage.room.code, ann.seat, bob.claim)
+    await stage.idle()
+    assert (ann.said(), stage.clock.timers) == ([], []), "refused, and not asked again"
+
+
+async def test_a_drop_behind_a_slow_batch_counts_from_the_loss(stage: Stage) -> None:
+    """`leftAt` is when the connection was last there, and the hold runs from then, however slow storage is."""
+    ann, bob = await stage.seated("ann", "bob")
+    stage.store.hold()
+    saying = ann.say("hello")
+    await stage.held()
+    bob.drop()
+    await stage.held()
+    stage.clock.seconds += 7
+    stage.store.let_go()
+    await saying
+    await stage.idle()
+    stage.clock.advance(HOLD - 7)
+    await stage.idle()
+    assert ann.said()[2:] == [("changed", 3, {"updated": [bob.seat]}), ("changed", 4, {"left": [bob.seat]})]
+    assert (await stage.store.history(stage.room.id, None, 10))[0][1].left_at == "2026-03-03T10:35:00.000Z"
+
+
+async def test_a_drop_that_cannot_be_kept_while_draining(stage: Stage) -> None:
+    """The next start holds every seat anew: nothing is asked again, and no timer is left."""
+    ann, bob = await stage.seated("ann", "bob")
+    bob.drop()
+    await stage.idle()
+    assert [timer for timer in stage.clock.timers if not timer.cancelled]
+    await stage.hub.drain()
+    stage.store.failing = True
+    ann.drop()
+    await stage.idle()
+    assert not [timer for timer in stage.clock.timers if not timer.cancelled]
+
+
+class DeafClient(Person):
+    """A client that no event can be written to."""
+
+    def write(self, frames: bytes) -> None:
+        if b"participants-changed" in frames:
+            raise RuntimeError("broken")
+        super().write(frames)
+
+
+async def test_a_bug_in_the_telling_answers_nobody_twice(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """What was answered before stays answered; the change is kept, and the next batch is served."""
+    deaf, bob, carol = DeafClient(stage, None, "deaf"), stage.guest(), stage.guest()
+    await deaf.join()
+    await bob.join()
+    assert bob.answers == ["ok"]
+    assert [record.message for record in caplog.records] == ["batch failed"]
+    await carol.join()
+    assert carol.said()[1][2] == [deaf.seat, bob.seat, carol.seat]
+
+
+# Ids.
+
+
+async def test_ids_sort_after_what_storage_has(stage: Stage) -> None:
+    """A clock that was set back before a restart makes no id that sorts before an older one."""
+    ann, bob = await stage.seated("ann", "bob")
+    await ann.say("last")
+    (said,), _ = await stage.store.messages(Reader(stage.room.id, None, None), None, 10)
+    stage.clock.wall_offset = -3600.0
+    again = await stage.restart()
+    carol = again.guest()
+    await carol.join()
+    await carol.say("after")
+    (_, after), _ = await stage.store.messages(Reader(stage.room.id, None, None), None, 10)
+    assert ann.seat < bob.seat < said.id < carol.seat < after.id
+    await again.close()
+
+
+async def test_ids_follow_the_order_of_the_batch(stage: Stage) -> None:
+    """Who is decided first has the lower id, and a message that comes between them stands between them."""
+    (ann,) = await stage.seated("ann")
+    bob, carol = stage.guest(), stage.guest()
+    await stage.in_one_batch(bob.join, lambda: ann.say("between"), carol.join)
+    (said,), _ = await stage.store.messages(Reader(stage.room.id, None, None), None, 10)
+    assert ann.seat < bob.seat < said.id < carol.seat

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import pytest
+from roomd.gateway.desk import Services
 
 from roomd.auth.tokens import Policy, mint
 from roomd.config import LimitsConfig
 from roomd.engine.hub import Hub
 from roomd.gateway.connection import BAD_TOKEN_GRACE, Connection
-from roomd.gateway.desk import Services
 from roomd.gateway.websocket import Door
 from roomd.ice import Ice
 from roomd.rooms import commands

@@ -13,7 +13,7 @@ from roomd.protocol.objects import Room as View
 from roomd.rooms import commands
 from roomd.rooms.answers import Changed
 from roomd.rooms.changes import Change, RoomChanged, SeatChanged
-from roomd.rooms.model import Caller, Seat, StoredRoom
+from roomd.rooms.model import Caller, Moment, Seat, StoredRoom
 from roomd.rooms.room import Command, Room
 from roomd.rooms.settings import Rules, Settings, open_room
 from tests.support.rooms import (
@@ -356,3 +356,14 @@ def test_a_checkpoint_brings_everything_back() -> None:
     a_room.restore(before)
     assert (a_room.checkpoint(), a_room.deadline()) == (before, deadline)
     assert do(a_room, resume("p1", "t-p1", 9, BOB)).participant == bob("p1")
+
+
+def test_a_moment_is_written_as_the_wire_has_it() -> None:
+    """Section 1: ISO 8601, UTC, milliseconds; a stamp that is there already is not written anew."""
+    now = at(1.5)
+    assert (now.stamp, now.ago(0), now.ago(0.5)) == (
+        "2026-03-03T10:00:01.500Z",
+        "2026-03-03T10:00:01.500Z",
+        "2026-03-03T10:00:01.000Z",
+    )
+    assert Moment(0, 0, now.new_id, "given").stamp == "given"

@@ -43,10 +43,12 @@ class FakeClock:
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self.wall_offset = 0.0
+        """Seconds by which the wall clock was set forward."""
         self.timers: list[FakeTimer] = []
 
     def wall(self) -> float:
-        return START + self.seconds
+        return START + self.seconds + self.wall_offset
 
     def monotonic(self) -> float:
         return self.seconds
