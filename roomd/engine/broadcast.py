@@ -142,8 +142,7 @@ class Broadcast:
         batch, key, member = self._batch, seat.participant.id, entry.member
         if batch.is_taken_over(key, entry.claim):  # in the very batch that gave it
             member.seated(seat.participant, batch.state())
-            if self.members.get(key) is not member:
-                member.seat_lost(TAKEN_OVER)
+            member.seat_lost(TAKEN_OVER)
             return
         waited = self._waiters.pop(key, None)
         previous = self.members.get(key, waited.member if waited is not None else None)
@@ -153,9 +152,11 @@ class Broadcast:
         else:
             self._hosts.discard(key)
         batch.fresh.add(key)
-        member.seated(seat.participant, batch.state())
-        if previous is not None and previous is not member:
-            previous.seat_lost(TAKEN_OVER)
+        try:
+            member.seated(seat.participant, batch.state())
+        finally:  # the other one is told even when this reply fails
+            if previous is not None and previous is not member:
+                previous.seat_lost(TAKEN_OVER)
 
     def _queue(self, entry: Entry, seat: Seat) -> None:
         """Tell a join of its place until its waiting ends; another that waited at the same place has lost it."""
@@ -163,9 +164,11 @@ class Broadcast:
         previous = self._waiters.get(key)
         self._waiters[key] = entry
         self._batch.informed.add(key)
-        self._inform(entry, key)
-        if previous is not None and previous.member is not entry.member:
-            previous.member.seat_lost(TAKEN_OVER)
+        try:
+            self._inform(entry, key)
+        finally:  # the other one is told even when this reply fails
+            if previous is not None:
+                previous.member.seat_lost(TAKEN_OVER)
 
     def _inform_waiters(self, batch: "_Batch") -> None:
         """Tell those whose waiting came to something, or whose place has changed."""

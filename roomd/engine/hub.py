@@ -168,7 +168,8 @@ class Hub:
         return live
 
     def _submit(self, live: LiveRoom, command: Command[A], asker: Asker[A]) -> asyncio.Future[None]:
-        pending = Pending(command, asker, asyncio.get_running_loop().create_future())
+        done = asyncio.get_running_loop().create_future()
+        pending = Pending(command, asker, done, self._outside.clock.monotonic())
         live.inbox.append(pending)
         if len(live.inbox) == 1:
             self._start_batch(live)

@@ -34,10 +34,12 @@ A_co = TypeVar("A_co", covariant=True)
 class Pending(Generic[A_co]):
     """A command that waits for its batch, and then for its answer to be told."""
 
-    __slots__ = ("_asker", "_command", "_tell", "done")
+    __slots__ = ("_asked_at", "_asker", "_command", "_tell", "done")
 
-    def __init__(self, command: Command[A_co], asker: Asker[A_co], done: asyncio.Future[None]) -> None:
+    def __init__(self, command: Command[A_co], asker: Asker[A_co], done: asyncio.Future[None], asked_at: float) -> None:
+        """`asked_at` is a time of the monotonic clock."""
         self._command = command
+        self._asked_at = asked_at
         self._asker = asker
         self._tell: Callable[[], None] = partial(asker.refused, Refused(INTERNAL_ERROR))
         self.done = done
@@ -51,7 +53,7 @@ class Pending(Generic[A_co]):
     def decide(self, room: Room, now: Moment) -> Sequence[Change]:
         """Decide the command and remember what to tell; return the changes."""
         try:
-            decision = room.decide(self._command, now)
+            decision = room.decide(self._command.delayed(now.clock - self._asked_at), now)
         except Refused as refused:
             self._tell = partial(self._asker.refused, refused)
         except Exception as exc:  # the edge of a batch: a decision only reads, so a bug in it costs one answer

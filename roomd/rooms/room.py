@@ -53,6 +53,10 @@ class Command(msgspec.Struct, Generic[A_co], frozen=True):
         Raises `Refused`.
         """
 
+    def delayed(self, seconds: float) -> "Command[A_co]":  # noqa: ARG002 - most commands mean the same at any time
+        """Return what the command is after it has waited `seconds` for its batch."""
+        return self
+
 
 class Checkpoint(NamedTuple):
     """A room's whole state at one time; later changes do not reach it."""

@@ -1,4 +1,4 @@
-"""Steerable stand-ins for what the hub and the connections meet outside the process."""
+"""Steerable stand-ins for what the hub and the connections need of the outside; see members.py for clients."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -10,7 +10,6 @@ from websockets.protocol import State
 
 from roomd.auth.tokens import Key
 from roomd.engine.ports import StorageFailed
-from roomd.gateway.outbox import Outbox
 from roomd.protocol.errors import UNAVAILABLE, Refused
 from roomd.protocol.objects import Ban, Message, Participant, Room
 from roomd.protocol.paging import page
@@ -20,7 +19,6 @@ from roomd.rooms.changes import Change, MessageSent, RoomChanged, SeatChanged, U
 from roomd.rooms.model import Seat, StoredRoom
 from roomd.rooms.room import MESSAGES_SHOWN
 from roomd.storage.sqlite import fitting
-from roomd.system.clock import Clock
 
 SECRET = b"a secret for tests only, 32 bytes and more"
 
@@ -40,15 +38,17 @@ class FakeTimer:
         self.cancelled = True
 
 
-class FakeClock(Clock):
+class FakeClock:
     """A clock that moves when told to, and then calls what is due."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self.wall_offset = 0.0
+        """Seconds by which the wall clock was set forward."""
         self.timers: list[FakeTimer] = []
 
     def wall(self) -> float:
-        return START + self.seconds
+        return START + self.seconds + self.wall_offset
 
     def monotonic(self) -> float:
         return self.seconds
@@ -71,7 +71,7 @@ class FakeClock(Clock):
 
 
 class FakeStore:
-    """Keeps rooms and seats in memory; the same contract as the real store (test_store.py runs both).
+    """Keeps rooms and seats in memory; the same contract as the real store (tests/storage runs both).
 
     `hold` makes appends wait at a gate, `failing` makes everything fail, `fails_once` the next append.
     """
@@ -235,19 +235,6 @@ class FakeState:
 
     def __init__(self) -> None:
         self.state = State.OPEN
-
-
-class FakeListener:
-    """A connection as the hub sees it."""
-
-    def __init__(self) -> None:
-        self.transport = FakeTransport()
-        self.closes: list[int] = []
-        self.lost: list[str] = []
-        self.outbox = Outbox(self.transport, 65_536, FakeState(), lambda code, _: self.closes.append(code))
-
-    def unseated(self, participant_id: str) -> None:
-        self.lost.append(participant_id)
 
 
 class FakeWebsocket:

@@ -105,6 +105,10 @@ class Drop(Command[None], frozen=True):
     age: float
     """Seconds since the connection was lost."""
 
+    def delayed(self, seconds: float) -> "Drop":
+        """Return the drop as old as it is by then: the hold runs from when the connection was lost."""
+        return Drop(self.participant_id, self.claim, self.age + seconds)
+
     def decide(self, room: Room, now: Moment) -> Decision[None]:
         """Change nothing where the seat was taken over, resumed or left meanwhile."""
         seat = room.place_of(self.participant_id)
