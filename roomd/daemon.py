@@ -18,7 +18,7 @@ from roomd.demo import show_demo
 from roomd.engine.hub import Hub
 from roomd.engine.ports import StorageFailed
 from roomd.gateway.client import Services
-from roomd.gateway.listener import AddressUnavailable, Server
+from roomd.gateway.listener import AddressUnavailable, Listener
 from roomd.gateway.outbox import encode_frame
 from roomd.ice import open_ice
 from roomd.rooms.settings import Rules
@@ -60,13 +60,13 @@ async def run(config: Config, demo: bool, clock: Clock) -> None:
         hub = Hub(store, Rules(config.rooms.seat_hold, config.limits.max_participants), clock, ids, encode_frame)
         await hub.open()
         services = Services(hub, store, keys, policy(config.auth), clock, ids, config.limits, ice)
-        server = Server(config, services, hub)
-        await server.open()
-        log.info("listening", {"host": config.server.host, "port": server.port, "path": config.server.path})
+        listener = Listener(config, services, hub)
+        await listener.open()
+        log.info("listening", {"host": config.server.host, "port": listener.port, "path": config.server.path})
         if demo:
-            await show_demo(config, server.port, hub, store, clock.wall())
+            await show_demo(config, listener.port, hub, store, clock.wall())
         await stop.wait()
-        await server.close()
+        await listener.close()
         await keys.close()
     finally:
         await store.close()

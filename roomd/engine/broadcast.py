@@ -70,19 +70,20 @@ class Entry:
 class Broadcast:
     """Everyone a room has to tell something. All keys are participant ids."""
 
-    __slots__ = ("_batch", "_encode", "_hosts", "_waiters", "epoch", "members", "overdue", "seq")
+    __slots__ = ("_batch", "_encode", "_hosts", "epoch", "members", "overdue", "seq", "waiters")
 
     def __init__(self, encode: Encode) -> None:
         self._encode = encode
         self._batch: _Batch
         self._hosts: set[str] = set()  # the members who are told of the queue
-        self._waiters: dict[str, Entry] = {}  # the joins that wait: the last answer they got is their place
         self.epoch = ""
         """Names the run of the room that `seq` counts in."""
         self.seq = 0
         """The number of the last event that has one."""
         self.members: dict[str, Member] = {}
         """Who has a seat and a connection."""
+        self.waiters: dict[str, Entry] = {}
+        """The joins that wait: the last answer they got is their place in the queue."""
         self.overdue: set[str] = set()
         """Hosts who are to be told of the queue when they have read what waits for them."""
 
@@ -90,8 +91,8 @@ class Broadcast:
         """Tell a member nothing more: its client takes another seat."""
         if self.members.get(key) is member:
             self._forget(key)
-        if (entry := self._waiters.get(key)) is not None and entry.member is member:
-            del self._waiters[key]
+        if (entry := self.waiters.get(key)) is not None and entry.member is member:
+            del self.waiters[key]
 
     def tell(self, room: Room, answers: Iterable[Settling], changes: Sequence[Change], before: Checkpoint) -> None:
         """Tell what came of a batch that led from `before` to the room as it is."""
@@ -144,7 +145,7 @@ class Broadcast:
             member.seated(seat.participant, batch.state())
             member.seat_lost(TAKEN_OVER)
             return
-        waited = self._waiters.pop(key, None)
+        waited = self.waiters.pop(key, None)
         previous = self.members.get(key, waited.member if waited is not None else None)
         self.members[key] = member
         if seat.participant.is_host or entry.is_admin:
@@ -161,8 +162,8 @@ class Broadcast:
     def _queue(self, entry: Entry, seat: Seat) -> None:
         """Tell a join of its place until its waiting ends; another that waited at the same place has lost it."""
         key = seat.participant.id
-        previous = self._waiters.get(key)
-        self._waiters[key] = entry
+        previous = self.waiters.get(key)
+        self.waiters[key] = entry
         self._batch.informed.add(key)
         try:
             self._inform(entry, key)
@@ -172,7 +173,7 @@ class Broadcast:
 
     def _inform_waiters(self, batch: "_Batch") -> None:
         """Tell those whose waiting came to something, or whose place has changed."""
-        for key, entry in list(self._waiters.items()):
+        for key, entry in list(self.waiters.items()):
             if key not in batch.informed and batch.has_moved(key):
                 try:
                     self._inform(entry, key)
@@ -185,7 +186,7 @@ class Broadcast:
         if (seat := batch.room.seats.get(key)) is not None:
             self._seat(entry, seat)
         elif (place := batch.room.queue.get(key)) is None or place.claim is None:
-            del self._waiters[key]
+            del self.waiters[key]
             if (why := batch.refusals.get(key)) is not None:
                 entry.member.refused(Refused(why))
         else:

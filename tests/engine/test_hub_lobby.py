@@ -119,7 +119,7 @@ async def test_races(
     assert (room.dave.seat in live.room.seats) == sits
     listens = sits and "drop" not in order
     assert (room.dave.seat in live.broadcast.members) == listens
-    assert set(live.broadcast._waiters) <= {room.erin.seat}, "nobody else still waits to be told"
+    assert set(live.broadcast.waiters) <= {room.erin.seat}, "nobody else still waits to be told"
 
 
 @pytest.mark.parametrize("order", [("drop", "admit"), ("admit", "drop")], ids=["before", "after"])

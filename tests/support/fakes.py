@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
-from websockets.exceptions import ConnectionClosedError
-from websockets.protocol import State
 
 from roomd.auth.tokens import Key
 from roomd.engine.ports import StorageFailed
@@ -234,52 +232,7 @@ class FakeState:
     """A connection that is open until told otherwise."""
 
     def __init__(self) -> None:
-        self.state = State.OPEN
-
-
-class FakeWebsocket:
-    """The part of a server connection that a conversation uses; the test is the client."""
-
-    def __init__(self) -> None:
-        self.transport = FakeTransport()
-        self.protocol = self  # whose state the library passes on
-        self.state = State.OPEN
-        self.close_code: int | None = None
-        self._frames: asyncio.Queue[str | bytes | None] = asyncio.Queue()
-
-    def send(self, type_: str, **fields: Any) -> None:
-        """Have the client send a frame."""
-        self._frames.put_nowait(msgspec.json.encode({"type": type_, **fields}).decode())
-
-    def send_raw(self, data: str | bytes) -> None:
-        """Have the client send anything."""
-        self._frames.put_nowait(data)
-
-    def go(self) -> None:
-        """Have the client's connection end."""
-        self.state = State.CLOSED
-        self._frames.put_nowait(None)
-
-    is_readable = True
-
-    def wake(self, _: object = None) -> None:
-        pass
-
-    def readable(self) -> "asyncio.Future[None]":
-        """Leave the waiting to `recv`."""
-        now = asyncio.get_running_loop().create_future()
-        now.set_result(None)
-        return now
-
-    async def recv(self) -> str | bytes:
-        data = await self._frames.get()
-        if data is None:
-            raise ConnectionClosedError(None, None)
-        return data
-
-    async def close(self, code: int, reason: str) -> None:
-        self.close_code = code
-        self.go()
+        self.is_open = True
 
 
 class FakeKeys:
@@ -287,9 +240,12 @@ class FakeKeys:
 
     def __init__(self) -> None:
         self.unavailable = False
+        self.broken: Exception | None = None
 
     async def keys_for(self, token: str) -> Sequence[Key]:
         await asyncio.sleep(0)
+        if self.broken is not None:
+            raise self.broken
         if self.unavailable:
             raise Refused(UNAVAILABLE, retry_after=5)
         return [Key(SECRET, "HS256")]
