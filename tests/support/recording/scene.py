@@ -246,11 +246,8 @@ class Scene:
             assert json.loads(got.payload)["position"] == number + 1, got
 
     async def guests_hear(self) -> list[str]:
-        """Read a frame of everyone in the crowd, and send them away; answers with what differs among these frames."""
+        """Read a frame of everyone in the crowd; answers with what differs among these frames."""
         got = [await asyncio.wait_for(wire.read(), PATIENCE) for wire in self._crowd]
-        for wire in self._crowd:
-            wire.cut()
-        self._crowd.clear()
         return sorted({describe(one) if one is not None else "nothing" for one in got})
 
     # Going.
@@ -270,9 +267,16 @@ class Scene:
     def everybody_goes(self) -> None:
         """Cut all connections; what comes of it nobody hears."""
         self.transcript.note("everybody goes")
+        self.close()
+
+    def close(self) -> None:
+        """Cut all connections."""
         for person in self._people.values():
             self._end(person)
         self._people.clear()
+        for wire in self._crowd:
+            wire.cut()
+        self._crowd.clear()
 
     # Storage.
 

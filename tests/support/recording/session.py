@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -12,6 +12,8 @@ from tests.support.recording import edges, meeting, people, requests
 from tests.support.recording.http import http
 from tests.support.recording.scene import AUDIENCE, ISSUER, PATIENCE, Scene
 from tests.support.recording.transcript import TURN_SECRET, Transcript
+
+Chapter = Callable[[Scene], Awaitable[None]]
 
 BOUNDLESS = {
     **UNMEASURED,
@@ -52,8 +54,30 @@ IMPATIENT = {
 }
 NO_ISSUER = "http://127.0.0.1:1/"
 """Where no keys can be had."""
+LAST = 12
+"""Lines that are shown of a session that breaks off."""
 SOON = 5.0
 """Seconds from the beginning until some tokens expire."""
+
+
+CHAPTERS: tuple[Chapter, ...] = (
+    people.identity,
+    people.refused_tokens,
+    people.rooms,
+    people.joining,
+    people.coming_back,
+    meeting.presence_and_signals,
+    meeting.messages,
+    meeting.hosts,
+    meeting.waiting_room,
+    meeting.queue,
+    meeting.crowd,
+    requests.situations,
+    requests.bad_frames,
+    requests.texts,
+    edges.wire,
+)
+"""What is played on one daemon, in this order."""
 
 
 async def frames(folder: Path) -> tuple[str, bytes]:
@@ -62,15 +86,16 @@ async def frames(folder: Path) -> tuple[str, bytes]:
     Answers with what went over WebSockets, and with the daemon's `/asyncapi.json`.
     """
     waiting = {**BOUNDLESS, **IMPATIENT}
-    (first, contract), silence, pinged = await asyncio.gather(  # the latter two mostly wait
-        _main(folder / "main"),
-        _part(folder / "silence", waiting, edges.silence),
-        _part(folder / "pinged", {**BOUNDLESS, "ROOMD_SERVER_PING_INTERVAL": "1"}, edges.pinged, barriers=False),
-    )
+    async with asyncio.TaskGroup() as group:  # the latter two mostly wait
+        main = group.create_task(_main(folder / "main"))
+        silence = group.create_task(_part(folder / "silence", waiting, edges.silence))
+        pinging = {**BOUNDLESS, "ROOMD_SERVER_PING_INTERVAL": "1"}
+        pinged = group.create_task(_part(folder / "pinged", pinging, edges.pinged, barriers=False))
     rates = await _part(folder / "rates", {**BOUNDLESS, **LIMITED}, edges.rates, barriers=False)
     slow = await _part(folder / "slow", waiting, edges.slow, barriers=False)
     issuer = await _part(folder / "issuer", {**BOUNDLESS, "ROOMD_AUTH_JWKS_URL": NO_ISSUER}, edges.no_issuer)
-    return "\n".join([first, silence, pinged, rates, slow, issuer]), contract
+    first, contract = main.result()
+    return "\n".join([first, silence.result(), pinged.result(), rates, slow, issuer]), contract
 
 
 async def http_answers(folder: Path) -> str:
@@ -84,51 +109,53 @@ async def http_answers(folder: Path) -> str:
 async def _main(folder: Path) -> tuple[str, bytes]:
     transcript = Transcript()
     async with _daemon(folder, MAIN) as daemon:
-        s, early = Scene(daemon, transcript), Scene(daemon, transcript)
-        transcript.heading("Two whose tokens expire soon")
-        expiry = time.time() + SOON
-        for name in ("lou", "mia"):
-            await early.connect(name, token=early.token(name, "soon expired", exp=expiry))
-        code = await early.room("lou")
-        await early.ask("mia", "join-room", code=code)
-        for chapter in (
-            people.identity,
-            people.refused_tokens,
-            people.rooms,
-            people.joining,
-            people.coming_back,
-            meeting.presence_and_signals,
-            meeting.messages,
-            meeting.hosts,
-            meeting.waiting_room,
-            meeting.queue,
-            meeting.crowd,
-            requests.situations,
-            requests.bad_frames,
-            requests.texts,
-            edges.wire,
-        ):
-            await chapter(s)
-        await requests.lapsed(early, "lou", "mia", code)
-        with await asyncio.to_thread(urlopen, f"http://127.0.0.1:{daemon.port}/asyncapi.json", timeout=PATIENCE) as got:
-            contract: bytes = got.read()
-        await edges.outage(s)
-        tokens = await edges.restart(s)
-        daemon.environ["ROOMD_DATABASE_BUSY_TIMEOUT"] = "60"
-        await asyncio.to_thread(daemon.start)
-        await edges.after_restart(s, tokens)
-        await edges.batches(s)
-        await edges.drain(s)
+        with _scene(daemon, transcript) as early, _scene(daemon, transcript) as s:
+            transcript.heading("Two whose tokens expire soon")
+            expiry = time.time() + SOON
+            for name in ("lou", "mia"):
+                await early.connect(name, token=early.token(name, "soon expired", exp=expiry))
+            code = await early.room("lou")
+            await early.ask("mia", "join-room", code=code)
+            for chapter in CHAPTERS:
+                await chapter(s)
+            await requests.lapsed(early, "lou", "mia", code)
+            contract = await asyncio.to_thread(_contract, daemon)
+            await edges.outage(s)
+            tokens = await edges.restart(s)
+            daemon.environ["ROOMD_DATABASE_BUSY_TIMEOUT"] = "60"
+            await asyncio.to_thread(daemon.start)
+            await edges.after_restart(s, tokens)
+            await edges.batches(s)
+            await edges.drain(s)
     return str(transcript), contract
 
 
-async def _part(
-    folder: Path, settings: dict[str, str], chapter: Callable[[Scene], Awaitable[None]], *, barriers: bool = True
-) -> str:
+async def _part(folder: Path, settings: dict[str, str], chapter: Chapter, *, barriers: bool = True) -> str:
+    """Play a chapter on a daemon of its own."""
     transcript = Transcript()
     async with _daemon(folder, settings) as daemon:
-        await chapter(Scene(daemon, transcript, barriers=barriers))
+        with _scene(daemon, transcript, barriers=barriers) as s:
+            await chapter(s)
     return str(transcript)
+
+
+def _contract(daemon: Daemon) -> bytes:
+    with urlopen(f"http://127.0.0.1:{daemon.port}/asyncapi.json", timeout=PATIENCE) as answer:
+        contract: bytes = answer.read()
+    return contract
+
+
+@contextlib.contextmanager
+def _scene(daemon: Daemon, transcript: Transcript, *, barriers: bool = True) -> Iterator[Scene]:
+    """Give a scene; show where it was when it cannot go on, and cut the connections that are left."""
+    scene = Scene(daemon, transcript, barriers=barriers)
+    try:
+        yield scene
+    except Exception as exc:
+        exc.add_note("\n".join(["The last frames were:", *transcript.lines[-LAST:]]))
+        raise
+    finally:
+        scene.close()
 
 
 @contextlib.asynccontextmanager
