@@ -2,7 +2,7 @@
 
 From npm come the libraries and Node itself, as Colyseus and better-sqlite3 want a newer one than Debian has. Nothing
 is compiled and no script of a package is run. Peers that still lack something are named; `python -m bench` stops at
-them, unless it is told to leave them out.
+them, unless `--without` leaves them out.
 """
 
 import os
@@ -14,8 +14,8 @@ from pathlib import Path
 from bench.peers import postgres
 from bench.peers.servers import HERE, NODE, PEERS, missing
 
-# Debian's postgresql-common makes a cluster and starts it when the first server is installed, unless it is told not to:
-# for this once, in the folder that its own createcluster.conf includes.
+# Debian's postgresql-common makes a cluster and starts it when the first server is installed, unless its configuration
+# says otherwise: for this installation only, by a file in the folder that its createcluster.conf includes.
 SCRIPT = """
 set -e
 no_cluster=/etc/postgresql-common/createcluster.d/roomd-bench.conf

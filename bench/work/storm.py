@@ -3,7 +3,7 @@
 While the clock runs, the participants in a frame are counted by a marker that stands once in each. Many clients get the
 same event, so each distinct event is counted once and then recognised by comparing bytes: all of a small one; of a
 large one its size and both ends, and of every eighth large one all. When the clock has stopped, the frames are parsed,
-and it is checked that each client was told what the protocol promises.
+and it is checked that each client got what the protocol promises.
 """
 
 import asyncio
@@ -56,9 +56,9 @@ class Received(NamedTuple):
     kind: Kind
     payload: bytes
     people: int
-    """How many participants it tells of."""
+    """How many participants are in it."""
     names: frozenset[str]
-    """Their names, where events repeat what others told (`Dialect.repeats`); else empty."""
+    """Their names, where events repeat names (`Dialect.repeats`); else empty."""
 
 
 class Guest:
@@ -69,9 +69,9 @@ class Guest:
         """The answer to its join; empty until it is there."""
         self.events: list[Received] = []
         self.known = 0
-        """How many participants it was told of."""
+        """How many participants it knows."""
         self.names: set[str] = set()
-        """Their names, where events repeat what others told."""
+        """Their names, where events repeat names."""
         self.has_arrived = False
         """It has its reply and knows everybody."""
 
@@ -165,7 +165,7 @@ class Storm:
                     parsed[id(event)] = self.dialect.presence(event.kind, event.payload).joined
                 names += parsed[id(event)]
             if set(names) != everybody or (len(names) != len(everybody) and not self.dialect.repeats):
-                raise RuntimeError(f"a client was told of {len(names)} people, {len(set(names))} of them distinct")
+                raise RuntimeError(f"a client got {len(names)} names, {len(set(names))} of them distinct")
 
     def _check_views(self) -> None:
         everybody = {json.loads(guest.reply)["participant"]["id"] for guest in self.guests}
@@ -177,7 +177,7 @@ class Storm:
 
 
 class Event(NamedTuple):
-    """The content of an event of roomd's protocol, as far as it tells who is there."""
+    """The content of an event of roomd's protocol, as far as it says who is there."""
 
     seq: int
     is_whole: bool
@@ -185,7 +185,7 @@ class Event(NamedTuple):
     joined: frozenset[str]
     """The ids of those who are there or came."""
     is_plain: bool
-    """It tells only of those who are there or came, and of each once."""
+    """It has only those who are there or came, and each once."""
 
     @classmethod
     def parse(cls, payload: bytes) -> "Event":
@@ -199,17 +199,17 @@ class Event(NamedTuple):
 
 
 def check_view(events: list[Event], everybody: set[str]) -> None:
-    """Check that `events` are one room-state and then every later change once, and together tell of everybody.
+    """Check that `events` are one room-state and then every later change once, and together name everybody.
 
     Raises `RuntimeError` otherwise.
     """
     if not events:
-        raise RuntimeError("a client was told nothing")
+        raise RuntimeError("a client got no event")
     known = frozenset[str]().union(*(event.joined for event in events))
     count = sum(len(event.joined) for event in events)
     in_order = [event.seq for event in events] == list(range(events[0].seq, events[0].seq + len(events)))
     whole_first = [event.is_whole for event in events] == [True] + [False] * (len(events) - 1)
     if not (in_order and whole_first and all(event.is_plain for event in events)):
-        raise RuntimeError("a client was told events out of order, twice or not at all")
+        raise RuntimeError("a client got events out of order, twice or not at all")
     if known != everybody or count != len(everybody):
-        raise RuntimeError(f"a client was told of {count} participants, {len(known)} distinct, not {len(everybody)}")
+        raise RuntimeError(f"a client got {count} participants, {len(known)} distinct, not {len(everybody)}")

@@ -1,9 +1,9 @@
 // Rooms on Colyseus with better-sqlite3: the port is its argument, DATABASE (a file) and JWT_SECRET come from the
 // environment.
 //
-// Colyseus's way of telling everyone is the room's state: a Schema, of which every client gets the whole when it joins
-// and a patch of what changed every 50 ms (`patchRate`, its default). `maxClients` and `lock()` are its own too, and
-// who is who to the others is the session, by which the state keeps its participants.
+// Colyseus keeps all clients up to date by the room's state, a Schema: a client gets the whole state when it joins, and a
+// patch of what changed every 50 ms (`patchRate`, its default). `maxClients` and `lock()` are Colyseus's own too, and the
+// state has its participants by session, which is also what others send signals to.
 
 import { createServer } from "node:http";
 
@@ -81,12 +81,12 @@ class Meeting extends Room {
       previous.userData = null;
       previous.leave(4409);
     }
-    // A field that is not set is not sent: what is null for the others.
+    // A field that is not set is not sent; the other peers send null.
     const known = Object.entries(member.participant).filter(([, value]) => value !== null);
     this.state.participants.set(client.sessionId, new Participant().assign(Object.fromEntries(known)));
   }
 
-  // Colyseus closes a connection that said it leaves (the client's answer) only once this is done.
+  // Colyseus closes the connection of a client that leaves (which is the answer) only once this is done.
   async onLeave(client) {
     if (!client.userData) return;
     await committed((done) => rooms.leave(client.userData, done));

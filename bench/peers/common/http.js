@@ -1,4 +1,4 @@
-// What every peer answers over HTTP: whether it is up, and rooms for the load generator.
+// The HTTP server of every peer: health checks, and rooms for the load generator.
 
 import { createServer } from "node:http";
 

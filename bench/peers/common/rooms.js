@@ -1,7 +1,8 @@
 // The rules of joining and leaving, in memory, and commits in groups. The same for every peer on Node.
 //
-// One process owns the rooms, as roomd does, so memory decides and the database keeps. What was decided while the last
-// commit ran is committed together, and told only after that: a participant a client was told of survives kill -9.
+// One process has all rooms, as roomd does, so requests are decided in memory and then stored. What was decided while the
+// last commit ran is committed together, and sent to clients only after that: a participant that a client knows of
+// survives kill -9.
 
 import { randomBytes, randomInt } from "node:crypto";
 
@@ -152,7 +153,7 @@ export class Rooms {
 
   #add(change) {
     this.#waiting.push(change);
-    // After the poll phase: all requests this turn of the event loop has read go into one commit.
+    // After the poll phase: all requests that this iteration of the event loop has read go into one commit.
     if (!this.#isBusy) {
       this.#isBusy = true;
       setImmediate(() => this.#commit());

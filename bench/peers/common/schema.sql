@@ -1,5 +1,5 @@
--- What the peers keep, in SQLite and in PostgreSQL alike: the part of roomd's schema that joining, leaving and talking
--- need, with the same keys and indexes.
+-- The tables of the peers, in SQLite and in PostgreSQL: the part of roomd's schema that joins, leaves and messages need,
+-- with the same keys and indexes.
 CREATE TABLE IF NOT EXISTS rooms (
     id               TEXT PRIMARY KEY,
     code             TEXT NOT NULL UNIQUE,

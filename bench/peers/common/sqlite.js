@@ -1,9 +1,9 @@
 // The database of the peers: better-sqlite3 with WAL and synchronous=FULL, statements prepared once.
 //
 // better-sqlite3 is synchronous, and a commit waits for the disk. `SqliteStore` waits in the main thread: the least
-// work where many requests share a commit, as on `ws`. `SqliteThread` waits in a worker, as the documentation has it
-// for slow statements: nobody is held up where requests trickle in one by one, as on Colyseus, and what is decided
-// meanwhile makes up the next commit. Each peer has what makes it faster.
+// work where many requests share a commit, as on `ws`. `SqliteThread` waits in a worker, as the documentation advises
+// for slow statements: no request is delayed where they arrive one by one, as on Colyseus, and those decided meanwhile
+// are the next commit. Each peer has what makes it faster.
 
 import { readFileSync } from "node:fs";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
@@ -42,7 +42,7 @@ function open(path) {
   const commit = db.transaction((changes) => {
     for (const [kind, row] of changes) statements[kind].run(row);
   }).immediate;
-  // Whoever had a seat lost it with the connection when the last process ended.
+  // Seats of the last process ended with its connections.
   const restore = (now) => {
     db.prepare("UPDATE participants SET is_active = 0, left_at = ? WHERE left_at IS NULL").run(now);
     return db

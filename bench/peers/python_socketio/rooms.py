@@ -1,4 +1,4 @@
-"""The rules of joining and leaving, in memory, as common/rooms.js has them for the peers on Node."""
+"""The rules of joining and leaving, decided in memory; the same as in common/rooms.js."""
 
 import secrets
 import time
@@ -18,14 +18,14 @@ class RefusedError(Exception):
 
 
 class User(NamedTuple):
-    """Who showed a token."""
+    """The user of a verified token."""
 
     id: str
     name: str
 
 
 class Room:
-    """Who is in, and how many will be once committed."""
+    """A room, its members, and how many seats are taken once all is committed."""
 
     def __init__(self, row: tuple[Any, ...]) -> None:
         self.id, self.code, name, self.host, active, locked, self.most, created_at = row
@@ -40,12 +40,12 @@ class Room:
         self.members: dict[str, Member] = {}
 
     def state(self) -> dict[str, Any]:
-        """Say what a newcomer gets to know."""
+        """Build the state for a newcomer."""
         view = {**self.view, "participantCount": len(self.members)}
         return {"seq": self.seq, "room": view, "participants": [member.raw for member in self.members.values()]}
 
     def take_seat(self, sid: str, user: User | None, name: str) -> "Member":
-        """Give out a seat, or the one the user has already (its `sid` is another then); raises `RefusedError`."""
+        """Grant a seat, or return the one the user has already (with another `sid`); raise `RefusedError`."""
         if not self.is_active:
             raise RefusedError(400, "room_inactive", "Room is no longer active")
         if user and user.id in self.users:
@@ -61,14 +61,14 @@ class Room:
         return member
 
     def free_seat(self, member: "Member") -> None:
-        """Take a seat back."""
+        """Release a seat."""
         self.seats -= 1
         if member.user_id and self.users.get(member.user_id) is member:
             del self.users[member.user_id]
 
 
 class Member:
-    """Who has a seat; encoded once."""
+    """A participant with a seat; encoded once."""
 
     def __init__(self, room: Room, sid: str, user: User | None, name: str) -> None:
         self.room, self.sid, self.user_id = room, sid, user.id if user else None
@@ -82,29 +82,29 @@ class Member:
         self.gone = self.participant
 
     def row(self) -> tuple[Any, ...]:
-        """Make what is kept."""
+        """Build the row to store."""
         p = self.participant
         return self.room.id, self.id, p["userId"], p["guestName"], p["displayName"], p["isHost"], p["joinedAt"]
 
 
 def now() -> str:
-    """Write the moment as on the wire."""
+    """Format the current time as on the wire."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def new_id() -> str:
-    """Draw an id that sorts by time."""
+    """Make a random id that sorts by time."""
     return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(6)}"
 
 
 def new_code() -> str:
-    """Draw a room code."""
+    """Make a random room code."""
     letters = "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(9))
     return f"{letters[:3]}-{letters[3:6]}-{letters[6:]}"
 
 
 def checked_name(name: str | None) -> str:
-    """Check a guest's name; raises `RefusedError`."""
+    """Check a guest's name; raise `RefusedError`."""
     if name is None:
         raise RefusedError(400, "guest_name_required", "guestName is required")
     name = unicodedata.normalize("NFC", name.strip())

@@ -21,7 +21,7 @@ Reply = dict[str, Any]
 
 
 class Json:
-    """JSON for Socket.IO: msgspec, which is faster and copies what is encoded already."""
+    """JSON for Socket.IO by msgspec, which is faster and copies what is encoded already."""
 
     loads = staticmethod(msgspec.json.decode)
 
@@ -32,14 +32,14 @@ class Json:
 
 
 class Changed(NamedTuple):
-    """What one commit changed in one room."""
+    """The changes of one commit in one room."""
 
     joined: dict[Member, None]
     left: dict[Member, None]
 
 
 class Server:
-    """The events of Socket.IO."""
+    """Handles the events of Socket.IO."""
 
     def __init__(self, store: Store, secret: str) -> None:
         self.store, self.secret = store, secret
@@ -59,7 +59,7 @@ class Server:
         self.app = socketio.ASGIApp(self.io, self.http)
 
     async def on_connect(self, sid: str, _: object, auth: dict[str, str] | None) -> None:
-        """Check who is asking."""
+        """Verify the token of a new connection."""
         self.users[sid] = self.user_of(auth["token"]) if auth else None
 
     def user_of(self, token: str) -> User:
@@ -71,12 +71,12 @@ class Server:
         return User(claims["sub"], claims.get("name", claims["sub"]))
 
     async def on_disconnect(self, sid: str, _: str) -> None:
-        """Give the seat up."""
+        """Release the seat."""
         await self.on_leave_room(sid, None)
         self.users.pop(sid, None)
 
     async def on_join_room(self, sid: str, request: dict[str, Any]) -> Reply:
-        """Take a seat: decided at once, answered when it is kept."""
+        """Grant a seat: decided at once, answered when it is committed."""
         try:
             await self.on_leave_room(sid, None)
             user = self.users[sid]
@@ -113,7 +113,7 @@ class Server:
         await self.io.emit("room-state", member.room.state(), to=sid)
 
     async def on_leave_room(self, sid: str, _: object) -> Reply:
-        """Give the seat up."""
+        """Release the seat."""
         member = self.members.pop(sid, None)
         if member is None:
             return RefusedError(400, "not_in_room", "Join a room first").reply
@@ -124,12 +124,12 @@ class Server:
         return {"participant": member.gone}
 
     def joined(self, member: Member) -> None:
-        """Let a member in."""
+        """Add a member."""
         member.room.members[member.id] = member
         self.changed.setdefault(member.room, Changed({}, {})).joined[member] = None
 
     def left(self, member: Member) -> None:
-        """Let a member out."""
+        """Remove a member."""
         del member.room.members[member.id]
         changed = self.changed.setdefault(member.room, Changed({}, {}))
         if member in changed.joined:
@@ -138,7 +138,7 @@ class Server:
             changed.left[member] = None
 
     def note_changes(self) -> None:
-        """Write down what one commit changed, each room once, to be told in order."""
+        """Collect the changes of one commit by room, to be sent in order."""
         changed, self.changed = self.changed, {}
         for room, change in changed.items():
             room.seq += 1
@@ -148,7 +148,7 @@ class Server:
             self.telling = asyncio.create_task(self.tell())
 
     async def tell(self) -> None:
-        """Tell those who were there what changed, and the newcomers, who enter then, everything.
+        """Send the change to those who were there; then add the newcomers and send them the state.
 
         Nothing here waits for a client: every socket has a queue.
         """
@@ -164,7 +164,7 @@ class Server:
                 await self.io.emit("room-state", state, to=here)
 
     async def on_send_message(self, sid: str, request: dict[str, Any]) -> None:
-        """Keep what is said, then tell it."""
+        """Store a message, then send it to the members."""
         if member := self.members.get(sid):
             message = {
                 "id": new_id(), "participantId": member.id, "displayName": member.participant["displayName"],
@@ -174,12 +174,12 @@ class Server:
             await self.io.emit("message", message, to=member.room.code)
 
     async def on_signal(self, sid: str, request: dict[str, Any]) -> None:
-        """Pass on."""
+        """Pass a signal on."""
         if (member := self.members.get(sid)) and (target := member.room.members.get(request["to"])):
             await self.io.emit("signal", {"from": member.id, "data": request["data"]}, to=target.sid)
 
     async def http(self, scope: dict[str, Any], _: Any, send: Any) -> None:
-        """Say that it is up, and create rooms for the load generator."""
+        """Answer health checks, and create rooms for the load generator."""
         body = b"ok"
         if scope["path"] == "/rooms":
             query = dict(part.split("=") for part in scope["query_string"].decode().split("&"))
@@ -197,7 +197,7 @@ class Server:
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until stopped."""
     server = Server(Store(os.environ["DATABASE"]), os.environ["JWT_SECRET"])
     uvicorn.run(
         server.app, port=int(sys.argv[1]), loop="uvloop", http="httptools", ws="websockets-sansio",

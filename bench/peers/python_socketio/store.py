@@ -1,4 +1,4 @@
-"""SQLite in a thread of its own: WAL, synchronous=FULL, and all that waited goes into one transaction."""
+"""SQLite in a thread of its own: WAL, synchronous=FULL, and all waiting statements go into one transaction."""
 
 import asyncio
 import logging
@@ -44,14 +44,14 @@ class Store:
         self.after_commit: Callable[[], None] = lambda: None
 
     def restore(self, now: str) -> Iterator[tuple[Any, ...]]:
-        """Read the rooms; who had a seat lost it with the connection when the last process ended."""
+        """Read the rooms; seats of the last process ended with its connections."""
         self._db.execute("UPDATE participants SET is_active = 0, left_at = ? WHERE left_at IS NULL", (now,))
         return self._db.execute("SELECT * FROM rooms")
 
     def write(
         self, sql: str, values: tuple[Any, ...] = (), apply: Callable[[], None] = lambda: None
     ) -> asyncio.Future[None]:
-        """Keep a change; once committed `apply` runs, in order, before anybody who waits goes on."""
+        """Store a change; once it is committed, `apply` runs, in order and before any waiting task continues."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(Change(sql, values, apply, done))
         if self._committing is None:

@@ -9,7 +9,7 @@ import pg from "pg";
 
 const SCHEMA = readFileSync(new URL("../common/schema.sql", import.meta.url), "utf8");
 
-// The parts of the statement do not see each other's rows: who joined and left in one group is inserted as left.
+// The parts of the statement do not see each other's rows: one who joined and left in one group is inserted as left.
 const COMMIT = `
 WITH joins AS (
   INSERT INTO participants

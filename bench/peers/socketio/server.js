@@ -18,8 +18,8 @@ const verify = verifier(JWT_SECRET);
 const server = httpServer((...request) => rooms.create(...request));
 const io = new Server(server, { transports: ["websocket"], serveClient: false, maxHttpBufferSize: 64 * 1024 });
 
-// The adapter encodes an event once, however many sockets it goes to: those who were there are told before the
-// newcomers enter, and the newcomers of one commit get one and the same state.
+// The adapter encodes an event once for all sockets: those who were there get the change before the newcomers are added,
+// and the newcomers of one commit get the same state.
 function tell(room, joined, left) {
   const seq = room.seq;
   io.to(room.code).emit("participants-changed", {
@@ -50,7 +50,7 @@ function leave(socket, done) {
   });
 }
 
-// The documentation's advice for memory: the request an engine's socket came with is of no use any more.
+// The documentation's advice to save memory: drop the HTTP request of an engine's socket.
 io.engine.on("connection", (raw) => (raw.request = null));
 
 io.use((socket, next) => {

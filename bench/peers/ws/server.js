@@ -15,7 +15,7 @@ const rooms = new Rooms(store, tell);
 rooms.restore(store.restore());
 const verify = verifier(JWT_SECRET);
 
-// Every participant is encoded once, and so is every frame, however many it goes to.
+// Every participant is encoded once, and so is every frame that goes to many clients.
 function tell(room, joined, left) {
   const others = [];
   for (const member of room.members.values()) if (!joined.has(member)) others.push(member);
@@ -118,7 +118,7 @@ sockets.on("connection", (connection, request) => {
   });
 });
 
-// A connection that vanished without a word is found as ws's documentation shows.
+// A connection that was lost without a close frame is found as ws's documentation shows.
 setInterval(() => {
   for (const connection of sockets.clients) {
     if (!connection.isAlive) connection.terminate();
