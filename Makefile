@@ -3,28 +3,29 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+JS := clients/js
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
-# The parts without I/O, clock or randomness: every branch of them is tested.
-PURE_FILES := roomd/protocol/*,roomd/rooms/*,roomd/auth/tokens.py,roomd/gateway/limits.py,roomd/ice.py,roomd/config.py
+# The modules without I/O, clock or randomness: their branch coverage must be 100 %.
+PURE_FILES := roomd/protocol/*,roomd/rooms/*,roomd/auth/tokens.py,roomd/gateway/limits.py,roomd/ice.py,roomd/config/*
 
 LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
 	--strip-extras --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test screenshots nightly lint fmt lock bench peers clean node system
+.PHONY: help install run test screenshots nightly lint types fmt docs lock bench bench-pair peers clean node system
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo 'PYTHON=python3.12 chooses the interpreter, VENV=folder the environment, ARGS="…" goes to run, test and bench.'
 
 install: $(VENV)/.installed ## Install what is needed into .venv
 
-run: install ## Install what is needed and run the daemon with a demo room, database under var/
+run: install ## Install what is needed, run the daemon with a demo room and its database under var/
 	@exec $(BIN)/roomd serve --demo $(ARGS)
 
-# More than 200 processes start: where Python is told to keep no bytecode, each would compile everything anew.
+# The tests start more than 200 processes. Without stored bytecode each of them would compile every module again.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: system lint ## Run all checks and tests, and print the coverage
 	$(BIN)/coverage erase
@@ -36,37 +37,51 @@ test: system lint ## Run all checks and tests, and print the coverage
 	$(BIN)/coverage report --include=$(PURE_FILES) --fail-under=100
 
 screenshots: system $(VENV)/.installed-dev ## Write pictures of the meeting page to screenshots/
-	ROOMD_TEST_SCREENSHOTS=1 $(BIN)/python -m pytest tests/page/test_page.py -k looks $(ARGS)
+	ROOMD_TEST_SCREENSHOTS=1 $(BIN)/python -m pytest tests/page/test_looks.py $(ARGS)
 
 nightly: $(VENV)/.installed-dev ## Run the long state machine: 100,000 steps
 	ROOM_MACHINE_STEPS=100000 $(BIN)/python -m pytest tests/rooms/test_room_machine.py $(ARGS)
 
-lint: $(VENV)/.installed-dev web/node_modules/.installed ## Check style and types
+lint: $(VENV)/.installed-dev $(JS)/node_modules/.installed ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	@if [ -e web/node_modules/.installed ]; then set -x; web/node_modules/.bin/tsc --project web; fi
+	@[ ! -e $(JS)/node_modules/.installed ] || for project in $(JS) tests/page; do \
+		(set -x; $(JS)/node_modules/.bin/tsc --project $$project) || exit; \
+	done
 
-fmt: $(VENV)/.installed-dev ## Format the code and mend what can be mended
+types: $(VENV)/.installed-dev $(JS)/node_modules/.installed ## Write the types of the JavaScript client anew
+	$(BIN)/python $(JS)/generate_types.py
+	rm -rf $(JS)/types
+	$(JS)/node_modules/.bin/tsc --project $(JS)/tsconfig.types.json
+
+fmt: $(VENV)/.installed-dev ## Format the code and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.installed-bench ## Measure, peers included
+docs: $(VENV)/.installed-dev ## Write the generated parts of docs/reference
+	$(BIN)/python -m docs.generate
+
+bench: $(VENV)/.installed-bench ## Measure beside ceilings and peers
 	$(BIN)/python -m bench.peers.install
 	$(BIN)/python -m bench $(ARGS)
+
+bench-pair: $(VENV)/.installed-dev ## Measure beside another checkout: make bench-pair BEFORE=folder
+	@[ -n '$(BEFORE)' ] || { echo 'make bench-pair BEFORE=folder: the checkout to compare with, after `make install` there'; exit 1; }
+	$(BIN)/python -m bench.pair --before '$(BEFORE)' $(ARGS)
 
 peers: $(VENV)/.installed-bench ## Test the peers of the measurements
 	$(BIN)/python -m bench.peers.install
 	BENCH_PEERS=1 $(BIN)/python -m pytest tests/bench/test_peers.py $(ARGS)
 
 # Keeps the versions there are; `make lock ARGS=--upgrade` brings newer ones.
-lock: $(VENV)/.installed-dev ## Write requirements*.txt and web/package-lock.json anew
+lock: $(VENV)/.installed-dev ## Write requirements*.txt and the client's package-lock.json anew
 	$(LOCK) $(ARGS) --build-deps-for editable --output-file requirements.txt pyproject.toml
 	$(BIN)/python -c "$$GROUP" dev \
 	| $(LOCK) $(ARGS) --constraint requirements.txt --output-file requirements-dev.txt -
 	$(BIN)/python -c "$$GROUP" bench \
 	| $(LOCK) $(ARGS) --constraint requirements.txt --constraint requirements-dev.txt --output-file requirements-bench.txt -
-	@if command -v npm >/dev/null; then set -x; cd web && npm $(if $(filter --upgrade,$(ARGS)),update,install) --package-lock-only; fi
+	@if command -v npm >/dev/null; then set -x; cd $(JS) && npm $(if $(filter --upgrade,$(ARGS)),update,install) --package-lock-only; fi
 
 define GROUP
 import sys, tomllib
@@ -76,7 +91,7 @@ endef
 export GROUP
 
 clean: ## Remove the environment and every cache; the database under var/ stays
-	rm -rf $(VENV) web/node_modules bench/peers/node_modules screenshots build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(JS)/node_modules bench/peers/node_modules screenshots build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A shell function that installs Debian packages, as root or by `sudo -n`, and fails where neither is possible.
@@ -91,7 +106,7 @@ apt_install() {
 endef
 export APT
 
-# Debian keeps the means to make environments in a package of its own.
+# Debian has the modules that create environments in a separate package.
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	|| { echo 'roomd needs Python 3.11 or newer: make PYTHON=python3.12 …'; exit 1; }
@@ -112,13 +127,13 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	$(PIP) install --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
-# Node 18 or newer checks and tests the web client. Where it cannot be had, that is said and left out.
+# Node 18 or newer checks and tests the JavaScript client and the page. Without it a line says so, and the tests are skipped.
 node:
 	@packages=; \
 	node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' 2>/dev/null || packages=nodejs; \
 	command -v npm >/dev/null || packages="$$packages npm"; \
 	[ -z "$$packages" ] || { eval "$$APT"; apt_install $$packages; } \
-	|| echo "web/ is not checked, its tests are skipped: they need Node 18 or newer and npm (Debian: $$packages)"
+	|| echo "JavaScript is not checked, its tests are skipped: they need Node 18 or newer and npm (Debian: $$packages)"
 
 # A browser for the page, and a TURN server with its client; tests/support/needs.py skips the tests of what is missing.
 # Debian's coturn would run as an open service: its unit is masked while it is installed and disabled afterwards.
@@ -134,8 +149,8 @@ system: node
 	|| echo "Tests are skipped that need: $$packages. Install by: sudo apt-get install $$packages"; \
 	{ unit unmask; unit disable; } 2>/dev/null || true
 
-web/node_modules/.installed: web/package-lock.json | node
-	@! command -v npm >/dev/null || { cd web && npm ci --ignore-scripts; }
+$(JS)/node_modules/.installed: $(JS)/package-lock.json | node
+	@! command -v npm >/dev/null || { cd $(JS) && npm ci --ignore-scripts; }
 	@[ ! -d $(@D) ] || touch $@
 
 $(VENV)/.installed-bench: requirements-bench.txt $(VENV)/.installed-dev

@@ -1,4 +1,4 @@
-"""The report as pictures: all of the work beside each other, and how storms grow."""
+"""Draw the results: all kinds of work, and how the cost of a storm grows with the crowd."""
 
 from pathlib import Path
 from typing import Any

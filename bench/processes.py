@@ -15,14 +15,23 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-START_TIMEOUT = 15.0
+START_TIMEOUT = 60.0
+"""Seconds for a server to answer its first request."""
 STOP_TIMEOUT = 15.0
+"""Seconds for a server to end before it is killed."""
+LOG_TAIL = 4000
+"""Characters of a log that an error shows."""
+
+
+class StartFailed(RuntimeError):  # noqa: N818 - named for what happened
+    """A server did not start; the text says why, and shows what it wrote to stdout and stderr."""
 
 
 class Usage(NamedTuple):
-    """What a stretch of time cost."""
+    """The processor time that a measurement cost."""
 
     seconds: float
+    """Wall clock time."""
     server: float
     """Share of one core, 0 to 1."""
     generator: float
@@ -33,14 +42,17 @@ class Server(NamedTuple):
     """A running server."""
 
     name: str
+    """As in `bench.suite.SERVERS`."""
     host: str
+    """Address and port."""
     pid: int
-    """The server itself."""
+    """The server's own process."""
     pids: Callable[[], list[int]]
-    """All that does its work, on the server's core: for the Socket.IO peer PostgreSQL too, as it is now."""
+    """Lists all processes that do its work, on the server's core: for the Socket.IO peer PostgreSQL's too."""
     database: Path
     """A file of SQLite, or the folder of PostgreSQL's socket."""
     seconds_to_start: float = 0.0
+    """From the start of the process to its first answer."""
 
     def clock(self) -> "Clock":
         """Read the wall clock and both processors' clocks."""
@@ -51,16 +63,16 @@ class Server(NamedTuple):
         return sum(_proportional_bytes(pid) for pid in self.pids())
 
     def pause(self) -> None:
-        """Stop it while it is not its turn, so that it takes nothing from the others."""
+        """Stop its processes while another server is measured, so that it takes no processor time."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Continue its processes."""
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: int) -> None:
         for pid in self.pids():
-            with suppress(ProcessLookupError):  # one that died is missed where it is asked something
+            with suppress(ProcessLookupError):  # the next request to a dead server fails, and reports it
                 os.kill(pid, number)
 
 
@@ -72,7 +84,7 @@ class Clock(NamedTuple):
     generator: float
 
     def until(self, end: "Clock") -> Usage:
-        """Say what lay between this moment and `end`."""
+        """Return what the time from this moment to `end` cost."""
         wall = end.wall - self.wall
         return Usage(wall, (end.server - self.server) / wall, (end.generator - self.generator) / wall)
 
@@ -99,22 +111,26 @@ def serving(
 ) -> Iterator[Server]:
     """Run `command` (`{port}` stands for its port) in `folder` until the block ends.
 
-    Its output goes to a log there, so it knows that it is not on a terminal. Raises `RuntimeError` with the end
-    of that log when the server does not come up.
+    Its stdout and stderr go to a log there. Raises `StartFailed` with the end of that log when the server does not
+    come up.
     """
     port = _free_port()
     log = folder / f"{name}.log"
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("ROOMD_", "COVERAGE_"))}
     start = time.perf_counter()
     with log.open("ab") as output:
-        process = subprocess.Popen(
-            [part.format(port=port) for part in command],
-            cwd=folder, env={**clean, **environ}, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-        )  # fmt: skip
+        try:
+            process = subprocess.Popen(
+                [part.format(port=port) for part in command],
+                cwd=folder, env={**clean, **environ}, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            )  # fmt: skip
+        except OSError as exc:
+            raise StartFailed(f"{name} could not be started: {exc}") from None
     try:
-        # Before the interpreter is up there is one thread; those it starts later inherit the core.
-        os.sched_setaffinity(process.pid, cores)
-        _wait_until_up(process, port, log)
+        with suppress(ProcessLookupError):  # it has ended already: the wait below reports why
+            # Before the interpreter is up there is one thread; those it starts later inherit the core.
+            os.sched_setaffinity(process.pid, cores)
+        _wait_until_up(name, process, port, log)
         up = time.perf_counter() - start
         yield Server(name, f"127.0.0.1:{port}", process.pid, lambda: [process.pid], database, up)
     finally:
@@ -127,19 +143,26 @@ def serving(
             process.wait()
 
 
-def _wait_until_up(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+def _wait_until_up(name: str, process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline and process.poll() is None:
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1).close()
         except urllib.error.HTTPError:
-            return  # the echo knows no /healthz, and by saying so says that it is up
+            return  # the echo has no /healthz, and its 404 shows that it is up
         except OSError:
             time.sleep(0.005)
         else:
             return
-    tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
-    raise RuntimeError(f"the server did not come up; the end of its log:\n{tail}")
+    ended = process.poll()
+    what = f"did not answer within {START_TIMEOUT:.0f} s" if ended is None else f"ended with status {ended}"
+    raise StartFailed(f"{name} {what}; {log_tail(log)}")
+
+
+def log_tail(log: Path) -> str:
+    """Return the end of what a process wrote to stdout and stderr, with a heading."""
+    text = log.read_text(encoding="utf-8", errors="replace")[-LOG_TAIL:].strip()
+    return f"its stdout and stderr end with:\n{text}" if text else "it wrote nothing to stdout and stderr"
 
 
 def _free_port() -> int:
@@ -160,7 +183,7 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def keep_memory(size: int) -> None:
-    """Take `size` bytes, and have the allocator keep them: page faults of large buffers would count as the server's."""
+    """Allocate `size` bytes, and have the allocator keep them: page faults of large buffers would be measured too."""
     try:
         mallopt = ctypes.CDLL(None).mallopt  # of glibc: mallopt(3)
     except AttributeError:
@@ -172,6 +195,6 @@ def keep_memory(size: int) -> None:
 
 
 def available_memory() -> int:
-    """Say how many bytes the system could give (proc(5))."""
+    """Return how many bytes the system could give (proc(5))."""
     lines = Path("/proc/meminfo").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))

@@ -1,4 +1,4 @@
-"""What the samples come to: medians with their spread, ratios beside their targets; as JSON, as Markdown, as plots."""
+"""Summarise samples: medians with their spread, and ratios beside their targets; as JSON and as Markdown."""
 
 import json
 import os
@@ -13,17 +13,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.peers.servers import PEERS
+from bench.processes import Usage
 from bench.suite import SERVERS, Failure, Sample
 
 GENERATOR_LIMIT = 0.85
-"""Above that share of its core, the load generator may be what was measured."""
+"""Above that share of its core, the load generator and not the server may limit the figure."""
 
 TITLES = {
     "a": "(a) joins + leaves per second, durable: 200 clients, four to a room",
     "b": "(b) joins + leaves per second, durable: 200 clients in one room",
-    "c100": "(c) 100 clients storm one room: µs per join until all know all",
-    "c1000": "(c) 1,000 clients storm one room: µs per join until all know all",
-    "c3000": "(c) 3,000 clients storm one room: µs per join until all know all",
+    "c100": "(c) 100 clients storm one room: µs per join until each knows all",
+    "c1000": "(c) 1,000 clients storm one room: µs per join until each knows all",
+    "c3000": "(c) 3,000 clients storm one room: µs per join until each knows all",
     "d": "(d) cold connections with JWT and join per second",
     "e100": "(e) a 200-byte message to 100 members: deliveries per second",
     "e1000": "(e) a 200-byte message to 1,000 members: deliveries per second",
@@ -32,7 +33,7 @@ TITLES = {
     "g99": "(g) join latency at half the peak rate of (a), p99, ms",
 }
 """The rows whose key is fixed; the others are named by `title`."""
-PASTS = {
+HISTORIES = {
     "empty": "an empty database",
     "rooms10": "10,000 rooms",
     "rooms100": "100,000 rooms",
@@ -43,12 +44,12 @@ LESS_IS_BETTER = ("c", "g", "h", "i-start")
 
 
 class Results(NamedTuple):
-    """All that a run gave."""
+    """The results of a run."""
 
     machine: dict[str, Any]
     rounds: int
     took: float
-    """Seconds."""
+    """Seconds of the whole run."""
     seconds: float
     """Length of a rate measurement."""
     samples: list[Sample]
@@ -59,14 +60,14 @@ class Results(NamedTuple):
         return [sample for sample in self.samples if (sample.row, sample.server) == (row, server)]
 
     def values(self, row: str, server: str) -> dict[int, float]:
-        """Find a server's values of a row by round; the median of each."""
+        """Return the median of a server's values of a row in each round."""
         found: dict[int, list[float]] = {}
         for sample in self.of(row, server):
             found.setdefault(sample.round, []).append(sample.value)
         return {number: statistics.median(values) for number, values in found.items()}
 
     def rows(self) -> list[str]:
-        """List the rows there are figures of, in the order of the report."""
+        """List the rows that have figures, in the order of the report."""
         found = {sample.row: None for sample in self.samples}
         order = list(TITLES)
         return sorted(found, key=lambda row: (row[0], order.index(row) if row in order else "start" in row))
@@ -81,7 +82,7 @@ class Spread(NamedTuple):
 
     @classmethod
     def of(cls, values: list[float]) -> "Spread":
-        """Sum up values."""
+        """Summarise values."""
         return cls(statistics.median(values), min(values), max(values))
 
 
@@ -90,35 +91,35 @@ class Target(NamedTuple):
 
     title: str
     rows: tuple[str, ...]
-    """Whose figures it is made from."""
+    """The rows it is made from."""
     of: Callable[["Best"], float | None]
     at_least: float | None = None
     at_most: float | None = None
     is_below: bool = False
-    """The most is not reached itself."""
+    """The ratio must be less than `at_most`."""
     unit: str = ""
 
 
 class Best:
-    """One round's figures, and the best of the peers."""
+    """The figures of one round, and the best peer's."""
 
     def __init__(self, results: Results, number: int) -> None:
         self._results = results
         self._number = number
 
     def value(self, row: str, server: str = "roomd") -> float | None:
-        """Find a figure; what is measured once counts in every round."""
+        """Return a figure, None where there is none; what is measured once counts in every round."""
         values = self._results.values(row, server)
         return values.get(self._number, values.get(0))
 
     def peer(self, row: str) -> float | None:
-        """Find the best peer's figure."""
+        """Return the best peer's figure."""
         values = [value for name in PEERS if (value := self.value(row, name)) is not None]
         best = min if row.startswith(LESS_IS_BETTER) else max
         return best(values) if values else None
 
     def ratio(self, above: float | None, below: float | None) -> float | None:
-        """Divide, where both are there."""
+        """Divide, if both figures are there."""
         return above / below if above is not None and below else None
 
 
@@ -130,10 +131,10 @@ def _to_peer(row: str) -> Callable[[Best], float | None]:
     return lambda best: best.ratio(best.value(row), best.peer(row))
 
 
-def _past(row: str) -> Callable[[Best], float | None]:
+def _growth(row: str) -> Callable[[Best], float | None]:
     def worst(best: Best) -> float | None:
         empty = best.value(f"{row}-empty")
-        others = [best.value(f"{row}-{name}") for name in PASTS if name != "empty"]
+        others = [best.value(f"{row}-{name}") for name in HISTORIES if name != "empty"]
         values = [value for value in others if value is not None]
         if empty is None or not values:
             return None
@@ -158,13 +159,13 @@ TARGETS = (
     Target("(g) p99 at half the peak, ms", ("g99",), lambda best: best.value("g99"), at_most=10, is_below=True),
     Target("(h) KiB per client at 10,000", ("h10000",), lambda best: best.value("h10000"), at_most=16),
     Target("(h) the same ÷ the least of a peer", ("h10000",), _to_peer("h10000"), at_most=1.1),
-    Target("(i) cost of joining: the worst past ÷ empty", ("i",), _past("i"), at_most=1.2),
-    Target("(i) time to start: the worst past ÷ empty", ("i",), _past("i-start"), at_most=1.2),
+    Target("(i) cost of joining: the worst history ÷ empty", ("i",), _growth("i"), at_most=1.2),
+    Target("(i) time to start: the worst history ÷ empty", ("i",), _growth("i-start"), at_most=1.2),
 )  # fmt: skip
 
 
 class Ratio(NamedTuple):
-    """A target and what came of it."""
+    """A target and its result."""
 
     title: str
     spread: Spread
@@ -173,7 +174,7 @@ class Ratio(NamedTuple):
 
 
 def ratios(results: Results) -> Iterator[Ratio]:
-    """Compare with the targets; ratios are taken within a round, and then their median."""
+    """Compare with the targets: the median of the ratios that are taken within each round."""
     numbers = sorted({sample.round for sample in results.samples if sample.round} or {0})
     for target in TARGETS:
         values = [value for number in numbers if (value := target.of(Best(results, number))) is not None]
@@ -192,24 +193,22 @@ def title(row: str) -> str:
         return TITLES[row]
     if row.startswith("h"):
         return f"(h) memory per idle joined client at {int(row[1:]):,}, KiB"
-    past = row.rpartition("-")[2]
-    return f"(i) {'ms to start' if 'start' in row else 'joins + leaves per second'} with {PASTS[past]}"
+    history = row.rpartition("-")[2]
+    return f"(i) {'ms to start' if 'start' in row else 'joins + leaves per second'} with {HISTORIES[history]}"
 
 
 def number(value: float) -> str:
-    """Write a figure with as many digits as it deserves."""
+    """Format a figure with three significant digits, or as a whole number from 100 on."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def markdown(results: Results) -> str:
-    """Write the report."""
+    """Format the report."""
     machine = results.machine
     lines = [
         "# Results", "",
-        f"{results.rounds} rounds in {results.took / 60:.1f} minutes on {machine['date']}: {machine['processor']}, "
-        f"{machine['cores']} cores, {machine['system']}; Python {machine['python']}, "
-        f"websockets {machine['websockets']}, uvloop {machine['uvloop']}. One fdatasync of 4 KiB takes "
-        f"{machine['sync_ms']} ms; load average before the start {machine['load']}.", "",
+        f"{results.rounds} rounds in {results.took / 60:.1f} minutes on {place(machine)} Python {machine['python']}, "
+        f"websockets {machine['websockets']}, uvloop {machine['uvloop']}.", "",
         "The server had one core with all its processes, the load generator the other. Medians (least – greatest).", "",
     ]  # fmt: skip
     if found := list(ratios(results)):
@@ -232,12 +231,24 @@ def _line(results: Results, row: str, server: str) -> str:
     samples = results.of(row, server)
     spread = Spread.of([sample.value for sample in samples])
     usages = [sample.usage for sample in samples if sample.usage]
-    shares = "| |"
-    if usages:
-        generator = statistics.median(usage.generator for usage in usages)
-        flag = " ⚠" if generator > GENERATOR_LIMIT else ""
-        shares = f"{statistics.median(usage.server for usage in usages):.0%} | {generator:.0%}{flag} |"
-    return f"| {title(row)} | {server} | {number(spread.median)} | {_range(spread)} | {shares}"
+    return f"| {title(row)} | {server} | {number(spread.median)} | {_range(spread)} {shares(usages)}"
+
+
+def shares(usages: list[Usage]) -> str:
+    """Format two cells: how busy the server's core was, and the generator's, with ⚠ where it may limit the figure."""
+    if not usages:
+        return "| | |"
+    generator = statistics.median(usage.generator for usage in usages)
+    flag = " ⚠" if generator > GENERATOR_LIMIT else ""
+    return f"| {statistics.median(usage.server for usage in usages):.0%} | {generator:.0%}{flag} |"
+
+
+def place(machine: dict[str, Any]) -> str:
+    """Format where and when it was measured, as one sentence after "on"."""
+    return (
+        f"{machine['date']}: {machine['processor']}, {machine['cores']} cores, {machine['system']}. "
+        f"One fdatasync of 4 KiB takes {machine['sync_ms']} ms; load average before the start {machine['load']}."
+    )
 
 
 def _range(spread: Spread) -> str:
@@ -245,7 +256,7 @@ def _range(spread: Spread) -> str:
 
 
 def write(results: Results, folder: Path) -> None:
-    """Write latest.json, latest.md and the plots."""
+    """Write latest.json and latest.md."""
     folder.mkdir(parents=True, exist_ok=True)
     data = {
         "machine": results.machine,
@@ -268,7 +279,7 @@ def write(results: Results, folder: Path) -> None:
 
 
 def machine(folder: Path) -> dict[str, Any]:
-    """Say where and when it was measured."""
+    """Describe the machine and the day."""
     names = [line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name")]
     return {
         "date": time.strftime("%Y-%m-%d"),
@@ -288,7 +299,7 @@ def _cpuinfo() -> list[str]:
 
 
 def sync_milliseconds(folder: Path, times: int = 50) -> float:
-    """Take the median time of writing one page and syncing it: what a commit waits for at least."""
+    """Measure the median time of writing and syncing one page: the least that a commit waits for."""
     taken = []
     with tempfile.TemporaryFile(dir=folder) as file:
         for _ in range(times):

@@ -1,4 +1,4 @@
-"""What a measurement has in hand: a running server, ways to open rooms on it, and lines to it."""
+"""A running server, with what measurements need of it: tokens, rooms and clients."""
 
 import asyncio
 import json
@@ -11,22 +11,34 @@ from typing import NamedTuple
 
 import jwt
 
+from bench.clients import READ_BUFFER, Client, Crowd, Kind, Roomd
 from bench.peers import servers as peers
-from bench.peers.lines import line
+from bench.peers.clients import client
 from bench.processes import Server, Usage, serving
-from roomd.load import Crowd, Kind, Line, Roomd
-from roomd.load.line import READ_BUFFER
 
 CEILINGS = Path(__file__).parent / "ceilings"
+SCHEMA = peers.ROOT / "schema.sql"
 CEILING_COMMANDS = {
     "echo": [sys.executable, str(CEILINGS / "echo.py"), "{port}"],
     "frames": [sys.executable, "-m", "bench.ceilings.frames", "{port}"],
 }
-ROOMD = [sys.executable, "-m", "roomd", "serve", "--port", "{port}", "--database"]
-
-SERVERS = ("roomd", *CEILING_COMMANDS, *peers.PEERS)
-
 ROOMS_OF_A_HOST = 500
+"""Rooms that one connection creates; more would exceed the limit on requests."""
+
+
+class Checkout(NamedTuple):
+    """A checkout of roomd, and the Python that has what it needs."""
+
+    root: Path
+    python: Path
+
+    def command(self, database: Path) -> list[str]:
+        """Return the command that runs the daemon; `{port}` stands for its port."""
+        return [str(self.python), "-m", "roomd", "serve", "--port", "{port}", "--database", str(database)]
+
+
+HERE = Checkout(peers.ROOT, Path(sys.executable))
+"""This checkout."""
 
 
 class Figure(NamedTuple):
@@ -36,11 +48,11 @@ class Figure(NamedTuple):
     """The row of the report it belongs to (report.py)."""
     value: float
     usage: Usage | None = None
-    """What it cost, where that says something."""
+    """The processor time it cost; None where that is of no interest."""
 
 
-class Incomplete(RuntimeError):  # noqa: N818 - an outcome
-    """A measurement that broke off, with what it had till then."""
+class Incomplete(RuntimeError):  # noqa: N818 - named for what happened
+    """A measurement failed after it had some of its figures."""
 
     def __init__(self, figures: list[Figure], reason: str) -> None:
         super().__init__(reason)
@@ -48,7 +60,7 @@ class Incomplete(RuntimeError):  # noqa: N818 - an outcome
 
 
 class Rig:
-    """One server, as measurements use it."""
+    """One running server, as measurements use it."""
 
     def __init__(self, server: Server, secret: str) -> None:
         self.server = server
@@ -56,32 +68,32 @@ class Rig:
 
     @property
     def name(self) -> str:
-        """The server's."""
+        """The server's name."""
         return self.server.name
 
     def token(self, user: str) -> str:
-        """Mint a token."""
+        """Sign a token for `user`, valid for an hour."""
         return jwt.encode({"sub": user, "exp": int(time.time()) + 3600}, self.secret, algorithm="HS256")
 
-    def line(self, token: str | None = None, read_buffer: int = READ_BUFFER, source: str | None = None) -> Line:
-        """Make a line, as a guest's or with a token."""
-        return line(self.name, self.server.host, token, read_buffer, source)
+    def client(self, token: str | None = None, read_buffer: int = READ_BUFFER, source: str | None = None) -> Client:
+        """Make a client: a guest, or the user of a token."""
+        return client(self.name, self.server.host, token, read_buffer, source)
 
-    def crowd(self, read_buffer: int = READ_BUFFER) -> Crowd[Line]:
+    def crowd(self, read_buffer: int = READ_BUFFER) -> Crowd:
         """Make a crowd of guests."""
-        return Crowd(lambda _: self.line(read_buffer=read_buffer))
+        return Crowd(lambda _: self.client(read_buffer=read_buffer))
 
     async def create_rooms(self, count: int, seats: int) -> list[str]:
-        """Open rooms and return their codes."""
+        """Create rooms and return their codes."""
         if self.name != "roomd":
             return await asyncio.to_thread(peers.create_rooms, self.server.host, count, seats)
         request = json.dumps({"type": "create-room", "id": 1, "maxParticipants": seats}).encode()
         replies: asyncio.Queue[bytes] = asyncio.Queue()
         codes: list[str] = []
-        async with Crowd(lambda _: Line(Roomd(), f"ws://{self.server.host}", self.token("bench"))) as crowd:
+        async with Crowd(lambda _: Client(Roomd(), f"ws://{self.server.host}", self.token("bench"))) as crowd:
             for number in range(count):
-                if number % ROOMS_OF_A_HOST == 0:  # more at once would be past the limit on requests
-                    host = (await crowd.open(len(crowd.lines) + 1))[-1]
+                if number % ROOMS_OF_A_HOST == 0:
+                    host = (await crowd.open(len(crowd.clients) + 1))[-1]
                     host.on_frame = lambda _, payload: replies.put_nowait(payload)
                 host.send(request)
                 async with asyncio.timeout(10):
@@ -100,26 +112,28 @@ def running(
     secret: str,
     settings: Mapping[str, str] | None = None,
     database: Path | None = None,
+    checkout: Checkout = HERE,
 ) -> Iterator[Rig]:
     """Run a server on `cores` with its database in `folder` until the block ends.
 
-    roomd can be given settings (ROOMD_…) and a `database` that exists. Raises `RuntimeError` when it does not come up.
+    roomd can be given settings (ROOMD_…), a `database` that exists, and the checkout to run. Raises `StartFailed` when
+    the server does not come up.
     """
     if name in CEILING_COMMANDS:
-        starting = serving(name, CEILING_COMMANDS[name], cores, folder, peers.python_path(), folder)
+        starting = serving(name, CEILING_COMMANDS[name], cores, folder, peers.python_path(peers.ROOT), folder)
     elif name == "roomd":
         file = database or folder / "roomd.db"
-        environ = {"ROOMD_AUTH_SECRET": secret, **peers.python_path(), **(settings or {})}
-        starting = serving(name, [*ROOMD, str(file)], cores, folder, environ, file)
+        environ = {"ROOMD_AUTH_SECRET": secret, **peers.python_path(checkout.root), **(settings or {})}
+        starting = serving(name, checkout.command(file), cores, folder, environ, file)
     else:
         starting = peers.running(name, cores, folder, secret)
     with starting as server:
         yield Rig(server, secret)
 
 
-def leave_all(crowd: Crowd[Line]) -> asyncio.Future[None]:
-    """Have everybody of a crowd give the seat up; done when all have."""
-    staying = len(crowd.lines)
+def leave_all(crowd: Crowd) -> asyncio.Future[None]:
+    """Have all clients of a crowd leave; the future is done when all have."""
+    staying = len(crowd.clients)
     empty: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def on_frame(kind: Kind, payload: bytes) -> None:
@@ -131,8 +145,8 @@ def leave_all(crowd: Crowd[Line]) -> asyncio.Future[None]:
         elif kind is Kind.REFUSED:
             crowd.fail(f"refused to leave: {payload[:200].decode(errors='replace')}")
 
-    for line_ in crowd.lines:
-        line_.tap = None
-        line_.on_frame = on_frame
-        line_.leave()
+    for one in crowd.clients:
+        one.tap = None
+        one.on_frame = on_frame
+        one.leave()
     return empty

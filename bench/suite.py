@@ -1,12 +1,12 @@
-"""Runs the measurements: who is measured at what, in which order, and what came of it."""
+"""Runs the measurements: which server is measured at what, in which order, and with what result."""
 
 import gc
 import secrets
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,38 +14,36 @@ import uvloop
 
 from bench.ceilings.rows import rows_per_second
 from bench.peers.servers import PEERS, missing
-from bench.processes import Usage
+from bench.processes import StartFailed, Usage
 from bench.rig import Figure, Incomplete, Rig, running
 from bench.work import cold, crowd, cycle, growth, latency, memory, relay
 
 CEILINGS = ("echo", "frames", "sqlite")
 SERVERS = ("roomd", *CEILINGS, *PEERS)
-ROOMS = ("roomd", *PEERS)
-"""Who has rooms."""
+WITH_ROOMS = ("roomd", *PEERS)
 WORK = {
     "a": ("roomd", "echo", "sqlite", *PEERS),
-    "b": ROOMS,
-    "c": ROOMS,
+    "b": WITH_ROOMS,
+    "c": WITH_ROOMS,
     "d": ("roomd", "echo", *PEERS),
     "e": ("roomd", "frames", *PEERS),
-    "f": ROOMS,
-    "g": ROOMS,
-    "h": ROOMS,
+    "f": WITH_ROOMS,
+    "g": WITH_ROOMS,
+    "h": WITH_ROOMS,
     "i": ("roomd",),
 }
-"""Who is measured at what; the letters are those of bench/README.md."""
-ONCE = ("h", "i")
-"""Work that takes long, and gives about the same every time."""
+"""Which servers are measured at what; the letters are those of bench/README.md. (h) and (i) are measured once."""
 
 LARGEST_ROOM = {"ROOMD_LIMITS_MAX_PARTICIPANTS": str(crowd.LARGEST)}
-HALF_A_PEAK = 0.5
-"""Seconds to find the peak in, where (a) was not measured."""
+PROBE = 0.5
+"""Seconds to measure the peak for (g) in, where (a) was not measured."""
 
 
 class Sample(NamedTuple):
     """A figure, and where it came from."""
 
     round: int
+    """From 1 on; 0 for what is measured once."""
     row: str
     server: str
     value: float
@@ -53,7 +51,7 @@ class Sample(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """A measurement that came to nothing."""
+    """A measurement that failed."""
 
     round: int
     what: str
@@ -65,126 +63,195 @@ class Plan(NamedTuple):
     """What to measure."""
 
     work: tuple[str, ...]
+    """Letters."""
     servers: tuple[str, ...]
     seconds: float
     """How long a rate is measured."""
     is_quick: bool
-    past: growth.Past
-    """The largest that a database has."""
-    has_memory: bool = True
-    """There is enough for the largest crowd."""
+    """Leave out what is large."""
+    history: growth.History = growth.MILLION
+    """The content of the largest database."""
+    has_largest: bool = True
+    """Measure the storm of the largest crowd."""
 
     @property
     def crowds(self) -> tuple[int, ...]:
-        """The sizes of crowds; only roomd meets the largest."""
-        meets_largest = self.has("c", "roomd") and self.has_memory and not self.is_quick
-        return (crowd.SMALL, crowd.LARGE, crowd.LARGEST) if meets_largest else (crowd.SMALL, crowd.LARGE)
+        """The sizes of crowds; only roomd is measured with the largest."""
+        has_largest = self.has("c", "roomd") and self.has_largest and not self.is_quick
+        return (crowd.SMALL, crowd.LARGE, crowd.LARGEST) if has_largest else (crowd.SMALL, crowd.LARGE)
 
     def has(self, letter: str, server: str) -> bool:
-        """Say whether a server is measured at something."""
+        """Return whether a server is measured at something."""
         return letter in self.work and server in self.servers and server in WORK[letter]
+
+    def of(self, letter: str) -> list[str]:
+        """List the servers that are measured at something."""
+        return [server for server in SERVERS if self.has(letter, server)]
 
 
 Measure = Callable[[Rig], Coroutine[Any, Any, list[Figure]]]
 
 
-class Turn(NamedTuple):
-    """One measurement with one server."""
+class Step(NamedTuple):
+    """One measurement of one server."""
 
     what: str
+    """The letter, of (c) and (e) with the size of the crowd."""
     server: str
     measure: Measure
 
 
-class Suite:
-    """Runs the parts of a plan and keeps what came of them."""
+def steps(plan: Plan, measure_latency: Measure) -> Iterator[Step]:
+    """List what a round of `plan` measures, in order; a work is done with one server after the other."""
+    seconds = plan.seconds
+    for server in plan.of("a"):
+        if server != "sqlite":
+            yield Step("a", server, lambda rig: cycle.small_rooms(rig, seconds))
+    for server in plan.of("b"):
+        yield Step("b", server, lambda rig: cycle.one_room(rig, seconds))
+    for size in plan.crowds:
+        for server in SERVERS:
+            storms, sends = plan.has("c", server), plan.has("e", server) and size < crowd.LARGEST
+            if sends or (storms and (size < crowd.LARGEST or server == "roomd")):
+                yield Step(f"c{size}", server, _crowd(size, seconds if sends else 0))
+    for server in plan.of("d"):
+        yield Step("d", server, lambda rig: cold.measure(rig, seconds))
+    for server in plan.of("f"):
+        yield Step("f", server, lambda rig: relay.measure(rig, seconds))
+    for server in plan.of("g"):
+        yield Step("g", server, measure_latency)
 
-    def __init__(self, plan: Plan, cores: set[int], folder: Path) -> None:
-        self.plan = plan
+
+def _crowd(size: int, seconds: float) -> Measure:
+    return lambda rig: crowd.measure(rig, size, seconds)
+
+
+class Record:
+    """Carries measurements out, and keeps their figures."""
+
+    def __init__(self) -> None:
         self.samples: list[Sample] = []
         self.failures: list[Failure] = []
+
+    def measure(self, round_: int, step: Step, rig: Rig) -> bool:
+        """Resume a paused server, measure it, and pause it again; return whether that worked."""
+        gc.collect()
+        start = time.perf_counter()
+        rig.server.resume()
+        failures = len(self.failures)
+        try:
+            figures = uvloop.run(step.measure(rig))
+        except (RuntimeError, OSError) as exc:
+            reason = " ".join(str(exc).split()) or type(exc).__name__
+            self.failures.append(Failure(round_, step.what, step.server, reason))
+            print(f"  {step.what:8} {step.server:16} failed: {exc}", file=sys.stderr, flush=True)
+            figures = exc.figures if isinstance(exc, Incomplete) else []
+        rig.server.pause()
+        self.keep(round_, step.server, figures)
+        taken = time.perf_counter() - start
+        print(f"  {step.what:8} {step.server:16} {taken:6.1f} s", file=sys.stderr, flush=True)
+        return len(self.failures) == failures
+
+    def keep(self, round_: int, server: str, figures: list[Figure]) -> None:
+        """Keep figures of a server."""
+        self.samples += [Sample(round_, figure.row, server, figure.value, figure.usage) for figure in figures]
+
+
+@contextmanager
+def temporary(folder: Path) -> Iterator[Path]:
+    """Make a folder below `folder`, and remove it when the block ends."""
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=folder, ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+def paused(stack: ExitStack, rig: Rig) -> Rig:
+    """Pause a server until it is measured, and continue it at the end of `stack`, since it could not end otherwise."""
+    stack.callback(rig.server.resume)
+    rig.server.pause()
+    return rig
+
+
+def check_installed(servers: Iterable[str], needs: Callable[[str], str | None] = missing) -> None:
+    """Raise `StartFailed` for the first of `servers` that needs something; `needs` names what a peer needs."""
+    for server in servers:
+        if server in PEERS and (lacking := needs(server)):
+            raise StartFailed(f"{server} needs {lacking}: python -m bench.peers.install")
+
+
+class Suite(Record):
+    """Carries a plan out."""
+
+    def __init__(self, plan: Plan, cores: set[int], folder: Path) -> None:
+        super().__init__()
+        self.plan = plan
         self._cores = cores
         self._folder = folder
         self._secret = secrets.token_hex(32)
         self._round = 0
         self._too_slow: set[tuple[str, str]] = set()
 
+    def check_servers(self) -> None:
+        """Start every server of the plan once, and stop it; raise `StartFailed` for the first that does not start.
+
+        So a run stops before anything was measured, and not half way.
+        """
+        wanted = {server: None for letter in self.plan.work for server in self.plan.of(letter) if server != "sqlite"}
+        check_installed(wanted)
+        for server in wanted:
+            with temporary(self._folder) as folder, ExitStack() as stack:
+                self._start(stack, server, folder)
+
     def run_round(self) -> None:
-        """Do all that is repeated once: each work with one server after the other."""
+        """Measure all that is repeated once: each work with one server after the other."""
         self._round += 1
-        turns = list(self._turns())
-        with self._temporary() as name, ExitStack() as stack:
-            folder = Path(name)
-            rigs = {server: self._start(stack, server, folder) for server in {turn.server: None for turn in turns}}
-            for turn in turns:
-                if (rig := rigs[turn.server]) is not None and (turn.what, turn.server) not in self._too_slow:
-                    rig.server.resume()
-                    self._measure(turn, rig)
-                    rig.server.pause()
+        todo = list(steps(self.plan, self._latency))
+        with temporary(self._folder) as folder, ExitStack() as stack:
+            rigs = {server: self._start(stack, server, folder) for server in {step.server: None for step in todo}}
+            for step in todo:
+                if (step.what, step.server) not in self._too_slow:
+                    self._measure(step, rigs[step.server])
             if self.plan.has("a", "sqlite"):
-                self._keep("sqlite", [Figure("a", rows_per_second(folder, self.plan.seconds))])
+                self.keep(self._round, "sqlite", [Figure("a", rows_per_second(folder, self.plan.seconds))])
 
     def run_once(self) -> None:
-        """Do what is not repeated, each with a server of its own."""
-        for server in ROOMS:
-            if self.plan.has("h", server):
-                self._measure_memory(server)
+        """Measure what is not repeated, with servers of its own."""
+        for server in self.plan.of("h"):
+            self._measure_memory(server)
         if self.plan.has("i", "roomd"):
-            pasts = (growth.EMPTY,) if self.plan.is_quick else (*growth.PASTS, self.plan.past)
-            for past in pasts if self.plan.is_quick else pasts * 2:  # in turn, not one after the other
-                self._measure_growth(past)
-
-    def _turns(self) -> Iterator[Turn]:
-        seconds = self.plan.seconds
-        for server in self._of("a"):
-            if server != "sqlite":
-                yield Turn("a", server, lambda rig: cycle.small_rooms(rig, seconds))
-        for server in self._of("b"):
-            yield Turn("b", server, lambda rig: cycle.one_room(rig, seconds))
-        for size in self.plan.crowds:
-            for server in SERVERS:
-                storms, talks = self.plan.has("c", server), self.plan.has("e", server) and size < crowd.LARGEST
-                if talks or (storms and (size < crowd.LARGEST or server == "roomd")):
-                    yield Turn(f"c{size}", server, _crowd(size, seconds if talks else 0))
-        for server in self._of("d"):
-            yield Turn("d", server, lambda rig: cold.measure(rig, seconds))
-        for server in self._of("f"):
-            yield Turn("f", server, lambda rig: relay.measure(rig, seconds))
-        for server in self._of("g"):
-            yield Turn("g", server, self._latency)
-
-    def _of(self, letter: str) -> list[str]:
-        return [server for server in SERVERS if self.plan.has(letter, server)]
+            if self.plan.is_quick:
+                histories: list[growth.History] = [growth.EMPTY]
+            else:
+                histories = [growth.EMPTY, *growth.ROOMS_ONLY, self.plan.history] * 2  # in turn, against drift
+            for history in histories:
+                self._measure_growth(history)
 
     async def _latency(self, rig: Rig) -> list[Figure]:
         peaks = [sample.value for sample in self.samples if (sample.row, sample.server) == ("a", rig.name)]
         if not peaks:
-            [figure] = await cycle.small_rooms(rig, HALF_A_PEAK)
+            [figure] = await cycle.small_rooms(rig, PROBE)
             peaks = [figure.value]
         return await latency.measure(rig, self.plan.seconds, peaks[-1])
 
     def _measure_memory(self, server: str) -> None:
-        sizes, settings = [1000], {}
+        sizes, settings = [memory.FEW], {}
         if not self.plan.is_quick:
-            sizes.append(10_000)
-            if server == "roomd" and (most := memory.most_clients()) > sizes[-1]:
+            sizes.append(memory.MANY)
+            if server == "roomd" and (most := memory.most_clients()) > memory.MANY:
                 sizes.append(most)
                 settings = {"ROOMD_LIMITS_CONNECTIONS": str(most)}
-        with self._temporary() as folder, ExitStack() as stack:
-            if rig := self._start(stack, server, Path(folder), settings):
-                rig.server.resume()
-                self._measure(Turn("h", server, lambda rig: memory.measure(rig, sizes)), rig)
+        with temporary(self._folder) as folder, ExitStack() as stack:
+            rig = self._start(stack, server, folder, settings)
+            self._measure(Step("h", server, lambda rig: memory.measure(rig, sizes)), rig)
 
-    def _measure_growth(self, past: growth.Past) -> None:
-        database = growth.prepare(past, self._folder) if past.rooms else None
-        measures: list[Measure] = [lambda rig: growth.start(rig, past)] * 2
-        measures.append(lambda rig: growth.measure(rig, past, self.plan.seconds))
-        with self._temporary() as folder:
-            for measure in measures:  # a start for each
+    def _measure_growth(self, history: growth.History) -> None:
+        database = growth.prepare(history, self._folder) if history.rooms else None
+        measures: list[Measure] = [lambda rig: growth.start(rig, history)] * 2
+        measures.append(lambda rig: growth.measure(rig, history, self.plan.seconds))
+        with temporary(self._folder) as folder:
+            for measure in measures:  # each with a new process
                 with ExitStack() as stack:
-                    if rig := self._start(stack, "roomd", Path(folder), database=database):
-                        rig.server.resume()
-                        self._measure(Turn(f"i {past.name}", "roomd", measure), rig)
+                    rig = self._start(stack, "roomd", folder, database=database)
+                    self._measure(Step(f"i {history.name}", "roomd", measure), rig)
 
     def _start(
         self,
@@ -193,45 +260,11 @@ class Suite:
         folder: Path,
         settings: dict[str, str] = LARGEST_ROOM,
         database: Path | None = None,
-    ) -> Rig | None:
-        """Start a server that is to stand still between its turns; None, and a failure, if it does not come up."""
-        if server in PEERS and (lacking := missing(server)):
-            self._fail("start", server, f"needs {lacking}")
-            return None
-        try:
-            rig = stack.enter_context(running(server, self._cores, folder, self._secret, settings, database))
-        except RuntimeError as exc:
-            print(exc, file=sys.stderr)
-            self._fail("start", server, str(exc))
-            return None
-        stack.callback(rig.server.resume)  # standing still, it could not be ended
-        rig.server.pause()
-        return rig
+    ) -> Rig:
+        return paused(
+            stack, stack.enter_context(running(server, self._cores, folder, self._secret, settings, database))
+        )
 
-    def _measure(self, turn: Turn, rig: Rig) -> None:
-        gc.collect()
-        start = time.perf_counter()
-        try:
-            figures = uvloop.run(turn.measure(rig))
-        except (RuntimeError, OSError) as exc:
-            self._fail(turn.what, turn.server, str(exc))
-            figures = exc.figures if isinstance(exc, Incomplete) else []
-        self._keep(turn.server, figures)
-        taken = time.perf_counter() - start
-        print(f"  {turn.what:8} {turn.server:16} {taken:6.1f} s", file=sys.stderr, flush=True)
-
-    def _keep(self, server: str, figures: list[Figure]) -> None:
-        self.samples += [Sample(self._round, figure.row, server, figure.value, figure.usage) for figure in figures]
-
-    def _fail(self, what: str, server: str, reason: str) -> None:
-        self.failures.append(Failure(self._round, what, server, (reason or "no reason given").splitlines()[0]))
-        if server != "roomd":
-            self._too_slow.add((what, server))
-        print(f"  {what:8} {server:16} failed: {reason}", file=sys.stderr, flush=True)
-
-    def _temporary(self) -> "tempfile.TemporaryDirectory[str]":
-        return tempfile.TemporaryDirectory(prefix="bench-", dir=self._folder, ignore_cleanup_errors=True)
-
-
-def _crowd(size: int, seconds: float) -> Measure:
-    return lambda rig: crowd.measure(rig, size, seconds)
+    def _measure(self, step: Step, rig: Rig) -> None:
+        if not self.measure(self._round, step, rig) and step.server != "roomd":
+            self._too_slow.add((step.what, step.server))

@@ -1,8 +1,7 @@
-"""The only place that names the concrete parts: it puts them together, runs them and takes them down in order."""
+"""The daemon: build the parts, run them, stop them in order. Only this module names the concrete parts."""
 
 import asyncio
 import gc
-import itertools
 import logging
 import os
 import resource
@@ -13,14 +12,17 @@ from pathlib import Path
 
 import uvloop
 
-from roomd.auth.keys import check_keys, open_ice, open_keys, policy
+from roomd.auth.keys import check_keys, open_keys, policy
 from roomd.config import Config, ConfigError
 from roomd.demo import show_demo
 from roomd.engine.hub import Hub
-from roomd.gateway.desk import Services
-from roomd.gateway.listener import AddressUnavailable, Server
+from roomd.engine.ports import StorageFailed
+from roomd.gateway.client import Services
+from roomd.gateway.listener import AddressUnavailable, Listener
+from roomd.gateway.outbox import encode_frame
+from roomd.ice import open_ice
 from roomd.rooms.settings import Rules
-from roomd.storage.sqlite import StorageFailed, StoreBusy, StoreError, open_store
+from roomd.storage.opening import StoreBusy, StoreError, open_store
 from roomd.system import logging as log_lines
 from roomd.system.clock import Clock
 from roomd.system.ids import Ids
@@ -28,62 +30,61 @@ from roomd.system.ids import Ids
 log = logging.getLogger("roomd")
 
 FILES_BESIDE = 64
-"""Files that are open beside the clients' connections: the database, its log, the listener, the standard streams."""
+"""Open files besides the connections of clients: the database, its log, the listener, the standard streams."""
 
 NOT_NOW, MISCONFIGURED = 1, 2
 """Exit codes of a start that failed."""
 
 YOUNG_OBJECTS = 20_000
-"""New objects after which the collector looks at them; by default it is 700."""
+"""How many new objects make the garbage collector look at the youngest ones; Python's default is 700."""
 
 STOP_TIMEOUT = 8.5
-"""Seconds from the first signal to the end, at most."""
+"""The most seconds from the first signal to the end of the process."""
 
 
-async def run(config: Config, demo: bool) -> None:
+async def run(config: Config, demo: bool, clock: Clock) -> None:
     """Serve until SIGTERM or SIGINT; a second one ends the process at once.
 
     Raises `ConfigError`, `StoreError`, `StorageFailed` and `AddressUnavailable` when the start fails.
     """
     stop = asyncio.Event()
     _stop_on_signal(stop)
-    clock = Clock()
     ids = Ids()
-    # Looked at before the store makes a database: a configuration that is wrong leaves nothing behind.
+    # Check all of the configuration before the store creates a database, so that a wrong one leaves no file behind.
     database = Path(config.database.path)
     check_keys(config.auth, database)
     ice = open_ice(config.ice)
     store = await open_store(config.database)
     try:
         keys = open_keys(config.auth, database)
-        hub = Hub(store, Rules(config.rooms.seat_hold, config.limits.max_participants), clock, ids)
+        hub = Hub(store, Rules(config.rooms.seat_hold, config.limits.max_participants), clock, ids, encode_frame)
         await hub.open()
-        services = Services(hub, store, keys, policy(config.auth), clock, ids, config.limits, ice, itertools.count(1))
-        server = Server(config, services)
-        await server.open()
-        log.info("listening", {"host": config.server.host, "port": server.port, "path": config.server.path})
+        services = Services(hub, store, keys, policy(config.auth), clock, ids, config.limits, ice)
+        listener = Listener(config, services, hub)
+        await listener.open()
+        log.info("listening", {"host": config.server.host, "port": listener.port, "path": config.server.path})
         if demo:
-            await show_demo(config, server.port, hub, store, clock.wall())
+            await show_demo(config, listener.port, hub, store, clock.wall())
         await stop.wait()
-        await server.close()
+        await listener.close()
         await keys.close()
     finally:
         await store.close()
     log.info("stopped")
 
 
-def serve(config: Config, demo: bool) -> int:
-    """Run the daemon and return the exit code.
+def serve(config: Config, demo: bool, clock: Clock | None = None) -> int:
+    """Run the daemon, by the machine's own clock unless another is given, and return the exit code.
 
     0 after an orderly stop; 1 when it cannot start now, for a reason that may pass (the address or the database is in
-    use, storage fails); 2 when somebody has to mend the configuration.
+    use, storage fails); 2 when the configuration is wrong.
     """
-    os.umask(0o077)  # the database, its log and the secret are nobody else's business
+    os.umask(0o077)  # no other user may read the database, its log and the secret
     log_lines.set_up(config.server.log_level)
     _allow_files(config.limits.connections)
-    _rest_collector()
+    _slow_collector_down()
     try:
-        uvloop.run(run(config, demo))
+        uvloop.run(run(config, demo, clock or Clock()))
     except (ConfigError, StoreError, AddressUnavailable) as exc:
         return _explain(str(exc), lasting=not isinstance(exc, (StoreBusy, AddressUnavailable)))
     except StorageFailed as exc:
@@ -100,7 +101,7 @@ def _explain(why: str, *, lasting: bool) -> int:
 
 
 def _allow_files(connections: int) -> None:
-    """Raise the limit on open files, which is often 1024, as far as the system allows and the connections need."""
+    """Raise the limit on open files, which is often 1024, to what the connections need, if the system allows it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = connections + FILES_BESIDE
     allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
@@ -110,12 +111,12 @@ def _allow_files(connections: int) -> None:
         log.warning("fewer files than connections", {"files": allowed, "connections": connections})
 
 
-def _rest_collector() -> None:
-    """Look for cycles of garbage seldom, and never among what the start has made.
+def _slow_collector_down() -> None:
+    """Run the garbage collector seldom, and never on what the start has made.
 
-    Nearly all that a request makes is gone with its reply, without the collector; going through it again and again took
-    a tenth of the time. What connections leave is in cycles, so old objects are looked at more often than by default,
-    or the garbage of many thousands would lie around.
+    Reference counts free nearly everything that a request makes; the collector took a tenth of the time to find that
+    out. A connection leaves cycles of objects, so old objects are collected more often than by default. Otherwise the
+    garbage of many thousand connections would stay in memory. Figures: docs/decisions.
     """
     gc.collect()
     gc.freeze()
@@ -123,7 +124,7 @@ def _rest_collector() -> None:
 
 
 def _end_within(seconds: float) -> None:
-    """End the process in time even if storage does not answer: what was told is kept, the next start does the rest."""
+    """End the process in time even if storage does not answer: the next start restores what clients were told."""
 
     def end() -> None:
         log.warning("stopped without waiting for storage")
@@ -138,7 +139,8 @@ def _end_within(seconds: float) -> None:
 def _stop_on_signal(stop: asyncio.Event) -> None:
     """Set `stop` on the first SIGTERM or SIGINT, and end the process on the second.
 
-    By Python's own handlers, not the loop's: they run between any two instructions, however busy the loop is.
+    Python's own handlers are used, not those of the loop: they run between any two instructions, however busy the loop
+    is.
     """
     loop = asyncio.get_running_loop()
     asked: list[int] = []

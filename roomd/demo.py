@@ -7,22 +7,21 @@ from pathlib import Path
 
 import msgspec
 
-from roomd.auth.keys import local_secret
+from roomd.auth.secret_files import local_secret
 from roomd.auth.tokens import mint
 from roomd.config import Config, local_url
-from roomd.engine.hub import Hub
-from roomd.rooms.commands import Settings
-from roomd.storage.sqlite import Store
+from roomd.engine.ports import Archive, Rooms
+from roomd.rooms.settings import Settings
 
 HOST = "demo-host"
 TOKEN_TTL = 86_400.0
 """Seconds that the printed host token is good for."""
 
 
-async def show_demo(config: Config, port: int, hub: Hub, store: Store, now: float) -> None:
+async def show_demo(config: Config, port: int, rooms: Rooms, archive: Archive, now: float) -> None:
     """Print the address, the demo room's code, and links and lines that join it; the room is made once and kept."""
-    rooms, _ = await store.rooms_of(HOST, is_active=True, cursor=None, limit=1)
-    room = rooms[0] if rooms else await hub.create(Settings(name="Demo room"), HOST)
+    found, _ = await archive.rooms_of(HOST, is_active=True, cursor=None, limit=1)
+    room = found[0] if found else await rooms.create(Settings(name="Demo room"), HOST)
     url = local_url(msgspec.structs.replace(config.server, port=port))
     program = [sys.executable, "-m", "roomd"] if sys.argv[0].endswith("__main__.py") else [sys.argv[0]]
     join = [*program, "join", room.code, "--url", url]

@@ -8,9 +8,13 @@ HMAC-SHA1, so the server checks both on its own.
 import base64
 import hmac
 import math
+import os
+from pathlib import Path
 
 import msgspec
 
+from roomd.auth.secret_files import check_length, read_private
+from roomd.config import SHORTEST_TURN_SECRET, IceConfig
 from roomd.protocol.objects import IceServer
 
 
@@ -25,6 +29,20 @@ class Ice(msgspec.Struct, frozen=True):
     """What the TURN servers call static-auth-secret."""
     ttl: int = 0
     """Seconds that credentials are good for."""
+
+
+def open_ice(ice: IceConfig) -> Ice:
+    """Read the secret of the TURN servers, where there is one.
+
+    Raises `ConfigError` that names the key, the file and what to do.
+    """
+    secret = None
+    if ice.turn_secret is not None:
+        secret = check_length(os.fsencode(ice.turn_secret), "ice.turn_secret", SHORTEST_TURN_SECRET)
+    elif ice.turn_secret_file is not None:
+        content, source = read_private(Path(ice.turn_secret_file), "ice.turn_secret_file")
+        secret = check_length(content, source, SHORTEST_TURN_SECRET)
+    return Ice(ice.stun, ice.turn, secret, ice.turn_ttl)
 
 
 def ice_servers(ice: Ice, participant_id: str, now: float) -> list[IceServer]:

@@ -1,106 +1,135 @@
-"""The house's plan as a table: who may import whom. Imports run one way, shell → rules → words."""
+"""The architecture as a table: which package may import which (docs/explanation/architecture.md)."""
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import roomd
 
 PACKAGE = Path(roomd.__file__).parent
 
-WORDS = {"objects", "errors", "frames", "codec", "config", "names", "asyncapi"}
-RULES = {"commands", "settings", "state", "room", "tokens", "limits", "session", "turn"}
-
 MAY_IMPORT: dict[str, set[str]] = {
-    # words
-    "errors": set(),
-    "objects": set(),
-    "frames": {"objects"},
-    "names": set(),
+    "protocol": set(),
     "config": set(),
-    "codec": {"errors", "frames"},
-    "asyncapi": {"errors", "frames"},
-    # rules: no clock, no randomness, no I/O
-    "commands": {"errors", "frames", "objects"},
-    "settings": {"commands", "errors", "names", "objects"},
-    "state": {"commands", "objects"},
-    "room": {"commands", "errors", "frames", "objects", "settings", "state"},
-    "tokens": {"errors", "names"},
-    "limits": set(),
-    "session": {"commands", "errors", "names", "objects", "tokens"},
-    "turn": {"objects"},
-    # shell
-    "clock": {"commands"},
-    "ids": set(),
-    "log": {"clock"},
-    "jwks": {"errors", "tokens"},
-    "keys": {"config", "jwks", "tokens", "turn"},
-    "rows": {"commands", "objects"},
-    "store": {"commands", "config", "objects", "rows", "state"},
-    "outbox": {"errors"},
-    "delivery": {"codec", "commands", "errors", "frames", "objects", "outbox", "room", "state"},
-    "hub": {"clock", "commands", "delivery", "errors", "ids", "objects", "room", "settings", "store"},
-    "desk": {
-        "clock", "codec", "commands", "config", "errors", "frames", "hub", "ids", "keys", "limits", "outbox", "session",
-        "store", "tokens", "turn",
-    },
-    "requests": {
-        "clock", "codec", "commands", "desk", "errors", "frames", "ids", "names", "objects", "outbox", "room",
-        "store", "turn",
-    },
-    "connection": {"codec", "desk", "door", "errors", "frames", "hub", "limits", "outbox", "requests", "store"},
-    "door": {"outbox"},
-    "site": {"asyncapi", "config", "door"},
-    "server": {"config", "connection", "door", "errors", "frames", "desk", "site"},
-    "demo": {"commands", "config", "hub", "keys", "store", "tokens"},
-    # a library of its own: it shares the words with the daemon, and nothing else
-    "client": {"errors", "frames", "objects"},
-    # the clients of a load test: nothing of the daemon
+    "rooms": {"protocol"},
+    "engine": {"protocol", "rooms"},
+    "storage": {"config", "engine", "protocol", "rooms"},
+    "system": {"engine", "protocol"},
+    "auth": {"config", "protocol"},
+    "ice": {"auth", "config", "protocol"},
+    "gateway": {"auth", "config", "engine", "ice", "protocol", "rooms", "system"},
+    "demo": {"auth", "config", "engine", "rooms"},
+    # libraries of their own: they share the wire with the daemon, and nothing else
+    "client": {"protocol"},
     "load": set(),
-    # the command line is a client, and knows the words and how to mint a token, not the daemon
-    "cli": {"client", "config", "errors", "frames", "keys", "load", "names", "objects", "tokens"},
+    # a client of the running daemon, which also mints tokens with the local secret and checks the configuration
+    "cli": {"auth", "client", "config", "ice", "load", "protocol"},
     # the only place that names the concrete parts
-    "daemon": {
-        "clock", "config", "demo", "desk", "hub", "ids", "keys", "log", "server", "settings", "store",
-    },
-    "__main__": {"cli", "config", "daemon"},
+    "daemon": {"auth", "config", "demo", "engine", "gateway", "ice", "rooms", "storage", "system"},
+    "__main__": {"cli", "config", "daemon", "system"},
+}
+
+PURE = ("protocol", "rooms")
+IMPURE_MODULES = {
+    "asyncio", "time", "random", "secrets", "os", "socket", "sqlite3", "threading", "logging", "uuid", "pathlib",
 }  # fmt: skip
 
-IMPURE = {"asyncio", "time", "random", "secrets", "os", "socket", "sqlite3", "threading", "logging", "uuid", "pathlib"}
+PRIVATE_NAMES = {("storage/worker.py", "_execute"), ("storage/worker.py", "_conn")}
+"""The only private names of a dependency: how aiosqlite reaches its thread."""
+DOCUMENTED = {"_exit", "_replace"}
+"""Names that look private and are not: `os._exit`, and `_replace` of named tuples."""
 
 
-def part_of(file: Path) -> str:
-    """Name the room of the house a file belongs to."""
-    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def files() -> Iterator[tuple[str, str, ast.Module]]:
+    """Every module: its package, its path in the package roomd, and what it says."""
+    for file in sorted(PACKAGE.rglob("*.py")):
+        path = file.relative_to(PACKAGE)
+        yield path.parts[0].removesuffix(".py"), path.as_posix(), ast.parse(file.read_text(encoding="utf-8"))
 
 
-def imports(file: Path) -> set[str]:
-    """Every module a file imports, in full."""
+def imports(tree: ast.Module) -> set[str]:
+    """Every module that is imported, in full."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file}: relative imports hide the plan"
+            assert node.level == 0, "relative imports hide the architecture"
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found
 
 
-def test_imports_run_as_the_plan_says() -> None:
-    """Every arrow between parts stands in the table, and the table has no arrow that is not there."""
-    arrows: dict[str, set[str]] = {}
-    for file in PACKAGE.rglob("*.py"):
-        part = part_of(file)
-        if part != "__init__":
-            targets = {name.split(".")[1] for name in imports(file) if name.startswith("roomd.")}
-            arrows.setdefault(part, set()).update(targets - {part, "__version__"})
-    assert arrows == MAY_IMPORT
+def test_imports_run_one_way() -> None:
+    """Every import between packages stands in the table, and the table has none that is not there."""
+    found: dict[str, set[str]] = {}
+    for package, _, tree in files():
+        if package != "__init__":
+            targets = {name.split(".")[1] for name in imports(tree) if name.startswith("roomd.")}
+            found.setdefault(package, set()).update(targets - {package, "__version__"})
+    assert found == MAY_IMPORT
 
 
-def test_words_and_rules_are_pure() -> None:
+def test_the_table_has_no_cycle() -> None:
+    """No package imports itself through others."""
+    done: set[str] = set()
+    while ready := {name for name, needs in MAY_IMPORT.items() if name not in done and needs <= done}:
+        done |= ready
+    assert done == MAY_IMPORT.keys()
+
+
+def test_protocol_and_rooms_are_pure() -> None:
     """Time, ids and keys come in as arguments: no clock, no randomness, no I/O, no async."""
-    for part in WORDS | RULES:
-        file = PACKAGE / f"{part}.py"
-        allowed = {"pathlib"} if part == "config" else set()  # config reads its one file
-        used = {name.split(".")[0] for name in imports(file)}
-        assert not used & (IMPURE - allowed), part
-        assert not any(isinstance(node, ast.AsyncFunctionDef) for node in ast.walk(ast.parse(file.read_text()))), part
+    for package, path, tree in files():
+        if package in PURE:
+            assert not {name.split(".")[0] for name in imports(tree)} & IMPURE_MODULES, path
+            assert not any(isinstance(node, ast.AsyncFunctionDef) for node in ast.walk(tree)), path
+
+
+def defined(tree: ast.Module) -> set[str]:
+    """Every private name that a module defines: functions, methods, attributes, slots."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                names.add(node.name)
+            case ast.Attribute(ctx=ast.Store()):
+                names.add(node.attr)
+            case ast.Name(ctx=ast.Store()):
+                names.add(node.id)
+            case ast.Constant(value=str() as text):
+                names.add(text)
+    return names
+
+
+def is_private(name: str) -> bool:
+    """Whether a name is one that its owner keeps to itself."""
+    return name.startswith("_") and not name.endswith("__") and name not in DOCUMENTED
+
+
+def test_no_private_name_of_a_dependency_is_used() -> None:
+    """Only documented API of a dependency is used, with the one exception in `PRIVATE_NAMES`."""
+    used: set[tuple[str, str]] = set()
+    for _, path, tree in files():
+        own = defined(tree)
+        for node in ast.walk(tree):
+            match node:
+                case ast.Attribute(attr=name) if is_private(name) and name not in own:
+                    used.add((path, name))
+                case ast.ImportFrom(module=module, names=aliases) if module and not module.startswith("roomd"):
+                    parts = {*module.split("."), *(alias.name for alias in aliases)}
+                    used |= {(path, part) for part in parts if is_private(part)}
+    assert used == PRIVATE_NAMES
+
+
+def test_no_file_is_long() -> None:
+    """No file of the daemon or of its tests has more than 400 lines."""
+    top = PACKAGE.parent
+    long = {
+        file.relative_to(top).as_posix(): lines
+        for folder in ("roomd", "tests", "bench", "clients")
+        for suffix in ("*.py", "*.js", "*.css")
+        for file in (top / folder).rglob(suffix)
+        if "node_modules" not in file.parts
+        if (lines := file.read_bytes().count(b"\n")) > 400
+    }
+    assert not long

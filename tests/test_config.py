@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from roomd.config import Config, ConfigError, check, default_config, load, settings
-from roomd.gateway.static import FILES
+from roomd.gateway.static import page_files
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -100,18 +100,18 @@ BAD_FILES: dict[str, tuple[str, str]] = {
     "wrong type": ("[server]\nport = '80'", "server.port: Expected `int`, got `str` (TCP port; 0 lets the system"),
     "bool": ("[server]\nport = true", "server.port: Expected `int`, got `bool` (TCP port"),
     "too large": ("[server]\nport = 65536", "server.port: Expected `int` <= 65535 (TCP port"),
-    "not a number": ("[rooms]\nseat_hold = nan", "rooms.seat_hold: Expected `float` >= 0.0 (Seconds a dropped"),
-    "negative": ("[rooms]\nseat_hold = -1", "rooms.seat_hold: Expected `float` >= 0.0 (Seconds a dropped"),
-    "endless": ("[rooms]\nseat_hold = inf", "rooms.seat_hold: Expected `float` <= 86400.0 (Seconds a dropped"),
+    "not a number": ("[rooms]\nseat_hold = nan", "rooms.seat_hold: Expected `float` >= 0.0 (Seconds a seat is held"),
+    "negative": ("[rooms]\nseat_hold = -1", "rooms.seat_hold: Expected `float` >= 0.0 (Seconds a seat is held"),
+    "endless": ("[rooms]\nseat_hold = inf", "rooms.seat_hold: Expected `float` <= 86400.0 (Seconds a seat is held"),
     "no such choice": (
         "[server]\nlog_level = 'loud'",
-        "server.log_level: Invalid enum value 'loud' (The least severe line that is logged. "
+        "server.log_level: Invalid enum value 'loud' (Least severe level that is logged. "
         "One of: debug, info, warning, error.)",
     ),
     "no such choice in a list": (
         "[auth]\nalgorithms = ['none']",
-        "auth.algorithms[0]: Invalid enum value 'none' (Accepted algorithms; empty means HS256 with a secret, else "
-        "RS256, ES256 and EdDSA. One of: HS256, RS256, ES256, EdDSA.)",
+        "auth.algorithms[0]: Invalid enum value 'none' (Accepted algorithms. Empty means HS256 with a secret, "
+        "otherwise RS256, ES256 and EdDSA. One of: HS256, RS256, ES256, EdDSA.)",
     ),
     "path without a slash": (
         "[server]\npath = 'ws'",
@@ -131,45 +131,60 @@ BAD_FILES: dict[str, tuple[str, str]] = {
     ),
     "a port for STUN that is none": (
         "[ice]\nstun = ['stun:a.example', 'stun:a.example:x']",
-        "ice.stun: 'stun:a.example:x' is no STUN server; one is like stun:turn.example:3478, or stuns: for TLS",
+        "ice.stun: 'stun:a.example:x' is not a STUN server; write it like stun:turn.example:3478, or stuns: for TLS",
     ),
     "a port for STUN that cannot be": (
         "[ice]\nstun = ['stun:a.example:65536']",
-        "ice.stun: 'stun:a.example:65536' is no",
+        "ice.stun: 'stun:a.example:65536' is not",
     ),
     "a transport for STUN": (
         "[ice]\nstun = ['stun:a.example?transport=udp']",
         "ice.stun: 'stun:a.example?transport=udp",
     ),
-    "TURN where STUN belongs": ("[ice]\nstun = ['turn:a.example']", "ice.stun: 'turn:a.example' is no STUN server"),
-    "TURN by a web address": ("[ice]\nturn = ['https://a.example']", "ice.turn: 'https://a.example' is no TURN server"),
+    "TURN where STUN belongs": ("[ice]\nstun = ['turn:a.example']", "ice.stun: 'turn:a.example' is not a STUN server"),
+    "TURN by a web address": (
+        "[ice]\nturn = ['https://a.example']",
+        "ice.turn: 'https://a.example' is not a TURN server",
+    ),
     "no such transport": (
         "[ice]\nturn = ['turn:a.example?transport=tls']",
-        "ice.turn: 'turn:a.example?transport=tls' is no TURN server; one is like turn:turn.example:3478 or "
+        "ice.turn: 'turn:a.example?transport=tls' is not a TURN server; write it like turn:turn.example:3478 or "
         "turns:turn.example:5349?transport=tcp (or udp)",
     ),
-    "a port for TURN that cannot be": ("[ice]\nturn = ['turn:a.example:0']", "ice.turn: 'turn:a.example:0' is no TURN"),
-    "an address that cannot be": ("[ice]\nturn = ['turn:[::1::2]:3478']", "ice.turn: 'turn:[::1::2]:3478' is no TURN"),
+    "a port for TURN that cannot be": (
+        "[ice]\nturn = ['turn:a.example:0']",
+        "ice.turn: 'turn:a.example:0' is not a TURN",
+    ),
+    "an address that cannot be": (
+        "[ice]\nturn = ['turn:[::1::2]:3478']",
+        "ice.turn: 'turn:[::1::2]:3478' is not a TURN",
+    ),
     "TURN without a secret": (
         "[ice]\nturn = ['turn:a.example']",
         "ice.turn: needs the servers' static-auth-secret: give ice.turn_secret_file or ice.turn_secret",
     ),
     "secret without TURN": (
         f"[ice]\nstun = ['stun:a.example']\nturn_secret = '{SECRET}'",
-        "ice.turn_secret: goes with ice.turn, and none is given",
+        "ice.turn_secret: needs ice.turn, and ice.turn is not given",
     ),
     "secret file without TURN": (
         "[ice]\nturn_secret_file = 'turn.secret'",
-        "ice.turn_secret_file: goes with ice.turn, and none is given",
+        "ice.turn_secret_file: needs ice.turn, and ice.turn is not given",
     ),
     "short TURN secret": (
         "[ice]\nturn = ['turn:a.example']\nturn_secret = 'short'",
         "ice.turn_secret: must be at least 20 bytes; `openssl rand -hex 32` makes one",
     ),
-    "TURN credentials of no use": ("[ice]\nturn_ttl = 59", "ice.turn_ttl: Expected `int` >= 60 (Seconds that TURN"),
-    "TURN credentials for ever": ("[ice]\nturn_ttl = 86401", "ice.turn_ttl: Expected `int` <= 86400 (Seconds that"),
-    "memory": ("[database]\npath = ':memory:'", "database.path: must be a file, so that nothing told is lost"),
-    "home": ("[database]\npath = '~/roomd.db'", "database.path: must be written out; ~ is the shell's"),
+    "TURN credentials of no use": (
+        "[ice]\nturn_ttl = 59",
+        "ice.turn_ttl: Expected `int` >= 60 (Seconds for which TURN",
+    ),
+    "TURN credentials for ever": ("[ice]\nturn_ttl = 86401", "ice.turn_ttl: Expected `int` <= 86400 (Seconds for"),
+    "memory": (
+        "[database]\npath = ':memory:'",
+        "database.path: must be a file: a database in memory is lost when the daemon stops",
+    ),
+    "home": ("[database]\npath = '~/roomd.db'", "database.path: must be written in full; only a shell expands ~"),
     "an origin with a path": ("[server]\nallowed_origins = ['https://x/']", "server.allowed_origins"),
 }
 
@@ -181,10 +196,10 @@ def test_bad_file(tmp_path: Path, text: str, message: str) -> None:
     assert refusal(file=file).startswith(f"{file}: {message}")
 
 
-@pytest.mark.parametrize("name", [f"/{name}" for name in FILES] + ["/ROOMD.JS", "/new/roomd.json"])
+@pytest.mark.parametrize("name", [f"/{name}" for name, _ in page_files()] + ["/ROOMD.JS", "/new/roomd.json"])
 def test_the_page_s_files_are_taken(name: str) -> None:
     """The WebSocket takes no path that the page or the contract is served under."""
-    message = f"the environment: server.path: {name} looks like a file of the page; choose another, e.g. /ws"
+    message = f"the environment: server.path: {name} ends like a file of the meeting page; choose another, e.g. /ws"
     assert refusal(environ={"ROOMD_SERVER_PATH": name}) == message
 
 
@@ -216,8 +231,8 @@ BAD_ENVIRONMENT: dict[str, tuple[dict[str, str], str]] = {
     "too large": ({"ROOMD_SERVER_PORT": "99999"}, "ROOMD_SERVER_PORT: Expected `int` <= 65535 (TCP port;"),
     "no such choice": (
         {"ROOMD_DATABASE_SYNCHRONOUS": "OFF"},
-        "ROOMD_DATABASE_SYNCHRONOUS: Invalid enum value 'OFF' (FULL survives a power cut; NORMAL survives kill -9 and "
-        "may lose the last moments to a power cut. One of: FULL, NORMAL.)",
+        "ROOMD_DATABASE_SYNCHRONOUS: Invalid enum value 'OFF' (FULL: a commit survives a power cut. NORMAL: a commit "
+        "survives kill -9, and a power cut may undo the last commits. One of: FULL, NORMAL.)",
     ),
     "neither true nor false": (
         {"ROOMD_SERVER_DEMO": "maybe"},

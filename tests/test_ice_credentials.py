@@ -14,11 +14,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from roomd.auth.keys import open_ice
 from roomd.config import ConfigError, IceConfig, load
-from roomd.ice import Ice, ice_servers
-from tests.support.daemon import PATIENCE, free_port
+from roomd.ice import Ice, ice_servers, open_ice
 from tests.support.needs import needs
+from tests.support.processes import PATIENCE, child, end, free_port, spawn
 
 SECRET = "north-by-north-west!"
 STUN = ("stun:stun.example", "stun:stun2.example:3478")
@@ -91,7 +90,7 @@ class Coturn:
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
         self.log = folder / "turnserver.log"
-        self._process = subprocess.Popen(
+        self._process = spawn(
             [
                 "turnserver", "-n", "--use-auth-secret", f"--static-auth-secret={SECRET}", "--realm=roomd.test",
                 "--listening-ip=127.0.0.1", f"--listening-port={self.port}", "--relay-ip=127.0.0.1",
@@ -111,7 +110,7 @@ class Coturn:
         """Ask as any STUN client would (RFC 8489, section 6: a binding request) until there is an answer."""
         deadline = time.monotonic() + PATIENCE
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-            client.settimeout(0.02)
+            client.settimeout(0.2)
             while True:
                 client.sendto(b"\x00\x01\x00\x00\x21\x12\xa4\x42" + os.urandom(12), ("127.0.0.1", self.port))
                 with contextlib.suppress(TimeoutError):
@@ -125,30 +124,23 @@ class Coturn:
 
         It is ended (-15) as soon as it is connected: it would wait up to six seconds before it sends anything.
         """
-        client = await asyncio.create_subprocess_exec(
+        command = [
             "turnutils_uclient", "-v", "-X", "-c", "-e", "127.0.0.1", "-p", str(self.port),
             "-u", username, "-w", credential, "127.0.0.1",
-            stdout=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        assert client.stdout is not None
+        ]  # fmt: skip
         said = ""
-        try:
-            async with asyncio.timeout(PATIENCE):
-                async for line in client.stdout:
-                    said += line.decode()
-                    if "Total connect time" in said:
-                        break
-                else:
-                    return await client.wait(), said
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                client.terminate()
-        return await client.wait(), said
+        async with asyncio.timeout(PATIENCE), child(*command, stdout=asyncio.subprocess.PIPE) as client:
+            assert client.stdout is not None
+            async for line in client.stdout:
+                said += line.decode()
+                if "Total connect time" in said:
+                    client.terminate()
+                    break
+            return await client.wait(), said
 
     def close(self) -> None:
         """Stop the server."""
-        self._process.terminate()
-        self._process.wait(PATIENCE)
+        end(self._process)
 
 
 @pytest.fixture(scope="module")

@@ -1,1 +1,1 @@
-"""What the libraries and the machine allow: servers and loops that do nothing but the part that cannot be left out."""
+"""Upper bounds: servers and loops that do only the part of the work that no room server can leave out."""

@@ -1,4 +1,4 @@
-"""The yardstick: a bare `websockets` echo on uvloop, which does nothing but read a frame and send it back."""
+"""The ceiling of requests: a bare `websockets` echo on uvloop, which only reads a frame and sends it back."""
 
 import asyncio
 import sys

@@ -1,27 +1,33 @@
-"""The ceiling of telling: a bare `websockets` server that writes one encoded frame straight to every transport.
+"""The ceiling of deliveries: a bare `websockets` server that writes one encoded frame straight to every transport.
 
-Any frame from anybody makes it write. What one turn of the loop has asked for is written to a client at once, the
-best that can be done; nothing is read, decided, kept or encoded.
+Any frame from any client makes it write. All that was asked for in one iteration of the event loop is written to a
+client at once, which costs least; nothing is parsed, decided, stored or encoded.
 """
 
 import asyncio
+import json
 import sys
 
 import uvloop
 from websockets.asyncio.server import ServerConnection, serve
-
-from roomd.gateway.outbox import text_frame
-from roomd.protocol.codec import encode
-from roomd.protocol.events import MessageEvent
-from roomd.protocol.objects import Message
+from websockets.frames import Frame, Opcode
 
 TEXT_SIZE = 200
+"""Characters of the message."""
 
-# As roomd writes it: ids of its length, a name like the load generator's.
-MESSAGE = Message(
-    id="m" * 26, participant_id="p" * 26, display_name="Guest 0000", text="x" * TEXT_SIZE,
-    sent_at="2026-03-03T10:36:00.000Z", to=None,
-)  # fmt: skip
+# As roomd writes it: ids of the same length, and a name like those of the load generator.
+MESSAGE = {
+    "type": "message",
+    "message": {
+        "id": "m" * 26,
+        "participantId": "p" * 26,
+        "displayName": "Guest 0000",
+        "text": "x" * TEXT_SIZE,
+        "sentAt": "2026-03-03T10:36:00.000Z",
+        "to": None,
+    },
+}
+PAYLOAD = json.dumps(MESSAGE, separators=(",", ":")).encode()
 
 
 class Frames:
@@ -29,7 +35,7 @@ class Frames:
 
     def __init__(self) -> None:
         self.connections: set[ServerConnection] = set()
-        self.frame = text_frame(encode(MessageEvent(message=MESSAGE)))
+        self.frame = Frame(Opcode.TEXT, PAYLOAD).serialize(mask=False)
         self.due = 0
 
     async def serve(self, connection: ServerConnection) -> None:
@@ -44,7 +50,7 @@ class Frames:
             self.connections.discard(connection)
 
     def write(self) -> None:
-        """Write what is due to everybody."""
+        """Write what is due to all clients."""
         data, self.due = self.frame * self.due, 0
         for connection in self.connections:
             connection.transport.write(data)

@@ -1,21 +1,22 @@
-"""The ceiling of keeping: how many seats a second one thread brings to SQLite, in WAL with synchronous=FULL.
+"""The ceiling of storage: how many rows per second one thread commits to SQLite, in WAL mode with synchronous=FULL.
 
-A join writes a row and its leave writes it again, as roomd's do, in transactions of as many rows as roomd's have when
+A join writes a row and its leave writes it again, as roomd does, in transactions of as many rows as roomd's have when
 200 clients join and leave. Nothing else is done; the time of fsync counts.
 """
 
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
-from roomd.storage.rows import PARTICIPANT_COLUMNS
-from roomd.storage.sqlite import schema
+from bench.rig import SCHEMA
 
 BATCH = 100
-"""Rows in a transaction: what half of 200 clients ask for while the other half's transaction runs."""
+"""Rows of a transaction: the requests of one half of 200 clients, while the other half's are committed."""
 
 UPSERT = (
-    f"INSERT INTO participants ({PARTICIPANT_COLUMNS}) VALUES (?, ?, NULL, ?, ?, ?, 0, ?, ?, NULL, ?, '{{}}', NULL) "
+    "INSERT INTO participants (room_id, id, user_id, guest_name, display_name, is_active, is_host, joined_at, left_at, "
+    "resume_hash) VALUES (?, ?, NULL, ?, ?, ?, 0, ?, ?, ?) "
     "ON CONFLICT (room_id, id) DO UPDATE SET is_active = excluded.is_active, left_at = excluded.left_at"
 )
 JOINED, LEFT = "2026-03-03T10:36:00.000Z", "2026-03-03T10:37:00.000Z"
@@ -24,12 +25,11 @@ ROOMS = 50
 
 
 def rows_per_second(folder: Path, seconds: float) -> float:
-    """Write for some seconds to a new database in `folder`; say how many rows a second were durable."""
-    db = sqlite3.connect(folder / "rows.db", isolation_level=None)
-    try:
+    """Write for `seconds` to a new database in `folder`; return how many rows per second were durable."""
+    with closing(sqlite3.connect(folder / "rows.db", isolation_level=None)) as db:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
-        db.executescript(schema())
+        db.executescript(SCHEMA.read_text(encoding="utf-8"))
         rooms = [f"room{number:022}" for number in range(ROOMS)]
         db.executemany(ROOM, [(room, room, JOINED) for room in rooms])
         start, rows = time.perf_counter(), 0
@@ -41,8 +41,6 @@ def rows_per_second(folder: Path, seconds: float) -> float:
                 db.execute("COMMIT")
             rows += 2 * BATCH
         return rows / taken
-    finally:
-        db.close()
 
 
 def _seat(room: str, number: int, is_active: int, left_at: str | None) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
-"""How a client talks to roomd's peers and ceilings: see roomd/load/dialect.py."""
+"""The frames of roomd's peers and ceilings: see bench/clients/dialect.py."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from roomd.load.dialect import GUEST, PERSON, Dialect, Kind, Roomd, Told, told_in
+from bench.clients import GUEST, PERSON, Dialect, Kind, Presence, Roomd, presence_of
 
 
 class SocketIo(Dialect):
@@ -20,7 +20,7 @@ class SocketIo(Dialect):
         self.name = name
 
     def headers(self, _: str | None) -> dict[str, str]:
-        """Make none: a token comes in the opening."""
+        """Return none: the token is in the opening."""
         return {}
 
     def opening(self, token: str | None) -> bytes:
@@ -59,14 +59,14 @@ class SocketIo(Dialect):
             return Kind.OPENED
         return Kind.REFUSED if payload.startswith((b"43", b"44")) else Kind.OTHER
 
-    def people(self, kind: Kind, payload: bytes) -> int:
+    def count_people(self, kind: Kind, payload: bytes) -> int:
         """See `Dialect`."""
         end = payload.find(b',"left":[') if kind is Kind.CHANGED else len(payload)
         return payload.count(PERSON, 0, end)
 
-    def told(self, kind: Kind, payload: bytes) -> Told:
+    def presence(self, kind: Kind, payload: bytes) -> Presence:
         """See `Dialect`."""
-        return told_in(kind, json.loads(payload[2:])[1])
+        return presence_of(kind, json.loads(payload[2:])[1])
 
     def address(self, joined: bytes) -> str:
         """See `Dialect`."""
@@ -91,7 +91,7 @@ class Colyseus(Dialect):
     _NAME = re.compile(_PERSON + rb"[-\d:.TZ]{22}\x88[\xa1-\xbf]([ -~]+)")  # and then displayName, the field 8
 
     def join(self, _: str, number: int) -> bytes:
-        """Make the matchmaking's body; the code is in its address."""
+        """Make the body of the matchmaking request; its URL has the code."""
         return f'{{"guestName":"{GUEST.format(number)}"}}'.encode()
 
     def say(self, text: str) -> bytes:
@@ -115,22 +115,22 @@ class Colyseus(Dialect):
             return Kind.JOINED
         return Kind.REFUSED if first == 11 else Kind.OTHER
 
-    def people(self, _: Kind, payload: bytes) -> int:
+    def count_people(self, _: Kind, payload: bytes) -> int:
         """See `Dialect`."""
         return payload.count(self._PERSON)
 
-    def told(self, kind: Kind, payload: bytes) -> Told:
-        """Read the names; that somebody went is one byte of a patch, 64 + an index that only a decoder can follow."""
+    def presence(self, kind: Kind, payload: bytes) -> Presence:
+        """Read the names. A patch tells of one who left in one byte, 64 + an index, that only a decoder can resolve."""
         names = [name.decode() for name in self._NAME.findall(payload)]
-        return Told(names, int(kind is Kind.CHANGED and not names))
+        return Presence(names, int(kind is Kind.CHANGED and not names))
 
     def address(self, _: bytes) -> str:
-        """Return nothing: in Colyseus that is the session, which `Line.address` has from the matchmaking."""
+        """Return nothing: in Colyseus it is the session, which `Client.address` has from the matchmaking."""
         return ""
 
 
 class Bare(Roomd):
-    """The ceilings: the same frames, and whatever comes is a message."""
+    """The ceilings: the same requests, and every frame from the server is a message."""
 
     def kind(self, _: bytes) -> Kind:
         """See `Dialect`."""

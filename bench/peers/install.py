@@ -1,7 +1,8 @@
 """`python -m bench.peers.install`: what the peers need from npm and Debian; PyPI's part is the dependency group bench.
 
 From npm come the libraries and Node itself, as Colyseus and better-sqlite3 want a newer one than Debian has. Nothing
-is compiled and no script of a package is run. What cannot be installed is said, and those peers are left out.
+is compiled and no script of a package is run. Peers that still lack something are named; `python -m bench` stops at
+them, unless it is told to leave them out.
 """
 
 import os
@@ -34,7 +35,7 @@ def main() -> None:
         _install_postgres()
     for name in PEERS:
         if lacking := missing(name):
-            print(f"{name} is not measured: it needs {lacking}", file=sys.stderr)
+            print(f"{name} cannot be measured: it needs {lacking}", file=sys.stderr)
 
 
 def _is_stale() -> bool:

@@ -1,4 +1,4 @@
-"""Start a peer: what it is run by, what it keeps its rooms in, and the processes to pin and to measure."""
+"""Start a peer: its command, its database, and the processes to pin and to measure."""
 
 import json
 import os
@@ -11,9 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from bench.peers import postgres
-from bench.processes import Server, serving
+from bench.processes import Server, StartFailed, serving
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+"""This checkout."""
 MACHINES = {"x86_64": "x64", "aarch64": "arm64"}
 NODE = HERE / f"node_modules/node-linux-{MACHINES.get(platform.machine(), 'unknown')}/bin/node"
 
@@ -22,7 +24,7 @@ PEERS = (*NODE_PEERS, "python_socketio")
 
 
 def missing(name: str) -> str | None:
-    """Say what `name` cannot run without; None if it can."""
+    """Name what the peer `name` needs and is not installed; None if all is."""
     if name in NODE_PEERS and not (NODE.exists() and (HERE / "node_modules/.package-lock.json").exists()):
         return "the packages of npm"
     if name == "socketio" and postgres.programs() is None:
@@ -36,10 +38,10 @@ def missing(name: str) -> str | None:
 def running(name: str, cores: set[int], folder: Path, secret: str) -> Iterator[Server]:
     """Run a peer on `cores` with its database in `folder` until the block ends; it accepts JWTs made with `secret`.
 
-    Raises `RuntimeError` with the end of its log when it does not come up.
+    Raises `StartFailed` with the end of its log when it does not come up.
     """
     if lacking := missing(name):
-        raise RuntimeError(f"{name} needs {lacking}: python -m bench.peers.install")
+        raise StartFailed(f"{name} needs {lacking}: python -m bench.peers.install")
     if name == "socketio":
         with postgres.cluster(folder, cores) as cluster, _serving(name, cores, folder, secret, cluster.socket) as peer:
             yield peer._replace(pids=lambda: [peer.pid, *cluster.pids()])
@@ -55,14 +57,14 @@ def _serving(name: str, cores: set[int], folder: Path, secret: str, database: Pa
         command = [str(NODE), str(HERE / name / "server.js"), "{port}"]
     else:
         command = [sys.executable, "-m", f"bench.peers.{name}.server", "{port}"]
-        environ |= python_path()
+        environ |= python_path(ROOT)
     with serving(name, command, cores, folder, environ, database) as server:
         yield server
 
 
-def python_path() -> dict[str, str]:
-    """Let a Python elsewhere find the packages of this checkout."""
-    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(HERE.parents[1]), os.environ.get("PYTHONPATH"))))}
+def python_path(root: Path) -> dict[str, str]:
+    """Return the environment in which Python, run in any folder, finds the packages of the checkout at `root`."""
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))}
 
 
 def create_rooms(host: str, count: int, seats: int, *, locked: bool = False, ended: bool = False) -> list[str]:

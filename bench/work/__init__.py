@@ -1,1 +1,1 @@
-"""The work that is measured, a module each. `measure(rig, …)` does it once with a running server."""
+"""The measurements, one file each; the letters are those of bench/README.md."""

@@ -1,24 +1,26 @@
-"""(d): connections per second that end in a seat: TCP, WebSocket, a token of each one's own, and a join.
+"""(d): new connections per second that get a seat: TCP, WebSocket, a token of each one's own, and a join.
 
-They come in waves. The clock runs from a wave's first connection until its last reply; leaving and closing are between
-waves. The echo's waves only connect.
+They come in waves. The clock runs from a wave's first connection until its last reply; leaving and closing happen
+between waves and are not timed. The echo's clients only connect.
 """
 
 import asyncio
 
+from bench.clients import Client, Crowd, Kind
 from bench.processes import Usage
 from bench.rig import Figure, Rig, leave_all
-from roomd.load import Crowd, Kind, Line
 
 WAVE = 400
+"""Clients of a wave."""
 SEATS = 4
+"""Of each room."""
 
 
 async def measure(rig: Rig, seconds: float, size: int = WAVE) -> list[Figure]:
-    """Measure for about so many seconds of waves of `size`."""
+    """Measure for about `seconds` of waves of `size`."""
     joins = rig.name != "echo"
     codes = await rig.create_rooms(size // SEATS, SEATS) if joins else []
-    await wave(rig, codes, size, 0)  # the first one warms up
+    await wave(rig, codes, size, 0)  # warms up
     waves: list[Usage] = []
     while (taken := sum(usage.seconds for usage in waves)) < seconds:
         waves.append(await wave(rig, codes, size, len(waves) + 1))
@@ -31,9 +33,9 @@ async def measure(rig: Rig, seconds: float, size: int = WAVE) -> list[Figure]:
 
 
 async def wave(rig: Rig, codes: list[str], size: int, number: int) -> Usage:
-    """Let one wave come; `codes` are empty where connecting is all."""
+    """Run one wave; without `codes` its clients only connect."""
     tokens = [rig.token(f"user{number}-{one}") for one in range(size)] if codes else []
-    async with Crowd(lambda one: rig.line(tokens[one]) if tokens else rig.line()) as crowd:
+    async with Crowd(lambda one: rig.client(tokens[one]) if tokens else rig.client()) as crowd:
         arrivals = Arrivals(crowd, codes, size)
         start = rig.server.clock()
         await arrivals.arrive()
@@ -44,23 +46,24 @@ async def wave(rig: Rig, codes: list[str], size: int, number: int) -> Usage:
 
 
 class Arrivals:
-    """A wave on its way: who is connected joins, and whoever of the crowd comes next connects."""
+    """The clients of one wave: each joins as soon as it is connected, while others still connect."""
 
-    def __init__(self, crowd: Crowd[Line], codes: list[str], size: int) -> None:
+    def __init__(self, crowd: Crowd, codes: list[str], size: int) -> None:
         self.crowd = crowd
         self.codes = codes
         self.size = size
         self.missing = size
+        """How many have no seat yet."""
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def arrive(self) -> None:
-        """Let them all arrive."""
+        """Connect all clients, and wait until each has a seat."""
         await self.crowd.open(self.size, self.entered if self.codes else None)
         if self.codes:
             await self.crowd.until(self.over)
 
-    def entered(self, number: int, line: Line) -> None:
-        """Join, as soon as connected."""
+    def entered(self, number: int, client: Client) -> None:
+        """Have a client join that is connected now."""
 
         def on_frame(kind: Kind, payload: bytes) -> None:
             if kind is Kind.JOINED:
@@ -70,5 +73,5 @@ class Arrivals:
             elif kind is Kind.REFUSED:
                 self.crowd.fail(f"refused: {payload[:200].decode(errors='replace')}")
 
-        line.on_frame = on_frame
-        line.join(self.codes[number // SEATS], number)
+        client.on_frame = on_frame
+        client.join(self.codes[number // SEATS], number)

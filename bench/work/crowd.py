@@ -1,4 +1,4 @@
-"""(c) and (e): a crowd storms a room, and then talks in it."""
+"""(c) and (e): the clients of a crowd all join one room at once, and then send messages to it."""
 
 from bench.processes import Usage
 from bench.rig import Figure, Incomplete, Rig, leave_all
@@ -7,11 +7,11 @@ from bench.work.storm import read_buffer, storm
 
 SMALL, LARGE, LARGEST = 100, 1000, 3000
 STORMS = 3
-"""Of a small crowd, of which the median counts."""
+"""Storms of a small crowd, of which the median counts."""
 
 
 async def measure(rig: Rig, size: int, seconds: float) -> list[Figure]:
-    """Measure the storm of a crowd, per join in µs, and deliveries per second; no more talk for no `seconds`."""
+    """Measure the storm of a crowd in µs per join, and deliveries per second for `seconds`; 0 leaves (e) out."""
     if rig.name == "frames":
         async with rig.crowd() as crowd:
             await crowd.open(size)
@@ -20,13 +20,13 @@ async def measure(rig: Rig, size: int, seconds: float) -> list[Figure]:
     codes = await rig.create_rooms(times, size)
     async with rig.crowd(read_buffer(size)) as crowd:
         await crowd.open(size)
-        rushes: list[Usage] = []
+        storms: list[Usage] = []
         for code in codes:
-            if rushes:
+            if storms:
                 await crowd.until(leave_all(crowd))
-            rushes.append(await storm(rig, crowd, code))
-        rush = sorted(rushes)[times // 2]
-        figures = [Figure(f"c{size}", rush.seconds / size * 1e6, rush)]
+            storms.append(await storm(rig, crowd, code))
+        median = sorted(storms)[times // 2]
+        figures = [Figure(f"c{size}", median.seconds / size * 1e6, median)]
         if seconds:
             try:
                 figures.append(await fanout(rig, crowd, seconds))

@@ -1,11 +1,11 @@
-"""(e): everybody in a room is told what its members say, a message of 200 bytes; deliveries are counted.
+"""(e): deliveries per second of messages of 200 bytes, which each member of a room gets.
 
-The members speak in turn, a window of messages under way at any time: whenever one of them, who came last and so is
-told last, hears a message, the next speaks. There are so many speakers that each keeps to the limits on a client that
-are on by default (`limits.told_rate`, `limits.request_rate`).
+The members send in turn, and a fixed number of messages is under way at any time: whenever the last member, who joined
+last and so is written to last, gets a message, the next member sends one. There are so many senders that each stays
+below the default limits on a client (`limits.told_rate`, `limits.request_rate`).
 
-All messages are equally long. So the others only count the bytes they receive: a callback a frame would cost more than
-the frame cost the server. In the end everybody must have heard exactly what was said.
+All messages have the same length. So all other members only count the bytes they receive: a callback for each frame
+would cost more than the frame cost the server. At the end every member must have got exactly what was sent.
 """
 
 import asyncio
@@ -13,26 +13,29 @@ import itertools
 
 from picows import WSFrame
 
+from bench.clients import Client, Crowd, Kind
 from bench.rig import Figure, Rig
-from roomd.load import Crowd, Kind, Line
 
 WINDOW = 20
-SPEAKERS = 50
+"""Messages under way."""
+SENDERS = 50
 TEXT = "x" * 200
 
 WARM_UP = 0.3
+"""Seconds before the measurement."""
 QUIET = 10.0
+"""Seconds in which messages under way must arrive at the end."""
 
 
-class Ears(asyncio.BufferedProtocol):
-    """One member who counts bytes; what they are is known."""
+class ByteCounter(asyncio.BufferedProtocol):
+    """Takes over a client's connection, and counts the bytes it receives."""
 
-    def __init__(self, line: Line, buffer: memoryview) -> None:
-        """`buffer` is everybody's: nobody looks at what is in it."""
-        assert line.transport is not None
-        self.heard = 0
+    def __init__(self, client: Client, buffer: memoryview) -> None:
+        """All counters share `buffer`, since its content is never read."""
+        assert client.transport is not None
+        self.received = 0
         self._buffer = buffer
-        self._transport = line.transport.underlying_transport
+        self._transport = client.transport.underlying_transport
         self._before = self._transport.get_protocol()
         self._transport.set_protocol(self)
 
@@ -42,69 +45,69 @@ class Ears(asyncio.BufferedProtocol):
 
     def buffer_updated(self, size: int) -> None:
         """See asyncio."""
-        self.heard += size
+        self.received += size
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Be missed: what is said from now on is not heard."""
+        """Report the loss to the client, which fails the measurement."""
         self._before.connection_lost(exc)
 
     def close(self) -> None:
-        """Let the line hear again."""
+        """Give the connection back to the client."""
         self._transport.set_protocol(self._before)
 
 
 class Pacer:
-    """The member who has the next speak."""
+    """The last member of the room, who starts the next message whenever one arrives."""
 
-    def __init__(self, crowd: Crowd[Line]) -> None:
-        self.said = 0
-        self.heard = 0
+    def __init__(self, crowd: Crowd) -> None:
+        self.sent = 0
+        self.received = 0
         self.is_over = True
         self.size = -1
-        """Bytes of a message, as it comes over the wire."""
-        self._line = crowd.lines[-1]
-        self._line.tap = self._tap
-        say = self._line.dialect.say(TEXT)
-        self._speakers = itertools.cycle([(line.send, say) for line in crowd.lines[:SPEAKERS]])
+        """Bytes of a message's payload, as the server writes it."""
+        self._client = crowd.clients[-1]
+        self._client.tap = self._tap
+        request = self._client.dialect.say(TEXT)
+        self._senders = itertools.cycle([(client.send, request) for client in crowd.clients[:SENDERS]])
 
-    def speak(self) -> None:
-        """Have somebody say something."""
-        self.said += 1
-        send, say = next(self._speakers)
-        send(say)
+    def send_next(self) -> None:
+        """Have the next sender send a message."""
+        self.sent += 1
+        send, request = next(self._senders)
+        send(request)
 
     def _tap(self, frame: WSFrame) -> bool:
         if frame.payload_size != self.size:
             return False
-        self.heard += 1
+        self.received += 1
         if not self.is_over:
-            self.speak()
+            self.send_next()
         return True
 
 
-async def fanout(rig: Rig, crowd: Crowd[Line], seconds: float) -> Figure:
-    """Measure the deliveries per second to the members of one room, which the crowd is in."""
+async def fanout(rig: Rig, crowd: Crowd, seconds: float) -> Figure:
+    """Measure deliveries per second to the members of one room: the clients of `crowd`, who have joined it."""
     pacer = Pacer(crowd)
     size = await _one_message(crowd, pacer)
     buffer = memoryview(bytearray(256 * 1024))
-    ears = [Ears(line, buffer) for line in crowd.lines[:-1]]
-    pacer.said, pacer.size, pacer.is_over = 0, size, False
-    frame = size + (2 if size < 126 else 4)  # RFC 6455, section 5.2
+    counters = [ByteCounter(client, buffer) for client in crowd.clients[:-1]]
+    pacer.sent, pacer.size, pacer.is_over = 0, size, False
+    frame = size + (2 if size < 126 else 4)  # with the header: RFC 6455, section 5.2
     for _ in range(WINDOW):
-        pacer.speak()
+        pacer.send_next()
     await crowd.until_later(WARM_UP)
-    start, before = rig.server.clock(), sum(ear.heard for ear in ears) / frame + pacer.heard
+    start, before = rig.server.clock(), sum(counter.received for counter in counters) / frame + pacer.received
     await crowd.until_later(seconds)
-    usage, after = start.until(rig.server.clock()), sum(ear.heard for ear in ears) / frame + pacer.heard
+    usage, after = start.until(rig.server.clock()), sum(one.received for one in counters) / frame + pacer.received
     pacer.is_over = True
-    await crowd.until(asyncio.ensure_future(_quiet(ears, frame, pacer)), QUIET)
-    for ear in ears:
-        ear.close()
-    return Figure(f"e{len(crowd.lines)}", (after - before) / usage.seconds, usage)
+    await crowd.until(asyncio.ensure_future(_all_received(counters, frame, pacer)), QUIET)
+    for counter in counters:
+        counter.close()
+    return Figure(f"e{len(crowd.clients)}", (after - before) / usage.seconds, usage)
 
 
-async def _one_message(crowd: Crowd[Line], pacer: Pacer) -> int:
-    """Have one message said and heard by everybody, and return its size."""
+async def _one_message(crowd: Crowd, pacer: Pacer) -> int:
+    """Have one message sent and received by everybody, and return the size of its payload in bytes."""
     sizes: list[int] = []
 
     def on_frame(kind: Kind, payload: bytes) -> None:
@@ -113,19 +116,19 @@ async def _one_message(crowd: Crowd[Line], pacer: Pacer) -> int:
         elif kind not in (Kind.STATE, Kind.CHANGED):
             crowd.fail(f"unexpected frame: {payload[:200].decode(errors='replace')}")
 
-    for line in crowd.lines:
-        line.tap = line.tap if line is crowd.lines[-1] else None
-        line.on_frame = on_frame
-    pacer.speak()
+    for client in crowd.clients:
+        client.tap = client.tap if client is crowd.clients[-1] else None
+        client.on_frame = on_frame
+    pacer.send_next()
     async with asyncio.timeout(QUIET):
-        while len(sizes) < len(crowd.lines):
+        while len(sizes) < len(crowd.clients):
             await crowd.until_later(0.02)
     if len(set(sizes)) != 1:
         raise RuntimeError(f"messages of different sizes: {set(sizes)}")
     return sizes[0]
 
 
-async def _quiet(ears: list[Ears], frame: int, pacer: Pacer) -> None:
-    """Wait until everybody has heard everything, pings aside; more than that would never be quiet."""
-    while pacer.heard != pacer.said or any(ear.heard // frame != pacer.said for ear in ears):  # noqa: ASYNC110 - no hurry
+async def _all_received(counters: list[ByteCounter], frame: int, pacer: Pacer) -> None:
+    """Wait until everybody has received every message; a ping is smaller than one, more than that never ends."""
+    while pacer.received != pacer.sent or any(one.received // frame != pacer.sent for one in counters):  # noqa: ASYNC110 - not timed
         await asyncio.sleep(0.02)

@@ -1,9 +1,9 @@
-"""(c): a crowd joins one room at once, and the clock stops when each has its reply and knows all the others.
+"""(c): a crowd joins one room at once; the clock stops when each client has its reply and knows all the others.
 
-While the clock runs, a client's acquaintances are counted by a marker that stands once in every participant. The same
-event goes to many clients, so each distinct one is counted once and then recognised by comparing bytes: all of them,
-of a large one its size and both ends, and of every eighth large one all of it. What was promised by that is checked
-from the parsed frames when the clock has stopped.
+While the clock runs, the participants in a frame are counted by a marker that stands once in each. Many clients get the
+same event, so each distinct event is counted once and then recognised by comparing bytes: all of a small one; of a
+large one its size and both ends, and of every eighth large one all. When the clock has stopped, the frames are parsed,
+and it is checked that each client was told what the protocol promises.
 """
 
 import asyncio
@@ -12,136 +12,144 @@ from typing import Any, NamedTuple
 
 from picows import WSFrame
 
+from bench.clients import GUEST, Client, Crowd, Dialect, Kind, Roomd
 from bench.processes import Usage
 from bench.rig import Rig
-from roomd.load import Crowd, Dialect, Kind, Line, Roomd
-from roomd.load.dialect import GUEST
 
 PATIENCE = 30.0
-"""Seconds for a storm; who needs longer is reported so."""
+"""Seconds for a storm; a server that needs longer is listed under "Not measured"."""
 SETTLE = 0.3
+"""Seconds before a storm."""
 
 LARGE = 32 * 1024
+"""Bytes from which on an event is recognised by its size and its ends."""
 END = 256
+"""Bytes of an end."""
 EVERY = 8
+"""One of so many large events is compared as a whole."""
 
 
 def read_buffer(size: int) -> int:
-    """Say how many bytes a state of so many people may have: buffers that grow while the clock runs are dear."""
+    """Return the bytes that the state of a room with `size` people may have: a buffer that grows takes time."""
     return max(16 * 1024, 400 * size)
 
 
-async def storm(rig: Rig, crowd: Crowd[Line], code: str) -> Usage:
-    """Time one rush into an empty room, from the first join sent until the last client knows everybody.
+async def storm(rig: Rig, crowd: Crowd, code: str) -> Usage:
+    """Time one storm of an empty room, from the first join until the last client knows everybody.
 
-    Who is in the crowd stays in the room.
+    The clients stay in the room.
     """
-    rush = Rush(rig.name, crowd)
+    joins = Storm(crowd)
     await crowd.until_later(SETTLE)
     start = rig.server.clock()
-    for number, line in enumerate(crowd.lines):
-        line.join(code, number)
-    await crowd.until(rush.over, PATIENCE)
+    for number, client in enumerate(crowd.clients):
+        client.join(code, number)
+    await crowd.until(joins.over, PATIENCE)
     usage = start.until(rig.server.clock())
-    rush.check()
+    joins.check()
     return usage
 
 
-class Told(NamedTuple):
-    """An event as it came; clients that were told the same share it."""
+class Received(NamedTuple):
+    """An event as it was received; clients that got the same bytes share it."""
 
     kind: Kind
     payload: bytes
     people: int
+    """How many participants it tells of."""
     names: frozenset[str]
-    """Only where events repeat what others told (`Dialect.repeats`)."""
+    """Their names, where events repeat what others told (`Dialect.repeats`); else empty."""
 
 
 class Guest:
-    """What one client of a rush was told."""
+    """What one client received."""
 
     def __init__(self) -> None:
         self.reply = b""
-        self.events: list[Told] = []
+        """The answer to its join; empty until it is there."""
+        self.events: list[Received] = []
         self.known = 0
+        """How many participants it was told of."""
         self.names: set[str] = set()
+        """Their names, where events repeat what others told."""
         self.has_arrived = False
+        """It has its reply and knows everybody."""
 
 
-class Rush:
-    """A crowd on its way into one room."""
+class Storm:
+    """The clients of a crowd, from their joins until each knows all."""
 
-    def __init__(self, name: str, crowd: Crowd[Line]) -> None:
-        self.name = name
-        self.size = len(crowd.lines)
-        self.dialect: Dialect = crowd.lines[0].dialect
+    def __init__(self, crowd: Crowd) -> None:
+        self.size = len(crowd.clients)
+        self.dialect: Dialect = crowd.clients[0].dialect
         self.waiting = self.size
+        """How many have not arrived."""
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.guests = [self._follow(line, crowd) for line in crowd.lines]
-        self._told: dict[tuple[Any, ...], list[Told]] = {}
+        self.guests = [self._follow(client, crowd) for client in crowd.clients]
+        self._received: dict[tuple[Any, ...], list[Received]] = {}
         self._large = 0
 
-    def _follow(self, line: Line, crowd: Crowd[Line]) -> Guest:
+    def _follow(self, client: Client, crowd: Crowd) -> Guest:
         guest = Guest()
 
         def tap(frame: WSFrame) -> bool:
             if frame.payload_size < LARGE:
                 return False
-            self._hear(guest, self._recognise_large(frame))
+            self._add(guest, self._recognise_large(frame))
             return True
 
         def on_frame(kind: Kind, payload: bytes) -> None:
             if kind is Kind.STATE or kind is Kind.CHANGED:
-                self._hear(guest, self._recognise(payload))
+                self._add(guest, self._recognise(payload))
             elif kind is Kind.JOINED:
                 guest.reply = payload
-                self._look(guest)
+                self._check_arrival(guest)
             else:
                 crowd.fail(f"unexpected frame: {payload[:200].decode(errors='replace')}")
 
-        line.tap, line.on_frame = tap, on_frame
+        client.tap, client.on_frame = tap, on_frame
         return guest
 
-    def _hear(self, guest: Guest, told: Told) -> None:
-        guest.events.append(told)
+    def _add(self, guest: Guest, event: Received) -> None:
+        guest.events.append(event)
         if self.dialect.repeats:
-            guest.names |= told.names
+            guest.names |= event.names
             guest.known = len(guest.names)
         else:
-            guest.known += told.people
-        self._look(guest)
+            guest.known += event.people
+        self._check_arrival(guest)
 
-    def _look(self, guest: Guest) -> None:
+    def _check_arrival(self, guest: Guest) -> None:
         if guest.reply and guest.known >= self.size and not guest.has_arrived:
             guest.has_arrived = True
             self.waiting -= 1
             if not self.waiting:
                 self.over.set_result(None)
 
-    def _recognise_large(self, frame: WSFrame) -> Told:
+    def _recognise_large(self, frame: WSFrame) -> Received:
         payload = frame.get_payload_as_memoryview()
         self._large += 1
-        alike = self._told.setdefault((len(payload), bytes(payload[:END]), bytes(payload[-END:])), [])
+        alike = self._received.setdefault((len(payload), bytes(payload[:END]), bytes(payload[-END:])), [])
         if alike and (self._large % EVERY or bytes(payload) == alike[0].payload):
             return alike[0]
         return self._keep(bytes(payload), alike)
 
-    def _recognise(self, payload: bytes) -> Told:
-        alike = self._told.setdefault((len(payload),), [])
-        for told in alike:
-            if told.payload == payload:
-                return told
+    def _recognise(self, payload: bytes) -> Received:
+        alike = self._received.setdefault((len(payload),), [])
+        for event in alike:
+            if event.payload == payload:
+                return event
         return self._keep(payload, alike)
 
-    def _keep(self, payload: bytes, alike: list[Told]) -> Told:
+    def _keep(self, payload: bytes, alike: list[Received]) -> Received:
         kind = self.dialect.kind(payload)
-        names = frozenset(self.dialect.told(kind, payload).joined if self.dialect.repeats else ())
-        told = Told(kind, payload, self.dialect.people(kind, payload), names)
-        alike.append(told)
-        return told
+        names = frozenset(self.dialect.presence(kind, payload).joined if self.dialect.repeats else ())
+        event = Received(kind, payload, self.dialect.count_people(kind, payload), names)
+        alike.append(event)
+        return event
 
     def check(self) -> None:
-        """Show from the parsed frames of every client that it knew everybody, each once and in order.
+        """Check from the parsed frames that every client knew everybody, each once and in order.
 
         Raises `RuntimeError` otherwise.
         """
@@ -152,10 +160,10 @@ class Rush:
         parsed: dict[int, list[str]] = {}
         for guest in self.guests:
             names: list[str] = []
-            for told in guest.events:
-                if id(told) not in parsed:
-                    parsed[id(told)] = self.dialect.told(told.kind, told.payload).joined
-                names += parsed[id(told)]
+            for event in guest.events:
+                if id(event) not in parsed:
+                    parsed[id(event)] = self.dialect.presence(event.kind, event.payload).joined
+                names += parsed[id(event)]
             if set(names) != everybody or (len(names) != len(everybody) and not self.dialect.repeats):
                 raise RuntimeError(f"a client was told of {len(names)} people, {len(set(names))} of them distinct")
 
@@ -163,20 +171,21 @@ class Rush:
         everybody = {json.loads(guest.reply)["participant"]["id"] for guest in self.guests}
         if len(everybody) != self.size:
             raise RuntimeError(f"{self.size} joins gave {len(everybody)} participants")
-        parsed = {id(told): Event.parse(told.payload) for tolds in self._told.values() for told in tolds}
+        parsed = {id(event): Event.parse(event.payload) for alike in self._received.values() for event in alike}
         for guest in self.guests:
-            check_view([parsed[id(told)] for told in guest.events], everybody)
+            check_view([parsed[id(event)] for event in guest.events], everybody)
 
 
 class Event(NamedTuple):
-    """What an event of roomd's protocol says about who is there."""
+    """The content of an event of roomd's protocol, as far as it tells who is there."""
 
     seq: int
     is_whole: bool
-    """A room-state, not a change of one."""
+    """It is a room-state, not a change of one."""
     joined: frozenset[str]
+    """The ids of those who are there or came."""
     is_plain: bool
-    """It tells of newcomers only, and of each once."""
+    """It tells only of those who are there or came, and of each once."""
 
     @classmethod
     def parse(cls, payload: bytes) -> "Event":
@@ -190,17 +199,17 @@ class Event(NamedTuple):
 
 
 def check_view(events: list[Event], everybody: set[str]) -> None:
-    """Show that `events` are one room-state and then every later change once, and together tell of everybody.
+    """Check that `events` are one room-state and then every later change once, and together tell of everybody.
 
     Raises `RuntimeError` otherwise.
     """
     if not events:
         raise RuntimeError("a client was told nothing")
     known = frozenset[str]().union(*(event.joined for event in events))
-    told = sum(len(event.joined) for event in events)
+    count = sum(len(event.joined) for event in events)
     in_order = [event.seq for event in events] == list(range(events[0].seq, events[0].seq + len(events)))
     whole_first = [event.is_whole for event in events] == [True] + [False] * (len(events) - 1)
     if not (in_order and whole_first and all(event.is_plain for event in events)):
         raise RuntimeError("a client was told events out of order, twice or not at all")
-    if known != everybody or told != len(everybody):
-        raise RuntimeError(f"a client was told of {told} participants, {len(known)} distinct, not {len(everybody)}")
+    if known != everybody or count != len(everybody):
+        raise RuntimeError(f"a client was told of {count} participants, {len(known)} distinct, not {len(everybody)}")

@@ -146,9 +146,9 @@ def try_mint(
     config: Config, *, user: str, ttl: float, name: str | None = None, admin: bool = False, room: str | None = None
 ) -> str | None:
     """Make a token like `mint`; None where there is no secret."""
-    from roomd.auth import keys, tokens  # they bring the cryptography
+    from roomd.auth import secret_files, tokens  # they bring the cryptography
 
-    secret = keys.local_secret(config.auth, Path(config.database.path))
+    secret = secret_files.local_secret(config.auth, Path(config.database.path))
     if secret is None:
         return None
     issuer, audience = config.auth.issuer, config.auth.audience

@@ -153,12 +153,13 @@ def check_config(config: ConfigFile = None, database: DatabaseFile = None) -> No
 
     Reads the file and the environment, and the secrets or the key they name, as `roomd serve` would.
     """
+    from roomd import ice
     from roomd.auth import keys  # it brings the cryptography
 
     settings = configuration(config, database={"path": database})
     path = Path(settings.database.path)
     keys.check_keys(settings.auth, path)
-    keys.open_ice(settings.ice)
+    ice.open_ice(settings.ice)
     server = settings.server
     source = str(config) if config else "the defaults and the environment"
     say(f"{source}: fine; roomd would listen on {server.host}, port {server.port}, and keep its rooms in {path}")

@@ -43,7 +43,7 @@ class Chat:
         Raises `Mistyped` for what cannot be done, also where the daemon says so.
         """
         name, _, rest = line.partition(" ")
-        command = _COMMANDS.get(name.lower()) if name.startswith("/") else _COMMANDS["/say"]
+        command = COMMANDS.get(name.lower()) if name.startswith("/") else COMMANDS["/say"]
         if command is None:
             raise Mistyped("There is no such command; /help lists them. What begins with / is said by /say.")
         try:
@@ -74,8 +74,8 @@ class Chat:
         return who(self._meeting) if place is None else tell(place, self._meeting)
 
     async def _help(self, _: str) -> list[str]:
-        width = max(len(f"{name} {command.usage}") for name, command in _COMMANDS.items())
-        return [f"  {f'{name} {one.usage}':<{width}}  {one.help}" for name, one in _COMMANDS.items()]
+        width = max(len(f"{name} {command.usage}") for name, command in COMMANDS.items())
+        return [f"  {f'{name} {one.usage}':<{width}}  {one.help}" for name, one in COMMANDS.items()]
 
     async def _leave(self, _: str) -> list[str]:
         self._on_leave()
@@ -170,7 +170,7 @@ def _only(fits: list[tuple[Somebody, int]]) -> tuple[Somebody, int]:
     raise Mistyped(f"That can be several people; put the name in quotes, or give the id: {names}")
 
 
-_COMMANDS = {
+COMMANDS = {
     "/say": Typed("TEXT", "say it to everyone, as do lines without a slash", Chat._say),
     "/msg": Typed("NAME TEXT", 'say it to one person, called by name, "name" or id', Chat._msg),
     "/who": Typed("", "show who is here", Chat._who),

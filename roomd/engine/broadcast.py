@@ -1,321 +1,317 @@
-"""Who listens in a room, and what a turn tells whom.
+"""Who is told what of a batch.
 
-Replies are written first, in the turn's order, then what the others are told: at most one event of a kind, and every
-message. A snapshot is taken when the turn is over, so whoever got one in this turn is told none of it again; what is
-addressed to them alone still is.
+Answers come first, in the batch's order, then the events: at most one of a kind, and every message. A snapshot is taken
+when the batch is over, so whoever got one in this batch is told none of it again; what is addressed to them alone still
+is.
 """
 
-import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence, Set
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from typing import NamedTuple, Protocol
 
-import msgspec
-
-from roomd.gateway.outbox import Outbox, text_frame
-from roomd.protocol.codec import encode
-from roomd.protocol.errors import DENIED, Close, ErrorKind, Refused
+from roomd.engine.ports import Encode, Member, SeatLost
+from roomd.protocol.errors import DENIED, ErrorKind, Refused
 from roomd.protocol.events import (
+    Event,
     MessageEvent,
     ParticipantsChanged,
-    Removed,
     RoomEnded,
     RoomState,
     RoomUpdated,
     WaitingChanged,
 )
-from roomd.protocol.objects import Participant
-from roomd.rooms.commands import Command, Event, Join, MessageSent, Queued, Resume, RoomChanged, SeatChanged
-from roomd.rooms.room import Room
-from roomd.rooms.state import Checkpoint, waiting
+from roomd.rooms.changes import Change, MessageSent, Removal, RoomChanged, SeatChanged
+from roomd.rooms.commands import SeatCommand
+from roomd.rooms.model import Seat, WaitsFor
+from roomd.rooms.room import Checkpoint, Room
+from roomd.rooms.seats import describe_queue
 
 log = logging.getLogger("roomd.engine.broadcast")
 
-
-class Listener(Protocol):
-    """A client, as the room sees it."""
-
-    outbox: Outbox
-
-    def unseated(self, participant_id: str) -> None:
-        """Hear that the seat, or the place in the queue, is another connection's now, or nobody's."""
+TAKEN_OVER = SeatLost("taken_over")
+ROOM_ENDED = SeatLost("room_ended")
 
 
-Respond = Callable[[Any, bytes], None]
-"""Takes a command's answer, or the `Refused` it met, and the frame that must follow the reply: the `room-state` for
-who takes a seat, else nothing. Called inside the turn, and after `Queued` in later ones too; must not wait."""
+class Addressed(NamedTuple):
+    """An event, and for whom it is."""
+
+    event: Event
+    to: Set[str] | None = None
+    """Participant ids; None for every member."""
 
 
-class Pending(msgspec.Struct, frozen=True):
-    """A command that waits for its turn."""
+class Settling(Protocol):
+    """A command of the batch whose answer is still to be told."""
 
-    command: Command
-    respond: Respond
-    done: asyncio.Future[None]
-    listener: Listener | None
-
-    def settle(self, outcome: Any, state: bytes = b"") -> None:
-        """Answer who asked."""
-        try:
-            self.respond(outcome, state)
-        except Exception as exc:  # a client's reply must not cost the others theirs
-            log.exception("reply failed", {"error": type(exc).__name__})
-        if not self.done.done():
-            self.done.set_result(None)
+    def settle(self) -> None:
+        """Tell the asker what was decided."""
 
 
-class Audience:
-    """Everyone a room has to tell something; all keys are participant ids."""
+class Entry:
+    """A join or a resume on its way: the asker whose answer makes a member."""
 
-    __slots__ = ("epoch", "hosts", "listeners", "overdue", "seq", "waiters")
+    __slots__ = ("_broadcast", "claim", "is_admin", "member")
 
-    def __init__(self) -> None:
+    def __init__(self, broadcast: "Broadcast", command: SeatCommand, member: Member) -> None:
+        self._broadcast = broadcast
+        self.claim = command.claim
+        self.is_admin = command.caller.admin
+        self.member = member
+
+    def answered(self, seat: Seat) -> None:
+        """Enter the room, or its queue."""
+        self._broadcast.enter(self, seat)
+
+    def refused(self, refused: Refused) -> None:
+        """Get no seat."""
+        self.member.refused(refused)
+
+
+class Broadcast:
+    """Everyone a room has to tell something. All keys are participant ids."""
+
+    __slots__ = ("_batch", "_encode", "_hosts", "epoch", "members", "overdue", "seq", "waiters")
+
+    def __init__(self, encode: Encode) -> None:
+        self._encode = encode
+        self._batch: _Batch
+        self._hosts: set[str] = set()  # the members who are told of the queue
         self.epoch = ""
+        """Names the run of the room that `seq` counts in."""
         self.seq = 0
-        self.listeners: dict[str, Listener] = {}
-        self.hosts: set[str] = set()
-        """Those of the listeners who are told of the queue."""
+        """The number of the last event that has one."""
+        self.members: dict[str, Member] = {}
+        """Who has a seat and a connection."""
+        self.waiters: dict[str, Entry] = {}
+        """The joins that wait: the last answer they got is their place in the queue."""
         self.overdue: set[str] = set()
         """Hosts who are to be told of the queue when they have read what waits for them."""
-        self.waiters: dict[str, tuple[Pending, Listener]] = {}
-        """The joins that wait: the last answer they got is `Queued`."""
 
-    def silence(self, participant_id: str, listener: Listener) -> None:
-        """Tell a listener nothing more; it goes to another room."""
-        if self.listeners.get(participant_id) is listener:
-            self._forget(participant_id)
-        if self.waiters.get(participant_id, (None, None))[1] is listener:
-            del self.waiters[participant_id]
+    def silence(self, key: str, member: Member) -> None:
+        """Tell a member nothing more: its client takes another seat."""
+        if self.members.get(key) is member:
+            self._forget(key)
+        if (entry := self.waiters.get(key)) is not None and entry.member is member:
+            del self.waiters[key]
 
-    def tell(
-        self, room: Room, answers: Iterable[tuple[Pending, Any]], events: Sequence[Event], before: Checkpoint
-    ) -> None:
-        """Tell what came of a turn that led from `before` to the room as it is."""
-        seats, rooms, messages = _sorted(events)
-        changes, end = self._number(room, seats, rooms, before)
-        outcome = _Outcome(room, seats, before, lambda: self._state(room))
-        self._answer(answers, outcome)
-        self._send_removed_away(outcome)
+    def tell(self, room: Room, answers: Iterable[Settling], changes: Sequence[Change], before: Checkpoint) -> None:
+        """Tell what came of a batch that led from `before` to the room as it is."""
+        seats = [change for change in changes if isinstance(change, SeatChanged)]
+        rooms = [change for change in changes if isinstance(change, RoomChanged)]
+        messages = [change for change in changes if isinstance(change, MessageSent)]
+        events, end = self._number(room, seats, rooms, before)
+        batch = self._batch = _Batch(room, seats, before, self._state)
+        for pending in answers:
+            pending.settle()
+        self._inform_waiters(batch)
+        self._send_removed_away(batch)
         if end is not None:
-            self._announce([(None, end)], outcome.fresh)
+            self._announce([Addressed(end)], batch.fresh)
             self._disband()
             return
         self._forget_absent(room, seats)
-        said = [_message(event) for event in messages]
-        self._announce([*changes, *said, *self._queue_for_hosts(room, before, outcome.fresh)], outcome.fresh)
+        events += [_message(change) for change in messages]
+        events += self._queue_for_hosts(room, before, batch.fresh)
+        self._announce(events, batch.fresh)
+
+    def enter(self, entry: Entry, seat: Seat) -> None:
+        """Answer a join or a resume, inside the batch that decided it."""
+        if seat.waits_for is None:
+            self._seat(entry, seat)
+        else:
+            self._queue(entry, seat)
 
     def _number(
         self, room: Room, seats: Sequence[SeatChanged], rooms: Sequence[RoomChanged], before: Checkpoint
-    ) -> tuple[list["_Word"], RoomEnded | None]:
-        """Put the turn's changes into numbered events; an end says all there is to say."""
+    ) -> tuple[list[Addressed], RoomEnded | None]:
+        """Make numbered events of the batch's changes; the end of a room makes the others needless."""
         if rooms and not rooms[-1].room.is_active:
             self.seq += 1
             return [], RoomEnded(seq=self.seq, room_id=rooms[-1].room.id)
-        words: list[_Word] = []
-        joined, updated, left = room.changes_since(before, seats)
+        events: list[Addressed] = []
+        joined, updated, left = room.changed_since(before, seats)
         if joined or updated or left:
             self.seq += 1
-            words.append((None, ParticipantsChanged(seq=self.seq, joined=joined, updated=updated, left=left)))
+            events.append(Addressed(ParticipantsChanged(seq=self.seq, joined=joined, updated=updated, left=left)))
         if rooms:
             self.seq += 1
-            words.append((None, RoomUpdated(seq=self.seq, room=room.view())))
-        return words, None
+            events.append(Addressed(RoomUpdated(seq=self.seq, room=room.view())))
+        return events, None
 
-    def _answer(self, answers: Iterable[tuple[Pending, Any]], outcome: "_Outcome") -> None:
-        """Answer everyone in order, and those whose waiting came to something."""
-        for pending, answer in answers:
-            if pending.listener is not None and isinstance(answer, Participant):
-                self._sit(pending, pending.listener, answer, outcome)
-            elif pending.listener is not None and isinstance(answer, Queued):
-                self._wait(pending, pending.listener, answer.participant.id, outcome)
-            else:
-                pending.settle(answer)
-        if self.waiters:
-            for key, (pending, listener) in list(self.waiters.items()):
-                if key not in outcome.informed and outcome.has_moved(key):
-                    self._inform(pending, listener, key, outcome)
-
-    def _sit(self, pending: Pending, listener: Listener, participant: Participant, outcome: "_Outcome") -> None:
-        """Give a seat's events to a client; another that had them, or waited for them, has lost the seat."""
-        key = participant.id
-        if outcome.is_taken_over(key, pending):  # in the very turn that gave it
-            pending.settle(participant, outcome.state())
-            if self.listeners.get(key) is not listener:
-                _take_over(listener, key)
+    def _seat(self, entry: Entry, seat: Seat) -> None:
+        """Give a seat's events to a member; another that had them, or waited for them, has lost the seat."""
+        batch, key, member = self._batch, seat.participant.id, entry.member
+        if batch.is_taken_over(key, entry.claim):  # in the very batch that gave it
+            member.seated(seat.participant, batch.state())
+            member.seat_lost(TAKEN_OVER)
             return
-        _, waited = self.waiters.pop(key, (None, None))
-        before = self.listeners.get(key, waited)
-        self.listeners[key] = listener
-        if participant.is_host or _sitting(pending.command).caller.admin:
-            self.hosts.add(key)
+        waited = self.waiters.pop(key, None)
+        previous = self.members.get(key, waited.member if waited is not None else None)
+        self.members[key] = member
+        if seat.participant.is_host or entry.is_admin:
+            self._hosts.add(key)
         else:
-            self.hosts.discard(key)
-        if before is not None and before is not listener:
-            _take_over(before, key)
-        outcome.fresh.add(key)
-        pending.settle(participant, outcome.state())
+            self._hosts.discard(key)
+        batch.fresh.add(key)
+        try:
+            member.seated(seat.participant, batch.state())
+        finally:  # the other one is told even when this reply fails
+            if previous is not None and previous is not member:
+                previous.seat_lost(TAKEN_OVER)
 
-    def _wait(self, pending: Pending, listener: Listener, key: str, outcome: "_Outcome") -> None:
-        """Have a join answered until its waiting ends; another client that waited at its place has lost it."""
-        _, before = self.waiters.get(key, (None, listener))
-        self.waiters[key] = pending, listener
-        outcome.informed.add(key)
-        self._inform(pending, listener, key, outcome)
-        if before is not listener:
-            _take_over(before, key)
+    def _queue(self, entry: Entry, seat: Seat) -> None:
+        """Tell a join of its place until its waiting ends; another that waited at the same place has lost it."""
+        key = seat.participant.id
+        previous = self.waiters.get(key)
+        self.waiters[key] = entry
+        self._batch.informed.add(key)
+        try:
+            self._inform(entry, key)
+        finally:  # the other one is told even when this reply fails
+            if previous is not None:
+                previous.member.seat_lost(TAKEN_OVER)
 
-    def _inform(self, pending: Pending, listener: Listener, key: str, outcome: "_Outcome") -> None:
+    def _inform_waiters(self, batch: "_Batch") -> None:
+        """Tell those whose waiting came to something, or whose place has changed."""
+        for key, entry in list(self.waiters.items()):
+            if key not in batch.informed and batch.has_moved(key):
+                try:
+                    self._inform(entry, key)
+                except Exception as exc:  # the edge of a batch: one client's reply must not cost the others theirs
+                    log.exception("reply failed", {"error": type(exc).__name__})
+
+    def _inform(self, entry: Entry, key: str) -> None:
         """Tell somebody who waits what has become of it."""
-        room = outcome.room
-        if (seat := room.seats.get(key)) is not None:
-            self._sit(pending, listener, seat.participant, outcome)
-        elif (queued := room.queue.get(key)) is None or queued.owner is None:
+        batch = self._batch
+        if (seat := batch.room.seats.get(key)) is not None:
+            self._seat(entry, seat)
+        elif (place := batch.room.queue.get(key)) is None or place.claim is None:
             del self.waiters[key]
-            if (why := outcome.told.get(key)) is not None:
-                listener.unseated(key)
-                pending.settle(Refused(why if isinstance(why, ErrorKind) else DENIED))
+            if (why := batch.refusals.get(key)) is not None:
+                entry.member.refused(Refused(why))
         else:
-            position, reason = outcome.places[key]
-            pending.settle(Queued(queued.participant, position, reason))
+            position, reason = batch.places[key]
+            entry.member.queued(place.participant, position, reason)
 
-    def _send_removed_away(self, outcome: "_Outcome") -> None:
-        for key, told in outcome.told.items():
-            listener = self._forget(key) if isinstance(told, Removed) else None
-            if listener is not None:
-                listener.unseated(key)
-                listener.outbox.send(text_frame(encode(told)))
-                listener.outbox.close(Close.REMOVED, "removed by the host")
+    def _send_removed_away(self, batch: "_Batch") -> None:
+        for key, removal in batch.removals.items():
+            member = self._forget(key)
+            if member is not None:
+                member.seat_lost(SeatLost("removed", removal.reason))
 
     def _forget_absent(self, room: Room, seats: Iterable[SeatChanged]) -> None:
-        for event in seats:
-            key = event.seat.participant.id
+        for change in seats:
+            key = change.seat.participant.id
             seat = room.seats.get(key)
-            if seat is None or seat.owner is None:
+            if seat is None or seat.claim is None:
                 self._forget(key)
 
-    def _forget(self, key: str) -> Listener | None:
-        self.hosts.discard(key)
+    def _forget(self, key: str) -> Member | None:
+        self._hosts.discard(key)
         self.overdue.discard(key)
-        return self.listeners.pop(key, None)
+        return self.members.pop(key, None)
 
     def _disband(self) -> None:
-        """Let go of everyone: the room has ended."""
-        for key, listener in self.listeners.items():
-            listener.unseated(key)
-        self.listeners.clear()
-        self.hosts.clear()
+        """Let everyone go: the room has ended."""
+        for member in self.members.values():
+            member.seat_lost(ROOM_ENDED)
+        self.members.clear()
+        self._hosts.clear()
         self.overdue.clear()
 
-    def _queue_for_hosts(self, room: Room, before: Checkpoint, fresh: Set[str]) -> list["_Word"]:
+    def _queue_for_hosts(self, room: Room, before: Checkpoint, fresh: Set[str]) -> list[Addressed]:
         """Show the queue to the hosts when it has changed, and to those who come in when there is one.
 
-        It is shown whole, so a host who is behind with reading gets the last one only: a guest who joins and leaves
-        the queue over and over must not cost them their connection.
+        The event has the whole queue, so a host who is behind with reading gets only the last one: a guest who joins
+        and leaves the queue again and again must not cost the host their connection.
         """
-        if not self.hosts or not (room.queue or before.queue or self.overdue):
+        if not self._hosts or not (room.queue or before.queue or self.overdue):
             return []
-        now = waiting(room.queue)
-        changed = now != waiting(before.queue)
-        due = self.hosts if changed else (self.hosts & fresh if now else set()) | self.overdue
-        self.overdue = {key for key in due if self.listeners[key].outbox.is_busy()}
+        waiting = describe_queue(room.queue)
+        changed = waiting != describe_queue(before.queue)
+        due = self._hosts if changed else (self._hosts & fresh if waiting else set()) | self.overdue
+        self.overdue = {key for key in due if self.members[key].is_behind}
         to = due - self.overdue
-        return [(to, WaitingChanged(waiting=now))] if to else []
+        return [Addressed(WaitingChanged(waiting=waiting), to)] if to else []
 
-    def _announce(self, words: Sequence["_Word"], fresh: Set[str]) -> None:
-        """Tell everyone but the `fresh` what is for everyone, and the addressed what is for them, in order."""
-        named = {key for to, _ in words if to is not None for key in to}
-        if not words or (not named and self.listeners.keys() <= fresh):
+    def _announce(self, events: Sequence[Addressed], fresh: Set[str]) -> None:
+        """Send every member but the `fresh` what is for everyone, and the addressed what is for them, in order."""
+        named = {key for _, to in events if to is not None for key in to}
+        if not events or (not named and self.members.keys() <= fresh):
             return
-        frames = [(to, text_frame(encode(event))) for to, event in words]
-        common = b"".join(frame for to, frame in frames if to is None)
-        for key, listener in self.listeners.items():
+        frames = [(self._encode(event), to) for event, to in events]
+        common = b"".join(frame for frame, to in frames if to is None)
+        for key, member in self.members.items():
             if key in named:
-                own = [frame for to, frame in frames if (key not in fresh if to is None else key in to)]
-                listener.outbox.send(b"".join(own))
+                own = [frame for frame, to in frames if (key not in fresh if to is None else key in to)]
+                member.events(b"".join(own))
             elif common and key not in fresh:
-                listener.outbox.send(common)
+                member.events(common)
 
     def _state(self, room: Room) -> bytes:
-        state = RoomState(
-            epoch=self.epoch,
-            seq=self.seq,
-            room=room.view(),
-            participants=room.participants(),
-            messages=list(room.messages),
+        return self._encode(
+            RoomState(
+                epoch=self.epoch,
+                seq=self.seq,
+                room=room.view(),
+                participants=room.participants(),
+                messages=list(room.messages),
+            )
         )
-        return text_frame(encode(state))
 
 
-_Word = tuple[Set[str] | None, Any]
-"""An event, and for whom it is: None means everyone."""
+class _Batch:
+    """What a batch came to, for those who are told."""
 
-
-class _Outcome:
-    """What a turn came to, for those who are answered."""
+    __slots__ = ("_before", "_snapshot", "_state", "fresh", "informed", "places", "refusals", "removals", "room")
 
     def __init__(
-        self, room: Room, seats: Iterable[SeatChanged], before: Checkpoint, snapshot: Callable[[], bytes]
+        self, room: Room, seats: Iterable[SeatChanged], before: Checkpoint, snapshot: Callable[[Room], bytes]
     ) -> None:
         self.room = room
         self.fresh: set[str] = set()
         """Who got the room's state."""
         self.informed: set[str] = set()
         """Who got their place in the queue as an answer."""
-        self.told = {event.seat.participant.id: event.told for event in seats if event.told is not None}
+        self.refusals: dict[str, ErrorKind] = {}
+        """What ended somebody's waiting without a seat."""
+        self.removals: dict[str, Removal] = {}
+        """Who was removed from their seat."""
         self.places = _places(room.queue)
         """Position and reason of everyone in the queue."""
         self._before = _places(before.queue)
         self._snapshot = snapshot
         self._state = b""
+        for change in seats:
+            key = change.seat.participant.id
+            if change.removal is not None:
+                self.removals[key] = change.removal
+                self.refusals[key] = DENIED  # to somebody who waited when the batch began
+            elif change.refusal is not None:
+                self.refusals[key] = change.refusal
 
     def has_moved(self, key: str) -> bool:
-        """Say whether somebody waits otherwise than before the turn, or no more."""
-        queued = self.room.queue.get(key)
-        return queued is None or queued.owner is None or self.places[key] != self._before.get(key, self.places[key])
+        """Return whether somebody waits otherwise than before the batch, or no more."""
+        place = self.room.queue.get(key)
+        return place is None or place.claim is None or self.places[key] != self._before.get(key, self.places[key])
 
-    def is_taken_over(self, key: str, pending: Pending) -> bool:
-        """Say whether somebody else owns the seat by now."""
+    def is_taken_over(self, key: str, claim: int) -> bool:
+        """Return whether another claim has the seat by now."""
         seat = self.room.seats.get(key)
-        return seat is not None and seat.owner is not None and seat.owner != _sitting(pending.command).owner
+        return seat is not None and seat.claim is not None and seat.claim != claim
 
     def state(self) -> bytes:
         """Encode the room's state, once for all who get it."""
-        self._state = self._state or self._snapshot()
+        self._state = self._state or self._snapshot(self.room)
         return self._state
 
 
-def _sorted(events: Iterable[Event]) -> tuple[list[SeatChanged], list[RoomChanged], list[MessageSent]]:
-    """Sort a turn's events by what is told of them; of a ban nobody is told."""
-    seats: list[SeatChanged] = []
-    rooms: list[RoomChanged] = []
-    messages: list[MessageSent] = []
-    for event in events:
-        match event:
-            case SeatChanged():
-                seats.append(event)
-            case RoomChanged():
-                rooms.append(event)
-            case MessageSent():
-                messages.append(event)
-    return seats, rooms, messages
+def _places(queue: Mapping[str, Seat]) -> dict[str, tuple[int, WaitsFor]]:
+    return {key: (position, seat.waits_for or "room_full") for position, (key, seat) in enumerate(queue.items(), 1)}
 
 
-def _places(queue: Any) -> dict[str, tuple[int, Any]]:
-    if not queue:
-        return {}
-    return {key: (position, seat.waits_for) for position, (key, seat) in enumerate(queue.items(), 1)}
-
-
-def _message(event: MessageSent) -> _Word:
-    message = event.message
-    return ({message.participant_id, message.to} if message.to is not None else None), MessageEvent(message=message)
-
-
-def _sitting(command: Command) -> Join | Resume:
-    """Narrow a command that came with a listener: only those that take a seat do."""
-    return cast("Join | Resume", command)
-
-
-def _take_over(listener: Listener, participant_id: str) -> None:
-    listener.unseated(participant_id)
-    listener.outbox.close(Close.TAKEN_OVER, "taken over by another connection")
+def _message(change: MessageSent) -> Addressed:
+    message = change.message
+    return Addressed(
+        MessageEvent(message=message), {message.participant_id, message.to} if message.to is not None else None
+    )

@@ -1,34 +1,25 @@
-"""One client's connection: read a frame, have it served, and let go of the seat when the client is gone.
-
-Most frames are served by `take`, where they were read. What must wait, for the one before it or for something awaited,
-stands in line for the connection's task, `serve`. Either way replies come in the order of the requests.
+"""One client's conversation: its token, its requests in order, its limits, and the seat that it gives up in the end.
 
 Whatever a client sends, it gets a reply or a close code from docs/protocol.md, section 9.
 """
 
 import asyncio
-import contextlib
 import logging
 import math
-from typing import cast
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
-from websockets.exceptions import ConnectionClosed
-
-from roomd.engine.hub import RETRY_AFTER
-from roomd.gateway.desk import Hangup, Services, end_of
-from roomd.gateway.handlers import AT_ONCE, Requests
-from roomd.gateway.limits import RequestLimit
+from roomd.engine.ports import RETRY_AFTER, StorageFailed
+from roomd.gateway.client import Client, Hangup, Services, end_of
+from roomd.gateway.handlers import serve
+from roomd.gateway.limits import Usage
 from roomd.gateway.outbox import Outbox
-from roomd.gateway.websocket import Door
-from roomd.protocol import events, requests
+from roomd.gateway.websocket import ClientSocket
+from roomd.protocol import events, replies, requests
 from roomd.protocol.codec import BadFrame, decode, request_id
 from roomd.protocol.errors import INTERNAL_ERROR, RATE_LIMITED, RESTARTING, UNAVAILABLE, Close, Refused
-from roomd.storage.sqlite import StorageFailed
 
 log = logging.getLogger("roomd.gateway.connection")
-
-CLOSE_TIMEOUT = 4.0
-"""Seconds a client gets to answer a close before its connection is cut."""
 
 BAD_TOKEN_GRACE = 1.0
 """Seconds that a connection with a bad token may take for its first request, whose reply then says so."""
@@ -36,114 +27,126 @@ BAD_TOKEN_GRACE = 1.0
 RESTART_AFTER = 2.0
 """Seconds after which a client that asked during the drain may come back."""
 
+INTERNAL_ERROR_CLOSE = 1011
+"""RFC 6455, section 7.4.1: for a mistake of the daemon's own."""
+
 SILENT = "silent before the first join"
 TOO_MANY = "kept sending past the rate limit"
 
 
 class Connection:
-    """One client, from its handshake to its end."""
+    """One client, from its handshake to its end.
+
+    `spawn` starts a task and owns it; `on_lost` is called when the connection is gone.
+    """
 
     __slots__ = (
-        "_asked_at", "_closing", "_is_behind", "_limit", "_requests", "_services", "_token", "_under_way", "_websocket",
-        "number", "outbox",
+        "_client",
+        "_on_lost",
+        "_refused",
+        "_services",
+        "_silence",
+        "_spawn",
+        "_under_way",
+        "number",
+        "outbox",
+        "socket",
+        "usage",
     )  # fmt: skip
 
-    def __init__(self, number: int, websocket: Door, services: Services, token: str | None) -> None:
-        self.number = number
-        self.outbox = Outbox(websocket.transport, services.limits.outbox, websocket.protocol, self._close)
-        self._websocket = websocket
-        self._services = services
-        self._token = token
-        self._requests = Requests(number, self.outbox, services)
+    def __init__(
+        self,
+        number: int,
+        transport: asyncio.Transport,
+        services: Services,
+        spawn: Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"],
+        on_lost: Callable[["Connection"], None],
+    ) -> None:
         limits = services.limits
-        self._limit = RequestLimit(limits.request_rate, limits.request_burst, services.clock.monotonic())
-        self._closing: asyncio.Task[None] | None = None
-        self._asked_at = 0.0  # by the loop's clock; until the first join
-        self._is_behind = True  # something is to be done before the next frame
+        self.number = number
+        """Of the connection, for the log."""
+        self.socket = ClientSocket(transport, limits.frame, self)
+        self.outbox = Outbox(transport, limits.outbox, self.socket, self._close)
+        self.usage = Usage(limits.request_rate, limits.request_burst, services.clock.monotonic())
+        self._services = services
+        self._spawn = spawn
+        self._on_lost = on_lost
+        self._client = Client(number, self.outbox, services)
+        self._refused: Refused | None = None  # the token, which the first request is told
         self._under_way: asyncio.Future[None] | None = None  # the last request that took its time
+        self._silence = 0  # ticks without a request, before the first join
 
-    async def serve(self) -> None:
-        """Converse until either side closes."""
+    def start(self, token: str | None, received: bytes) -> None:
+        """Check the token that came with the upgrade, None for a guest's, and serve what was `received` behind it."""
+        if token is not None:
+            self._under_way = self._spawn(self._admit(token))
+            self.socket.hold(self._under_way)
+        self.socket.start(received)
+
+    def text(self, message: str) -> "asyncio.Future[None] | None":
+        """Serve a request and answer it by the time that what is returned is done."""
+        if self.outbox.closed:
+            return None
+        self._silence = 0
+        if self._refused is not None:
+            self._turn_away(request_id(message))
+            return None
+        if not self._allows(message):
+            return None
+        request: requests.Request | None = None
         try:
-            if self._token is not None:
-                token, self._token = self._token, None
-                await self._admit(token)
-            self._is_behind = False
-            self._asked_at = asyncio.get_running_loop().time()
-            while not self.outbox.closed:
-                if self._requests.has_joined:
-                    await self._websocket.readable()
-                else:
-                    await self._listen()
-                if self._websocket.is_readable:
-                    await self._serve_next()
-        except Hangup as hangup:
-            self.outbox.close(hangup.code, hangup.reason)
-        except ConnectionClosed:
-            pass
-        finally:
-            self._let_go()
-        if self._closing is not None:
-            await self._discard()
-            await self._closing
+            request = decode(message)
+            self._under_way = self._begin(request)
+        except Exception as exc:  # noqa: BLE001 - told apart there
+            self._explain(exc, request)
+            return None
+        return self._under_way
 
-    def take(self, data: bytes) -> bool:
-        """Serve a text frame where it was read, which spares it a queue and this task two turns of the loop.
+    def binary(self) -> None:
+        """Close for a binary message."""
+        if self._refused is not None:
+            self._turn_away(None)
+        else:
+            self.outbox.close(Close.BINARY_FRAME, "text frames only")
 
-        False when it has to wait in line: behind others, or for something that a task must await.
-        """
-        if self._is_behind or self.outbox.closed or self._is_busy():
-            return False
-        try:
-            text = str(data, "utf-8")
-            request = decode(text)
-        except (UnicodeDecodeError, BadFrame):
-            return False
-        if type(request) not in AT_ONCE:
-            return False
-        if self._allows(text):
-            try:
-                work = self._begin(request)
-                if work is not None and not self._requests.has_joined:
-                    work.add_done_callback(self._websocket.wake)  # silence may be over
-            except Exception as exc:  # noqa: BLE001 - told apart there
-                self._explain(exc, request)
-        return True
+    def overhead(self) -> None:
+        """Hold frames that carry no message to the limit on requests, and what answers them to the outbox's."""
+        now = self._services.clock.monotonic()
+        if self.usage.take(now) and self.usage.is_lost(now):
+            self.outbox.close(Close.RATE_LIMITED, TOO_MANY)
+        self.outbox.check()
+
+    def closed(self) -> None:
+        """Give up the client's seat."""
+        self.outbox.closed = True
+        self._client.release()
+
+    def lost(self, code: int) -> None:
+        """Have the connection forgotten."""
+        log.debug("disconnected", {"connection": self.number, "close": code})
+        self._on_lost(self)
+
+    def tick(self, ping_after: int, join_within: int) -> None:
+        """Count a period; close after so many without a request before the first join, unless it is being served."""
+        self.socket.tick(ping_after)
+        if self._client.has_joined or self.outbox.closed:
+            return
+        if self._under_way is not None and not self._under_way.done():
+            self._silence = 0
+            return
+        self._silence += 1
+        if self._silence > join_within:
+            self.outbox.close(Close.TOO_SLOW, SILENT)
 
     def tell(self, event: events.Event) -> None:
         """Write an event that concerns this client alone."""
-        self._requests.send(event)
-
-    def count_control_frame(self) -> None:
-        """Hold pings and pongs, which the library answers by itself, to the limit on requests."""
-        now = self._services.clock.monotonic()
-        if self._limit.take(now) and self._limit.is_lost(now):
-            self.outbox.close(Close.RATE_LIMITED, TOO_MANY)
-
-    def _let_go(self) -> None:
-        self.outbox.closed = True
-        self._requests.let_go()
+        self._client.send(event)
 
     def _close(self, code: int, reason: str) -> None:
-        level = logging.DEBUG if code == Close.RESTARTING else logging.INFO  # of a restart one line tells
+        level = logging.DEBUG if code == Close.RESTARTING else logging.INFO  # one line tells of a restart
         log.log(level, "closing", {"connection": self.number, "close": code})
-        self._let_go()
-        self._closing = asyncio.get_running_loop().create_task(self._shake_hands(code, reason))
-
-    async def _shake_hands(self, code: int, reason: str) -> None:
-        """Close in order, or cut a client off that does not let what was written before get through."""
-        try:
-            async with asyncio.timeout(CLOSE_TIMEOUT):
-                await self._websocket.close(code, reason)
-        except TimeoutError:
-            self._websocket.transport.abort()
-
-    async def _discard(self) -> None:
-        """Read on to no end: behind what the client still sent comes its answer to the close."""
-        # The library asserts where a message breaks off because it closed the connection itself.
-        with contextlib.suppress(ConnectionClosed, AssertionError):
-            while True:
-                await self._websocket.recv()
+        self.closed()
+        self.socket.close(code, reason)
 
     async def _admit(self, token: str) -> None:
         """Check the token that came with the upgrade; a bad one is never a guest.
@@ -151,105 +154,59 @@ class Connection:
         The server says nothing before the client does, so the refusal answers the first request, or the silence.
         """
         try:
-            self._requests.authenticate(await self._requests.identify(token))
+            self._client.authenticate(await self._client.identify(token))
         except Refused as refused:
-            first = None
-            with contextlib.suppress(TimeoutError, Hangup):
-                async with asyncio.timeout(BAD_TOKEN_GRACE):
-                    first = request_id(await self._receive())
-            self._requests.refuse(refused, first)
-            raise end_of(refused) from None
+            self._refused = refused
+            asyncio.get_running_loop().call_later(BAD_TOKEN_GRACE, self._turn_away, None)
+        except Exception as exc:
+            log.exception("token check failed", {"connection": self.number, "error": type(exc).__name__})
+            self.outbox.close(INTERNAL_ERROR_CLOSE, INTERNAL_ERROR.code)  # not a guest's connection either
 
-    async def _listen(self) -> None:
-        """Wait for something to read, or for the first join, as long as a client may be silent before that.
+    def _turn_away(self, to: replies.RequestId | None) -> None:
+        """Answer a request, or none, that the token was refused, and close."""
+        if self._refused is not None and not self.outbox.closed:
+            self._client.refuse(self._refused, to)
+            hangup = end_of(self._refused)
+            self.outbox.close(hangup.code, hangup.reason)
 
-        Raises `Hangup` when it is over.
-        """
-        patience = self._services.limits.join_timeout
-        now = asyncio.get_running_loop().time()
-        if self._is_busy():  # it is the client who waits
-            self._asked_at = now
-        elif now >= self._asked_at + patience:
-            raise Hangup(Close.TOO_SLOW, SILENT)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(self._asked_at + patience):
-                await self._websocket.readable()
-
-    async def _serve_next(self) -> None:
-        """Serve the next frame in line, unless the rest of it does not come in time."""
-        until = None if self._requests.has_joined else self._asked_at + self._services.limits.join_timeout
-        try:
-            async with asyncio.timeout_at(until):
-                text = await self._receive()
-        except TimeoutError:
-            return  # whether that is too late, `_listen` knows
-        self._is_behind = True
-        if self._is_busy():
-            await cast("asyncio.Future[None]", self._under_way)
-        if not self.outbox.closed:
-            await self._handle(text)
-        self._is_behind = False
-        self._asked_at = asyncio.get_running_loop().time()
-
-    async def _receive(self) -> str:
-        """Wait for a text frame.
-
-        Raises `Hangup` on a binary frame.
-        """
-        data = await self._websocket.recv()
-        if isinstance(data, bytes):
-            raise Hangup(Close.BINARY_FRAME, "text frames only")
-        return data
-
-    async def _handle(self, text: str) -> None:
-        """Serve one frame; whatever comes of it, answer it."""
-        if not self._allows(text):
-            return
-        request: requests.Request | None = None
-        try:
-            request = decode(text)
-            work = self._begin(request)
-            if work is not None:
-                self._is_behind = type(request) not in AT_ONCE  # theirs is answered when `work` is done
-                await work
-        except Exception as exc:  # noqa: BLE001 - told apart there
-            self._explain(exc, request)
-
-    def _allows(self, text: str) -> bool:
+    def _allows(self, message: str) -> bool:
         """Count a request against its limit; refuse it past that, and close for who does not stop."""
         now = self._services.clock.monotonic()
-        if not self._requests.has_joined:
-            self._asked_at = asyncio.get_running_loop().time()
-        wait = self._limit.take(now)
+        wait = self.usage.take(now)
         if not wait:
             return True
-        self._requests.refuse(Refused(RATE_LIMITED, retry_after=math.ceil(wait * 1000) / 1000), request_id(text))
-        if self._limit.is_lost(now):
+        self._client.refuse(Refused(RATE_LIMITED, retry_after=math.ceil(wait * 1000) / 1000), request_id(message))
+        if self.usage.is_lost(now):
             self.outbox.close(Close.RATE_LIMITED, TOO_MANY)
         return False
 
-    def _begin(self, request: requests.Request) -> asyncio.Future[None] | None:
-        if self._services.hub.is_draining:
+    def _begin(self, request: requests.Request) -> "asyncio.Future[None] | None":
+        """Begin to serve a request; one that must await something gets a task for as long."""
+        if self._services.rooms.is_draining:
             raise Refused(RESTARTING, retry_after=RESTART_AFTER)
-        work = self._requests.serve(request)
-        self._under_way = work if work is None or isinstance(work, asyncio.Future) else asyncio.ensure_future(work)
-        return self._under_way
+        work = serve(self._client, request)
+        if work is None or isinstance(work, asyncio.Future):
+            return work
+        return self._spawn(self._finish(work, request))
 
-    def _is_busy(self) -> bool:
-        return self._under_way is not None and not self._under_way.done()
+    async def _finish(self, work: Awaitable[None], request: requests.Request) -> None:
+        try:
+            await work
+        except Exception as exc:  # noqa: BLE001 - told apart there
+            self._explain(exc, request)
 
     def _explain(self, exc: Exception, request: requests.Request | None) -> None:
         """Answer a request that came to nothing."""
         to = request.id if request is not None else None
         match exc:
             case BadFrame():
-                self._requests.refuse(exc, exc.id)
+                self._client.refuse(exc, exc.id)
             case Refused():
-                self._requests.refuse(exc, to)
+                self._client.refuse(exc, to)
             case StorageFailed():
-                self._requests.refuse(Refused(UNAVAILABLE, retry_after=RETRY_AFTER), to)
+                self._client.refuse(Refused(UNAVAILABLE, retry_after=RETRY_AFTER), to)
             case Hangup():
                 self.outbox.close(exc.code, exc.reason)
             case _:  # the edge of the connection: a bug costs one reply
                 log.error("request failed", {"connection": self.number, "error": type(exc).__name__}, exc_info=exc)
-                self._requests.refuse(Refused(INTERNAL_ERROR), to)
+                self._client.refuse(Refused(INTERNAL_ERROR), to)

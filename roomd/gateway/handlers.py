@@ -1,260 +1,317 @@
-"""What each request of a client comes to: ask a room, a store or a key, and answer.
+"""What each request of a client comes to: ask a room, the archive or a key, and answer.
 
-Requests are served one after another. Sockets, limits and the end of it all are the connection's.
+A handler is registered by `@handles` for its request. It answers at once, or by the time that the future it returns is
+done; a coroutine is one that must await something before it can ask a room. It raises `Refused` for a request that it
+does not serve.
 """
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from roomd.gateway.desk import Desk, end_of
-from roomd.gateway.outbox import text_frame
+from roomd.gateway.client import Client, end_of
 from roomd.ice import ice_servers
-from roomd.protocol import events, objects, replies, requests
-from roomd.protocol.codec import encode
+from roomd.protocol import replies, requests
+from roomd.protocol.codec import size_of
 from roomd.protocol.errors import NOT_IN_ROOM, SEAT_EXPIRED, Refused
+from roomd.protocol.events import MuteRequested, SignalEvent
+from roomd.protocol.objects import Admission, Ban, Participant, Room
+from roomd.protocol.paging import page
+from roomd.protocol.requests import Request
 from roomd.protocol.text import clean_code
 from roomd.protocol.timestamps import stamp
 from roomd.rooms import commands
-from roomd.rooms.room import MOST_STATE_BYTES
-from roomd.storage.sqlite import page
+from roomd.rooms.answers import RoomSeen
+from roomd.rooms.commands.hosting import not_admitted
+from roomd.rooms.commands.meeting import MOST_STATE_BYTES
+from roomd.rooms.settings import Settings
 from roomd.system.ids import ResumeToken, hash_secret
 
 PAGE = 100
 """Items in a page when the client does not say."""
 
 MESSAGE_BYTES = 250
-"""Of a `message` frame, beside the text."""
+"""Bytes of a `message` frame beside its text, about."""
+
+Work = Awaitable[None] | None
+"""What a handler returns: None when the request is answered, else what is done when it is."""
+
+R = TypeVar("R", bound=Request)
+Handler = Callable[[Client, R], Work]
+
+_HANDLERS: dict[type[Request], Handler[Any]] = {}
 
 
-class Requests(Desk):
-    """One client's requests."""
+def handles(request: type[R]) -> Callable[[Handler[R]], Handler[R]]:
+    """Register a handler for a type of request."""
 
-    __slots__ = ()
+    def register(handler: Handler[R]) -> Handler[R]:
+        _HANDLERS[request] = handler
+        return handler
 
-    def serve(self, request: requests.Request) -> Awaitable[None] | None:
-        """Serve a request and answer it: at once, or by the time that what is returned is done.
-
-        Raises `Refused` (`StorageFailed` is 503 `unavailable`), which is the answer then, and `Hangup`; so does what is
-        returned, but never for a request of `AT_ONCE`.
-        """
-        return _SERVE[type(request)](self, request)
-
-    def _ping(self, request: requests.Ping) -> None:
-        self.send(replies.PongReply(id=request.id))
-
-    async def _authenticate(self, request: requests.Authenticate) -> None:
-        try:
-            identity = await self.identify(request.token)
-        except Refused as refused:
-            self.refuse(refused, request.id)
-            raise end_of(refused) from None
-        self._session.authenticate(identity)
-        self.send(
-            replies.AuthenticatedReply(id=request.id, user_id=identity.user_id, expires_at=stamp(identity.expires_at))
-        )
-
-    async def _create_room(self, request: requests.CreateRoom) -> None:
-        identity = self._session.user(self._wall())
-        settings = commands.Settings(
-            name=request.name,
-            max_participants=request.max_participants,
-            allow_guest_access=request.allow_guest_access,
-            waiting_room=request.waiting_room,
-        )
-        view = await self._services.hub.create(settings, identity.user_id)
-        self.send(replies.RoomReply(id=request.id, room=view))
-
-    def _update_room(self, request: requests.UpdateRoom) -> Awaitable[None]:
-        code = self._session.room_code(request.code)
-        settings = commands.Settings(
-            name=request.name,
-            is_locked=request.is_locked,
-            max_participants=request.max_participants,
-            allow_guest_access=request.allow_guest_access,
-            waiting_room=request.waiting_room,
-        )
-        command = commands.Update(self._session.caller(code, self._wall()), settings)
-        return self._ask(code, command, request, lambda view: replies.RoomReply(id=request.id, room=view))
-
-    def _get_room(self, request: requests.GetRoom) -> Awaitable[None]:
-        code = self._session.room_code(request.code)
-        lapsed = self._session.lapse(code, self._wall())
-
-        def reply(got: commands.Got) -> replies.Reply:
-            return replies.RoomReply(id=request.id, room=got.room, admission=_admission(lapsed or got.refusal))
-
-        return self._ask(code, commands.Get(self._session.holder(code)), request, reply)
-
-    async def _list_rooms(self, request: requests.ListRooms) -> None:
-        identity = self._session.user(self._wall())
-        hub = self._services.hub
-        views, cursor = await self._services.store.rooms_of(
-            None if identity.admin else identity.user_id, request.is_active, request.cursor, request.limit or PAGE
-        )
-        rooms = [msgspec.structs.replace(view, participant_count=hub.seats_in(view.code)) for view in views]
-        self.send(replies.RoomsReply(id=request.id, rooms=rooms, next_cursor=cursor))
-
-    def _end_room(self, request: requests.EndRoom) -> Awaitable[None]:
-        code = self._session.room_code(request.code)
-        command = commands.End(self._session.caller(code, self._wall()))
-        return self._ask(code, command, request, lambda view: replies.RoomReply(id=request.id, room=view))
-
-    def _join_room(self, request: requests.JoinRoom) -> Awaitable[None]:
-        guest_name = self._session.guest_name(request.guest_name)
-        code = self._session.room_code(request.code)
-        secret = self._services.ids.new_secret()
-        participant_id = self._services.ids.new_id(self._wall())
-        owner = next(self._services.owners)
-        command = commands.Join(
-            self._session.caller(code, self._wall()),
-            guest_name,
-            participant_id,
-            hash_secret(secret),
-            owner,
-            bool(request.wait),
-        )
-        return self._take_seat(code, command, request, secret)
-
-    def _resume(self, request: requests.Resume) -> Awaitable[None]:
-        token = ResumeToken.parse(request.resume_token)
-        if token is None or clean_code(token.code) != token.code:
-            raise Refused(SEAT_EXPIRED)
-        code = self._session.room_code(token.code)
-        secret = self._services.ids.new_secret()
-        command = commands.Resume(
-            self._session.holder(code),
-            token.participant_id,
-            hash_secret(token.secret),
-            hash_secret(secret),
-            next(self._services.owners),
-        )
-        return self._take_seat(code, command, request, secret)
-
-    def _leave_room(self, request: requests.LeaveRoom) -> Awaitable[None]:
-        place = self._session.place or self._session.waiting
-        if place is None:
-            raise Refused(NOT_IN_ROOM)
-
-        def reply(participant: objects.Participant) -> replies.Reply:
-            self.unseated(participant.id)
-            return replies.ParticipantReply(id=request.id, participant=participant)
-
-        return self._ask(place.code, commands.Leave(place.participant.id, place.owner), request, reply)
-
-    async def _list_participants(self, request: requests.ListParticipants) -> None:
-        code = self._session.room_code(request.code)
-        limit = request.limit or PAGE
-        listed = await self._services.hub.ask(
-            code, commands.List(self._session.caller(code, self._wall()), bool(request.history))
-        )
-        if request.history:
-            people, cursor = await self._services.store.history(listed.room.id, request.cursor, limit)
-        else:
-            after = (p for p in listed.participants if p.id > (request.cursor or ""))
-            people, cursor = page(sorted(after, key=lambda p: p.id), limit)
-        self.send(replies.ParticipantsReply(id=request.id, participants=people, next_cursor=cursor))
-
-    def _update_participant(self, request: requests.UpdateParticipant) -> Awaitable[None]:
-        place = self._session.here()
-        self._count_told(MOST_STATE_BYTES + len(encode(place.participant)))  # told as a whole, however little changes
-        return self._do(place.code, commands.Present(place.participant.id, place.owner, request.state), request)
-
-    def _signal(self, request: requests.Signal) -> None:
-        place = self._session.here()
-        self._count_told(len(request.data))
-        event = events.SignalEvent(sender=place.participant.id, data=request.data)
-        self._services.hub.relay(place.code, request.to, text_frame(encode(event)))
-        self._acknowledge(request)
-
-    def _send_message(self, request: requests.SendMessage) -> Awaitable[None]:
-        place = self._session.here()
-        self._count_told(MESSAGE_BYTES + len(encode(request.text)))
-        message_id = self._services.ids.new_id(self._wall())
-        command = commands.Say(place.participant.id, place.owner, message_id, request.text, request.to)
-        return self._do(place.code, command, request)
-
-    async def _list_messages(self, request: requests.ListMessages) -> None:
-        code = self._session.room_code(request.code)
-        reader = await self._services.hub.ask(code, commands.ListMessages(self._session.caller(code, self._wall())))
-        messages, cursor = await self._services.store.messages(reader, request.cursor, request.limit or PAGE)
-        self.send(replies.MessagesReply(id=request.id, messages=messages, next_cursor=cursor))
-
-    def _get_ice_servers(self, request: requests.GetIceServers) -> None:
-        place, ice = self._session.here(), self._services.ice
-        servers = ice_servers(ice, place.participant.id, self._wall())
-        self.send(replies.IceServersReply(id=request.id, ice_servers=servers, ttl=ice.ttl))
-
-    def _remove_participant(self, request: requests.RemoveParticipant) -> Awaitable[None]:
-        code, caller = self._host(request)
-        command = commands.Remove(caller, request.participant_id, bool(request.ban), request.reason)
-        return self._do(code, command, request, answer=True)
-
-    async def _mute_participant(self, request: requests.MuteParticipant) -> None:
-        code, caller = self._host(request)
-        await self._services.hub.ask(code, commands.Mute(caller, request.participant_id))
-        self._services.hub.relay(code, request.participant_id, text_frame(encode(events.MuteRequested())))
-        self._acknowledge(request)
-
-    async def _list_bans(self, request: requests.ListBans) -> None:
-        code, caller = self._host(request)
-        listed: list[objects.Ban] = await self._services.hub.ask(code, commands.ListBans(caller))
-        limit = request.limit or PAGE
-        after = [ban for ban in listed if ban.user_id > (request.cursor or "")]
-        cursor = after[limit - 1].user_id if len(after) > limit else None
-        self.send(replies.BansReply(id=request.id, bans=after[:limit], next_cursor=cursor))
-
-    def _unban(self, request: requests.Unban) -> Awaitable[None]:
-        code, caller = self._host(request)
-        return self._do(code, commands.Unban(caller, request.user_id), request, answer=True)
-
-    def _admit_participant(self, request: requests.AdmitParticipant) -> Awaitable[None]:
-        code, caller = self._host(request)
-        return self._do(code, commands.Admit(caller, request.participant_id), request, answer=True)
-
-    def _admit_all(self, request: requests.AdmitAll) -> Awaitable[None]:
-        code, caller = self._host(request)
-        return self._do(code, commands.Admit(caller, None), request, answer=True)
-
-    def _deny_participant(self, request: requests.DenyParticipant) -> Awaitable[None]:
-        code, caller = self._host(request)
-        return self._do(code, commands.Deny(caller, request.participant_id), request, answer=True)
+    return register
 
 
-def _admission(refusal: Refused | None) -> objects.Admission:
-    if refusal is None:
-        return objects.Admission(allowed=True)
-    kind = refusal.kind
-    return objects.Admission(allowed=False, status_code=kind.status_code, code=kind.code, message=refusal.message)
+def serve(client: Client, request: Request) -> Work:
+    """Serve a request and answer it: at once, or by the time that what is returned is done.
+
+    Raises `Refused`, which is the answer then (`StorageFailed` is 503 `unavailable`), and `Hangup`; so does what is
+    returned, but never for a request of `AT_ONCE`.
+    """
+    return _HANDLERS[type(request)](client, request)
 
 
-_SERVE: dict[type[requests.Request], Callable[[Requests, Any], Awaitable[None] | None]] = {
-    requests.Ping: Requests._ping,
-    requests.Authenticate: Requests._authenticate,
-    requests.CreateRoom: Requests._create_room,
-    requests.UpdateRoom: Requests._update_room,
-    requests.GetRoom: Requests._get_room,
-    requests.ListRooms: Requests._list_rooms,
-    requests.EndRoom: Requests._end_room,
-    requests.JoinRoom: Requests._join_room,
-    requests.Resume: Requests._resume,
-    requests.LeaveRoom: Requests._leave_room,
-    requests.ListParticipants: Requests._list_participants,
-    requests.UpdateParticipant: Requests._update_participant,
-    requests.Signal: Requests._signal,
-    requests.SendMessage: Requests._send_message,
-    requests.ListMessages: Requests._list_messages,
-    requests.GetIceServers: Requests._get_ice_servers,
-    requests.RemoveParticipant: Requests._remove_participant,
-    requests.MuteParticipant: Requests._mute_participant,
-    requests.ListBans: Requests._list_bans,
-    requests.Unban: Requests._unban,
-    requests.AdmitParticipant: Requests._admit_participant,
-    requests.AdmitAll: Requests._admit_all,
-    requests.DenyParticipant: Requests._deny_participant,
-}
+@handles(requests.Ping)
+def ping(client: Client, request: requests.Ping) -> None:
+    """Answer with `pong`."""
+    client.send(replies.PongReply(id=request.id))
 
-AT_ONCE = frozenset(kind for kind, serve in _SERVE.items() if not inspect.iscoroutinefunction(serve))
+
+@handles(requests.Authenticate)
+async def authenticate(client: Client, request: requests.Authenticate) -> None:
+    """Take a token on. A bad one ends the connection."""
+    try:
+        identity = await client.identify(request.token)
+    except Refused as refused:
+        client.refuse(refused, request.id)
+        raise end_of(refused) from None
+    client.authenticate(identity)
+    expires_at = stamp(identity.expires_at)
+    client.send(replies.AuthenticatedReply(id=request.id, user_id=identity.user_id, expires_at=expires_at))
+
+
+@handles(requests.CreateRoom)
+async def create_room(client: Client, request: requests.CreateRoom) -> None:
+    """Make a room with the caller as its host."""
+    identity = client.session.user(client.wall())
+    settings = Settings(
+        name=request.name,
+        max_participants=request.max_participants,
+        allow_guest_access=request.allow_guest_access,
+        waiting_room=request.waiting_room,
+    )
+    room = await client.services.rooms.create(settings, identity.user_id)
+    client.send(replies.RoomReply(id=request.id, room=room))
+
+
+@handles(requests.UpdateRoom)
+def update_room(client: Client, request: requests.UpdateRoom) -> Work:
+    """Change a room's settings."""
+    code = client.session.room_code(request.code)
+    settings = Settings(
+        name=request.name,
+        is_locked=request.is_locked,
+        max_participants=request.max_participants,
+        allow_guest_access=request.allow_guest_access,
+        waiting_room=request.waiting_room,
+    )
+    command = commands.UpdateRoom(client.session.caller(code, client.wall()), settings)
+    return client.ask(code, command, request, lambda room: replies.RoomReply(id=request.id, room=room))
+
+
+@handles(requests.GetRoom)
+def get_room(client: Client, request: requests.GetRoom) -> Work:
+    """Show a room and whether the caller could join it. An expired token is what a join would be refused with."""
+    code = client.session.room_code(request.code)
+    expired = client.session.expiry(code, client.wall())
+
+    def reply(seen: RoomSeen) -> replies.RoomReply:
+        admission: Admission = not_admitted(expired) if expired is not None else seen.admission
+        return replies.RoomReply(id=request.id, room=seen.room, admission=admission)
+
+    return client.ask(code, commands.GetRoom(client.session.caller_by_seat(code)), request, reply)
+
+
+@handles(requests.ListRooms)
+async def list_rooms(client: Client, request: requests.ListRooms) -> None:
+    """List the caller's rooms; every room for an admin."""
+    identity = client.session.user(client.wall())
+    host_id = None if identity.admin else identity.user_id
+    found, cursor = await client.services.archive.rooms_of(
+        host_id, request.is_active, request.cursor, request.limit or PAGE
+    )
+    seats_in = client.services.rooms.seats_in
+    rooms = [msgspec.structs.replace(room, participant_count=seats_in(room.code)) for room in found]
+    client.send(replies.RoomsReply(id=request.id, rooms=rooms, next_cursor=cursor))
+
+
+@handles(requests.EndRoom)
+def end_room(client: Client, request: requests.EndRoom) -> Work:
+    """End a room for everyone."""
+    code = client.session.room_code(request.code)
+
+    def reply(room: Room) -> replies.RoomReply:
+        return replies.RoomReply(id=request.id, room=room)
+
+    return client.ask(code, commands.EndRoom(client.session.caller(code, client.wall())), request, reply)
+
+
+@handles(requests.JoinRoom)
+def join_room(client: Client, request: requests.JoinRoom) -> Work:
+    """Take a seat in a room, or a place in its queue."""
+    guest_name = client.session.guest_name(request.guest_name)
+    code = client.session.room_code(request.code)
+    secret = client.services.ids.new_secret()
+    command = commands.Join(
+        caller=client.session.caller(code, client.wall()),
+        guest_name=guest_name,
+        resume_hash=hash_secret(secret),
+        claim=client.services.ids.new_claim(),
+        wait=bool(request.wait),
+    )
+    return client.take_seat(code, command, request, secret)
+
+
+@handles(requests.Resume)
+def resume(client: Client, request: requests.Resume) -> Work:
+    """Take a seat, or a place in a queue, back with its resume token."""
+    token = ResumeToken.parse(request.resume_token)
+    if token is None or clean_code(token.code) != token.code:
+        raise Refused(SEAT_EXPIRED)
+    code = client.session.room_code(token.code)
+    secret = client.services.ids.new_secret()
+    command = commands.Resume(
+        caller=client.session.caller_by_seat(code),
+        participant_id=token.participant_id,
+        token_hash=hash_secret(token.secret),
+        resume_hash=hash_secret(secret),
+        claim=client.services.ids.new_claim(),
+    )
+    return client.take_seat(code, command, request, secret)
+
+
+@handles(requests.LeaveRoom)
+def leave_room(client: Client, request: requests.LeaveRoom) -> Work:
+    """Give the seat up, or else the place in a queue."""
+    place = client.session.seat or client.session.waiting
+    if place is None:
+        raise Refused(NOT_IN_ROOM)
+
+    def reply(participant: Participant) -> replies.ParticipantReply:
+        client.session.release(participant.id)
+        return replies.ParticipantReply(id=request.id, participant=participant)
+
+    return client.ask(place.code, commands.Leave(place.participant.id, place.claim), request, reply)
+
+
+@handles(requests.ListParticipants)
+async def list_participants(client: Client, request: requests.ListParticipants) -> None:
+    """List who is in a room; with `history` who ever was."""
+    code = client.session.room_code(request.code)
+    limit = request.limit or PAGE
+    caller = client.session.caller(code, client.wall())
+    listed = await client.services.rooms.ask(code, commands.ListParticipants(caller, bool(request.history)))
+    if request.history:
+        people, cursor = await client.services.archive.history(listed.room_id, request.cursor, limit)
+    else:
+        later = (person for person in listed.participants if person.id > (request.cursor or ""))
+        people, cursor = page(sorted(later, key=lambda person: person.id), limit)
+    client.send(replies.ParticipantsReply(id=request.id, participants=people, next_cursor=cursor))
+
+
+@handles(requests.UpdateParticipant)
+def update_participant(client: Client, request: requests.UpdateParticipant) -> Work:
+    """Change the caller's own state."""
+    place = client.session.own_seat()
+    client.count_broadcast(MOST_STATE_BYTES + size_of(place.participant))  # sent as a whole, however little changes
+    return client.do(place.code, commands.UpdateState(place.participant.id, place.claim, request.state), request)
+
+
+@handles(requests.Signal)
+def signal(client: Client, request: requests.Signal) -> None:
+    """Pass something on to one other participant, unread."""
+    place = client.session.own_seat()
+    client.count_broadcast(len(request.data))
+    event = SignalEvent(sender=place.participant.id, data=request.data)
+    client.services.rooms.relay(place.code, request.to, event)
+    client.acknowledge(request)
+
+
+@handles(requests.SendMessage)
+def send_message(client: Client, request: requests.SendMessage) -> Work:
+    """Send a message to everyone or to one participant."""
+    place = client.session.own_seat()
+    client.count_broadcast(MESSAGE_BYTES + size_of(request.text))
+    command = commands.SendMessage(place.participant.id, place.claim, request.text, request.to)
+    return client.do(place.code, command, request)
+
+
+@handles(requests.ListMessages)
+async def list_messages(client: Client, request: requests.ListMessages) -> None:
+    """List the messages that the caller may read."""
+    code = client.session.room_code(request.code)
+    caller = client.session.caller(code, client.wall())
+    reader = await client.services.rooms.ask(code, commands.ListMessages(caller))
+    messages, cursor = await client.services.archive.messages(reader, request.cursor, request.limit or PAGE)
+    client.send(replies.MessagesReply(id=request.id, messages=messages, next_cursor=cursor))
+
+
+@handles(requests.GetIceServers)
+def get_ice_servers(client: Client, request: requests.GetIceServers) -> None:
+    """Give STUN and TURN servers, with credentials of the participant's own."""
+    place, ice = client.session.own_seat(), client.services.ice
+    servers = ice_servers(ice, place.participant.id, client.wall())
+    client.send(replies.IceServersReply(id=request.id, ice_servers=servers, ttl=ice.ttl))
+
+
+@handles(requests.RemoveParticipant)
+def remove_participant(client: Client, request: requests.RemoveParticipant) -> Work:
+    """Take a participant's seat away, and ban the user where that is asked."""
+    code, caller = client.host_of(request)
+    command = commands.RemoveParticipant(caller, request.participant_id, bool(request.ban), request.reason)
+    return client.do(code, command, request)
+
+
+@handles(requests.MuteParticipant)
+async def mute_participant(client: Client, request: requests.MuteParticipant) -> None:
+    """Ask a participant's client to mute itself."""
+    code, caller = client.host_of(request)
+    rooms = client.services.rooms
+    await rooms.ask(code, commands.CheckMute(caller, request.participant_id))
+    rooms.relay(code, request.participant_id, MuteRequested())
+    client.acknowledge(request)
+
+
+@handles(requests.ListBans)
+async def list_bans(client: Client, request: requests.ListBans) -> None:
+    """List who cannot come back, by user id."""
+    code, caller = client.host_of(request)
+    listed: list[Ban] = await client.services.rooms.ask(code, commands.ListBans(caller))
+    limit = request.limit or PAGE
+    later = [ban for ban in listed if ban.user_id > (request.cursor or "")]
+    cursor = later[limit - 1].user_id if len(later) > limit else None
+    client.send(replies.BansReply(id=request.id, bans=later[:limit], next_cursor=cursor))
+
+
+@handles(requests.Unban)
+def unban(client: Client, request: requests.Unban) -> Work:
+    """Let a user come back."""
+    code, caller = client.host_of(request)
+    return client.do(code, commands.Unban(caller, request.user_id), request)
+
+
+@handles(requests.AdmitParticipant)
+def admit_participant(client: Client, request: requests.AdmitParticipant) -> Work:
+    """Let somebody in who waits for the host."""
+    code, caller = client.host_of(request)
+    return client.do(code, commands.Admit(caller, request.participant_id), request)
+
+
+@handles(requests.AdmitAll)
+def admit_all(client: Client, request: requests.AdmitAll) -> Work:
+    """Let everybody in who waits for the host."""
+    code, caller = client.host_of(request)
+    return client.do(code, commands.Admit(caller, None), request)
+
+
+@handles(requests.DenyParticipant)
+def deny_participant(client: Client, request: requests.DenyParticipant) -> Work:
+    """Send somebody away who waits."""
+    code, caller = client.host_of(request)
+    return client.do(code, commands.Deny(caller, request.participant_id), request)
+
+
+AT_ONCE = frozenset(kind for kind, handler in _HANDLERS.items() if not inspect.iscoroutinefunction(handler))
 """The requests that need nothing awaited before a room is asked, or at all."""

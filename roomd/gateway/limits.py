@@ -26,15 +26,27 @@ class TokenBucket:
         return (min(tokens, self._burst) - level) / self._rate
 
 
-class RequestLimit(TokenBucket):
-    """One connection's allowance, a token a request, and its patience with a client that keeps sending past it."""
+class Usage(TokenBucket):
+    """What one client has sent since it connected, and whether it may go on: the only place that counts.
 
-    __slots__ = ("_patience",)
+    A request takes a token of `rate` a second, `burst` at once; so does a frame that carries no message.
+    """
+
+    __slots__ = ("_patience", "bytes", "frames")
 
     def __init__(self, rate: float, burst: int, now: float) -> None:
         super().__init__(rate, burst, now)
+        self.frames = 0
+        """Whole frames received, control frames and fragments included."""
+        self.bytes = 0
+        """Bytes of those frames, their headers included."""
         # A tenth of the allowance again may be refused; then the client is not listening.
         self._patience = TokenBucket(rate / 10, max(1.0, burst / 10), now)
+
+    def count(self, size: int) -> None:
+        """Count a frame of so many bytes."""
+        self.frames += 1
+        self.bytes += size
 
     def is_lost(self, now: float) -> bool:
         """Count a refused request; say whether the client kept sending for too long."""

@@ -1,4 +1,4 @@
-"""What waits to be written to one client, bounded, and the verdict that a client is too slow.
+"""What waits to be written to one client, bounded, and when a client is too slow.
 
 Writing never waits. Frames go straight to the transport, whose buffer is the queue; a client whose buffer is past
 its bound is closed with 4408 instead of being awaited, so one slow reader costs the others nothing. Without
@@ -9,9 +9,10 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from websockets.protocol import State
-
+from roomd.protocol.codec import encode
 from roomd.protocol.errors import Close
+from roomd.protocol.events import Event
+from roomd.protocol.replies import Reply
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -22,6 +23,11 @@ def text_frame(payload: bytes) -> bytes:
     if size < 65_536:
         return struct.pack("!BBH", 0x81, 126, size) + payload
     return struct.pack("!BBQ", 0x81, 127, size) + payload
+
+
+def encode_frame(frame: Reply | Event) -> bytes:
+    """Write a reply or an event as a whole frame."""
+    return text_frame(encode(frame))
 
 
 class Transport(Protocol):
@@ -41,16 +47,14 @@ class Transport(Protocol):
 class Connection(Protocol):
     """What an outbox asks of a WebSocket connection."""
 
-    @property
-    def state(self) -> State:
-        """Say whether it is open."""
-        ...
+    is_open: bool
+    """Neither side has sent a close frame, and the connection stands."""
 
 
 class Outbox:
-    """One client's way out.
+    """Write frames to one client, never waiting.
 
-    `connection` says whether frames may still be sent; `close` starts the closing handshake, and may not wait.
+    `limit` is in bytes; `close` starts the closing handshake, and may not wait.
     """
 
     __slots__ = ("_close", "_connection", "_limit", "_transport", "closed")
@@ -69,8 +73,8 @@ class Outbox:
         """Write whole frames in one go, unless the client is closed or too slow for more."""
         if self._transport.get_write_buffer_size() > self._limit:
             self.check()
-        elif self.closed or self._connection.state is not State.OPEN:
-            pass
+        elif self.closed or not self._connection.is_open:
+            pass  # RFC 6455, section 5.5.1: no data frame follows a close frame
         elif more:
             self._transport.writelines((data, more))
         else:
@@ -82,11 +86,11 @@ class Outbox:
             self.close(Close.TOO_SLOW, "too slow to read")
 
     def is_busy(self) -> bool:
-        """Say whether so much waits unread that what could as well come later should."""
+        """Say whether more than half of the limit waits unread; what can be sent later should be."""
         return self._transport.get_write_buffer_size() > self._limit / 2
 
     def close(self, code: int, reason: str = "") -> None:
-        """Close the connection once; what was written before still goes out first."""
+        """Close the connection once; what was written before is sent first."""
         if not self.closed:
             self.closed = True
             self._close(code, reason)

@@ -3,7 +3,7 @@
 Pure: the wall clock comes in as `now`, in seconds since the epoch.
 """
 
-import msgspec
+from typing import Generic, Protocol, TypeVar
 
 from roomd.auth.tokens import Identity
 from roomd.protocol.errors import (
@@ -18,40 +18,55 @@ from roomd.protocol.errors import (
 )
 from roomd.protocol.objects import Participant
 from roomd.protocol.text import clean_code, clean_name
-from roomd.rooms.commands import Caller
+from roomd.rooms.model import Caller
 
 LONGEST_GUEST_NAME = 50
 
 
-class Place(msgspec.Struct, frozen=True):
+class Place(Protocol):
     """Where a client sits, or waits for a seat."""
 
-    code: str
-    participant: Participant
-    owner: int
-    """The number by which the place is its own."""
+    @property
+    def code(self) -> str:
+        """The room's code."""
+        ...
+
+    @property
+    def participant(self) -> Participant:
+        """Who the client is there, as it was last told."""
+        ...
+
+    @property
+    def claim(self) -> int:
+        """The claim by which the place is the client's."""
+        ...
 
 
-class Session:
+P = TypeVar("P", bound=Place)
+
+
+class Session(Generic[P]):
     """A client's identity, once a token has shown it, and its places, once rooms have given it some.
 
-    It sits in one room at most and waits in one at most; it may sit in one while it waits in another.
+    It has one seat at most and waits at one place at most; it may have a seat in one room while it waits in another.
     """
 
-    __slots__ = ("_identity", "_leeway", "has_joined", "place", "waiting")
+    __slots__ = ("_identity", "_leeway", "has_joined", "seat", "waiting")
 
     def __init__(self, leeway: float) -> None:
         self._leeway = leeway
         self._identity: Identity | None = None
-        self.place: Place | None = None
-        self.waiting: Place | None = None
+        self.seat: P | None = None
+        """Where the client sits."""
+        self.waiting: P | None = None
+        """Where it waits for a seat."""
         self.has_joined = False
-        """A room has let it in, or wait, before."""
+        """Whether a room has ever given it a seat or a place in a queue."""
 
     @property
-    def places(self) -> list[Place]:
+    def places(self) -> list[P]:
         """Where it sits and where it waits."""
-        return [place for place in (self.place, self.waiting) if place is not None]
+        return [place for place in (self.seat, self.waiting) if place is not None]
 
     def authenticate(self, identity: Identity) -> None:
         """Take a verified identity on, or renew it (docs/protocol.md, section 2).
@@ -66,7 +81,7 @@ class Session:
         self._identity = identity
 
     def user(self, now: float) -> Identity:
-        """Answer with the client's identity, for requests that name no room.
+        """Return the client's identity, for requests that name no room.
 
         Raises `Refused` (401 `unauthenticated`, 403 `wrong_room`).
         """
@@ -89,31 +104,31 @@ class Session:
         return code
 
     def caller(self, code: str, now: float) -> Caller:
-        """Say who asks something of the room `code`.
+        """Return who asks something of the room `code`.
 
-        Being in a room outlives the token (docs/protocol.md, section 2): past its end it serves only there. Raises
+        A seat outlives the token (docs/protocol.md, section 2): an expired token still serves in that room. Raises
         `Refused` (401 `unauthenticated`).
         """
-        lapsed = self.lapse(code, now)
-        if lapsed is not None:
-            raise lapsed
-        return self.holder(code)
+        expired = self.expiry(code, now)
+        if expired is not None:
+            raise expired
+        return self.caller_by_seat(code)
 
-    def lapse(self, code: str, now: float) -> Refused | None:
-        """Say what a token past its end is refused with in the room `code`; None while it serves."""
+    def expiry(self, code: str, now: float) -> Refused | None:
+        """Return what an expired token is refused with in the room `code`; None while it serves."""
         if self._identity is None or self._sits_in(code) or not self._has_expired(self._identity, now):
             return None
         return Refused(UNAUTHENTICATED)
 
-    def holder(self, code: str) -> Caller:
-        """Say who asks for what takes no token in force: a look at the room, or a seat by its resume token."""
+    def caller_by_seat(self, code: str) -> Caller:
+        """Return who asks for what needs no valid token: to see the room, or to resume a seat by its resume token."""
         identity = self._identity
-        here = next((place for place in (self.place, self.waiting) if place is not None and place.code == code), None)
-        seat_id, owner = (here.participant.id, here.owner) if here is not None else (None, None)
+        here = next((place for place in (self.seat, self.waiting) if place is not None and place.code == code), None)
+        seat_id, claim = (here.participant.id, here.claim) if here is not None else (None, None)
         if identity is None:
-            return Caller(seat_id, owner)
+            return Caller(seat_id, claim)
         admin = identity.admin and identity.room in (None, code)
-        return Caller(seat_id, owner, identity.user_id, identity.display_name, admin)
+        return Caller(seat_id, claim, identity.user_id, identity.display_name, admin)
 
     def guest_name(self, text: str | None) -> str | None:
         """Clean a guest's name; a user's is ignored.
@@ -129,39 +144,39 @@ class Session:
             raise Refused(INVALID_GUEST_NAME)
         return name
 
-    def here(self) -> Place:
-        """Answer with the seat.
+    def own_seat(self) -> P:
+        """Return the seat.
 
         Raises `Refused` (400 `not_in_room`).
         """
-        if self.place is None:
+        if self.seat is None:
             raise Refused(NOT_IN_ROOM)
-        return self.place
+        return self.seat
 
-    def sit(self, place: Place) -> list[Place]:
-        """Take a seat; answer with the other places that are to be left for it."""
-        if self.place is not None and self.place.participant.id == place.participant.id:
-            self.place = place
+    def sit(self, place: P) -> list[P]:
+        """Take a seat; return the other places, which are to be left for it."""
+        if self.seat is not None and self.seat.participant.id == place.participant.id:
+            self.seat = place
             return []
-        before, self.place, self.waiting = self.places, place, None
+        before, self.seat, self.waiting = self.places, place, None
         self.has_joined = True
         return [other for other in before if other.participant.id != place.participant.id]
 
-    def wait(self, place: Place) -> list[Place]:
-        """Take a place in a queue; answer with the other one that is to be left for it, if there is one."""
+    def wait(self, place: P) -> list[P]:
+        """Take a place in a queue; return the other one, if any, which is to be left for it."""
         before, self.waiting = self.waiting, place
         self.has_joined = True
         return [before] if before is not None and before.participant.id != place.participant.id else []
 
-    def stand_up(self, participant_id: str) -> None:
-        """Have this place no longer, if it is one that was had."""
-        if self.place is not None and self.place.participant.id == participant_id:
-            self.place = None
+    def release(self, participant_id: str) -> None:
+        """Forget the place of this participant, where the client has it."""
+        if self.seat is not None and self.seat.participant.id == participant_id:
+            self.seat = None
         if self.waiting is not None and self.waiting.participant.id == participant_id:
             self.waiting = None
 
     def _sits_in(self, code: str) -> bool:
-        return self.place is not None and self.place.code == code
+        return self.seat is not None and self.seat.code == code
 
     def _has_expired(self, identity: Identity, now: float) -> bool:
         return identity.expires_at + self._leeway <= now

@@ -5,43 +5,28 @@ All of it is read or made once, at the start.
 
 import hashlib
 import html
+from collections.abc import Iterator
 from http import HTTPStatus
 from importlib import resources
-from pathlib import Path, PurePath
+from importlib.resources.abc import Traversable
+from pathlib import PurePath
 
 import msgspec
 from websockets.datastructures import Headers
 from websockets.http11 import Response
 
 from roomd.config import ServerConfig
-from roomd.gateway.websocket import response
+from roomd.gateway.http import response
 from roomd.protocol import asyncapi
 
 PAGE = "index.html"
-FILES = (
-    PAGE,
-    "icon.svg",
-    "page.css",
-    "page.js",
-    "dialogs.js",
-    "dom.js",
-    "entrance.js",
-    "media.js",
-    "mesh.js",
-    "notice.js",
-    "panels.js",
-    "roomd.js",
-    "tiles.js",
-    "toasts.js",
-    "words.js",
-)
-"""Everything of web/ that is served; the rest of that folder is for those who work on it."""
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
+"""What is served of the page's folder, by suffix; another file in it is not the page's."""
 PATH_MARK = '<meta name="roomd-path" content="/ws">'
 """Where the page learns the path of the WebSocket: a script that said it would need an exception from the policy."""
 
@@ -78,11 +63,11 @@ class Site:
         self._files: dict[str, tuple[str, bytes, str]] = {}
         self._add("/asyncapi.json", "application/json", msgspec.json.encode(asyncapi.document(config.path)))
         if config.demo:
-            for name in FILES:
-                body = _read(name)
+            for name, body in page_files():
                 if name == PAGE:
-                    body = _tell_path(body, config.path)
-                self._add("/" if name == PAGE else f"/{name}", TYPES[PurePath(name).suffix], body)
+                    self._add("/", TYPES[".html"], _tell_path(body, config.path))
+                else:
+                    self._add(f"/{name}", TYPES[PurePath(name).suffix], body)
 
     def answer(self, path: str, headers: Headers) -> Response | None:
         """Answer a request for one of the files; None when there is none, or no browser asks for the page."""
@@ -106,6 +91,22 @@ class Site:
         self._files[path] = content_type, body, f'"{hashlib.sha256(body).hexdigest()[:32]}"'
 
 
+def page_files() -> Iterator[tuple[str, bytes]]:
+    """Read the page: the path of each file below the page's folder, and its content.
+
+    Below `client/` are the modules of the JavaScript client; in a checkout that is a link to clients/js/src.
+    """
+    return _walk(resources.files("roomd") / "page", "")
+
+
+def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, bytes]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _walk(entry, f"{prefix}{entry.name}/")
+        elif entry.is_file() and PurePath(entry.name).suffix in TYPES:
+            yield prefix + entry.name, entry.read_bytes()
+
+
 def _is_browser(headers: Headers) -> bool:
     """Tell browsers, which ask for HTML by name, from curl and the like, which take anything."""
     return "text/html" in ",".join(headers.get_all("Accept")).lower()
@@ -114,11 +115,3 @@ def _is_browser(headers: Headers) -> bool:
 def _tell_path(page: bytes, path: str) -> bytes:
     told = PATH_MARK.replace('"/ws"', f'"{html.escape(path)}"')
     return page.replace(PATH_MARK.encode(), told.encode())
-
-
-def _read(name: str) -> bytes:
-    """Read a file of the page: from the wheel, or from the checkout's web/."""
-    installed = resources.files("roomd") / "web" / name
-    if installed.is_file():
-        return installed.read_bytes()
-    return (Path(__file__).parents[2] / "web" / name).read_bytes()

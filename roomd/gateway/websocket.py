@@ -1,230 +1,366 @@
-"""The sill of the door: what the WebSocket library leaves open at the edge of each connection.
+"""One client's WebSocket after its handshake: frames by the library's sans-I/O protocol, messages to a conversation.
 
-It answers the HTTP methods that no handshake uses, keeps one client's flood from holding up the others, holds to the
-limits what the library does by itself, and ends what a client ends without hanging up. A message that comes whole is
-served past the library's parser, and what the library keeps for nothing is dropped (figures: docs/performance.md).
+The stream is cut into whole frames here, so the library is between two frames whenever it is asked for anything, and a
+text message in one frame need not go through its parser at all. It is asked for the rest: control frames, fragments,
+closes, long frames, and whatever breaks RFC 6455.
+
+    OPEN     ── our close ──────────────────────────→ CLOSING   everything is discarded but the client's close frame
+    OPEN     ── the client's close, or its fault ───→ OVER      nothing that comes counts (sections 1.4 and 7.1.7)
+    CLOSING  ── the client's close, or its fault ───→ OVER
+
+A message is served where it was read. While one is under way the next wait, and past a bound no more is read.
 """
 
 import asyncio
-import logging
-import re
-from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Protocol
 
-from websockets.asyncio.server import ServerConnection
-from websockets.datastructures import Headers
-from websockets.frames import Frame, Opcode, apply_mask  # type: ignore[attr-defined]  # the compiled one, or else not
-from websockets.http11 import Response
-from websockets.protocol import State
-from websockets.streams import StreamReader
+from websockets import protocol as sans_io
+from websockets.frames import Frame, Opcode
 
-from roomd.gateway.outbox import Outbox
+from roomd.gateway.limits import Usage
 
-_METHOD = re.compile(rb"[A-Z]+ ")
-LONGEST_METHOD = 16
-"""Bytes; what goes on without a space is no HTTP."""
-SLICE = 16_384
-"""Bytes of one client that are parsed before the others' turn; of the smallest frames that is some milliseconds."""
-PING = Frame(Opcode.PING, b"").serialize(mask=False)
-_CONTROL = (Opcode.PING, Opcode.PONG)
+CLOSE_TIMEOUT = 4.0
+"""Seconds a client gets to end its connection after a close frame of either side, before it is cut."""
+SLICE = 8_192
+"""Bytes of one client that are parsed before the others get their turn; of the smallest frames, some milliseconds."""
+WAITING_LIMIT = 16
+"""Messages of one client that wait for the one before them before no more is read."""
+FRAGMENT_LIMIT = 4096
+"""Frames of one message."""
+FRAGMENTS_A_REQUEST = 16
+"""Fragments that cost as much of the allowance for requests as a message does."""
+SHORT = 1024
+"""Bytes of a payload that are unmasked here faster than the library is asked."""
 
-_TEXT, _MASKED, _TWO_BYTES = 0x81, 0x80, 126
-"""RFC 6455, section 5.2: the first byte of a whole text message; in the second, the mask's bit, and the length that
-stands for a longer one in the next two."""
-_BETWEEN_FRAMES = StreamReader.at_eof.__code__
+# Section 5.2: the first byte of a text message in one frame; the mask's bit and the length in the second byte.
+_WHOLE_TEXT, _MASKED, _SIZE = 0x81, 0x80, 0x7F
+_OPCODES = frozenset({0x0, 0x1, 0x2, 0x8, 0x9, 0xA})
+_REFUSED = 0
+_PING = b"\x89\x00"
 
-
-_NO_HEADERS = Headers()
-_LOGGER = logging.getLogger("websockets.server")
+_OPEN, _CLOSING, _OVER = range(3)
 
 
-class Client(Protocol):
-    """The conversation behind the door."""
+class Conversation(Protocol):
+    """What a socket tells about its client; every call may close the socket."""
 
-    outbox: Outbox
+    usage: Usage
+    """Where the socket counts what it receives."""
 
-    def count_control_frame(self) -> None:
-        """Hear that the client sent a ping or a pong."""
-
-    def take(self, data: bytes) -> bool:
-        """Serve a text frame at once; False when it has to wait in line."""
+    def text(self, message: str) -> "asyncio.Future[None] | None":
+        """Serve a message; the next one waits until what is returned is done."""
         ...
 
+    def binary(self) -> None:
+        """Refuse a binary message."""
 
-class Door(ServerConnection):
-    """A connection as the library has it, and what is said on top of this file."""
+    def overhead(self) -> None:
+        """Account for a frame that carries no message: a ping, a pong, or one of many fragments."""
 
-    # With more attributes beside the library's, instances would no longer share their keys (PEP 412): 1.3 KiB each.
-    __slots__ = ("_backlog", "_head", "_refused", "_waiting", "client", "heard_at")
+    def closed(self) -> None:
+        """Hear, once, that the client ended the conversation and every message of it was served."""
 
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, **settings)
-        self.client: Client | None = None
-        """Set once the conversation has begun."""
-        self.heard_at = 0.0
-        """When the client was last heard of, by the loop's clock."""
-        self._waiting: asyncio.Future[None] | None = None  # for something to read
-        self._head: bytes | None = b""  # of the request, until its method is known
-        self._refused = False  # a body may follow, and is read to no end, so that the answer is not lost
-        self._backlog = b""  # received and not yet parsed
+    def lost(self, code: int) -> None:
+        """Hear, once, that the connection is gone; `code` is the client's close code, 1006 without one.
 
-    def connection_made(self, transport: Any) -> None:
-        """Have reading resumed only when nothing that was read before is left."""
-        super().connection_made(transport)
-        self.heard_at = self.loop.time()
-        self.recv_messages.resume = self._read_on
+        What was read before is still served.
+        """
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Let who waits for something to read see that nothing more comes."""
-        super().connection_lost(exc)
-        self.wake()
+
+class ClientSocket(asyncio.Protocol):
+    """An open WebSocket on a transport.
+
+    `limit` is the most bytes of a message. `start` begins the conversation.
+    """
+
+    __slots__ = (
+        "_buffer", "_conversation", "_fragments", "_fragments_read", "_is_paused", "_is_text", "_library", "_limit",
+        "_needed", "_owes_end", "_phase", "_silence", "_timer", "_transport", "_under_way", "_waiting", "is_open",
+    )  # fmt: skip
+
+    def __init__(self, transport: asyncio.Transport, limit: int, conversation: Conversation) -> None:
+        self.is_open = True
+        """No close frame was sent or received, and the connection stands."""
+        self._transport = transport
+        self._limit = limit
+        self._conversation = conversation
+        self._library: sans_io.Protocol | None = None  # made for the first frame that needs it
+        self._phase = _OPEN
+        self._owes_end = False  # the conversation is to hear that it is over
+        self._buffer = bytearray()  # received and not yet cut
+        self._needed = 0  # bytes of it that make a frame, or the head of one
+        self._is_paused = False  # no more is read for now
+        self._fragments: bytearray | None = None  # of a message that is not complete
+        self._fragments_read = 0
+        self._is_text = True
+        self._under_way: asyncio.Future[None] | None = None  # the last message that took its time
+        self._waiting: list[bytes | bytearray | None] = []  # messages behind it; None for a binary one
+        self._silence = 0  # ticks in which nothing came
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self, received: bytes) -> None:
+        """Take the transport over, with what was `received` behind the handshake."""
+        self._transport.set_protocol(self)
+        if received:
+            self.data_received(received)
+
+    def hold(self, work: "asyncio.Future[None]") -> None:
+        """Have messages wait until `work` is done."""
+        self._under_way = work
+
+    def close(self, code: int, reason: str) -> None:
+        """Send a close frame and discard what comes until the client's; abort a client that takes too long."""
+        if self._phase == _OPEN and not self._transport.is_closing():
+            library = self._get_library()
+            library.send_close(code, reason)
+            self._stop(_CLOSING)
+            self._write(library)
+            self._waiting.clear()
+            asyncio.get_running_loop().call_soon(self._read_on)  # where messages that waited had reading paused
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._transport.abort()
+
+    def tick(self, ping_after: int) -> None:
+        """Count a period without a frame; ping a client after so many, and drop it after twice as many.
+
+        What the client sent while nobody read does not count against it.
+        """
+        if self._is_paused:
+            self._silence = 0
+            return
+        self._silence += 1
+        if self._silence > 2 * ping_after:
+            self._transport.abort()
+        elif self._silence == ping_after + 1 and self.is_open:
+            self._transport.write(_PING)
 
     def data_received(self, data: bytes) -> None:
-        """Look at a request's method before the library does; parse much in slices, with the others in between."""
-        self.heard_at = self.loop.time()
-        if self._head is not None:
-            data = self._head = self._head + data
-            if not (b" " in data or b"\n" in data or len(data) > LONGEST_METHOD):
-                return
-            self._head = None
-            self._refused = not data.startswith((b"GET ", b"HEAD ")) and _METHOD.match(data) is not None
-            if self._refused:
-                self._refuse_method()
-        if self._refused:
+        """Cut what came into frames, and serve them."""
+        self._silence = 0
+        if self._phase == _OVER:
             return
-        if self._backlog or len(data) > SLICE:
-            self._backlog += data
-            self._parse_slice()
+        if self._buffer:
+            self._buffer += data
+            if len(self._buffer) < self._needed:
+                return
+            data = self._take_buffer()
+        if not self._waiting and len(data) <= SHORT and self._measure(data, 0) == len(data):
+            self._take_frame(data)  # nearly always: one frame, and all of it
         else:
-            self._parse(data)
+            self._cut(data)
 
-    def process_event(self, event: Any) -> None:
-        """Have a whole message served at once where that can be, and count the frames that the library answers."""
-        client = self.client
-        if client is None or not isinstance(event, Frame):
-            super().process_event(event)
-        elif (
-            event.opcode is Opcode.TEXT
-            and event.fin
-            and not self.recv_messages.frames
-            and client.take(bytes(event.data))
-        ):
-            pass
-        else:
-            super().process_event(event)
-            if event.opcode in _CONTROL:
-                client.count_control_frame()
-            elif event.opcode is Opcode.CLOSE and self.close_timeout is not None:
-                self.loop.call_later(self.close_timeout, self.transport.abort)  # if the client does not hang up
-            elif self.recv_messages.frames:
-                self.wake()
+    def eof_received(self) -> None:
+        """End the conversation with a client that sends no more; the transport closes itself."""
+        self._end()
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """End what is left of the conversation."""
+        self._end()
+        code = 1006
+        if self._library is not None:
+            self._library.receive_eof()
+            code = self._library.close_code or code
+        if self._timer is not None:
+            self._timer.cancel()
+        self._conversation.lost(code)
 
     def pause_writing(self) -> None:
-        """Cut off who was told to go and still asks for more without reading."""
-        super().pause_writing()
-        self.loop.call_soon(self.transport.abort)
+        """Abort a client that keeps sending and does not read, even after a close: past the limits of its buffer."""
+        asyncio.get_running_loop().call_soon(self._transport.abort)
 
-    @property
-    def is_readable(self) -> bool:
-        """Say whether `recv` has something to say, or will have with the rest of a message."""
-        return bool(self.recv_messages.frames) or self.recv_messages.closed
+    def _cut(self, data: bytes) -> None:
+        """Serve frame by frame, up to one that is not whole, or as much as one client may take at a time."""
+        start, end = 0, len(data)
+        while start < end and self._phase != _OVER:
+            if start >= SLICE or len(self._waiting) >= WAITING_LIMIT:
+                self._pause(data[start:])
+                return
+            size = self._measure(data, start)
+            if size == _REFUSED:
+                self._ask_library(data[start:])
+                self._end()
+                return
+            if size > end - start:
+                self._buffer += data[start:]
+                self._needed = size
+                return
+            self._take_frame(data[start : start + size])
+            start += size
 
-    def readable(self) -> asyncio.Future[None]:
-        """Wait until `is_readable`, or for `wake`; to wait in `recv` takes a kilobyte more."""
-        self._waiting = self.loop.create_future()
-        if self.is_readable:
-            self._waiting.set_result(None)
-        return self._waiting
+    def _measure(self, data: bytes, start: int) -> int:
+        """Count the bytes of the frame that begins at `start`, or as many as are needed to tell (section 5.2).
 
-    def wake(self, _: object = None) -> None:
-        """End the waiting."""
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
+        `_REFUSED` for a head that the library refuses without the payload behind it.
+        """
+        available = len(data) - start
+        if available < 2:
+            return 2
+        size = data[start + 1] & _SIZE
+        if data[start + 1] < _MASKED or data[start] & 0x0F not in _OPCODES:
+            return _REFUSED
+        head = 6
+        if size >= 126:
+            head = 8 if size == 126 else 14
+            if available < head - 4:
+                return head - 4
+            size = int.from_bytes(data[start + 2 : start + head - 4])
+        if size > self._limit - (len(self._fragments) if self._fragments is not None else 0):
+            return _REFUSED
+        return head + size
 
-    def slim(self) -> None:
-        """Drop what the library keeps of the handshake and for what roomd does not use: more than a seat takes."""
-        if self.request is not None:
-            self.request.headers = _NO_HEADERS
-        self.response = None
-        self.request_rcvd = None  # type: ignore[assignment]
-        self.logger = self.protocol.logger = _LOGGER
-        self.drain_waiters = []  # type: ignore[assignment]  # a deque takes 760 bytes; writing never waits
-
-    def ping_or_drop(self, now: float, interval: float) -> None:
-        """Ask a client that has been silent for an interval (seconds) whether it is there; cut one off after two."""
-        silence = now - self.heard_at
-        if silence >= 2 * interval:
-            self.transport.abort()
-        elif silence >= interval and self.state is State.OPEN:
-            self.transport.write(PING)
-
-    def _parse(self, data: bytes) -> None:
-        if not self._serve_whole(data):
-            super().data_received(data)
-        if self.client is not None:
-            self.client.outbox.check()  # pongs do not come by there
-
-    def _serve_whole(self, data: bytes) -> bool:
-        """Serve what is one whole text message, as nearly all is, past the library's parser, which takes longer."""
-        client, protocol = self.client, self.protocol
-        if client is None or len(data) < 8 or data[0] != _TEXT:
-            return False
-        if data[1] == _MASKED | len(data) - 6 and len(data) - 6 < _TWO_BYTES:
-            start = 6
-        elif data[1] == _MASKED | _TWO_BYTES and int.from_bytes(data[2:4]) == len(data) - 8 <= (
-            protocol.max_message_size or 0
-        ):
-            start = 8
-        else:
-            return False
-        return self._is_between_messages() and client.take(apply_mask(data[start:], data[start - 4 : start]))
-
-    def _is_between_messages(self) -> bool:
-        """Say whether the library has nothing under way: between frames its parser waits for data or the end."""
-        protocol = self.protocol
-        parser: Any = protocol.parser  # the innermost of its generators is the one that waits
-        while inner := parser.gi_yieldfrom:
-            parser = inner
-        return (
-            parser.gi_code is _BETWEEN_FRAMES
-            and protocol.state is State.OPEN  # what is discarded after the end is waited for in the same way
-            and protocol.current_size is None
-            and not self.recv_messages.frames
-        )
-
-    def _parse_slice(self) -> None:
-        if self.transport.is_closing():
+    def _take_frame(self, frame: bytes) -> None:
+        self._conversation.usage.count(len(frame))
+        if self._phase == _CLOSING and frame[0] & 0x0F < 8:
             return
-        self.transport.pause_reading()
-        data, self._backlog = self._backlog[:SLICE], self._backlog[SLICE:]
-        self._parse(data)
-        self.loop.call_soon(self._parse_slice if self._backlog else self._read_on)
+        if frame[0] == _WHOLE_TEXT and len(frame) <= SHORT and self._fragments is None:
+            size = frame[1] & _SIZE
+            start = 6 if size < 126 else 8 if size == 126 else 14
+            self._take_message(_unmask(frame[start:], frame[start - 4 : start]))
+        else:
+            self._ask_library(frame)
+
+    def _ask_library(self, frame: bytes) -> None:
+        library = self._get_library()
+        library.receive_data(frame)
+        events = library.events_received()
+        self._write(library)
+        for event in events:
+            if isinstance(event, Frame):
+                self._take_event(event)
+        if library.state is not sans_io.State.OPEN and self._phase == _OPEN:
+            self._end()
+
+    def _take_event(self, frame: Frame) -> None:
+        """Take a frame that the library has parsed, checked and, if it was a ping or a close, answered."""
+        if frame.opcode in (Opcode.PING, Opcode.PONG):
+            self._conversation.overhead()
+        elif frame.opcode is Opcode.CLOSE:
+            self._end()
+        elif self._phase != _OPEN:
+            pass
+        elif frame.fin and self._fragments is None:
+            self._take_message(bytes(frame.data) if frame.opcode is Opcode.TEXT else None)
+        else:
+            self._take_fragment(frame)
+
+    def _take_fragment(self, frame: Frame) -> None:
+        """Join fragments; the library has checked that they belong together, and their size (section 5.4)."""
+        if self._fragments is None:
+            self._fragments = bytearray()
+            self._fragments_read = 0
+            self._is_text = frame.opcode is Opcode.TEXT
+        self._fragments += frame.data
+        self._fragments_read += 1
+        if self._fragments_read > FRAGMENT_LIMIT:
+            self._fail(1009, f"fragmented message exceeds limit of {FRAGMENT_LIMIT} frames")
+        elif frame.fin:
+            message, self._fragments = self._fragments, None
+            self._take_message(message if self._is_text else None)
+        elif self._fragments_read % FRAGMENTS_A_REQUEST == 0:
+            self._conversation.overhead()
+
+    def _take_message(self, message: bytes | bytearray | None) -> None:
+        """Serve a message, or have it wait for those before it; None is a binary one."""
+        if self._waiting:
+            self._waiting.append(message)
+        elif self._under_way is not None and not self._under_way.done():
+            self._waiting.append(message)
+            self._under_way.add_done_callback(self._serve_waiting)
+        else:
+            self._serve(message)
+
+    def _serve(self, message: bytes | bytearray | None) -> None:
+        if message is None:
+            self._conversation.binary()
+            return
+        try:
+            text = str(message, "utf-8")
+        except UnicodeDecodeError as exc:  # section 8.1
+            self._fail(1007, f"{exc.reason} at position {exc.start}")
+        else:
+            self._under_way = self._conversation.text(text)
+
+    def _serve_waiting(self, _: object) -> None:
+        """Serve what waited, now that a message is done; the loop calls this, never what finished the message."""
+        while self._waiting:
+            self._serve(self._waiting.pop(0))
+            if self._waiting and self._under_way is not None and not self._under_way.done():
+                self._under_way.add_done_callback(self._serve_waiting)
+                break
+        self._tell_end()
+        self._read_on()
+
+    def _pause(self, data: bytes) -> None:
+        """Leave what was received for later, and read no more until then."""
+        self._buffer += data
+        self._is_paused = True
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+        if len(self._waiting) < WAITING_LIMIT:
+            asyncio.get_running_loop().call_soon(self._read_on)
 
     def _read_on(self) -> None:
-        if not self._backlog and not self.recv_messages.paused and not self.transport.is_closing():
-            self.transport.resume_reading()
+        if not self._is_paused or len(self._waiting) >= WAITING_LIMIT or self._transport.is_closing():
+            return
+        self._is_paused = False
+        self._cut(self._take_buffer())
+        if not self._is_paused:
+            self._transport.resume_reading()
 
-    def _refuse_method(self) -> None:
-        """Answer 405 (RFC 9110, section 15.5.6); the library reads only requests without a body."""
-        refusal = text_response(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET and HEAD are served.\n")
-        refusal.headers["Allow"] = "GET, HEAD"
-        self.transport.write(refusal.serialize())
-        self.transport.write_eof()
+    def _take_buffer(self) -> bytes:
+        data = bytes(self._buffer)
+        self._buffer.clear()
+        return data
+
+    def _fail(self, code: int, reason: str) -> None:
+        """End the connection for what the client sent (section 7.1.7)."""
+        if self._phase == _OPEN:
+            library = self._get_library()
+            library.fail(code, reason)
+            self._waiting.clear()
+            self._write(library)
+            self._end()
+
+    def _end(self) -> None:
+        """Let nothing count that comes from now on; what was read before is served to its end."""
+        if self._phase == _OVER:
+            return
+        self._owes_end = self._phase == _OPEN
+        self._stop(_OVER)
+        self._tell_end()
+
+    def _tell_end(self) -> None:
+        if self._owes_end and not self._waiting:
+            self._owes_end = False
+            self._conversation.closed()
+
+    def _stop(self, phase: int) -> None:
+        self._phase = phase
+        self.is_open = False
+        self._fragments = None
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self._transport.abort)
+
+    def _write(self, library: sans_io.Protocol) -> None:
+        """Write what the library has to send; the empty string is its word for the end (`SEND_EOF`)."""
+        for data in library.data_to_send():
+            if self._transport.is_closing():
+                return
+            if data:
+                self._transport.write(data)
+            else:
+                self._transport.write_eof()
+
+    def _get_library(self) -> sans_io.Protocol:
+        if self._library is None:
+            self._library = sans_io.Protocol(sans_io.Side.SERVER, state=sans_io.State.OPEN, max_size=self._limit)
+        return self._library
 
 
-def text_response(status: HTTPStatus, text: str) -> Response:
-    """Make an HTTP response for people."""
-    return response(status, "text/plain; charset=utf-8", text.encode())
-
-
-def response(status: HTTPStatus, content_type: str, body: bytes) -> Response:
-    """Make an HTTP response that ends its connection."""
-    headers = Headers(
-        {
-            "Content-Type": content_type,
-            "Content-Length": str(len(body)),
-            "Cache-Control": "no-store",
-            "Connection": "close",
-        }
-    )
-    return Response(status.value, status.phrase, headers, body)
+def _unmask(payload: bytes, mask: bytes) -> bytes:
+    """Undo the masking of section 5.3: one addition without carry of two long numbers."""
+    size = len(payload)
+    keys = (mask * (size // 4 + 1))[:size]
+    return (int.from_bytes(payload) ^ int.from_bytes(keys)).to_bytes(size)

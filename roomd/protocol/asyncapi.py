@@ -19,10 +19,10 @@ from roomd.protocol.replies import ErrorReply, Reply, WaitingReply
 from roomd.protocol.requests import REQUESTS, Request
 
 VERSION = "3.1.0"
-"""Of AsyncAPI."""
+"""The version of AsyncAPI that the document follows."""
 
 SENT: tuple[type[Event | Reply], ...] = (*EVENTS, WaitingReply)
-"""What is sent unasked; `waiting` both answers a join and comes again."""
+"""What is sent unasked; `waiting` answers a join and is sent again later."""
 
 _CHANNEL = "roomd"
 _BEARER = "Authorization"
@@ -71,7 +71,7 @@ def _server(protocol: str, host: str, description: str) -> _Json:
 
 
 def _security_schemes() -> _Json:
-    """Say how a token is presented on the upgrade; the third way, `authenticate`, is a request."""
+    """Describe how a token comes with the upgrade; the third way, `authenticate`, is a request."""
     optional = "Optional: without a token the connection is a guest's until it sends `authenticate`."
     return {
         "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": optional},
@@ -133,7 +133,7 @@ def _operation(action: str, cls: type[msgspec.Struct]) -> _Json:
 
 
 def _messages() -> list[type[Request | Reply | Event]]:
-    """Everything that goes over the wire, each once, in a fixed order."""
+    """Return every message of the wire, each once, in a fixed order."""
     answers = [reply for request in REQUESTS for reply in request.answers]
     return list(dict.fromkeys([*REQUESTS, *answers, ErrorReply, *SENT]))
 
@@ -162,7 +162,7 @@ def _schemas() -> _Json:
 
 
 def _omitted(schema: _Json) -> _Json:
-    """Take the null out of a key that is left out instead."""
+    """Remove null from the schema of a key that is left out instead."""
     if schema.get("default", ...) is not None:
         return schema
     options = [option for option in schema["anyOf"] if option != {"type": "null"}]

@@ -1,4 +1,4 @@
-"""Bytes to frames and back. Every way a frame can be wrong becomes one `BadFrame`."""
+"""Text to requests, replies and events to bytes. Whatever is wrong with a frame raises `BadFrame`."""
 
 import functools
 import operator
@@ -6,7 +6,8 @@ import operator
 import msgspec
 
 from roomd.protocol.errors import BAD_FRAME, UNKNOWN_TYPE, Refused
-from roomd.protocol.replies import ErrorReply, RequestId
+from roomd.protocol.events import Event
+from roomd.protocol.replies import ErrorReply, Reply, RequestId
 from roomd.protocol.requests import REQUESTS, Request
 
 
@@ -68,7 +69,7 @@ def _bad_frame(text: str, exc: Exception) -> BadFrame:
 
 
 def _detail(exc: Exception) -> str:
-    """Say what is wrong with a frame, in msgspec's words only where they are about the frame."""
+    """Describe what is wrong with a frame; msgspec's text is used only where it is about the frame."""
     if isinstance(exc, RecursionError):
         return "nested too deep"
     if isinstance(exc, UnicodeError):
@@ -77,13 +78,18 @@ def _detail(exc: Exception) -> str:
     return detail if len(detail) <= _LONGEST_DETAIL else f"{detail[:_LONGEST_DETAIL]}…"
 
 
-def encode(frame: object) -> bytes:
+def encode(frame: Reply | Event) -> bytes:
     """Write one reply or event as UTF-8 JSON."""
     return _encoder.encode(frame)
 
 
+def size_of(value: msgspec.Struct | str) -> int:
+    """Return how many bytes of UTF-8 JSON an object or a text is."""
+    return len(_encoder.encode(value))
+
+
 def error_reply(refused: Refused, request_id: RequestId | None) -> ErrorReply:
-    """Put a refusal into words for the client that asked."""
+    """Build the `error` reply."""
     kind = refused.kind
     return ErrorReply(
         id=request_id,

@@ -13,7 +13,7 @@ class ErrorKind(NamedTuple):
     status_code: int
     """HTTP-like status, for people and dashboards."""
     code: str
-    """The stable word programs match on."""
+    """The stable word that programs match."""
     message: str
     """The text for people. A kind that needs details takes them through `Refused(message=…)`."""
     close: int | None = None

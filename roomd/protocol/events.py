@@ -6,14 +6,14 @@ from roomd.protocol.objects import Message, Participant, Room, Waiting
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", rename="camel", omit_defaults=True):
-    """What the server says unasked."""
+    """What every event is."""
 
 
 class RoomState(Event, frozen=True, tag="room-state"):
     """The whole room at `seq`; every later event follows once, in order."""
 
     epoch: str
-    """Names the run of the room that `seq` counts in."""
+    """Names the period in which `seq` counts: a restart begins a new one."""
     seq: int
     room: Room
     participants: list[Participant]
@@ -22,7 +22,7 @@ class RoomState(Event, frozen=True, tag="room-state"):
 
 
 class ParticipantsChanged(Event, frozen=True, tag="participants-changed"):
-    """The net effect of one turn; a participant stands in at most one list."""
+    """The net effect of one batch of commands; a participant stands in at most one list."""
 
     seq: int
     joined: list[Participant]
@@ -45,14 +45,14 @@ class RoomEnded(Event, frozen=True, tag="room-ended"):
 
 
 class SignalEvent(Event, frozen=True, tag="signal"):
-    """What another participant passed on."""
+    """Data that another participant sent to this one."""
 
     sender: str = msgspec.field(name="from")
     data: msgspec.Raw
 
 
 class MessageEvent(Event, frozen=True, tag="message"):
-    """Something was said, to everyone or to this participant alone."""
+    """A message, to everyone or to this participant alone."""
 
     message: Message
 
@@ -68,13 +68,13 @@ class MuteRequested(Event, frozen=True, tag="mute-requested"):
 
 
 class WaitingChanged(Event, frozen=True, tag="waiting-changed"):
-    """Everybody who waits, in order; for hosts."""
+    """The whole queue, in order; sent to hosts."""
 
     waiting: list[Waiting]
 
 
 class ServerRestarting(Event, frozen=True, tag="server-restarting"):
-    """Come back after `retryAfter` seconds, jittered per client, and resume."""
+    """The server restarts: resume after `retryAfter` seconds, which differ from client to client."""
 
     retry_after: float
 

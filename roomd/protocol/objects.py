@@ -6,10 +6,10 @@ import msgspec
 from msgspec import Meta
 
 SafeInteger = Annotated[int, Meta(ge=-(2**53) + 1, le=2**53 - 1)]
-"""What every JSON reader has the same idea of (RFC 8259, section 6)."""
+"""The integers that every JSON reader reads exactly (RFC 8259, section 6)."""
 Scalar = bool | SafeInteger | float | str
 State = dict[str, Scalar]
-"""A participant's own presence, like `{"muted": true}`: at most 16 keys, 1 KiB of JSON."""
+"""A participant's own state, like `{"muted": true}`: at most 16 keys, 1 KiB of JSON."""
 
 
 class Participant(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -22,24 +22,30 @@ class Participant(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     guest_name: str | None
     """Null for users."""
     is_active: bool
-    """A connection is there now."""
+    """Whether a connection is there now; false while the seat is held for one that dropped."""
     is_host: bool
     joined_at: str
+    """ISO 8601."""
     left_at: str | None
     """Null while the participant holds a seat; else when the connection was last there."""
     display_name: str
+    """The name to show. Text, never markup."""
     state: State = {}
-    """The participant's own presence, as it last told it."""
+    """The participant's own state, as it last set it."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Something said in a room."""
+    """A message in a room."""
 
     id: str
     participant_id: str
+    """Who sent it."""
     display_name: str
+    """The name of who sent it. Text, never markup."""
     text: str
+    """Text, never markup."""
     sent_at: str
+    """ISO 8601."""
     to: str | None
     """The one participant it was for; null when it was for everyone."""
 
@@ -51,6 +57,7 @@ class Ban(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     display_name: str
     reason: str | None
     banned_at: str
+    """ISO 8601."""
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -61,12 +68,13 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     guest_name: str | None
     display_name: str
     is_active: bool
-    """A connection is there now."""
+    """Whether a connection is there now."""
     position: int
     """From 1, in the order people came."""
     reason: str
     """`waiting_room`: for the host. `room_full`: for a seat."""
     waiting_since: str
+    """ISO 8601."""
 
 
 class IceServer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -82,17 +90,22 @@ class Room(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     id: str
     code: str
+    """Like `abc-def-ghi`."""
     name: str
     host_id: str
+    """The user id of the host."""
     is_active: bool
     is_locked: bool
     max_participants: int
     allow_guest_access: bool
     waiting_room: bool
+    """Newcomers wait until a host admits them."""
     participant_count: int
     """Seats, held ones included."""
     created_at: str
+    """ISO 8601."""
     ended_at: str | None
+    """Null while the room is open."""
 
 
 class Admission(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

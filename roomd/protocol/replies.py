@@ -8,7 +8,7 @@ from msgspec import Meta
 from roomd.protocol.objects import Admission, Ban, IceServer, Message, Participant, Room
 
 RequestId = int | Annotated[str, Meta(min_length=1, max_length=64)]
-"""What a client may choose to tell its replies apart."""
+"""A client chooses it, to tell which reply answers which request."""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", rename="camel", omit_defaults=True):
@@ -32,7 +32,7 @@ class PongReply(Reply, frozen=True, tag="pong"):
 
 
 class AuthenticatedReply(Reply, frozen=True, tag="authenticated"):
-    """The token was good."""
+    """The token is valid."""
 
     user_id: str
     expires_at: str
@@ -67,20 +67,20 @@ class ParticipantsReply(Reply, frozen=True, tag="participants"):
 
 
 class OkReply(Reply, frozen=True, tag="ok"):
-    """It was done; there is nothing else to say."""
+    """The request was carried out; there is no other result."""
 
 
 class WaitingReply(Reply, frozen=True, tag="waiting"):
-    """The join waits. Comes again, as an event, when `position` or `reason` changes."""
+    """The join waits. Sent again, as an event, when `position` or `reason` changes."""
 
     participant_id: str
-    """The id the participant will have."""
+    """The id that the participant will have."""
     position: int
     """From 1, in the order people came."""
     reason: str
     """`waiting_room`: for the host. `room_full`: for a seat."""
     resume_token: str | None = None
-    """In the reply only: takes the place in the queue back after a drop, or the seat it has become."""
+    """In the reply only: the token that resumes the place in the queue, or the seat that it became."""
 
 
 class MessagesReply(Reply, frozen=True, tag="messages"):

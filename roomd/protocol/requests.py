@@ -37,7 +37,7 @@ class Ping(Request, frozen=True, tag="ping"):
 
 
 class Authenticate(Request, frozen=True, tag="authenticate"):
-    """Say who is asking, or renew it."""
+    """Authenticate the connection with a token, or renew its token."""
 
     answers = (replies.AuthenticatedReply,)
 
@@ -45,7 +45,7 @@ class Authenticate(Request, frozen=True, tag="authenticate"):
 
 
 class CreateRoom(Request, frozen=True, tag="create-room"):
-    """Open a room; the caller becomes its host."""
+    """Create a room; the caller becomes its host."""
 
     answers = (replies.RoomReply,)
 
@@ -69,7 +69,7 @@ class UpdateRoom(Request, frozen=True, tag="update-room"):
 
 
 class GetRoom(Request, frozen=True, tag="get-room"):
-    """Look at a room and at whether the caller could join it now."""
+    """Get a room, and whether the caller could join it now."""
 
     answers = (replies.RoomReply,)
 
@@ -77,7 +77,7 @@ class GetRoom(Request, frozen=True, tag="get-room"):
 
 
 class ListRooms(Request, frozen=True, tag="list-rooms"):
-    """The rooms the caller hosts; all rooms for an admin."""
+    """List the rooms that the caller hosts; all rooms for an admin."""
 
     answers = (replies.RoomsReply,)
 
@@ -119,7 +119,7 @@ class LeaveRoom(Request, frozen=True, tag="leave-room"):
 
 
 class ListParticipants(Request, frozen=True, tag="list-participants"):
-    """Who is in the room; with `history` also who was."""
+    """List who is in the room; with `history` also who was."""
 
     answers = (replies.ParticipantsReply,)
 
@@ -130,7 +130,7 @@ class ListParticipants(Request, frozen=True, tag="list-participants"):
 
 
 class UpdateParticipant(Request, frozen=True, tag="update-participant"):
-    """Change the caller's own presence, key by key; null takes a key away (RFC 7396)."""
+    """Change the caller's own state, key by key; null removes a key (RFC 7396)."""
 
     is_quiet = True
 
@@ -138,7 +138,7 @@ class UpdateParticipant(Request, frozen=True, tag="update-participant"):
 
 
 class Signal(Request, frozen=True, tag="signal"):
-    """Pass something on to one other participant, unread: WebRTC offers, answers, candidates."""
+    """Send data to one other participant as it is, such as WebRTC offers, answers and candidates."""
 
     is_quiet = True
 
@@ -147,7 +147,7 @@ class Signal(Request, frozen=True, tag="signal"):
 
 
 class SendMessage(Request, frozen=True, tag="send-message"):
-    """Say something to everyone in the room or, with `to`, to one participant."""
+    """Send a message to everyone in the room or, with `to`, to one participant."""
 
     is_quiet = True
 
@@ -156,7 +156,7 @@ class SendMessage(Request, frozen=True, tag="send-message"):
 
 
 class ListMessages(Request, frozen=True, tag="list-messages"):
-    """What was said, in its order: public messages, and the caller's own private ones."""
+    """List messages in the order they were sent: public ones, and private ones from and to the caller."""
 
     answers = (replies.MessagesReply,)
 
@@ -172,7 +172,7 @@ class GetIceServers(Request, frozen=True, tag="get-ice-servers"):
 
 
 class HostRequest(Request, frozen=True):
-    """What a host asks of a room: of the one the connection is in, unless `code` names another."""
+    """What every request of a host may carry: `code` names the room; without it, it is the room that the host is in."""
 
     code: str | None = None
 
@@ -194,7 +194,7 @@ class MuteParticipant(HostRequest, frozen=True, kw_only=True, tag="mute-particip
 
 
 class ListBans(HostRequest, frozen=True, kw_only=True, tag="list-bans"):
-    """Who cannot come back."""
+    """List who is banned."""
 
     answers = (replies.BansReply,)
 
@@ -203,23 +203,23 @@ class ListBans(HostRequest, frozen=True, kw_only=True, tag="list-bans"):
 
 
 class Unban(HostRequest, frozen=True, kw_only=True, tag="unban"):
-    """Let a user come back."""
+    """Lift a ban, so that the user can come back."""
 
     user_id: str
 
 
 class AdmitParticipant(HostRequest, frozen=True, kw_only=True, tag="admit-participant"):
-    """Let somebody in who waits for the host."""
+    """Admit one participant who waits for the host."""
 
     participant_id: str
 
 
 class AdmitAll(HostRequest, frozen=True, kw_only=True, tag="admit-all"):
-    """Let everybody in who waits for the host."""
+    """Admit everybody who waits for the host."""
 
 
 class DenyParticipant(HostRequest, frozen=True, kw_only=True, tag="deny-participant"):
-    """Send somebody away who waits."""
+    """Refuse one participant who waits."""
 
     participant_id: str
 

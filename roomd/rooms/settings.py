@@ -1,17 +1,26 @@
-"""What a host may choose for a room, and what the configuration lays down for all of them."""
+"""What a host may choose for a room, and what the configuration sets for all of them."""
 
 import msgspec
 
 from roomd.protocol.errors import INVALID_SETTINGS, Refused
 from roomd.protocol.objects import Room
 from roomd.protocol.text import clean_name
-from roomd.rooms.commands import Settings
 
 DEFAULT_MAX_PARTICIPANTS = 100
 
 
+class Settings(msgspec.Struct, frozen=True):
+    """The settings of a room that a host may choose; None leaves one as it is."""
+
+    name: str | None = None
+    is_locked: bool | None = None
+    max_participants: int | None = None
+    allow_guest_access: bool | None = None
+    waiting_room: bool | None = None
+
+
 class Rules(msgspec.Struct, frozen=True):
-    """What the configuration lays down for every room."""
+    """What the configuration sets for every room."""
 
     seat_hold: float
     """Seconds a dropped seat, or place in the queue, is held."""

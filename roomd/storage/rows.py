@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 
 from roomd.protocol.objects import Ban, Message, Participant, Room
-from roomd.rooms.commands import MessageSent, Seat
+from roomd.rooms.changes import MessageSent
+from roomd.rooms.model import Seat
 
 ROOM_COLUMNS = (
     "id, code, name, host_id, is_active, is_locked, max_participants, allow_guest_access, waiting_room, "
@@ -37,7 +38,7 @@ def room_row(room: Room) -> tuple[Any, ...]:
 
 
 def to_room(row: tuple[Any, ...]) -> Room:
-    """Read a room; nobody sits in it yet."""
+    """Read a room, with a participant count of 0."""
     return Room(
         id=row[0],
         code=row[1],
@@ -88,28 +89,33 @@ def to_seat(row: tuple[Any, ...]) -> Seat:
         display_name=row[4],
         state=msgspec.json.decode(row[11]),
     )
-    return Seat(participant, resume_hash=row[10], owner=None, dropped_at=row[9], waits_for=row[12])
+    return Seat(participant, resume_hash=row[10], claim=None, dropped_at=row[9], waits_for=row[12])
 
 
-def message_row(event: MessageSent) -> tuple[Any, ...]:
+def message_row(room_id: str, change: MessageSent) -> tuple[Any, ...]:
     """Write a message as a row."""
-    message = event.message
+    message = change.message
     return (
-        event.room_id,
+        room_id,
         message.id,
         message.participant_id,
-        event.user_id,
+        change.user_id,
         message.display_name,
         message.text,
         message.sent_at,
         message.to,
-        event.to_user_id,
+        change.to_user_id,
     )
 
 
 def to_message(row: tuple[Any, ...]) -> Message:
     """Read a message."""
     return Message(id=row[1], participant_id=row[2], display_name=row[4], text=row[5], sent_at=row[6], to=row[7])
+
+
+def ban_row(room_id: str, ban: Ban) -> tuple[Any, ...]:
+    """Write a ban as a row."""
+    return room_id, ban.user_id, ban.display_name, ban.reason, ban.banned_at
 
 
 def to_ban(row: tuple[Any, ...]) -> Ban:

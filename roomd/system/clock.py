@@ -3,17 +3,8 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Protocol
 
-from roomd.protocol.timestamps import stamp
-from roomd.rooms.commands import Moment
-
-
-class Timer(Protocol):
-    """A call that is due later."""
-
-    def cancel(self) -> None:
-        """Call it off."""
+from roomd.engine.ports import Timer
 
 
 class Clock:
@@ -24,10 +15,6 @@ class Clock:
 
     monotonic = staticmethod(time.monotonic)
     """Seconds that only ever go forward."""
-
-    def now(self) -> Moment:
-        """Read both clocks."""
-        return Moment(stamp(self.wall()), self.monotonic())
 
     def call_later(self, delay: float, function: Callable[[], None]) -> Timer:
         """Call `function` on the running loop after `delay` seconds."""

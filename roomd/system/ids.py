@@ -16,11 +16,15 @@ class Ids:
         self._used = 0
         self._last = 0
 
-    def new_id(self, wall: float) -> str:
-        """Make an identifier: 24 hexadecimal digits, half time, half random; each sorts after the last."""
+    def new_id(self, wall: float, above: str = "") -> str:
+        """Draw an identifier: 24 hexadecimal digits, half time (`wall`, seconds since the epoch), half random.
+
+        It sorts after every one drawn before, and after `above`.
+        """
         fresh = int(wall * 1000) << 48 | int.from_bytes(self._draw(6))
-        if fresh <= self._last:  # the same millisecond, or a clock that was set back
-            fresh = self._last + 1 + int.from_bytes(self._draw(3))
+        last = max(self._last, int(above, 16)) if above else self._last
+        if fresh <= last:  # the same millisecond, or a clock that was set back
+            fresh = last + 1 + int.from_bytes(self._draw(3))
         self._last = fresh
         return f"{fresh:024x}"
 
@@ -29,6 +33,10 @@ class Ids:
         number = int.from_bytes(self._draw(16))  # 128 bits: the remainder favours no letter that could be noticed
         letters = "".join(chr(ord("a") + number // 26**place % 26) for place in range(9))
         return f"{letters[:3]}-{letters[3:6]}-{letters[6:]}"
+
+    def new_claim(self) -> int:
+        """Draw a number for one sitting: 64 random bits, so that no two are the same, restarts included."""
+        return int.from_bytes(self._draw(8))
 
     def new_secret(self) -> str:
         """Draw the secret of a resume token: 128 bits."""

@@ -52,6 +52,14 @@ class Record(logging.LogRecord):
         self.created = time.time()
 
 
+class EventLogger(logging.Logger):
+    """A logger that does not look for the line of code that logs, which would take as long as all the rest."""
+
+    def findCaller(self, *_: object, **__: object) -> tuple[str, int, str, str | None]:  # noqa: N802 - logging's name
+        """Find nothing."""
+        return "", 0, "", None
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line."""
 
@@ -161,5 +169,5 @@ def set_up(level: str, stream: TextIO = sys.stderr) -> None:
     for library in ("websockets", "aiosqlite", "asyncio"):
         logging.getLogger(library).setLevel(logging.WARNING)
     # What no line shows need not be found out for each (the logging documentation's "Optimization").
-    for name in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks", "_srcfile"):
+    for name in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks"):
         setattr(logging, name, None)

@@ -15,10 +15,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from roomd.auth.jwks import FetchedKeys
-from roomd.auth.keys import local_secret, open_keys, policy
+from roomd.auth.keys import open_keys, policy
+from roomd.auth.secret_files import local_secret
 from roomd.auth.tokens import Policy, verify
 from roomd.config import AuthConfig
 from roomd.protocol.errors import INVALID_TOKEN, UNAVAILABLE, Refused
+from tests.support.processes import PATIENCE
 
 NOW = 1_772_534_100.0
 CLAIMS = {"sub": "alice", "exp": NOW + 60}
@@ -44,7 +46,7 @@ class Issuer:
             def do_GET(self) -> None:
                 issuer.fetches += 1
                 issuer.asked.set()
-                issuer.gate.wait(10)
+                issuer.gate.wait(PATIENCE)
                 status, body = issuer.answer
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
@@ -204,7 +206,7 @@ async def test_first_fetch_serves_all_that_wait(issuer: Issuer, clock: Clock) ->
     issuer.gate.clear()
     source = FetchedKeys(issuer.url, clock=clock)
     waiting = [asyncio.create_task(ids(source, token("k1"))) for _ in range(100)]
-    await asyncio.to_thread(issuer.asked.wait, 10)
+    await asyncio.to_thread(issuer.asked.wait, PATIENCE)
     waiting[0].cancel()
     issuer.gate.set()
     found = await asyncio.gather(*waiting, return_exceptions=True)
@@ -285,7 +287,7 @@ async def test_close(issuer: Issuer, clock: Clock) -> None:
     issuer.gate.clear()
     source = FetchedKeys(issuer.url, clock=clock)
     waiting = asyncio.create_task(source.keys_for(token("k1")))
-    await asyncio.to_thread(issuer.asked.wait, 10)
+    await asyncio.to_thread(issuer.asked.wait, PATIENCE)
     await source.close()
     await source.close()
     issuer.gate.set()
@@ -311,7 +313,7 @@ async def test_an_issuer_that_drips_is_not_waited_for() -> None:
     server = await asyncio.start_server(drip, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     source = FetchedKeys(f"http://127.0.0.1:{port}/keys", interval=0.0, timeout=0.2)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         for _ in range(2):
             with pytest.raises(Refused) as caught:
                 await source.keys_for(token("k1"))

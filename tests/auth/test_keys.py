@@ -13,9 +13,11 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, r
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from jwt.algorithms import RSAAlgorithm
 
-from roomd.auth.keys import KeySource, check_keys, is_open_to_others, local_secret, local_secret_file, open_keys, policy
+from roomd.auth.keys import KeySource, check_keys, open_keys, policy
+from roomd.auth.secret_files import is_open_to_others, local_secret, local_secret_file
 from roomd.auth.tokens import Key, Policy, mint, verify
 from roomd.config import AuthConfig, ConfigError
+from tests.support.processes import PATIENCE
 
 NOW = 1_772_534_100.0
 CLAIMS = {"sub": "alice", "exp": NOW + 60}
@@ -177,7 +179,7 @@ async def test_made_secrets_differ(tmp_path: Path) -> None:
 
 async def test_made_once_by_many(database: Path) -> None:
     """Processes that start at the same time agree on one secret."""
-    barrier = threading.Barrier(8, timeout=10)
+    barrier = threading.Barrier(8, timeout=PATIENCE)
 
     def start() -> KeySource:
         barrier.wait()

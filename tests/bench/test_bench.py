@@ -1,22 +1,23 @@
-"""The measurements measure what they say: short runs of each work, and what is made of their figures."""
+"""The measurements measure what they say: short runs of each work, and the report made of their figures."""
 
 import json
 import os
+import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from bench import report
+from bench.ceilings.frames import PAYLOAD, TEXT_SIZE
 from bench.ceilings.rows import rows_per_second
+from bench.clients import PERSON, Roomd
 from bench.processes import Usage
 from bench.rig import Figure, Rig, running
 from bench.suite import WORK, Failure, Plan, Sample, Suite
 from bench.work import cold, crowd, cycle, growth, latency, memory, relay
 from bench.work.storm import Event, check_view
-from roomd.load import Roomd
-from roomd.load.cycle import Times
-from roomd.load.dialect import PERSON
 from roomd.protocol import codec, events, objects, requests
 from tests.support.daemon import SECRET, UNMEASURED
 
@@ -25,7 +26,7 @@ STATE = Event(4, True, frozenset("ab"), True)
 CHANGE = Event(5, False, frozenset("c"), True)
 
 SECONDS = 0.2
-TINY = growth.Past("rooms10", 100, 300)
+TINY = growth.History("rooms10", 100, 300)
 
 
 def participant(name: str) -> objects.Participant:
@@ -77,14 +78,18 @@ def test_requests_are_roomd_s() -> None:
     assert codec.decode(words.say("Hello").decode()) == requests.SendMessage(text="Hello")
 
 
-def test_times_are_known_to_ten_microseconds() -> None:
-    times = Times()
-    assert times.quantile(0.5) == 0
-    for milliseconds in range(100):
-        times.add(milliseconds / 1000)
-    assert times.total == 100
-    assert times.quantile(0.5) == pytest.approx(0.049, abs=2e-5)
-    assert times.quantile(0.99) == pytest.approx(0.098, abs=2e-5)
+def test_the_ceiling_of_deliveries_writes_the_frame_that_roomd_writes() -> None:
+    message = objects.Message(
+        id="m" * 26, participant_id="p" * 26, display_name="Guest 0000", text="x" * TEXT_SIZE,
+        sent_at="2026-03-03T10:36:00.000Z", to=None,
+    )  # fmt: skip
+    assert codec.encode(events.MessageEvent(message=message)) == PAYLOAD
+
+
+@pytest.mark.parametrize(("share", "value"), [(0.01, 1.0), (0.5, 50.0), (0.501, 51.0), (0.99, 99.0), (1.0, 100.0)])
+def test_a_quantile_is_the_least_value_that_a_share_does_not_exceed(share: float, value: float) -> None:
+    assert latency.quantile([float(number) for number in range(1, 101)], share) == value
+    assert latency.quantile([7.0], share) == 7.0
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -134,9 +139,7 @@ async def test_work_is_done_and_left_behind_clean(rig: Rig, measure: Measure, ro
 
 
 def _seats(database: Path) -> int:
-    import sqlite3
-
-    with sqlite3.connect(database) as db:
+    with closing(sqlite3.connect(database)) as db:
         (count,) = db.execute("SELECT count(*) FROM participants WHERE left_at IS NULL").fetchone()
     return int(count)
 
@@ -155,11 +158,11 @@ async def test_ceilings(folder: Path, name: str, measure: Measure, rows: list[st
     assert [(figure.row, figure.value > 0) for figure in figures] == [(row, True) for row in rows]
 
 
-def test_the_ceiling_of_keeping(tmp_path: Path) -> None:
+def test_the_ceiling_of_storage(tmp_path: Path) -> None:
     assert rows_per_second(tmp_path, 0.05) > 0
 
 
-async def test_a_past_is_made_once_and_joined(tmp_path: Path) -> None:
+async def test_a_large_database_is_made_once_and_its_rooms_joined(tmp_path: Path) -> None:
     """Rooms with a history are there to be joined; a daemon that opens them finds nothing wrong."""
     database = growth.prepare(TINY, tmp_path)
     assert growth.prepare(TINY, tmp_path) == database
@@ -169,8 +172,9 @@ async def test_a_past_is_made_once_and_joined(tmp_path: Path) -> None:
 
 
 def test_a_suite_keeps_what_came_of_a_round(tmp_path: Path) -> None:
-    plan = Plan(("a",), ("roomd", "echo", "sqlite"), SECONDS, True, growth.MILLION)
+    plan = Plan(("a",), ("roomd", "echo", "sqlite"), SECONDS, True)
     suite = Suite(plan, os.sched_getaffinity(0), tmp_path)
+    suite.check_servers()
     suite.run_once()
     suite.run_round()
     assert [(sample.round, sample.row, sample.server) for sample in suite.samples] == [
@@ -203,8 +207,8 @@ def test_ratios_are_taken_within_a_round() -> None:
         "(c) the best peer's time for 1,000 ÷ roomd's": (report.Spread(3.0, 3.0, 3.0), False),
         "(h) KiB per client at 10,000": (report.Spread(15.0, 15.0, 15.0), True),
         "(h) the same ÷ the least of a peer": (report.Spread(0.75, 0.75, 0.75), True),
-        "(i) cost of joining: the worst past ÷ empty": (report.Spread(1.25, 1.25, 1.25), False),
-        "(i) time to start: the worst past ÷ empty": (report.Spread(1.1, 1.1, 1.1), True),
+        "(i) cost of joining: the worst history ÷ empty": (report.Spread(1.25, 1.25, 1.25), False),
+        "(i) time to start: the worst history ÷ empty": (report.Spread(1.1, 1.1, 1.1), True),
     }
 
 

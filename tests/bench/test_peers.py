@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,16 @@ import jwt
 import msgspec
 import pytest
 
+from bench.clients import Dialect, Kind
 from bench.peers import postgres
+from bench.peers.clients import client
 from bench.peers.dialects import DIALECTS
-from bench.peers.lines import line
 from bench.peers.servers import PEERS, create_rooms, missing, running
 from bench.processes import Server as Peer
-from roomd.load.dialect import Dialect, Kind
 from roomd.protocol import codec, events, objects, replies
+from tests.support.processes import PATIENCE
 
 SECRET = "a secret for tests only, 32 bytes and more"
-PATIENCE = 10.0
 
 ROOMD = DIALECTS["roomd"]
 JANE = objects.Participant(
@@ -54,8 +55,8 @@ def test_what_roomd_writes_is_known_by_its_first_bytes(frame: Any, kind: Kind) -
 
 def test_only_those_who_came_are_counted() -> None:
     change = codec.encode(events.ParticipantsChanged(seq=5, joined=[JANE], updated=[JANE], left=[JANE, JANE]))
-    assert ROOMD.people(Kind.CHANGED, change) == 1
-    assert ROOMD.told(Kind.CHANGED, change) == (["Jane"], 2)
+    assert ROOMD.count_people(Kind.CHANGED, change) == 1
+    assert ROOMD.presence(Kind.CHANGED, change) == (["Jane"], 2)
 
 
 @pytest.mark.parametrize("name", DIALECTS)
@@ -65,40 +66,40 @@ def test_joins_are_frames_of_one_size(name: str) -> None:
 
 
 class Guest:
-    """A client that keeps what it was told."""
+    """A client that keeps the frames it gets."""
 
     def __init__(self, peer: Peer, number: int, user: str | None = None, secret: str = SECRET) -> None:
-        claims = {"sub": user, "exp": int(time.time()) + 60}
+        claims = {"sub": user, "exp": int(time.time()) + 3600}
         token = jwt.encode(claims, secret, algorithm="HS256") if user else None
-        self.line = line(peer.name, peer.host, token)
+        self.client = client(peer.name, peer.host, token)
         self.number = number
         self.answer = b""
         self.known: set[str] = set()
-        self.told: asyncio.Queue[tuple[Kind, bytes]] = asyncio.Queue()
-        self.line.on_frame = lambda kind, payload: self.told.put_nowait((kind, payload))
-        self.line.on_lost = lambda _: self.told.put_nowait((Kind.OTHER, b"lost"))
+        self.frames: asyncio.Queue[tuple[Kind, bytes]] = asyncio.Queue()
+        self.client.on_frame = lambda kind, payload: self.frames.put_nowait((kind, payload))
+        self.client.on_lost = lambda _: self.frames.put_nowait((Kind.OTHER, b"lost"))
 
     @property
     def dialect(self) -> Dialect:
-        return self.line.dialect
+        return self.client.dialect
 
     async def wait_for(self, *kinds: Kind) -> bytes:
         """Skip frames until one of `kinds`."""
         async with asyncio.timeout(PATIENCE):
             while True:
-                kind, payload = await self.told.get()
+                kind, payload = await self.frames.get()
                 if kind in kinds:
                     return payload
 
     async def outcome(self, code: str) -> Kind:
         """Ask for a seat; say whether it was granted. What comes before the answer is not lost."""
-        self.line.join(code, self.number)
+        self.client.join(code, self.number)
         early = []
         async with asyncio.timeout(PATIENCE):
-            while (frame := await self.told.get())[0] not in (Kind.JOINED, Kind.REFUSED):
+            while (frame := await self.frames.get())[0] not in (Kind.JOINED, Kind.REFUSED):
                 early.append(frame)
-        for told in early:
-            self.told.put_nowait(told)
+        for one in early:
+            self.frames.put_nowait(one)
         kind, self.answer = frame
         return kind
 
@@ -107,10 +108,10 @@ class Guest:
         names: list[str] = []
         async with asyncio.timeout(PATIENCE):
             while len(names) < count:
-                kind, payload = await self.told.get()
+                kind, payload = await self.frames.get()
                 if kind in (Kind.STATE, Kind.CHANGED):
-                    joined = self.dialect.told(kind, payload).joined
-                    assert self.dialect.people(kind, payload) == len(joined)
+                    joined = self.dialect.presence(kind, payload).joined
+                    assert self.dialect.count_people(kind, payload) == len(joined)
                     names += [name for name in joined if not self.dialect.repeats or name not in self.known]
                     self.known.update(joined)
         return names
@@ -118,13 +119,13 @@ class Guest:
     async def wait_left(self) -> int:
         """Wait until told that somebody went, and return how many did."""
         while True:
-            told = self.dialect.told(Kind.CHANGED, await self.wait_for(Kind.CHANGED))
-            if told.left:
-                return told.left
+            presence = self.dialect.presence(Kind.CHANGED, await self.wait_for(Kind.CHANGED))
+            if presence.left:
+                return presence.left
 
     def address(self) -> str:
         """Say where others send signals to."""
-        return self.line.address or self.dialect.address(self.answer)
+        return self.client.address or self.dialect.address(self.answer)
 
 
 @pytest.fixture(scope="module", params=PEERS)
@@ -132,22 +133,15 @@ def peer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     if lacking := missing(request.param):
         pytest.skip(f"needs {lacking}: python -m bench.peers.install")
     folder = tmp_path_factory.mktemp(request.param)
-    _let_postgres_in(folder)
     with running(request.param, os.sched_getaffinity(0), folder, SECRET) as peer:
         yield peer
-
-
-def _let_postgres_in(folder: Path) -> None:
-    """Open pytest's own folders to PostgreSQL's user."""
-    for parent in list(folder.parents)[:2]:
-        parent.chmod(parent.stat().st_mode | 0o111)
 
 
 @pytest.fixture
 async def guests(peer: Peer) -> AsyncIterator[list[Guest]]:
     guests: list[Guest] = []
     yield guests
-    await asyncio.gather(*(guest.line.close() for guest in guests))
+    await asyncio.gather(*(guest.client.close() for guest in guests))
 
 
 async def enter(guests: list[Guest], peer: Peer, code: str, user: str | None = None) -> Guest:
@@ -160,7 +154,7 @@ async def enter(guests: list[Guest], peer: Peer, code: str, user: str | None = N
 async def arrive(guests: list[Guest], peer: Peer, user: str | None = None) -> Guest:
     """Connect one more."""
     guest = Guest(peer, len(guests), user)
-    await guest.line.open()
+    await guest.client.open()
     guests.append(guest)
     return guest
 
@@ -168,12 +162,12 @@ async def arrive(guests: list[Guest], peer: Peer, user: str | None = None) -> Gu
 def rows(peer: Peer, sql: str) -> list[tuple[Any, ...]]:
     """Ask the peer's database."""
     if peer.database.is_file():
-        with sqlite3.connect(peer.database) as database:
+        with closing(sqlite3.connect(peer.database)) as database:
             return database.execute(sql).fetchall()
     binaries = postgres.programs()
     assert binaries is not None
     command: list[str | Path] = [binaries / "psql", "-h", peer.database, "-U", "postgres", "-AtF", "|", "-c", sql]
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    text = subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE).stdout
     return [tuple(row.split("|")) for row in text.splitlines()]
 
 
@@ -193,7 +187,7 @@ async def test_those_who_join_together_know_all_the_others(peer: Peer, guests: l
     for _ in range(30):
         await arrive(guests, peer)
     for guest in guests:
-        guest.line.join(code, guest.number)
+        guest.client.join(code, guest.number)
     everybody = [f"Guest {number:04}" for number in range(30)]
     for guest in guests:
         assert sorted(await guest.wait_known(30)) == everybody
@@ -204,7 +198,7 @@ async def test_who_leaves_has_left_in_the_database_and_for_the_others(peer: Peer
     (code,) = create_rooms(peer.host, 1, 4)
     stayer, leaver = [await enter(guests, peer, code) for _ in range(2)]
     await stayer.wait_known(2)
-    leaver.line.leave()
+    leaver.client.leave()
     await leaver.wait_for(Kind.LEFT)
     where = f"left_at IS NOT NULL AND room_id = (SELECT id FROM rooms WHERE code = '{code}')"
     assert rows(peer, f"SELECT display_name FROM participants WHERE {where}") == [("Guest 0001",)]
@@ -217,7 +211,7 @@ async def test_who_vanishes_has_left(peer: Peer, guests: list[Guest]) -> None:
     (code,) = create_rooms(peer.host, 1, 4)
     stayer, leaver = [await enter(guests, peer, code) for _ in range(2)]
     await stayer.wait_known(2)
-    await leaver.line.close()
+    await leaver.client.close()
     assert await stayer.wait_left() == 1
 
 
@@ -247,7 +241,7 @@ async def test_a_user_who_joins_again_keeps_the_one_seat(peer: Peer, guests: lis
     await before.wait_known(1)
     after = await enter(guests, peer, code, "alice")
     assert await after.wait_known(1) == ["alice"]
-    await before.wait_for(Kind.OTHER)  # its connection is closed, or on Socket.IO told that it is no more in use
+    await before.wait_for(Kind.OTHER)  # its connection is closed, or on Socket.IO it gets an event
     where = f"room_id = (SELECT id FROM rooms WHERE code = '{code}')"
     assert len(rows(peer, f"SELECT id FROM participants WHERE {where}")) == 1
 
@@ -257,11 +251,11 @@ async def test_a_forged_token_is_refused(peer: Peer, guests: list[Guest]) -> Non
     (code,) = create_rooms(peer.host, 1, 5)
     forger = Guest(peer, 0, "alice", "another secret of 32 bytes and more")
     try:
-        await forger.line.open()
+        await forger.client.open()
         assert await forger.outcome(code) is Kind.REFUSED
     except RuntimeError:
-        assert "socketio" in peer.name, "only there"  # where the line is refused before anything can be asked
-    await forger.line.close()
+        assert "socketio" in peer.name, "only there"  # where the connection is refused at once
+    await forger.client.close()
 
 
 @needs_peers
@@ -270,7 +264,7 @@ async def test_what_is_said_is_kept_and_told_to_all(peer: Peer, guests: list[Gue
     speaker, listener = [await enter(guests, peer, code) for _ in range(2)]
     await speaker.wait_known(2)
     await listener.wait_known(2)
-    speaker.line.say("Good morning")
+    speaker.client.say("Good morning")
     for guest in guests:
         assert b"Good morning" in await guest.wait_for(Kind.MESSAGE)
     assert ("Good morning",) in rows(peer, "SELECT text FROM messages")
@@ -282,8 +276,8 @@ async def test_a_signal_reaches_the_one_it_is_for(peer: Peer, guests: list[Guest
     caller, called, other = [await enter(guests, peer, code) for _ in range(3)]
     for guest in guests:
         await guest.wait_known(3 if guest is other else 1)
-    caller.line.signal(called.address(), {"sdp": "v=0"})
-    called.line.signal(other.address(), {"sdp": "v=1"})
+    caller.client.signal(called.address(), {"sdp": "v=0"})
+    called.client.signal(other.address(), {"sdp": "v=1"})
     assert b"v=0" in await called.wait_for(Kind.SIGNAL)
     signal = await other.wait_for(Kind.SIGNAL)
     assert b"v=1" in signal
@@ -295,15 +289,14 @@ async def test_a_signal_reaches_the_one_it_is_for(peer: Peer, guests: list[Guest
 async def test_a_participant_whom_a_client_was_told_of_survives_a_crash(name: str, tmp_path: Path) -> None:
     if lacking := missing(name):
         pytest.skip(f"needs {lacking}: python -m bench.peers.install")
-    _let_postgres_in(tmp_path)
     with running(name, os.sched_getaffinity(0), tmp_path, SECRET) as peer:
         (code,) = create_rooms(peer.host, 1, 20)
         guests = [Guest(peer, number) for number in range(10)]
-        await asyncio.gather(*(guest.line.open() for guest in guests))
+        await asyncio.gather(*(guest.client.open() for guest in guests))
         for guest in guests:
-            guest.line.join(code, guest.number)
+            guest.client.join(code, guest.number)
         answer = await guests[7].wait_for(Kind.JOINED, Kind.REFUSED)
         os.kill(peer.pid, signal.SIGKILL)
         assert guests[7].dialect.kind(answer) is Kind.JOINED
         assert ("Guest 0007",) in rows(peer, "SELECT display_name FROM participants WHERE left_at IS NULL")
-        await asyncio.gather(*(guest.line.close() for guest in guests))
+        await asyncio.gather(*(guest.client.close() for guest in guests))

@@ -13,8 +13,8 @@ from roomd.cli.words import HELLO
 from roomd.client import Closed
 from roomd.client.meeting import open_meeting
 from roomd.protocol.requests import JoinRoom
-from tests.support.daemon import PATIENCE
 from tests.support.people import BOB, CARL, ROOM, WAITER, message, person
+from tests.support.processes import PATIENCE
 from tests.support.scripted import JOIN, Script, Server, Sleep, closing, meeting_with, serving, settings
 
 OK: dict[str, Any] = {"type_": "ok"}

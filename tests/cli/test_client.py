@@ -35,8 +35,8 @@ from roomd.client import (
 )
 from roomd.config import ServerConfig, local_url
 from roomd.protocol.events import WaitingChanged
-from tests.support.daemon import PATIENCE
 from tests.support.people import BOB, BOB_AWAY, CARL, JANE, ROOM, WAITER, message, person, present
+from tests.support.processes import PATIENCE
 from tests.support.scripted import Server, serving
 
 

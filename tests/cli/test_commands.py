@@ -17,7 +17,8 @@ from typer.testing import CliRunner, Result
 from roomd import __version__
 from roomd.cli.app import build
 from roomd.config import Config
-from tests.support.daemon import SECRET, Daemon, free_port
+from tests.support.daemon import SECRET, Daemon
+from tests.support.processes import PATIENCE, free_port
 
 OK, REFUSED, MISUSED, UNREACHABLE = 0, 1, 2, 3
 DAEMON_STOPPED = 9
@@ -232,7 +233,7 @@ def test_starts_without_what_only_the_daemon_needs() -> None:
         "import sys; from roomd.cli.app import build; build(lambda *_: 0);"
         "print(*{'uvloop', 'aiosqlite', 'jwt', 'cryptography', 'rich', 'websockets.asyncio.client'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert done.stdout == "\n"
 
 
@@ -419,8 +420,12 @@ async def test_closed_without_an_answer(make_daemon: Callable[..., Daemon]) -> N
 def test_as_a_program(daemon: Daemon) -> None:
     """The same as a process of its own: standard output, standard error, exit code."""
     command = [sys.executable, "-m", "roomd", "room"]
-    made = subprocess.run([*command, "create"], env=daemon.environ, capture_output=True, text=True, check=True)
+    made = subprocess.run(
+        [*command, "create"], env=daemon.environ, capture_output=True, text=True, timeout=PATIENCE, check=True
+    )
     code = made.stdout.strip()
     assert (len(code), made.stderr) == (11, "")
-    shown = subprocess.run([*command, "show", "aaabbbccc"], env=daemon.environ, capture_output=True, text=True)
+    shown = subprocess.run(
+        [*command, "show", "aaabbbccc"], env=daemon.environ, capture_output=True, text=True, timeout=PATIENCE
+    )
     assert (shown.returncode, shown.stdout, shown.stderr) == (REFUSED, "", "room_not_found: Room not found\n")

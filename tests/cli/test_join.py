@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from roomd.cli.words import HELLO
-from tests.support.daemon import PATIENCE, Daemon
+from tests.support.daemon import Daemon
+from tests.support.processes import PATIENCE, child
 
 
 class Visitor:
@@ -50,16 +51,10 @@ class Visitor:
 @contextlib.asynccontextmanager
 async def visiting(daemon: Daemon, code: str, *options: str, stdin: int = PIPE) -> AsyncIterator[Visitor]:
     """Run `roomd join`."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "roomd", "join", code, *options,
-        stdin=stdin, stdout=PIPE, stderr=asyncio.subprocess.STDOUT, env=daemon.environ,
-    )  # fmt: skip
-    try:
+    command = [sys.executable, "-m", "roomd", "join", code, *options]
+    pipes = {"stdin": stdin, "stdout": PIPE, "stderr": asyncio.subprocess.STDOUT}
+    async with child(*command, **pipes, env=daemon.environ) as process:
         yield Visitor(process)
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
 
 
 async def test_sees_the_room(daemon: Daemon) -> None:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
+from roomd import client
 from roomd.client import (
     AnyMeetingEvent,
     Dropped,
@@ -30,16 +31,17 @@ from roomd.client import (
     Said,
     Signalled,
     Updated,
-    join,
 )
 from roomd.client.meeting import open_meeting
 from roomd.client.settings import Settings
 from roomd.protocol.objects import Message, Participant, Room
 from roomd.protocol.requests import JoinRoom
-from roomd.rooms.state import MESSAGES_SHOWN
-from tests.support.daemon import PATIENCE, Daemon
+from roomd.rooms.room import MESSAGES_SHOWN
+from tests.support.daemon import Daemon
+from tests.support.processes import PATIENCE, child
 
 E = TypeVar("E", bound=AnyMeetingEvent)
+join = functools.partial(client.join, patience=PATIENCE)
 
 
 async def until(meeting: Meeting, kind: type[E]) -> E:
@@ -64,7 +66,7 @@ class Gate:
     def __init__(self) -> None:
         self.open = asyncio.Event()
         self.open.set()
-        self.pace = Settings(sleep=self.sleep)
+        self.pace = Settings(patience=PATIENCE, leave_patience=PATIENCE, sleep=self.sleep)
 
     async def sleep(self, _: float) -> None:
         await self.open.wait()
@@ -347,27 +349,27 @@ async def test_every_view_is_the_room(make_daemon: Callable[..., Daemon]) -> Non
 
 
 def example() -> str:
-    """The program that README.md shows."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    [program] = re.findall(r"```python\n(import asyncio\nimport roomd.client.*?)```", readme, re.DOTALL)
+    """Return the program of the tutorial."""
+    lesson = (Path(__file__).parents[2] / "docs/tutorial/2-a-client.md").read_text(encoding="utf-8")
+    [program] = re.findall(r"```python\n(import asyncio\nimport roomd.client.*?)```", lesson, re.DOTALL)
     return str(program)
 
 
-def test_the_readme_s_example_is_typed(tmp_path: Path) -> None:
-    """Who copies it into a program of strict types has nothing to mend."""
+def test_the_tutorial_s_program_is_typed(tmp_path: Path) -> None:
+    """It passes strict mypy as it stands."""
     (tmp_path / "example.py").write_text(example())
     check = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "example.py"]
-    done = subprocess.run(check, cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(check, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stdout
 
 
-async def test_the_readme_s_example(daemon: Daemon) -> None:
-    """What README.md shows works as it stands."""
+async def test_the_tutorial_s_program(daemon: Daemon) -> None:
+    """The program of the tutorial works as it stands."""
     program = example()
     code = (await daemon.room("alice"))["code"]
     program = program.replace("ws://127.0.0.1:8765/ws", daemon.url).replace("abc-def-ghi", code)
-    async with join(daemon.url, code, token=daemon.token("alice")) as alice:
-        run = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=PIPE)
+    reading = child(sys.executable, "-c", program, stdout=PIPE)
+    async with join(daemon.url, code, token=daemon.token("alice")) as alice, reading as run:
         assert (await until(alice, Said)).message.text == "Hello, all 2 of you"
         async with join(daemon.url, code, token=daemon.token("bob")) as bob:
             assert (await until(bob, Said)).message.text == "Welcome"

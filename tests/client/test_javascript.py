@@ -3,14 +3,13 @@
 import asyncio
 import contextlib
 import json
-import os
 import re
 import shutil
 import signal
-import subprocess
+import sys
 import tarfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,16 +18,12 @@ import pytest
 
 from tests.support.daemon import Daemon, faults
 from tests.support.needs import needs
-
-WEB = Path(__file__).parents[2] / "web"
-PATIENCE = 240
+from tests.support.node import CHECKOUT, CLIENT, MODULES, TSC, needs_npm, needs_tsc, node, run
 
 pytestmark = needs("node", "nodejs")
 
-needs_tsc = pytest.mark.skipif(
-    not (WEB / "node_modules/.bin/tsc").exists() or shutil.which("npm") is None,
-    reason="needs npm and web/node_modules: `make lint`",
-)
+ALONE = sorted(file.name for file in (CLIENT / "test").glob("*.test.js"))
+"""The tests that need no daemon."""
 
 
 @contextlib.contextmanager
@@ -75,25 +70,10 @@ def controlled(daemon: Daemon) -> Iterator[str]:
             thread.join()
 
 
-def node(*arguments: str, **environ: str) -> str:
-    """Run Node in web/, with a global `WebSocket` where it has one to give; fails with its output."""
-    # Node 20 has a WebSocket behind this flag, 22 and later without; 18, which has none, does not know the flag.
-    flag = ["--experimental-websocket"] if _run("node", "--experimental-websocket", "--version").returncode == 0 else []
-    done = _run("node", *flag, *arguments, environ=environ)
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
-def _run(*command: str, cwd: Path = WEB, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, **(environ or {})}
-    return subprocess.run(command, cwd=cwd, env=env, timeout=PATIENCE, capture_output=True, text=True, check=False)
-
-
-@pytest.mark.parametrize("name", ["view", "meeting", "words"])
+@pytest.mark.parametrize("name", ALONE)
 def test_the_client_by_itself(name: str) -> None:
-    """What a client knows and does follows from the frames, with a network and a clock that obey the test; and what
-    the page says follows from codes."""
-    print(node("--test", "--test-reporter=spec", f"test/{name}.test.js"))
+    """What a client knows and does follows from the frames, with a network and a clock that obey the test."""
+    print(node("--test", "--test-reporter=spec", f"test/{name}"))
 
 
 @pytest.mark.parametrize(("name", "settings"), [("journeys", {}), ("seats", {"ROOMD_ROOMS_SEAT_HOLD": "1"})])
@@ -101,7 +81,7 @@ def test_the_client_with_a_daemon(make_daemon: Callable[..., Daemon], name: str,
     """Whole stays against a real daemon, over wires that break, through restarts and crashes."""
     daemon = make_daemon(**settings)
     with controlled(daemon) as control:
-        print(node("--test", "--test-reporter=spec", f"test/{name}.test.js", ROOMD_TEST_CONTROL=control))
+        print(node("--test", "--test-reporter=spec", f"test/journeys/{name}.test.js", ROOMD_TEST_CONTROL=control))
     assert faults(daemon) == []
 
 
@@ -109,9 +89,9 @@ def test_the_example_in_the_readme_works(make_daemon: Callable[..., Daemon], tmp
     """The README's program, with another address and room in it, joins, speaks and leaves."""
     daemon = make_daemon()
     room = asyncio.run(daemon.room())
-    (program,) = re.findall(r"```js\n(.*?)```", (WEB / "README.md").read_text(), re.DOTALL)
+    (program,) = re.findall(r"```js\n(.*?)```", (CLIENT / "README.md").read_text(), re.DOTALL)
     for there, here in {
-        '"roomd"': json.dumps((WEB / "roomd.js").as_uri()),
+        '"roomd"': json.dumps((CLIENT / "src" / "roomd.js").as_uri()),
         "wss://meet.example/ws": daemon.url,
         "abc-def-ghi": room["code"],
     }.items():
@@ -129,33 +109,42 @@ def test_the_example_in_the_readme_works(make_daemon: Callable[..., Daemon], tmp
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What npm would publish, installed for a project that uses it; gives that project's folder."""
     folder = tmp_path_factory.mktemp("consumer")
-    copy = folder / "web"
-    shutil.copytree(WEB, copy, ignore=shutil.ignore_patterns("node_modules"))
-    (copy / "node_modules").symlink_to(WEB / "node_modules")
-    shutil.copy(WEB.parent / "LICENSE", folder)
-    done = _run("npm", "pack", "--pack-destination", str(folder), cwd=copy)
+    copy = folder / "js"
+    shutil.copytree(CLIENT, copy, ignore=shutil.ignore_patterns("node_modules"))  # so that nothing of it can be needed
+    done = run("npm", "pack", "--pack-destination", str(folder), cwd=copy)
     assert done.returncode == 0, done.stderr
-    assert {path.name for path in copy.iterdir()} == {path.name for path in WEB.iterdir()}, "something stays behind"
     (packed,) = folder.glob("roomd-*.tgz")
-    modules = folder / "node_modules"
-    (modules / "roomd").mkdir(parents=True)
+    installed = folder / "node_modules" / "roomd"
     with tarfile.open(packed) as archive:
         for member in archive:
             content = archive.extractfile(member)
             assert content is not None
-            (modules / "roomd" / Path(member.name).relative_to("package")).write_bytes(content.read())
-    (modules / "@types").symlink_to(WEB / "node_modules/@types")
-    (modules / "undici-types").symlink_to(WEB / "node_modules/undici-types")
+            path = installed / Path(member.name).relative_to("package")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.read())
     return folder
 
 
-@needs_tsc
+@needs_npm
 def test_only_what_belongs_is_published(package: Path) -> None:
-    """The package holds the module, its types, and what says how to use it."""
-    files = {path.name for path in (package / "node_modules/roomd").iterdir()}
-    assert files == {"LICENSE", "README.md", "package.json", "roomd.d.ts", "roomd.js"}
+    """The package holds the modules, their types, and what says how to use them."""
+    installed = package / "node_modules" / "roomd"
+    files = {path.relative_to(installed).as_posix() for path in installed.rglob("*") if path.is_file()}
+    modules = [path.stem for path in (CLIENT / "src").iterdir()]
+    types = {f"types/{name}.d.ts" for name in modules}
+    assert files == {"LICENSE", "README.md", "package.json", *(f"src/{name}.js" for name in modules), *types}
+    assert (installed / "LICENSE").read_text() == (CHECKOUT / "LICENSE").read_text()
 
 
+@needs_npm
+def test_the_package_is_imported_by_its_name(package: Path) -> None:
+    """`import "roomd"` finds what the package exports."""
+    (package / "package.json").write_text('{"type": "module"}')
+    program = "import * as roomd from 'roomd'; console.log(Object.keys(roomd).join())"
+    assert node("--input-type=module", "--eval", program, cwd=package) == "Meeting,Refusal,View\n"
+
+
+@needs_npm
 @needs_tsc
 @pytest.mark.parametrize(
     ("world", "options"),
@@ -167,7 +156,24 @@ def test_only_what_belongs_is_published(package: Path) -> None:
 def test_a_typescript_project_has_the_types(package: Path, world: str, options: list[str]) -> None:
     """A strict project type-checks against the packed types, in a browser's world and in Node's."""
     (package / "package.json").write_text('{"type": "module"}')
-    shutil.copy(WEB / "test/consumer.ts", package)
-    tsc = str(WEB / "node_modules/.bin/tsc")
-    done = _run(tsc, "--strict", "--noEmit", "--target", "es2022", *options, "consumer.ts", cwd=package)
+    shutil.copy(CLIENT / "test/consumer.ts", package)
+    for name in ("@types", "undici-types"):
+        if not (package / "node_modules" / name).exists():
+            (package / "node_modules" / name).symlink_to(MODULES / name)
+    done = run(TSC, "--strict", "--noEmit", "--target", "es2022", *options, "consumer.ts", cwd=package)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_types_of_the_protocol_are_current() -> None:
+    """src/protocol.js is what the AsyncAPI document gives: `make types` writes it."""
+    done = run(sys.executable, "generate_types.py", "--check")
+    assert done.returncode == 0, done.stderr
+
+
+@needs_tsc
+def test_the_types_in_the_package_are_current(tmp_path: Path) -> None:
+    """types/ is what TypeScript makes of the modules: `make types` writes it."""
+    done = run(TSC, "--project", "tsconfig.types.json", "--outDir", str(tmp_path))
+    assert done.returncode == 0, done.stdout
+    made, kept = ({file.name: file.read_text() for file in folder.iterdir()} for folder in (tmp_path, CLIENT / "types"))
+    assert made == kept

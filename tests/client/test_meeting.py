@@ -26,8 +26,8 @@ from roomd.client import (
 from roomd.client.meeting import open_meeting
 from roomd.protocol import objects, replies
 from roomd.protocol.requests import JoinRoom
-from tests.support.daemon import PATIENCE, free_port
 from tests.support.people import BOB, CARL, JANE, ROOM, message, person
+from tests.support.processes import PATIENCE, free_port
 from tests.support.scripted import JOIN, Server, closing, meeting_with, rest, serving, settings
 
 
@@ -346,5 +346,5 @@ def test_loads_nothing_of_the_daemon() -> None:
     program = (
         "import sys, roomd.client; print(*sorted({n.split('.')[1] for n in sys.modules if n.startswith('roomd.')}))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert sorted(done.stdout.split()) == ["client", "protocol"]

@@ -1,7 +1,6 @@
 """A meeting over more than one connection: drops, restarts, refusals, gaps, and ends."""
 
 import asyncio
-import time
 from typing import Any
 
 import pytest
@@ -357,8 +356,9 @@ async def test_leaves_while_away() -> None:
         await meeting.leave()
 
 
-async def test_cancelled_while_away() -> None:
-    """Nothing goes on in the background after the `async with`."""
+async def test_cancelled_while_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing goes on in the background after the `async with`, which waits for nobody."""
+    monkeypatch.setattr("roomd.client.meeting.CLOSE_TIMEOUT", PATIENCE)
     sleep = Sleep(asleep=True)
     before = asyncio.all_tasks()
     async with serving(drop()) as url:

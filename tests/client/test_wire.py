@@ -12,8 +12,8 @@ from roomd.protocol import events, replies
 from roomd.protocol.events import ServerRestarting
 from roomd.protocol.replies import PongReply, RoomReply
 from roomd.protocol.requests import GetRoom, Ping
-from tests.support.daemon import free_port
 from tests.support.people import ROOM
+from tests.support.processes import free_port
 from tests.support.scripted import Server, serving
 
 
@@ -120,7 +120,8 @@ async def test_a_request_that_is_too_long() -> None:
 async def test_no_answer() -> None:
     """A daemon that says nothing is not waited for forever."""
     words = r"no answer within 0\.2 seconds"
-    async with serving(Server.gone) as url, connect(url, patience=0.2) as connection:
+    async with serving(Server.gone) as url, connect(url) as connection:
+        connection._patience = 0.2  # from here on, so that it suffices to connect
         with pytest.raises(Unreachable, match=words):
             await connection.request(Ping(), PongReply)
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(Unreachable, match=words):

@@ -1,35 +1,25 @@
-"""Turns, with a store that stops at its gate: every race is forced, none is waited for."""
+"""Batches, with a store that stops at its gate: every race is forced, none is waited for."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
-import pytest
-
+from roomd.engine.hub import MOST_IDLE
 from roomd.rooms import commands
-from roomd.rooms.commands import Caller, Settings
+from roomd.rooms.model import Caller
+from roomd.rooms.settings import Settings
 from tests.support.stage import Stage
 
 
-@pytest.fixture
-async def stage() -> AsyncIterator[Stage]:
-    stage = await Stage().open()
-    yield stage
-    stage.store.failing = False
-    stage.store.let_go()
-    await stage.hub.drain()
-
-
-async def test_commands_gather_while_a_turn_commits(stage: Stage) -> None:
+async def test_commands_gather_while_a_batch_commits(stage: Stage) -> None:
     """Flat combining: two appends for any number of joins, and one event for all of them."""
     (ann,) = await stage.seated("ann")
     stage.store.appends = 0
     stage.store.hold()
-    first = ann.submit(commands.Update(Caller(user_id="alice"), Settings(max_participants=100)))
+    first = ann.submit(commands.UpdateRoom(Caller(user_id="alice"), Settings(max_participants=100)))
     await stage.held()
     others = [stage.guest() for _ in range(50)]
     waiting = [other.join() for other in others]
     await stage.held()
-    assert stage.store.appends == 1, "the second turn waits for the lock while the first one commits"
+    assert stage.store.appends == 1, "the second batch waits for the lock while the first one commits"
     stage.store.let_go()
     await asyncio.gather(first, *waiting)
     assert stage.store.appends == 2
@@ -52,11 +42,11 @@ async def test_nothing_is_told_before_it_is_kept(stage: Stage) -> None:
     assert ann.said() == [("changed", 2, {"joined": [bob.seat]})]
 
 
-async def test_a_failed_append_undoes_its_turn(stage: Stage) -> None:
-    """503 for every command of the turn, the refused ones too, and the room is as before; then it goes on."""
+async def test_a_failed_append_undoes_its_batch(stage: Stage) -> None:
+    """503 for every command of the batch, the refused ones too, and the room is as before; then it goes on."""
     (ann,) = await stage.seated("ann")
     stage.store.hold()
-    first = ann.submit(commands.Update(Caller(user_id="alice"), Settings(name="first")))
+    first = ann.submit(commands.UpdateRoom(Caller(user_id="alice"), Settings(name="first")))
     await stage.held()
     late = [stage.guest() for _ in range(3)]  # for two free seats
     waiting = [person.join() for person in late]
@@ -72,10 +62,10 @@ async def test_a_failed_append_undoes_its_turn(stage: Stage) -> None:
 
 
 async def test_one_seat_left_for_two(stage: Stage) -> None:
-    """Both ask while another turn commits: exactly one is let in, in the order they asked."""
+    """Both ask while another batch commits: exactly one is let in, in the order they asked."""
     await stage.seated("ann", "bob")
     stage.store.hold()
-    blocker = stage.guest().submit(commands.Update(Caller(user_id="alice"), Settings(name="x")))
+    blocker = stage.guest().submit(commands.UpdateRoom(Caller(user_id="alice"), Settings(name="x")))
     await stage.held()
     carol, dave = stage.guest(), stage.guest()
     waiting = [carol.join(), dave.join()]
@@ -84,8 +74,8 @@ async def test_one_seat_left_for_two(stage: Stage) -> None:
     assert (carol.answers, dave.answers) == (["ok"], ["room_full"])
 
 
-async def test_the_lock_keeps_turns_apart(stage: Stage) -> None:
-    """No one is told "full" for a seat that is not kept: the next turn begins when the one before it is over."""
+async def test_the_lock_keeps_batches_apart(stage: Stage) -> None:
+    """No one is told "full" for a seat that is not kept: the next batch begins when the one before it is over."""
     await stage.seated("ann", "bob")
     stage.store.hold()
     carol, dave = stage.guest(), stage.guest()
@@ -93,7 +83,7 @@ async def test_the_lock_keeps_turns_apart(stage: Stage) -> None:
     await stage.held()
     second = dave.join()
     await stage.held()
-    assert stage.store.appends == 3, "the second turn has not begun"
+    assert stage.store.appends == 3, "the second batch has not begun"
     stage.store.fails_once = True
     stage.store.let_go()
     await asyncio.gather(first, second)
@@ -101,14 +91,14 @@ async def test_the_lock_keeps_turns_apart(stage: Stage) -> None:
 
 
 async def test_a_lock_that_comes_first_is_obeyed(stage: Stage) -> None:
-    """The host locks while a join waits for its turn: the order they asked in decides."""
+    """The host locks while a join waits for its batch: the order they asked in decides."""
     stage.store.hold()
     ann, bob, carol = stage.guest(), stage.guest(), stage.guest()
     first = ann.join()
     await stage.held()
     waiting = [
         bob.join(),
-        carol.submit(commands.Update(Caller(user_id="alice"), Settings(is_locked=True))),
+        carol.submit(commands.UpdateRoom(Caller(user_id="alice"), Settings(is_locked=True))),
         carol.join(),
     ]
     stage.store.let_go()
@@ -123,8 +113,8 @@ async def test_a_lock_that_comes_first_is_obeyed(stage: Stage) -> None:
     ]
 
 
-async def test_cancelling_who_waits_cancels_no_turn(stage: Stage) -> None:
-    """A turn that has begun finishes: the client that went away is seated, and the others are served."""
+async def test_cancelling_who_waits_cancels_no_batch(stage: Stage) -> None:
+    """A batch that has begun finishes: the client that went away is seated, and the others are served."""
     stage.store.hold()
     ann, bob = stage.guest(), stage.guest()
     task = asyncio.ensure_future(_wait(ann.join()))
@@ -158,7 +148,7 @@ async def test_takeover_and_late_drop(stage: Stage) -> None:
     assert second.said() == ["reply", ("state", 2, [ann.seat, first.seat])]
 
 
-async def test_join_and_takeover_in_one_turn(stage: Stage) -> None:
+async def test_join_and_takeover_in_one_batch(stage: Stage) -> None:
     """Both are answered, in order, and the second has the seat."""
     (ann,) = await stage.seated("ann")
     first, second = stage.user("bob"), stage.user("bob")
@@ -170,14 +160,14 @@ async def test_join_and_takeover_in_one_turn(stage: Stage) -> None:
     assert (first.said(), second.said()) == ([], [("changed", 3, {"left": [ann.seat]})])
 
 
-async def test_an_end_is_a_turn_of_its_own(stage: Stage) -> None:
-    """Who joined before it is told of the end; who asked after it is refused; nobody listens any more."""
+async def test_an_end_is_a_batch_of_its_own(stage: Stage) -> None:
+    """Who joined before it is told of the end; who asked after it is refused; no member is left."""
     (ann,) = await stage.seated("ann")
     stage.store.hold()
-    first = ann.submit(commands.Update(Caller(user_id="alice"), Settings(name="x")))
+    first = ann.submit(commands.UpdateRoom(Caller(user_id="alice"), Settings(name="x")))
     await stage.held()
     bob, host, carol = stage.guest(), stage.user("alice"), stage.guest()
-    waiting = [bob.join(), host.submit(commands.End(host.caller())), carol.join()]
+    waiting = [bob.join(), host.submit(commands.EndRoom(host.caller())), carol.join()]
     stage.store.let_go()
     await asyncio.gather(first, *waiting)
     assert bob.said() == ["reply", ("state", 3, [ann.seat, bob.seat]), ("room-ended", 4)]
@@ -188,10 +178,26 @@ async def test_an_end_is_a_turn_of_its_own(stage: Stage) -> None:
 
 
 async def test_who_moves_hears_nothing_of_the_room_it_left(stage: Stage) -> None:
-    """From the moment the second room lets it in; only the connection that listens can be silenced."""
+    """From the moment that the second room gives it a seat; only the member itself can be silenced."""
     ann, bob = await stage.seated("ann", "bob")
-    stage.hub.silence(stage.room.code, ann.seat, bob)
-    stage.hub.silence("no-such-one", ann.seat, ann)
-    stage.hub.silence(stage.room.code, bob.seat, bob)
+    stage.hub.silence(stage.room.code, ann.seat, bob.sitting)
+    stage.hub.silence("no-such-one", ann.seat, ann.sitting)
+    stage.hub.silence(stage.room.code, bob.seat, bob.sitting)
     await stage.guest().join()
     assert [len(ann.said()), bob.said()] == [1, []]
+
+
+async def test_an_empty_room_stays_in_memory_for_a_while(stage: Stage) -> None:
+    """At most a thousand of them, the last ones asked for; none with messages or bans, which may be large."""
+    rooms = [await stage.hub.create(Settings(), "alice") for _ in range(MOST_IDLE + 2)]
+    for room in rooms:
+        await stage.hub.ask(room.code, commands.GetRoom(Caller()))
+    assert list(stage.hub._rooms) == [room.code for room in rooms[2:]]
+    assert stage.hub.statistics() == {"rooms": 0, "listeners": 0}
+    (ann,) = await stage.seated("ann")
+    await ann.say("hello")
+    await ann.leave()
+    assert stage.room.code not in stage.hub._rooms
+    back = stage.guest()
+    await back.join()
+    assert [message["text"] for message in back.frames()[1]["messages"]] == ["hello"]

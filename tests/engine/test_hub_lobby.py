@@ -1,27 +1,17 @@
-"""The host's side of waiting, and what else meets it in a turn: docs/protocol.md, section 8, "Waiting"."""
+"""The host's side of waiting, and what else meets it in a batch: docs/protocol.md, section 8, "Waiting"."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
 from roomd.protocol.errors import Refused
 from roomd.rooms import commands
-from roomd.rooms.commands import Settings
-from tests.support.stage import BOSS, HOLD, HOST, Person, Stage
+from roomd.rooms.model import Caller
+from roomd.rooms.settings import Settings
+from tests.support.stage import ADMIN, HOLD, HOST, Person, Stage
 
 FULL = "room_full"
 LOBBY = "waiting_room"
-
-
-@pytest.fixture
-async def stage() -> AsyncIterator[Stage]:
-    stage = await Stage().open()
-    yield stage
-    stage.store.failing = False
-    stage.store.let_go()
-    await stage.hub.drain()
 
 
 class Lobby:
@@ -54,15 +44,15 @@ class Lobby:
             case "deny":
                 return self.stage.command(commands.Deny(HOST, key))
             case "remove":
-                return self.stage.command(commands.Remove(HOST, key, False, "spam"))
+                return self.stage.command(commands.RemoveParticipant(HOST, key, False, "spam"))
             case "end":
-                return self.stage.command(commands.End(HOST))
+                return self.stage.command(commands.EndRoom(HOST))
             case "lock":
-                return self.stage.command(commands.Update(HOST, Settings(is_locked=True)))
+                return self.stage.command(commands.UpdateRoom(HOST, Settings(is_locked=True)))
             case "no guests":
-                return self.stage.command(commands.Update(HOST, Settings(allow_guest_access=False)))
+                return self.stage.command(commands.UpdateRoom(HOST, Settings(allow_guest_access=False)))
             case "no lobby":
-                return self.stage.command(commands.Update(HOST, Settings(waiting_room=False)))
+                return self.stage.command(commands.UpdateRoom(HOST, Settings(waiting_room=False)))
             case "leave":
                 return self.dave.leave()
             case "drop":
@@ -77,7 +67,7 @@ async def room(stage: Stage) -> Lobby:
     return await Lobby(stage).open()
 
 
-# In which order two things come that are served by one turn, what Dave hears, and whether he has a seat then.
+# In which order two things come that are served by one batch, what Dave hears, and whether he has a seat then.
 RACES: dict[tuple[str, str], tuple[list[str], bool]] = {
     ("admit", "deny"): (["ok"], True),
     ("deny", "admit"): (["denied"], False),
@@ -104,13 +94,13 @@ RACES: dict[tuple[str, str], tuple[list[str], bool]] = {
 
 
 @pytest.mark.parametrize(("order", "expected"), RACES.items(), ids=[" then ".join(key) for key in RACES])
-@pytest.mark.parametrize("commits", [False, True], ids=["one turn", "while it commits"])
+@pytest.mark.parametrize("commits", [False, True], ids=["one batch", "while it commits"])
 async def test_races(
     stage: Stage, room: Lobby, order: tuple[str, str], expected: tuple[list[str], bool], commits: bool
 ) -> None:
     """The order they were asked in decides; who waits gets one answer; who does not is not told of them."""
     first, second = (lambda: room.act(order[0])), (lambda: room.act(order[1]))
-    await (stage.while_it_commits(first, second) if commits else stage.in_one_turn(first, second))
+    await (stage.while_it_commits(first, second) if commits else stage.in_one_batch(first, second))
     answers, sits = expected
     if commits and order == ("admit", "leave"):
         answers = ["ok", "ok"]  # of the join and of the leave
@@ -128,30 +118,30 @@ async def test_races(
     assert live.room is not None
     assert (room.dave.seat in live.room.seats) == sits
     listens = sits and "drop" not in order
-    assert (room.dave.seat in live.audience.listeners) == listens
-    assert set(live.audience.waiters) <= {room.erin.seat}, "nobody else still waits to be told"
+    assert (room.dave.seat in live.broadcast.members) == listens
+    assert set(live.broadcast.waiters) <= {room.erin.seat}, "nobody else still waits to be told"
 
 
 @pytest.mark.parametrize("order", [("drop", "admit"), ("admit", "drop")], ids=["before", "after"])
-async def test_the_others_see_who_sits_and_drops_in_one_turn(stage: Stage, room: Lobby, order: tuple[str, str]) -> None:
-    """`joined`, held already: each number is told once to everyone who is there."""
-    await stage.in_one_turn(lambda: room.act(order[0]), lambda: room.act(order[1]))
+async def test_who_sits_and_drops_in_one_batch(stage: Stage, room: Lobby, order: tuple[str, str]) -> None:
+    """The others are told `joined`, held already: each number is told once to every member."""
+    await stage.in_one_batch(lambda: room.act(order[0]), lambda: room.act(order[1]))
     assert room.ann.said() == [("changed", 3, {"joined": [room.dave.seat]})]
 
 
-async def test_removed_in_the_turn_that_seats(stage: Stage, room: Lobby) -> None:
-    """Every way out is told: admitted and then removed in one turn, they are denied, or removed and closed."""
-    await stage.in_one_turn(lambda: room.act("admit"), lambda: room.act("remove"))
-    assert room.dave.answers[1:] or room.dave.closes == [4403]
+async def test_removed_in_the_batch_that_seats(stage: Stage, room: Lobby) -> None:
+    """Every way out is told: admitted and then removed in one batch, they are denied."""
+    await stage.in_one_batch(lambda: room.act("admit"), lambda: room.act("remove"))
+    assert (room.dave.answers, room.dave.closes) == (["waiting", "denied"], [])
 
 
-async def test_removed_in_the_turn_that_seats_a_takeover(stage: Stage, room: Lobby) -> None:
-    """A request gets exactly one reply, a join that takes over a place in such a turn too."""
+async def test_removed_in_the_batch_that_seats_a_takeover(stage: Stage, room: Lobby) -> None:
+    """A request gets exactly one reply, a join that takes over a place in such a batch too."""
     first, second = stage.user("fred"), stage.user("fred")
     await first.join()
-    remove = commands.Remove(HOST, first.seat, False, None)
+    remove = commands.RemoveParticipant(HOST, first.seat, False, None)
     joining: list[asyncio.Future[None]] = []
-    await stage.in_one_turn(
+    await stage.in_one_batch(
         lambda: joining.append(second.join()),
         lambda: stage.command(commands.Admit(HOST, first.seat)),
         lambda: stage.command(remove),
@@ -161,11 +151,11 @@ async def test_removed_in_the_turn_that_seats_a_takeover(stage: Stage, room: Lob
 
 @pytest.mark.parametrize("again", ["join", "resume"])
 async def test_admitted_while_another_connection_takes_over(stage: Stage, room: Lobby, again: str) -> None:
-    """Taken over in the turn before, the newer connection is let in."""
+    """Taken over in the batch before, the newer connection is let in."""
     first, second = stage.user("fred"), stage.user("fred")
     await first.join()
     first.said()
-    back = second.join if again == "join" else lambda: second.resume(first.seat, f"hash-{first.number}")
+    back = second.join if again == "join" else lambda: second.resume(first)
     await stage.while_it_commits(back, lambda: stage.command(commands.Admit(HOST, first.seat)))
     assert (first.said(), first.closes, second.answers, second.closes) == ([], [4409], ["waiting", "ok"], [])
 
@@ -174,14 +164,14 @@ async def test_admitted_while_nothing_can_be_kept(stage: Stage, room: Lobby) -> 
     """Nobody is told anything wrong, and the host may admit again."""
     await stage.while_it_commits(lambda: room.act("admit"), fails=True)
     assert (room.dave.said(), room.erin.said(), room.ann.said()) == ([], [], [])
-    await stage.in_one_turn(lambda: room.act("admit"))
+    await stage.in_one_batch(lambda: room.act("admit"))
     assert room.dave.answers == ["waiting", "ok"]
     assert room.erin.said() == [("waiting", 1, LOBBY)]
 
 
 async def test_both_to_wait_for(stage: Stage, room: Lobby) -> None:
     """Who meets both waits for the host first, then at the same place for a seat, and hears of each once."""
-    await stage.in_one_turn(lambda: room.act("admit all"))
+    await stage.in_one_batch(lambda: room.act("admit all"))
     for person in (room.dave, room.erin):
         person.said()
     fred, gina = stage.guest(), stage.guest()
@@ -202,11 +192,11 @@ async def test_a_full_room_that_is_locked(stage: Stage, room: Lobby) -> None:
     """Locked, those who wait for a seat are told so; who waits for the host still does, until a seat is free."""
     await stage.set(max_participants=2)
     gina = stage.guest()
-    await stage.in_one_turn(lambda: room.act("admit"))
+    await stage.in_one_batch(lambda: room.act("admit"))
     await gina.join(wait=True)
     await stage.ask(commands.Admit(HOST, room.erin.seat))
     assert room.erin.said() == [("waiting", 1, LOBBY), ("waiting", 1, FULL)]
-    await stage.in_one_turn(lambda: room.act("lock"))
+    await stage.in_one_batch(lambda: room.act("lock"))
     assert (room.erin.answers[-1], gina.answers) == ("room_locked", ["waiting", "waiting"])
     with pytest.raises(Refused) as caught:
         await stage.ask(commands.Admit(HOST, gina.seat))
@@ -228,32 +218,33 @@ async def test_hosts_hear_of_the_queue(stage: Stage, room: Lobby) -> None:
     await alice.join()
     await boss.join()
     both = ("queue", [room.dave.seat, room.erin.seat])
-    assert alice.said() == ["reply", ("state", 3, ["p01", alice.seat]), both, ("changed", 4, {"joined": [boss.seat]})]
-    assert boss.said() == ["reply", ("state", 4, ["p01", alice.seat, boss.seat]), both]
+    there = [room.ann.seat, alice.seat]
+    assert alice.said() == ["reply", ("state", 3, there), both, ("changed", 4, {"joined": [boss.seat]})]
+    assert boss.said() == ["reply", ("state", 4, [*there, boss.seat]), both]
     await room.ann.present(muted=True)
-    assert (alice.said(), boss.said()) == ([("changed", 5, {"updated": ["p01"]})],) * 2
-    await stage.in_one_turn(lambda: room.act("deny"))
+    assert (alice.said(), boss.said()) == ([("changed", 5, {"updated": [room.ann.seat]})],) * 2
+    await stage.in_one_batch(lambda: room.act("deny"))
     assert (alice.said(), boss.said()) == ([("queue", [room.erin.seat])],) * 2
     await room.erin.leave()
     assert (alice.said(), boss.said()) == ([("queue", [])],) * 2
     assert [frame for frame in room.ann.said() if frame[0] == "queue"] == []
 
 
-async def test_hosts_hear_of_a_turn_once(stage: Stage, room: Lobby) -> None:
-    """One list for all that a turn changed, after the change it goes with; a drop shows in it."""
+async def test_hosts_hear_of_a_batch_once(stage: Stage, room: Lobby) -> None:
+    """One list for all that a batch changed, after the change it goes with; a drop shows in it."""
     alice = stage.user("alice")
     await alice.join()
     await stage.set(max_participants=5)
     alice.said()
     gina, hugo = stage.guest(), stage.guest()
-    await stage.in_one_turn(gina.join, lambda: room.act("admit"), hugo.join)
+    await stage.in_one_batch(gina.join, lambda: room.act("admit"), hugo.join)
     assert alice.said() == [
         ("changed", 5, {"joined": [room.dave.seat]}),
         ("queue", [room.erin.seat, gina.seat, hugo.seat]),
     ]
     gina.drop()
     await stage.idle()
-    (frame,) = alice.transport.frames()
+    (frame,) = alice.frames()
     assert [(who["isActive"], who["position"], who["reason"]) for who in frame["waiting"]] == [
         (True, 1, LOBBY),
         (False, 2, LOBBY),
@@ -270,11 +261,11 @@ async def test_a_host_who_is_held_hears_nothing(stage: Stage, room: Lobby) -> No
     await stage.idle()
     await room.erin.leave()
     assert alice.said() == []
-    back = stage.user("alice")
-    await stage.in_one_turn(back.join, lambda: stage.guest().join())
-    assert back.said()[2:] == [("queue", [room.dave.seat, "p06"])]
+    back, fred = stage.user("alice"), stage.guest()
+    await stage.in_one_batch(back.join, fred.join)
+    assert back.said()[2:] == [("queue", [room.dave.seat, fred.seat])]
     await room.dave.leave()
-    assert (alice.said(), back.said()) == ([], [("queue", ["p06"])])
+    assert (alice.said(), back.said()) == ([], [("queue", [fred.seat])])
 
 
 async def test_a_host_comes_back_to_an_empty_queue(stage: Stage, room: Lobby) -> None:
@@ -282,7 +273,7 @@ async def test_a_host_comes_back_to_an_empty_queue(stage: Stage, room: Lobby) ->
     alice = stage.user("alice")
     await alice.join()
     alice.drop()
-    await stage.in_one_turn(room.dave.leave, room.erin.leave)
+    await stage.in_one_batch(room.dave.leave, room.erin.leave)
     back = stage.user("alice")
     await back.join()
     assert [frame for frame in back.said() if frame[0] == "queue"] == []
@@ -293,7 +284,7 @@ async def test_a_host_who_reads_slowly_gets_the_last_list(stage: Stage, room: Lo
     alice = stage.user("alice")
     await alice.join()
     alice.said()
-    alice.transport.unread = 40_000  # over half of the bound
+    alice.is_behind = True
     for _ in range(5):
         fred = stage.guest()
         await fred.join()
@@ -303,7 +294,7 @@ async def test_a_host_who_reads_slowly_gets_the_last_list(stage: Stage, room: Lo
     stage.clock.advance(1)
     await stage.idle()
     assert alice.said() == []
-    alice.transport.unread = 0
+    alice.is_behind = False
     stage.clock.advance(1)
     await stage.idle()
     assert alice.said() == [("queue", [room.erin.seat])]
@@ -323,11 +314,11 @@ async def test_an_admin_comes_back_as_a_user(stage: Stage, room: Lobby) -> None:
 
 
 async def test_a_place_taken_back_as_it_moves_up(stage: Stage, room: Lobby) -> None:
-    """`waiting` comes again when position or reason changes, and only then: once in this turn."""
+    """`waiting` comes again when position or reason changes, and only then: once in this batch."""
     room.erin.drop()
     await stage.idle()
     back = stage.guest()
-    await stage.in_one_turn(room.dave.leave, lambda: back.resume(room.erin.seat, "hash-3"))
+    await stage.in_one_batch(room.dave.leave, lambda: back.resume(room.erin))
     assert back.said() == [("waiting", 1, LOBBY)]
 
 
@@ -340,7 +331,7 @@ async def test_the_order_of_those_admitted(stage: Stage, room: Lobby) -> None:
     assert room.dave.said()[1][2] == order, "room-state"
     again = await stage.restart()
     back = again.guest()
-    await back.resume(room.ann.seat, "hash-1")
+    await back.resume(room.ann)
     await again.hub.drain()
     assert back.said()[1][2] == order
 
@@ -356,7 +347,7 @@ async def test_nobody_hears_of_a_waiter(stage: Stage, room: Lobby) -> None:
     await room.ann.say("hello")
     assert (fred.said(), room.dave.said(), room.erin.said()) == ([("waiting", 3, LOBBY)], [], [])
     assert room.ann.said() == ["reply", ("message", "hello")]
-    assert stage.hub._rooms[stage.room.code].audience.seq == 2
+    assert stage.hub._rooms[stage.room.code].broadcast.seq == 2
     (listed, _) = await stage.store.history(stage.room.id, None, 100)
     assert [who.id for who in listed] == [room.ann.seat]
 
@@ -365,8 +356,7 @@ class Boss(Person):
     """An admin who is not the host."""
 
     def __init__(self, stage: Stage) -> None:
-        stage.connections += 1
-        super().__init__(stage, stage.connections, "root", None)
+        super().__init__(stage, "root", None)
 
-    def caller(self) -> Any:
-        return BOSS
+    def caller(self) -> Caller:
+        return ADMIN

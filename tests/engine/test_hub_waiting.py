@@ -1,27 +1,18 @@
-"""Who waits, in turns that a store stops at its gate: docs/protocol.md, section 8, "Waiting"."""
+"""Who waits, in batches that a store stops at its gate: docs/protocol.md, section 8, "Waiting"."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from roomd.engine.hub import RETRY_AFTER
+from roomd.engine.ports import RETRY_AFTER
 from roomd.rooms import commands
-from roomd.rooms.commands import Settings
+from roomd.rooms.settings import Settings
 from tests.support.stage import HOLD, HOST, Person, Stage
 
 FULL = "room_full"
 LOBBY = "waiting_room"
-
-
-@pytest.fixture
-async def stage() -> AsyncIterator[Stage]:
-    stage = await Stage().open()
-    yield stage
-    stage.store.failing = False
-    stage.store.let_go()
-    await stage.hub.drain()
 
 
 async def lobby(stage: Stage, *names: str) -> list[Person]:
@@ -38,10 +29,10 @@ async def lobby(stage: Stage, *names: str) -> list[Person]:
 
 
 async def test_nobody_overtakes_who_waits(stage: Stage) -> None:
-    """A seat that is left goes to who waits, whatever newcomers ask in the same turn, before it or after it."""
+    """A seat that is left goes to who waits, whatever newcomers ask in the same batch, before it or after it."""
     ann, bob, carol, dave = await stage.crowded("dave")
     early, late, last = stage.guest(), stage.guest(), stage.guest()
-    await stage.in_one_turn(early.join, ann.leave, late.join, lambda: last.join(wait=True))
+    await stage.in_one_batch(early.join, ann.leave, late.join, lambda: last.join(wait=True))
     assert (early.answers, late.answers, last.answers) == ([FULL], [FULL], ["waiting"])
     assert last.said() == [("waiting", 1, FULL)]
     assert dave.said() == ["reply", ("state", 4, [bob.seat, carol.seat, dave.seat])]
@@ -50,7 +41,7 @@ async def test_nobody_overtakes_who_waits(stage: Stage) -> None:
 
 
 async def test_nobody_overtakes_while_it_commits(stage: Stage) -> None:
-    """Nor when they ask while the turn that seats the waiter is at the store."""
+    """Nor when they ask while the batch that seats the waiter is at the store."""
     ann, _, _, dave = await stage.crowded("dave")
     late = stage.guest()
     await stage.while_it_commits(ann.leave, late.join)
@@ -81,10 +72,10 @@ async def test_two_wait_for_one_seat(stage: Stage) -> None:
 
 
 async def test_as_many_sit_as_seats_come_free(stage: Stage) -> None:
-    """A higher `maxParticipants` seats several in one turn, in order, and tells everyone else once."""
-    ann, *_, dave, erin, frank = await stage.crowded("dave", "erin", "frank")
+    """A higher `maxParticipants` seats several in one batch, in order, and tells everyone else once."""
+    ann, bob, carol, dave, erin, frank = await stage.crowded("dave", "erin", "frank")
     await stage.set(max_participants=5)
-    state = ("state", 5, ["p01", "p02", "p03", dave.seat, erin.seat])
+    state = ("state", 5, [ann.seat, bob.seat, carol.seat, dave.seat, erin.seat])
     assert (dave.said(), erin.said()) == (["reply", state], ["reply", state])
     assert frank.said() == [("waiting", 1, FULL)]
     assert ann.said() == [("changed", 4, {"joined": [dave.seat, erin.seat]}), ("room-updated", 5)]
@@ -105,7 +96,7 @@ async def test_a_seat_that_runs_out_goes_to_who_waits(stage: Stage) -> None:
 # Who waits goes away.
 
 
-async def test_a_waiter_drops_while_a_turn_seats_them(stage: Stage) -> None:
+async def test_a_waiter_drops_while_a_batch_seats_them(stage: Stage) -> None:
     """The seat is held from the drop, like any; when that runs out the next in the queue has it."""
     ann, bob, _, dave, erin = await stage.crowded("dave", "erin")
     stage.store.hold()
@@ -126,16 +117,16 @@ async def test_a_waiter_drops_while_a_turn_seats_them(stage: Stage) -> None:
 
 
 async def test_a_dropped_waiter_gets_a_held_seat(stage: Stage) -> None:
-    """Whoever is away when their turn comes has a seat that is held on from the drop, and resumes into it."""
-    ann, bob, _, dave = await stage.crowded("dave")
+    """A seat for somebody whose connection is lost is held, counted from the drop; a resume takes it."""
+    ann, bob, carol, dave = await stage.crowded("dave")
     dave.drop()
     await stage.idle()
     stage.clock.advance(HOLD - 1)
     await ann.leave()
     assert (dave.said(), bob.said()) == ([], [("changed", 4, {"joined": [dave.seat], "left": [ann.seat]})])
     back = stage.guest()
-    await back.resume(dave.seat, "hash-4")
-    assert back.said() == ["reply", ("state", 5, ["p02", "p03", dave.seat])]
+    await back.resume(dave)
+    assert back.said() == ["reply", ("state", 5, [bob.seat, carol.seat, dave.seat])]
     back.drop()
     await stage.idle()
     stage.clock.advance(HOLD)
@@ -144,7 +135,7 @@ async def test_a_dropped_waiter_gets_a_held_seat(stage: Stage) -> None:
 
 
 async def test_the_hold_of_a_dropped_waiter_runs_on(stage: Stage) -> None:
-    """A seat that a place has become while its owner was away is held from the drop, not from then."""
+    """A place that became a seat while its connection was lost is held from the drop, not from then."""
     ann, bob, _, dave, erin = await stage.crowded("dave", "erin")
     dave.drop()
     await stage.idle()
@@ -165,17 +156,17 @@ async def test_a_place_in_the_queue_is_held(stage: Stage) -> None:
     stage.clock.advance(HOLD - 1)
     assert frank.said() == [], "their places are kept"
     back = stage.guest()
-    await back.resume(erin.seat, "hash-5")
+    await back.resume(erin)
     assert back.said() == [("waiting", 2, FULL)]
     stage.clock.advance(1)
     await stage.idle()
     assert (back.said(), frank.said()) == ([("waiting", 1, FULL)], [("waiting", 2, FULL)])
     late = stage.guest()
-    await late.resume(dave.seat, "hash-4")
+    await late.resume(dave)
     assert late.answers == ["seat_expired"]
 
 
-async def test_a_waiter_leaves_while_a_turn_seats_them(stage: Stage) -> None:
+async def test_a_waiter_leaves_while_a_batch_seats_them(stage: Stage) -> None:
     """They sat for a moment; the seat goes on to the next."""
     ann, bob, _, dave, erin = await stage.crowded("dave", "erin")
     await stage.while_it_commits(ann.leave, dave.leave)
@@ -186,21 +177,21 @@ async def test_a_waiter_leaves_while_a_turn_seats_them(stage: Stage) -> None:
     ]
 
 
-async def test_a_waiter_leaves_in_the_turn_that_seats_them(stage: Stage) -> None:
-    """Both in one turn: their leave is answered, and nobody ever saw them."""
+async def test_a_waiter_leaves_in_the_batch_that_seats_them(stage: Stage) -> None:
+    """Both in one batch: their leave is answered, and nobody ever saw them."""
     ann, bob, _, dave, erin = await stage.crowded("dave", "erin")
-    await stage.in_one_turn(ann.leave, dave.leave)
+    await stage.in_one_batch(ann.leave, dave.leave)
     assert (dave.answers, dave.said()) == (["waiting", "ok"], ["reply"])
     assert bob.said() == [("changed", 4, {"joined": [erin.seat], "left": [ann.seat]})]
 
 
 async def test_a_waiter_who_went_to_another_room(stage: Stage) -> None:
-    """Silenced while a turn seats them, they are told nothing of it; their late leave gives the seat to the next."""
+    """Silenced while a batch seats them, they are told nothing of it; their late leave gives the seat to the next."""
     ann, bob, _, dave, erin = await stage.crowded("dave", "erin")
 
     def move() -> asyncio.Future[None]:
-        stage.hub.silence(stage.room.code, erin.seat, dave)  # not their own place
-        stage.hub.silence(stage.room.code, dave.seat, dave)
+        stage.hub.silence(stage.room.code, erin.seat, dave.sitting)  # not their own place
+        stage.hub.silence(stage.room.code, dave.seat, dave.sitting)
         return dave.leave()
 
     await stage.while_it_commits(ann.leave, move)
@@ -228,11 +219,11 @@ async def test_takeover_of_a_place_in_the_queue(stage: Stage) -> None:
     assert (first.said(), second.answers) == ([], ["waiting", "ok"])
 
 
-async def test_join_and_takeover_of_a_place_in_one_turn(stage: Stage) -> None:
+async def test_join_and_takeover_of_a_place_in_one_batch(stage: Stage) -> None:
     """Both are answered, the older is closed with 4409, the newer waits."""
     ann, *_ = await stage.crowded()
     first, second = stage.user("dave"), stage.user("dave")
-    await stage.in_one_turn(lambda: first.join(wait=True), lambda: second.join(wait=True))
+    await stage.in_one_batch(lambda: first.join(wait=True), lambda: second.join(wait=True))
     assert (first.said(), second.said()) == ([("waiting", 1, FULL)], [("waiting", 1, FULL)])
     assert (first.closes, second.closes) == ([4409], [])
     await ann.leave()
@@ -240,20 +231,20 @@ async def test_join_and_takeover_of_a_place_in_one_turn(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("again", ["join", "resume"])
-async def test_takeover_in_the_turn_before_it_seats(stage: Stage, again: str) -> None:
-    """Taken over first and seated then, in one turn: the newer connection sits."""
+async def test_takeover_in_the_batch_before_it_seats(stage: Stage, again: str) -> None:
+    """Taken over first and seated then, in one batch: the newer connection sits."""
     first, second, back, ann = await waits_twice(stage, again)
-    await stage.in_one_turn(back, ann.leave)
+    await stage.in_one_batch(back, ann.leave)
     assert (first.closes, first.said()) == ([4409], [])
     assert (second.closes, second.answers, second.said()[0]) == ([], ["ok"], "reply")
     await only_the_newer_hears(stage, first, second)
 
 
 @pytest.mark.parametrize("again", ["join", "resume"])
-async def test_takeover_in_the_turn_after_it_seats(stage: Stage, again: str) -> None:
-    """Seated first and taken over then, in one turn: the newer connection sits."""
+async def test_takeover_in_the_batch_after_it_seats(stage: Stage, again: str) -> None:
+    """Seated first and taken over then, in one batch: the newer connection sits."""
     first, second, back, ann = await waits_twice(stage, again)
-    await stage.in_one_turn(ann.leave, back)
+    await stage.in_one_batch(ann.leave, back)
     assert second.answers == ["ok"]
     assert (first.closes, second.closes) == ([4409], [])
     await only_the_newer_hears(stage, first, second)
@@ -265,7 +256,7 @@ async def waits_twice(stage: Stage, again: str) -> tuple[Person, Person, Callabl
     first, second = stage.user("dave"), stage.user("dave")
     await first.join(wait=True)
     first.said()
-    back = second.join if again == "join" else lambda: second.resume(first.seat, f"hash-{first.number}")
+    back = second.join if again == "join" else lambda: second.resume(first)
     return first, second, back, ann
 
 
@@ -284,7 +275,7 @@ async def only_the_newer_hears(stage: Stage, first: Person, second: Person) -> N
 
 async def test_an_append_that_fails_seats_nobody(stage: Stage) -> None:
     """503 for who asked; who waits is told nothing, keeps the place, and is seated later."""
-    ann, bob, _, dave, erin = await stage.crowded("dave", "erin")
+    ann, bob, carol, dave, erin = await stage.crowded("dave", "erin")
     await stage.while_it_commits(ann.leave, fails=True)
     assert ann.answers[-1] == "unavailable"
     assert (dave.said(), erin.said(), bob.said(), stage.queue()) == ([], [], [], [dave.seat, erin.seat])
@@ -293,7 +284,7 @@ async def test_an_append_that_fails_seats_nobody(stage: Stage) -> None:
     assert newcomer.answers == [FULL]
     await ann.leave()
     assert (dave.answers, erin.said()) == (["waiting", "ok"], [("waiting", 1, FULL)])
-    assert dave.said() == ["reply", ("state", 4, ["p02", "p03", dave.seat])]
+    assert dave.said() == ["reply", ("state", 4, [bob.seat, carol.seat, dave.seat])]
 
 
 async def test_a_place_that_cannot_be_kept(stage: Stage) -> None:
@@ -349,7 +340,7 @@ async def test_a_restart_keeps_the_queue(stage: Stage, first_back: int) -> None:
     order = [(first_back + step) % 3 for step in range(3)]
     back = {place: again.guest() for place in order}
     for place in order:
-        await back[place].resume(waiters[place].seat, f"hash-{waiters[place].number}")
+        await back[place].resume(waiters[place])
         assert back[place].said() == [("waiting", place + 1, FULL)]
     stage.clock.advance(1)  # the three seats run out
     await again.idle()
@@ -365,7 +356,7 @@ async def test_a_restart_keeps_what_they_wait_for(stage: Stage) -> None:
     (dave,) = await lobby(stage, "dave")
     again = await stage.restart()
     back = again.guest()
-    await back.resume(dave.seat, "hash-1")
+    await back.resume(dave)
     assert back.said() == [("waiting", 1, LOBBY)]
     await again.ask(commands.Admit(HOST, dave.seat))
     assert back.said() == ["reply", ("state", 1, [dave.seat])]
@@ -373,15 +364,15 @@ async def test_a_restart_keeps_what_they_wait_for(stage: Stage) -> None:
 
 
 async def test_the_hundredth_and_the_next(stage: Stage) -> None:
-    """At most 100 wait; the next is refused, and may wait when one has gone, in a turn of the same."""
+    """At most 100 wait; the next is refused, and may wait when one has gone, in a batch of the same."""
     await stage.crowded()
     people = [stage.guest() for _ in range(101)]
     await asyncio.gather(*(person.join(wait=True) for person in people))
     assert [person.answers for person in people] == [["waiting"]] * 100 + [[FULL]]
     assert [person.said()[0] for person in people[:100]] == [("waiting", n, FULL) for n in range(1, 101)]
-    await stage.in_one_turn(people[50].leave, lambda: people[100].join(wait=True))
+    await stage.in_one_batch(people[50].leave, lambda: people[100].join(wait=True))
     assert people[100].said()[-1] == ("waiting", 100, FULL)
     assert [person.said() for person in people[51:100]] == [[("waiting", n, FULL)] for n in range(51, 100)]
     assert [person.said() for person in people[:50]] == [[]] * 50
-    await stage.ask(commands.Update(HOST, Settings(is_locked=True)))
+    await stage.ask(commands.UpdateRoom(HOST, Settings(is_locked=True)))
     assert people[0].answers[-1] == "room_locked"

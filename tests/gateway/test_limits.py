@@ -2,7 +2,7 @@
 
 import pytest
 
-from roomd.gateway.limits import RequestLimit, TokenBucket
+from roomd.gateway.limits import TokenBucket, Usage
 
 
 def test_a_burst_and_then_the_rate() -> None:
@@ -44,10 +44,19 @@ def test_more_than_the_burst_takes_a_full_bucket() -> None:
 
 def test_patience_ends_with_a_client_that_keeps_sending() -> None:
     """Section 9: 4429 for who kept sending past the limit, not for who was refused once and waited."""
-    limit = RequestLimit(rate=10, burst=20, now=0)
+    limit = Usage(rate=10, burst=20, now=0)
     assert sum(limit.take(0) == 0 for _ in range(30)) == 20
     assert [limit.is_lost(0) for _ in range(3)] == [False, False, True]
-    polite = RequestLimit(rate=10, burst=20, now=0)
+    polite = Usage(rate=10, burst=20, now=0)
     for second in range(100):
         assert sum(polite.take(second) == 0 for _ in range(11)) >= 10
         assert polite.is_lost(second) is False
+
+
+def test_frames_and_bytes_are_counted() -> None:
+    """What a client sent is counted in one place, apart from what it may send."""
+    usage = Usage(rate=10, burst=20, now=0)
+    for size in (6, 100, 0):
+        usage.count(size)
+    assert (usage.frames, usage.bytes) == (3, 106)
+    assert usage.take(0) == 0

@@ -19,7 +19,8 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin
 
 from roomd import __version__
-from tests.support.daemon import PATIENCE, Daemon, error, free_port
+from tests.support.daemon import Daemon, error
+from tests.support.processes import PATIENCE, at_most, free_port, spawned
 
 JANE = {"guestName": "Jane"}
 MakeDaemon = Callable[..., Daemon]
@@ -213,13 +214,14 @@ def test_log_on_a_terminal(tmp_path: Any) -> None:
     """On a terminal the log is for people: time, level, event and fields, no JSON."""
     daemon = Daemon(tmp_path)
     ours, theirs = pty.openpty()
-    process = subprocess.Popen([sys.executable, "-m", "roomd", "serve"], env=daemon.environ, stderr=theirs)
-    os.close(theirs)
-    text = b""
-    while b"listening" not in text or not text.endswith(b"\n"):
-        text += os.read(ours, 4096)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(PATIENCE) == 0
+    with spawned([sys.executable, "-m", "roomd", "serve"], env=daemon.environ, stderr=theirs) as process:
+        os.close(theirs)
+        text = b""
+        with at_most(PATIENCE, process):
+            while b"listening" not in text or not text.endswith(b"\n"):
+                text += os.read(ours, 4096)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
     os.close(ours)
     line = next(line for line in text.decode().splitlines() if "listening" in line)
     assert re.fullmatch(rf"\S+Z info +listening host=127\.0\.0\.1 port={daemon.port} path=/ws", line.strip())
@@ -229,8 +231,13 @@ async def test_an_address_in_use(daemon: Daemon, tmp_path: Any) -> None:
     """A daemon that cannot listen says so in one line and ends with exit code 1: it may pass."""
     environ = {**daemon.environ, "ROOMD_DATABASE_PATH": str(tmp_path / "other.db")}
     result = await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-m", "roomd", "serve"], env=environ, capture_output=True, text=True
-    )
+        subprocess.run,
+        [sys.executable, "-m", "roomd", "serve"],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )  # fmt: skip
     assert result.returncode == 1
     last = result.stderr.splitlines()[-1]
     assert last.startswith(f"roomd: server: cannot listen on 127.0.0.1:{daemon.port}: ")
@@ -241,8 +248,13 @@ async def test_a_second_daemon_on_the_database(daemon: Daemon) -> None:
     """A second daemon on the same database is refused with a clear message."""
     environ = {**daemon.environ, "ROOMD_SERVER_PORT": str(free_port())}
     result = await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-m", "roomd", "serve"], env=environ, capture_output=True, text=True
-    )
+        subprocess.run,
+        [sys.executable, "-m", "roomd", "serve"],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )  # fmt: skip
     assert result.returncode == 1
     expected = f"roomd: {daemon.database}: another roomd is serving this database; stop it or choose another file"
     assert result.stderr.splitlines()[-1] == expected

@@ -2,7 +2,6 @@
 
 import pytest
 from websockets.frames import Frame, Opcode
-from websockets.protocol import State
 
 from roomd.gateway.outbox import Outbox, text_frame
 from tests.support.fakes import FakeState, FakeTransport
@@ -47,6 +46,6 @@ def test_a_connection_that_is_over_is_not_written_to() -> None:
     transport, connection = FakeTransport(), FakeState()
     outbox = Outbox(transport, 1000, connection, lambda *_: None)
     outbox.send(text_frame(b"{}"))
-    connection.state = State.CLOSING
+    connection.is_open = False
     outbox.send(text_frame(b"[]"))
     assert transport.frames() == [{}]

@@ -2,14 +2,15 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from roomd.auth.tokens import Identity
-from roomd.gateway.session import Place, Session
+from roomd.gateway.session import Session
 from roomd.protocol import errors
 from roomd.protocol.errors import ErrorKind, Refused
 from roomd.protocol.objects import Participant
-from roomd.rooms.commands import Caller
+from roomd.rooms.model import Caller
 
 ALICE = Identity("alice", "Alice", 1000.0, None)
 BOB = Identity("bob", "Bob", 1000.0, None)
@@ -17,20 +18,28 @@ SCOPED = Identity("alice", "Alice", 1000.0, "abc-def-ghi")
 NOW, LATE = 1000.0, 1010.0
 
 
-def seat(user_id: str | None, key: str = "p1", code: str = "abc-def-ghi") -> Place:
+class Spot(msgspec.Struct, frozen=True):
+    """A place in a room."""
+
+    code: str
+    participant: Participant
+    claim: int
+
+
+def seat(user_id: str | None, key: str = "p1", code: str = "abc-def-ghi", claim: int = 7) -> Spot:
     name = None if user_id else "Jane"
     person = Participant(
         id=key, room_id="r", user_id=user_id, guest_name=name, is_active=True, is_host=False, joined_at="",
         left_at=None, display_name="",
     )  # fmt: skip
-    return Place(code, person, 7)
+    return Spot(code, person, claim)
 
 
 OTHER = "zzz-zzz-zzz"
 
 
-def session(identity: Identity | None = None, place: Place | None = None, waiting: Place | None = None) -> Session:
-    made = Session(leeway=10.0)
+def session(identity: Identity | None = None, place: Spot | None = None, waiting: Spot | None = None) -> Session[Spot]:
+    made: Session[Spot] = Session(leeway=10.0)
     if identity is not None:
         made.authenticate(identity)
     if place is not None:
@@ -67,7 +76,7 @@ AUTHENTICATIONS = [
 @pytest.mark.parametrize(
     ("made", "identity", "kind"), [a[1:] for a in AUTHENTICATIONS], ids=[a[0] for a in AUTHENTICATIONS]
 )
-def test_a_connection_stays_one_person_s(made: Session, identity: Identity, kind: ErrorKind | None) -> None:
+def test_a_connection_stays_the_same_person(made: Session[Spot], identity: Identity, kind: ErrorKind | None) -> None:
     """Section 2: a renewal is fine, another person is refused with `wrong_user`."""
     if kind is None:
         made.authenticate(identity)
@@ -77,7 +86,7 @@ def test_a_connection_stays_one_person_s(made: Session, identity: Identity, kind
 
 
 def test_users_only() -> None:
-    """Section 7: 401 without a token and past its end; a token for one room is no use without a room."""
+    """Section 7: 401 without a token and once it has expired; a token for one room serves no request without a room."""
     assert refusal(session().user, NOW) == errors.UNAUTHENTICATED
     assert session(ALICE).user(NOW) == ALICE
     assert session(ALICE).user(LATE - 0.1) == ALICE
@@ -86,7 +95,7 @@ def test_users_only() -> None:
 
 
 def test_codes() -> None:
-    """Section 1 and 2: typed loosely; 404 for what is none; 403 for another than the token is for."""
+    """Sections 1 and 2: codes may be typed loosely; 404 for what is not a code; 403 where the token is for another."""
     assert session().room_code("ABC DEF GHI") == "abc-def-ghi"
     assert refusal(session().room_code, "abc") == errors.ROOM_NOT_FOUND
     assert session(SCOPED).room_code("abcdefghi") == "abc-def-ghi"
@@ -94,19 +103,19 @@ def test_codes() -> None:
 
 
 def test_callers() -> None:
-    """A seat counts only in its room; past its end a token serves only there, and a resume token needs no other."""
+    """A seat counts only in its room; an expired token serves only there, and a resume token needs no other."""
     alice = Caller(None, None, "alice", "Alice", admin=False)
     assert session().caller("abc-def-ghi", NOW) == Caller()
     assert session(ALICE).caller("abc-def-ghi", NOW) == alice
     assert refusal(session(ALICE).caller, "abc-def-ghi", LATE) == errors.UNAUTHENTICATED
-    assert session(ALICE).holder("abc-def-ghi") == alice
+    assert session(ALICE).caller_by_seat("abc-def-ghi") == alice
     seated = session(ALICE, seat("alice"))
     assert seated.caller("abc-def-ghi", LATE) == Caller("p1", 7, "alice", "Alice")
     assert seated.caller("zzz-zzz-zzz", NOW) == alice
     assert refusal(seated.caller, "zzz-zzz-zzz", LATE) == errors.UNAUTHENTICATED
     waits = session(ALICE, None, seat("alice"))
     assert waits.caller("abc-def-ghi", NOW) == Caller("p1", 7, "alice", "Alice")
-    assert refusal(waits.caller, "abc-def-ghi", LATE) == errors.UNAUTHENTICATED, "a place in a queue is no room"
+    assert refusal(waits.caller, "abc-def-ghi", LATE) == errors.UNAUTHENTICATED, "a place in a queue is not a seat"
 
 
 def test_guest_names() -> None:
@@ -117,17 +126,17 @@ def test_guest_names() -> None:
     assert session(ALICE).guest_name("x" * 51) is None
 
 
-def test_sitting_down_and_standing_up() -> None:
+def test_taking_and_losing_a_seat() -> None:
     """The seat before is to be left only if it was another one; only the seat that is had can be lost."""
     made = session()
     assert (made.has_joined, made.sit(seat(None))) == (False, [])
     assert made.sit(seat(None)) == []
     assert made.sit(seat(None, "p2", "zzz-zzz-zzz")) == [seat(None)]
-    made.stand_up("p1")
-    assert made.place == seat(None, "p2", "zzz-zzz-zzz")
-    made.stand_up("p2")
-    made.stand_up("p2")
-    assert made.has_joined
+    made.release("p1")
+    assert made.seat == seat(None, "p2", "zzz-zzz-zzz")
+    made.release("p2")
+    made.release("p2")
+    assert (made.places, made.has_joined) == ([], True)
     assert made.caller("zzz-zzz-zzz", NOW) == Caller()
 
 
@@ -136,12 +145,12 @@ def test_sitting_in_one_room_while_waiting_in_another() -> None:
     here, there = seat(None), seat(None, "p2", OTHER)
     made = session(None, here)
     assert made.wait(there) == []
-    assert (made.place, made.waiting, made.places) == (here, there, [here, there])
-    assert made.here() == here
+    assert (made.seat, made.waiting, made.places) == (here, there, [here, there])
+    assert made.own_seat() == here
     assert made.caller("abc-def-ghi", NOW) == Caller("p1", 7)
     assert made.caller(OTHER, NOW) == Caller("p2", 7)
     assert made.sit(there) == [here]
-    assert (made.place, made.waiting) == (there, None)
+    assert (made.seat, made.waiting) == (there, None)
 
 
 def test_a_seat_in_a_third_room_leaves_both() -> None:
@@ -165,23 +174,50 @@ def test_only_what_is_had_can_be_lost() -> None:
     """A place that is lost leaves the other one alone."""
     here, there = seat(None), seat(None, "p2", OTHER)
     made = session(None, here, there)
-    made.stand_up("p9")
-    made.stand_up("p2")
+    made.release("p9")
+    made.release("p2")
     assert made.places == [here]
     made.wait(there)
-    made.stand_up("p1")
+    made.release("p1")
     assert made.places == [there]
 
 
 def test_a_place_in_a_queue_is_no_seat() -> None:
-    """Section 8: those who wait are in no room, whatever needs one is refused with `not_in_room`."""
+    """Section 8: those who wait are in no room; what needs a seat is refused with `not_in_room`."""
     made = session(None, None, seat(None))
     assert made.has_joined
-    assert refusal(made.here) == errors.NOT_IN_ROOM
-    assert refusal(session().here) == errors.NOT_IN_ROOM
+    assert refusal(made.own_seat) == errors.NOT_IN_ROOM
+    assert refusal(session().own_seat) == errors.NOT_IN_ROOM
 
 
 def test_a_grant_is_for_its_room() -> None:
-    """Section 2: an admin's token for one room gives host rights there, and none where its holder happens to sit."""
+    """Section 2: an admin's token for one room gives host rights there, and none where its holder has a seat."""
     made = session(Identity("alice", "Alice", 1000.0, OTHER, admin=True), seat("alice"))
-    assert (made.holder("abc-def-ghi").admin, made.holder(OTHER).admin) == (False, True)
+    assert (made.caller_by_seat("abc-def-ghi").admin, made.caller_by_seat(OTHER).admin) == (False, True)
+
+
+def test_a_seat_taken_anew_has_the_new_claim() -> None:
+    """Section 4: a join again, or a resume, on the same connection: what is asked from then on has the new claim."""
+    first, second = seat(None), seat(None, claim=8)
+    made = session(None, first)
+    assert made.sit(second) == []
+    assert (made.seat, made.own_seat().claim) == (second, 8)
+    assert made.caller("abc-def-ghi", NOW) == Caller("p1", 8)
+
+
+def test_a_seat_taken_anew_keeps_the_place_in_another_queue() -> None:
+    """Section 4: only another seat ends the waiting elsewhere."""
+    here, there = seat(None), seat(None, "p2", OTHER)
+    made = session(None, here, there)
+    assert made.sit(seat(None, claim=8)) == []
+    assert made.waiting == there
+
+
+def test_what_an_expired_token_is_refused_with() -> None:
+    """Section 7: `get-room` shows it as the admission; a seat outlives its token, and a guest has none."""
+    late = session(ALICE).expiry(OTHER, LATE)
+    assert late is not None
+    assert late.kind == errors.UNAUTHENTICATED
+    assert session(ALICE).expiry(OTHER, NOW) is None
+    assert session(ALICE, seat("alice")).expiry("abc-def-ghi", LATE) is None
+    assert session().expiry(OTHER, LATE) is None

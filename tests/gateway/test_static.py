@@ -3,19 +3,20 @@
 import http.client
 import json
 import re
-import tomllib
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 from websockets.datastructures import Headers
 
 from roomd.config import ServerConfig
-from roomd.gateway.static import FILES, Site
+from roomd.gateway.static import Site, page_files
 from roomd.protocol import asyncapi
-from tests.support.daemon import PATIENCE, Daemon
+from tests.support.daemon import Daemon
+from tests.support.processes import PATIENCE
 
-CHECKOUT = Path(__file__).parents[2]
+PAGE = Path(__file__).parents[2] / "roomd" / "page"
+FILES = {name: content.decode() for name, content in page_files()}
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 POLICY = {
     "default-src": "'none'",
@@ -72,54 +73,60 @@ TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8
 
 @pytest.mark.parametrize("name", [name for name in FILES if name != "index.html"])
 def test_its_files(daemon: Daemon, name: str) -> None:
-    """Every file of the page is served with its type, and as it is in the checkout."""
+    """Every file of the page and of the client is served with its type, and as it is in the checkout."""
     response, body = fetch(daemon, f"/{name}", {"Accept": "*/*"})
     assert response.status == 200
     assert response.headers["Content-Type"] == TYPES[name.rsplit(".", 1)[1]]
     assert response.headers["X-Content-Type-Options"] == "nosniff"
-    assert body == (CHECKOUT / "web" / name).read_text()
+    assert body == (PAGE / name).read_text()
+
+
+IMPORT = re.compile(r'^(?:import|export)\b[^;]*?"\./([^"]+)"', re.MULTILINE)
 
 
 def test_everything_the_page_asks_for_is_served() -> None:
-    """What the page, its style and its modules refer to is among the files."""
-    asked = set()
-    for name in FILES:
-        text = (CHECKOUT / "web" / name).read_text()
-        asked |= set(re.findall(r'(?:from|import) "\./([^"]+)"', text))
-        if name == "index.html":
-            asked |= set(re.findall(r'(?:href|src)="([^#"][^"]*)"', text))
-    assert asked == set(FILES) - {"index.html"}
+    """What the page, its style and its modules refer to is among the files, and all that is, but for types, is used."""
+    asked = set(re.findall(r'(?:href|src)="([^#"][^"]*)"', FILES["index.html"]))
+    for name, text in FILES.items():
+        asked |= {str(PurePath(name).parent / path) for path in re.findall(IMPORT, text)}
+    assert set(FILES) - asked == {"index.html", "client/protocol.js", "client/types.js"}
+    assert asked <= set(FILES)
+
+
+def test_every_module_of_the_client_is_served() -> None:
+    """No list names the files: what is in the folders of the page and of the client is served."""
+    client = {f"client/{file.name}" for file in (PAGE.parents[1] / "clients" / "js" / "src").iterdir()}
+    page = {file.name for file in PAGE.iterdir() if file.is_file()}
+    assert set(FILES) == client | page - {"package.json"}
 
 
 def test_nothing_in_the_page_needs_an_exception() -> None:
     """No script, style or handler stands in the page itself, and no module makes markup of a string."""
-    page = (CHECKOUT / "web" / "index.html").read_text()
+    page = FILES["index.html"]
     assert not re.search(r"<style|<script(?![^>]* src=)|\sstyle=|\son[a-z]+=|javascript:", page)
-    for name in FILES:
+    for name, code in FILES.items():
         if name.endswith(".js"):
-            code = (CHECKOUT / "web" / name).read_text()
             assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", code)
 
 
-def test_the_wheel_has_every_file() -> None:
-    """The build puts each file where the daemon looks for it once it is installed."""
-    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
-    included = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
-    web = {source: target for source, target in included.items() if source.startswith("web/")}
-    assert web == {f"web/{name}": f"roomd/web/{name}" for name in FILES}
-
-
-def test_nothing_else_of_the_folder(daemon: Daemon) -> None:
-    """What else lies beside the page's files is not served, nor is anything above them."""
-    for path in (
+@pytest.mark.parametrize(
+    "path",
+    [
         "/package.json",
-        "/tsconfig.json",
         "/index.html",
-        "/web/page.js",
-        "/../schema.sql",
-        "/%2e%2e/README.md",
-    ):
-        assert fetch(daemon, path)[0].status == 404, path
+        "/client",
+        "/client/",
+        "/page/page.js",
+        "/clients/js/src/roomd.js",
+        "/client/../page.js",
+        "/client/../generate_types.py",
+        "/../storage/schema.sql",
+        "/%2e%2e/config.py",
+    ],
+)
+def test_nothing_else_of_the_folder(daemon: Daemon, path: str) -> None:
+    """What else lies beside the page's files is not served, nor is anything above them."""
+    assert fetch(daemon, path)[0].status == 404
 
 
 @pytest.mark.parametrize("path", ["/", "/page.js", "/asyncapi.json"])

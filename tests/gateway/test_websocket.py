@@ -1,16 +1,12 @@
-"""The sill of the door: floods that the library would answer by itself, and handshakes it has not seen yet."""
+"""WebSockets of a running daemon: floods, frames however they come, and how conversations end."""
 
 import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
-from unittest.mock import AsyncMock, MagicMock, Mock
 
 import pytest
-from websockets.protocol import State
-from websockets.server import ServerProtocol
 
-from roomd.gateway.websocket import Door
 from tests.journeys.test_hostile_wire import UPGRADE, close_code, frame, next_frame, next_payload, opened, pieces, tcp
 from tests.support.daemon import Daemon, serving
 
@@ -55,6 +51,27 @@ async def test_a_flood_does_not_hold_up_the_end(make_daemon: MakeDaemon) -> None
 async def _read_all(reader: asyncio.StreamReader) -> None:
     while await reader.read(65_536):
         pass
+
+
+async def test_large_heads_do_not_hold_up_others(daemon: Daemon) -> None:
+    """28 clients that send a head of 0.97 MB each are refused, and a client with a seat is served meanwhile."""
+    head = UPGRADE + b"".join(b"A: %s\r\n" % (b"a" * 8_180) for _ in range(118)) + b"\r\n"
+    room = await daemon.room()
+
+    async def send() -> bytes:
+        async with tcp(daemon) as (reader, writer):
+            with contextlib.suppress(ConnectionError):  # not all of it needs be read
+                writer.write(head)
+                await writer.drain()
+            return await reader.readline()
+
+    async with daemon.client() as seated:
+        await seated.join(room["code"], guestName="Jane")
+        sending = [asyncio.create_task(send()) for _ in range(28)]
+        while not all(task.done() for task in sending):
+            await seated.nothing_more()
+        assert {task.result() for task in sending} == {b"HTTP/1.1 431 Request Header Fields Too Large\r\n"}
+        await seated.nothing_more()
 
 
 async def test_an_upgrade_said_twice(daemon: Daemon) -> None:
@@ -238,25 +255,6 @@ async def test_half_a_message_is_silence(make_daemon: MakeDaemon) -> None:
         writer.write(frame(ping(1)[9:], 0))
         for expected in ("participant", "room-state", "pong"):
             assert json.loads(await next_payload(reader))["type"] == expected
-
-
-async def test_nothing_overtakes_what_waits_in_line() -> None:
-    """While a message waits to be read, a later one is not served at once, though the client could be by then."""
-    door = Door(ServerProtocol(), MagicMock(handler=AsyncMock()), ping_interval=None)
-    door.connection_made(Mock())
-    door.data_received(UPGRADE + b"\r\n")
-    door.protocol.state = State.OPEN
-    door.client = client = Mock(take=Mock(return_value=False))
-    door.data_received(ONE)
-    client.take = Mock(return_value=True)
-    for chunk in (TWO, TWO + TWO):  # a frame by itself, and two that the library's parser takes apart
-        door.data_received(chunk)
-    assert not client.take.called
-    assert [await door.recv() for _ in range(4)] == [ping(1).decode()] + [ping(2).decode()] * 3
-    door.protocol.receive_data = Mock()  # type: ignore[method-assign]  # of the library's parser
-    door.data_received(TWO)
-    client.take.assert_called_with(ping(2))
-    assert not door.protocol.receive_data.called
 
 
 async def answer(reader: asyncio.StreamReader) -> int:

@@ -1,0 +1,1 @@
+"""Journeys: a real daemon, and clients on real sockets."""

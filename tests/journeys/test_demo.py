@@ -8,19 +8,21 @@ import shlex
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.daemon import PATIENCE, UNMEASURED, Daemon, free_port
+from tests.support.daemon import UNMEASURED, Daemon
+from tests.support.processes import PATIENCE, at_most, end, free_port, spawn
 
 
 class Demo:
     """A running `roomd serve --demo`, and what it printed."""
 
     def __init__(self, daemon: Daemon) -> None:
-        self.process = subprocess.Popen(
+        self.process = spawn(
             [str(Path(sys.executable).with_name("roomd")), "serve", "--demo"],
             env=daemon.environ,
             stdout=subprocess.PIPE,
@@ -32,17 +34,39 @@ class Demo:
         """Read what is printed until it has `wanted` lines to paste."""
         assert self.process.stdout is not None
         lines: list[str] = []
-        while sum(line.startswith("    ") for line in lines) < wanted:
-            line = self.process.stdout.readline()
-            assert line, "the daemon ended"
-            lines.append(line)
+        with at_most(PATIENCE, self.process):
+            while sum(line.startswith("    ") for line in lines) < wanted:
+                line = self.process.stdout.readline()
+                assert line, "the daemon ended"
+                lines.append(line)
         return lines
 
     def stop(self) -> None:
-        assert self.process.stdout is not None
         self.process.terminate()
         assert self.process.wait(PATIENCE) == 0
+
+    def close(self) -> None:
+        """End it, however the test went."""
+        assert self.process.stdout is not None
+        end(self.process)
         self.process.stdout.close()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[[Daemon], Demo]]:
+    """Run demos that end with the test."""
+    demos: list[Demo] = []
+
+    def make(daemon: Daemon) -> Demo:
+        demos.append(Demo(daemon))
+        return demos[-1]
+
+    yield make
+    for demo in demos:
+        demo.close()
+
+
+Start = Callable[[Daemon], Demo]
 
 
 def paste(line: str) -> list[str]:
@@ -63,12 +87,12 @@ def browse(link: str) -> str:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
-def test_the_printed_lines_join(tmp_path: Path, host: str) -> None:
+def test_the_printed_lines_join(start: Start, tmp_path: Path, host: str) -> None:
     """The address, the code, two links and two lines, for a guest and the host each; the room stays over a restart."""
     daemon = Daemon(tmp_path, ROOMD_SERVER_HOST=host)
     codes = []
     for _ in range(2):
-        demo = Demo(daemon)
+        demo = start(daemon)
         lines = demo.read(4)
         guest_link, host_link, guest, host_line = (line.strip() for line in lines if line.startswith("    "))
         text = "".join(lines)
@@ -83,31 +107,31 @@ def test_the_printed_lines_join(tmp_path: Path, host: str) -> None:
     assert codes[0] == codes[1]
 
 
-def test_without_a_secret_there_is_no_host_line(tmp_path: Path) -> None:
+def test_without_a_secret_there_is_no_host_line(start: Start, tmp_path: Path) -> None:
     """With the issuer's keys elsewhere only the guest's line can be printed."""
     daemon = Daemon(tmp_path, ROOMD_AUTH_JWKS_URL=f"http://127.0.0.1:{free_port()}/keys")
     del daemon.environ["ROOMD_AUTH_SECRET"]
-    demo = Demo(daemon)
+    demo = start(daemon)
     assert not any("token" in line for line in demo.read(2))
     demo.stop()
 
 
-def test_without_a_page_there_is_no_link(tmp_path: Path) -> None:
+def test_without_a_page_there_is_no_link(start: Start, tmp_path: Path) -> None:
     """With `server.demo` off the lines for a terminal are printed alone."""
-    demo = Demo(Daemon(tmp_path, ROOMD_SERVER_DEMO="false"))
+    demo = start(Daemon(tmp_path, ROOMD_SERVER_DEMO="false"))
     assert not any("http://" in line for line in demo.read(2))
     demo.stop()
 
 
-async def test_the_system_s_choice_of_a_port(tmp_path: Path) -> None:
+async def test_the_system_s_choice_of_a_port(start: Start, tmp_path: Path) -> None:
     """Port 0: the printed address has the real one."""
     daemon = Daemon(tmp_path, ROOMD_SERVER_PORT="0")
-    demo = Demo(daemon)
+    demo = start(daemon)
     text = "".join(demo.read(4))
     port = re.findall(r"ws://127.0.0.1:(\d+)/ws", text)[0]
 
     def health() -> Any:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz") as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=PATIENCE) as answer:
             return json.load(answer)
 
     assert (await asyncio.to_thread(health))["status"] == "ok"

@@ -30,7 +30,8 @@ from tests.journeys.test_hostile_wire import (
     next_payload,
     opened,
 )
-from tests.support.daemon import PATIENCE, Client, Daemon
+from tests.support.daemon import Client, Daemon
+from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("unharmed", "untraced")
 

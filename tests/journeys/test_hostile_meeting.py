@@ -17,7 +17,8 @@ from websockets.exceptions import ConnectionClosed
 from roomd.protocol import requests
 from tests.journeys.test_hostile import VALUES, replies_to
 from tests.journeys.test_hostile_wire import memory
-from tests.support.daemon import PATIENCE, UNMEASURED, Client, Daemon, faults
+from tests.support.daemon import UNMEASURED, Client, Daemon, faults, serving
+from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("untraced")
 
@@ -42,12 +43,10 @@ MEETING: list[type[requests.Request]] = [
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A daemon with a limit on requests that floods reach on any machine, and the others everybody has."""
-    limits = {"ROOMD_LIMITS_REQUEST_RATE": "100", "ROOMD_LIMITS_REQUEST_BURST": "500"}
-    daemon = Daemon(tmp_path_factory.mktemp("meeting"), **limits, **UNMEASURED)
-    daemon.start()
-    yield daemon
-    assert faults(daemon) == []
-    daemon.close()
+    limits = {"ROOMD_LIMITS_REQUEST_RATE": "0.01", "ROOMD_LIMITS_REQUEST_BURST": "500"}
+    with serving(tmp_path_factory.mktemp("meeting"), **limits, **UNMEASURED) as daemon:
+        yield daemon
+        assert faults(daemon) == []
 
 
 def odd_values(code: str, me: str) -> list[str]:

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from roomd.protocol import errors
-from tests.support.daemon import PATIENCE, Daemon, faults
+from tests.support.daemon import Daemon, faults
+from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("unharmed", "untraced")
 

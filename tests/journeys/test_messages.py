@@ -285,7 +285,7 @@ async def test_stored_before_told(make_daemon: MakeDaemon) -> None:
 
 async def test_told_rate(make_daemon: MakeDaemon) -> None:
     """What one client has told to others is limited in bytes: 429 with `retryAfter`; the others go on."""
-    daemon = make_daemon(ROOMD_LIMITS_TOLD_RATE="4000", ROOMD_LIMITS_TOLD_BURST="8000")
+    daemon = make_daemon(ROOMD_LIMITS_TOLD_RATE="1", ROOMD_LIMITS_TOLD_BURST="8000")
     room = await daemon.room()
     async with daemon.client() as guest, daemon.client() as other:
         await guest.join(room["code"], **JANE)
@@ -294,7 +294,7 @@ async def test_told_rate(make_daemon: MakeDaemon) -> None:
         await say(guest, "\U0001f600" * 1999)
         refusal = await guest.ask("send-message", text="\U0001f600" * 2000)
         assert refusal == error("rate_limited", retryAfter=refusal["retryAfter"])
-        assert 1.5 < refusal["retryAfter"] <= 2.2
+        assert 6000 < refusal["retryAfter"] <= 8800
         await other.receive()
         await say(other, "still here")
         assert len(json.dumps(await guest.receive())) < 400

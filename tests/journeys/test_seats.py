@@ -3,23 +3,24 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from tests.support.daemon import PATIENCE, Client, Daemon, error, serving
+from roomd.daemon import STOP_TIMEOUT
+from tests.support.daemon import UNHURRIED, Client, Daemon, error
 
 JANE = {"guestName": "Jane"}
+HOLD = float(UNHURRIED["ROOMD_ROOMS_SEAT_HOLD"])
 MakeDaemon = Callable[..., Daemon]
 
 
-@pytest.fixture(scope="module")
-def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """A daemon that does not hold seats for long."""
-    with serving(tmp_path_factory.mktemp("hasty"), ROOMD_ROOMS_SEAT_HOLD="0.3") as daemon:
-        yield daemon
+@pytest.fixture
+def hasty(make_daemon: MakeDaemon) -> Daemon:
+    """A daemon whose clock can be moved to where a hold runs out."""
+    return make_daemon(steered=True)
 
 
 def now() -> str:
@@ -91,6 +92,7 @@ async def test_drop_and_expiry(hasty: Daemon, drop: Callable[[Client], Coroutine
         full = await other.ask("join-room", code=room["code"], **JANE)
         assert full == error("room_full")
         assert (await host.ask("list-participants", code=room["code"]))["participants"][1] == held
+        hasty.advance(HOLD)
         told = await host.receive()
         assert told == changed(seq + 3, left=[{**held, "leftAt": told["left"][0]["leftAt"]}])
         assert earliest <= told["left"][0]["leftAt"] <= latest
@@ -308,12 +310,14 @@ async def test_expiry_takes_the_many_at_once(hasty: Daemon) -> None:
         async with contextlib.AsyncExitStack() as stack:
             for _ in range(9):
                 await (await stack.enter_async_context(hasty.client())).join(room["code"], **JANE)
-        async with asyncio.timeout(PATIENCE):
-            gone = 0
-            while gone < 9:
-                event = await host.receive()
-                follow(view, event)
-                gone += len(event["left"])
+        while len(view) < 9 or any(who["isActive"] for who in view.values()):
+            follow(view, await host.receive())
+        hasty.advance(HOLD)
+        gone = 0
+        while gone < 9:
+            event = await host.receive()
+            follow(view, event)
+            gone += len(event["left"])
         assert view == {}
         state = await host.ask("get-room", code=room["code"])
         assert state["room"]["participantCount"] == 1
@@ -322,7 +326,7 @@ async def test_expiry_takes_the_many_at_once(hasty: Daemon) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "kill -9"])
 async def test_restart(make_daemon: MakeDaemon, number: signal.Signals) -> None:
     """After a restart or a crash every seat is held anew under its id, and none outlives the window."""
-    daemon = make_daemon(ROOMD_ROOMS_SEAT_HOLD="2")
+    daemon = make_daemon(steered=True)
     code = (await daemon.room())["code"]
     async with daemon.client("carol") as carol, daemon.client("bob") as bob, daemon.client() as guest:
         joined = [await carol.join(code), await bob.join(code), await guest.join(code, **JANE)]
@@ -342,6 +346,8 @@ async def test_restart(make_daemon: MakeDaemon, number: signal.Signals) -> None:
         assert again["participant"] == people[1]
         assert again["state"]["epoch"] != joined[1]["state"]["epoch"]
         assert (await back.ask("resume", resumeToken=joined[2]["resumeToken"]))["participant"] == people[2]
+        await bob.events()
+        daemon.advance(HOLD)
         assert await wait_left(bob, 2) == {people[0]["id"], people[3]["id"]}
         seats = (await host.ask("list-participants", code=code))["participants"]
         assert seats == people[1:3]
@@ -381,16 +387,18 @@ async def deaf_client(daemon: Daemon) -> AsyncIterator[None]:
     async with daemon.client() as client:
         await client.nothing_more()
         client.websocket.transport.pause_reading()
-        yield
-        client.websocket.transport.abort()
+        try:
+            yield
+        finally:
+            client.websocket.transport.abort()
 
 
 async def test_a_deaf_client_does_not_hold_up_the_end(make_daemon: MakeDaemon) -> None:
     """The daemon ends in order within 10 s, whoever does not answer its close."""
+    assert STOP_TIMEOUT < 10
     daemon = make_daemon()
     async with deaf_client(daemon):
-        async with asyncio.timeout(10):
-            assert await asyncio.to_thread(daemon.stop) == 0
+        assert await asyncio.to_thread(daemon.stop) == 0
 
 
 async def test_a_second_signal_ends_at_once(make_daemon: MakeDaemon) -> None:
@@ -399,5 +407,4 @@ async def test_a_second_signal_ends_at_once(make_daemon: MakeDaemon) -> None:
     async with deaf_client(daemon), daemon.client() as client:
         daemon.process.send_signal(signal.SIGINT)
         assert await client.closed() == 1012  # the drain has begun, and waits for the other client
-        async with asyncio.timeout(1):
-            assert await asyncio.to_thread(daemon.stop) == 1
+        assert await asyncio.to_thread(daemon.stop) == 1, "the exit code of an end that waits for nobody"

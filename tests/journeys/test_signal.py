@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.support.daemon import PATIENCE, Client, Daemon, error
+from tests.support.daemon import Client, Daemon, error
+from tests.support.processes import PATIENCE
 
 JANE = {"guestName": "Jane"}
 OK = {"type": "ok"}
@@ -191,7 +192,7 @@ async def test_a_mesh_of_eight(daemon: Daemon) -> None:
 
 async def test_a_flood_meets_who_makes_it(make_daemon: MakeDaemon) -> None:
     """One client sends without end to one that reads slowly: 429, then 4429; nobody else is closed, joins go on."""
-    daemon = make_daemon(ROOMD_LIMITS_REQUEST_RATE="20", ROOMD_LIMITS_REQUEST_BURST="400")
+    daemon = make_daemon(ROOMD_LIMITS_REQUEST_RATE="0.01", ROOMD_LIMITS_REQUEST_BURST="400")
     room = await daemon.room()
     async with contextlib.AsyncExitStack() as stack:
         clients = await seated(stack, daemon, room["code"], 4)
@@ -229,7 +230,7 @@ async def test_a_flood_meets_who_makes_it(make_daemon: MakeDaemon) -> None:
 
 async def test_told_rate(make_daemon: MakeDaemon) -> None:
     """Signals count among the bytes a client may have told to others: a flood meets who makes it, not its peers."""
-    daemon = make_daemon(measured=True, ROOMD_LIMITS_TOLD_RATE="1000", ROOMD_LIMITS_TOLD_BURST="3000")
+    daemon = make_daemon(measured=True, ROOMD_LIMITS_TOLD_RATE="1", ROOMD_LIMITS_TOLD_BURST="3000")
     room = await daemon.room()
     async with contextlib.AsyncExitStack() as stack:
         (_, flooder), (two, target), (_, other) = (await seated(stack, daemon, room["code"], 3)).items()

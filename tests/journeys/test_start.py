@@ -14,7 +14,8 @@ from pathlib import Path
 import jwt
 import pytest
 
-from tests.support.daemon import PATIENCE, SECRET, UNMEASURED, Daemon, free_port
+from tests.support.daemon import SECRET, UNMEASURED, Daemon
+from tests.support.processes import PATIENCE, free_port
 
 SCHEMA = (Path(__file__).parents[2] / "schema.sql").read_text(encoding="utf-8")
 

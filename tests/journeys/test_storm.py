@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.support.daemon import PATIENCE, Client, Daemon, error
+from tests.support.daemon import Client, Daemon, error
+from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("untraced")
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.journeys.test_waiting import FULL, JANE, LOBBY, OK, Scene, heard, seated
-from tests.support.daemon import Client, Daemon, error
+from tests.support.daemon import UNHURRIED, Client, Daemon, error
 
 MakeDaemon = Callable[..., Daemon]
 
@@ -77,12 +77,15 @@ async def test_a_guest_comes_again(scene: Scene) -> None:
 
 async def test_the_place_runs_out(make_daemon: MakeDaemon, stack: contextlib.AsyncExitStack) -> None:
     """After the hold time the place is gone and the others move up; so is a seat that it became meanwhile."""
-    daemon = make_daemon(ROOMD_ROOMS_SEAT_HOLD="0.5")
+    daemon = make_daemon(steered=True)
     scene = await Scene(daemon, stack).set(FULL)
     gone, answer = await scene.waiter()
     other, _ = await scene.waiter()
     last, _ = await scene.waiter()
     gone.websocket.transport.abort()
+    while [one["isActive"] for one in (await scene.host.receive())["waiting"]] != [False, True, True]:
+        pass
+    daemon.advance(float(UNHURRIED["ROOMD_ROOMS_SEAT_HOLD"]))
     assert [(await client.receive())["position"] for client in (other, last)] == [1, 2]
     assert await other.ask("resume", resumeToken=answer["resumeToken"]) == error("seat_expired")
     await scene.queue()
@@ -91,6 +94,7 @@ async def test_the_place_runs_out(make_daemon: MakeDaemon, stack: contextlib.Asy
         pass
     await scene.free()
     assert (await last.receive())["position"] == 1, "the seat is held for the one before"
+    daemon.advance(float(UNHURRIED["ROOMD_ROOMS_SEAT_HOLD"]))
     assert (await seated(last))["participant"]["isActive"]
 
 

@@ -24,7 +24,7 @@ from msgspec import inspect as shape
 from roomd.config import ServerConfig
 from roomd.protocol import errors, replies, requests
 from roomd.protocol.asyncapi import SENT, VERSION, document
-from roomd.protocol.codec import BadFrame, decode, encode
+from roomd.protocol.codec import BadFrame, decode
 from roomd.protocol.errors import ErrorKind
 from roomd.protocol.events import Event
 from roomd.protocol.replies import Reply
@@ -32,7 +32,7 @@ from roomd.protocol.requests import REQUESTS, Request
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "protocol.md").read_text()
-SPEC = ROOT / "web" / "node_modules" / "@asyncapi" / "specs" / "schemas" / f"{VERSION}.json"
+SPEC = ROOT / "clients" / "js" / "node_modules" / "@asyncapi" / "specs" / "schemas" / f"{VERSION}.json"
 
 Json = dict[str, Any]
 DOCUMENT = document()
@@ -213,7 +213,7 @@ VALUES = {
 @pytest.mark.parametrize("cls", [*REQUESTS, *SAID], ids=lambda cls: cls.__name__)
 def test_what_the_structs_write_is_valid(cls: type[msgspec.Struct], full: bool) -> None:
     """A frame as roomd writes it is valid under the schema of its message, and of no other."""
-    frame = json.loads(encode(instance(cls, full)))
+    frame = json.loads(msgspec.json.encode(instance(cls, full)))
     assert faults(cls.__name__, frame) == []
     assert [name for name in MESSAGES if not faults(name, frame)] == [cls.__name__]
 

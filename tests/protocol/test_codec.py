@@ -217,8 +217,8 @@ def test_a_signal_s_data_is_passed_on_as_it_came() -> None:
 
 def test_frames_are_utf_8() -> None:
     """Text goes out as it is, in UTF-8."""
-    reply = msgspec.structs.replace(JANE, guest_name="Zo\u00eb \U0001f600")
-    assert "Zo\u00eb \U0001f600".encode() in encode(reply)
+    jane = msgspec.structs.replace(JANE, guest_name="Zo\u00eb \U0001f600")
+    assert "Zo\u00eb \U0001f600".encode() in encode(replies.ParticipantReply(participant=jane))
 
 
 DEEP = 30_000

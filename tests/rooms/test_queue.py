@@ -1,81 +1,60 @@
-"""The queue, without a loop: the waiting room, waiting for a seat, and every way out of either."""
-
-from typing import Any
+"""The queue: the waiting room, waiting for a seat, and every way out of either."""
 
 import pytest
 
 from roomd.protocol import errors
 from roomd.protocol.errors import ErrorKind, Refused
-from roomd.protocol.events import Removed
-from roomd.protocol.objects import Participant, Waiting
+from roomd.protocol.objects import Waiting
 from roomd.rooms import commands
-from roomd.rooms.commands import Caller, Decision, Event, Queued, SeatChanged, Settings, WaitsFor
-from roomd.rooms.room import MOST_WAITING, Room
-from roomd.rooms.state import waiting
-from tests.rooms.test_room import ADMIN, BOB, GUEST, HOST, at, do, join, new_room, refused, settle
-
-CAROL = Caller(None, 5, "carol", "Carol")
-
-
-def lobby(**changes: Any) -> Room:
-    """Alice sits in `p1` of three seats; Bob in `p2`, the guest of `p3` and Carol in `p4` wait for her."""
-    a_room = new_room(**{"waiting_room": True, **changes})
-    do(a_room, join(HOST, "p1"))
-    return _with_queue(a_room)
-
-
-def full(**changes: Any) -> Room:
-    """Alice and a guest sit in `p1` and `p9`, the only seats; Bob in `p2`, a guest in `p3` and Carol wait for one."""
-    a_room = new_room(**{"max_participants": 2, **changes})
-    do(a_room, join(HOST, "p1"))
-    do(a_room, join(Caller(None, 9), "p9"))
-    return _with_queue(a_room)
-
-
-def _with_queue(a_room: Room) -> Room:
-    for who, key in ((BOB, "p2"), (GUEST, "p3"), (CAROL, "p4")):
-        do(a_room, join(who, key, wait=True))
-    return a_room
-
-
-def act(a_room: Room, command: commands.Command, clock: float = 1.0) -> list[Event]:
-    """Decide and apply; return what happened."""
-    return settle(a_room, a_room.decide(command, at(clock)).events, clock)
-
-
-def told(events: list[Event]) -> dict[str, ErrorKind | Removed]:
-    """Who is told what, of those who did not ask for it."""
-    found = [(event.seat.participant.id, event.told) for event in events if isinstance(event, SeatChanged)]
-    return {key: what for key, what in found if what is not None}
-
-
-def queue(a_room: Room) -> dict[str, WaitsFor | None]:
-    """Who waits for what, in order."""
-    return {key: seat.waits_for for key, seat in a_room.queue.items()}
-
-
-def standing(a_room: Room, key: str) -> str:
-    """The state of a participant, by the table in `roomd/room.py`."""
-    if (seat := a_room.queue.get(key)) is not None:
-        return "waiting" if seat.participant.is_active and seat.owner is not None else "waiting, dropped"
-    if (seat := a_room.seats.get(key)) is not None:
-        return "connected" if seat.participant.is_active and seat.owner is not None else "held"
-    return "gone"
-
+from roomd.rooms.answers import Changed
+from roomd.rooms.changes import SeatChanged
+from roomd.rooms.commands.joining import MOST_WAITING
+from roomd.rooms.model import Caller
+from roomd.rooms.room import Command, Decision
+from roomd.rooms.seats import describe_queue
+from roomd.rooms.settings import Settings
+from tests.support.rooms import (
+    ADMIN,
+    ADMITTED,
+    BOB,
+    CAROL,
+    GUEST,
+    HOST,
+    act,
+    at,
+    bob,
+    changed,
+    do,
+    full,
+    join,
+    lobby,
+    new_room,
+    queue,
+    refusal,
+    refused,
+    resume,
+    settle,
+    standing,
+    take_over,
+    told,
+)
 
 ROOMS = {"waiting_room": lobby, "room_full": full}
-ENTER: dict[str, commands.Command] = {"waiting_room": commands.Admit(HOST, "p2"), "room_full": commands.Leave("p9", 9)}
+ENTER: dict[str, Command[object]] = {
+    "waiting_room": commands.Admit(HOST, "p2"),
+    "room_full": commands.Leave("p9", 9),
+}
 """What lets Bob in."""
 
-MOVES: dict[str, tuple[commands.Command, float]] = {
-    "join": (commands.Join(Caller(user_id="bob"), None, "x", "next", 9), 20),
-    "resume": (commands.Resume(Caller(), "p2", "t-p2", "next", 9), 20),
+MOVES: dict[str, tuple[Command[object], float]] = {
+    "join": (take_over("bob", 9), 20),
+    "resume": (resume("p2", "t-p2", 9), 20),
     "leave": (commands.Leave("p2", 3), 20),
-    "remove": (commands.Remove(HOST, "p2", ban=False, reason=None), 20),
+    "remove": (commands.RemoveParticipant(HOST, "p2", ban=False, reason=None), 20),
     "deny": (commands.Deny(HOST, "p2"), 20),
-    "end": (commands.End(HOST), 20),
-    "drop": (commands.Drop("p2", 3, at(10)), 10),
-    "somebody else's drop": (commands.Drop("p2", 8, at(10)), 10),
+    "end": (commands.EndRoom(HOST), 20),
+    "drop": (commands.Drop("p2", 3, 0), 10),
+    "a drop by another claim": (commands.Drop("p2", 8, 0), 10),
     "too early to expire": (commands.Expire(), 39.9),
     "expire": (commands.Expire(), 40),
 }
@@ -90,7 +69,7 @@ TABLE = {
     "deny": ("gone", "gone"),
     "end": ("gone", "gone"),
     "drop": ("waiting, dropped", "waiting, dropped"),
-    "somebody else's drop": ("waiting", "waiting, dropped"),
+    "a drop by another claim": ("waiting", "waiting, dropped"),
     "too early to expire": ("waiting", "waiting, dropped"),
     "expire": ("waiting", "gone"),
 }
@@ -105,7 +84,7 @@ def test_every_row_of_the_table(reason: str, was: str, move: str, then: str) -> 
     """Section 8: every move of somebody who waits, whatever for, connected or dropped."""
     a_room = ROOMS[reason]()
     if was == "waiting, dropped":
-        do(a_room, commands.Drop("p2", 3, at(10)), 10)
+        do(a_room, commands.Drop("p2", 3, 0), 10)
         assert a_room.deadline() == 40
     assert (standing(a_room, "p2"), list(a_room.queue)) == (was, ["p2", "p3", "p4"])
     command, clock = MOVES.get(move, (ENTER[reason], 20))
@@ -119,7 +98,7 @@ def test_every_row_of_the_table(reason: str, was: str, move: str, then: str) -> 
         taken = move in ("join", "resume")
         seat = a_room.queue["p2"]
         assert seat.resume_hash == ("next" if taken else "t-p2")
-        assert seat.owner == (9 if taken else None if then == "waiting, dropped" else 3)
+        assert seat.claim == (9 if taken else None if then == "waiting, dropped" else 3)
     assert (a_room.deadline() == 40) == (then in ("waiting, dropped", "held")), "a hold runs on from the drop"
 
 
@@ -127,14 +106,11 @@ def test_every_row_of_the_table(reason: str, was: str, move: str, then: str) -> 
 def test_a_join_that_waits(reason: str) -> None:
     """Section 8: it is answered `waiting`, holds no seat, and hosts see it with its position and reason."""
     a_room = ROOMS[reason]()
-    bob = Participant(
-        id="p2", room_id="room", user_id="bob", guest_name=None, is_active=True, is_host=False,
-        joined_at=at(1).stamp, left_at=None, display_name="Bob",
-    )  # fmt: skip
-    assert do(a_room, join(BOB, "x"), 20) == Queued(bob)
+    place = do(a_room, join(BOB, "x"), 20)
+    assert (place.participant, place.waits_for) == (bob("p2"), reason)
     assert a_room.view().participant_count == len(a_room.seats) == (1 if reason == "waiting_room" else 2)
-    do(a_room, commands.Drop("p3", 4, at(10)), 10)
-    assert waiting(a_room.queue)[:2] == [
+    do(a_room, commands.Drop("p3", 4, 0), 10)
+    assert describe_queue(a_room.queue)[:2] == [
         Waiting(
             participant_id="p2", user_id="bob", guest_name=None, display_name="Bob", is_active=True, position=1,
             reason=reason, waiting_since=at(1).stamp,
@@ -145,40 +121,40 @@ def test_a_join_that_waits(reason: str) -> None:
         ),
     ]  # fmt: skip
     do(a_room, commands.Leave("p2", 3), 30)
-    assert [(one.participant_id, one.position) for one in waiting(a_room.queue)] == [("p3", 1), ("p4", 2)]
+    assert [(one.participant_id, one.position) for one in describe_queue(a_room.queue)] == [("p3", 1), ("p4", 2)]
 
 
 def test_first_come_first_served() -> None:
     """Section 8: seats that come free go to the longest waiting, one each, and nobody overtakes."""
     a_room = full()
     for who, key, clock in ((Caller(None, 9), "p9", 10), (BOB, "p2", 20), (GUEST, "p3", 30)):
-        before, events = a_room.checkpoint(), act(a_room, commands.Leave(key, who.owner or 0), clock)
-        [sitter] = a_room.changes_since(before, events).joined
+        before, changes = a_room.checkpoint(), act(a_room, commands.Leave(key, who.claim or 0), clock)
+        [sitter] = changed(a_room, before, changes).joined
         assert (sitter.id, sitter.joined_at) == (next(iter(before.queue)), at(clock).stamp)
-        assert not told(events)
+        assert not told(changes)
     assert (queue(a_room), list(a_room.seats)) == ({}, ["p1", "p4"])
 
 
 def test_who_would_not_wait_is_refused() -> None:
     """Sections 4 and 8: without `wait`, full is full, whoever asks; with it, a free seat is taken all the same."""
-    assert do(new_room(), join(BOB, "p1", wait=True)).id == "p1"
+    assert do(new_room(), join(BOB, "p1", wait=True)).waits_for is None
     a_room = full()
     for caller in (Caller(None, 7), ADMIN):
         assert refused(a_room, join(caller, "p7")) == errors.ROOM_FULL
-        assert do(a_room, commands.Get(caller)).refusal.kind == errors.ROOM_FULL
-    assert do(a_room, commands.Get(BOB)).refusal is None, "who waits is in"
+        assert do(a_room, commands.GetRoom(caller)).admission == refusal(errors.ROOM_FULL)
+    assert do(a_room, commands.GetRoom(BOB)).admission == ADMITTED, "the place in the queue is taken over"
 
 
 @pytest.mark.parametrize("who", [HOST, ADMIN])
 def test_hosts_need_not_wait_for_the_host(who: Caller) -> None:
-    """Section 8: hosts and admins walk past the waiting room, and wait for seats like everybody else."""
+    """Section 8: hosts and admins pass the waiting room, and wait for seats like everybody else."""
     a_room = new_room(waiting_room=True, max_participants=2)
     do(a_room, join(BOB, "p2"))
-    assert do(a_room, join(who, "p1")).id == "p1"
+    assert do(a_room, join(who, "p1")).waits_for is None
     do(a_room, commands.Admit(ADMIN, "p2"))
     other = HOST if who is ADMIN else ADMIN
     assert refused(a_room, join(other, "p3")) == errors.ROOM_FULL
-    assert isinstance(do(a_room, join(other, "p3", wait=True)), Queued)
+    assert do(a_room, join(other, "p3", wait=True)).waits_for == "room_full"
     assert queue(a_room) == {"p3": "room_full"}
     do(a_room, commands.Leave("p2", 3))
     assert standing(a_room, "p3") == "connected"
@@ -188,7 +164,7 @@ def test_who_meets_both_waits_once() -> None:
     """Section 8: first for the host and then, at the same place in the queue, for a seat."""
     a_room = full(waiting_room=True, max_participants=3)
     do(a_room, commands.Admit(ADMIN, "p9"))
-    do(a_room, commands.Update(HOST, Settings(max_participants=2)))
+    do(a_room, commands.UpdateRoom(HOST, Settings(max_participants=2)))
     assert queue(a_room) == {"p2": "waiting_room", "p3": "waiting_room", "p4": "waiting_room"}
     assert refused(a_room, join(Caller(None, 7), "p7")) == errors.ROOM_FULL
     assert not told(act(a_room, commands.Admit(HOST, "p3")))
@@ -219,7 +195,7 @@ def test_hosts_admit_in_any_order() -> None:
 def test_admitting_all_who_wait_for_a_seat_already_changes_nothing() -> None:
     """Section 8: `admit-all` is about those who wait for the host, and is fine when there are none."""
     assert act(full(), commands.Admit(HOST, None)) == []
-    assert new_room().decide(commands.Admit(HOST, None), at(1)) == Decision([])
+    assert new_room().decide(commands.Admit(HOST, None), at(1)) == Decision([], None)
 
 
 def test_admitting_nobody_by_name() -> None:
@@ -230,7 +206,7 @@ def test_admitting_nobody_by_name() -> None:
 def test_admitting_into_a_locked_room() -> None:
     """Section 8: the host decides while there are seats; a locked room has no queue for them."""
     a_room = lobby(max_participants=2)
-    do(a_room, commands.Update(HOST, Settings(is_locked=True)))
+    do(a_room, commands.UpdateRoom(HOST, Settings(is_locked=True)))
     do(a_room, commands.Admit(HOST, "p3"))
     assert standing(a_room, "p3") == "connected"
     assert refused(a_room, commands.Admit(HOST, "p2")) == errors.ROOM_FULL
@@ -242,15 +218,18 @@ def test_admitting_into_a_locked_room() -> None:
 
 
 @pytest.mark.parametrize("reason", ["waiting_room", "room_full"])
-@pytest.mark.parametrize("command", [commands.Deny(HOST, "p3"), commands.Remove(HOST, "p3", ban=True, reason="spam")])
-def test_the_host_declines(reason: str, command: commands.Command) -> None:
-    """Section 8: whoever waits is told 403 `denied`; the others move up, and `leftAt` is told nobody."""
+@pytest.mark.parametrize(
+    "command", [commands.Deny(HOST, "p3"), commands.RemoveParticipant(HOST, "p3", ban=True, reason="spam")]
+)
+def test_the_host_declines(reason: str, command: Command[object]) -> None:
+    """Section 8: whoever waits is told 403 `denied`; the others move up, and no `leftAt` is told to anybody."""
     a_room = ROOMS[reason]()
-    before, events = a_room.checkpoint(), act(a_room, command, 20)
-    assert told(events) == {"p3": errors.DENIED}
+    before, changes = a_room.checkpoint(), act(a_room, command, 20)
+    assert told(changes) == {"p3": errors.DENIED}
     assert list(a_room.queue) == ["p2", "p4"]
-    assert a_room.changes_since(before, events) == commands.Changes([], [], [])
-    for again in (command, commands.Deny(HOST, "p1")):
+    assert changed(a_room, before, changes) == Changed([], [], [])
+    once_more: list[Command[object]] = [command, commands.Deny(HOST, "p1")]
+    for again in once_more:
         assert refused(a_room, again) == errors.PARTICIPANT_NOT_FOUND
 
 
@@ -289,47 +268,47 @@ def test_the_settings_change_while_people_wait(
     """Section 8: every way out is told, and who need not wait any more sits, in the order they came."""
     a_room = ROOMS[reason]()
     sat = set(a_room.seats)
-    assert told(act(a_room, commands.Update(HOST, settings))) == gone
+    assert told(act(a_room, commands.UpdateRoom(HOST, settings))) == gone
     assert (queue(a_room), set(a_room.seats) - sat) == (still, seated)
 
 
 def test_an_end_tells_everybody_who_waits() -> None:
     """Section 8: 400 `room_inactive` when the room ends."""
     for a_room in (lobby(), full()):
-        assert told(act(a_room, commands.End(HOST))) == dict.fromkeys(ALL, errors.ROOM_INACTIVE)
+        assert told(act(a_room, commands.EndRoom(HOST))) == dict.fromkeys(ALL, errors.ROOM_INACTIVE)
         assert (a_room.queue, a_room.seats, a_room.deadline()) == ({}, {}, None)
 
 
-def test_a_place_becomes_a_held_seat_while_its_owner_is_away() -> None:
+def test_a_place_becomes_a_held_seat_while_its_connection_is_lost() -> None:
     """Section 8: the resume token takes the seat it has become meanwhile; its hold runs on from the drop."""
     a_room = full()
-    do(a_room, commands.Drop("p2", 3, at(10)), 10)
+    do(a_room, commands.Drop("p2", 3, 0), 10)
     do(a_room, commands.Leave("p9", 9), 25)
     held = a_room.seats["p2"]
     assert (held.participant.joined_at, held.participant.is_active, held.held_until) == (at(25).stamp, False, 40)
-    back = do(a_room, commands.Resume(Caller(), "p2", "t-p2", "next", 11), 30)
+    back = do(a_room, resume("p2", "t-p2", 11), 30).participant
     assert (back.id, back.is_active, back.joined_at) == ("p2", True, at(25).stamp)
 
 
 def test_a_held_seat_that_was_never_sat_in_goes_to_the_next() -> None:
     """Section 8: when the hold runs out the next in line sits; `leftAt` is never before `joinedAt`."""
     a_room = full()
-    do(a_room, commands.Drop("p2", 3, at(10)), 10)
+    do(a_room, commands.Drop("p2", 3, 0), 10)
     do(a_room, commands.Leave("p9", 9), 25)
-    before, events = a_room.checkpoint(), act(a_room, commands.Expire(), 40)
-    [left], [joined] = a_room.changes_since(before, events).left, a_room.changes_since(before, events).joined
+    before, changes = a_room.checkpoint(), act(a_room, commands.Expire(), 40)
+    [joined], _, [left] = changed(a_room, before, changes)
     assert (left.id, left.joined_at, left.left_at) == ("p2", at(25).stamp, at(25).stamp)
     assert (joined.id, joined.joined_at) == ("p3", at(40).stamp)
 
 
 def test_a_drop_that_comes_late_finds_a_seat() -> None:
-    """Section 8: a drop waited for its turn while the place became a seat; nobody leaves before they joined."""
+    """Section 8: a drop waited for its batch while the place became a seat; nobody leaves before they joined."""
     a_room = full()
     do(a_room, commands.Leave("p9", 9), 25)
-    do(a_room, commands.Drop("p2", 3, at(24)), 25)
+    do(a_room, commands.Drop("p2", 3, 1), 25)
     do(a_room, commands.Expire(), 53.9)
     assert standing(a_room, "p2") == "held"
-    [gone] = a_room.decide(commands.Expire(), at(54)).events
+    [gone] = a_room.decide(commands.Expire(), at(54)).changes
     assert isinstance(gone, SeatChanged)
     assert gone.seat.participant.left_at == gone.seat.participant.joined_at == at(25).stamp
 
@@ -337,26 +316,26 @@ def test_a_drop_that_comes_late_finds_a_seat() -> None:
 def test_a_place_and_a_seat_that_run_out_together() -> None:
     """Section 5: whose hold has run out is gone before anybody sits."""
     a_room = full()
-    do(a_room, commands.Drop("p9", 9, at(10)), 10)
-    do(a_room, commands.Drop("p2", 3, at(10)), 10)
+    do(a_room, commands.Drop("p9", 9, 0), 10)
+    do(a_room, commands.Drop("p2", 3, 0), 10)
     assert not told(act(a_room, commands.Expire(), 40))
     assert (standing(a_room, "p2"), standing(a_room, "p3"), queue(a_room)) == ("gone", "connected", {"p4": "room_full"})
 
 
 @pytest.mark.parametrize("reason", ["waiting_room", "room_full"])
 def test_a_place_is_taken_over_like_a_seat(reason: str) -> None:
-    """Section 8: one place per user, in locked rooms too; who had it owns nothing; a token serves once."""
+    """Section 8: one place per user, in locked rooms too; the claim of before has no place; a token serves once."""
     a_room = ROOMS[reason]()
-    do(a_room, commands.Update(HOST, Settings(is_locked=reason == "waiting_room")))
-    assert isinstance(do(a_room, commands.Join(Caller(user_id="bob"), None, "x", "h", 8)), Queued)
+    do(a_room, commands.UpdateRoom(HOST, Settings(is_locked=reason == "waiting_room")))
+    assert do(a_room, take_over("bob", 8, "h")).waits_for == reason
     assert list(a_room.queue) == ["p2", "p3", "p4"]
     assert refused(a_room, commands.Leave("p2", 3)) == errors.NOT_IN_ROOM
-    assert a_room.decide(commands.Drop("p2", 3, at(1)), at(1)).events == []
-    assert refused(a_room, commands.Resume(Caller(), "p2", "t-p2", "x", 9)) == errors.SEAT_EXPIRED
-    assert refused(a_room, commands.Resume(CAROL, "p2", "h", "x", 9)) == errors.WRONG_USER
-    assert refused(a_room, commands.Resume(CAROL, "p3", "t-p3", "x", 9)) == errors.WRONG_USER
-    assert isinstance(do(a_room, commands.Resume(Caller(), "p2", "h", "x", 9)), Queued)
-    assert (a_room.queue["p2"].owner, a_room.queue["p2"].waits_for) == (9, reason)
+    assert a_room.decide(commands.Drop("p2", 3, 0), at(1)).changes == []
+    assert refused(a_room, resume("p2", "t-p2", 9)) == errors.SEAT_EXPIRED
+    assert refused(a_room, resume("p2", "h", 9, CAROL)) == errors.WRONG_USER
+    assert refused(a_room, resume("p3", "t-p3", 9, CAROL)) == errors.WRONG_USER
+    assert do(a_room, resume("p2", "h", 9)) == a_room.queue["p2"]
+    assert (a_room.queue["p2"].claim, a_room.queue["p2"].waits_for) == (9, reason)
 
 
 def test_a_guest_waits_by_their_connection_alone() -> None:
@@ -368,13 +347,13 @@ def test_a_guest_waits_by_their_connection_alone() -> None:
 
 
 def test_leaving_the_queue() -> None:
-    """Section 8: `leave-room` gives the place up: `participant` with `leftAt`; who sits is told nothing."""
+    """Section 8: `leave-room` gives the place up: `participant` with `leftAt`; those with a seat are told nothing."""
     a_room = lobby()
     before = a_room.checkpoint()
     decision = a_room.decide(commands.Leave("p2", 3), at(20))
-    events = settle(a_room, decision.events, 20)
+    changes = settle(a_room, decision.changes, 20)
     assert (decision.answer.id, decision.answer.left_at, decision.answer.is_active) == ("p2", at(20).stamp, False)
-    assert (told(events), a_room.changes_since(before, events)) == ({}, commands.Changes([], [], []))
+    assert (told(changes), changed(a_room, before, changes)) == ({}, Changed([], [], []))
     assert do(a_room, join(BOB, "p7")).participant.id == "p7", "a new place, at the end"
     assert list(a_room.queue) == ["p3", "p4", "p7"]
 
@@ -391,10 +370,12 @@ def test_a_hundred_wait(waiting_room: bool) -> None:
     with pytest.raises(Refused) as caught:
         a_room.decide(join(CAROL, "c", wait=True), at(1))
     assert (caught.value.kind, caught.value.message) == (errors.ROOM_FULL, "100 people wait already")
-    assert do(a_room, commands.Get(CAROL)).refusal.kind == errors.ROOM_FULL
+    assert do(a_room, commands.GetRoom(CAROL)).admission == refusal(
+        errors.ROOM_FULL, "100 people wait already" if waiting_room else None
+    )
     assert do(a_room, join(Caller("p7", 107), "x", wait=True)).participant.id == "p7"
     if waiting_room:
-        assert do(a_room, join(ADMIN, "a")).id == "a", "a seat is free, and an admin needs no admission"
+        assert do(a_room, join(ADMIN, "a")).waits_for is None, "a seat is free, and an admin needs no admission"
     do(a_room, commands.Leave("p7", 107))
-    assert isinstance(do(a_room, join(CAROL, "c", wait=True)), Queued)
+    assert do(a_room, join(CAROL, "c", wait=True)).waits_for == ("waiting_room" if waiting_room else "room_full")
     assert list(a_room.queue)[-1] == "c"

@@ -28,9 +28,8 @@ from roomd.protocol.objects import Participant
 from roomd.protocol.replies import MessagesReply, ParticipantReply, WaitingReply
 from roomd.rooms import commands
 from roomd.rooms.commands import Caller, Command, Event, Kept, MessageSent, Moment, Queued, SeatChanged, Settings
-from roomd.rooms.room import Room
+from roomd.rooms.room import MESSAGES_SHOWN, Checkpoint, Room, waiting
 from roomd.rooms.settings import Rules, open_room
-from roomd.rooms.state import MESSAGES_SHOWN, Checkpoint, waiting
 from tests.support.fakes import FakeListener
 
 HOLD = 10.0
@@ -126,7 +125,11 @@ class Client:
         for frame in line.transport.frames():
             known = decode(msgspec.json.encode(frame))
             assert known is not None
-            self.heard |= {event.message.id for event in self.view.apply(known) if isinstance(event, Said)}
+            self.take(known)
+
+    def take(self, frame: Any) -> None:
+        """Have the view take a frame in, and note which messages it tells of then."""
+        self.heard |= {event.message.id for event in self.view.apply(frame) if isinstance(event, Said)}
 
 
 class Machine(RuleBasedStateMachine):
@@ -236,7 +239,7 @@ class Machine(RuleBasedStateMachine):
                     event.message for event in self.log if isinstance(event, MessageSent) and not event.message.to
                 ]
                 later = [one for one in public if one.id > (view.missed.cursor or "")]
-                view.apply(MessagesReply(id=CATCH_UP, messages=later, next_cursor=None))
+                client.take(MessagesReply(id=CATCH_UP, messages=later, next_cursor=None))
             public = [one for one in view.messages if one.to is None]
             assert (view.room, public[-MESSAGES_SHOWN:]) == (room.view(), list(room.messages))
             assert list(view.lobby) == (waiting(room.queue) if client.user in HOSTS else [])
@@ -479,3 +482,16 @@ def test_room_machine(machine: type[Machine]) -> None:
     finally:
         Machine.loop.close()
     assert Machine.steps >= STEPS
+
+
+def test_a_private_message_in_the_batch_of_a_return() -> None:
+    """Who comes back is told of it, after what was missed."""
+    loop = Machine.loop = asyncio.new_event_loop()
+    machine = Busy()
+    for deed, a, b, commands_before in (("join", 0, 0, 0), ("join", 1, 0, 0), ("drop", 1, 1, 0), ("say", 0, 1, 1)):
+        machine.gathering = commands_before
+        getattr(machine, deed)(a, b)
+    machine.resume(1, 1)
+    loop.close()
+    _, bob = machine.clients
+    assert (bob.user, [message.text for message in bob.view.messages], len(bob.heard)) == ("bob", ["hello"], 1)

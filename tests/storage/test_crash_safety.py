@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 from websockets.exceptions import WebSocketException
 
-from roomd.rooms.state import MESSAGES_SHOWN
+from roomd.rooms.room import MESSAGES_SHOWN
 from tests.journeys.test_crash import Fuse, Visitor, put
 from tests.support.daemon import PATIENT, Daemon, error, faults
+from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("untraced")
 
@@ -252,7 +253,7 @@ class Meeting:
         """Hold the meeting until the daemon is killed; return what it kept, in which all that was told is found."""
         fuse = Fuse(self.daemon, signal.SIGKILL, self.dice.randint(*REPLIES))
         await asyncio.gather(*(one.meet(self, fuse) for one in (self.host, *self.members)))
-        await asyncio.to_thread(self.daemon.process.wait, 15)
+        await asyncio.to_thread(self.daemon.process.wait, PATIENCE)
         self.daemon.kill()  # it is dead; this forgets it
         kept = Kept(self.daemon)
         leaving = set().union(*(one.asks_to_leave() for one in self.members))

@@ -8,23 +8,16 @@ import msgspec
 import pytest
 
 from roomd.config import DatabaseConfig
+from roomd.engine.ports import StorageFailed
 from roomd.protocol.objects import Ban, Message, Participant, State
-from roomd.rooms.commands import (
-    Event,
-    Kept,
-    MessageSent,
-    Reader,
-    RoomChanged,
-    Seat,
-    SeatChanged,
-    UserBanned,
-    UserUnbanned,
-    WaitsFor,
-)
-from roomd.rooms.state import MESSAGES_SHOWN
-from roomd.storage.sqlite import StorageFailed, Store, open_store
-from tests.storage.test_sqlite import BOB, JANE, LATER, ROOM, seat
+from roomd.rooms.answers import Reader
+from roomd.rooms.changes import Change, MessageSent, RoomChanged, SeatChanged, UserBanned, UserUnbanned
+from roomd.rooms.model import Seat, StoredRoom, WaitsFor
+from roomd.rooms.room import MESSAGES_SHOWN
+from roomd.storage.opening import open_store
+from roomd.storage.sqlite import SqliteStore
 from tests.support.fakes import FakeStore
+from tests.support.stored import BOB, JANE, LATER, ROOM, InRoom, append, seat
 
 OTHER = msgspec.structs.replace(ROOM, id="r2", code="zzz-zzz-zzz")
 EVE = Ban(user_id="eve", display_name="Eve 😀", reason="spam\u0000", banned_at=LATER)
@@ -37,19 +30,30 @@ def config(tmp_path: Path) -> DatabaseConfig:
 
 
 @pytest.fixture(params=["real", "fake"])
-async def store(request: pytest.FixtureRequest, config: DatabaseConfig) -> AsyncIterator[Store | FakeStore]:
+async def store(request: pytest.FixtureRequest, config: DatabaseConfig) -> AsyncIterator[SqliteStore | FakeStore]:
     opened = await open_store(config) if request.param == "real" else FakeStore()
-    await opened.append([RoomChanged(ROOM), RoomChanged(OTHER)])
+    await append(opened, [RoomChanged(ROOM), RoomChanged(OTHER)])
     yield opened
     await opened.close()
 
 
 @pytest.fixture
-async def real(config: DatabaseConfig) -> AsyncIterator[Store]:
+async def real(config: DatabaseConfig) -> AsyncIterator[SqliteStore]:
     opened = await open_store(config)
-    await opened.append([RoomChanged(ROOM), RoomChanged(OTHER)])
+    await append(opened, [RoomChanged(ROOM), RoomChanged(OTHER)])
     yield opened
     await opened.close()
+
+
+class Said(InRoom):
+    """A message in a room."""
+
+    change: MessageSent
+
+    @property
+    def message(self) -> Message:
+        """What was sent."""
+        return self.change.message
 
 
 def said(
@@ -59,12 +63,12 @@ def said(
     by: tuple[str, str | None] = ("p1", None),
     to: tuple[str | None, str | None] = (None, None),
     room: str = "r1",
-) -> MessageSent:
+) -> "Said":
     """Something said `by` a participant and the user they are, `to` another or to everyone."""
     message = Message(
         id=f"m{number:06}", participant_id=by[0], display_name="Jane 😀", text=text, sent_at=LATER, to=to[0]
     )
-    return MessageSent(room, message, by[1], to[1])
+    return Said(room, MessageSent(message, by[1], to[1]))
 
 
 def queued(
@@ -74,11 +78,11 @@ def queued(
     person = msgspec.structs.replace(
         JANE, id=f"p{number:03}", is_active=not (dropped_at or left), left_at=LATER if left else None
     )
-    owner = None if dropped_at or left else number
-    return SeatChanged(Seat(person, f"hash-{number}", owner, dropped_at, waits_for=waits_for))
+    claim = None if dropped_at or left else number
+    return SeatChanged(Seat(person, f"hash-{number}", claim, dropped_at, waits_for=waits_for))
 
 
-async def kept(store: Store | FakeStore, code: str = ROOM.code) -> Kept:
+async def kept(store: SqliteStore | FakeStore, code: str = ROOM.code) -> StoredRoom:
     """A room that is there."""
     found = await store.load(code)
     assert found is not None
@@ -88,23 +92,23 @@ async def kept(store: Store | FakeStore, code: str = ROOM.code) -> Kept:
 TEXTS = ["Hello", "😀" * 2000, "\u0000", "a\u0000b", "\u202eolleH", "<script>'\"; --", " \r\n\t ", "e\u0301", "\uffff"]
 
 
-async def test_messages_are_read_back(store: Store | FakeStore) -> None:
+async def test_messages_are_read_back(store: SqliteStore | FakeStore) -> None:
     """Field by field and code point by code point, public and private ones, in the order of their ids."""
     public = [said(2 * n, text, by=("p2", "bob")) for n, text in enumerate(TEXTS)]
     private = [said(2 * n + 1, text, to=("p2", "bob")) for n, text in enumerate(TEXTS)]
     both = [event for pair in zip(public, private, strict=True) for event in pair]
-    await store.append(both[:3])
-    await store.append(both[3:])
+    await append(store, both[:3])
+    await append(store, both[3:])
     assert await store.messages(Reader("r1", "p2", "bob"), None, 100) == ([event.message for event in both], None)
     assert (await kept(store)).messages == [event.message for event in public]
     assert (await kept(store, OTHER.code)).messages == []
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 100])
-async def test_pages_of_messages(store: Store | FakeStore, size: int) -> None:
+async def test_pages_of_messages(store: SqliteStore | FakeStore, size: int) -> None:
     """Oldest first; the cursor leads through all of it once, whatever lies between that is not the reader's."""
     events = [said(n, to=(None, None) if n % 3 == 0 else ("p8", "carol")) for n in range(15)]
-    await store.append(events)
+    await append(store, events)
     found: list[Message] = []
     cursor = None
     while True:
@@ -145,46 +149,46 @@ READERS = [
 
 
 @pytest.mark.parametrize(("reader", "numbers"), [r[1:] for r in READERS], ids=[r[0] for r in READERS])
-async def test_who_reads_what(store: Store | FakeStore, reader: Reader, numbers: list[int]) -> None:
+async def test_who_reads_what(store: SqliteStore | FakeStore, reader: Reader, numbers: list[int]) -> None:
     """Public messages, and private ones from or to the reader or an earlier participant of the same user."""
-    await store.append(TALK)
+    await append(store, TALK)
     assert await store.messages(reader, None, 100) == ([TALK[number].message for number in numbers], None)
 
 
-async def test_a_user_called_as_a_participant_reads_nothing_of_theirs(real: Store) -> None:
+async def test_a_user_called_as_a_participant_reads_nothing_of_theirs(real: SqliteStore) -> None:
     """User ids are the issuer's and may be anything, another's participant id too."""
-    await real.append(TALK)
+    await append(real, TALK)
     assert await real.messages(Reader("r1", "p9", "p1"), None, 100) == ([TALK[0].message], None)
     assert await real.messages(Reader("r1", "bob", None), None, 100) == ([TALK[0].message], None)
 
 
-async def test_the_last_public_messages(store: Store | FakeStore) -> None:
+async def test_the_last_public_messages(store: SqliteStore | FakeStore) -> None:
     """A room is loaded with its last 50 public ones, oldest first, thousands of private ones between and after."""
     events = [said(n, to=(None, None) if n % 50 == 0 else ("p2", None)) for n in range(4000)]
-    await store.append([*events, said(4000, room="r2")])
+    await append(store, [*events, said(4000, room="r2")])
     public = [event.message for event in events if event.message.to is None]
     assert MESSAGES_SHOWN == 50 < len(public)
     assert (await kept(store)).messages == public[-50:]
-    await store.append([seat(JANE)])
-    ((_, _, _, messages),) = await store.seats(LATER)
+    await append(store, [seat(JANE)])
+    ((_, _, _, messages, _),) = await store.hold_seats(LATER)
     assert messages == public[-50:]
 
 
-async def test_bans(store: Store | FakeStore) -> None:
+async def test_bans(store: SqliteStore | FakeStore) -> None:
     """Set, replaced by a later one, lifted, set anew; each room has its own, and is loaded with them."""
     again = msgspec.structs.replace(EVE, reason=None, banned_at="2026-03-03T12:00:00.000Z", display_name="E")
-    await store.append([UserBanned("r1", EVE), UserBanned("r1", ANN), UserBanned("r2", again)])
+    await append(store, [UserBanned(EVE), UserBanned(ANN), InRoom("r2", UserBanned(again))])
     assert (await kept(store)).bans == [ANN, EVE]
     assert (await kept(store, OTHER.code)).bans == [again]
-    await store.append([UserBanned("r1", again)])
+    await append(store, [UserBanned(again)])
     assert (await kept(store)).bans == [ANN, again]
-    await store.append([UserUnbanned("r1", "eve")])
+    await append(store, [UserUnbanned("eve")])
     assert (await kept(store)).bans == [ANN]
     assert (await kept(store, OTHER.code)).bans == [again]
-    await store.append([UserBanned("r1", EVE), UserUnbanned("r1", "ann"), UserUnbanned("r1", "eve")])
+    await append(store, [UserBanned(EVE), UserUnbanned("ann"), UserUnbanned("eve")])
     assert (await kept(store)).bans == []
-    await store.append([UserBanned("r1", EVE), UserUnbanned("r1", "eve"), UserBanned("r1", again), seat(JANE)])
-    ((_, _, bans, _),) = await store.seats(LATER)
+    await append(store, [UserBanned(EVE), UserUnbanned("eve"), UserBanned(again), seat(JANE)])
+    ((_, _, bans, _, _),) = await store.hold_seats(LATER)
     assert bans == [again]
 
 
@@ -198,25 +202,25 @@ STATES: list[State] = [
 
 
 @pytest.mark.parametrize("state", STATES, ids=["empty", "flags", "integers", "fractions", "texts"])
-async def test_presence_is_read_back(store: Store | FakeStore, state: State) -> None:
+async def test_presence_is_read_back(store: SqliteStore | FakeStore, state: State) -> None:
     """Every scalar as the type it was, keys in any script and in their order, after a restart and in history."""
     person = msgspec.structs.replace(BOB, state=state)
-    await store.append([seat(msgspec.structs.replace(BOB, state={"before": 1}))])
-    await store.append([seat(person)])
-    ((_, seats, _, _),) = await store.seats(LATER)
+    await append(store, [seat(msgspec.structs.replace(BOB, state={"before": 1}))])
+    await append(store, [seat(person)])
+    ((_, seats, _, _, _),) = await store.hold_seats(LATER)
     (found,), _ = await store.history("r1", None, 10)
     for participant in (seats[0].participant, found):
         assert participant == msgspec.structs.replace(person, is_active=False)
         assert repr(participant.state) == repr(state), "1, 1.0 and true are equal, and not the same"
 
 
-async def test_the_queue_outlives_a_restart(store: Store | FakeStore) -> None:
+async def test_the_queue_outlives_a_restart(store: SqliteStore | FakeStore) -> None:
     """Queue and seats in the order they were taken; a drop keeps its time, and who was there drops at the start."""
     earlier = "2026-03-03T10:30:00.000Z"
     queue = [queued(1, "waiting_room"), queued(2, "room_full", dropped_at=earlier), queued(3, "room_full")]
-    await store.append([queued(5, "waiting_room"), *queue, queued(4, None), queued(6, "waiting_room", left=True)])
-    await store.append([queued(5, "room_full")])  # admitted to a full room: the same place
-    ((room, seats, _, _),) = await store.seats(LATER)
+    await append(store, [queued(5, "waiting_room"), *queue, queued(4, None), queued(6, "waiting_room", left=True)])
+    await append(store, [queued(5, "room_full")])  # admitted to a full room: the same place
+    ((room, seats, _, _, last_id),) = await store.hold_seats(LATER)
     assert room == ROOM
     assert [(one.participant.id, one.waits_for, one.dropped_at, one.resume_hash) for one in seats] == [
         ("p001", "waiting_room", LATER, "hash-1"),
@@ -225,19 +229,19 @@ async def test_the_queue_outlives_a_restart(store: Store | FakeStore) -> None:
         ("p005", "room_full", LATER, "hash-5"),
         ("p004", None, LATER, "hash-4"),
     ]
-    assert not any(one.owner or one.participant.is_active for one in seats)
-    again = await store.seats("2026-03-03T12:00:00.000Z")
-    assert again == [Kept(ROOM, seats, [], [])], "another restart counts from the first drop"
+    assert not any(one.claim or one.participant.is_active for one in seats)
+    again = await store.hold_seats("2026-03-03T12:00:00.000Z")
+    assert again == [StoredRoom(ROOM, seats, [], [], last_id)], "another restart counts from the first drop"
 
 
-async def test_who_only_waited_is_no_history(store: Store | FakeStore) -> None:
+async def test_who_only_waited_is_no_history(store: SqliteStore | FakeStore) -> None:
     """History has those who had a seat: not who waits or gave up, and who got a seat with the time they got it."""
-    await store.append([queued(n, "waiting_room") for n in range(6)])
-    await store.append([queued(1, "waiting_room", left=True), queued(4, "room_full", left=True)])
-    await store.append([queued(2, "room_full")])
+    await append(store, [queued(n, "waiting_room") for n in range(6)])
+    await append(store, [queued(1, "waiting_room", left=True), queued(4, "room_full", left=True)])
+    await append(store, [queued(2, "room_full")])
     assert await store.history("r1", None, 10) == ([], None)
     in_time = msgspec.structs.replace(queued(3, None).seat.participant, joined_at="2026-03-03T10:20:00.000Z")
-    await store.append([seat(in_time), queued(0, None), queued(5, None, left=True)])
+    await append(store, [seat(in_time), queued(0, None), queued(5, None, left=True)])
     people = [queued(0, None).seat.participant, in_time, queued(5, None, left=True).seat.participant]
     assert await store.history("r1", None, 2) == (people[:2], "p003")
     assert await store.history("r1", "p003", 2) == (people[2:], None)
@@ -247,27 +251,27 @@ def bob(number: int) -> Participant:
     return msgspec.structs.replace(BOB, id=f"p{number}")
 
 
-async def test_a_user_has_one_seat_or_place(real: Store) -> None:
+async def test_a_user_has_one_seat_or_place(real: SqliteStore) -> None:
     """One in each room, on a seat or in the queue; once it is left, there may be another, in the same append even."""
     waiting = Seat(bob(1), "hash", 1, waits_for="waiting_room")
-    await real.append([SeatChanged(waiting), seat(msgspec.structs.replace(bob(1), room_id="r2"))])
+    await append(real, [SeatChanged(waiting), seat(msgspec.structs.replace(bob(1), room_id="r2"))])
     for second in (seat(bob(2)), SeatChanged(msgspec.structs.replace(waiting, participant=bob(2)))):
         with pytest.raises(StorageFailed):
-            await real.append([second])
-    await real.append([SeatChanged(waiting), seat(bob(1)), seat(msgspec.structs.replace(bob(1), is_active=False))])
+            await append(real, [second])
+    await append(real, [SeatChanged(waiting), seat(bob(1)), seat(msgspec.structs.replace(bob(1), is_active=False))])
     left = msgspec.structs.replace(bob(1), is_active=False, left_at=LATER)
     guests = [msgspec.structs.replace(JANE, id="p3"), msgspec.structs.replace(JANE, id="p4")]
-    await real.append([seat(left), seat(bob(2)), *map(seat, guests)])
+    await append(real, [seat(left), seat(bob(2)), *map(seat, guests)])
     assert (await real.history("r1", None, 10))[0] == [left, bob(2), *guests]
 
 
-async def test_a_second_seat_fails_only_the_append_that_takes_it(real: Store) -> None:
+async def test_a_second_seat_fails_only_the_append_that_takes_it(real: SqliteStore) -> None:
     """Its neighbours in the transaction are kept."""
     results = await asyncio.gather(
-        real.append([said(0)]),  # a transaction of its own
-        real.append([seat(bob(1)), said(1)]),
-        real.append([said(2), UserBanned("r1", EVE), seat(bob(2))]),
-        real.append([UserBanned("r1", ANN), said(3)]),
+        append(real, [said(0)]),  # a transaction of its own
+        append(real, [seat(bob(1)), said(1)]),
+        append(real, [said(2), UserBanned(EVE), seat(bob(2))]),
+        append(real, [UserBanned(ANN), said(3)]),
         return_exceptions=True,
     )
     assert [type(result) for result in results] == [type(None), type(None), StorageFailed, type(None)]
@@ -277,27 +281,29 @@ async def test_a_second_seat_fails_only_the_append_that_takes_it(real: Store) ->
     assert (await real.history("r1", None, 10))[0] == [bob(1)]
 
 
-BREAKS: list[tuple[str, Event]] = [
-    ("a seat in no room", seat(msgspec.structs.replace(JANE, room_id="r9"))),
-    ("a second seat", seat(bob(8))),
-    ("neither guest nor user", seat(msgspec.structs.replace(JANE, guest_name=None))),
-    ("words in no room", said(9, room="r9")),
-    ("a ban in no room", UserBanned("r9", ANN)),
-    ("another's code", RoomChanged(msgspec.structs.replace(OTHER, code=ROOM.code))),
+BREAKS: list[tuple[str, str, Change]] = [
+    ("a seat in no room", "r1", seat(msgspec.structs.replace(JANE, room_id="r9"))),
+    ("a second seat", "r1", seat(bob(8))),
+    ("neither guest nor user", "r1", seat(msgspec.structs.replace(JANE, guest_name=None))),
+    ("a message in no room", "r9", said(9).change),
+    ("a ban in no room", "r9", UserBanned(ANN)),
+    ("another's code", "r1", RoomChanged(msgspec.structs.replace(OTHER, code=ROOM.code))),
 ]
 
 
-@pytest.mark.parametrize("breaks", [b[1] for b in BREAKS], ids=[b[0] for b in BREAKS])
+@pytest.mark.parametrize(("room_id", "breaks"), [b[1:] for b in BREAKS], ids=[b[0] for b in BREAKS])
 @pytest.mark.parametrize("first", [True, False])
-async def test_an_append_is_kept_whole_or_not_at_all(real: Store, breaks: Event, first: bool) -> None:
+async def test_an_append_is_kept_whole_or_not_at_all(
+    real: SqliteStore, room_id: str, breaks: Change, first: bool
+) -> None:
     """Room, seat, message, ban and its lifting are one transaction, whichever of them breaks."""
-    await real.append([seat(bob(7)), UserBanned("r1", ANN)])
+    await append(real, [seat(bob(7)), UserBanned(ANN)])
     locked = msgspec.structs.replace(ROOM, is_locked=True)
-    good: list[Event] = [RoomChanged(locked), seat(JANE), said(1), UserBanned("r1", EVE), UserUnbanned("r1", "ann")]
+    good: list[Change] = [RoomChanged(locked), seat(JANE), said(1).change, UserBanned(EVE), UserUnbanned("ann")]
     before = await kept(real), await real.history("r1", None, 10)
     with pytest.raises(StorageFailed):
-        await real.append([breaks, *good] if first else [*good, breaks])
+        await real.append(room_id, [breaks, *good] if first else [*good, breaks])
     assert (await kept(real), await real.history("r1", None, 10)) == before
-    await real.append(good)
-    assert await kept(real) == Kept(locked, (), [EVE], [said(1).message])
+    await append(real, good)
+    assert await kept(real) == StoredRoom(locked, (), [EVE], [said(1).message], "p7")
     assert (await real.history("r1", None, 10))[0] == [JANE, bob(7)]

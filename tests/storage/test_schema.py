@@ -5,67 +5,15 @@ import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from roomd.config import DatabaseConfig
-from roomd.protocol.objects import Ban, Message
-from roomd.rooms.commands import Kept, MessageSent, Reader, RoomChanged, Seat, UserBanned
-from roomd.storage.sqlite import MIGRATIONS, SCHEMA_VERSION, Store, StoreError, migrate, open_store, schema
-from tests.storage.test_sqlite import BOB, JANE, LATER, ROOM, seat
-
-VERSION_1 = """
-    CREATE TABLE rooms (
-        id                 TEXT PRIMARY KEY,
-        code               TEXT NOT NULL UNIQUE,
-        name               TEXT NOT NULL,
-        host_id            TEXT NOT NULL,
-        is_active          INTEGER NOT NULL CHECK (is_active IN (0, 1)),
-        is_locked          INTEGER NOT NULL CHECK (is_locked IN (0, 1)),
-        max_participants   INTEGER NOT NULL CHECK (max_participants >= 2),
-        allow_guest_access INTEGER NOT NULL CHECK (allow_guest_access IN (0, 1)),
-        waiting_room       INTEGER NOT NULL CHECK (waiting_room IN (0, 1)),
-        created_at         TEXT NOT NULL,
-        ended_at           TEXT
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX rooms_of_host ON rooms (host_id, id);
-    CREATE INDEX rooms_of_host_by_state ON rooms (host_id, is_active, id);
-    CREATE INDEX rooms_by_state ON rooms (is_active, id);
-
-    CREATE TABLE participants (
-        room_id      TEXT NOT NULL REFERENCES rooms (id),
-        id           TEXT NOT NULL,
-        user_id      TEXT,
-        guest_name   TEXT,
-        display_name TEXT NOT NULL,
-        is_active    INTEGER NOT NULL CHECK (is_active IN (0, 1)),
-        is_host      INTEGER NOT NULL CHECK (is_host IN (0, 1)),
-        joined_at    TEXT NOT NULL,
-        left_at      TEXT,
-        dropped_at   TEXT,
-        resume_hash  TEXT NOT NULL,
-        PRIMARY KEY (room_id, id),
-        CHECK ((user_id IS NULL) <> (guest_name IS NULL)),
-        CHECK (left_at IS NULL OR is_active = 0)
-    ) STRICT, WITHOUT ROWID;
-    CREATE UNIQUE INDEX seats ON participants (room_id, user_id) WHERE left_at IS NULL;
-
-    PRAGMA application_id = 0x726f6f6d;
-    PRAGMA user_version = 1;
-"""
-"""What schema.sql was in version 1."""
-
-CONTENT_1 = """
-    INSERT INTO rooms VALUES
-        ('r1', 'abc-def-ghi', 'Weekly', 'alice', 1, 0, 3, 1, 0, '2026-03-03T10:00:00.000Z', NULL),
-        ('r2', 'zzz-zzz-zzz', 'Over 😀', 'bob', 0, 1, 9, 0, 1, '2026-03-03T10:00:00.000Z', '2026-03-03T11:00:00.000Z');
-    INSERT INTO participants VALUES
-        ('r1', 'p1', NULL, 'Jane 😀', 'Jane 😀', 1, 0, '2026-03-03T10:00:01.000Z', NULL, NULL, 'hash-p1'),
-        ('r1', 'p2', 'bob', NULL, 'Bob', 0, 1, '2026-03-03T10:00:01.000Z', NULL, '2026-03-03T10:30:00.000Z', 'hash-p2'),
-        ('r2', 'p1', NULL, 'Jane 😀', 'Jane 😀', 0, 0, '2026-03-03T10:00:01.000Z',
-         '2026-03-03T11:00:00.000Z', NULL, '');
-"""
-"""Two rooms: a live one with a connected and a held seat, and one that has ended, with a stay."""
+from roomd.rooms.answers import Reader
+from roomd.rooms.changes import RoomChanged
+from roomd.storage.migrations import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION, migrate, schema
+from roomd.storage.opening import StoreError, open_store
+from roomd.storage.sqlite import SqliteStore
+from tests.support.stored import BOB, JANE, LATER, ROOM, append, seat
 
 
 @pytest.fixture
@@ -74,7 +22,7 @@ def config(tmp_path: Path) -> DatabaseConfig:
 
 
 @contextlib.asynccontextmanager
-async def served(config: DatabaseConfig) -> AsyncIterator[Store]:
+async def served(config: DatabaseConfig) -> AsyncIterator[SqliteStore]:
     """Open the database, and close it whatever comes: an open one would keep the process from ending."""
     store = await open_store(config)
     try:
@@ -84,7 +32,7 @@ async def served(config: DatabaseConfig) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-async def real(config: DatabaseConfig) -> AsyncIterator[Store]:
+async def real(config: DatabaseConfig) -> AsyncIterator[SqliteStore]:
     async with served(config) as store:
         yield store
 
@@ -102,67 +50,13 @@ def described(db: sqlite3.Connection) -> dict[tuple[str, str], str]:
     return {(kind, name): " ".join(sql.split()) for kind, name, sql in found}
 
 
-def content(db: sqlite3.Connection) -> list[tuple[object, ...]]:
-    """What the tables of version 1 held."""
-    return [row for table in ("rooms", "participants") for row in db.execute(f"SELECT * FROM {table}")]
-
-
-async def test_a_database_of_version_1_is_led_to_the_newest(config: DatabaseConfig) -> None:
-    """Rooms, seats and history are all there afterwards, with the start's holds and without state or queue."""
-    with opened(config) as db:
-        db.executescript(VERSION_1 + CONTENT_1)
-    async with served(config) as store:
-        jane, bob = (msgspec.structs.replace(person, is_active=False) for person in (JANE, BOB))
-        held = [Seat(jane, "hash-p1", None, LATER), Seat(bob, "hash-p2", None, "2026-03-03T10:30:00.000Z")]
-        assert await store.seats(LATER) == [Kept(ROOM, held, [], [])]
-        ended = msgspec.structs.replace(
-            ROOM, id="r2", code="zzz-zzz-zzz", name="Over 😀", host_id="bob", is_active=False, is_locked=True,
-            max_participants=9, allow_guest_access=False, waiting_room=True, ended_at=LATER,
-        )  # fmt: skip
-        assert await store.load("zzz-zzz-zzz") == Kept(ended, (), [], [])
-        assert await store.rooms_of(None, None, None, 10) == ([ended, ROOM], None)
-        assert await store.history("r1", None, 10) == ([jane, bob], None)
-        left = msgspec.structs.replace(jane, room_id="r2", left_at=LATER)
-        assert await store.history("r2", None, 10) == ([left], None)
-        said = Message(id="m1", participant_id="p2", display_name="Bob", text="Hi", sent_at=LATER, to=None)
-        stateful = msgspec.structs.replace(BOB, state={"muted": True})
-        ban = Ban(user_id="eve", display_name="Eve", reason=None, banned_at=LATER)
-        await store.append([MessageSent("r1", said, "bob", None), UserBanned("r1", ban), seat(stateful)])
-        assert await store.load(ROOM.code) == Kept(ROOM, (), [ban], [said])
-        assert (await store.history("r1", "p1", 10))[0] == [stateful]
-    with opened(config) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
-        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        assert db.execute("PRAGMA foreign_key_check").fetchall() == []
-
-
-def test_schema_and_migrations_lead_to_the_same() -> None:
-    """schema.sql and the migrations cannot drift apart: tables, columns in their order, checks and indexes."""
-    ways = []
-    for start in (schema(), VERSION_1):
-        db = sqlite3.connect(":memory:", isolation_level=None)
-        db.executescript(start)
-        migrate(db, MIGRATIONS)
-        columns = {name: db.execute(f"PRAGMA table_xinfo({name})").fetchall() for _, name in described(db)}
-        version = db.execute("SELECT * FROM pragma_user_version, pragma_application_id").fetchone()
-        ways.append((described(db), columns, version))
-        db.close()
-    assert ways[0] == ways[1]
-
-
-async def test_a_migration_that_fails_leaves_the_version_before(config: DatabaseConfig) -> None:
-    """A statement in its middle fails: not a column of it stays, and a later start leads on from there."""
-    with opened(config) as db:
-        db.executescript(VERSION_1 + CONTENT_1 + "CREATE TABLE bans (in_the_way TEXT);")
-        before = described(db), content(db)
-    with pytest.raises(StoreError, match="bans already exists"):
-        await open_store(config)
-    with opened(config) as db:
-        assert (described(db), content(db)) == before
-        assert db.execute("PRAGMA user_version").fetchone() == (1,)
-        db.execute("DROP TABLE bans")
-    async with served(config) as store:
-        assert len(await store.seats(LATER)) == 1
+def test_the_schema_and_every_migration_lead_to_the_version() -> None:
+    """schema.sql marks a database as roomd's, at the newest version; the steps to it have no gap."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    assert migrate(db, {0: schema(), **MIGRATIONS}) == SCHEMA_VERSION
+    assert db.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+    db.close()
+    assert sorted(MIGRATIONS) == list(range(SCHEMA_VERSION - len(MIGRATIONS), SCHEMA_VERSION))
 
 
 def test_migrations_lead_forward_step_by_step() -> None:
@@ -194,6 +88,7 @@ OURS = "PRAGMA application_id = 0x726f6f6d; "
 REFUSED = [
     ("newer", "PRAGMA user_version = 99", "made by a newer roomd (schema 99, this one knows 2)"),
     ("newer by one", OURS + "PRAGMA user_version = 3", "made by a newer roomd (schema 3, this one knows 2)"),
+    ("never released", OURS + "PRAGMA user_version = 1", "made by a roomd that was never released (schema 1)"),
     ("foreign, with a version", "PRAGMA user_version = 1", "a database of another program"),
     ("foreign", "CREATE TABLE songs (title TEXT)", "a database of another program"),
 ]
@@ -213,18 +108,22 @@ async def test_databases_that_are_refused(config: DatabaseConfig, sql: str, mess
 
 # Every read, and how it may be answered. `seats` has only the seats in it: to go through it is to read no history.
 SEATS = "SCAN participants USING INDEX seats"
-READS: list[tuple[str, Callable[[Store], Awaitable[object]], list[list[str]]]] = [
+READS: list[tuple[str, Callable[[SqliteStore], Awaitable[object]], list[list[str]]]] = [
     ("a room", lambda store: store.load(ROOM.code), [
         ["SEARCH rooms USING INDEX sqlite_autoindex_rooms_2 (code=?)"],
         ["SEARCH bans USING PRIMARY KEY (room_id=?)"],
         ["SEARCH messages USING INDEX public_messages (room_id=?)"],
+        ["SEARCH participants USING PRIMARY KEY (room_id=?)"],
+        ["SEARCH messages USING PRIMARY KEY (room_id=?)"],
     ]),
-    ("the seats", lambda store: store.seats(LATER), [
+    ("the seats", lambda store: store.hold_seats(LATER), [
         [SEATS],
         ["SEARCH rooms USING PRIMARY KEY (id=?)", "LIST SUBQUERY 1", SEATS],
         [SEATS, "USE TEMP B-TREE FOR ORDER BY"],
         ["SEARCH bans USING PRIMARY KEY (room_id=?)"],
         ["SEARCH messages USING INDEX public_messages (room_id=?)"],
+        ["SEARCH participants USING PRIMARY KEY (room_id=?)"],
+        ["SEARCH messages USING PRIMARY KEY (room_id=?)"],
     ]),
     ("history", lambda store: store.history("r1", None, 10),
         [["SEARCH participants USING PRIMARY KEY (room_id=? AND id>?)"]]),
@@ -245,10 +144,10 @@ READS: list[tuple[str, Callable[[Store], Awaitable[object]], list[list[str]]]] =
 
 @pytest.mark.parametrize(("read", "plans"), [r[1:] for r in READS], ids=[r[0] for r in READS])
 async def test_every_read_has_an_index(
-    real: Store, config: DatabaseConfig, read: Callable[[Store], Awaitable[object]], plans: list[list[str]]
+    real: SqliteStore, config: DatabaseConfig, read: Callable[[SqliteStore], Awaitable[object]], plans: list[list[str]]
 ) -> None:
     """A read costs what it gives: not a whole history, nor the private messages between the last public ones."""
-    await real.append([RoomChanged(ROOM), seat(JANE), seat(BOB)])
+    await append(real, [RoomChanged(ROOM), seat(JANE), seat(BOB)])
     statements: list[str] = []
     for connection in (real._reader, real._writer):
         await connection.set_trace_callback(statements.append)

@@ -4,6 +4,7 @@ What belongs to a meeting stands in test_store_meeting.py, schema and migrations
 """
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,27 +14,16 @@ import msgspec
 import pytest
 
 from roomd.config import DatabaseConfig
-from roomd.protocol.objects import Participant, Room
-from roomd.rooms.commands import Kept, RoomChanged, Seat, SeatChanged
-from roomd.storage.sqlite import SCHEMA_VERSION, StorageFailed, Store, StoreError, open_store
+from roomd.engine.ports import StorageFailed
+from roomd.rooms.changes import RoomChanged
+from roomd.rooms.model import Seat, StoredRoom
+from roomd.storage.migrations import SCHEMA_VERSION
+from roomd.storage.opening import StoreError, open_store
+from roomd.storage.sqlite import SqliteStore
 from tests.support.fakes import FakeStore
+from tests.support.stored import BOB, JANE, LATER, ROOM, append, seat
 
-ROOM = Room(
-    id="r1", code="abc-def-ghi", name="Weekly", host_id="alice", is_active=True, is_locked=False, max_participants=3,
-    allow_guest_access=True, waiting_room=False, participant_count=0, created_at="2026-03-03T10:00:00.000Z",
-    ended_at=None,
-)  # fmt: skip
-KEPT = Kept(ROOM, (), [], [])
-JANE = Participant(
-    id="p1", room_id="r1", user_id=None, guest_name="Jane 😀", is_active=True, is_host=False,
-    joined_at="2026-03-03T10:00:01.000Z", left_at=None, display_name="Jane 😀",
-)  # fmt: skip
-BOB = msgspec.structs.replace(JANE, id="p2", user_id="bob", guest_name=None, display_name="Bob", is_host=True)
-LATER = "2026-03-03T11:00:00.000Z"
-
-
-def seat(participant: Participant, *, owner: int | None = 1, dropped_at: str | None = None) -> SeatChanged:
-    return SeatChanged(Seat(participant, f"hash-{participant.id}", owner, dropped_at))
+KEPT = StoredRoom(ROOM, (), [], [])
 
 
 @pytest.fixture
@@ -42,41 +32,41 @@ def config(tmp_path: Path) -> DatabaseConfig:
 
 
 @pytest.fixture(params=["real", "fake"])
-async def store(request: pytest.FixtureRequest, config: DatabaseConfig) -> AsyncIterator[Store | FakeStore]:
+async def store(request: pytest.FixtureRequest, config: DatabaseConfig) -> AsyncIterator[SqliteStore | FakeStore]:
     opened = await open_store(config) if request.param == "real" else FakeStore()
     yield opened
     await opened.close()
 
 
 @pytest.fixture
-async def real(config: DatabaseConfig) -> AsyncIterator[Store]:
+async def real(config: DatabaseConfig) -> AsyncIterator[SqliteStore]:
     opened = await open_store(config)
     yield opened
     await opened.close()
 
 
-async def test_what_was_appended_is_read_back(store: Store | FakeStore) -> None:
+async def test_what_was_appended_is_read_back(store: SqliteStore | FakeStore) -> None:
     """Rooms by their code, participants in the order they joined, field by field."""
     ended = msgspec.structs.replace(ROOM, is_active=False, is_locked=True, ended_at=LATER, name="Ünï")
     assert await store.load(ROOM.code) is None
-    await store.append([RoomChanged(ROOM), seat(BOB), seat(JANE)])
-    assert await store.load(ROOM.code) == KEPT
+    await append(store, [RoomChanged(ROOM), seat(BOB), seat(JANE)])
+    assert await store.load(ROOM.code) == KEPT._replace(last_id="p2")
     left = msgspec.structs.replace(BOB, is_active=False, left_at=LATER)
-    await store.append([seat(left, owner=None), RoomChanged(ended)])
-    assert await store.load(ROOM.code) == Kept(ended, (), [], [])
+    await append(store, [seat(left, claim=None), RoomChanged(ended)])
+    assert await store.load(ROOM.code) == StoredRoom(ended, (), [], [], "p2")
     assert await store.history("r1", None, 10) == ([JANE, left], None)
     assert await store.history("r2", None, 10) == ([], None)
 
 
-async def test_after_a_start_every_seat_is_held(store: Store | FakeStore) -> None:
+async def test_after_a_start_every_seat_is_held(store: SqliteStore | FakeStore) -> None:
     """Section 5: held anew; a connected seat counts as dropped at the start, a held one keeps its drop."""
     other = msgspec.structs.replace(ROOM, id="r2", code="zzz-zzz-zzz")
     gone = msgspec.structs.replace(BOB, room_id="r2", id="p3", is_active=False, left_at=LATER)
     held = msgspec.structs.replace(BOB, is_active=False)
-    await store.append([RoomChanged(ROOM), RoomChanged(other), seat(JANE), seat(gone)])
-    await store.append([seat(held, owner=None, dropped_at="2026-03-03T10:30:00.000Z")])
-    ((room, seats, _, _),) = await store.seats(LATER)
-    assert room == ROOM
+    await append(store, [RoomChanged(ROOM), RoomChanged(other), seat(JANE), seat(gone)])
+    await append(store, [seat(held, claim=None, dropped_at="2026-03-03T10:30:00.000Z")])
+    ((room, seats, _, _, last_id),) = await store.hold_seats(LATER)
+    assert (room, last_id) == (ROOM, "p2")
     assert seats == [
         Seat(msgspec.structs.replace(JANE, is_active=False), "hash-p1", None, LATER),
         Seat(held, "hash-p2", None, "2026-03-03T10:30:00.000Z"),
@@ -84,7 +74,7 @@ async def test_after_a_start_every_seat_is_held(store: Store | FakeStore) -> Non
     assert (await store.history("r1", None, 1))[0] == [seats[0].participant]
 
 
-async def test_pages(store: Store | FakeStore) -> None:
+async def test_pages(store: SqliteStore | FakeStore) -> None:
     """Rooms newest first and filtered, history oldest first; the cursor leads through all of it once."""
     rooms = [
         msgspec.structs.replace(ROOM, id=f"r{n}", code=f"code-{n}", host_id="alice" if n % 2 else "bob",
@@ -92,7 +82,7 @@ async def test_pages(store: Store | FakeStore) -> None:
         for n in range(6)
     ]  # fmt: skip
     people = [msgspec.structs.replace(JANE, id=f"p{n}", room_id="r0") for n in range(5)]
-    await store.append([*(RoomChanged(r) for r in rooms), *(seat(p) for p in people)])
+    await append(store, [*(RoomChanged(r) for r in rooms), *(seat(p) for p in people)])
 
     async def all_rooms(host: str | None, is_active: bool | None) -> list[list[str]]:
         pages, cursor = [], None
@@ -112,106 +102,105 @@ async def test_pages(store: Store | FakeStore) -> None:
     assert ([*first, *rest], cursor, end) == (people, "p2", None)
 
 
-async def test_a_code_is_given_once(store: Store | FakeStore) -> None:
+async def test_a_code_is_given_once(store: SqliteStore | FakeStore) -> None:
     """Two rooms never share a code; the append that would make it so changes nothing."""
-    await store.append([RoomChanged(ROOM)])
+    await append(store, [RoomChanged(ROOM)])
     with pytest.raises(StorageFailed):
-        await store.append([RoomChanged(msgspec.structs.replace(ROOM, id="r2", name="thief"))])
+        await append(store, [RoomChanged(msgspec.structs.replace(ROOM, id="r2", name="thief"))])
     assert await store.load(ROOM.code) == KEPT
 
 
-async def test_appends_that_gather_share_a_transaction(real: Store) -> None:
+async def test_appends_that_gather_share_a_transaction(real: SqliteStore) -> None:
     """Group commit: what arrives while one transaction runs makes the next one, whole and in order."""
-    await real.append([RoomChanged(ROOM)])
+    await append(real, [RoomChanged(ROOM)])
     statements: list[str] = []
     await real._writer.set_trace_callback(statements.append)
     people = [msgspec.structs.replace(JANE, id=f"p{n:03}") for n in range(100)]
-    await asyncio.gather(*(real.append([seat(p)]) for p in people))
+    await asyncio.gather(*(append(real, [seat(p)]) for p in people))
     assert statements.count("COMMIT") <= 2
     assert (await real.history("r1", None, 200))[0] == people
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 63, 64, 65, 200])
-async def test_any_number_of_rows_is_written_in_order(real: Store, count: int) -> None:
+async def test_any_number_of_rows_is_written_in_order(real: SqliteStore, count: int) -> None:
     """However many rows share a statement, the last word about a participant counts."""
-    await real.append([RoomChanged(ROOM)])
+    await append(real, [RoomChanged(ROOM)])
     people = [msgspec.structs.replace(JANE, id=f"p{n:03}") for n in range(count)]
     left = [msgspec.structs.replace(p, is_active=False, left_at=LATER) for p in people]
-    await real.append([event for pair in zip(people, left, strict=True) for event in map(seat, pair)])
+    await append(real, [event for pair in zip(people, left, strict=True) for event in map(seat, pair)])
     assert (await real.history("r1", None, 1000))[0] == left
 
 
-async def test_a_broken_append_fails_alone(real: Store) -> None:
+async def test_a_broken_append_fails_alone(real: SqliteStore) -> None:
     """One room's append that breaks a constraint costs its neighbours in the transaction nothing."""
-    await real.append([RoomChanged(ROOM)])
+    await append(real, [RoomChanged(ROOM)])
     orphan = msgspec.structs.replace(JANE, room_id="no such room")
     results = await asyncio.gather(
-        real.append([seat(msgspec.structs.replace(JANE, id="p8"))]),  # a transaction of its own
-        real.append([seat(JANE)]),
-        real.append([seat(orphan), seat(msgspec.structs.replace(JANE, id="p7"))]),
-        real.append([seat(BOB)]),
+        append(real, [seat(msgspec.structs.replace(JANE, id="p8"))]),  # a transaction of its own
+        append(real, [seat(JANE)]),
+        real.append("r1", [seat(orphan), seat(msgspec.structs.replace(JANE, id="p7"))]),
+        append(real, [seat(BOB)]),
         return_exceptions=True,
     )
     assert [type(result) for result in results] == [type(None), type(None), StorageFailed, type(None)]
     assert [p.id for p in (await real.history("r1", None, 10))[0]] == ["p1", "p2", "p8"]
 
 
-async def test_the_database_itself_refuses_a_second_seat(real: Store) -> None:
+async def test_the_database_itself_refuses_a_second_seat(real: SqliteStore) -> None:
     """One seat per user and room is a constraint of the schema as well."""
-    await real.append([RoomChanged(ROOM), seat(BOB)])
+    await append(real, [RoomChanged(ROOM), seat(BOB)])
     with pytest.raises(StorageFailed):
-        await real.append([seat(msgspec.structs.replace(BOB, id="p9"))])
+        await append(real, [seat(msgspec.structs.replace(BOB, id="p9"))])
 
 
-async def test_locked_storage_fails_and_recovers(real: Store, config: DatabaseConfig) -> None:
+async def test_locked_storage_fails_and_recovers(real: SqliteStore, config: DatabaseConfig) -> None:
     """Another program holds the lock: StorageFailed after `busy_timeout`, nothing changed, and it goes on after."""
-    await real.append([RoomChanged(ROOM)])
-    with sqlite3.connect(config.path, isolation_level=None) as other:
+    await append(real, [RoomChanged(ROOM)])
+    with contextlib.closing(sqlite3.connect(config.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StorageFailed):
-            await real.append([seat(JANE)])
+            await append(real, [seat(JANE)])
         assert await real.load(ROOM.code) == KEPT
         other.execute("ROLLBACK")
-    other.close()
     assert await real.history("r1", None, 10) == ([], None)
-    await real.append([seat(JANE)])
+    await append(real, [seat(JANE)])
     assert await real.history("r1", None, 10) == ([JANE], None)
 
 
-async def test_full_disk_fails_and_recovers(real: Store) -> None:
+async def test_full_disk_fails_and_recovers(real: SqliteStore) -> None:
     """No room for another page: StorageFailed, nothing half done, and it goes on once there is room."""
-    await real.append([RoomChanged(ROOM)])
+    await append(real, [RoomChanged(ROOM)])
     (pages,) = (await real._writer.execute_fetchall("PRAGMA page_count"))[0]  # type: ignore[index]
     await real._writer.execute_fetchall(f"PRAGMA max_page_count = {pages}")
     people = [msgspec.structs.replace(JANE, id=f"p{n:04}", display_name="x" * 100) for n in range(500)]
     with pytest.raises(StorageFailed):
-        await real.append([seat(p) for p in people])
+        await append(real, [seat(p) for p in people])
     assert await real.history("r1", None, 10) == ([], None)
     await real._writer.execute_fetchall("PRAGMA max_page_count = 1000000")
-    await real.append([seat(p) for p in people])
+    await append(real, [seat(p) for p in people])
     assert len((await real.history("r1", None, 1000))[0]) == 500
 
 
-async def test_what_cannot_be_written_at_all_fails(real: Store) -> None:
+async def test_what_cannot_be_written_at_all_fails(real: SqliteStore) -> None:
     """Whatever goes wrong, who waits hears of it."""
     with pytest.raises(UnicodeEncodeError):
-        await real.append([RoomChanged(msgspec.structs.replace(ROOM, name="\ud800"))])
-    await real.append([RoomChanged(ROOM)])
+        await append(real, [RoomChanged(msgspec.structs.replace(ROOM, name="\ud800"))])
+    await append(real, [RoomChanged(ROOM)])
 
 
-async def test_an_append_whose_turn_was_cancelled(real: Store) -> None:
+async def test_an_append_whose_turn_was_cancelled(real: SqliteStore) -> None:
     """Cancelling who waits cancels no transaction."""
-    waiting = asyncio.create_task(real.append([RoomChanged(ROOM)]))
-    failing = asyncio.create_task(real.append([RoomChanged(msgspec.structs.replace(ROOM, id="r2"))]))
+    waiting = asyncio.create_task(real.append("r1", [RoomChanged(ROOM)]))
+    failing = asyncio.create_task(real.append("r2", [RoomChanged(msgspec.structs.replace(ROOM, id="r2"))]))
     await asyncio.sleep(0)
     waiting.cancel()
     failing.cancel()
     await asyncio.gather(waiting, failing, return_exceptions=True)
-    await real.append([seat(JANE)])
-    assert await real.load(ROOM.code) == KEPT
+    await append(real, [seat(JANE)])
+    assert await real.load(ROOM.code) == KEPT._replace(last_id="p1")
 
 
-async def test_settings_of_the_database(real: Store, config: DatabaseConfig) -> None:
+async def test_settings_of_the_database(real: SqliteStore, config: DatabaseConfig) -> None:
     """WAL, FULL and foreign keys on the writer; a reader that cannot write."""
 
     async def pragma(connection: Any, name: str) -> Any:
@@ -224,7 +213,7 @@ async def test_settings_of_the_database(real: Store, config: DatabaseConfig) -> 
     assert await pragma(real._writer, "user_version") == SCHEMA_VERSION
 
 
-async def test_one_daemon_at_a_time(real: Store, config: DatabaseConfig) -> None:
+async def test_one_daemon_at_a_time(real: SqliteStore, config: DatabaseConfig) -> None:
     """A second daemon on the same database is refused with a clear message, and may start after the first."""
     with pytest.raises(StoreError, match="another roomd is serving this database"):
         await open_store(config)
@@ -236,7 +225,7 @@ async def test_one_daemon_at_a_time(real: Store, config: DatabaseConfig) -> None
 async def test_reopening_keeps_everything(config: DatabaseConfig) -> None:
     """A database that is up to date is left as it is."""
     first = await open_store(config)
-    await first.append([RoomChanged(ROOM)])
+    await append(first, [RoomChanged(ROOM)])
     await first.close()
     second = await open_store(config)
     assert await second.load(ROOM.code) == KEPT

@@ -18,10 +18,10 @@ import jwt
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-SECRET = "a secret for tests only, 32 bytes and more"
-PATIENCE = 10.0
-"""Seconds after which something awaited counts as not happening."""
+from tests.support import steered
+from tests.support.processes import PATIENCE, end, free_port, spawn
 
+SECRET = "a secret for tests only, 32 bytes and more"
 
 ERRORS = {
     "guest_name_required": (400, "guestName is required"),
@@ -55,17 +55,21 @@ def error(code: str, message: str | None = None, **more: Any) -> dict[str, Any]:
     return {"type": "error", "statusCode": status, "code": code, "message": message or text, **more}
 
 
-def free_port() -> int:
-    """Let the system choose a port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+UNHURRIED = {
+    "ROOMD_ROOMS_SEAT_HOLD": "3600",
+    "ROOMD_SERVER_PING_INTERVAL": "600",
+    "ROOMD_LIMITS_JOIN_TIMEOUT": "3600",
+}
+"""Time limits of a daemon that a test does not reach by being slow; a test of such a limit sets its own."""
 
 
 class Daemon:
-    """One database, and the daemon process that serves it: started, killed and started again."""
+    """One database, and the daemon process that serves it: started, killed and started again.
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    The clock of one that is `steered` can be moved by `advance`.
+    """
+
+    def __init__(self, folder: Path, steered: bool = False, /, **settings: str) -> None:
         self.database = folder / "roomd.db"
         self.secret = SECRET
         self.port = free_port()
@@ -76,8 +80,11 @@ class Daemon:
             "ROOMD_AUTH_SECRET": SECRET,
             "ROOMD_DATABASE_PATH": str(self.database),
             "ROOMD_SERVER_PORT": str(self.port),
+            **UNHURRIED,
             **settings,
         }
+        self._is_steered = steered
+        self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -88,23 +95,50 @@ class Daemon:
 
     def start(self) -> None:
         """Start the daemon and wait until it answers."""
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "roomd", "serve"], env=self.environ, stdout=log, stderr=log
-            )
+        with contextlib.ExitStack() as stack:
+            command, fds = ["-m", "roomd", "serve"], []
+            if self._is_steered:
+                self._control, control = socket.socketpair()
+                self._control.settimeout(PATIENCE)
+                fds = [stack.enter_context(control).fileno()]
+                command = [steered.__file__, *map(str, fds)]
+            log = stack.enter_context(self.log.open("ab"))
+            self._process = spawn([sys.executable, *command], env=self.environ, stdout=log, stderr=log, pass_fds=fds)
+        try:
+            self._wait_answer(self._process)
+        except BaseException:
+            self.kill()
+            raise
+
+    def _wait_answer(self, process: "subprocess.Popen[bytes]") -> None:
         deadline = time.monotonic() + PATIENCE
         while True:
-            with contextlib.suppress(OSError), urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=1):
+            with contextlib.suppress(OSError), urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=PATIENCE):
                 return
-            assert self._process.poll() is None, self.log.read_text()
+            assert process.poll() is None, self.log.read_text()
             assert time.monotonic() < deadline, "the daemon does not answer"
             time.sleep(0.02)
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock of a steered daemon; what came due meanwhile has been called when this returns."""
+        assert self._control is not None
+        self._control.sendall(f"{seconds}\n".encode())
+        assert self._control.recv(64) == b"moved\n"
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal, wait for the end, and return the exit code."""
         process, self._process = self.process, None
         process.send_signal(number)
-        return process.wait(timeout=15)
+        try:
+            return process.wait(PATIENCE)
+        finally:
+            end(process)
+            self._let_go_of_clock()
+
+    def _let_go_of_clock(self) -> None:
+        if self._control is not None:
+            self._control.close()
+            self._control = None
 
     def kill(self) -> None:
         """End the process as a crash would."""
@@ -127,7 +161,7 @@ class Daemon:
         token = self.token(user) if user is not None else token
         headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
         # Without a bound on unread frames, a test need not read what it does not look at to be able to close.
-        options = {"max_queue": None, **options}
+        options = {"max_queue": None, "open_timeout": PATIENCE, "ping_interval": None, **options}
         async with connect(self.url, additional_headers=headers, **options) as websocket:
             yield Client(websocket)
 
@@ -195,23 +229,19 @@ def make_daemon(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
 
     One that is `measured` for coverage, as lines may need that no other test runs, takes half as long again to start.
     """
-    daemons: list[Daemon] = []
+    with contextlib.ExitStack() as stack:
 
-    def make(*, measured: bool = False, **settings: str) -> Daemon:
-        daemon = Daemon(tmp_path, **({} if measured else UNMEASURED), **settings)
-        daemons.append(daemon)
-        daemon.start()
-        return daemon
+        def make(*, measured: bool = False, steered: bool = False, **settings: str) -> Daemon:
+            environ = {} if measured else UNMEASURED
+            return stack.enter_context(serving(tmp_path, steered, **environ, **settings))
 
-    yield make
-    for daemon in daemons:
-        daemon.close()
+        yield make
 
 
 @contextlib.contextmanager
-def serving(folder: Path, **settings: str) -> Iterator[Daemon]:
+def serving(folder: Path, steered: bool = False, /, **settings: str) -> Iterator[Daemon]:
     """Start a daemon, and stop it in the end."""
-    daemon = Daemon(folder, **settings)
+    daemon = Daemon(folder, steered, **settings)
     daemon.start()
     try:
         yield daemon
@@ -251,10 +281,9 @@ def faults(daemon: Daemon) -> list[str]:
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """The daemon that takes it all, with patience for floods."""
-    daemon = Daemon(tmp_path_factory.mktemp("hostile"), **PATIENT, **UNMEASURED)
-    daemon.start()
-    yield daemon
-    daemon.kill()
+    with serving(tmp_path_factory.mktemp("hostile"), **PATIENT, **UNMEASURED) as daemon:
+        yield daemon
+        daemon.kill()
 
 
 @pytest.fixture

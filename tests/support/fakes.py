@@ -1,22 +1,22 @@
-"""Steerable stand-ins for what the hub and the connections meet outside the process."""
+"""Steerable stand-ins for what the hub and the connections need of the outside; see members.py for clients."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
-from websockets.exceptions import ConnectionClosedError
-from websockets.protocol import State
 
 from roomd.auth.tokens import Key
-from roomd.gateway.outbox import Outbox
+from roomd.engine.ports import StorageFailed
 from roomd.protocol.errors import UNAVAILABLE, Refused
 from roomd.protocol.objects import Ban, Message, Participant, Room
+from roomd.protocol.paging import page
 from roomd.protocol.timestamps import stamp
-from roomd.rooms.commands import Event, Kept, MessageSent, Reader, RoomChanged, Seat, SeatChanged, UserBanned
-from roomd.rooms.state import MESSAGES_SHOWN
-from roomd.storage.sqlite import StorageFailed, fitting, page
-from roomd.system.clock import Clock
+from roomd.rooms.answers import Reader
+from roomd.rooms.changes import Change, MessageSent, RoomChanged, SeatChanged, UserBanned
+from roomd.rooms.model import Seat, StoredRoom
+from roomd.rooms.room import MESSAGES_SHOWN
+from roomd.storage.sqlite import fitting
 
 SECRET = b"a secret for tests only, 32 bytes and more"
 
@@ -36,15 +36,17 @@ class FakeTimer:
         self.cancelled = True
 
 
-class FakeClock(Clock):
+class FakeClock:
     """A clock that moves when told to, and then calls what is due."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self.wall_offset = 0.0
+        """Seconds by which the wall clock was set forward."""
         self.timers: list[FakeTimer] = []
 
     def wall(self) -> float:
-        return START + self.seconds
+        return START + self.seconds + self.wall_offset
 
     def monotonic(self) -> float:
         return self.seconds
@@ -67,7 +69,7 @@ class FakeClock(Clock):
 
 
 class FakeStore:
-    """Keeps rooms and seats in memory; the same contract as the real store (test_store.py runs both).
+    """Keeps rooms and seats in memory; the same contract as the real store (tests/storage runs both).
 
     `hold` makes appends wait at a gate, `failing` makes everything fail, `fails_once` the next append.
     """
@@ -94,7 +96,7 @@ class FakeStore:
         """Let the appends that wait go on."""
         self._gate.set()
 
-    async def append(self, events: Sequence[Event]) -> None:
+    async def append(self, room_id: str, changes: Sequence[Change]) -> None:
         self.appends += 1
         self.reached.set()
         for _ in range(3):
@@ -105,7 +107,7 @@ class FakeStore:
         if self.failing or self.fails_once:
             self.fails_once = False
             raise StorageFailed
-        for event in events:
+        for event in changes:
             if isinstance(event, RoomChanged):
                 if any(r.code == event.room.code and r.id != event.room.id for r in self.rooms.values()):
                     raise StorageFailed
@@ -116,19 +118,19 @@ class FakeStore:
                 if event.seat.waits_for and person.left_at:
                     del self.people[person.room_id, person.id]
             elif isinstance(event, MessageSent):
-                self.said.setdefault(event.room_id, []).append(event)
+                self.said.setdefault(room_id, []).append(event)
             elif isinstance(event, UserBanned):
-                self.bans[event.room_id, event.ban.user_id] = event.ban
+                self.bans[room_id, event.ban.user_id] = event.ban
             else:
-                del self.bans[event.room_id, event.user_id]
+                del self.bans[room_id, event.user_id]
 
-    async def load(self, code: str) -> Kept | None:
+    async def load(self, code: str) -> StoredRoom | None:
         if self.failing:
             raise StorageFailed
         room = next((r for r in self.rooms.values() if r.code == code), None)
         return self._kept(room) if room is not None else None
 
-    async def seats(self, restarted_at: str) -> list[Kept]:
+    async def hold_seats(self, restarted_at: str) -> list[StoredRoom]:
         found: dict[str, list[Seat]] = {}
         order = sorted(
             self.people.items(),
@@ -143,10 +145,12 @@ class FakeStore:
                 found.setdefault(key[0], []).append(self.people[key])
         return [self._kept(self.rooms[room_id], seats) for room_id, seats in found.items()]
 
-    def _kept(self, room: Room, seats: Sequence[Seat] = ()) -> Kept:
+    def _kept(self, room: Room, seats: Sequence[Seat] = ()) -> StoredRoom:
         bans = [ban for (room_id, _), ban in sorted(self.bans.items()) if room_id == room.id]
         public = [event.message for event in self.said.get(room.id, []) if event.message.to is None]
-        return Kept(room, seats, bans, public[-MESSAGES_SHOWN:])
+        ids = [key for room_id, key in self.people if room_id == room.id]
+        ids += [event.message.id for event in self.said.get(room.id, [])]
+        return StoredRoom(room, seats, bans, public[-MESSAGES_SHOWN:], max(ids, default=""))
 
     async def messages(self, reader: Reader, cursor: str | None, limit: int) -> tuple[list[Message], str | None]:
         if self.failing:
@@ -228,65 +232,7 @@ class FakeState:
     """A connection that is open until told otherwise."""
 
     def __init__(self) -> None:
-        self.state = State.OPEN
-
-
-class FakeListener:
-    """A connection as the hub sees it."""
-
-    def __init__(self) -> None:
-        self.transport = FakeTransport()
-        self.closes: list[int] = []
-        self.lost: list[str] = []
-        self.outbox = Outbox(self.transport, 65_536, FakeState(), lambda code, _: self.closes.append(code))
-
-    def unseated(self, participant_id: str) -> None:
-        self.lost.append(participant_id)
-
-
-class FakeWebsocket:
-    """The part of a server connection that a conversation uses; the test is the client."""
-
-    def __init__(self) -> None:
-        self.transport = FakeTransport()
-        self.protocol = self  # whose state the library passes on
-        self.state = State.OPEN
-        self.close_code: int | None = None
-        self._frames: asyncio.Queue[str | bytes | None] = asyncio.Queue()
-
-    def send(self, type_: str, **fields: Any) -> None:
-        """Have the client send a frame."""
-        self._frames.put_nowait(msgspec.json.encode({"type": type_, **fields}).decode())
-
-    def send_raw(self, data: str | bytes) -> None:
-        """Have the client send anything."""
-        self._frames.put_nowait(data)
-
-    def go(self) -> None:
-        """Have the client's connection end."""
-        self.state = State.CLOSED
-        self._frames.put_nowait(None)
-
-    is_readable = True
-
-    def wake(self, _: object = None) -> None:
-        pass
-
-    def readable(self) -> "asyncio.Future[None]":
-        """Leave the waiting to `recv`."""
-        now = asyncio.get_running_loop().create_future()
-        now.set_result(None)
-        return now
-
-    async def recv(self) -> str | bytes:
-        data = await self._frames.get()
-        if data is None:
-            raise ConnectionClosedError(None, None)
-        return data
-
-    async def close(self, code: int, reason: str) -> None:
-        self.close_code = code
-        self.go()
+        self.is_open = True
 
 
 class FakeKeys:
@@ -294,9 +240,12 @@ class FakeKeys:
 
     def __init__(self) -> None:
         self.unavailable = False
+        self.broken: Exception | None = None
 
     async def keys_for(self, token: str) -> Sequence[Key]:
         await asyncio.sleep(0)
+        if self.broken is not None:
+            raise self.broken
         if self.unavailable:
             raise Refused(UNAVAILABLE, retry_after=5)
         return [Key(SECRET, "HS256")]

@@ -14,8 +14,8 @@ from roomd.client.meeting import Token, open_meeting
 from roomd.client.settings import Settings
 from roomd.protocol.objects import Participant
 from roomd.protocol.requests import JoinRoom
-from tests.support.daemon import PATIENCE
 from tests.support.people import JANE, ROOM
+from tests.support.processes import PATIENCE
 
 JOIN = JoinRoom(code=ROOM.code, guest_name="Jane")
 Script = Callable[["Server"], Awaitable[None]]

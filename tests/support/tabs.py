@@ -10,7 +10,8 @@ from typing import Any
 
 from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
 
-from tests.support.daemon import PATIENCE, Daemon
+from tests.support.daemon import Daemon
+from tests.support.processes import PATIENCE
 
 expect.set_options(timeout=1000 * PATIENCE)
 
@@ -49,18 +50,19 @@ window.agreed = async () => {
 
 /** Wait until `count` connections have decoded some more frames of video than when this was asked. */
 window.framesRise = async (count) => {
-  const before = new Map();
+  const before = new Map(); // by stream: a connection may have carried another one
   for (;;) {
-    let rising = 0;
+    const rising = new Set();
     for (const connection of connections) {
       if (connection.connectionState !== "connected") continue;
       for (const report of (await connection.getStats()).values()) {
         if (report.type !== "inbound-rtp" || report.kind !== "video") continue;
-        if (!before.has(connection)) before.set(connection, report.framesDecoded);
-        if (report.framesDecoded > before.get(connection) + 3) rising += 1;
+        const { framesDecoded, ssrc } = report;
+        if (!before.has(ssrc)) before.set(ssrc, framesDecoded);
+        if (framesDecoded > before.get(ssrc) + 3) rising.add(connection);
       }
     }
-    if (rising === count) return;
+    if (rising.size === count) return;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 };
@@ -245,7 +247,7 @@ class Tab:
 
     async def sees(self, count: int) -> None:
         """Wait until video of so many others is decoded, and goes on to be."""
-        async with asyncio.timeout(2 * PATIENCE):
+        async with asyncio.timeout(PATIENCE):
             await self.page.evaluate("count => framesRise(count)", count)
 
 
@@ -286,6 +288,7 @@ class Tabs:
         if network:
             await context.expose_function("relay", network.relay)
             await context.add_init_script(RELAYED)
+        context.set_default_timeout(1000 * PATIENCE)
         await context.add_init_script(f"{{ {CONNECTIONS} {SMALL if camera else NO_DEVICES} }}")
         return Tab(await context.new_page(), camera=camera, lasts=lasts)
 
@@ -306,6 +309,17 @@ class Tabs:
 async def chromium() -> AsyncIterator[Browser]:
     """Run Debian's Chromium."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGS)
-        yield browser
-        await browser.close()
+        browser = await playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=ARGS, timeout=1000 * PATIENCE
+        )
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+async def update(daemon: Daemon, code: str, **settings: Any) -> None:
+    """Change a room's settings, or end it without any."""
+    async with daemon.client("alice") as client:
+        reply = await client.ask("update-room" if settings else "end-room", code=code, **settings)
+        assert reply["type"] == "room"

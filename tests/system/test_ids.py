@@ -16,6 +16,40 @@ def test_ids_sort_by_time_and_never_meet() -> None:
     assert all(re.fullmatch(r"[0-9a-f]{24}", one) for one in made)
 
 
+def test_an_id_sorts_after_the_given_one() -> None:
+    """A clock that was set back between two runs of the daemon puts no id before those that storage has."""
+    before = Ids().new_id(1_772_534_100)
+    ids = Ids()
+    low = ids.new_id(1_772_530_500)
+    assert low < before, "without being told, it would sort before"
+    made = [ids.new_id(1_772_530_500, before) for _ in range(1000)]
+    assert [before, *made] == sorted({before, *made})
+    assert all(re.fullmatch(r"[0-9a-f]{24}", one) for one in made)
+
+
+def test_an_id_goes_by_the_clock_where_it_is_ahead() -> None:
+    """An older id, or none, changes nothing: the first half is the time in milliseconds."""
+    old = Ids().new_id(1_772_530_500)
+    for above in ("", old):
+        assert Ids().new_id(1_772_534_100.25, above).startswith(f"{1_772_534_100_250:012x}")
+
+
+def test_every_id_after_a_given_one_sorts_after_it() -> None:
+    """What was drawn above an id holds for the draws that are given none."""
+    ids, above = Ids(), Ids().new_id(1_772_534_100)
+    first = ids.new_id(1_772_530_500, above)
+    assert above < first < ids.new_id(1_772_530_500)
+
+
+def test_claims_never_meet() -> None:
+    """64 random bits: no two sittings have the same, whichever run of the daemon drew them."""
+    claims = [ids.new_claim() for ids in (Ids(), Ids()) for _ in range(5000)]
+    assert len(set(claims)) == 10_000
+    assert all(0 <= claim < 2**64 for claim in claims)
+    ones = sum(claim.bit_count() for claim in claims) / len(claims)
+    assert 31.5 < ones < 32.5, "half of the bits"  # the bounds are 12 standard deviations away
+
+
 def test_codes_are_drawn_evenly() -> None:
     """Section 1: `xxx-xxx-xxx`, a to z; every letter comes up about as often as any other."""
     ids = Ids()

@@ -11,6 +11,7 @@ import pytest
 
 from roomd.system import logging as log
 from tests.support.fakes import START
+from tests.support.processes import PATIENCE
 
 
 class Terminal(io.StringIO):
@@ -96,7 +97,7 @@ class Troubled(io.StringIO):
 
     def write(self, text: str) -> int:
         self.writing.set()
-        self.is_read.wait()
+        assert self.is_read.wait(PATIENCE)
         if self.full:
             raise OSError("no space left on device")
         self.writes += 1
@@ -124,7 +125,7 @@ async def test_a_stalled_reader_holds_up_nothing(monkeypatch: pytest.MonkeyPatch
     stream.is_read.clear()
     logger.info("first")
     handler._hand_over()
-    stream.writing.wait(5)
+    assert stream.writing.wait(PATIENCE)
     for number in range(10):
         logger.info("line", {"number": number})
         handler._hand_over()

@@ -1,0 +1,152 @@
+/** Connection: one WebSocket with its requests, and whether the server still answers. */
+
+import { parse } from "./frames.js";
+import { encode } from "./requests.js";
+
+/** @import { Settle } from "./requests.js" */
+/** @import { Clock, Frame, Socket } from "./types.js" */
+
+// Milliseconds, as `setTimeout` takes them.
+export const OPENING = 10_000; // until the connection must be open, then until the first reply, and until the seat is had
+const IDLE = 12_000; // of silence, after which a ping asks whether the server still answers
+export const ANSWER = 5_000; // until something must have come after that
+
+export class Connection {
+  /** When the last frame came, in milliseconds of the clock; 0 before the first. */
+  heardAt = 0;
+  #socket;
+  #clock;
+  #nextId;
+  #maxFrame;
+  #on;
+  #isOver = false;
+  /** Something must come until `#dueAt`: a first reply, or the `pong` to a ping. */
+  #mustHear = true;
+  /** Milliseconds for that `pong`; null when no ping was sent. @type {number | null} */
+  #patience = null;
+  #dueAt = 0;
+  /** @type {any} */
+  #timer = null;
+  /** @type {Map<number, Settle>} */
+  #pending = new Map();
+
+  /**
+   * @param {Socket} socket
+   * @param {Clock} clock
+   * @param {() => number} nextId
+   * @param {number | undefined} maxFrame Bytes the server accepts in a frame.
+   * @param {{open(): void, frame(frame: Frame): void, end(code: number, reason: string): void}} on
+   */
+  constructor(socket, clock, nextId, maxFrame, on) {
+    this.#socket = socket;
+    this.#clock = clock;
+    this.#nextId = nextId;
+    this.#maxFrame = maxFrame;
+    this.#on = on;
+    socket.addEventListener("open", () => this.#opened());
+    socket.addEventListener("message", (event) => this.#received(event.data));
+    socket.addEventListener("close", (event) => this.end(event.code ?? 1006, event.reason ?? ""));
+    // `close` follows, but for some implementations not when the connection could not be made.
+    socket.addEventListener("error", () => this.#isOver || this.#arm(100));
+    this.#arm(OPENING);
+  }
+
+  get isOpen() {
+    return !this.#isOver && this.#socket.readyState === 1;
+  }
+
+  /**
+   * Send a request. The reply settles it; after a `waiting` another reply to it will follow.
+   *
+   * Throws `Refusal` with the code "too_long".
+   *
+   * @param {string} type
+   * @param {Record<string, unknown>} fields
+   * @param {Settle} settle
+   * @returns {number} The id of the request.
+   */
+  ask(type, fields, settle) {
+    const id = this.#nextId();
+    const text = encode(id, type, fields, this.#maxFrame);
+    this.#pending.set(id, settle);
+    this.#socket.send(text);
+    return id;
+  }
+
+  /**
+   * Find out at once whether the server still answers.
+   *
+   * @param {number} patience Milliseconds until something must have come.
+   */
+  probe(patience) {
+    if (!this.isOpen) return;
+    if (this.#mustHear) {
+      if (this.#patience !== null) this.#patience = Math.min(patience, this.#patience);
+      if (this.#dueAt > this.#clock.now() + patience) this.#arm(patience);
+      return;
+    }
+    this.#mustHear = true;
+    this.#patience = patience;
+    this.#socket.send('{"type":"ping"}');
+    this.#arm(patience);
+  }
+
+  /**
+   * Be over: whatever still comes is ignored. Ending twice is fine.
+   *
+   * @param {number} code
+   * @param {string} reason
+   */
+  end(code, reason) {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#clock.clearTimeout(this.#timer);
+    try {
+      this.#socket.close();
+    } catch {
+      // Nothing is left to close.
+    }
+    const pending = [...this.#pending.values()];
+    this.#pending.clear();
+    for (const settle of pending) settle(null);
+    this.#on.end(code, reason);
+  }
+
+  #opened() {
+    if (this.#isOver) return;
+    this.#arm(OPENING);
+    this.#on.open();
+  }
+
+  /** @param {unknown} data */
+  #received(data) {
+    if (this.#isOver) return;
+    this.heardAt = this.#clock.now();
+    const frame = parse(data);
+    if (frame === null) return;
+    // A frame that was sent before the ping arrived proves nothing about now: it only gives the `pong` more time.
+    if (this.#patience !== null && frame.type !== "pong") this.#arm(this.#patience);
+    else if (this.#mustHear) {
+      this.#mustHear = false;
+      this.#patience = null;
+    }
+    const settle = typeof frame.id === "number" ? this.#pending.get(frame.id) : undefined;
+    if (settle === undefined) return this.#on.frame(frame);
+    if (frame.type !== "waiting") this.#pending.delete(/** @type {number} */ (frame.id));
+    settle(frame);
+  }
+
+  /** @param {number} milliseconds */
+  #arm(milliseconds) {
+    this.#clock.clearTimeout(this.#timer);
+    this.#dueAt = this.#clock.now() + milliseconds;
+    this.#timer = this.#clock.setTimeout(() => this.#due(), milliseconds);
+  }
+
+  #due() {
+    if (this.#mustHear || this.#socket.readyState > 1) return this.end(1006, "The server does not answer");
+    const silent = this.#clock.now() - this.heardAt;
+    if (silent < IDLE) this.#arm(IDLE - silent);
+    else this.probe(ANSWER);
+  }
+}

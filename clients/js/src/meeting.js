@@ -1,0 +1,247 @@
+/** Meeting: what an application uses. Its state comes from the view, its events from the session. */
+
+import { DetailEvent, Target } from "./platform.js";
+import { Session } from "./session.js";
+
+/** @import { BansReply, IceServersReply, Message, MessagesReply, Participant, Room, RoomReply, Waiting } from "./protocol.js" */
+/** @import { Frame, Options, Place } from "./types.js" */
+
+/**
+ * One person's stay in a room, over as many connections as it takes.
+ *
+ * All promises may be left alone: one that fails and is not looked at is no unhandled rejection.
+ */
+export class Meeting extends Target {
+  #session;
+  #options;
+
+  /**
+   * @param {string} url Like `wss://meet.example/ws`.
+   * @param {Options} options
+   */
+  constructor(url, options) {
+    super();
+    this.#options = options;
+    this.#session = new Session(url, options, (news) => {
+      for (const { type, detail } of news) if (type !== "change") this.dispatchEvent(new DetailEvent(type, { detail }));
+      this.dispatchEvent(new DetailEvent("change", { detail: {} }));
+    });
+  }
+
+  get status() {
+    return this.#session.status;
+  }
+
+  /** The room; null before the first `room-state`. @returns {Room | null} */
+  get room() {
+    return this.#session.view.room;
+  }
+
+  /** This client's own participant, kept current; null before it has a seat. @returns {Participant | null} */
+  get me() {
+    return this.#session.view.me;
+  }
+
+  /** Everybody, in the order of the room. A new `Map` whenever it changes. @returns {Map<string, Participant>} */
+  get participants() {
+    return this.#session.view.participants;
+  }
+
+  /** The last 500, public and private, oldest first. A new array whenever it changes. @returns {Message[]} */
+  get messages() {
+    return this.#session.view.messages;
+  }
+
+  /** Who waits; for hosts. @returns {Waiting[]} */
+  get lobby() {
+    return this.#session.view.lobby;
+  }
+
+  /** Where this client itself waits; else null. @returns {Place | null} */
+  get place() {
+    return this.#session.view.place;
+  }
+
+  get epoch() {
+    return this.#session.view.epoch;
+  }
+
+  get seq() {
+    return this.#session.view.seq;
+  }
+
+  /**
+   * Join the room; done when a seat is had, or a place in the queue for one.
+   *
+   * Rejects with `Refusal`: what the server said, or `statusCode` 0 when it could not be asked. What happens later is
+   * told by events. May be called again when the meeting is over.
+   *
+   * @returns {Promise<void>}
+   */
+  join() {
+    return this.#session.join();
+  }
+
+  /**
+   * Leave the room, or stop trying to get in; done when the server knows, as far as it can be reached.
+   *
+   * The request is on its way when this returns, so it may be called while a page unloads. A seat that was lost to the
+   * network at this moment cannot be given up; the server holds it until its time is over.
+   *
+   * @returns {Promise<void>}
+   */
+  leave() {
+    return this.#session.leave();
+  }
+
+  /**
+   * Ask something of the server, see docs/protocol.md.
+   *
+   * Rejects with `Refusal`; with the code "disconnected" when there is no connection, or none any more: then whether it
+   * was done is not known.
+   *
+   * @param {string} type
+   * @param {Record<string, unknown>} [fields]
+   * @returns {Promise<Frame>} The reply.
+   */
+  request(type, fields = {}) {
+    return this.#session.request(type, fields);
+  }
+
+  /**
+   * Change the own presence, key by key; null takes a key away.
+   *
+   * While there is no connection the change is kept, and told as soon as there is one; so is the whole presence, when
+   * the seat was lost and another one was got.
+   *
+   * @param {Record<string, string | number | boolean | null>} state
+   * @returns {Promise<Frame>}
+   */
+  updateState(state) {
+    return this.#session.updateState(state);
+  }
+
+  /**
+   * Pass something on to one other participant. Refused with `participant_not_found` while that one is not connected.
+   *
+   * @param {string} to
+   * @param {unknown} data
+   */
+  signal(to, data) {
+    return this.request("signal", { to, data });
+  }
+
+  /**
+   * Say something to everyone or, with `to`, to one participant.
+   *
+   * @param {string} text 1 to 2,000 characters.
+   * @param {string | null} [to]
+   */
+  say(text, to) {
+    return this.request("send-message", { text, to });
+  }
+
+  /**
+   * Take a participant's seat away; with `ban` the user cannot come back. For hosts.
+   *
+   * @param {string} participantId
+   * @param {{ban?: boolean, reason?: string}} [options]
+   */
+  remove(participantId, { ban, reason } = {}) {
+    return this.request("remove-participant", { participantId, ban, reason });
+  }
+
+  /**
+   * Ask a participant's client to mute itself. For hosts.
+   *
+   * @param {string} participantId
+   */
+  mute(participantId) {
+    return this.request("mute-participant", { participantId });
+  }
+
+  /**
+   * Let somebody in who waits for the host. For hosts.
+   *
+   * @param {string} participantId
+   */
+  admit(participantId) {
+    return this.request("admit-participant", { participantId });
+  }
+
+  /** Let everybody in who waits for the host. For hosts. */
+  admitAll() {
+    return this.request("admit-all");
+  }
+
+  /**
+   * Send somebody away who waits. For hosts.
+   *
+   * @param {string} participantId
+   */
+  deny(participantId) {
+    return this.request("deny-participant", { participantId });
+  }
+
+  /**
+   * Change the room's settings. For hosts.
+   *
+   * @param {{name?: string, isLocked?: boolean, maxParticipants?: number, allowGuestAccess?: boolean,
+   *   waitingRoom?: boolean}} settings
+   * @returns {Promise<Frame & RoomReply>}
+   */
+  updateRoom(settings) {
+    return /** @type {Promise<any>} */ (this.request("update-room", { ...settings, code: this.#code }));
+  }
+
+  /**
+   * End the room for everyone in it. For hosts.
+   *
+   * @returns {Promise<Frame & RoomReply>}
+   */
+  endRoom() {
+    return /** @type {Promise<any>} */ (this.request("end-room", { code: this.#code }));
+  }
+
+  /**
+   * Ask for STUN and TURN servers; the credentials are good for `ttl` seconds.
+   *
+   * @returns {Promise<Frame & IceServersReply>}
+   */
+  iceServers() {
+    return /** @type {Promise<any>} */ (this.request("get-ice-servers"));
+  }
+
+  /**
+   * Read what was said, from the oldest on, or from after the message `cursor` on.
+   *
+   * @param {{cursor?: string | null, limit?: number}} [page]
+   * @returns {Promise<Frame & MessagesReply>}
+   */
+  listMessages({ cursor, limit } = {}) {
+    return /** @type {Promise<any>} */ (this.request("list-messages", { code: this.#code, cursor, limit }));
+  }
+
+  /**
+   * Read who cannot come back. For hosts.
+   *
+   * @param {{cursor?: string | null, limit?: number}} [page]
+   * @returns {Promise<Frame & BansReply>}
+   */
+  listBans({ cursor, limit } = {}) {
+    return /** @type {Promise<any>} */ (this.request("list-bans", { cursor, limit }));
+  }
+
+  /**
+   * Let a user come back. For hosts.
+   *
+   * @param {string} userId
+   */
+  unban(userId) {
+    return this.request("unban", { userId });
+  }
+
+  get #code() {
+    return this.#options.code;
+  }
+}

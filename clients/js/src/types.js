@@ -1,0 +1,122 @@
+/** The types of the client itself. Those of the protocol are in protocol.js, which is generated. */
+
+/** @import { Message, Participant, Room, Waiting, WaitReason } from "./protocol.js" */
+
+/**
+ * A frame of the protocol.
+ *
+ * @typedef {{type: string, id?: number | string | null, [key: string]: any}} Frame
+ */
+
+/** @typedef {"new" | "connecting" | "joined" | "waiting" | "reconnecting" | "over"} Status */
+
+/**
+ * Where this client itself waits.
+ *
+ * @typedef {object} Place
+ * @property {string} participantId The id the participant will have.
+ * @property {number} position From 1, in the order people came.
+ * @property {WaitReason} reason
+ */
+
+/**
+ * The events of a `Meeting` and what stands in their `detail`.
+ *
+ * @typedef {object} MeetingEvents
+ * @property {{}} change Something that a `Meeting` shows has changed; comes after the events that say what.
+ * @property {{status: Status, retryIn?: number}} status `retryIn`: seconds until the next attempt, while there is none.
+ * @property {{participant: Participant}} joined Somebody else came in.
+ * @property {{participant: Participant}} updated Somebody else changed: presence, or the connection was lost or is back.
+ * @property {{participant: Participant}} left Somebody else left.
+ * @property {{message: Message}} message A message was sent, by this client too.
+ * @property {{after: string | null, before: string | null}} messages-missed So many messages were sent while this client
+ *   was away that it did not read them all: those between the messages with these ids. `messages` begins after the gap;
+ *   `listMessages({cursor: after})` reads what is in it. Null: from the first message on, or to the last.
+ * @property {{from: string, data: any}} signal Another participant sent a signal to this one.
+ * @property {{room: Room}} room The room's settings changed.
+ * @property {{place: Place}} place Position or reason changed while this client waits.
+ * @property {{waiting: Waiting[]}} lobby Who waits has changed; for hosts.
+ * @property {{}} mute-requested A host asks this client to mute itself.
+ * @property {{code: string, reason: string, said: string | null}} over The end. `code`: "left", "room_ended",
+ *   "removed", "denied", "taken_over", "bad_token", "unreachable", "bad_frame", or else the server's code of a refusal,
+ *   like "room_locked"; `reason`: words for people; `said`: the host's own, when removed with some.
+ */
+
+/**
+ * An event as a value, by the name under which a `Meeting` dispatches it.
+ *
+ * @typedef {{[K in keyof MeetingEvents]: {type: K, detail: MeetingEvents[K]}}[keyof MeetingEvents]} News
+ */
+
+/**
+ * @template D
+ * @typedef {Event & {readonly detail: D}} MeetingEvent
+ */
+
+/**
+ * @template D
+ * @typedef {((event: MeetingEvent<D>) => void) | {handleEvent(event: MeetingEvent<D>): void}} MeetingListener
+ */
+
+/**
+ * `EventTarget`, with the events of a `Meeting`.
+ *
+ * @typedef {{
+ *   addEventListener<K extends keyof MeetingEvents>(type: K, listener: MeetingListener<MeetingEvents[K]> | null,
+ *     options?: boolean | {once?: boolean, passive?: boolean, capture?: boolean, signal?: AbortSignal}): void,
+ *   addEventListener(type: string, listener: MeetingListener<any> | null,
+ *     options?: boolean | {once?: boolean, passive?: boolean, capture?: boolean, signal?: AbortSignal}): void,
+ *   removeEventListener<K extends keyof MeetingEvents>(type: K, listener: MeetingListener<MeetingEvents[K]> | null,
+ *     options?: boolean | {capture?: boolean}): void,
+ *   removeEventListener(type: string, listener: MeetingListener<any> | null,
+ *     options?: boolean | {capture?: boolean}): void,
+ *   dispatchEvent(event: Event): boolean,
+ * }} MeetingTarget
+ */
+
+/**
+ * What is used of a WebSocket.
+ *
+ * @typedef {object} Socket
+ * @property {number} readyState
+ * @property {(data: string) => void} send
+ * @property {(code?: number, reason?: string) => void} close
+ * @property {{bivariant(type: any, listener: (event: any) => void): void}["bivariant"]} addEventListener
+ */
+
+/** @typedef {new (url: string, protocols: string[]) => Socket} SocketClass */
+
+/**
+ * Time, as a `Meeting` needs it. `now` is in milliseconds and never runs backwards.
+ *
+ * @typedef {object} Clock
+ * @property {() => number} now
+ * @property {(callback: () => void, milliseconds: number) => any} setTimeout
+ * @property {(timer: any) => void} clearTimeout
+ */
+
+/**
+ * What is used of `window` and `document`, as far as there are any.
+ *
+ * @typedef {object} Hints
+ * @property {(type: string, listener: () => void) => void} addEventListener
+ * @property {(type: string, listener: () => void) => void} removeEventListener
+ * @property {string} [visibilityState]
+ */
+
+/**
+ * @typedef {object} Options
+ * @property {string} code The room's code.
+ * @property {string} [guestName] 1 to 50 characters; needed without a token.
+ * @property {string | (() => string | null | undefined | Promise<string | null | undefined>) | null} [token] A JWT, or
+ *   a function that gets one: it is called for every connection, so that an expired token is replaced.
+ * @property {boolean} [wait] Wait for a seat when the room is full. Default: false.
+ * @property {SocketClass} [WebSocket] Default: the global one.
+ * @property {number} [maxFrame] Bytes the server accepts in a frame. Default: 65,536.
+ * @property {Clock} [clock] For tests.
+ * @property {() => number} [random] For tests; like `Math.random`.
+ * @property {Hints | null} [window] Dispatches `online` and `offline`. Default: the global one, if there is one.
+ * @property {Hints | null} [document] Dispatches `visibilitychange`. Default: the global one, if there is one.
+ */
+
+export {};

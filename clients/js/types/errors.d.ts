@@ -1,0 +1,40 @@
+/** Refusals: what the server said no to, and how the client reports that it could not ask. */
+import type { Frame } from "./types.js";
+/** The server said no, or could not be asked: then `statusCode` is 0. */
+export declare class Refusal extends Error {
+    /** Like that of HTTP; 0 when it does not come from the server. */
+    statusCode: number;
+    /** For programs, like "room_locked". */
+    code: string;
+    /** Seconds after which trying again may help; null where it does not. */
+    retryAfter: number | null;
+    /**
+     * @param {number} statusCode
+     * @param {string} code
+     * @param {string} message
+     * @param {number | null} [retryAfter]
+     */
+    constructor(statusCode: number, code: string, message: string, retryAfter?: number | null);
+}
+/**
+ * Read the refusal that an `error` frame carries.
+ *
+ * @param {Frame} frame
+ */
+export declare function refusalOf(frame: Frame): Refusal;
+/** Make the refusal of a request that no server can answer. */
+export declare function disconnected(): Refusal;
+/** Make the refusal of a token, where the server gave no words of its own. */
+export declare function notAccepted(): Refusal;
+/**
+ * Return the code and the reason of an end, if this close code is one.
+ *
+ * @param {number} closeCode
+ */
+export declare function finalClose(closeCode: number): string[] | undefined;
+/**
+ * Read how many seconds the server asks the client to wait: null where it is no number; an hour at most.
+ *
+ * @param {unknown} retryAfter
+ */
+export declare function secondsOf(retryAfter: unknown): number | null;

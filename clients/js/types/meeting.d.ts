@@ -1,0 +1,169 @@
+/** Meeting: what an application uses. Its state comes from the view, its events from the session. */
+import { Target } from "./platform.js";
+import type { BansReply, IceServersReply, Message, MessagesReply, Participant, Room, RoomReply, Waiting } from "./protocol.js";
+import type { Frame, Options, Place } from "./types.js";
+/** @import { BansReply, IceServersReply, Message, MessagesReply, Participant, Room, RoomReply, Waiting } from "./protocol.js" */
+/** @import { Frame, Options, Place } from "./types.js" */
+/**
+ * One person's stay in a room, over as many connections as it takes.
+ *
+ * All promises may be left alone: one that fails and is not looked at is no unhandled rejection.
+ */
+export declare class Meeting extends Target {
+    #private;
+    /**
+     * @param {string} url Like `wss://meet.example/ws`.
+     * @param {Options} options
+     */
+    constructor(url: string, options: Options);
+    get status(): import("./types.js").Status;
+    /** The room; null before the first `room-state`. @returns {Room | null} */
+    get room(): Room | null;
+    /** This client's own participant, kept current; null before it has a seat. @returns {Participant | null} */
+    get me(): Participant | null;
+    /** Everybody, in the order of the room. A new `Map` whenever it changes. @returns {Map<string, Participant>} */
+    get participants(): Map<string, Participant>;
+    /** The last 500, public and private, oldest first. A new array whenever it changes. @returns {Message[]} */
+    get messages(): Message[];
+    /** Who waits; for hosts. @returns {Waiting[]} */
+    get lobby(): Waiting[];
+    /** Where this client itself waits; else null. @returns {Place | null} */
+    get place(): Place | null;
+    get epoch(): string;
+    get seq(): number;
+    /**
+     * Join the room; done when a seat is had, or a place in the queue for one.
+     *
+     * Rejects with `Refusal`: what the server said, or `statusCode` 0 when it could not be asked. What happens later is
+     * told by events. May be called again when the meeting is over.
+     *
+     * @returns {Promise<void>}
+     */
+    join(): Promise<void>;
+    /**
+     * Leave the room, or stop trying to get in; done when the server knows, as far as it can be reached.
+     *
+     * The request is on its way when this returns, so it may be called while a page unloads. A seat that was lost to the
+     * network at this moment cannot be given up; the server holds it until its time is over.
+     *
+     * @returns {Promise<void>}
+     */
+    leave(): Promise<void>;
+    /**
+     * Ask something of the server, see docs/protocol.md.
+     *
+     * Rejects with `Refusal`; with the code "disconnected" when there is no connection, or none any more: then whether it
+     * was done is not known.
+     *
+     * @param {string} type
+     * @param {Record<string, unknown>} [fields]
+     * @returns {Promise<Frame>} The reply.
+     */
+    request(type: string, fields?: Record<string, unknown>): Promise<Frame>;
+    /**
+     * Change the own presence, key by key; null takes a key away.
+     *
+     * While there is no connection the change is kept, and told as soon as there is one; so is the whole presence, when
+     * the seat was lost and another one was got.
+     *
+     * @param {Record<string, string | number | boolean | null>} state
+     * @returns {Promise<Frame>}
+     */
+    updateState(state: Record<string, string | number | boolean | null>): Promise<Frame>;
+    /**
+     * Pass something on to one other participant. Refused with `participant_not_found` while that one is not connected.
+     *
+     * @param {string} to
+     * @param {unknown} data
+     */
+    signal(to: string, data: unknown): Promise<Frame>;
+    /**
+     * Say something to everyone or, with `to`, to one participant.
+     *
+     * @param {string} text 1 to 2,000 characters.
+     * @param {string | null} [to]
+     */
+    say(text: string, to?: string | null): Promise<Frame>;
+    /**
+     * Take a participant's seat away; with `ban` the user cannot come back. For hosts.
+     *
+     * @param {string} participantId
+     * @param {{ban?: boolean, reason?: string}} [options]
+     */
+    remove(participantId: string, { ban, reason }?: {
+        ban?: boolean;
+        reason?: string;
+    }): Promise<Frame>;
+    /**
+     * Ask a participant's client to mute itself. For hosts.
+     *
+     * @param {string} participantId
+     */
+    mute(participantId: string): Promise<Frame>;
+    /**
+     * Let somebody in who waits for the host. For hosts.
+     *
+     * @param {string} participantId
+     */
+    admit(participantId: string): Promise<Frame>;
+    /** Let everybody in who waits for the host. For hosts. */
+    admitAll(): Promise<Frame>;
+    /**
+     * Send somebody away who waits. For hosts.
+     *
+     * @param {string} participantId
+     */
+    deny(participantId: string): Promise<Frame>;
+    /**
+     * Change the room's settings. For hosts.
+     *
+     * @param {{name?: string, isLocked?: boolean, maxParticipants?: number, allowGuestAccess?: boolean,
+     *   waitingRoom?: boolean}} settings
+     * @returns {Promise<Frame & RoomReply>}
+     */
+    updateRoom(settings: {
+        name?: string;
+        isLocked?: boolean;
+        maxParticipants?: number;
+        allowGuestAccess?: boolean;
+        waitingRoom?: boolean;
+    }): Promise<Frame & RoomReply>;
+    /**
+     * End the room for everyone in it. For hosts.
+     *
+     * @returns {Promise<Frame & RoomReply>}
+     */
+    endRoom(): Promise<Frame & RoomReply>;
+    /**
+     * Ask for STUN and TURN servers; the credentials are good for `ttl` seconds.
+     *
+     * @returns {Promise<Frame & IceServersReply>}
+     */
+    iceServers(): Promise<Frame & IceServersReply>;
+    /**
+     * Read what was said, from the oldest on, or from after the message `cursor` on.
+     *
+     * @param {{cursor?: string | null, limit?: number}} [page]
+     * @returns {Promise<Frame & MessagesReply>}
+     */
+    listMessages({ cursor, limit }?: {
+        cursor?: string | null;
+        limit?: number;
+    }): Promise<Frame & MessagesReply>;
+    /**
+     * Read who cannot come back. For hosts.
+     *
+     * @param {{cursor?: string | null, limit?: number}} [page]
+     * @returns {Promise<Frame & BansReply>}
+     */
+    listBans({ cursor, limit }?: {
+        cursor?: string | null;
+        limit?: number;
+    }): Promise<Frame & BansReply>;
+    /**
+     * Let a user come back. For hosts.
+     *
+     * @param {string} userId
+     */
+    unban(userId: string): Promise<Frame>;
+}

@@ -1,0 +1,323 @@
+/**
+ * The objects of the protocol, as types.
+ *
+ * Generated from roomd's AsyncAPI document by generate_types.py: to change it, change roomd, then run `make types`.
+ */
+export type State = Record<string, boolean | number | string>;
+export type WaitReason = "waiting_room" | "room_full";
+export type Participant = {
+    id: string;
+    roomId: string;
+    /**
+     * Null for guests.
+     */
+    userId: string | null;
+    /**
+     * Null for users.
+     */
+    guestName: string | null;
+    /**
+     * A connection is there now; false while the seat is held for one that dropped.
+     */
+    isActive: boolean;
+    isHost: boolean;
+    /**
+     * ISO 8601.
+     */
+    joinedAt: string;
+    /**
+     * Null while the participant holds a seat; else when the connection was last there.
+     */
+    leftAt: string | null;
+    /**
+     * The name to show. Text, never markup.
+     */
+    displayName: string;
+    /**
+     * The participant's own presence, as it last told it.
+     */
+    state: State;
+};
+export type Room = {
+    id: string;
+    /**
+     * Like `abc-def-ghi`.
+     */
+    code: string;
+    name: string;
+    /**
+     * The user id of the host.
+     */
+    hostId: string;
+    isActive: boolean;
+    isLocked: boolean;
+    maxParticipants: number;
+    allowGuestAccess: boolean;
+    /**
+     * Newcomers wait until a host admits them.
+     */
+    waitingRoom: boolean;
+    /**
+     * Seats, held ones included.
+     */
+    participantCount: number;
+    /**
+     * ISO 8601.
+     */
+    createdAt: string;
+    /**
+     * Null while the room is open.
+     */
+    endedAt: string | null;
+};
+export type Message = {
+    id: string;
+    /**
+     * Who sent it.
+     */
+    participantId: string;
+    /**
+     * The name of who sent it. Text, never markup.
+     */
+    displayName: string;
+    /**
+     * Text, never markup.
+     */
+    text: string;
+    /**
+     * ISO 8601.
+     */
+    sentAt: string;
+    /**
+     * The one participant it was for; null when it was for everyone.
+     */
+    to: string | null;
+};
+export type Waiting = {
+    participantId: string;
+    userId: string | null;
+    guestName: string | null;
+    displayName: string;
+    /**
+     * A connection is there now.
+     */
+    isActive: boolean;
+    /**
+     * From 1, in the order people came.
+     */
+    position: number;
+    /**
+     * `waiting_room`: for the host. `room_full`: for a seat.
+     */
+    reason: WaitReason;
+    /**
+     * ISO 8601.
+     */
+    waitingSince: string;
+};
+export type MessagesReply = {
+    type: "messages";
+    messages: Message[];
+    nextCursor: string | null;
+    id?: number | string;
+};
+export type BansReply = {
+    type: "bans";
+    bans: Ban[];
+    nextCursor: string | null;
+    id?: number | string;
+};
+export type IceServersReply = {
+    type: "ice-servers";
+    iceServers: IceServer[];
+    /**
+     * Seconds until the credentials expire.
+     */
+    ttl: number;
+    id?: number | string;
+};
+export type RoomReply = {
+    type: "room";
+    room: Room;
+    admission?: Admission;
+    id?: number | string;
+};
+export type Ban = {
+    userId: string;
+    displayName: string;
+    reason: string | null;
+    /**
+     * ISO 8601.
+     */
+    bannedAt: string;
+};
+export type IceServer = {
+    urls: string[];
+    username?: string;
+    credential?: string;
+};
+export type Admission = {
+    allowed: boolean;
+    statusCode?: number;
+    code?: ErrorCode;
+    message?: string;
+};
+export type ErrorCode = "bad_frame" | "unknown_type" | "not_in_room" | "invalid_settings" | "guest_name_required" | "invalid_guest_name" | "room_inactive" | "room_full" | "unauthenticated" | "invalid_token" | "token_expired" | "not_host" | "room_locked" | "banned" | "denied" | "guests_not_allowed" | "wrong_user" | "wrong_room" | "room_not_found" | "participant_not_found" | "seat_expired" | "rate_limited" | "internal_error" | "unavailable" | "restarting";
+/**
+ * Presence, like `{muted: true}`: at most 16 keys, 1 KiB of JSON.
+ *
+ * @typedef {Record<string, boolean | number | string>} State
+ */
+/**
+ * What somebody waits for: the host, or a seat.
+ *
+ * @typedef {"waiting_room" | "room_full"} WaitReason
+ */
+/**
+ * One person's stay in a room. Times are ISO 8601 in UTC with milliseconds.
+ *
+ * @typedef {object} Participant
+ * @property {string} id
+ * @property {string} roomId
+ * @property {string | null} userId Null for guests.
+ * @property {string | null} guestName Null for users.
+ * @property {boolean} isActive A connection is there now; false while the seat is held for one that dropped.
+ * @property {boolean} isHost
+ * @property {string} joinedAt ISO 8601.
+ * @property {string | null} leftAt Null while the participant holds a seat; else when the connection was last there.
+ * @property {string} displayName The name to show. Text, never markup.
+ * @property {State} state The participant's own presence, as it last told it.
+ */
+/**
+ * A room as clients see it.
+ *
+ * @typedef {object} Room
+ * @property {string} id
+ * @property {string} code Like `abc-def-ghi`.
+ * @property {string} name
+ * @property {string} hostId The user id of the host.
+ * @property {boolean} isActive
+ * @property {boolean} isLocked
+ * @property {number} maxParticipants
+ * @property {boolean} allowGuestAccess
+ * @property {boolean} waitingRoom Newcomers wait until a host admits them.
+ * @property {number} participantCount Seats, held ones included.
+ * @property {string} createdAt ISO 8601.
+ * @property {string | null} endedAt Null while the room is open.
+ */
+/**
+ * Something said in a room.
+ *
+ * @typedef {object} Message
+ * @property {string} id
+ * @property {string} participantId Who sent it.
+ * @property {string} displayName The name of who sent it. Text, never markup.
+ * @property {string} text Text, never markup.
+ * @property {string} sentAt ISO 8601.
+ * @property {string | null} to The one participant it was for; null when it was for everyone.
+ */
+/**
+ * Somebody who waits to be let in, as hosts see it.
+ *
+ * @typedef {object} Waiting
+ * @property {string} participantId
+ * @property {string | null} userId
+ * @property {string | null} guestName
+ * @property {string} displayName
+ * @property {boolean} isActive A connection is there now.
+ * @property {number} position From 1, in the order people came.
+ * @property {WaitReason} reason `waiting_room`: for the host. `room_full`: for a seat.
+ * @property {string} waitingSince ISO 8601.
+ */
+/**
+ * A page of messages in the order they were sent; `nextCursor` is null on the last page.
+ *
+ * @typedef {object} MessagesReply
+ * @property {"messages"} type
+ * @property {Message[]} messages
+ * @property {string | null} nextCursor
+ * @property {number | string} [id]
+ */
+/**
+ * A page of bans by user id; `nextCursor` is null on the last page.
+ *
+ * @typedef {object} BansReply
+ * @property {"bans"} type
+ * @property {Ban[]} bans
+ * @property {string | null} nextCursor
+ * @property {number | string} [id]
+ */
+/**
+ * STUN and TURN servers for `RTCPeerConnection`; none where none are configured.
+ *
+ * @typedef {object} IceServersReply
+ * @property {"ice-servers"} type
+ * @property {IceServer[]} iceServers
+ * @property {number} ttl Seconds until the credentials expire.
+ * @property {number | string} [id]
+ */
+/**
+ * One room; `admission` only in the answer to `get-room`.
+ *
+ * @typedef {object} RoomReply
+ * @property {"room"} type
+ * @property {Room} room
+ * @property {Admission} [admission]
+ * @property {number | string} [id]
+ */
+/**
+ * A user who cannot come back to a room.
+ *
+ * @typedef {object} Ban
+ * @property {string} userId
+ * @property {string} displayName
+ * @property {string | null} reason
+ * @property {string} bannedAt ISO 8601.
+ */
+/**
+ * A STUN or TURN server, as `RTCPeerConnection` takes it.
+ *
+ * @typedef {object} IceServer
+ * @property {string[]} urls
+ * @property {string} [username]
+ * @property {string} [credential]
+ */
+/**
+ * Whether this caller could join now, and if not, the error a join would get.
+ *
+ * @typedef {object} Admission
+ * @property {boolean} allowed
+ * @property {number} [statusCode]
+ * @property {ErrorCode} [code]
+ * @property {string} [message]
+ */
+/**
+ * - `bad_frame`, 400: Malformed frame.
+ * - `unknown_type`, 400: Unknown type.
+ * - `not_in_room`, 400: Join a room first.
+ * - `invalid_settings`, 400: Invalid settings.
+ * - `guest_name_required`, 400: guestName is required.
+ * - `invalid_guest_name`, 400: guestName must be 1 to 50 printable characters.
+ * - `room_inactive`, 400: Room is no longer active.
+ * - `room_full`, 400: Room is full.
+ * - `unauthenticated`, 401: Authentication required.
+ * - `invalid_token`, 401: Token is not valid. Then close 4401.
+ * - `token_expired`, 401: Token has expired. Then close 4401.
+ * - `not_host`, 403: Only the host can do this.
+ * - `room_locked`, 403: Room is locked.
+ * - `banned`, 403: You were removed from this room.
+ * - `denied`, 403: The host declined.
+ * - `guests_not_allowed`, 403: Guests are not allowed in this room.
+ * - `wrong_user`, 403: This connection belongs to someone else.
+ * - `wrong_room`, 403: The token is for another room.
+ * - `room_not_found`, 404: Room not found.
+ * - `participant_not_found`, 404: Participant not found.
+ * - `seat_expired`, 410: Seat is no longer held.
+ * - `rate_limited`, 429: Too many requests.
+ * - `internal_error`, 500: Internal error.
+ * - `unavailable`, 503: Storage is unavailable, nothing was changed.
+ * - `restarting`, 503: The server is restarting.
+ *
+ * @typedef {"bad_frame" | "unknown_type" | "not_in_room" | "invalid_settings" | "guest_name_required" | "invalid_guest_name" | "room_inactive" | "room_full" | "unauthenticated" | "invalid_token" | "token_expired" | "not_host" | "room_locked" | "banned" | "denied" | "guests_not_allowed" | "wrong_user" | "wrong_room" | "room_not_found" | "participant_not_found" | "seat_expired" | "rate_limited" | "internal_error" | "unavailable" | "restarting"} ErrorCode
+ */
+export {};

@@ -1,0 +1,98 @@
+"""Checks that the types of the settings cannot express: contradictions, URLs, the length of secrets."""
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import PurePath
+from typing import get_args
+
+from roomd.config.sections import Algorithm, AuthConfig, Config, ConfigError, IceConfig
+
+_HOST = r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?"
+_STUN_URL = re.compile(rf"stuns?:{_HOST}")
+"""RFC 7064."""
+_TURN_URL = re.compile(rf"turns?:{_HOST}(?:\?transport=(?:udp|tcp))?")
+"""RFC 7065."""
+
+SHORTEST_SECRET = 32
+"""Bytes; RFC 7518, section 3.2: a key as long as the hash."""
+SHORTEST_TURN_SECRET = 20
+"""Bytes; RFC 2104, section 3. Whoever has a credential can try secrets on it offline, so no shorter one is accepted."""
+
+PAGE_SUFFIXES = frozenset({".css", ".html", ".js", ".json", ".svg"})
+"""The endings of the paths under which the daemon serves files, beside the WebSocket."""
+
+
+def check(config: Config, origins: Mapping[str, str] | None = None) -> None:
+    """Refuse settings that contradict each other, or that are wrong in a way their types cannot express.
+
+    `origins` has the source of each key ("section.key"), for the message. Raises `ConfigError`.
+    """
+    for keys, problem in (*_auth_problems(config.auth), *_ice_problems(config.ice), *_other_problems(config)):
+        raise ConfigError(f"{' and '.join((origins or {}).get(key, key) for key in keys)}: {problem}")
+
+
+_Problems = Iterator[tuple[list[str], str]]
+
+
+def _auth_problems(auth: AuthConfig) -> _Problems:
+    sources = ("secret", "secret_file", "public_key_file", "jwks_url")
+    given = [f"auth.{key}" for key in sources if getattr(auth, key) is not None]
+    if len(given) > 1:
+        yield given, "give at most one of them"
+    symmetric = auth.public_key_file is None and auth.jwks_url is None
+    fitting = {"HS256"} if symmetric else set(get_args(Algorithm)) - {"HS256"}
+    if unfit := [name for name in auth.algorithms if name not in fitting]:
+        goes_with = "a secret" if symmetric else "public keys"
+        allowed = ", ".join(sorted(fitting))
+        yield ["auth.algorithms"], f"{', '.join(unfit)} does not go with {goes_with}; allowed: {allowed}"
+    if auth.secret is not None and len(auth.secret.encode(errors="surrogateescape")) < SHORTEST_SECRET:
+        yield ["auth.secret"], f"must be at least {SHORTEST_SECRET} bytes; `openssl rand -hex 32` makes one"
+    if auth.jwks_url is not None and not auth.jwks_url.startswith(("https://", "http://")):
+        yield ["auth.jwks_url"], "must start with https:// (or http:// on a trusted network)"
+
+
+def _ice_problems(ice: IceConfig) -> _Problems:
+    for url in ice.stun:
+        if not _is_server(_STUN_URL, url):
+            yield ["ice.stun"], f"{url!r} is not a STUN server; write it like stun:turn.example:3478, or stuns: for TLS"
+    for url in ice.turn:
+        if not _is_server(_TURN_URL, url):
+            yield (
+                ["ice.turn"],
+                (
+                    f"{url!r} is not a TURN server; write it like turn:turn.example:3478 or "
+                    "turns:turn.example:5349?transport=tcp (or udp)"
+                ),
+            )
+    given = [f"ice.{key}" for key in ("turn_secret", "turn_secret_file") if getattr(ice, key) is not None]
+    if len(given) > 1:
+        yield given, "give at most one of them"
+    if ice.turn and not given:
+        yield ["ice.turn"], "needs the servers' static-auth-secret: give ice.turn_secret_file or ice.turn_secret"
+    if given and not ice.turn:
+        yield given, "needs ice.turn, and ice.turn is not given"
+    if ice.turn_secret is not None and len(ice.turn_secret.encode(errors="surrogateescape")) < SHORTEST_TURN_SECRET:
+        yield ["ice.turn_secret"], f"must be at least {SHORTEST_TURN_SECRET} bytes; `openssl rand -hex 32` makes one"
+
+
+def _is_server(form: re.Pattern[str], url: str) -> bool:
+    """Whether a URL has this form, and a valid port and IPv6 address."""
+    match = form.fullmatch(url)
+    if match is None or (match["port"] is not None and not 0 < int(match["port"]) <= 65_535):
+        return False
+    try:
+        return match["ipv6"] is None or bool(ipaddress.IPv6Address(match["ipv6"]))
+    except ValueError:
+        return False
+
+
+def _other_problems(config: Config) -> _Problems:
+    if config.server.path in ("/", "/healthz", "/asyncapi.json"):
+        yield ["server.path"], f"{config.server.path} is taken; choose another, e.g. /ws"
+    if PurePath(config.server.path).suffix.lower() in PAGE_SUFFIXES:
+        yield ["server.path"], f"{config.server.path} ends like a file of the meeting page; choose another, e.g. /ws"
+    if config.database.path.startswith("~"):
+        yield ["database.path"], "must be written in full; only a shell expands ~"
+    if config.database.path == ":memory:":
+        yield ["database.path"], "must be a file: a database in memory is lost when the daemon stops"

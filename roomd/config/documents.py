@@ -1,0 +1,73 @@
+"""The settings as data, and the commented file that `roomd default-config` prints."""
+
+import inspect
+from collections.abc import Iterator
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from roomd.config.sections import Config
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One setting with its documentation, for the loader and the generated documents."""
+
+    section: str
+    key: str
+    type: Any
+    default: Any
+    doc: str
+
+    @property
+    def env(self) -> str:
+        """Name of the environment variable."""
+        return f"ROOMD_{self.section}_{self.key}".upper()
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the value is a list; the environment has it separated by commas."""
+        return isinstance(self.default, tuple)
+
+    @property
+    def hint(self) -> str:
+        """The line of documentation and, for a choice, the allowed values."""
+        choices = _choices(self.type)
+        return f"{self.doc} One of: {', '.join(choices)}." if choices else self.doc
+
+
+def settings() -> Iterator[Setting]:
+    """Iterate over every setting, in the order of the file."""
+    for section, cls in get_type_hints(Config).items():
+        for field in msgspec.structs.fields(cls):
+            hint = get_type_hints(cls, include_extras=True)[field.name]
+            doc = next(m.description for m in reversed(get_args(hint)) if isinstance(m, Meta) and m.description)
+            yield Setting(section, field.name, hint, field.default, doc)
+
+
+def _choices(hint: Any) -> list[str]:
+    """Return the values of the `Literal` inside a type hint, at any depth; an empty list without one."""
+    if get_origin(hint) is Literal:
+        return list(get_args(hint))
+    return [choice for part in get_args(hint) for choice in _choices(part)]
+
+
+def section_doc(section: str) -> str:
+    """Return the documentation of a section, a sentence or more, each paragraph on one line."""
+    paragraphs = inspect.cleandoc(get_type_hints(Config)[section].__doc__).split("\n\n")
+    return "\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+def default_config() -> str:
+    """Build the commented TOML file that contains every default and changes nothing."""
+    lines = ["# The configuration of roomd. Every key is shown with its default; uncomment a line to change it.",
+             "# The environment (ROOMD_<SECTION>_<KEY>, lists separated by commas) overrides this file.",
+             "# The command line overrides both."]  # fmt: skip
+    section = ""
+    for setting in settings():
+        if setting.section != section:
+            section = setting.section
+            lines += ["", *(f"# {line}" for line in section_doc(section).splitlines()), f"[{section}]"]
+        value = "..." if setting.default is None else msgspec.json.encode(setting.default).decode()
+        lines += [f"# {setting.doc}", f"# {setting.key} = {value}"]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,107 @@
+"""Read the configuration from its sources.
+
+Later sources win: the defaults, the TOML file, the environment (`ROOMD_<SECTION>_<KEY>`), the command line.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from roomd.config.checks import check
+from roomd.config.documents import settings
+from roomd.config.sections import Config, ConfigError
+
+COMMAND_LINE_ENV = frozenset({"ROOMD_CONFIG", "ROOMD_TOKEN", "ROOMD_URL"})
+"""Variables of the command line, which are not settings."""
+
+
+def load(
+    file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Config:
+    """Read the configuration.
+
+    `file` is TOML, `environ` has variables by name, `flags` is {section: {key: value}}, where None means not given.
+    Raises `ConfigError` for the first source that is wrong.
+    """
+    merged: dict[str, dict[str, Any]] = {}
+    origins: dict[str, str] = {}
+    layers = [
+        (str(file), _from_file(file) if file else {}),
+        ("the environment", _from_env(environ or {})),
+        ("the command line", _given(flags or {})),
+    ]
+    for source, layer in layers:
+        for section, values in layer.items():
+            merged.setdefault(section, {}).update(values)
+            origins |= {f"{section}.{key}": f"{source}: {section}.{key}" for key in values}
+    config = _convert(merged, "the configuration")
+    check(config, origins)
+    return config
+
+
+def _from_file(file: Path) -> dict[str, dict[str, Any]]:
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise ConfigError(f"{file}: cannot be read: {exc.strerror}") from None
+    except RecursionError:
+        raise ConfigError(f"{file}: not valid TOML: nested too deep") from None
+    except ValueError as exc:  # of TOML, of UTF-8, or a number of more digits than Python reads
+        raise ConfigError(f"{file}: not valid TOML: {exc}") from None
+    _convert(values, str(file))
+    return values
+
+
+def _from_env(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    known = {setting.env: setting for setting in settings()}
+    values: dict[str, dict[str, Any]] = {}
+    for name, text in environ.items():
+        if not name.startswith("ROOMD_") or name in COMMAND_LINE_ENV:
+            continue
+        if name not in known:
+            raise ConfigError(f"{name}: unknown setting; allowed: {', '.join(sorted(known))}")
+        setting = known[name]
+        value: Any = [part.strip() for part in text.split(",") if part.strip()] if setting.is_list else text
+        try:
+            value = msgspec.convert(value, setting.type, strict=False)
+        except msgspec.ValidationError as exc:
+            raise ConfigError(f"{name}: {_in_words(str(exc))} ({setting.hint})") from None
+        values.setdefault(setting.section, {})[setting.key] = value
+    return values
+
+
+def _given(flags: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    given = {
+        section: {key: value for key, value in values.items() if value is not None} for section, values in flags.items()
+    }
+    _convert(given, "the command line")
+    return given
+
+
+def _convert(values: Any, source: str) -> Config:
+    try:
+        return msgspec.convert(values, Config)
+    except msgspec.ValidationError as exc:
+        raise ConfigError(f"{source}: {_explain(str(exc))}") from None
+
+
+def _explain(message: str) -> str:
+    """Put the key first in a message of msgspec (`… - at `$.server.port``), and add what is allowed."""
+    what, _, where = message.partition(" - at ")
+    place = where.strip("`").removeprefix("$").removeprefix(".")
+    if "unknown field" in what:
+        known = [s.key for s in settings() if s.section == place] or list(Config.__struct_fields__)
+        return f"{place or 'top level'}: {what}; allowed: {', '.join(known)}"
+    hints = {f"{s.section}.{s.key}": s.hint for s in settings()}
+    hint = hints.get(place.split("[")[0], "a table of settings")
+    return f"{place}: {_in_words(what)} ({hint})"
+
+
+def _in_words(what: str) -> str:
+    """Leave a regular expression out: the line of documentation that follows says what is allowed."""
+    return "is not of that form" if "matching regex" in what else what

@@ -1,0 +1,203 @@
+"""Every setting, declared once: its default, its bounds and its line of documentation.
+
+`roomd default-config` and docs/reference/configuration.md are generated from these structs.
+"""
+
+import ipaddress
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Seconds = Annotated[float, Meta(ge=0, le=86_400)]
+"""A length of time in seconds, at most a day."""
+
+Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
+
+
+class ConfigError(Exception):
+    """A setting is wrong; the text names the source, the key and what is allowed."""
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of the configuration file."""
+
+
+class ServerConfig(Section, frozen=True):
+    """Where roomd listens and how it logs."""
+
+    host: Annotated[str, Meta(min_length=1, description="Address to listen on; 0.0.0.0 or :: for all.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port; 0 lets the system choose one.")] = 8765
+    path: Annotated[str, Meta(pattern="^/[!-~]*$", description="Path of the WebSocket, starting with /.")] = "/ws"
+    allowed_origins: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^(null|[a-z][a-z0-9+.-]*://[^/\s]+)$")], ...],
+        Meta(description="Origins of the web pages that may connect, like https://meet.example. Empty allows all; "
+             "users are identified by tokens, never by cookies."),
+    ] = ()  # fmt: skip
+    ping_interval: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=3600,
+            description="Seconds of silence after which a client is pinged; after as long again it is disconnected.",
+        ),
+    ] = 20.0
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="Least severe level that is logged.")
+    ] = "info"
+    demo: Annotated[bool, Meta(description="Serve the meeting page at /.")] = True
+
+
+class AuthConfig(Section, frozen=True):
+    """How tokens are verified.
+
+    Set at most one of secret, secret_file, public_key_file and jwks_url. With none of them, the first start creates a
+    random secret beside the database.
+    """
+
+    secret: Annotated[
+        str | None,
+        Meta(description="Shared secret for HS256, at least 32 bytes. Prefer the environment or secret_file."),
+    ] = None
+    secret_file: Annotated[str | None, Meta(description="File with that secret; only its owner may read it.")] = None
+    public_key_file: Annotated[
+        str | None, Meta(description="PEM file with the issuer's public key: RSA, EC P-256 or Ed25519.")
+    ] = None
+    jwks_url: Annotated[
+        str | None, Meta(description="URL of the issuer's JSON Web Key Set. It is fetched again for an unknown key id.")
+    ] = None
+    algorithms: Annotated[
+        tuple[Algorithm, ...],
+        Meta(description="Accepted algorithms. Empty means HS256 with a secret, otherwise RS256, ES256 and EdDSA."),
+    ] = ()
+    issuer: Annotated[str | None, Meta(description="Required value of the claim iss; not set: iss is not checked.")] = (
+        None
+    )
+    audience: Annotated[
+        str | None, Meta(description="Required value of the claim aud; not set: aud is not checked.")
+    ] = None
+    leeway: Annotated[Seconds, Meta(description="Seconds by which the issuer's clock may differ.")] = 10.0
+
+
+class DatabaseConfig(Section, frozen=True):
+    """Where rooms, participants, messages and bans are stored."""
+
+    path: Annotated[str, Meta(min_length=1, description="SQLite file. Its folder is created when missing.")] = (
+        "var/roomd.db"
+    )
+    synchronous: Annotated[
+        Literal["FULL", "NORMAL"],
+        Meta(description="FULL: a commit survives a power cut. NORMAL: a commit survives kill -9, and a power cut "
+             "may undo the last commits."),
+    ] = "FULL"  # fmt: skip
+    busy_timeout: Annotated[
+        Seconds, Meta(description="Seconds to wait while another program has locked the database.")
+    ] = 5.0
+
+
+class RoomsConfig(Section, frozen=True):
+    """How rooms behave."""
+
+    seat_hold: Annotated[Seconds, Meta(description="Seconds a seat is held after its connection dropped.")] = 30.0
+
+
+class IceConfig(Section, frozen=True):
+    """STUN and TURN servers, which browsers need to reach each other across networks.
+
+    None are set by default: on one network none are needed.
+    """
+
+    stun: Annotated[
+        tuple[str, ...],
+        Meta(description="STUN servers, like stun:turn.example:3478. A TURN server is a STUN server too."),
+    ] = ()
+    turn: Annotated[
+        tuple[str, ...],
+        Meta(description="TURN servers, like turn:turn.example:3478 or turns:turn.example:5349?transport=tcp. "
+             "All use the same secret."),
+    ] = ()  # fmt: skip
+    turn_secret: Annotated[
+        str | None,
+        Meta(description="The static-auth-secret of those servers, at least 20 bytes. "
+             "Prefer the environment or turn_secret_file."),
+    ] = None  # fmt: skip
+    turn_secret_file: Annotated[str | None, Meta(description="File with that secret; only its owner may read it.")] = (
+        None
+    )
+    # coturn checks the expiry when an allocation is created, other servers also at each refresh. A browser cannot renew
+    # the credentials of an existing allocation, so they have to be valid for as long as a call lasts.
+    turn_ttl: Annotated[
+        int,
+        Meta(ge=60, le=86_400, description="Seconds for which TURN credentials are valid; longer than a call, since "
+             "some servers end a relayed call when they expire."),
+    ] = 21_600  # fmt: skip
+
+
+class LimitsConfig(Section, frozen=True):
+    """Bounds on what one client, or all clients together, may use."""
+
+    frame: Annotated[int, Meta(ge=1024, le=1 << 24, description="Largest frame a client may send, in bytes.")] = 65_536
+    max_participants: Annotated[int, Meta(ge=2, le=100_000, description="Largest maxParticipants a room may have.")] = (
+        1000
+    )
+    connections: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Connections at the same time. One more is closed with 1013.")
+    ] = 10_000
+    request_rate: Annotated[
+        float, Meta(gt=0, le=1e9, description="Requests per second that one connection may send on average.")
+    ] = 500.0
+    request_burst: Annotated[
+        int, Meta(ge=1, description="Requests that one connection may send at once before request_rate applies.")
+    ] = 1000
+    told_rate: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=1e9,
+            description="Bytes of messages and presence per second that one client may send to others on average.",
+        ),
+    ] = 65_536.0
+    told_burst: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Bytes of messages and presence that one client may send at once before told_rate applies.",
+        ),
+    ] = 1_048_576
+    outbox: Annotated[
+        int,
+        Meta(
+            ge=65_536, description="Bytes that may wait for one client. A client with more unread is closed with 4408."
+        ),
+    ] = 2_097_152
+    join_timeout: Annotated[
+        float, Meta(gt=0, le=86_400, description="Seconds a client may be silent before its first join.")
+    ] = 60.0
+
+
+class Config(Section, frozen=True):
+    """The whole configuration."""
+
+    server: ServerConfig = ServerConfig()
+    auth: AuthConfig = AuthConfig()
+    database: DatabaseConfig = DatabaseConfig()
+    rooms: RoomsConfig = RoomsConfig()
+    ice: IceConfig = IceConfig()
+    limits: LimitsConfig = LimitsConfig()
+
+
+def local_url(server: ServerConfig) -> str:
+    """Build the WebSocket URL for a client on the same machine.
+
+    Raises `ConfigError` when the system chose the port.
+    """
+    if server.port == 0:
+        raise ConfigError("server.port is 0, so only the daemon knows its port: give --url")
+    host = server.host
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return f"ws://{host}:{server.port}{server.path}"
+    if address.is_unspecified:
+        host = "127.0.0.1" if address.version == 4 else "::1"
+    return f"ws://{f'[{host}]' if address.version == 6 else host}:{server.port}{server.path}"

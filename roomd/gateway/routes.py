@@ -1,0 +1,78 @@
+"""What is served over HTTP: the WebSocket's handshake, health, the welcome, and the files of `Site`."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+import msgspec
+from websockets.http11 import Request, Response
+
+from roomd import __version__
+from roomd.config import ServerConfig
+from roomd.gateway.handshake import Handshake
+from roomd.gateway.http import method_not_allowed, response, text_response
+from roomd.gateway.static import Site
+
+WELCOME = """roomd {version}: rooms people can join.
+
+{page}This is a WebSocket server. Connect to {path} with any WebSocket client and send JSON, for example
+
+    {example}
+
+README.md and docs/protocol.md of roomd say the rest; GET /asyncapi.json is the same for programs. GET /healthz tells
+whether it is well.
+"""
+PAGE = "A browser that opens this address gets a page to meet on.\n\n"
+EXAMPLE = '{"type": "join-room", "id": 1, "code": "abc-def-ghi", "guestName": "Jane Smith"}'
+
+
+class Routes:
+    """Answer every request by its path.
+
+    `is_stopping` says whether the server is about to stop: it is not well then, and takes no new client.
+    """
+
+    def __init__(self, config: ServerConfig, is_stopping: Callable[[], bool]) -> None:
+        self._config = config
+        self._is_stopping = is_stopping
+        self._site = Site(config)
+        self._handshake = Handshake(config.allowed_origins)
+
+    def body_limit(self, _: Request) -> int:
+        """Want no body, since no method with one is served."""
+        return 0
+
+    def answer(self, request: Request, _: bytes) -> Response:
+        """Answer a request; 101 for a handshake that succeeds."""
+        path = request.path.partition("?")[0]
+        if request.method not in ("GET", "HEAD"):
+            return method_not_allowed()
+        if path == self._config.path:
+            return self._connect(request)
+        if path == "/healthz":
+            return self._health()
+        if served := self._site.answer(path, request.headers):
+            return served
+        if path == "/":
+            return text_response(HTTPStatus.OK, self._welcome())
+        return text_response(HTTPStatus.NOT_FOUND, "There is nothing here. See GET / for what is.\n")
+
+    def _connect(self, request: Request) -> Response:
+        if "websocket" not in ",".join(request.headers.get_all("Upgrade")).lower():
+            answer = text_response(HTTPStatus.UPGRADE_REQUIRED, "Connect to this with a WebSocket client.\n")
+            answer.headers["Upgrade"] = "websocket"
+            answer.headers["Connection"] = "Upgrade"
+            return answer
+        answer = self._handshake.answer(request)
+        if self._is_stopping() and answer.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
+            return self._handshake.reject(HTTPStatus.SERVICE_UNAVAILABLE, "Server is shutting down.\n")
+        return answer
+
+    def _welcome(self) -> str:
+        page = PAGE if self._config.demo else ""
+        return WELCOME.format(version=__version__, page=page, path=self._config.path, example=EXAMPLE)
+
+    def _health(self) -> Response:
+        stopping = self._is_stopping()
+        status = HTTPStatus.SERVICE_UNAVAILABLE if stopping else HTTPStatus.OK
+        body = {"status": "restarting" if stopping else "ok", "version": __version__}
+        return response(status, "application/json", msgspec.json.encode(body))

@@ -1,0 +1,100 @@
+/** The view of the meeting: the bar, the tiles, the panels and the numbers on their buttons. */
+
+import { find } from "./dom.js";
+
+/** @import { Meeting, Participant } from "./client/roomd.js" */
+/** @import { Media } from "./media.js" */
+/** @import { Chat, People } from "./panels.js" */
+/** @import { Tiles } from "./tiles.js" */
+/** @import { Names } from "./words.js" */
+
+/**
+ * What is drawn: one stay, as it is now.
+ *
+ * @typedef {object} Shown
+ * @property {Meeting} meeting
+ * @property {Names} names
+ * @property {Map<string, MediaStream>} streams what others send, by participant
+ * @property {boolean} hand whether the own hand is raised
+ */
+
+const $ = (/** @type {string} */ id) => find(id, HTMLElement);
+
+export class MeetingView {
+  /** @param {{media: Media, tiles: Tiles, people: People, chat: Chat}} parts */
+  constructor({ media, tiles, people, chat }) {
+    this._media = media;
+    this._tiles = tiles;
+    this._people = people;
+    this._chat = chat;
+  }
+
+  /** @param {Shown} shown */
+  draw({ meeting, names, streams, hand }) {
+    const { me, room } = meeting;
+    if (!me || !room) return;
+    names.update(meeting.participants);
+    document.title = `${room.name || room.code} – roomd`;
+    $("room-name").textContent = room.name || "Meeting";
+    $("room-code").textContent = room.code;
+    $("locked").hidden = !room.isLocked;
+    $("waiting-room-on").hidden = !room.waitingRoom;
+    const others = [...meeting.participants.values()].filter((person) => person.id !== me.id);
+    this._tiles.render([
+      ...others.map((person) => tileOf(person, names.of(person), streams.get(person.id) ?? null)),
+      this._ownTile(me, names.of(me), hand),
+    ]);
+    $("alone").hidden = others.length > 0;
+    this._people.render(meeting, me, names);
+    count("open-chat", this._chat.render(meeting, me, names, !$("chat").hidden), "unread");
+    count("open-people", me.isHost ? meeting.lobby.length : 0, "waiting");
+    const { muted, cameraOn, sharing } = this._media;
+    for (const [id, on] of Object.entries({ mic: !muted, camera: cameraOn, screen: sharing, hand })) {
+      $(id).setAttribute("aria-pressed", String(on));
+    }
+  }
+
+  /**
+   * @param {Participant} me
+   * @param {string} label
+   * @param {boolean} hand
+   */
+  _ownTile({ id, displayName }, label, hand) {
+    const { muted, sharing, shown } = this._media;
+    return { id, name: displayName, label, mine: true, held: false, muted, hand, sharing, stream: shown };
+  }
+}
+
+/**
+ * @param {Participant} person
+ * @param {string} label
+ * @param {MediaStream | null} stream
+ */
+function tileOf({ id, displayName, isActive, state = {} }, label, stream) {
+  const sharing = state.screen === true;
+  return {
+    id,
+    name: displayName,
+    label,
+    mine: false,
+    held: !isActive,
+    muted: state.muted === true,
+    hand: state.handRaised === true,
+    sharing,
+    stream,
+    dark: !sharing && state.camera !== true,
+  };
+}
+
+/**
+ * Put a number on a button.
+ * @param {string} id
+ * @param {number} number
+ * @param {string} what
+ */
+function count(id, number, what) {
+  const badge = /** @type {HTMLElement} */ ($(id).querySelector(".count"));
+  badge.hidden = number === 0;
+  badge.textContent = number > 99 ? "99+" : String(number);
+  $(id).setAttribute("aria-label", number ? `${$(id).title}, ${number} ${what}` : $(id).title);
+}

@@ -1,0 +1,255 @@
+/**
+ * The mesh: one RTCPeerConnection with every other participant, negotiated through roomd's `signal`.
+ *
+ * Between two people there is one **link** at a time, known by its `generation`, which every signal carries. Of each
+ * pair the one with the lower participant id **leads**: only the leader begins a generation, so the two never disagree
+ * which one counts; the other asks for a new one with `restart`. What carries another generation than the current one
+ * is late and ignored. Within a generation both may offer at any time, by the pattern of perfect negotiation
+ * (WebRTC 1.0, section 10.7); the leader is the impolite one.
+ *
+ * A link has an audio and a video transceiver from its first offer on. Tracks come and go by `replaceTrack`, so a
+ * camera that is switched on, or a screen shared instead, needs no negotiation.
+ *
+ * A link may break in three ways. Its media fail: ICE is restarted, over the server. The server refuses a signal,
+ * because the peer is away (404), or one gets lost with a connection: it is **broken**, and begins anew when both are
+ * there again. Or nobody answers: the peer may be a program that has no media, so a few tries are enough.
+ */
+
+import { Refusal } from "./client/roomd.js";
+import { Link } from "./link.js";
+
+/** @import { Meeting, Participant } from "./client/roomd.js" */
+/** @import { Signal } from "./link.js" */
+
+/** How often a link is begun anew before the peer counts as one without media. */
+const TRIES = 3;
+/** How many links may be made with a peer in so many milliseconds: its program must not exhaust this one. */
+const MOST = 10;
+const WINDOW = 10_000;
+/** The share of their time to live after which ICE servers are asked for again. */
+const FRESH = 0.8;
+/** Milliseconds before servers that could not be had are asked for again. */
+const ICE_RETRY = 30_000;
+
+/** Events: `stream` {id, stream}: what a participant sends; null when it ended. */
+export class Mesh extends EventTarget {
+  /** @param {Meeting} meeting joined or about to be; the mesh follows it from now on */
+  constructor(meeting) {
+    super();
+    this._meeting = meeting;
+    this._me = "";
+    /** @type {Map<string, Link>} */
+    this._links = new Map();
+    /** @type {Map<string, number>} links begun with a peer since it last answered */
+    this._tries = new Map();
+    /** @type {Map<string, number[]>} when links were made with a peer lately */
+    this._made = new Map();
+    /** @type {Record<"audio" | "video", MediaStreamTrack | null>} */
+    this.tracks = { audio: null, video: null };
+    /** @type {RTCConfiguration} */
+    this.configuration = { iceServers: [] };
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this._refresh = undefined;
+    this._closed = new AbortController();
+    const signal = this._closed.signal;
+    /** @type {(type: string, listener: (event: CustomEvent) => void) => void} */
+    const on = (type, listener) => meeting.addEventListener(type, /** @type {EventListener} */ (listener), { signal });
+    on("status", () => this._follow());
+    on("joined", () => this._meet());
+    on("updated", (event) => this._seen(event.detail.participant));
+    on("left", (event) => this._drop(event.detail.participant.id));
+    on("signal", (event) => this._hear(event.detail.from, event.detail.data));
+    on("over", () => this.close());
+    /** @type {Set<string>} who was away when last looked at */
+    this._away = new Set();
+    /** @type {Promise<void>} settled once the ICE servers are known, or known not to be had */
+    this._ready = Promise.resolve();
+    this._joined = false;
+    this._follow();
+  }
+
+  /**
+   * Send a track to everyone from now on, or nothing of its kind.
+   * @param {"audio" | "video"} kind
+   * @param {MediaStreamTrack | null} track
+   */
+  setTrack(kind, track) {
+    this.tracks[kind] = track;
+    for (const link of this._links.values()) link.sendTracks();
+  }
+
+  /** Close every connection. Closing twice is fine. */
+  close() {
+    this._closed.abort();
+    clearTimeout(this._refresh);
+    for (const id of [...this._links.keys()]) this._drop(id);
+  }
+
+  /** Look at who is there: after the first join, and whenever the meeting is joined again. */
+  _follow() {
+    const joined = this._meeting.status === "joined" && this._meeting.me !== null;
+    if (joined === this._joined) return;
+    this._joined = joined;
+    const me = this._meeting.me;
+    if (!joined || !me) return;
+    const returned = this._me === me.id;
+    if (!returned) for (const id of [...this._links.keys()]) this._drop(id); // another seat: nobody knows these links
+    this._me = me.id;
+    if (!returned) this._ready = this._fetchServers();
+    void this._ready.then(() => {
+      for (const [id, person] of this._meeting.participants) {
+        if (id === this._me || !person.isActive) continue;
+        this._tries.delete(id);
+        if (returned && !this._links.get(id)?.isWell) this._restart(id);
+      }
+      this._meet();
+    });
+  }
+
+  /** Begin a link with everyone who is there and has none. */
+  _meet() {
+    void this._ready.then(() => {
+      for (const [id, person] of this._meeting.participants) {
+        if (person.isActive && this._leads(id) && !this._links.has(id)) this._begin(id);
+      }
+    });
+  }
+
+  /**
+   * Mend the link with someone who was away.
+   * @param {Participant} person
+   */
+  _seen(person) {
+    if (!person.isActive) return void this._away.add(person.id);
+    const isBack = this._away.delete(person.id);
+    if (!isBack && !this._links.get(person.id)?.isBroken) return; // the second: gone and back within one event
+    this._tries.delete(person.id);
+    void this._ready.then(() => this._links.get(person.id)?.isWell || this._restart(person.id));
+  }
+
+  /**
+   * Begin a new generation, or ask the leader to.
+   * @param {string} id
+   */
+  _restart(id) {
+    if (this._leads(id)) this._begin(id);
+    else if (this._isThere(id)) void this.send(id, { generation: null, restart: true });
+  }
+
+  /** @param {string} id */
+  _begin(id) {
+    const tries = this._tries.get(id) ?? 0;
+    if (!this._isThere(id) || tries >= TRIES) return;
+    this._tries.set(id, tries + 1);
+    this._link(id, crypto.getRandomValues(new Uint32Array(2)).join("-"))?.begin();
+  }
+
+  /**
+   * Make a link of the given generation in the place of whichever there is; null when there were too many lately.
+   * @param {string} id
+   * @param {string} generation
+   */
+  _link(id, generation) {
+    const now = performance.now();
+    const made = (this._made.get(id) ?? []).filter((at) => at > now - WINDOW);
+    if (made.length >= MOST) return null;
+    this._made.set(id, [...made, now]);
+    this._links.get(id)?.close();
+    const link = new Link(this, id, generation, !this._leads(id));
+    this._links.set(id, link);
+    return link;
+  }
+
+  /** @param {string} id */
+  _drop(id) {
+    this._links.get(id)?.close();
+    this._links.delete(id);
+    this._tries.delete(id);
+    this._made.delete(id);
+    this._away.delete(id);
+    this.tell("stream", { id, stream: null });
+  }
+
+  /**
+   * @param {string} from
+   * @param {unknown} data from another person's program: anything
+   */
+  async _hear(from, data) {
+    await this._ready;
+    const signal = /** @type {Signal | null} */ (typeof data === "object" ? data : null);
+    if (!signal || this._closed.signal.aborted || !this._meeting.participants.has(from) || from === this._me) return;
+    if (signal.restart) {
+      this._tries.delete(from);
+      if (this._leads(from)) this._begin(from);
+      return;
+    }
+    if (typeof signal.generation !== "string") return;
+    let link = this._links.get(from) ?? null;
+    if (link?.generation !== signal.generation) {
+      if (this._leads(from) || signal.description?.type !== "offer") return;
+      link = this._link(from, signal.generation);
+    }
+    this._tries.delete(from);
+    link?.hear(signal);
+  }
+
+  /**
+   * Send a signal, again for as long as the server asks for patience.
+   * @param {string} to
+   * @param {Signal} signal
+   * @returns {Promise<boolean>} whether it was delivered
+   */
+  async send(to, signal) {
+    while (!this._closed.signal.aborted) {
+      try {
+        await this._meeting.signal(to, signal);
+        return true;
+      } catch (error) {
+        if (!(error instanceof Refusal && error.statusCode === 429)) return false;
+        await new Promise((resolve) => setTimeout(resolve, 1000 * (error.retryAfter ?? 1)));
+      }
+    }
+    return false;
+  }
+
+  /**
+   * Hear that an offer had no answer.
+   * @param {Link} link
+   */
+  unanswered(link) {
+    if (this._links.get(link.peer) === link && this._isThere(link.peer)) this._restart(link.peer);
+  }
+
+  /**
+   * @param {string} type
+   * @param {{id: string, [key: string]: unknown}} detail
+   */
+  tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+
+  /** @param {string} id */
+  _leads(id) {
+    return this._me < id;
+  }
+
+  /** @param {string} id */
+  _isThere(id) {
+    return this._joined && this._meeting.participants.get(id)?.isActive === true && !this._closed.signal.aborted;
+  }
+
+  /** Learn the ICE servers, and keep them fresh: TURN credentials expire. */
+  async _fetchServers() {
+    clearTimeout(this._refresh);
+    let wait = ICE_RETRY;
+    try {
+      const { iceServers, ttl } = await this._meeting.iceServers();
+      this.configuration = { iceServers };
+      wait = 1000 * Math.min(ttl * FRESH, 86_400);
+      for (const link of this._links.values()) link.configure();
+    } catch {
+      // without them people on one network still see each other
+    }
+    if (!this._closed.signal.aborted) this._refresh = setTimeout(() => void this._fetchServers(), wait);
+  }
+}

@@ -1,0 +1,271 @@
+/** What the page says: of refusals, endings and troubles. Codes are for programs; these are for people. */
+
+/** @import { Participant, Place } from "./client/roomd.js" */
+
+const LOST = "Connection lost.";
+
+/** @typedef {"again" | "wait" | "back" | "home"} Offer */
+
+/**
+ * @typedef {object} Words
+ * @property {string} title
+ * @property {string} text
+ * @property {string} icon
+ * @property {Offer[]} actions what to offer, the likeliest first
+ */
+
+/** @type {Record<string, Words>} */
+const ENDINGS = {
+  left: {
+    title: "You left the meeting",
+    text: "",
+    icon: "bye",
+    actions: ["again", "home"],
+  },
+  stopped: {
+    title: "You stopped waiting",
+    text: "",
+    icon: "bye",
+    actions: ["again", "home"],
+  },
+  room_ended: {
+    title: "The meeting has ended",
+    text: "The host ended it for everyone.",
+    icon: "bye",
+    actions: ["home"],
+  },
+  removed: {
+    title: "You were removed",
+    text: "The host removed you from this meeting.",
+    icon: "stop",
+    actions: ["home"],
+  },
+  banned: {
+    title: "You cannot come back",
+    text: "The host removed you from this room for good.",
+    icon: "stop",
+    actions: ["home"],
+  },
+  denied: {
+    title: "You were not let in",
+    text: "The host declined your request to join.",
+    icon: "stop",
+    actions: ["again", "home"],
+  },
+  taken_over: {
+    title: "You joined from somewhere else",
+    text: "Your seat is used by another window or device now.",
+    icon: "people",
+    actions: ["again", "home"],
+  },
+  seat_expired: {
+    title: "Your seat is gone",
+    text: "You were away for too long. You can join again.",
+    icon: "clock",
+    actions: ["again", "home"],
+  },
+  room_full: {
+    title: "The room is full",
+    text: "You can wait for a seat: those that come free go to who waits longest.",
+    icon: "people",
+    actions: ["wait", "back"],
+  },
+  room_locked: {
+    title: "The room is locked",
+    text: "The host lets nobody new in at the moment.",
+    icon: "lock",
+    actions: ["again", "back"],
+  },
+  room_inactive: {
+    title: "The meeting is over",
+    text: "The host ended this meeting. A new one has another code.",
+    icon: "bye",
+    actions: ["home"],
+  },
+  room_not_found: {
+    title: "There is no such room",
+    text: "Check the code: nine letters, like abc-def-ghi.",
+    icon: "stop",
+    actions: ["back"],
+  },
+  guests_not_allowed: {
+    title: "Members only",
+    text: "Guests are not allowed in this room. Join with a token.",
+    icon: "lock",
+    actions: ["back"],
+  },
+  wrong_room: {
+    title: "Your token is for another room",
+    text: "Ask for one that is good for this room, or check the code.",
+    icon: "lock",
+    actions: ["back"],
+  },
+  invalid_token: {
+    title: "Your token is not valid",
+    text: "Ask for a new one, or join as a guest without it.",
+    icon: "lock",
+    actions: ["back"],
+  },
+  token_expired: {
+    title: "Your token has expired",
+    text: "Ask for a new one, or join as a guest without it.",
+    icon: "clock",
+    actions: ["back"],
+  },
+  unreachable: {
+    title: "The server cannot be reached",
+    text: "It may be restarting, or your network may be down. Try again in a moment.",
+    icon: "stop",
+    actions: ["again", "back"],
+  },
+  rate_limited: {
+    title: "Too many requests",
+    text: "Wait a moment, then try again.",
+    icon: "clock",
+    actions: ["again", "back"],
+  },
+  unavailable: {
+    title: "The server has trouble",
+    text: "Nothing was changed. Try again in a moment.",
+    icon: "stop",
+    actions: ["again", "back"],
+  },
+  restarting: {
+    title: "The server is restarting",
+    text: "Try again in a few seconds.",
+    icon: "clock",
+    actions: ["again", "back"],
+  },
+};
+ENDINGS.bad_token = /** @type {Words} */ (ENDINGS.invalid_token);
+
+/** Refusals that are about a field of the form, and are said beside it. */
+export const FIELDS = /** @type {const} */ ({
+  guest_name_required: ["name", "Enter your name."],
+  invalid_guest_name: ["name", "1 to 50 characters, none of them invisible, please."],
+  room_not_found: ["code", "There is no room with this code."],
+  wrong_room: ["token", "This token is for another room."],
+  invalid_token: ["token", "This token is not valid. Leave it out to join as a guest."],
+  bad_token: ["token", "This token is not valid any more, or never was. Leave it out to join as a guest."],
+  token_expired: ["token", "This token has expired. Leave it out to join as a guest."],
+});
+
+/**
+ * Word an ending or a refusal.
+ * @param {string} code
+ * @param {string} reason the server's words
+ * @param {string | null} [said] the host's own
+ * @param {boolean} [waited] whether to wait for a seat was asked for already
+ * @returns {Words}
+ */
+export function ending(code, reason, said = null, waited = false) {
+  const words = ENDINGS[code];
+  if (!words) return { title: "That did not work", text: reason, icon: "stop", actions: ["again", "back"] };
+  if (code === "room_full" && waited) return { ...words, text: `${reason}.`, actions: ["again", "back"] };
+  if (code === "room_full") return { ...words, text: `${reason}. ${words.text}` };
+  return said ? { ...words, text: `${words.text}\nThey said: “${said}”` } : words;
+}
+
+/** Tells people of one name apart: a second Sam is "Sam (2)", for as long as both are here and after that. */
+export class Names {
+  constructor() {
+    /** @type {Map<string, {name: string, number: number}>} */
+    this._numbers = new Map();
+  }
+
+  /**
+   * Number who came, and forget who left.
+   * @param {ReadonlyMap<string, Participant>} people
+   */
+  update(people) {
+    for (const id of this._numbers.keys()) if (!people.has(id)) this._numbers.delete(id);
+    for (const { id, displayName: name } of people.values()) {
+      if (this._numbers.has(id)) continue;
+      const taken = [...this._numbers.values()].filter((one) => one.name === name).map((one) => one.number);
+      let number = 1;
+      while (taken.includes(number)) number += 1;
+      this._numbers.set(id, { name, number });
+    }
+  }
+
+  /** @param {Participant} person */
+  of({ id, displayName }) {
+    const number = this._numbers.get(id)?.number ?? 1;
+    return number > 1 ? `${displayName} (${number})` : displayName;
+  }
+}
+
+/**
+ * Word what one waits for.
+ * @param {Place} place
+ */
+export function waiting(place) {
+  return place.reason === "waiting_room"
+    ? {
+        title: "Waiting for the host",
+        text: "The host has been told that you are here and will let you in. Keep this page open.",
+      }
+    : {
+        title: "Waiting for a seat",
+        text: "The room is full. You come in by yourself as soon as it is your turn. Keep this page open.",
+      };
+}
+
+/**
+ * Word how many come first.
+ * @param {number} position
+ */
+export function queue(position) {
+  if (position === 1) return "You are next";
+  return position === 2 ? "1 person is before you" : `${position - 1} people are before you`;
+}
+
+/**
+ * Word a connection that is being mended.
+ * @param {number} seconds until the next attempt; 0: now
+ */
+export function reconnecting(seconds) {
+  if (seconds <= 0) return `${LOST} Reconnecting…`;
+  return `${LOST} Your seat is kept; trying again in ${seconds} s`;
+}
+
+/**
+ * Word why there is no camera, microphone or screen.
+ * @param {unknown} error what the browser threw
+ */
+export function mediaTrouble(error) {
+  const name = error instanceof DOMException ? error.name : "";
+  const why = {
+    NotAllowedError: "The browser was not allowed to use the camera or microphone.",
+    NotFoundError: "No camera or microphone was found.",
+    NotReadableError: "Another program is using the camera or microphone.",
+    SecurityError: "Browsers give camera and microphone only to https:// pages.",
+  }[name];
+  return why ?? "The camera or microphone cannot be used.";
+}
+
+/**
+ * Word what somebody can do who lacks a device.
+ * @param {unknown} error what the browser threw
+ * @param {boolean} isHeard
+ * @param {boolean} isSeen
+ */
+export function preview(error, isHeard, isSeen) {
+  if (isHeard) return "No camera was found. The others will hear you.";
+  if (isSeen) return "No microphone was found. The others will see you.";
+  return `${mediaTrouble(error)} You can join and watch.`;
+}
+
+/**
+ * Word a refusal inside the meeting, for a short notice.
+ * @param {unknown} error
+ */
+export function refusal(error) {
+  const code = error instanceof Error && "code" in error ? error.code : "";
+  if (code === "rate_limited") return "That was too fast. Wait a moment and try again.";
+  if (code === "participant_not_found") return "They are not here any more.";
+  if (code === "not_host") return "Only the host can do this.";
+  if (code === "room_full") return "The room is full: there is no seat to let them into.";
+  if (code === "disconnected" || !(error instanceof Error && "statusCode" in error)) return `${LOST} Try again in a moment.`;
+  return error.message;
+}

@@ -1,0 +1,98 @@
+"""The statements that keep changes, in one transaction.
+
+A statement takes many rows: Python's sqlite3 gives up the interpreter lock around every statement, and every return to
+it costs a wait for the busy event loop.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, NamedTuple, TypeVar
+
+from roomd.rooms.changes import Change, MessageSent, RoomChanged, SeatChanged, UserBanned, UserUnbanned
+from roomd.storage.rows import (
+    BAN_COLUMNS,
+    MESSAGE_COLUMNS,
+    PARTICIPANT_COLUMNS,
+    ROOM_COLUMNS,
+    ban_row,
+    message_row,
+    room_row,
+    seat_row,
+)
+
+T = TypeVar("T")
+
+MOST_ROWS = 64
+"""Rows in one statement. Statements have 1, 2, 4, … rows, so that few are ever prepared."""
+
+
+class RoomChanges(NamedTuple):
+    """What one room wants kept."""
+
+    room_id: str
+    changes: Sequence[Change]
+
+
+def write(db: sqlite3.Connection, batch: Sequence[RoomChanges]) -> None:
+    """Write the changes of some rooms, all or none."""
+    changes = [(room_id, change) for room_id, changes in batch for change in changes]
+    rooms = [room_row(change.room) for _, change in changes if isinstance(change, RoomChanged)]
+    seats = [change.seat for _, change in changes if isinstance(change, SeatChanged)]
+    messages = [message_row(room_id, change) for room_id, change in changes if isinstance(change, MessageSent)]
+    bans = [(room_id, change) for room_id, change in changes if isinstance(change, (UserBanned, UserUnbanned))]
+    gave_up = [  # who leaves the queue was never in the room
+        (seat.participant.room_id, seat.participant.id) for seat in seats if seat.waits_for and seat.participant.left_at
+    ]
+
+    def statements() -> None:
+        _write_rows(db, "rooms", ROOM_COLUMNS, "id", rooms)
+        _write_rows(db, "participants", PARTICIPANT_COLUMNS, "room_id, id", [seat_row(seat) for seat in seats])
+        _write_rows(db, "messages", MESSAGE_COLUMNS, "room_id, id", messages)
+        for room_id, change in bans:
+            _write_ban(db, room_id, change)
+        if gave_up:
+            db.executemany("DELETE FROM participants WHERE room_id = ? AND id = ?", gave_up)
+
+    in_transaction(db, statements)
+
+
+def in_transaction(db: sqlite3.Connection, function: Callable[[], T]) -> T:
+    """Run `function` in a transaction of its own, undone when it raises."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        result = function()
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:  # a failed COMMIT may have rolled back already
+            db.execute("ROLLBACK")
+        raise
+    return result
+
+
+def _write_ban(db: sqlite3.Connection, room_id: str, change: UserBanned | UserUnbanned) -> None:
+    if isinstance(change, UserBanned):
+        _write_rows(db, "bans", BAN_COLUMNS, "room_id, user_id", [ban_row(room_id, change.ban)])
+    else:
+        db.execute("DELETE FROM bans WHERE room_id = ? AND user_id = ?", (room_id, change.user_id))
+
+
+def _write_rows(db: sqlite3.Connection, table: str, columns: str, key: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Write rows in their order, as many as can be in a statement; a later one of a key wins over an earlier one."""
+    start = 0
+    while left := len(rows) - start:
+        size = min(1 << left.bit_length() - 1, MOST_ROWS)
+        some = rows[start : start + size]
+        db.execute(_upsert(table, columns, key, size), [value for row in some for value in row])
+        start += size
+
+
+@cache  # four tables, and seven numbers of rows
+def _upsert(table: str, columns: str, key: str, rows: int) -> str:
+    names = columns.split(", ")
+    values = ", ".join([f"({', '.join('?' * len(names))})"] * rows)
+    changes = ", ".join(f"{name} = excluded.{name}" for name in names if name not in key.split(", "))
+    return (
+        f"INSERT INTO {table} ({columns}) VALUES {values} "  # noqa: S608 - our own names
+        f"ON CONFLICT ({key}) DO UPDATE SET {changes}"
+    )

@@ -1,0 +1,75 @@
+"""The opening handshake: one library object answers many, and none sees what another did wrong."""
+
+from typing import Any
+
+import pytest
+from websockets.datastructures import Headers
+from websockets.http11 import Request
+
+from roomd.gateway.handshake import Handshake, find_token
+
+GOOD = {
+    "Upgrade": "websocket",
+    "Connection": "keep-alive, Upgrade",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+def request(**changes: str | None) -> Request:
+    """Make a handshake with some header fields changed, or left out."""
+    fields: dict[str, Any] = {**GOOD, **{name.replace("_", "-"): value for name, value in changes.items()}}
+    return Request("/ws", Headers({name: value for name, value in fields.items() if value is not None}))
+
+
+BAD: dict[str, tuple[Request, int]] = {
+    "no key": (request(Sec_WebSocket_Key=None), 400),
+    "another version": (request(Sec_WebSocket_Version="12"), 400),
+    "no upgrade": (request(Connection="close"), 426),
+    "another page": (request(Origin="https://other.example"), 403),
+    "a body": (request(Content_Length="5"), 400),
+    "chunks": (request(Transfer_Encoding="chunked"), 400),
+}
+
+
+@pytest.mark.parametrize(("bad", "status"), BAD.values(), ids=BAD.keys())
+def test_handshakes_know_nothing_of_each_other(bad: Request, status: int) -> None:
+    """Whatever came before, a good handshake gets 101 with its own key, and a bad one its own status."""
+    handshake = Handshake(["https://meet.example"])
+    for _ in range(2):
+        assert handshake.answer(bad).status_code == status
+        for origin in (None, "https://meet.example"):
+            answer = handshake.answer(request(Origin=origin))
+            assert answer.status_code == 101
+            assert answer.headers["Sec-WebSocket-Accept"] == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+            assert answer.headers.get_all("Server") == []
+
+
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [("roomd.v1", ["roomd.v1"]), ("chat, roomd.v1", ["roomd.v1"]), ("chat", []), (None, [])],
+)
+def test_the_subprotocol(offered: str | None, chosen: list[str]) -> None:
+    """roomd.v1 is chosen where it is offered, and need not be."""
+    answer = Handshake([]).answer(request(Sec_WebSocket_Protocol=offered))
+    assert (answer.status_code, answer.headers.get_all("Sec-WebSocket-Protocol")) == (101, chosen)
+
+
+@pytest.mark.parametrize(
+    ("fields", "token"),
+    [
+        ([], None),
+        ([("Authorization", "Bearer abc")], "abc"),
+        ([("authorization", "bearer  abc ")], "abc"),
+        ([("Authorization", "Basic abc")], ""),
+        ([("Authorization", "Bearer")], ""),
+        ([("Authorization", "Bearer a"), ("Authorization", "Bearer b")], ""),
+        ([("Sec-WebSocket-Protocol", "roomd.v1, bearer.abc")], "abc"),
+        ([("Sec-WebSocket-Protocol", "roomd.v1"), ("Sec-WebSocket-Protocol", "bearer.abc")], "abc"),
+        ([("Sec-WebSocket-Protocol", "roomd.v1")], None),
+        ([("Authorization", "Bearer abc"), ("Sec-WebSocket-Protocol", "bearer.xyz")], "abc"),
+    ],
+)
+def test_where_a_token_is(fields: list[tuple[str, str]], token: str | None) -> None:
+    """A token comes in `Authorization` or among the subprotocols; what is no bearer token is a bad one."""
+    assert find_token(Headers(fields)) == token

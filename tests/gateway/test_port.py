@@ -1,0 +1,222 @@
+"""The port in this process, on a loop whose clock can be moved: silence, deadlines, limits and the end."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
+
+import pytest
+
+from roomd.config import Config, LimitsConfig, ServerConfig
+from roomd.engine.hub import Hub
+from roomd.gateway.listener import HANDSHAKE_TIMEOUT, Listener
+from roomd.gateway.outbox import encode_frame
+from roomd.gateway.websocket import CLOSE_TIMEOUT
+from roomd.rooms.settings import Rules
+from roomd.system.ids import Ids
+from tests.support.fakes import FakeClock, FakeKeys, FakeStore
+from tests.support.services import services
+from tests.support.sockets import client_frame
+
+UPGRADE = (
+    b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+PONG = client_frame(b"", 0xA)
+PING = b"\x89\x00"
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class SteerableLoop(asyncio.SelectorEventLoop):
+    """A loop whose clock the test moves, as if something had held it up for so long."""
+
+    ahead = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.ahead
+
+
+class Port:
+    """A listener on a loop of its own, with clients on real sockets."""
+
+    def __init__(self, loop: SteerableLoop, **limits: Any) -> None:
+        self.loop = loop
+        store, clock = FakeStore(), FakeClock()
+        hub = Hub(store, Rules(30.0, 100), clock, Ids(), encode_frame)
+        config = Config(server=ServerConfig(port=0, ping_interval=20.0), limits=LimitsConfig(**limits))
+        self.listener = Listener(config, services(hub, store, FakeKeys(), clock, **limits), hub)
+        self.writers: list[asyncio.StreamWriter] = []
+
+    async def connect(self, first: bytes = UPGRADE) -> Streams:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.listener.port)
+        self.writers.append(writer)
+        writer.write(first)
+        if first is UPGRADE:
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+        return reader, writer
+
+    async def hold_up(self, seconds: float) -> None:
+        """Let so much time go by in which the loop reads nothing, and then run what is due."""
+        self.loop.ahead += seconds
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        for writer in self.writers:
+            writer.transport.abort()
+        await self.listener.close()
+
+
+@contextlib.asynccontextmanager
+async def opened(**limits: Any) -> AsyncIterator[Port]:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SteerableLoop)
+    port = Port(loop, **limits)
+    await port.listener.open()
+    yield port
+    await port.close()
+
+
+def run(test: Coroutine[Any, Any, None]) -> None:
+    """Run a test on a loop of its own, for a minute of real time at most."""
+
+    async def bounded() -> None:
+        task = asyncio.ensure_future(test)
+        bound = threading.Timer(60, asyncio.get_running_loop().call_soon_threadsafe, [task.cancel])
+        bound.start()
+        try:
+            await task
+        finally:
+            bound.cancel()
+
+    with asyncio.Runner(loop_factory=SteerableLoop) as runner:
+        runner.run(bounded())
+
+
+async def is_over(reader: asyncio.StreamReader) -> bool:
+    """Say whether the connection has ended, whatever else was to be read first."""
+    with contextlib.suppress(ConnectionError):
+        while await reader.read(1000):
+            pass
+    return reader.at_eof()
+
+
+def test_a_silence_of_the_daemon_s_own() -> None:
+    """While the loop is held up nobody is silent: what was sent meanwhile is read before anyone is dropped."""
+
+    async def scene() -> None:
+        async with opened(join_timeout=1e4) as port:
+            reader, writer = await port.connect()
+            for _ in range(30):
+                writer.write(PONG)
+                await port.hold_up(100.0)
+            assert not reader.at_eof()
+            for _ in range(32):  # ticks of 1.25 s; a tick counts as no more, however late it is
+                await port.hold_up(100.0)
+            assert not reader.at_eof()
+            assert await reader.readexactly(2) == PING
+            await port.hold_up(2.0)
+            assert await is_over(reader)
+
+    run(scene())
+
+
+def test_a_handshake_that_the_daemon_holds_up() -> None:
+    """The deadline of a handshake counts what the client took, not what the loop was held up."""
+
+    async def scene() -> None:
+        async with opened() as port:
+            reader, writer = await port.connect(UPGRADE[:-2])
+            await port.hold_up(100.0)
+            writer.write(UPGRADE[-2:])
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+            slow, _ = await port.connect(UPGRADE[:-2])
+            for _ in range(4):
+                await port.hold_up(HANDSHAKE_TIMEOUT / 4)
+            assert await is_over(slow)
+
+    run(scene())
+
+
+def test_a_first_join_that_the_daemon_holds_up() -> None:
+    """`limits.join_timeout` counts in the same way."""
+
+    async def scene() -> None:
+        async with opened(join_timeout=60.0) as port:
+            reader, writer = await port.connect()
+            for _ in range(40):
+                writer.write(client_frame(b'{"type": "ping"}'))
+                await port.hold_up(1000.0)
+                assert (await reader.readexactly(2))[0] == 0x81
+                await reader.readexactly(15)
+            for _ in range(49):
+                writer.write(PONG)
+                await port.hold_up(2.0)
+            assert await reader.readexactly(4) == b"\x88\x1e" + (4408).to_bytes(2)
+
+    run(scene())
+
+
+def test_a_close_that_is_not_answered() -> None:
+    """A client that does not answer the close at the connection limit is cut off; there is room for the next then."""
+
+    async def scene() -> None:
+        async with opened(connections=1) as port:
+            _, first = await port.connect()
+            reader, _ = await port.connect()
+            assert await reader.readexactly(4) == b"\x88\x19" + (1013).to_bytes(2)
+            await port.hold_up(3.9)
+            await reader.readexactly(23)
+            assert not reader.at_eof()
+            await port.hold_up(0.2)
+            assert await is_over(reader)
+            first.transport.abort()
+            await port.hold_up(0)
+            await port.connect()
+
+    run(scene())
+
+
+def test_a_goodbye_that_is_not_the_end() -> None:
+    """A client that says goodbye and keeps its connection is cut off after `CLOSE_TIMEOUT`."""
+
+    async def scene() -> None:
+        async with opened() as port:
+            reader, writer = await port.connect()
+            writer.write(client_frame(b"\x03\xe8", 8))
+            assert await reader.readexactly(4) == b"\x88\x02\x03\xe8"
+            assert await reader.read() == b"", "the end of the stream"
+            writer.write(b"still here")
+            await port.hold_up(CLOSE_TIMEOUT - 0.1)
+            assert not writer.transport.is_closing()
+            await port.hold_up(0.2)
+            with contextlib.suppress(ConnectionError):
+                while not writer.transport.is_closing():
+                    writer.write(b"?")
+                    await writer.drain()
+
+    run(scene())
+
+
+@pytest.mark.parametrize("first", [UPGRADE, b"", b"GET /healthz HTTP/1.1\r\n\r\n"], ids=["client", "none", "http"])
+def test_the_end(first: bytes) -> None:
+    """The port closes with every connection on it told or ended, and no task is left."""
+
+    async def scene() -> None:
+        before = asyncio.all_tasks()
+        async with opened() as port:
+            reader, writer = await port.connect(first)
+            await port.hold_up(0)
+            closing = asyncio.create_task(port.listener.close())
+            if first is UPGRADE:
+                got = await reader.readuntil(b"\x88\x15" + (1012).to_bytes(2))
+                assert b"server-restarting" in got
+                writer.write(client_frame((1012).to_bytes(2), 8))
+            assert await is_over(reader)
+            writer.close()
+            await closing
+            await port.listener.close()
+        assert asyncio.all_tasks() == before
+
+    run(scene())

@@ -1,0 +1,48 @@
+"""A browser for the page, a daemon that serves it, and tabs."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from tests.support.daemon import UNMEASURED, Daemon, serving
+
+if TYPE_CHECKING:  # Playwright may be missing: then the tests that need it are skipped, the others run
+    from playwright.async_api import Browser
+
+    from tests.support.tabs import Tabs
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> "AsyncIterator[Browser]":
+    """One browser for all tests; each tab has a profile of its own."""
+    from tests.support.tabs import chromium
+
+    async with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon that soon notices who is gone, with its WebSocket where the page has to be told."""
+    path = "/rooms&more"
+    folder = tmp_path_factory.mktemp("page")
+    with serving(folder, ROOMD_SERVER_PING_INTERVAL="5", ROOMD_SERVER_PATH=path, **UNMEASURED) as daemon:
+        daemon.url = f"ws://127.0.0.1:{daemon.port}{path}"
+        yield daemon
+
+
+@pytest.fixture(scope="module")
+def all_tabs(browser: "Browser", daemon: Daemon) -> "Tabs":
+    """Tabs that go from test to test."""
+    from tests.support.tabs import Tabs
+
+    return Tabs(browser, daemon)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def tabs(all_tabs: "Tabs") -> "AsyncIterator[Tabs]":
+    """Tabs that are cleared when the test ends, and had nothing to complain of."""
+    yield all_tabs
+    await all_tabs.clear()

@@ -1,0 +1,202 @@
+"""Every command in every state of a room: to decide is to read, and the changes alone make the difference."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from roomd.protocol.errors import Refused
+from roomd.rooms import commands
+from roomd.rooms.model import Caller, Moment, StoredRoom
+from roomd.rooms.room import Command, Room
+from roomd.rooms.settings import Settings
+from tests.support.rooms import (
+    ADMIN,
+    BOB,
+    CAROL,
+    DAY,
+    GUEST,
+    HOST,
+    RULES,
+    act,
+    decided,
+    do,
+    full,
+    join,
+    lobby,
+    meeting,
+    new_room,
+    resume,
+    settle,
+    take_over,
+)
+
+CLOCK = 20.0
+"""When everything is asked: after the drops of `meeting` and `_away`, before their holds run out."""
+
+
+def _after(a_room: Room, *moves: Command[object]) -> Room:
+    for move in moves:
+        do(a_room, move, 10)
+    return a_room
+
+
+STATES: dict[str, Callable[[], Room]] = {
+    "empty": new_room,
+    "a meeting": meeting,
+    "locked": lambda: _after(meeting(), commands.UpdateRoom(HOST, Settings(is_locked=True))),
+    "no guests": lambda: _after(meeting(), commands.UpdateRoom(HOST, Settings(allow_guest_access=False))),
+    "a waiting room": lobby,
+    "full, with a queue": full,
+    "a waiting room, and full": lambda: _after(
+        lobby(), commands.Admit(HOST, "p4"), commands.UpdateRoom(HOST, Settings(max_participants=2))
+    ),
+    "somebody who waits is away": lambda: _after(full(), commands.Drop("p2", 3, 0)),
+    "a place became a held seat": lambda: _after(full(), commands.Drop("p2", 3, 0), commands.Leave("p9", 9)),
+    "banned": lambda: _after(meeting(), commands.RemoveParticipant(HOST, "p2", ban=True, reason=None)),
+    "messages": lambda: _after(
+        meeting(),
+        commands.SendMessage("p2", 3, "a word to all", None),
+        commands.SendMessage("p2", 3, "a word to one", "p1"),
+    ),
+    "more seats taken than there are": lambda: _after(
+        meeting(), commands.UpdateRoom(HOST, Settings(max_participants=2))
+    ),
+    "ended": lambda: _after(meeting(), commands.EndRoom(HOST)),
+}
+
+CALLERS = (HOST, ADMIN, BOB, GUEST, CAROL, Caller("p3", 4), Caller("p9", 9), Caller(user_id="dave"))
+SEATS = (("p1", 1), ("p2", 3), ("p3", 4), ("p4", 5), ("p9", 9), ("p2", 99), ("nobody", 1), ("", 0))
+SETTINGS = (
+    Settings(),
+    Settings(name="x"),
+    Settings(name=""),
+    Settings(max_participants=2),
+    Settings(max_participants=9),
+    Settings(waiting_room=True, is_locked=True),
+    Settings(waiting_room=False, is_locked=False, allow_guest_access=True),
+    Settings(allow_guest_access=False),
+)
+
+VARIANTS: dict[type[Command[object]], Callable[[], Iterator[Command[object]]]] = {
+    commands.Join: lambda: (join(who, "new", wait=wait) for who in CALLERS for wait in (False, True)),
+    commands.Resume: lambda: (
+        resume(key, token, 50, who) for key, _ in SEATS for token in (f"t-{key}", "used") for who in (Caller(), BOB)
+    ),
+    commands.Leave: lambda: (commands.Leave(*seat) for seat in SEATS),
+    commands.Drop: lambda: (commands.Drop(*seat, age) for seat in SEATS for age in (0, 2.5, 100)),
+    commands.Expire: lambda: iter([commands.Expire()]),
+    commands.UpdateState: lambda: (
+        commands.UpdateState(*seat, state)
+        for seat in SEATS
+        for state in ({"muted": True}, {"muted": None}, {"k": "x" * 2000})
+    ),
+    commands.SendMessage: lambda: (
+        commands.SendMessage(*seat, "hello", to) for seat in SEATS for to in (None, "p1", "p3", "nobody")
+    ),
+    commands.ListParticipants: lambda: (
+        commands.ListParticipants(who, history) for who in CALLERS for history in (False, True)
+    ),
+    commands.ListMessages: lambda: (commands.ListMessages(who) for who in CALLERS),
+    commands.GetRoom: lambda: (commands.GetRoom(who) for who in CALLERS),
+    commands.UpdateRoom: lambda: (commands.UpdateRoom(who, settings) for who in CALLERS for settings in SETTINGS),
+    commands.EndRoom: lambda: (commands.EndRoom(who) for who in CALLERS),
+    commands.RemoveParticipant: lambda: (
+        commands.RemoveParticipant(who, key, ban, "spam")
+        for who in CALLERS
+        for key, _ in SEATS
+        for ban in (False, True)
+    ),
+    commands.CheckMute: lambda: (commands.CheckMute(who, key) for who in CALLERS for key, _ in SEATS),
+    commands.ListBans: lambda: (commands.ListBans(who) for who in CALLERS),
+    commands.Unban: lambda: (commands.Unban(who, user) for who in CALLERS for user in ("bob", "alice", "nobody")),
+    commands.Admit: lambda: (commands.Admit(who, key) for who in CALLERS for key in (None, "p2", "p3", "p4", "nobody")),
+    commands.Deny: lambda: (commands.Deny(who, key) for who in CALLERS for key, _ in SEATS),
+}
+
+
+def _operations(above: type[Any]) -> set[type[Any]]:
+    """The commands that derive from one and have none that derive from them."""
+    below = above.__subclasses__()
+    return set().union(*map(_operations, below)) if below else {above}
+
+
+def test_the_table_has_every_command() -> None:
+    """A new operation is added to the table above."""
+    everywhere = {one for one in _operations(Command) if one.__module__.startswith("roomd.")}
+    assert everywhere == set(VARIANTS)
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("command", VARIANTS, ids=[command.__name__ for command in VARIANTS])
+def test_every_command_in_every_state(state: str, command: type[Command[object]]) -> None:
+    """A refused command leaves the room unchanged; so does deciding; and the changes replayed are the room."""
+    for variant in VARIANTS[command]():
+        a_room, again = STATES[state](), STATES[state]()
+        before = a_room.checkpoint()
+        try:
+            decision = a_room.decide(variant, decided(variant, CLOCK))
+        except Refused:
+            assert a_room.checkpoint() == before, variant
+            continue
+        assert a_room.checkpoint() == before, variant
+        assert a_room.decide(variant, decided(variant, CLOCK)) == decision, "a decision depends on nothing else"
+        for change in settle(a_room, decision.changes, CLOCK):
+            again.apply(change)
+        after = a_room.checkpoint()
+        assert (after != before) == bool(decision.changes), variant
+        assert (again.checkpoint(), list(again.queue)) == (after, list(a_room.queue)), variant
+        assert len(a_room.seats) <= max(a_room.settings.max_participants, len(before.seats)), variant
+        assert after.last_id >= before.last_id, variant
+
+
+# Ids.
+
+
+def next_id(above: str) -> str:
+    """Count on from an id."""
+    return f"i{int(above[1:]) + 1:04}"
+
+
+def draw(a_room: Room, command: Command[object]) -> str:
+    """Make a command true, and return the last id of the room then."""
+    settle(a_room, a_room.decide(command, Moment(DAY, 1, next_id)).changes)
+    return a_room.last_id
+
+
+def test_ids_sort_after_every_id_before() -> None:
+    """Participants, those who wait, and messages share one order, which goes on from what storage has."""
+    view = new_room(waiting_room=True).view()
+    a_room = Room(StoredRoom(view, last_id="i0500"), RULES)
+    assert a_room.last_id == "i0500"
+    assert draw(a_room, join(HOST, "")) == "i0501"
+    assert draw(a_room, join(BOB, "")) == "i0502", "a place in the queue"
+    assert draw(a_room, commands.SendMessage("i0501", 1, "hello", None)) == "i0503"
+    assert draw(a_room, commands.SendMessage("i0501", 1, "hello", "i0501")) == "i0504", "a private message"
+    assert (list(a_room.seats), list(a_room.queue)) == (["i0501"], ["i0502"])
+
+
+def test_who_left_keeps_the_id() -> None:
+    """The room's last id never falls, so no id is drawn twice."""
+    a_room = Room(StoredRoom(new_room().view(), last_id="i0009"), RULES)
+    assert draw(a_room, join(HOST, "")) == "i0010"
+    assert draw(a_room, commands.Leave("i0010", 1)) == "i0010"
+    assert draw(a_room, join(HOST, "")) == "i0011"
+
+
+def test_a_takeover_and_a_resume_draw_no_id() -> None:
+    """The participant stays the same."""
+    a_room = meeting()
+    last = a_room.last_id
+    act(a_room, take_over("bob", 8))  # `decided` would fail: the token names no id that was drawn
+    act(a_room, resume("p2", "next", 9, then="x"))
+    assert (set(a_room.seats), a_room.last_id) == ({"p1", "p2", "p3"}, last)
+
+
+def test_an_id_that_was_not_kept_is_free_again() -> None:
+    """A checkpoint has the last id, too."""
+    a_room = Room(StoredRoom(new_room().view(), last_id="i0009"), RULES)
+    before = a_room.checkpoint()
+    draw(a_room, join(HOST, ""))
+    a_room.restore(before)
+    assert a_room.last_id == "i0009"

@@ -1,0 +1,1 @@
+"""A scripted session with the daemon, and what every client of it received."""

@@ -1,0 +1,25 @@
+"""What every connection shares, on steerable fakes."""
+
+from typing import Any
+
+from roomd.auth.tokens import Policy
+from roomd.config import LimitsConfig
+from roomd.engine.hub import Hub
+from roomd.gateway.client import Services
+from roomd.ice import Ice
+from roomd.system.ids import Ids
+from tests.support.fakes import FakeClock, FakeKeys, FakeStore
+
+
+def services(hub: Hub, store: FakeStore, keys: FakeKeys, clock: FakeClock, **limits: Any) -> Services:
+    """Put together what connections need; `limits` are those of the configuration."""
+    return Services(
+        hub,
+        store,
+        keys,
+        Policy(["HS256"], leeway=10),
+        clock,
+        Ids(),
+        LimitsConfig(**limits),
+        Ice(),
+    )
