@@ -1,6 +1,6 @@
-"""What is served over plain HTTP beside the WebSocket: the meeting page with its files, and the contract as data.
+"""What is served over plain HTTP beside the WebSocket: the meeting page with its files, and the AsyncAPI document.
 
-All of it is read or made once, at the start.
+The files are those of the package's folder `page`. All of them are read once, at the start.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ TYPES = {
 }
 """What is served of the page's folder, by suffix; another file in it is not the page's."""
 PATH_MARK = '<meta name="roomd-path" content="/ws">'
-"""Where the page learns the path of the WebSocket: a script that said it would need an exception from the policy."""
+"""Tells the page the path of the WebSocket. An inline script could not: the policy forbids it."""
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -45,7 +45,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
     )
 )
 HEADERS = {
-    "Cache-Control": "no-cache",  # kept, and asked about with If-None-Match each time
+    "Cache-Control": "no-cache",  # a browser keeps a copy, and asks each time whether it is current
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
@@ -57,7 +57,7 @@ PAGE_HEADERS = {
 
 
 class Site:
-    """What the configuration has served: each path with its type, body and tag."""
+    """The files that the configuration has served, by path: content type, body and entity tag."""
 
     def __init__(self, config: ServerConfig) -> None:
         self._files: dict[str, tuple[str, bytes, str]] = {}
@@ -65,12 +65,12 @@ class Site:
         if config.demo:
             for name, body in page_files():
                 if name == PAGE:
-                    self._add("/", TYPES[".html"], _tell_path(body, config.path))
+                    self._add("/", TYPES[".html"], _with_path(body, config.path))
                 else:
                     self._add(f"/{name}", TYPES[PurePath(name).suffix], body)
 
     def answer(self, path: str, headers: Headers) -> Response | None:
-        """Answer a request for one of the files; None when there is none, or no browser asks for the page."""
+        """Answer a request for a file; None if there is none at this path, or if it is the page and no browser asks."""
         if path not in self._files or (path == "/" and not _is_browser(headers)):
             return None
         content_type, body, tag = self._files[path]
@@ -108,10 +108,10 @@ def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _is_browser(headers: Headers) -> bool:
-    """Tell browsers, which ask for HTML by name, from curl and the like, which take anything."""
+    """Tell whether the request names HTML, as browsers do; curl and the like accept anything."""
     return "text/html" in ",".join(headers.get_all("Accept")).lower()
 
 
-def _tell_path(page: bytes, path: str) -> bytes:
-    told = PATH_MARK.replace('"/ws"', f'"{html.escape(path)}"')
-    return page.replace(PATH_MARK.encode(), told.encode())
+def _with_path(page: bytes, path: str) -> bytes:
+    mark = PATH_MARK.replace('"/ws"', f'"{html.escape(path)}"')
+    return page.replace(PATH_MARK.encode(), mark.encode())

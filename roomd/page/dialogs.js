@@ -1,4 +1,4 @@
-/** What is asked before something that cannot be taken back. Escape and a click beside a dialog mean no. */
+/** Dialogs before something that cannot be undone. Escape and a click beside a dialog mean no. */
 
 import { find } from "./dom.js";
 
@@ -32,7 +32,7 @@ export function askLeave() {
   return ask("leave-dialog");
 }
 
-/** Close whatever is asked, when it no longer matters. */
+/** Close all dialogs, when they no longer matter. */
 export function closeDialogs() {
   for (const dialog of document.querySelectorAll("dialog")) dialog.close();
 }
@@ -45,7 +45,7 @@ function ask(id) {
   const dialog = find(id, HTMLDialogElement);
   dialog.returnValue = "";
   dialog.showModal();
-  // It submits nothing, as Enter presses the first button that does.
+  // It is no submit button, since Enter presses the first one of those.
   const cancel = /** @type {HTMLElement | null} */ (dialog.querySelector("[data-cancel]"));
   if (cancel) cancel.onclick = () => dialog.close();
   return new Promise((resolve) => {

@@ -38,7 +38,7 @@ export class Entrance {
     this.showPreview();
   }
 
-  /** Fill in what the address says: `#abc-def-ghi`, `#code=…&token=…` or `?room=…`. A token is taken out. */
+  /** Fill in the form from the address: `#abc-def-ghi`, `#code=…&token=…` or `?room=…`. A token is removed from it. */
   readLink() {
     const fragment = decode(location.hash.slice(1));
     const given = new URLSearchParams(fragment.includes("=") ? fragment : { code: fragment });
@@ -50,12 +50,12 @@ export class Entrance {
       this._host.open = true;
     }
     if (given.has("token")) {
-      history.replaceState(null, "", link(code)); // it is not for histories and screenshots
+      history.replaceState(null, "", link(code)); // keep it out of the history and of screenshots
     }
     this._showNameField();
   }
 
-  /** Put the focus where something is to be done, and ask for the devices. */
+  /** Focus the first empty field, or the button, and ask for the devices. */
   enter() {
     const fields = /** @type {FieldName[]} */ (["name", "code"]).filter((name) => !this._box(name).hidden);
     const empty = fields.find((name) => !this._fields[name].value);
@@ -70,7 +70,7 @@ export class Entrance {
   }
 
   /**
-   * Say what is wrong beside a field; without words, that all is well.
+   * Show beside a field what is wrong with it; without words, that nothing is.
    * @param {FieldName} name
    * @param {string} words
    */
@@ -115,7 +115,7 @@ export class Entrance {
     return { code, name, token };
   }
 
-  /** Who presents a token has the name that stands in it. */
+  /** Hide the field for the name while there is a token: it has a name. */
   _showNameField() {
     this._box("name").hidden = this._fields.token.value.trim() !== "";
   }
@@ -127,7 +127,7 @@ export class Entrance {
 }
 
 /**
- * Make the link that invites to a room.
+ * Return the link that invites to a room.
  * @param {string} code
  */
 export function link(code) {
@@ -135,7 +135,7 @@ export function link(code) {
 }
 
 /**
- * Read a room code however it was typed, a pasted link included; null when it is none.
+ * Read a room code in any spelling, or from a pasted link; null if there is none.
  * @param {string} typed
  */
 function tidy(typed) {
@@ -154,7 +154,7 @@ function decode(fragment) {
 }
 
 /**
- * Keep a token for as long as the tab is there, so that a reload takes the seat back.
+ * Keep a token until the tab is closed, so that a reload takes the seat back.
  * @param {string} code
  * @param {string | null} token null: forget it
  */
@@ -163,7 +163,7 @@ export function rememberToken(code, token) {
     if (token) sessionStorage.setItem(`${TOKEN_KEY}.${tidy(code)}`, token);
     else sessionStorage.removeItem(`${TOKEN_KEY}.${tidy(code)}`);
   } catch {
-    // no storage, no memory
+    // the browser has no storage for this page
   }
 }
 
@@ -181,7 +181,7 @@ function remember(name) {
   try {
     if (name) localStorage.setItem(NAME_KEY, name);
   } catch {
-    // no storage, no memory
+    // the browser has no storage for this page
   }
 }
 

@@ -3,7 +3,8 @@
 /** @import { Mesh } from "./mesh.js" */
 
 /**
- * What one sends to another: a description, a candidate (null: there are no more), or the wish for a new generation.
+ * What one participant sends to another: a description, a candidate (null: there are no more), or the request for a
+ * new generation.
  *
  * @typedef {object} Signal
  * @property {string | null} generation
@@ -22,7 +23,7 @@ export class Link {
    * @param {Mesh} mesh
    * @param {string} peer
    * @param {string} generation
-   * @param {boolean} polite who gives way when both offer at once
+   * @param {boolean} polite whether this side drops its own offer when both offer at once
    */
   constructor(mesh, peer, generation, polite) {
     this._mesh = mesh;
@@ -34,9 +35,9 @@ export class Link {
     /** A signal was lost: the peer knows less than it should. */
     this.isBroken = false;
     this._closed = false;
-    /** @type {Promise<unknown>} signals are dealt with one after another */
+    /** @type {Promise<unknown>} signals are handled one after another */
     this._inbox = Promise.resolve();
-    /** @type {Promise<unknown>} and sent so */
+    /** @type {Promise<unknown>} signals are sent one after another */
     this._outbox = Promise.resolve();
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this._unanswered = undefined;
@@ -50,7 +51,7 @@ export class Link {
     };
   }
 
-  /** Whether media flow and nothing hangs in the air. */
+  /** Whether it is connected, and no negotiation is under way. */
   get isWell() {
     return !this.isBroken && this._pc.connectionState === "connected" && this._pc.signalingState === "stable";
   }
@@ -61,24 +62,24 @@ export class Link {
     this.sendTracks();
   }
 
-  /** Send what is to be sent now. */
+  /** Send the tracks that the mesh has now. */
   sendTracks() {
     for (const kind of KINDS) {
       const transceiver = this._transceiver(kind);
       if (transceiver && transceiver.sender.track !== this._mesh.tracks[kind]) {
-        transceiver.sender.replaceTrack(this._mesh.tracks[kind]).catch(() => undefined); // closed meanwhile
+        transceiver.sender.replaceTrack(this._mesh.tracks[kind]).catch(() => undefined); // closed by now
       }
     }
   }
 
-  /** Take the mesh's ICE servers over, for the next restart. */
+  /** Use the mesh's ICE servers, from the next ICE restart on. */
   configure() {
     this._pc.setConfiguration(this._mesh.configuration);
   }
 
   /** @param {Signal} signal */
   hear(signal) {
-    this._inbox = this._inbox.then(() => this._take(signal)).catch(() => undefined); // nonsense of the other's program
+    this._inbox = this._inbox.then(() => this._take(signal)).catch(() => undefined); // malformed: it comes from another person's program
   }
 
   close() {
@@ -112,7 +113,7 @@ export class Link {
       const collides = description.type === "offer" && (this._offering || pc.signalingState !== "stable");
       this._ignoring = collides && !this._polite;
       if (this._ignoring) return;
-      await pc.setRemoteDescription(description); // takes an offer of our own back where it collides
+      await pc.setRemoteDescription(description); // rolls our own offer back where it collides
       if (description.type !== "offer") return;
       for (const kind of KINDS) {
         const transceiver = this._transceiver(kind);

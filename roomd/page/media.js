@@ -1,8 +1,8 @@
-/** The person's own camera, microphone and screen. Each may be missing or refused; a meeting goes on without. */
+/** The own camera, microphone and screen. Each may be missing or refused; the meeting works without it. */
 
 const VIDEO = { width: { ideal: 640 }, height: { ideal: 360 }, frameRate: { ideal: 24, max: 30 } };
 
-/** Events: `change` {}: something of what is sent, or of what can be, is another now. */
+/** Events: `change` {}: what is sent has changed, or what could be sent. */
 export class Media extends EventTarget {
   constructor() {
     super();
@@ -15,25 +15,25 @@ export class Media extends EventTarget {
     this._shown = new MediaStream();
     /** @type {unknown} why there is no camera or microphone: what the browser threw */
     this.trouble = null;
-    /** Counts openings and closings: what the browser grants after the next one came too late. */
+    /** Counts openings and closings: a device that the browser grants after the next one is too late. */
     this._turn = 0;
   }
 
-  /** What is to be heard; null without a microphone. */
+  /** The track that others hear; null without a microphone. */
   get audio() {
     return this._microphone;
   }
 
-  /** What is to be seen: the screen while it is shared, else the camera. */
+  /** The track that others see: the screen while it is shared, else the camera. */
   get video() {
     return this._screen ?? this._camera;
   }
 
-  /** What one sees of oneself: the picture alone; null without. */
+  /** The own picture, without sound; null without a picture. */
   get shown() {
     const track = this.video;
     for (const old of this._shown.getTracks()) if (old !== track) this._shown.removeTrack(old);
-    if (track) this._shown.addTrack(track); // again does nothing
+    if (track) this._shown.addTrack(track); // adding it twice does nothing
     return track && this._shown;
   }
 
@@ -49,12 +49,12 @@ export class Media extends EventTarget {
     return this._screen !== null;
   }
 
-  /** Whether this browser can share a screen: those of phones cannot. */
+  /** Whether this browser can share a screen: browsers of phones cannot. */
   static get canShare() {
     return typeof navigator.mediaDevices?.getDisplayMedia === "function";
   }
 
-  /** Ask for both devices; where one is missing, for the other alone. Never raises: see `trouble`. */
+  /** Ask for both devices; if one is missing, for the other alone. Never throws: see `trouble`. */
   async open() {
     const turn = ++this._turn;
     this.trouble = null;
@@ -66,26 +66,26 @@ export class Media extends EventTarget {
         break;
       } catch (error) {
         this.trouble ??= error;
-        if (!(error instanceof DOMException && error.name === "NotFoundError")) break; // asking again would only nag
+        if (!(error instanceof DOMException && error.name === "NotFoundError")) break; // the person would be asked again
       }
     }
     this._changed();
   }
 
-  /** Switch the microphone. Raises what the browser does when there is none to be had. */
+  /** Switch the microphone. Throws what the browser throws if there is none. */
   async toggleMicrophone() {
     if (this._microphone) this._microphone.enabled = !this._microphone.enabled;
     else await this._ask({ audio: true });
     this._changed();
   }
 
-  /** Be silent. */
+  /** Switch the microphone off. */
   mute() {
     if (this._microphone) this._microphone.enabled = false;
     this._changed();
   }
 
-  /** Switch the camera; off, its light is off too. Raises what the browser does when there is none to be had. */
+  /** Switch the camera; off, its light is off too. Throws what the browser throws if there is none. */
   async toggleCamera() {
     if (this._camera) {
       this._camera.stop();
@@ -96,7 +96,7 @@ export class Media extends EventTarget {
     this._changed();
   }
 
-  /** Share the screen instead of the camera, or stop to. Raises what the browser does when it is not allowed. */
+  /** Share the screen instead of the camera, or stop to. Throws what the browser throws if it is not allowed. */
   async toggleScreen() {
     if (this._screen) {
       this._screen.stop();
@@ -106,12 +106,12 @@ export class Media extends EventTarget {
       const stream = await devices().getDisplayMedia({ video: { frameRate: { max: 15 } }, audio: false });
       if (turn !== this._turn) return stream.getTracks().forEach((track) => track.stop());
       this._screen = stream.getVideoTracks()[0] ?? null;
-      if (this._screen) this._screen.onended = () => this._lost("_screen"); // by the browser's own button
+      if (this._screen) this._screen.onended = () => this._lost("_screen"); // stopped by the browser's own button
     }
     this._changed();
   }
 
-  /** Let everything go. */
+  /** Release all devices. */
   close() {
     this._turn++;
     for (const track of [this._microphone, this._camera, this._screen]) track?.stop();
@@ -132,9 +132,9 @@ export class Media extends EventTarget {
   _keep(stream) {
     for (const track of stream.getTracks()) {
       const place = track.kind === "audio" ? "_microphone" : "_camera";
-      this[place]?.stop(); // of two switchings on at once
+      this[place]?.stop(); // when it was switched on twice at once
       this[place] = track;
-      track.onended = () => this[place] === track && this._lost(place); // unplugged, or the permission was taken back
+      track.onended = () => this[place] === track && this._lost(place); // unplugged, or the permission was withdrawn
     }
   }
 
@@ -150,7 +150,7 @@ export class Media extends EventTarget {
 }
 
 function devices() {
-  // Pages that are neither https:// nor on localhost have none.
+  // Pages that are neither https:// nor on localhost have no devices.
   if (!navigator.mediaDevices) throw new DOMException("insecure page", "SecurityError");
   return navigator.mediaDevices;
 }

@@ -1,18 +1,18 @@
 /**
  * The mesh: one RTCPeerConnection with every other participant, negotiated through roomd's `signal`.
  *
- * Between two people there is one **link** at a time, known by its `generation`, which every signal carries. Of each
- * pair the one with the lower participant id **leads**: only the leader begins a generation, so the two never disagree
- * which one counts; the other asks for a new one with `restart`. What carries another generation than the current one
- * is late and ignored. Within a generation both may offer at any time, by the pattern of perfect negotiation
- * (WebRTC 1.0, section 10.7); the leader is the impolite one.
+ * Between two participants there is one **link** at a time. Each has a `generation`, which every signal carries. Of each
+ * pair the one with the lower participant id **leads**: only the leader begins a generation, so the two always agree on
+ * the current one; the other asks for a new one with `restart`. A signal of another generation is late and ignored.
+ * Within a generation both may offer at any time, by the pattern of perfect negotiation (WebRTC 1.0, section 10.7);
+ * the leader is the impolite peer.
  *
- * A link has an audio and a video transceiver from its first offer on. Tracks come and go by `replaceTrack`, so a
- * camera that is switched on, or a screen shared instead, needs no negotiation.
+ * A link has an audio and a video transceiver from its first offer on. Tracks are changed by `replaceTrack`, so a
+ * camera that is switched on, or a screen that is shared instead, needs no negotiation.
  *
- * A link may break in three ways. Its media fail: ICE is restarted, over the server. The server refuses a signal,
- * because the peer is away (404), or one gets lost with a connection: it is **broken**, and begins anew when both are
- * there again. Or nobody answers: the peer may be a program that has no media, so a few tries are enough.
+ * A link fails in three ways. Its media fail: ICE is restarted, through the server. The server refuses a signal, because
+ * the peer is away (404), or a signal is lost with a connection: the link is **broken**, and begins again when both are
+ * there. Or nobody answers: the peer may be a program without media, so the mesh gives up after a few attempts.
  */
 
 import { Refusal } from "./client/roomd.js";
@@ -21,14 +21,14 @@ import { Link } from "./link.js";
 /** @import { Meeting, Participant } from "./client/roomd.js" */
 /** @import { Signal } from "./link.js" */
 
-/** How often a link is begun anew before the peer counts as one without media. */
+/** How often a link is begun again before the peer counts as one without media. */
 const TRIES = 3;
-/** How many links may be made with a peer in so many milliseconds: its program must not exhaust this one. */
+/** How many links may be made with a peer in `WINDOW` milliseconds: its program must not exhaust this one. */
 const MOST = 10;
 const WINDOW = 10_000;
 /** The share of their time to live after which ICE servers are asked for again. */
 const FRESH = 0.8;
-/** Milliseconds before servers that could not be had are asked for again. */
+/** Milliseconds until ICE servers are asked for again after a failure. */
 const ICE_RETRY = 30_000;
 
 /** Events: `stream` {id, stream}: what a participant sends; null when it ended. */
@@ -60,9 +60,9 @@ export class Mesh extends EventTarget {
     on("left", (event) => this._drop(event.detail.participant.id));
     on("signal", (event) => this._hear(event.detail.from, event.detail.data));
     on("over", () => this.close());
-    /** @type {Set<string>} who was away when last looked at */
+    /** @type {Set<string>} who had no connection at the last look */
     this._away = new Set();
-    /** @type {Promise<void>} settled once the ICE servers are known, or known not to be had */
+    /** @type {Promise<void>} settled once the ICE servers are known, or cannot be got */
     this._ready = Promise.resolve();
     this._joined = false;
     this._follow();
@@ -85,7 +85,7 @@ export class Mesh extends EventTarget {
     for (const id of [...this._links.keys()]) this._drop(id);
   }
 
-  /** Look at who is there: after the first join, and whenever the meeting is joined again. */
+  /** Begin links after the first join, and whenever the meeting is joined again. */
   _follow() {
     const joined = this._meeting.status === "joined" && this._meeting.me !== null;
     if (joined === this._joined) return;
@@ -93,7 +93,7 @@ export class Mesh extends EventTarget {
     const me = this._meeting.me;
     if (!joined || !me) return;
     const returned = this._me === me.id;
-    if (!returned) for (const id of [...this._links.keys()]) this._drop(id); // another seat: nobody knows these links
+    if (!returned) for (const id of [...this._links.keys()]) this._drop(id); // another seat: the others do not know these links
     this._me = me.id;
     if (!returned) this._ready = this._fetchServers();
     void this._ready.then(() => {
@@ -116,13 +116,13 @@ export class Mesh extends EventTarget {
   }
 
   /**
-   * Mend the link with someone who was away.
+   * Begin the link again with someone who was away, if it needs that.
    * @param {Participant} person
    */
   _seen(person) {
     if (!person.isActive) return void this._away.add(person.id);
     const isBack = this._away.delete(person.id);
-    if (!isBack && !this._links.get(person.id)?.isBroken) return; // the second: gone and back within one event
+    if (!isBack && !this._links.get(person.id)?.isBroken) return; // the second: lost and back within one event
     this._tries.delete(person.id);
     void this._ready.then(() => this._links.get(person.id)?.isWell || this._restart(person.id));
   }
@@ -145,7 +145,7 @@ export class Mesh extends EventTarget {
   }
 
   /**
-   * Make a link of the given generation in the place of whichever there is; null when there were too many lately.
+   * Make a link of the given generation, instead of the one there is; null if too many were made lately.
    * @param {string} id
    * @param {string} generation
    */
@@ -172,7 +172,7 @@ export class Mesh extends EventTarget {
 
   /**
    * @param {string} from
-   * @param {unknown} data from another person's program: anything
+   * @param {unknown} data may be anything: it comes from another person's program
    */
   async _hear(from, data) {
     await this._ready;
@@ -194,7 +194,7 @@ export class Mesh extends EventTarget {
   }
 
   /**
-   * Send a signal, again for as long as the server asks for patience.
+   * Send a signal; again while the server refuses it for now (429).
    * @param {string} to
    * @param {Signal} signal
    * @returns {Promise<boolean>} whether it was delivered
@@ -213,7 +213,7 @@ export class Mesh extends EventTarget {
   }
 
   /**
-   * Hear that an offer had no answer.
+   * Handle an offer that had no answer.
    * @param {Link} link
    */
   unanswered(link) {
@@ -238,7 +238,7 @@ export class Mesh extends EventTarget {
     return this._joined && this._meeting.participants.get(id)?.isActive === true && !this._closed.signal.aborted;
   }
 
-  /** Learn the ICE servers, and keep them fresh: TURN credentials expire. */
+  /** Get the ICE servers, and get them again before the TURN credentials expire. */
   async _fetchServers() {
     clearTimeout(this._refresh);
     let wait = ICE_RETRY;
@@ -248,7 +248,7 @@ export class Mesh extends EventTarget {
       wait = 1000 * Math.min(ttl * FRESH, 86_400);
       for (const link of this._links.values()) link.configure();
     } catch {
-      // without them people on one network still see each other
+      // without them people on the same network still see each other
     }
     if (!this._closed.signal.aborted) this._refresh = setTimeout(() => void this._fetchServers(), wait);
   }

@@ -1,4 +1,4 @@
-/** The notice: what stands between the entrance and the meeting, and after it. */
+/** The notice: the view while one waits for the meeting, is refused, or has left it. */
 
 import { find, make } from "./dom.js";
 
@@ -29,7 +29,7 @@ export function fillNotice({ icon, title, text, buttons, position = 0 }) {
   const isAnother = Boolean(find("notice", HTMLElement).hidden) || shown.join() !== words.join();
   if (isAnother) {
     const made = words.map((each) => make("button", { type: "button", className: "button" }, each));
-    if (!position) made[0]?.classList.add("primary"); // to stop waiting is not what one came for
+    if (!position) made[0]?.classList.add("primary"); // to stop waiting is not the likeliest choice
     list.replaceChildren(...made);
   }
   for (const [index, [, action]] of buttons.entries()) {

@@ -1,9 +1,9 @@
 /**
  * The page: from the form at the entrance through waiting and meeting to the end, and back to the form.
  *
- * One `Stay` is one try to be in a room: a `Meeting` and the `Mesh` on it. Whatever happens to it is shown in one of
- * three views: the entrance, the notice (waiting, refused, over) or the meeting, which is drawn anew whenever the
- * `Meeting` changes.
+ * One `Stay` is one attempt to be in a room: a `Meeting` and the `Mesh` on it. One of three views shows what happens to
+ * it: the entrance, the notice (waiting, refused, over) or the meeting, which is drawn again whenever the `Meeting`
+ * changes.
  */
 
 import { Announcements } from "./announcements.js";
@@ -27,7 +27,7 @@ import { FIELDS, Names, ending, mediaTrouble, queue, reconnecting, refusal, wait
 
 const VIEWS = /** @type {const} */ (["entrance", "notice", "meeting"]);
 const PANELS = /** @type {const} */ (["people", "chat"]);
-/** Ends after which a token is of no use, or not wanted any more. */
+/** Ends after which the token is forgotten: it is of no use, or no longer wanted. */
 const FORGETTING = ["left", "bad_token", "wrong_room", "room_ended", "room_inactive"];
 
 const $ = (/** @type {string} */ id) => find(id, HTMLElement);
@@ -162,7 +162,7 @@ function end() {
   stay = null;
 }
 
-/** Be in, for the first time or again. */
+/** Show the meeting, for the first time or again. */
 function enter() {
   clearInterval(countdown);
   $("banner").hidden = true;
@@ -176,7 +176,7 @@ function enter() {
   shareMedia();
 }
 
-/** Hand what is sent to the mesh, and tell the others what they can expect. */
+/** Give the own tracks to the mesh, and tell the others which there are. */
 function shareMedia() {
   if (!stay) return;
   const { meeting, mesh, hand } = stay;
@@ -189,7 +189,7 @@ function shareMedia() {
 }
 
 /**
- * Ask something of the server, and say so when it refuses.
+ * Send a request, and show a refusal.
  * @param {(meeting: Meeting) => Promise<unknown>} action
  * @returns {Promise<boolean>} whether it was done
  */
@@ -280,7 +280,7 @@ function showReconnecting(seconds) {
 
 // The meeting
 
-/** Draw the meeting as it is, once for all that changes together. */
+/** Draw the meeting once for all changes of this moment. */
 function draw() {
   if (drawing) return;
   drawing = true;
@@ -335,7 +335,7 @@ function onClick(id, action) {
       await action();
     } catch (error) {
       if (!(error instanceof DOMException)) throw error;
-      if (id === "screen" && error.name === "NotAllowedError") return; // thought better of it
+      if (id === "screen" && error.name === "NotAllowedError") return; // the person has cancelled
       if ($("entrance").hidden) toast(mediaTrouble(error));
       else entrance.say(mediaTrouble(error));
     }

@@ -1,4 +1,4 @@
-/** The panels beside the tiles: who is here and who waits, with what a host can do about it; and the chat. */
+/** The panels beside the tiles: the people, with those who wait and what a host can do; and the chat. */
 
 import { find, icon, make, reconcile } from "./dom.js";
 import { refusal } from "./words.js";
@@ -87,7 +87,7 @@ export class People {
     say(row, "b", one.displayName);
     const what = one.reason === "room_full" ? "waits for a seat" : one.userId === null ? "guest" : "member";
     say(row, "small", `${one.position}. ${what}${one.isActive ? "" : ", reconnecting"}`);
-    if (admit) admit.hidden = one.reason === "room_full"; // what they wait for is not the host's to give
+    if (admit) admit.hidden = one.reason === "room_full"; // a host cannot give them a seat
     admit?.setAttribute("aria-label", `Admit ${one.displayName}`);
     deny?.setAttribute("aria-label", `Deny ${one.displayName}`);
   }
@@ -208,7 +208,8 @@ export class Chat {
   }
 
   /**
-   * Show to whom one can write. Who has left stays chosen until another is: what was for one is not for all.
+   * Show to whom one can write. An addressee who has left stays chosen until another one is: a message for one person
+   * must not go to everyone.
    * @param {Map<string, Participant>} people
    * @param {Participant} me
    * @param {Names} names

@@ -21,7 +21,7 @@ const SHAPES = {
   wide: { least: 4 / 3, most: 16 / 9, wanted: 16 / 9 },
   upright: { least: 9 / 16, most: 16 / 9, wanted: 1 },
 };
-/** Pixels, below which there is more than fits, and the stage scrolls. */
+/** Pixels: the smallest tile. If that does not fit, the stage scrolls. */
 const LOWEST = 110;
 const GAP = 12;
 
@@ -47,7 +47,7 @@ export class Tiles {
     this._layOut();
   }
 
-  /** Try again to play what the browser held back; call it from a click. */
+  /** Play again what the browser has blocked; call it from a click. */
   play() {
     for (const video of this._list.querySelectorAll("video")) void video.play().catch(() => undefined);
   }
@@ -61,9 +61,9 @@ export class Tiles {
     element.classList.toggle("sharing", tile.sharing);
     const video = /** @type {HTMLVideoElement} */ (element.querySelector("video"));
     video.classList.toggle("mirrored", tile.mine && !tile.sharing);
-    video.hidden = tile.stream === null || tile.dark === true; // before its first frame one sees through it
+    video.hidden = tile.stream === null || tile.dark === true; // before its first frame it is transparent
     if (video.srcObject !== tile.stream) {
-      video.muted = tile.mine; // one's own voice
+      video.muted = tile.mine; // the own voice
       video.srcObject = tile.stream;
       if (tile.stream) video.play().catch((error) => error.name === "NotAllowedError" && this._onBlocked());
     }

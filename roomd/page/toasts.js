@@ -1,4 +1,4 @@
-/** What is said in passing. */
+/** Toasts: short messages that disappear by themselves. */
 
 import { find, make } from "./dom.js";
 
@@ -9,11 +9,11 @@ const STAY_WITH_BUTTON = 15_000;
 const MOST = 3;
 
 /**
- * Say something in passing.
+ * Show a toast.
  * @param {string} words
  * @param {string} [button]
  * @param {() => void} [action] what the button does
- * @returns {HTMLElement} to be taken back when it is no longer true
+ * @returns {HTMLElement} to be removed when it is no longer true
  */
 export function toast(words, button, action) {
   const list = find("toasts", HTMLElement);
@@ -32,7 +32,7 @@ export function toast(words, button, action) {
   return box;
 }
 
-/** Take back whatever is still being said. */
+/** Remove all toasts. */
 export function clearToasts() {
   find("toasts", HTMLElement).replaceChildren();
 }

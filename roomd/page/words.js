@@ -1,4 +1,4 @@
-/** What the page says: of refusals, endings and troubles. Codes are for programs; these are for people. */
+/** The page's words for refusals, ends and problems, by the codes of the protocol. */
 
 /** @import { Participant, Place } from "./client/roomd.js" */
 
@@ -139,7 +139,7 @@ const ENDINGS = {
 };
 ENDINGS.bad_token = /** @type {Words} */ (ENDINGS.invalid_token);
 
-/** Refusals that are about a field of the form, and are said beside it. */
+/** Refusals that are about a field of the form, and are shown beside it. */
 export const FIELDS = /** @type {const} */ ({
   guest_name_required: ["name", "Enter your name."],
   invalid_guest_name: ["name", "1 to 50 characters, none of them invisible, please."],
@@ -151,7 +151,7 @@ export const FIELDS = /** @type {const} */ ({
 });
 
 /**
- * Word an ending or a refusal.
+ * Describe an end or a refusal.
  * @param {string} code
  * @param {string} reason the server's words
  * @param {string | null} [said] the host's own
@@ -166,7 +166,7 @@ export function ending(code, reason, said = null, waited = false) {
   return said ? { ...words, text: `${words.text}\nThey said: “${said}”` } : words;
 }
 
-/** Tells people of one name apart: a second Sam is "Sam (2)", for as long as both are here and after that. */
+/** Tells people of the same name apart: a second Sam is "Sam (2)", and stays so when the first has left. */
 export class Names {
   constructor() {
     /** @type {Map<string, {name: string, number: number}>} */
@@ -174,7 +174,7 @@ export class Names {
   }
 
   /**
-   * Number who came, and forget who left.
+   * Number those who have joined, and forget those who have left.
    * @param {ReadonlyMap<string, Participant>} people
    */
   update(people) {
@@ -196,7 +196,7 @@ export class Names {
 }
 
 /**
- * Word what one waits for.
+ * Describe what one waits for.
  * @param {Place} place
  */
 export function waiting(place) {
@@ -212,7 +212,7 @@ export function waiting(place) {
 }
 
 /**
- * Word how many come first.
+ * Describe how many come first.
  * @param {number} position
  */
 export function queue(position) {
@@ -221,7 +221,7 @@ export function queue(position) {
 }
 
 /**
- * Word a connection that is being mended.
+ * Describe a connection that is lost.
  * @param {number} seconds until the next attempt; 0: now
  */
 export function reconnecting(seconds) {
@@ -230,7 +230,7 @@ export function reconnecting(seconds) {
 }
 
 /**
- * Word why there is no camera, microphone or screen.
+ * Describe why there is no camera, microphone or screen.
  * @param {unknown} error what the browser threw
  */
 export function mediaTrouble(error) {
@@ -245,7 +245,7 @@ export function mediaTrouble(error) {
 }
 
 /**
- * Word what somebody can do who lacks a device.
+ * Describe what somebody without a device can do.
  * @param {unknown} error what the browser threw
  * @param {boolean} isHeard
  * @param {boolean} isSeen
@@ -257,7 +257,7 @@ export function preview(error, isHeard, isSeen) {
 }
 
 /**
- * Word a refusal inside the meeting, for a short notice.
+ * Describe a refusal inside the meeting, for a toast.
  * @param {unknown} error
  */
 export function refusal(error) {

@@ -46,7 +46,7 @@ export class Connection {
     socket.addEventListener("open", () => this.#opened());
     socket.addEventListener("message", (event) => this.#received(event.data));
     socket.addEventListener("close", (event) => this.end(event.code ?? 1006, event.reason ?? ""));
-    // `close` follows, but for some implementations not when the connection could not be made.
+    // A `close` follows; in some implementations it does not if the connection could not be made.
     socket.addEventListener("error", () => this.#isOver || this.#arm(100));
     this.#arm(OPENING);
   }

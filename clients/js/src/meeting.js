@@ -9,7 +9,7 @@ import { Session } from "./session.js";
 /**
  * One person's stay in a room, over as many connections as it takes.
  *
- * All promises may be left alone: one that fails and is not looked at is no unhandled rejection.
+ * No promise has to be handled: one that rejects and is not handled is no unhandled rejection.
  */
 export class Meeting extends Target {
   #session;
@@ -28,6 +28,7 @@ export class Meeting extends Target {
     });
   }
 
+  /** What this meeting is doing now. */
   get status() {
     return this.#session.status;
   }
@@ -62,19 +63,21 @@ export class Meeting extends Target {
     return this.#session.view.place;
   }
 
+  /** Names the run of the room in which `seq` counts. */
   get epoch() {
     return this.#session.view.epoch;
   }
 
+  /** The number of the last event that was applied. */
   get seq() {
     return this.#session.view.seq;
   }
 
   /**
-   * Join the room; done when a seat is had, or a place in the queue for one.
+   * Join the room; done when this client has a seat, or a place in the queue for one.
    *
-   * Rejects with `Refusal`: what the server said, or `statusCode` 0 when it could not be asked. What happens later is
-   * told by events. May be called again when the meeting is over.
+   * Rejects with `Refusal`: the server's, or one with `statusCode` 0 if the server could not be reached. Events tell
+   * what happens later. May be called again when the meeting is over.
    *
    * @returns {Promise<void>}
    */
@@ -83,10 +86,10 @@ export class Meeting extends Target {
   }
 
   /**
-   * Leave the room, or stop trying to get in; done when the server knows, as far as it can be reached.
+   * Leave the room, or stop trying to join; done when the server has answered, or cannot be reached.
    *
-   * The request is on its way when this returns, so it may be called while a page unloads. A seat that was lost to the
-   * network at this moment cannot be given up; the server holds it until its time is over.
+   * The request is sent before this returns, so it may be called while a page unloads. While there is no connection the
+   * seat cannot be released; the server holds it until its time is over.
    *
    * @returns {Promise<void>}
    */
@@ -95,10 +98,10 @@ export class Meeting extends Target {
   }
 
   /**
-   * Ask something of the server, see docs/protocol.md.
+   * Send a request of any type, see docs/protocol.md.
    *
-   * Rejects with `Refusal`; with the code "disconnected" when there is no connection, or none any more: then whether it
-   * was done is not known.
+   * Rejects with `Refusal`. Its code is "disconnected" when there is no connection, or when the connection ends before
+   * the reply: then it is not known whether the request was carried out.
    *
    * @param {string} type
    * @param {Record<string, unknown>} [fields]
@@ -111,8 +114,8 @@ export class Meeting extends Target {
   /**
    * Change the own presence, key by key; null takes a key away.
    *
-   * While there is no connection the change is kept, and told as soon as there is one; so is the whole presence, when
-   * the seat was lost and another one was got.
+   * While there is no connection the change is kept, and sent as soon as there is one. If the seat is lost and this
+   * client gets another one, its whole presence is sent again.
    *
    * @param {Record<string, string | number | boolean | null>} state
    * @returns {Promise<Frame>}
@@ -122,7 +125,7 @@ export class Meeting extends Target {
   }
 
   /**
-   * Pass something on to one other participant. Refused with `participant_not_found` while that one is not connected.
+   * Send a signal to one other participant. Refused with `participant_not_found` while that one is not connected.
    *
    * @param {string} to
    * @param {unknown} data
@@ -132,7 +135,7 @@ export class Meeting extends Target {
   }
 
   /**
-   * Say something to everyone or, with `to`, to one participant.
+   * Send a message to everyone or, with `to`, to one participant.
    *
    * @param {string} text 1 to 2,000 characters.
    * @param {string | null} [to]
@@ -161,7 +164,7 @@ export class Meeting extends Target {
   }
 
   /**
-   * Let somebody in who waits for the host. For hosts.
+   * Admit somebody who waits for the host. For hosts.
    *
    * @param {string} participantId
    */
@@ -169,13 +172,13 @@ export class Meeting extends Target {
     return this.request("admit-participant", { participantId });
   }
 
-  /** Let everybody in who waits for the host. For hosts. */
+  /** Admit everybody who waits for the host. For hosts. */
   admitAll() {
     return this.request("admit-all");
   }
 
   /**
-   * Send somebody away who waits. For hosts.
+   * Deny somebody who waits. For hosts.
    *
    * @param {string} participantId
    */
@@ -213,7 +216,7 @@ export class Meeting extends Target {
   }
 
   /**
-   * Read what was said, from the oldest on, or from after the message `cursor` on.
+   * Read a page of messages, from the oldest on, or from after the message with the id `cursor` on.
    *
    * @param {{cursor?: string | null, limit?: number}} [page]
    * @returns {Promise<Frame & MessagesReply>}
@@ -223,7 +226,7 @@ export class Meeting extends Target {
   }
 
   /**
-   * Read who cannot come back. For hosts.
+   * Read a page of bans. For hosts.
    *
    * @param {{cursor?: string | null, limit?: number}} [page]
    * @returns {Promise<Frame & BansReply>}
@@ -233,7 +236,7 @@ export class Meeting extends Target {
   }
 
   /**
-   * Let a user come back. For hosts.
+   * Lift the ban of a user. For hosts.
    *
    * @param {string} userId
    */

@@ -24,12 +24,12 @@
  * @property {string} roomId
  * @property {string | null} userId Null for guests.
  * @property {string | null} guestName Null for users.
- * @property {boolean} isActive A connection is there now; false while the seat is held for one that dropped.
+ * @property {boolean} isActive Whether a connection is there now; false while the seat is held for one that dropped.
  * @property {boolean} isHost
  * @property {string} joinedAt ISO 8601.
  * @property {string | null} leftAt Null while the participant holds a seat; else when the connection was last there.
  * @property {string} displayName The name to show. Text, never markup.
- * @property {State} state The participant's own presence, as it last told it.
+ * @property {State} state The participant's own state, as it last set it.
  */
 
 /**
@@ -51,7 +51,7 @@
  */
 
 /**
- * Something said in a room.
+ * A message in a room.
  *
  * @typedef {object} Message
  * @property {string} id
@@ -70,7 +70,7 @@
  * @property {string | null} userId
  * @property {string | null} guestName
  * @property {string} displayName
- * @property {boolean} isActive A connection is there now.
+ * @property {boolean} isActive Whether a connection is there now.
  * @property {number} position From 1, in the order people came.
  * @property {WaitReason} reason `waiting_room`: for the host. `room_full`: for a seat.
  * @property {string} waitingSince ISO 8601.

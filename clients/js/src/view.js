@@ -7,11 +7,11 @@ import { hasId, isChange, isState, same } from "./frames.js";
 
 const MESSAGES = 500; // kept
 
-/** What a client knows of a room. Pure: frames in, news out. Its collections are replaced, never changed. */
+/** What a client knows of a room. Pure: frames in, news out. Its collections are replaced, never changed in place. */
 export class View {
-  /** Names the run of the room that `seq` counts in. */
+  /** Names the run of the room in which `seq` counts. */
   epoch = "";
-  /** The last event taken in. */
+  /** The number of the last event that was applied. */
   seq = 0;
   /** @type {Room | null} */
   room = null;
@@ -23,12 +23,12 @@ export class View {
   lobby = [];
   /** Where this client itself waits. @type {Place | null} */
   place = null;
-  /** An event is missing: only a `room-state` helps. */
+  /** An event is missing: the view is wrong until the next `room-state`. */
   isStale = false;
 
-  /** Its own participant, as it was when it sat down. @type {Participant | null} */
+  /** This client's own participant, as it was when it took its seat. @type {Participant | null} */
   #seat = null;
-  /** Ids this client has had; of itself it tells no news. @type {Set<string>} */
+  /** Ids this client has had; changes of these participants are no news. @type {Set<string>} */
   #own = new Set();
 
   /** This client's own participant. @returns {Participant | null} */
@@ -37,7 +37,7 @@ export class View {
   }
 
   /**
-   * Sit down; the `room-state` follows.
+   * Take a seat. The `room-state` follows.
    *
    * @param {Participant} participant
    */
@@ -48,7 +48,7 @@ export class View {
   }
 
   /**
-   * Wait; who waits sees nothing of the room.
+   * Wait in the queue. Whoever waits sees nothing of the room.
    *
    * @param {Frame} frame A `waiting`.
    * @returns {News[]}
@@ -67,7 +67,7 @@ export class View {
   }
 
   /**
-   * Take a frame in. Those of unknown types, and events heard before, change nothing.
+   * Apply a frame. One of an unknown type, or an event that was applied before, changes nothing.
    *
    * @param {Frame} frame
    * @returns {News[]}
@@ -75,13 +75,13 @@ export class View {
   apply(frame) {
     switch (frame.type) {
       case "room-state":
-        return isState(frame) ? this.#adopt(frame) : [];
+        return isState(frame) ? this.#replaceAll(frame) : [];
       case "participants-changed":
-        return this.#follows(frame.seq, isChange(frame)) ? this.#change(frame) : [];
+        return this.#isNext(frame.seq, isChange(frame)) ? this.#change(frame) : [];
       case "room-updated":
-        return this.#follows(frame.seq, hasId(frame.room)) ? this.#furnish(frame.room) : [];
+        return this.#isNext(frame.seq, hasId(frame.room)) ? this.#replaceRoom(frame.room) : [];
       case "message":
-        return hasId(frame.message) ? this.#hear([frame.message]) : [];
+        return hasId(frame.message) ? this.#addMessages([frame.message]) : [];
       case "waiting":
         return this.wait(frame);
       case "waiting-changed":
@@ -96,6 +96,8 @@ export class View {
   }
 
   /**
+   * Replace the list of those who wait.
+   *
    * @param {Waiting[]} waiting
    * @returns {News[]}
    */
@@ -106,7 +108,7 @@ export class View {
   }
 
   /**
-   * Put in what was said while nobody listened.
+   * Insert the messages that were sent while there was no connection.
    *
    * @param {string | null} after The id of the last message before that; null when there was none.
    * @param {Message[]} said All there is after it, oldest first.
@@ -122,7 +124,7 @@ export class View {
   }
 
   /**
-   * Give up what was said while nobody listened: keep what follows it without a gap.
+   * Skip the messages that were sent while there was no connection: keep those that follow without a gap.
    *
    * @param {string | null} after As for `catchUp`.
    * @returns {News[]}
@@ -133,14 +135,14 @@ export class View {
   }
 
   /**
-   * Count an event in. One that makes no sense is as good as missing.
+   * Tell whether an event is the next one, and count it. A malformed one is treated as missing.
    *
    * @param {number} seq
-   * @param {boolean} isWhole
+   * @param {boolean} isValid
    */
-  #follows(seq, isWhole) {
+  #isNext(seq, isValid) {
     if (this.room === null || this.isStale || seq <= this.seq) return false;
-    this.isStale = !isWhole || seq !== this.seq + 1;
+    this.isStale = !isValid || seq !== this.seq + 1;
     if (!this.isStale) this.seq = seq;
     return !this.isStale;
   }
@@ -149,7 +151,7 @@ export class View {
    * @param {Frame} frame A `room-state`.
    * @returns {News[]}
    */
-  #adopt(frame) {
+  #replaceAll(frame) {
     const { room, participants } = this;
     this.epoch = frame.epoch;
     this.seq = frame.seq;
@@ -157,7 +159,7 @@ export class View {
     this.room = frame.room;
     this.participants = new Map(frame.participants.map((/** @type {Participant} */ p) => [p.id, p]));
     if (room === null) {
-      this.#hear(frame.messages ?? []);
+      this.#addMessages(frame.messages ?? []);
       return [];
     }
     const now = [...this.participants.values()];
@@ -168,7 +170,7 @@ export class View {
     );
     if (!same({ ...room, participantCount: 0 }, { ...frame.room, participantCount: 0 }))
       news.push({ type: "room", detail: { room: frame.room } });
-    return [...this.#withoutOwn(news), ...this.#hear(frame.messages ?? [])];
+    return [...this.#withoutOwn(news), ...this.#addMessages(frame.messages ?? [])];
   }
 
   /**
@@ -188,7 +190,7 @@ export class View {
    * @param {Room} room
    * @returns {News[]}
    */
-  #furnish(room) {
+  #replaceRoom(room) {
     this.room = room;
     return [{ type: "room", detail: { room } }];
   }
@@ -197,7 +199,7 @@ export class View {
    * @param {Message[]} messages
    * @returns {News[]}
    */
-  #hear(messages) {
+  #addMessages(messages) {
     const known = new Set(this.messages.map((message) => message.id));
     const fresh = messages.filter((message) => !known.has(message.id));
     if (fresh.length) this.messages = [...this.messages, ...fresh].slice(-MESSAGES);
@@ -205,7 +207,7 @@ export class View {
   }
 
   /**
-   * Of this client itself, say no more than that something has changed.
+   * Replace the news of this client's own participant by a plain `change`.
    *
    * @param {News[]} news
    * @returns {News[]}
@@ -218,7 +220,7 @@ export class View {
 }
 
 /**
- * Tell who came, changed and went, in this order.
+ * List who joined, who changed and who left, in this order.
  *
  * @param {Participant[]} joined
  * @param {Participant[]} updated

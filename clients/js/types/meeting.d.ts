@@ -7,7 +7,7 @@ import type { Frame, Options, Place } from "./types.js";
 /**
  * One person's stay in a room, over as many connections as it takes.
  *
- * All promises may be left alone: one that fails and is not looked at is no unhandled rejection.
+ * No promise has to be handled: one that rejects and is not handled is no unhandled rejection.
  */
 export declare class Meeting extends Target {
     #private;
@@ -16,6 +16,7 @@ export declare class Meeting extends Target {
      * @param {Options} options
      */
     constructor(url: string, options: Options);
+    /** What this meeting is doing now. */
     get status(): import("./types.js").Status;
     /** The room; null before the first `room-state`. @returns {Room | null} */
     get room(): Room | null;
@@ -29,31 +30,33 @@ export declare class Meeting extends Target {
     get lobby(): Waiting[];
     /** Where this client itself waits; else null. @returns {Place | null} */
     get place(): Place | null;
+    /** Names the run of the room in which `seq` counts. */
     get epoch(): string;
+    /** The number of the last event that was applied. */
     get seq(): number;
     /**
-     * Join the room; done when a seat is had, or a place in the queue for one.
+     * Join the room; done when this client has a seat, or a place in the queue for one.
      *
-     * Rejects with `Refusal`: what the server said, or `statusCode` 0 when it could not be asked. What happens later is
-     * told by events. May be called again when the meeting is over.
+     * Rejects with `Refusal`: the server's, or one with `statusCode` 0 if the server could not be reached. Events tell
+     * what happens later. May be called again when the meeting is over.
      *
      * @returns {Promise<void>}
      */
     join(): Promise<void>;
     /**
-     * Leave the room, or stop trying to get in; done when the server knows, as far as it can be reached.
+     * Leave the room, or stop trying to join; done when the server has answered, or cannot be reached.
      *
-     * The request is on its way when this returns, so it may be called while a page unloads. A seat that was lost to the
-     * network at this moment cannot be given up; the server holds it until its time is over.
+     * The request is sent before this returns, so it may be called while a page unloads. While there is no connection the
+     * seat cannot be released; the server holds it until its time is over.
      *
      * @returns {Promise<void>}
      */
     leave(): Promise<void>;
     /**
-     * Ask something of the server, see docs/protocol.md.
+     * Send a request of any type, see docs/protocol.md.
      *
-     * Rejects with `Refusal`; with the code "disconnected" when there is no connection, or none any more: then whether it
-     * was done is not known.
+     * Rejects with `Refusal`. Its code is "disconnected" when there is no connection, or when the connection ends before
+     * the reply: then it is not known whether the request was carried out.
      *
      * @param {string} type
      * @param {Record<string, unknown>} [fields]
@@ -63,22 +66,22 @@ export declare class Meeting extends Target {
     /**
      * Change the own presence, key by key; null takes a key away.
      *
-     * While there is no connection the change is kept, and told as soon as there is one; so is the whole presence, when
-     * the seat was lost and another one was got.
+     * While there is no connection the change is kept, and sent as soon as there is one. If the seat is lost and this
+     * client gets another one, its whole presence is sent again.
      *
      * @param {Record<string, string | number | boolean | null>} state
      * @returns {Promise<Frame>}
      */
     updateState(state: Record<string, string | number | boolean | null>): Promise<Frame>;
     /**
-     * Pass something on to one other participant. Refused with `participant_not_found` while that one is not connected.
+     * Send a signal to one other participant. Refused with `participant_not_found` while that one is not connected.
      *
      * @param {string} to
      * @param {unknown} data
      */
     signal(to: string, data: unknown): Promise<Frame>;
     /**
-     * Say something to everyone or, with `to`, to one participant.
+     * Send a message to everyone or, with `to`, to one participant.
      *
      * @param {string} text 1 to 2,000 characters.
      * @param {string | null} [to]
@@ -101,15 +104,15 @@ export declare class Meeting extends Target {
      */
     mute(participantId: string): Promise<Frame>;
     /**
-     * Let somebody in who waits for the host. For hosts.
+     * Admit somebody who waits for the host. For hosts.
      *
      * @param {string} participantId
      */
     admit(participantId: string): Promise<Frame>;
-    /** Let everybody in who waits for the host. For hosts. */
+    /** Admit everybody who waits for the host. For hosts. */
     admitAll(): Promise<Frame>;
     /**
-     * Send somebody away who waits. For hosts.
+     * Deny somebody who waits. For hosts.
      *
      * @param {string} participantId
      */
@@ -141,7 +144,7 @@ export declare class Meeting extends Target {
      */
     iceServers(): Promise<Frame & IceServersReply>;
     /**
-     * Read what was said, from the oldest on, or from after the message `cursor` on.
+     * Read a page of messages, from the oldest on, or from after the message with the id `cursor` on.
      *
      * @param {{cursor?: string | null, limit?: number}} [page]
      * @returns {Promise<Frame & MessagesReply>}
@@ -151,7 +154,7 @@ export declare class Meeting extends Target {
         limit?: number;
     }): Promise<Frame & MessagesReply>;
     /**
-     * Read who cannot come back. For hosts.
+     * Read a page of bans. For hosts.
      *
      * @param {{cursor?: string | null, limit?: number}} [page]
      * @returns {Promise<Frame & BansReply>}
@@ -161,7 +164,7 @@ export declare class Meeting extends Target {
         limit?: number;
     }): Promise<Frame & BansReply>;
     /**
-     * Let a user come back. For hosts.
+     * Lift the ban of a user. For hosts.
      *
      * @param {string} userId
      */

@@ -17,7 +17,7 @@ export type Participant = {
      */
     guestName: string | null;
     /**
-     * A connection is there now; false while the seat is held for one that dropped.
+     * Whether a connection is there now; false while the seat is held for one that dropped.
      */
     isActive: boolean;
     isHost: boolean;
@@ -34,7 +34,7 @@ export type Participant = {
      */
     displayName: string;
     /**
-     * The participant's own presence, as it last told it.
+     * The participant's own state, as it last set it.
      */
     state: State;
 };
@@ -99,7 +99,7 @@ export type Waiting = {
     guestName: string | null;
     displayName: string;
     /**
-     * A connection is there now.
+     * Whether a connection is there now.
      */
     isActive: boolean;
     /**
@@ -181,12 +181,12 @@ export type ErrorCode = "bad_frame" | "unknown_type" | "not_in_room" | "invalid_
  * @property {string} roomId
  * @property {string | null} userId Null for guests.
  * @property {string | null} guestName Null for users.
- * @property {boolean} isActive A connection is there now; false while the seat is held for one that dropped.
+ * @property {boolean} isActive Whether a connection is there now; false while the seat is held for one that dropped.
  * @property {boolean} isHost
  * @property {string} joinedAt ISO 8601.
  * @property {string | null} leftAt Null while the participant holds a seat; else when the connection was last there.
  * @property {string} displayName The name to show. Text, never markup.
- * @property {State} state The participant's own presence, as it last told it.
+ * @property {State} state The participant's own state, as it last set it.
  */
 /**
  * A room as clients see it.
@@ -206,7 +206,7 @@ export type ErrorCode = "bad_frame" | "unknown_type" | "not_in_room" | "invalid_
  * @property {string | null} endedAt Null while the room is open.
  */
 /**
- * Something said in a room.
+ * A message in a room.
  *
  * @typedef {object} Message
  * @property {string} id
@@ -224,7 +224,7 @@ export type ErrorCode = "bad_frame" | "unknown_type" | "not_in_room" | "invalid_
  * @property {string | null} userId
  * @property {string | null} guestName
  * @property {string} displayName
- * @property {boolean} isActive A connection is there now.
+ * @property {boolean} isActive Whether a connection is there now.
  * @property {number} position From 1, in the order people came.
  * @property {WaitReason} reason `waiting_room`: for the host. `room_full`: for a seat.
  * @property {string} waitingSince ISO 8601.

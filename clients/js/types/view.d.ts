@@ -1,12 +1,12 @@
 /** View: what a client knows of a room. Frames go in, the news that follow from them come out. */
 import type { Message, Participant, Room, Waiting } from "./protocol.js";
 import type { Frame, News, Place } from "./types.js";
-/** What a client knows of a room. Pure: frames in, news out. Its collections are replaced, never changed. */
+/** What a client knows of a room. Pure: frames in, news out. Its collections are replaced, never changed in place. */
 export declare class View {
     #private;
-    /** Names the run of the room that `seq` counts in. */
+    /** Names the run of the room in which `seq` counts. */
     epoch: string;
-    /** The last event taken in. */
+    /** The number of the last event that was applied. */
     seq: number;
     /** @type {Room | null} */
     room: Room | null;
@@ -18,37 +18,39 @@ export declare class View {
     lobby: Waiting[];
     /** Where this client itself waits. @type {Place | null} */
     place: Place | null;
-    /** An event is missing: only a `room-state` helps. */
+    /** An event is missing: the view is wrong until the next `room-state`. */
     isStale: boolean;
     /** This client's own participant. @returns {Participant | null} */
     get me(): Participant | null;
     /**
-     * Sit down; the `room-state` follows.
+     * Take a seat. The `room-state` follows.
      *
      * @param {Participant} participant
      */
     sit(participant: Participant): void;
     /**
-     * Wait; who waits sees nothing of the room.
+     * Wait in the queue. Whoever waits sees nothing of the room.
      *
      * @param {Frame} frame A `waiting`.
      * @returns {News[]}
      */
     wait({ participantId, position, reason }: Frame): News[];
     /**
-     * Take a frame in. Those of unknown types, and events heard before, change nothing.
+     * Apply a frame. One of an unknown type, or an event that was applied before, changes nothing.
      *
      * @param {Frame} frame
      * @returns {News[]}
      */
     apply(frame: Frame): News[];
     /**
+     * Replace the list of those who wait.
+     *
      * @param {Waiting[]} waiting
      * @returns {News[]}
      */
     setLobby(waiting: Waiting[]): News[];
     /**
-     * Put in what was said while nobody listened.
+     * Insert the messages that were sent while there was no connection.
      *
      * @param {string | null} after The id of the last message before that; null when there was none.
      * @param {Message[]} said All there is after it, oldest first.
@@ -56,7 +58,7 @@ export declare class View {
      */
     catchUp(after: string | null, said: Message[]): News[];
     /**
-     * Give up what was said while nobody listened: keep what follows it without a gap.
+     * Skip the messages that were sent while there was no connection: keep those that follow without a gap.
      *
      * @param {string | null} after As for `catchUp`.
      * @returns {News[]}
