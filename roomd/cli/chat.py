@@ -121,7 +121,7 @@ class Chat:
     def _people(self) -> list[Somebody]:
         """Everyone else: nobody talks to themselves, or removes themselves."""
         me = self._meeting.me
-        others = (one for one in self._meeting.participants if me is None or one.id != me.id)
+        others = (one for one in self._meeting.participants.values() if me is None or one.id != me.id)
         return [Somebody(one.id, one.display_name) for one in others]
 
     def _waiters(self) -> list[Somebody]:

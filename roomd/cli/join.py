@@ -115,7 +115,7 @@ class Attendance:
         over = meeting.over
         if over is None or self._untold:
             return
-        if over.reason not in _AS_WISHED:
+        if over.code not in _AS_WISHED:
             raise SentAway(end(over))
         say(end(over))
 
@@ -135,7 +135,7 @@ class Attendance:
         if self._meeting is None:
             visit.cancel()
             return
-        was_away = self._meeting.status == "away"
+        was_away = self._meeting.status == "reconnecting"
         try:
             await self._meeting.leave()
         except (client.Closed, client.Unreachable):

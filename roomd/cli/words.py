@@ -46,8 +46,8 @@ class Seen(Protocol):
         """The room."""
 
     @property
-    def participants(self) -> list[Participant]:
-        """Everyone, in the order they came."""
+    def participants(self) -> Mapping[str, Participant]:
+        """Everyone, by id and in the order they joined."""
 
     @property
     def messages(self) -> list[Message]:
@@ -66,7 +66,7 @@ def tell(event: AnyMeetingEvent, seen: Seen) -> list[str]:
 
 def who(seen: Seen) -> list[str]:
     """List everyone in the room, in the order they came, and for a host who waits."""
-    here = [f"  {call(one, seen)}" for one in seen.participants]
+    here = [f"  {call(one, seen)}" for one in seen.participants.values()]
     return here + [f"  {one.position}. in line: {_call_waiting(one)}" for one in seen.lobby]
 
 
@@ -81,9 +81,9 @@ def call(one: Participant, seen: Seen) -> str:
 
 def end(over: Over) -> str:
     """Say why a meeting is over."""
-    if over.reason == "removed":
-        return "The host removed you from the room" + (f": {plain(over.message)}" if over.message else ".")
-    return _ENDS.get(over.reason) or f"{plain(over.reason)}: {plain(over.message)}"
+    if over.code == "removed":
+        return "The host removed you from the room" + (f": {plain(over.reason)}" if over.reason else ".")
+    return _ENDS.get(over.code) or f"{plain(over.code)}: {plain(over.message)}"
 
 
 _ENDS = {
@@ -166,8 +166,8 @@ def _spoken(message: Message, seen: Seen) -> str:
 def _addressee(participant_id: str, seen: Seen) -> str:
     if _is_me(participant_id, seen):
         return "you"
-    names = [plain(one.display_name) for one in seen.participants if one.id == participant_id]
-    return names[0] if names else "somebody who left"
+    one = seen.participants.get(participant_id)
+    return plain(one.display_name) if one is not None else "somebody who left"
 
 
 def _mute_requested(_: MuteRequested, __: Seen) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""A client of roomd/1 for asyncio: be in a room, hear what happens in it, and come back after a drop.
+"""A client of roomd/1 for asyncio. It joins a room, yields what happens there, and reconnects after a drop.
 
     async with roomd.client.join(url, "abc-def-ghi", "Jane Smith") as meeting:
         await meeting.say("Hello")
@@ -6,12 +6,13 @@
             print(event)
     print(meeting.over)
 
-It needs nothing of the daemon but the words it shares with it. README.md has more, docs/protocol.md the contract.
+It uses `roomd.protocol` and nothing else of the daemon. docs/reference/clients.md describes how it behaves,
+docs/protocol.md the protocol.
 """
 
 from contextlib import AbstractAsyncContextManager
 
-from roomd.client.connection import PATIENCE, Closed, Connection, Unreachable, connect
+from roomd.client.connection import MAX_FRAME, PATIENCE, Closed, Connection, Unreachable, connect
 from roomd.client.events import (
     AnyMeetingEvent,
     Dropped,
@@ -33,7 +34,8 @@ from roomd.client.events import (
     Signalled,
     Updated,
 )
-from roomd.client.meeting import Meeting, Pace, Token, attend
+from roomd.client.meeting import Meeting, Token, open_meeting
+from roomd.client.settings import Settings
 from roomd.client.view import Status, View
 from roomd.protocol.errors import Refused
 from roomd.protocol.requests import JoinRoom
@@ -79,11 +81,16 @@ def join(
     *,
     wait: bool = False,
     patience: float = PATIENCE,
+    max_frame: int = MAX_FRAME,
 ) -> AbstractAsyncContextManager[Meeting]:
-    """Join a room, as a guest with a name or as a user with a token, and leave it at the end of the `async with`.
+    """Join a room as a guest with a name, or as a user with a token, and leave it at the end of the `async with`.
 
-    `token` may be a function, plain or async, that gives a token for each connection; `wait` waits for a seat when the
-    room is full; `patience` is how many seconds the server has for each answer. Entering raises `Refused`, `Closed`
-    and `Unreachable`; from then on the meeting comes back by itself, and `Meeting.over` tells how it ended.
+    `url` is like `wss://meet.example/ws`, `code` like `abc-def-ghi`. `token` may be a function, plain or async, that
+    returns a token for each connection. With `wait` the client waits for a seat when the room is full. `patience` is
+    in seconds, for each reply; `max_frame` in bytes, the server's `limits.frame`.
+
+    Raises `Refused`, `Closed` or `Unreachable` when the first connection fails. After that the client reconnects by
+    itself, and `Meeting.over` has the reason when the meeting is over.
     """
-    return attend(url, JoinRoom(code=code, guest_name=guest_name, wait=wait or None), token, Pace(patience=patience))
+    entry = JoinRoom(code=code, guest_name=guest_name, wait=wait or None)
+    return open_meeting(url, entry, token, Settings(patience=patience, max_frame=max_frame))

@@ -1,8 +1,9 @@
-"""One open connection that speaks roomd/1: a request gets its reply, and every frame is heard in order.
+"""One open connection that speaks roomd/1: requests get their replies, and frames are handled in order.
 
-One task reads. It hands each frame to `on_frame` first and then to the request it answers, so whoever awaits a reply
-finds what came before it taken in. When the connection ends, every request that waits hears why. websockets is
-imported on connecting, so that programs that need no daemon start fast.
+One task reads. It gives each frame to `on_frame` first and then to the request that it answers. When a request
+returns, `on_frame` has therefore handled everything that came before the reply. When the connection ends, every request
+that still waits raises the reason. websockets is imported when a connection is opened, so that programs that only use
+the types start fast.
 """
 
 import asyncio
@@ -26,13 +27,19 @@ if TYPE_CHECKING:
 
 SUBPROTOCOL = "roomd.v1"
 PATIENCE = 10.0
-"""Seconds to wait for the daemon, on connecting and for each reply."""
+"""Seconds to wait for the server: for the connection, and for each reply."""
+MAX_FRAME = 65_536
+"""Bytes that a frame to the server may have; the server's `limits.frame`."""
 CLOSE_TIMEOUT = 2.0
+"""Seconds to wait for the server's part of the closing handshake."""
 LARGEST_FRAME = 1 << 27
-"""Bytes; a room-state of 100,000 participants is about a quarter of it."""
+"""Bytes that a frame from the server may have. A `room-state` of 100,000 participants is about a quarter of it."""
 GONE = 1006
-"""The close code that is never sent: there was none (RFC 6455, section 7.4.1)."""
-STRANGE = "it does not speak roomd/1"
+"""The close code that stands for "no close frame" and is never sent (RFC 6455, section 7.4.1)."""
+TOO_LONG = ErrorKind(0, "too_long", "This is too long to be sent")
+"""What this client refuses itself: the server would close the connection with 1009. The status is none of HTTP's."""
+
+_NOT_ROOMD = "it does not speak roomd/1"
 
 AnyReply = (
     ErrorReply
@@ -64,8 +71,8 @@ Frame = Reply | Event
 R = TypeVar("R", bound=Reply)
 
 
-class Unreachable(Exception):  # noqa: N818 - an event, not a mistake of the caller
-    """No daemon answered at `url`, or what answered does not speak roomd/1."""
+class Unreachable(Exception):  # noqa: N818 - an outcome, not a mistake of the caller
+    """The server at `url` did not answer, or what answered does not speak roomd/1. `reason` is for people."""
 
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(f"{url}: {reason}")
@@ -73,8 +80,11 @@ class Unreachable(Exception):  # noqa: N818 - an event, not a mistake of the cal
         self.reason = reason
 
 
-class Closed(Exception):  # noqa: N818 - an event, not a mistake of the caller
-    """The connection is gone. `retry_after` (seconds) is what the server asked for before it went."""
+class Closed(Exception):  # noqa: N818 - an outcome, not a mistake of the caller
+    """The connection is closed. `code` and `reason` are those of the close frame; 1006 when there was none.
+
+    `retry_after` is the number of seconds after which the server asked to be tried again, if it did.
+    """
 
     def __init__(self, code: int, reason: str, retry_after: float | None = None) -> None:
         super().__init__(f"connection closed with {code}")
@@ -96,9 +106,9 @@ _UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
 def decode(data: bytes) -> Frame | None:
-    """Read one frame of the server; None for a type this client does not know, which is no error.
+    """Read one frame of the server. None for a type that this client does not know: a newer server may send it.
 
-    Raises `msgspec.MsgspecError`, `UnicodeError` and `RecursionError` for what is not roomd/1.
+    Raises `msgspec.MsgspecError`, `UnicodeError` or `RecursionError` when the frame is not roomd/1.
     """
     try:
         frame: Frame = _frames.decode(data)
@@ -114,19 +124,22 @@ def _ignore(*_: object) -> None:
 
 
 class Connection:
-    """One open connection. Made by `connect`."""
+    """One open connection, made by `connect`. Several tasks may send requests at the same time."""
 
     def __init__(
         self,
         url: str,
         websocket: "ClientConnection",
         patience: float,
+        max_frame: int,
         on_frame: Callable[[Frame], None],
         on_end: Callable[[], None],
     ) -> None:
         self.url = url
+        """The address that was given to `connect`."""
         self._websocket = websocket
         self._patience = patience
+        self._max_frame = max_frame
         self._on_frame = on_frame
         self._on_end = on_end
         self._last_id = 0
@@ -137,7 +150,7 @@ class Connection:
 
     @property
     def has_ended(self) -> bool:
-        """Whether no more frames will come; `check` says why."""
+        """Whether no more frames will come. `check` raises the reason."""
         return self._end is not None
 
     def check(self) -> None:
@@ -146,26 +159,29 @@ class Connection:
             raise self._end
 
     async def request(self, request: Request, reply: type[R]) -> R:
-        """Ask, and wait for the reply of that request.
+        """Send a request, and return its reply, which must be of type `reply`.
 
-        Raises `Refused` when the answer is an error, `Closed` when the connection goes first, `Unreachable` when
-        there is no answer in time.
+        Raises `Refused` when the reply is an error or the request is too long to be sent, `Closed` when the connection
+        ends before the reply (the request may have been served), `Unreachable` when no reply comes in time.
         """
         answer = await self.ask(request)
         if not isinstance(answer, reply):
-            raise Unreachable(self.url, STRANGE)
+            raise Unreachable(self.url, _NOT_ROOMD)
         return answer
 
     async def ask(self, request: Request) -> Reply:
-        """Ask, and wait for whatever reply; raises like `request`. A request that has an `id` keeps it."""
+        """Send a request, and return its reply of any type. Raises like `request`. An `id` that is set is kept."""
         self.check()
         self._last_id += 1
         request_id = self._last_id if request.id is None else request.id
+        text = msgspec.json.encode(msgspec.structs.replace(request, id=request_id))
+        if len(text) > self._max_frame:
+            raise Refused(TOO_LONG)
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[request_id] = answer
         try:
             async with asyncio.timeout(self._patience):
-                await self._send(msgspec.structs.replace(request, id=request_id))
+                await self._send(text)
                 return await answer
         except TimeoutError:
             raise Unreachable(self.url, f"no answer within {self._patience:g} seconds") from None
@@ -173,7 +189,7 @@ class Connection:
             del self._waiting[request_id]
 
     async def close(self) -> None:
-        """Close in order, and stop reading; when cancelled, close at once."""
+        """Close with the closing handshake, and stop reading. When cancelled, close at once without it."""
         try:
             await self._websocket.close()
         except asyncio.CancelledError:
@@ -183,22 +199,22 @@ class Connection:
             self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)
 
-    async def _send(self, request: Request) -> None:
+    async def _send(self, text: bytes) -> None:
         from websockets.exceptions import ConnectionClosed
 
-        # A server that closes first says why in a frame that is still to be read: reading reports both.
+        # A server that closes first gives the reason in a frame that is still to be read: `_read` raises both.
         with suppress(ConnectionClosed):
-            await self._websocket.send(msgspec.json.encode(request), text=True)
+            await self._websocket.send(text, text=True)
 
     async def _read(self) -> None:
-        """Hear frames until there are no more, and tell everybody who waits."""
+        """Handle frames until there are no more, then raise the reason in every request that waits."""
         end: Exception = Closed(GONE, "closed here")
         try:
             while True:
                 frame = await self._receive()
                 self._on_frame(frame)
                 self._answer(frame)
-        except Exception as exc:  # noqa: BLE001 - whatever ends the reading, those who wait must hear of it
+        except Exception as exc:  # noqa: BLE001 - the edge of a connection: every request that waits raises it
             end = exc
         finally:
             self._end = end
@@ -216,18 +232,18 @@ class Connection:
                 code, reason = (exc.rcvd.code, exc.rcvd.reason) if exc.rcvd else (GONE, "")
                 raise Closed(code, reason, self._retry_after) from None
             except _UNREADABLE:
-                raise Unreachable(self.url, STRANGE) from None
+                raise Unreachable(self.url, _NOT_ROOMD) from None
         if isinstance(frame, ServerRestarting):
             self._retry_after = frame.retry_after
         return frame
 
     def _answer(self, frame: Frame) -> None:
-        """Give a reply to the request it answers, if that still waits."""
+        """Give a reply to the request that it answers, if that still waits."""
         if not isinstance(frame, Reply):
             return
         if isinstance(frame, ErrorReply):
             refused = Refused(ErrorKind(frame.status_code, frame.code, frame.message), retry_after=frame.retry_after)
-            if frame.id is None:  # it is about the connection (a bad token): no other answer will come
+            if frame.id is None:  # about the connection (a bad token): no request will get another answer
                 self._fail(refused)
             elif answer := self._open(frame.id):
                 answer.set_exception(refused)
@@ -250,15 +266,18 @@ async def connect(
     token: str | None = None,
     patience: float = PATIENCE,
     *,
+    max_frame: int = MAX_FRAME,
     on_frame: Callable[[Frame], None] = _ignore,
     on_end: Callable[[], None] = _ignore,
 ) -> AsyncIterator[Connection]:
-    """Open a connection, as a guest or with a token, and close it at the end. `patience` is in seconds.
+    """Open a connection, as a guest or with a token, and close it at the end of the `async with`.
 
-    `on_frame` hears every frame, replies included; `on_end` that there will be no more. Raises `Unreachable`.
+    `url` is like `wss://meet.example/ws`; `patience` is in seconds, for the connection and for each reply; `max_frame`
+    is in bytes, the server's `limits.frame`. `on_frame` is called with every frame, replies included; `on_end` is
+    called once, when no more frames will come. Raises `Unreachable`.
     """
     websocket = await _open(url, token, patience)
-    connection = Connection(url, websocket, patience, on_frame, on_end)
+    connection = Connection(url, websocket, patience, max_frame, on_frame, on_end)
     try:
         yield connection
     finally:
@@ -279,7 +298,7 @@ async def _open(url: str, token: str | None, patience: float) -> "ClientConnecti
             max_size=LARGEST_FRAME,
             open_timeout=patience,
             close_timeout=CLOSE_TIMEOUT,
-            # A proxy of the environment is for other machines.
+            # The proxy that the environment names is for other machines.
             proxy=None if is_loopback(url) else True,
         )
     except InvalidStatus as exc:
@@ -293,7 +312,7 @@ async def _open(url: str, token: str | None, patience: float) -> "ClientConnecti
 
 
 def is_loopback(url: str) -> bool:
-    """Whether a URL points at this machine by its loopback address."""
+    """Return whether a URL points at this machine by a loopback address."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -302,7 +321,7 @@ def is_loopback(url: str) -> bool:
 
 
 def _reason(exc: OSError) -> str:
-    """Say what the system said; asyncio puts its own words (and every address tried) into `strerror`."""
+    """Return the system's words for an error. `strerror` has asyncio's own, with every address that was tried."""
     if exc.errno is not None and exc.errno > 0:
         return os.strerror(exc.errno)
     return exc.strerror or str(exc)

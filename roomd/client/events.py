@@ -1,4 +1,4 @@
-"""What happens in a meeting: frozen structs named for it, which `Meeting` gives one by one."""
+"""The events of a meeting, as frozen structs. `Meeting` yields them one by one."""
 
 from typing import Any
 
@@ -9,72 +9,78 @@ from roomd.protocol.objects import Message, Participant, Room, Waiting
 
 
 class MeetingEvent(msgspec.Struct, frozen=True):
-    """Something happened; the meeting's view has it already, and may be ahead of it."""
+    """Something happened. The meeting's properties already show it, and may show later events too."""
 
 
 class Placed(MeetingEvent, frozen=True):
-    """The join waits; told again whenever the place changes, and after a drop."""
+    """This client waits in the queue. Comes again when the place changes, and after a drop."""
 
     participant_id: str
-    """The id the participant will have."""
+    """The id that the participant will have."""
     position: int
     """From 1, in the order people came."""
     reason: str
-    """`waiting_room`: for the host. `room_full`: for a seat."""
+    """`waiting_room`: the host has to admit. `room_full`: a seat has to become free."""
 
 
 class Entered(MeetingEvent, frozen=True):
-    """A seat was taken, and the view has the room: at the start, after waiting, and anew when a held seat was gone."""
+    """This client took a seat: at the start, after waiting, or a new one because the held seat had expired."""
 
 
 class Joined(MeetingEvent, frozen=True):
-    """Somebody else took a seat."""
+    """Another participant took a seat."""
 
     participant: Participant
 
 
 class Updated(MeetingEvent, frozen=True):
-    """A participant dropped, came back or changed their presence; one's own is told too."""
+    """A participant dropped, came back or changed their state. Comes for this client's own participant too."""
 
     participant: Participant
+    """The participant as it is now."""
     before: Participant
+    """The participant as it was."""
 
 
 class Left(MeetingEvent, frozen=True):
-    """A seat was given up. `participant.left_at` is null when it happened while this client was away."""
+    """A participant gave up the seat, lost it or was removed."""
 
     participant: Participant
+    """`left_at` is None when it happened while this client was disconnected."""
 
 
 class RoomChanged(MeetingEvent, frozen=True):
     """The room's settings changed."""
 
     room: Room
+    """The room as it is now."""
     before: Room
+    """The room as it was."""
 
 
 class Said(MeetingEvent, frozen=True):
-    """A message came, one's own included; with `message.to` it is for the two of them alone."""
+    """A message arrived, this client's own included."""
 
     message: Message
+    """Private when `to` is not None."""
 
 
 class MessagesSkipped(MeetingEvent, frozen=True):
-    """More was, or may have been, said while this client was away than is told: the next `Said` is not what came next.
-
-    What lies between is to be had from `Meeting.list_messages`.
-    """
+    """Some messages sent while this client was disconnected are not told; read them with `Meeting.list_messages`."""
 
     after: str | None
-    """The id of the last message before the gap, a cursor; null when there was none."""
+    """The id of the last message before the gap, to be used as `cursor`. None: the gap starts at the first message."""
+    before: str | None
+    """The id of the first message after the gap. None: the gap reaches to the last message."""
 
 
 class Signalled(MeetingEvent, frozen=True):
-    """Another participant passed something on."""
+    """Another participant sent a signal to this client."""
 
     sender: str
-    """The participant's id."""
+    """The sender's participant id."""
     data: Any
+    """What they sent: any JSON value."""
 
 
 class MuteRequested(MeetingEvent, frozen=True):
@@ -82,33 +88,35 @@ class MuteRequested(MeetingEvent, frozen=True):
 
 
 class LobbyChanged(MeetingEvent, frozen=True):
-    """Who waits has changed; hosts are told."""
+    """The list of people who wait changed. Only hosts get this event."""
 
     lobby: tuple[Waiting, ...]
+    """Everyone who waits, in order."""
 
 
 class ServerRestarts(MeetingEvent, frozen=True):
-    """The server is about to restart; a drop follows, and the client comes back by itself."""
+    """The server is about to restart. The connection will drop, and the client will reconnect by itself."""
 
 
 class Dropped(MeetingEvent, frozen=True):
-    """The connection was lost, or an attempt to come back failed; the next one follows."""
+    """The connection was lost, or an attempt to reconnect failed. The client will try again."""
 
     reason: str
+    """For people."""
     delay: float
     """Seconds until the next attempt."""
 
 
 class SeatLost(MeetingEvent, frozen=True):
-    """The seat, or the place in the queue, was not held that long: the client joins anew, under a new id."""
+    """The held seat, or the place in the queue, has expired. The client joins again and gets a new participant id."""
 
 
 class Returned(MeetingEvent, frozen=True):
-    """The connection is back, with the same seat; what changed and was said meanwhile follows as events."""
+    """The client is connected again and has the same seat. What changed while it was away follows as events."""
 
 
 class Refreshed(MeetingEvent, frozen=True):
-    """Events were left out, because more waited than are kept: look at the view, which is current."""
+    """Events were dropped because too many were unread. Look at the meeting's properties: they are current."""
 
 
 AnyMeetingEvent = (
@@ -132,21 +140,25 @@ AnyMeetingEvent = (
 
 
 class Over(msgspec.Struct, frozen=True):
-    """Why a meeting is over."""
+    """Why a meeting is over. docs/reference/clients.md lists the codes, which both clients share."""
 
-    reason: str
-    """A word for programs: `left`, `room_ended`, `removed`, `denied`, `taken_over`, `bad_token`, `unreachable`,
-    `bad_frame` (the server did not understand this client), or else the server's `code` for refusing the way (back) in,
-    like `room_locked`. The JavaScript client has the same; `unreachable` is its own, this one raises or tries on."""
+    code: str
+    """For programs: `left`, `room_ended`, `removed`, `denied`, `taken_over`, `bad_token`, `bad_frame`, or the server's
+    code for refusing to let this client back in, like `room_locked`."""
     message: str
-    """For people; of `removed` the host's reason, which may be empty."""
+    """For people."""
+    reason: str | None = None
+    """The words that the host gave when removing this participant; None when there are none."""
 
 
 LEFT = Over("left", "You left the room")
 ROOM_ENDED = Over("room_ended", "The room has ended")
-REMOVED = Over("removed", "")
+REMOVED = Over("removed", "You were removed from this room")
+TAKEN_OVER = Over("taken_over", "You joined from somewhere else")
+BAD_TOKEN = Over("bad_token", "The server does not accept the token")
+BAD_FRAME = Over("bad_frame", "The server did not understand this client")
 
 
-def refusal(code: str, message: str) -> Over:
-    """Say what an error comes to that refuses the way (back) into a room one was in, or waited for."""
-    return REMOVED if code == BANNED.code else Over(code, message)
+def over_by_refusal(code: str, message: str) -> Over:
+    """Return the end that follows from an error that refuses a seat. A ban counts as a removal."""
+    return Over(REMOVED.code, message) if code == BANNED.code else Over(code, message)

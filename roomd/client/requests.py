@@ -1,13 +1,11 @@
-"""What a participant can ask for, in and about the room of a meeting."""
+"""The requests that a participant can send, as methods."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
 
 from roomd.protocol import objects, replies, requests
-from roomd.protocol.objects import Scalar
 from roomd.protocol.replies import OkReply, Reply
 from roomd.protocol.requests import Request
 
@@ -17,42 +15,39 @@ R = TypeVar("R", bound=Reply)
 class Requests(ABC):
     """The requests of docs/protocol.md, sections 7 and 8, as methods.
 
-    Each returns once the server has answered. Raises `Refused` when the answer is no, `Closed` while the client is
-    away or when the connection goes before the answer (then it may have been done), `Unreachable` when none comes.
+    Each returns when the server has answered. Raises `Refused` when the reply is an error, `Closed` while the client is
+    not connected or when the connection ends before the reply (the request may have been served), `Unreachable` when no
+    reply comes in time.
     """
 
     code: str
-    """The room's."""
+    """The room's code, like `abc-def-ghi`."""
 
     @abstractmethod
     async def request(self, request: Request, reply: type[R]) -> R:
-        """Ask, and wait for the reply of that request."""
+        """Send a request, and return its reply, which must be of type `reply`."""
 
     async def say(self, text: str, to: str | None = None) -> None:
-        """Say something to everyone or, with `to` (a participant's id), to one; 1 to 2,000 characters."""
+        """Send a message of 1 to 2,000 characters to everyone or, with `to` (a participant's id), to one."""
         await self.request(requests.SendMessage(text=text, to=to), OkReply)
 
-    async def update_state(self, state: Mapping[str, Scalar | None]) -> None:
-        """Change the own presence, key by key; None takes a key away."""
-        await self.request(requests.UpdateParticipant(state=dict(state)), OkReply)
-
     async def signal(self, to: str, data: Any) -> None:
-        """Pass `data`, anything JSON can say, on to one participant who is connected now."""
+        """Send `data`, any JSON value, to one participant, who must be connected now."""
         await self.request(requests.Signal(to=to, data=msgspec.Raw(msgspec.json.encode(data))), OkReply)
 
     async def ice_servers(self) -> replies.IceServersReply:
-        """Ask for STUN and TURN servers; their credentials are good for `ttl` seconds."""
+        """Get STUN and TURN servers. Their credentials expire after `ttl` seconds."""
         return await self.request(requests.GetIceServers(), replies.IceServersReply)
 
     async def list_messages(self, cursor: str | None = None, limit: int | None = None) -> replies.MessagesReply:
-        """Read a page of what was said, from the oldest on; a message's id serves as `cursor` for what came after."""
+        """Read a page of the room's messages, oldest first. `cursor` is the id of the last message before the page."""
         request = requests.ListMessages(code=self.code, cursor=cursor, limit=limit)
         return await self.request(request, replies.MessagesReply)
 
     # For hosts.
 
     async def remove(self, participant_id: str, *, ban: bool = False, reason: str | None = None) -> None:
-        """Take a participant's seat away; with `ban` the user cannot come back. `reason` has at most 200 characters."""
+        """Remove a participant; with `ban` the user cannot come back. `reason` has at most 200 characters."""
         request = requests.RemoveParticipant(participant_id=participant_id, ban=ban, reason=reason)
         await self.request(request, OkReply)
 
@@ -61,15 +56,15 @@ class Requests(ABC):
         await self.request(requests.MuteParticipant(participant_id=participant_id), OkReply)
 
     async def admit(self, participant_id: str) -> None:
-        """Let somebody in who waits for the host."""
+        """Let in a participant who waits for the host."""
         await self.request(requests.AdmitParticipant(participant_id=participant_id), OkReply)
 
     async def admit_all(self) -> None:
-        """Let everybody in who waits for the host."""
+        """Let in everyone who waits for the host."""
         await self.request(requests.AdmitAll(), OkReply)
 
     async def deny(self, participant_id: str) -> None:
-        """Send somebody away who waits."""
+        """Refuse a participant who waits."""
         await self.request(requests.DenyParticipant(participant_id=participant_id), OkReply)
 
     async def update_room(
@@ -81,7 +76,7 @@ class Requests(ABC):
         allow_guest_access: bool | None = None,
         waiting_room: bool | None = None,
     ) -> objects.Room:
-        """Change the room's settings; only what is given changes."""
+        """Change the settings that are given, and return the room."""
         request = requests.UpdateRoom(
             code=self.code,
             name=name,
@@ -93,13 +88,13 @@ class Requests(ABC):
         return (await self.request(request, replies.RoomReply)).room
 
     async def end_room(self) -> objects.Room:
-        """End the room for everyone in it, for good."""
+        """End the room for everyone, for good, and return it."""
         return (await self.request(requests.EndRoom(code=self.code), replies.RoomReply)).room
 
     async def list_bans(self, cursor: str | None = None, limit: int | None = None) -> replies.BansReply:
-        """Read a page of who cannot come back."""
+        """Read a page of the users who cannot come back."""
         return await self.request(requests.ListBans(cursor=cursor, limit=limit), replies.BansReply)
 
     async def unban(self, user_id: str) -> None:
-        """Let a user come back."""
+        """Allow a user to come back."""
         await self.request(requests.Unban(user_id=user_id), OkReply)

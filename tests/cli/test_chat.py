@@ -11,12 +11,11 @@ from roomd.cli.chat import LONGEST_MESSAGE, Chat, Mistyped, Somebody, find, find
 from roomd.cli.join import Attendance, SentAway
 from roomd.cli.words import HELLO
 from roomd.client import Closed
-from roomd.client.meeting import attend
+from roomd.client.meeting import open_meeting
 from roomd.protocol.requests import JoinRoom
-from tests.client.test_meeting import JOIN, Sleep, closing, meeting_with, pace
-from tests.client.test_view import BOB, CARL, ROOM, WAITER, message, person
-from tests.client.test_wire import Script, Server, serving
+from tests.support.people import BOB, CARL, ROOM, WAITER, message, person
 from tests.support.processes import PATIENCE
+from tests.support.scripted import JOIN, Script, Server, Sleep, closing, meeting_with, serving, settings
 
 OK: dict[str, Any] = {"type_": "ok"}
 TYPED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
@@ -172,7 +171,9 @@ def test_find_whole() -> None:
 
 def attendance(url: str, keyboard: int | None = None, entry: JoinRoom = JOIN) -> Attendance:
     """Attend with a pipe nobody writes to, or another descriptor."""
-    return Attendance(attend(url, entry, None, pace()), keyboard=os.pipe()[0] if keyboard is None else keyboard)
+    return Attendance(
+        open_meeting(url, entry, None, settings()), keyboard=os.pipe()[0] if keyboard is None else keyboard
+    )
 
 
 def ended_pipe(data: bytes = b"") -> int:
@@ -208,27 +209,24 @@ async def test_comes_back(capsys: pytest.CaptureFixture[str]) -> None:
         await server.websocket.close(1012)
 
     async def busy(server: Server) -> None:
-        await server.refuse(503, "unavailable", "Storage is\x1b unavailable", retryAfter=0.01)
-        await server.gone()
-
-    async def gone(server: Server) -> None:
-        await server.refuse(410, "seat_expired")
+        await server.refuse(503, "unavailable", "Storage is\x1b unavailable", retryAfter=6.2)
         await server.gone()
 
     async def end(server: Server) -> None:
+        await server.refuse(410, "seat_expired")
         await server.seat(me=person("jane-2"))
         await server.send("room-ended", seq=2, roomId="r")
         await server.gone()
 
-    async with serving(drop, busy, gone, end) as url:
+    async with serving(drop, busy, end) as url:
         await asyncio.wait_for(attendance(url).run(), PATIENCE)
     out, err = capsys.readouterr()
     assert "* The daemon restarts" in out.splitlines()
     assert out.splitlines().count(HELLO) == 2
     assert out.splitlines()[-1] == "The room has ended."
     assert err.splitlines() == [
-        "Connection lost; coming back in 0.0 s.",
-        "Storage is\\x1b unavailable; coming back in 0.0 s.",
+        "Connection lost; coming back in 1.0 s.",
+        "Storage is\\x1b unavailable; coming back in 6.2 s.",
         "Your seat is no longer held, joining anew.",
     ]
 

@@ -35,9 +35,9 @@ from roomd.client import (
 )
 from roomd.config import ServerConfig, local_url
 from roomd.protocol.events import WaitingChanged
-from tests.client.test_view import BOB, BOB_AWAY, CARL, JANE, ROOM, WAITER, message, person, present
-from tests.client.test_wire import Server, serving
+from tests.support.people import BOB, BOB_AWAY, CARL, JANE, ROOM, WAITER, message, person, present
 from tests.support.processes import PATIENCE
+from tests.support.scripted import Server, serving
 
 
 async def typed(data: bytes, tmp_path: Path, *, regular: bool) -> list[str]:
@@ -196,7 +196,7 @@ WORDS: list[tuple[AnyMeetingEvent, list[str]]] = [
     (Said(message("1", sender="jane", to="bob")), ["you to Bob alone: text 1"]),
     (Said(message("1", sender="jane", to="carl")), ["you to somebody who left alone: text 1"]),
     (
-        MessagesSkipped("1"),
+        MessagesSkipped("1", "2"),
         ["* More was said meanwhile than is shown here; `roomd room messages` has all of it"],
     ),
     (MuteRequested(), ["* The host asks you to mute yourself"]),
@@ -236,8 +236,8 @@ def test_who() -> None:
     [
         (Over("left", ""), "You left."),
         (Over("room_ended", ""), "The room has ended."),
-        (Over("removed", ""), "The host removed you from the room."),
-        (Over("removed", "spam\x1b"), "The host removed you from the room: spam\\x1b"),
+        (Over("removed", "You were removed"), "The host removed you from the room."),
+        (Over("removed", "You were removed", "spam\x1b"), "The host removed you from the room: spam\\x1b"),
         (Over("denied", "The host declined"), "The host declined to let you in."),
         (Over("room_locked", "Room is locked"), "room_locked: Room is locked"),
     ],

@@ -32,7 +32,8 @@ from roomd.client import (
     Signalled,
     Updated,
 )
-from roomd.client.meeting import Pace, attend
+from roomd.client.meeting import open_meeting
+from roomd.client.settings import Settings
 from roomd.protocol.objects import Message, Participant, Room
 from roomd.protocol.requests import JoinRoom
 from roomd.rooms.room import MESSAGES_SHOWN
@@ -65,7 +66,7 @@ class Gate:
     def __init__(self) -> None:
         self.open = asyncio.Event()
         self.open.set()
-        self.pace = Pace(PATIENCE, PATIENCE, sleep=self.sleep)
+        self.pace = Settings(patience=PATIENCE, leave_patience=PATIENCE, sleep=self.sleep)
 
     async def sleep(self, _: float) -> None:
         await self.open.wait()
@@ -85,9 +86,9 @@ async def settled(meeting: Meeting) -> tuple[Room | None, list[Participant], lis
     """What a view has once everything told before now was taken in."""
     await meeting.list_messages(limit=1)
     async with asyncio.timeout(PATIENCE):
-        await meeting._wait_for(lambda: meeting._view.missed is None)
+        await meeting._conditions.wait_for(lambda: meeting._view.missed is None)
     public = [message for message in meeting.messages if message.to is None]
-    return meeting.room, meeting.participants, public[-MESSAGES_SHOWN:]
+    return meeting.room, list(meeting.participants.values()), public[-MESSAGES_SHOWN:]
 
 
 async def test_two_meet(daemon: Daemon) -> None:
@@ -131,7 +132,7 @@ async def test_loses_the_network(daemon: Daemon) -> None:
     gate = Gate()
     async with (
         join(daemon.url, code, token=daemon.token("alice")) as alice,
-        attend(daemon.url, JoinRoom(code=code, guest_name="Jane"), None, gate.pace) as jane,
+        open_meeting(daemon.url, JoinRoom(code=code, guest_name="Jane"), None, gate.pace) as jane,
     ):
         me = jane.me
         gate.open.clear()
@@ -152,7 +153,7 @@ async def test_what_was_said_while_away(daemon: Daemon) -> None:
     gate = Gate()
     async with (
         join(daemon.url, code, token=daemon.token("alice")) as alice,
-        attend(daemon.url, JoinRoom(code=code, guest_name="Jane"), None, gate.pace) as jane,
+        open_meeting(daemon.url, JoinRoom(code=code, guest_name="Jane"), None, gate.pace) as jane,
     ):
         assert jane.me is not None
         await alice.say("before")
@@ -176,9 +177,9 @@ async def test_a_gap(daemon: Daemon) -> None:
     code = (await daemon.room("alice"))["code"]
     async with join(daemon.url, code, token=daemon.token("alice")) as alice, join(daemon.url, code, "Jane") as jane:
         me, connection = jane.me, jane._connection
-        jane._view._people.clear()
+        jane._view.participants = {}
         jane._view.is_stale = True
-        jane._stir()
+        jane._conditions.wake()
         assert {(await until(jane, Joined)).participant.display_name for _ in range(1)} == {"alice"}
         assert await settled(jane) == await settled(alice) == await truth(daemon, code)
         assert (jane.me, jane._connection) == (me, connection)
@@ -196,9 +197,9 @@ async def test_a_crash(make_daemon: Callable[..., Daemon]) -> None:
     async with AsyncExitStack() as stack:
         entry = JoinRoom(code=code)
         token = functools.partial(daemon.token, "alice")
-        alice = await stack.enter_async_context(attend(daemon.url, entry, token, gate.pace))
+        alice = await stack.enter_async_context(open_meeting(daemon.url, entry, token, gate.pace))
         entries = [JoinRoom(code=code, guest_name=name) for name in ("Jane", "Joe", "Jim")]
-        waiters = [await stack.enter_async_context(attend(daemon.url, one, None, gate.pace)) for one in entries]
+        waiters = [await stack.enter_async_context(open_meeting(daemon.url, one, None, gate.pace)) for one in entries]
         assert [waiter.place and waiter.place.position for waiter in waiters] == [1, 2, 3]
         await settled(alice)
         await alice.admit(alice.lobby[0].participant_id)
@@ -243,9 +244,9 @@ async def test_the_lobby(daemon: Daemon) -> None:
             await settled(alice)
             await alice.admit(alice.lobby[0].participant_id)
             await until(joe, Entered)
-            assert [one.display_name for one in joe.participants] == ["alice", "Joe"]
+            assert [one.display_name for one in joe.participants.values()] == ["alice", "Joe"]
         await settled(alice)
-        assert (list(alice.lobby), [one.display_name for one in alice.participants]) == ([], ["alice"])
+        assert (list(alice.lobby), [one.display_name for one in alice.participants.values()]) == ([], ["alice"])
 
 
 async def test_waits_for_a_seat(daemon: Daemon) -> None:
@@ -275,7 +276,7 @@ async def test_sent_away(daemon: Daemon) -> None:
             await alice.remove(bob.me.id, ban=True, reason="spam")
             await asyncio.wait_for(bob.wait_present(), PATIENCE)
             assert [type(event) async for event in bob] == [Entered]
-            assert bob.over == Over("removed", "spam")
+            assert bob.over == Over("removed", "You were removed from this room", "spam")
         [ban] = (await alice.list_bans()).bans
         assert (ban.user_id, ban.reason) == ("bob", "spam")
         with pytest.raises(Refused, match="banned"):
@@ -297,7 +298,7 @@ async def test_taken_over(daemon: Daemon) -> None:
     ):
         assert [event async for event in here] == [Entered()]
         assert here.over is not None
-        assert here.over.reason == "taken_over"
+        assert here.over.code == "taken_over"
         assert (await settled(there))[1] == [there.me]
 
 
@@ -324,12 +325,14 @@ async def test_every_view_is_the_room(make_daemon: Callable[..., Daemon]) -> Non
     async with AsyncExitStack() as stack:
         tokens = [functools.partial(daemon.token, name) for name in ("alice", "bob", "carol", "dave", "erin")]
         entry = JoinRoom(code=code)
-        meetings = [await stack.enter_async_context(attend(daemon.url, entry, token, gate.pace)) for token in tokens]
+        meetings = [
+            await stack.enter_async_context(open_meeting(daemon.url, entry, token, gate.pace)) for token in tokens
+        ]
         seats = [meeting.me and meeting.me.id for meeting in meetings]
         for round_ in range(6):
             for _ in range(30):
                 meeting = chance.choice(meetings)
-                if meeting.status == "present":
+                if meeting.status == "joined":
                     await asyncio.gather(do_something(chance, meeting), return_exceptions=True)
             if round_ == 2:
                 gate.open.clear()

@@ -1,17 +1,15 @@
 """A meeting as a program sees it that uses `roomd.client`, against a server that says what a test tells it."""
 
 import asyncio
-import contextlib
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 import pytest
 
 from roomd.client import (
-    AnyMeetingEvent,
     Closed,
     Dropped,
     Entered,
@@ -25,52 +23,12 @@ from roomd.client import (
     Unreachable,
     join,
 )
-from roomd.client.meeting import Pace, Token, attend
+from roomd.client.meeting import open_meeting
 from roomd.protocol import objects, replies
 from roomd.protocol.requests import JoinRoom
-from tests.client.test_view import BOB, CARL, JANE, ROOM, message, person
-from tests.client.test_wire import Script, Server, serving
+from tests.support.people import BOB, CARL, JANE, ROOM, message, person
 from tests.support.processes import PATIENCE, free_port
-
-JOIN = JoinRoom(code=ROOM.code, guest_name="Jane")
-
-
-class Sleep:
-    """Sleeping as a test wants it: every sleep is written down, and ends at once or when the gate opens."""
-
-    def __init__(self, *, asleep: bool = False) -> None:
-        self.delays: list[float] = []
-        self.began = asyncio.Event()
-        self.gate = asyncio.Event()
-        if not asleep:
-            self.gate.set()
-
-    async def __call__(self, seconds: float) -> None:
-        self.delays.append(seconds)
-        self.began.set()
-        await self.gate.wait()
-
-
-def pace(sleep: Sleep | None = None, **settings: Any) -> Pace:
-    """A pace without chance."""
-    return Pace(
-        **{"patience": PATIENCE, "leave_patience": PATIENCE, **settings}, sleep=sleep or Sleep(), random=lambda: 1.0
-    )
-
-
-@contextlib.asynccontextmanager
-async def meeting_with(
-    *scripts: Script, token: Token = None, sleep: Sleep | None = None, **settings: Any
-) -> AsyncIterator[Meeting]:
-    """Be in a meeting with a scripted server."""
-    async with serving(*scripts) as url, attend(url, JOIN, token, pace(sleep, **settings)) as meeting:
-        async with asyncio.timeout(PATIENCE):
-            yield meeting
-
-
-async def rest(meeting: Meeting) -> list[AnyMeetingEvent]:
-    """Take every event until the meeting is over."""
-    return [event async for event in meeting]
+from tests.support.scripted import JOIN, Server, closing, meeting_with, rest, serving, settings
 
 
 async def test_a_meeting() -> None:
@@ -90,9 +48,9 @@ async def test_a_meeting() -> None:
         assert await anext(meeting) == Entered()
         assert await anext(meeting) == Joined(CARL)
         assert await anext(meeting) == Said(message("1"))
-        assert (meeting.me, meeting.participants) == (JANE, [JANE, BOB, CARL])
+        assert (meeting.me, list(meeting.participants.values())) == (JANE, [JANE, BOB, CARL])
         assert meeting.room == msgspec.structs.replace(ROOM, participant_count=3)
-        assert (meeting.status, meeting.messages, meeting.lobby, meeting.place) == ("present", [message("1")], (), None)
+        assert (meeting.status, meeting.messages, meeting.lobby, meeting.place) == ("joined", [message("1")], (), None)
         assert await meeting.wait_present()
     assert meeting.over == Over("left", "You left the room")
     assert asked == [
@@ -189,11 +147,6 @@ async def full(server: Server) -> None:
     await server.gone()
 
 
-async def closing(server: Server) -> None:
-    """Take no more connections."""
-    await server.websocket.close(1013)
-
-
 async def test_what_fails_at_first_is_raised() -> None:
     """Before there is a seat nothing is tried again: whoever joins hears why not."""
     async with serving(full) as url:
@@ -207,15 +160,15 @@ async def test_what_fails_at_first_is_raised() -> None:
 
 
 async def test_a_seat_without_a_room() -> None:
-    """A server that gives a seat and never says what the room is like is not waited for forever."""
+    """A server that gives a seat and never says the state of the room is not waited for forever."""
 
     async def script(server: Server) -> None:
         await server.answer("participant", participant=JANE, resumeToken="one")
         await server.gone()
 
     async with serving(script) as url:
-        with pytest.raises(Unreachable, match="what the room is like"):
-            await attend(url, JOIN, None, pace(patience=0.2)).__aenter__()
+        with pytest.raises(Unreachable, match="the state of the room"):
+            await open_meeting(url, JOIN, None, settings(patience=0.2)).__aenter__()
 
 
 PLACE = {"participantId": "jane", "position": 2, "reason": "room_full"}
@@ -241,9 +194,9 @@ async def test_waits() -> None:
 
     heard = asyncio.Event()
     entry = JoinRoom(code=ROOM.code, guest_name="Jane", wait=True)
-    async with serving(first, again) as url, attend(url, entry, None, pace()) as meeting:
+    async with serving(first, again) as url, open_meeting(url, entry, None, settings()) as meeting:
         second, nearer = Placed("jane", 2, "room_full"), Placed("jane", 1, "room_full")
-        expected = [second, Dropped("Connection lost", 0.5), second, nearer]
+        expected = [second, Dropped("Connection lost", 1.0), second, nearer]
         assert [await anext(meeting) for _ in range(4)] == expected
         assert (meeting.status, meeting.place, meeting.room, meeting.me) == ("waiting", nearer, None, None)
         heard.set()
@@ -293,7 +246,7 @@ async def test_a_slow_reader() -> None:
 
     async with meeting_with(script, most_events=3) as meeting:
         await meeting.say("every event before the answer is taken in")
-        assert meeting.participants[:6] == [JANE, *crowd[:5]]
+        assert list(meeting.participants.values())[:6] == [JANE, *crowd[:5]]
         got = [await anext(meeting) for _ in range(4)]
         assert got == [Entered(), Joined(crowd[0]), Joined(crowd[1]), Refreshed()]
 
@@ -382,7 +335,7 @@ async def test_an_exception_in_the_meeting_is_the_users_own() -> None:
 
 async def test_closing_twice() -> None:
     """Closing is fine however often, and where nothing was opened."""
-    meeting = Meeting("ws://127.0.0.1:1/ws", JOIN, None, pace())
+    meeting = Meeting("ws://127.0.0.1:1/ws", JOIN, None, settings())
     for _ in range(2):
         await meeting.close()
         assert await rest(meeting) == []

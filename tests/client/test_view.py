@@ -11,7 +11,6 @@ from roomd.client import (
     Left,
     LobbyChanged,
     MeetingEvent,
-    MessagesSkipped,
     MuteRequested,
     Over,
     Placed,
@@ -23,85 +22,39 @@ from roomd.client import (
     Updated,
     View,
 )
-from roomd.client.missed import CATCH_UP, MOST_MESSAGES, MOST_PAGES
-from roomd.protocol import events, objects, replies
-from roomd.protocol.objects import Message, Participant, Room
+from roomd.protocol import events, replies
+from roomd.protocol.objects import Participant
+from tests.support.people import (
+    BOB,
+    BOB_AWAY,
+    BOB_LEFT,
+    CARL,
+    JANE,
+    LOCKED,
+    ROOM,
+    SEAT,
+    WAITER,
+    changed,
+    message,
+    page,
+    people,
+    person,
+    present,
+    state,
+)
 
-ROOM = Room(
-    id="r", code="abc-def-ghi", name="Weekly", host_id="alice", is_active=True, is_locked=False, max_participants=5,
-    allow_guest_access=True, waiting_room=False, participant_count=1, created_at="2026-03-03T10:35:00.000Z",
-    ended_at=None,
-)  # fmt: skip
-LOCKED = msgspec.structs.replace(ROOM, is_locked=True)
-
-
-def person(key: str, **changes: Any) -> Participant:
-    """Somebody in the room."""
-    one = Participant(
-        id=key, room_id="r", user_id=None, guest_name=key.title(), is_active=True, is_host=False,
-        joined_at="2026-03-03T10:36:00.000Z", left_at=None, display_name=key.title(),
-    )  # fmt: skip
-    return msgspec.structs.replace(one, **changes)
-
-
-def message(key: str, to: str | None = None, sender: str = "bob") -> Message:
-    """Something said."""
-    return Message(
-        id=key, participant_id=sender, display_name=sender.title(), text=f"text {key}",
-        sent_at="2026-03-03T10:37:00.000Z", to=to,
-    )  # fmt: skip
-
-
-JANE, BOB, CARL = person("jane"), person("bob"), person("carl")
-BOB_AWAY = person("bob", is_active=False)
-BOB_LEFT = person("bob", is_active=False, left_at="2026-03-03T10:40:00.000Z")
-WAITER = objects.Waiting(
-    participant_id="w", user_id=None, guest_name="W", display_name="W", is_active=True, position=1,
-    reason="waiting_room", waiting_since="2026-03-03T10:36:00.000Z",
-)  # fmt: skip
-
-SEAT = replies.ParticipantReply(id=1, participant=JANE, resume_token="one")
 PLACE = replies.WaitingReply(id=1, participant_id="jane", position=2, reason="room_full", resume_token="queue")
 DENIED: dict[str, Any] = {"status_code": 403, "code": "denied", "message": "The host declined"}
-
-
-def state(seq: int, *people: Participant, room: Room = ROOM, said: tuple[Message, ...] = ()) -> events.RoomState:
-    """A whole room, as the server tells it."""
-    room = msgspec.structs.replace(room, participant_count=len(people))
-    return events.RoomState(epoch="e", seq=seq, room=room, participants=list(people), messages=list(said))
-
-
-def changed(
-    seq: int,
-    joined: tuple[Participant, ...] = (),
-    updated: tuple[Participant, ...] = (),
-    left: tuple[Participant, ...] = (),
-) -> events.ParticipantsChanged:
-    """A turn's net effect."""
-    return events.ParticipantsChanged(seq=seq, joined=list(joined), updated=list(updated), left=list(left))
-
-
-def page(*said: Message, after: str | None = None) -> replies.MessagesReply:
-    """A page of what was said; `after` is where the next one begins."""
-    return replies.MessagesReply(id=CATCH_UP, messages=list(said), next_cursor=after)
-
-
-def present(*people: Participant, seq: int = 10, said: tuple[Message, ...] = ()) -> View:
-    """Jane's view of a room she has just entered."""
-    view = View()
-    assert view.apply(SEAT) == []
-    assert view.apply(state(seq, JANE, *people, said=said)) == [Entered()]
-    return view
 
 
 def test_enters() -> None:
     """The seat comes first and then the room; together they are one event, and the view is the server's."""
     view = View()
-    assert (view.status, view.me, view.room, view.participants) == ("joining", None, None, [])
+    assert (view.status, view.me, view.room, view.participants) == ("connecting", None, None, {})
     view.apply(SEAT)
-    assert (view.status, view.me, view.resume_token) == ("joining", JANE, "one")
+    assert (view.status, view.me, view.resume_token) == ("connecting", JANE, "one")
     assert view.apply(state(10, BOB, JANE, said=(message("1"),))) == [Entered()]
-    assert (view.status, view.me, view.participants, view.messages) == ("present", JANE, [BOB, JANE], [message("1")])
+    assert (view.status, view.me, people(view), view.messages) == ("joined", JANE, [BOB, JANE], [message("1")])
     assert view.room == msgspec.structs.replace(ROOM, participant_count=2)
 
 
@@ -127,15 +80,15 @@ CHANGES: list[tuple[events.Event | replies.Reply, list[MeetingEvent], list[Parti
 ]
 
 
-@pytest.mark.parametrize(("frame", "events", "people"), CHANGES)
-def test_changes(frame: events.Event, events: list[MeetingEvent], people: list[Participant]) -> None:
+@pytest.mark.parametrize(("frame", "told", "everyone"), CHANGES)
+def test_changes(frame: events.Event, told: list[MeetingEvent], everyone: list[Participant]) -> None:
     """Each frame comes to its events, and the view follows, the count of seats included."""
     view = present(BOB)
-    assert view.apply(frame) == events
-    assert view.participants == people
+    assert view.apply(frame) == told
+    assert people(view) == everyone
     assert view.room is not None
-    assert view.room.participant_count == len(people)
-    assert (view.me, view.over) == (next(one for one in people if one.id == "jane"), None)
+    assert view.room.participant_count == len(everyone)
+    assert (view.me, view.over) == (next(one for one in everyone if one.id == "jane"), None)
 
 
 def test_settings() -> None:
@@ -153,7 +106,7 @@ def test_known_events_are_passed_over() -> None:
     view = present(BOB)
     for seq in (1, 10):
         assert view.apply(changed(seq, left=(BOB_LEFT,))) == []
-    assert view.participants == [JANE, BOB]
+    assert people(view) == [JANE, BOB]
     assert not view.is_stale
 
 
@@ -165,10 +118,10 @@ def test_a_gap_makes_it_stale(late: events.Event) -> None:
     assert view.is_stale
     assert view.apply(changed(11, left=(BOB_LEFT,))) == []
     assert view.apply(changed(13, left=(BOB_LEFT,))) == []
-    assert view.participants == [JANE, BOB]
+    assert people(view) == [JANE, BOB]
     view.apply(replies.ParticipantReply(id=2, participant=JANE, resume_token="two"))
     assert view.apply(state(13, JANE, CARL)) == [Joined(CARL), Left(BOB)]
-    assert (view.is_stale, view.status, view.resume_token) == (False, "present", "two")
+    assert (view.is_stale, view.status, view.resume_token) == (False, "joined", "two")
     assert view.apply(changed(14, left=(CARL,))) == [Left(CARL)]
 
 
@@ -177,7 +130,7 @@ def test_before_the_room_is_known() -> None:
     view = View()
     assert view.apply(changed(11, joined=(CARL,))) == []
     assert view.apply(events.RoomUpdated(seq=11, room=LOCKED)) == []
-    assert (view.participants, view.room, view.is_stale) == ([], None, False)
+    assert (view.participants, view.room, view.is_stale) == ({}, None, False)
 
 
 def test_comes_back() -> None:
@@ -187,20 +140,20 @@ def test_comes_back() -> None:
     view.apply(changed(12))
     assert view.is_stale
     view.drop()
-    assert (view.status, view.is_stale, view.participants) == ("away", False, [JANE, BOB, CARL])
+    assert (view.status, view.is_stale, people(view)) == ("reconnecting", False, [JANE, BOB, CARL])
     assert view.apply(changed(11, left=(BOB,))) == []
     view.apply(replies.ParticipantReply(id=1, participant=JANE, resume_token="two"))
     dora = person("dora")
     fresh = state(3, JANE, BOB_AWAY, dora, room=LOCKED, said=said)
     assert view.apply(fresh) == [
         Returned(),
-        Updated(BOB_AWAY, BOB),
         Joined(dora),
+        Updated(BOB_AWAY, BOB),
         Left(CARL),
         RoomChanged(fresh.room, msgspec.structs.replace(ROOM, participant_count=3)),
     ]
     assert view.apply(page(said[1])) == [Said(said[1])]
-    assert (view.status, view.participants, view.messages) == ("present", [JANE, BOB_AWAY, dora], list(said))
+    assert (view.status, people(view), view.messages) == ("joined", [JANE, BOB_AWAY, dora], list(said))
     assert view.apply(changed(4, left=(dora,))) == [Left(dora)]
 
 
@@ -214,7 +167,7 @@ def test_joins_anew() -> None:
     view.apply(replies.ParticipantReply(id=2, participant=again, resume_token="two"))
     assert view.me == again
     assert view.apply(state(3, BOB, CARL, again)) == [Entered(), Joined(CARL)]
-    assert (view.me, view.participants) == (again, [BOB, CARL, again])
+    assert (view.me, people(view)) == (again, [BOB, CARL, again])
 
 
 def test_waits() -> None:
@@ -230,7 +183,7 @@ def test_waits() -> None:
     assert view.apply(SEAT) == []
     assert (view.status, view.resume_token) == ("waiting", "one")
     assert view.apply(state(5, BOB, JANE)) == [Entered()]
-    assert (view.status, view.place, view.me) == ("present", None, JANE)
+    assert (view.status, view.place, view.me) == ("joined", None, JANE)
 
 
 def test_waits_anew() -> None:
@@ -239,7 +192,7 @@ def test_waits_anew() -> None:
     view.drop()
     view.forget_seat()
     view.apply(PLACE)
-    assert (view.me, view.room, view.participants, view.messages) == (None, None, [], [])
+    assert (view.me, view.room, view.participants, view.messages) == (None, None, {}, [])
     view.apply(SEAT)
     assert view.apply(state(5, JANE, CARL, said=(message("1"),))) == [Entered()]
 
@@ -263,7 +216,7 @@ def test_banned_while_waiting() -> None:
     view = View()
     view.apply(PLACE)
     view.apply(replies.ErrorReply(id=1, status_code=403, code="banned", message="You were removed from this room"))
-    assert view.over == Over("removed", "")
+    assert view.over == Over("removed", "You were removed from this room")
 
 
 def test_a_drop_forgets_the_waiting_join() -> None:
@@ -283,8 +236,8 @@ def test_a_drop_forgets_the_waiting_join() -> None:
 ENDS: list[tuple[events.Event | replies.Reply, Over]] = [
     (events.RoomEnded(seq=11, room_id="r"), Over("room_ended", "The room has ended")),
     (events.RoomEnded(seq=99, room_id="r"), Over("room_ended", "The room has ended")),
-    (events.Removed(reason="spam"), Over("removed", "spam")),
-    (events.Removed(reason=None), Over("removed", "")),
+    (events.Removed(reason="spam"), Over("removed", "You were removed from this room", "spam")),
+    (events.Removed(reason=None), Over("removed", "You were removed from this room")),
     (
         replies.ParticipantReply(id=4, participant=person("jane", left_at="2026-03-03T10:40:00.000Z")),
         Over("left", "You left the room"),
@@ -308,140 +261,15 @@ def test_the_end_of_the_room_is_seen() -> None:
     """An ended room has no seats; one that ends before it was seen is over all the same."""
     view = present(BOB)
     view.apply(events.RoomEnded(seq=11, room_id="r"))
-    assert view.participants == []
+    assert people(view) == []
     assert view.room == msgspec.structs.replace(ROOM, is_active=False, participant_count=0)
     unseen = View()
     unseen.apply(events.RoomEnded(seq=11, room_id="r"))
     assert (unseen.room, unseen.status) == (None, "over")
 
 
-def live(view: View, *said: Message) -> list[MeetingEvent]:
-    """Messages that come as they are said."""
-    return [event for one in said for event in view.apply(events.MessageEvent(message=one))]
-
-
-def back(view: View, *said: Message) -> list[MeetingEvent]:
-    """Drop, and come back to a room whose last public messages are these."""
-    view.drop()
-    view.apply(SEAT)
-    return list(view.apply(state(1, JANE, BOB, said=said)))
-
-
-def test_messages() -> None:
-    """The last messages are kept in the order they were said, public and private ones; none is told twice."""
-    first, private = message("0"), message("p", to="jane")
-    view = present(BOB, said=(first,))
-    assert live(view, first, private, private) == [Said(private)]
-    assert view.messages == [first, private]
-    later = [message(str(number)) for number in range(1, MOST_MESSAGES + 1)]
-    assert live(view, *later) == [Said(one) for one in later]
-    assert view.messages == later
-    assert view.missed is None
-
-
-def test_messages_missed() -> None:
-    """What was said while away is told in its order, once, private messages and those between the pages included."""
-    heard, private = [message(str(number)) for number in range(3)], message("3", to="jane")
-    shown = [message(str(number)) for number in range(4, 7)]
-    view = present(BOB, said=tuple(heard))
-    assert back(view, *heard, *shown) == [Returned()]
-    assert view.missed is not None
-    assert view.missed.cursor == "2"
-    assert live(view, message("7"), message("8", to="jane")) == []
-    assert view.apply(page(private, shown[0], after="4")) == []
-    assert view.missed.cursor == "4"
-    late = [message("7"), message("8", to="jane")]
-    assert view.apply(replies.MessagesReply(id=3, messages=[message("0")], next_cursor=None)) == []
-    assert view.messages == heard
-    told = [private, *shown, *late]
-    assert view.apply(page(*shown[1:], late[0])) == [Said(one) for one in told]
-    assert view.messages == [*heard, *told]
-    assert live(view, *late) == []
-    assert view.apply(page(message("9"))) == []
-
-
-def test_catching_up_is_cut_off() -> None:
-    """After another drop in the middle of it, everything since the last message told is read anew."""
-    view = present(BOB, said=(message("0"),))
-    back(view, message("1"))
-    view.apply(page(message("1"), after="1"))
-    live(view, message("2"))
-    assert back(view, message("1"), message("2")) == [Returned()]
-    assert view.missed is not None
-    assert view.missed.cursor == "0"
-    assert view.apply(state(2, JANE, BOB, said=(message("1"), message("2")))) == []
-    assert view.apply(page(message("1"), message("2"))) == [Said(message("1")), Said(message("2"))]
-
-
-def test_more_was_said_than_is_kept() -> None:
-    """The newest messages are told, and before them that there were more; the view has no hole."""
-    view = present(BOB, said=(message("0"),))
-    back(view)
-    many = [message(str(number)) for number in range(1, MOST_MESSAGES + 2)]
-    last = message("last")
-    live(view, last)
-    kept = [*many[2:], last]
-    assert view.apply(page(*many)) == [MessagesSkipped("0"), *(Said(one) for one in kept)]
-    assert view.messages == kept
-
-
-def test_far_more_was_said_than_is_read() -> None:
-    """When the pages do not end, reading begins anew at the first message of `room-state`, and ends at last."""
-    shown = [message("a"), message("c")]
-    for ends in (True, False):
-        view = present(BOB, said=(message("0"),))
-        back(view, *shown)
-        for number in range(MOST_PAGES):
-            assert view.missed is not None
-            assert view.apply(page(message(f"old {number}"), after=f"old {number}")) == []
-        assert view.missed is not None
-        assert view.missed.cursor == "a"
-        private = message("b", to="jane")
-        for number in range(MOST_PAGES - 1):
-            assert view.apply(page(*[private][number:], after=str(number))) == []
-        told = [shown[0], private, shown[1]] if ends else shown
-        events = view.apply(page(shown[1], after=None if ends else "for ever"))
-        assert events == [MessagesSkipped("0"), *(Said(one) for one in told)]
-        assert view.messages == told
-
-
-def test_private_messages_without_end() -> None:
-    """Where there is no public message to begin anew at, reading goes on, and ends all the same."""
-    view = present(BOB)
-    back(view)
-    for number in range(2 * MOST_PAGES - 1):
-        assert view.apply(page(message(str(number), to="jane"), after=str(number))) == []
-    live(view, message("now"))
-    assert view.apply(page(after="for ever")) == [MessagesSkipped(None), Said(message("now"))]
-
-
-def test_nothing_to_read() -> None:
-    """When the pages are not to be had, or the room is over first, what is known is told, with a gap before it."""
-    told = [MessagesSkipped("0"), Said(message("1")), Said(message("2"))]
-    ends: list[events.Event | replies.Reply] = [
-        replies.ErrorReply(id=CATCH_UP, status_code=503, code="unavailable", message="No"),
-        events.RoomEnded(seq=2, room_id="r"),
-        events.Removed(reason="spam"),
-    ]
-    for end in ends:
-        view = present(BOB, said=(message("0"),))
-        back(view, message("0"), message("1"))
-        live(view, message("2"))
-        assert view.apply(end) == told
-        assert (view.over is None) == isinstance(end, replies.ErrorReply)
-        assert view.apply(page(message("3"))) == []
-
-
-def test_a_refresh_repeats_nothing() -> None:
-    """On the same connection nothing that was said is missed, and what `room-state` repeats is told once."""
-    view = present(BOB, said=(message("0"),))
-    live(view, message("1"))
-    assert view.apply(state(12, JANE, BOB, said=(message("0"), message("1"), message("2")))) == [Said(message("2"))]
-    assert view.missed is None
-
-
 def test_lobby() -> None:
-    """Who waits is told to a host anew after a drop, and until then nobody is known to wait."""
+    """After a drop a host is told who waits, and nothing when nobody waits: the reply to a later request shows that."""
     view = present()
     view.apply(events.WaitingChanged(waiting=[WAITER]))
     view.apply(SEAT)
@@ -449,7 +277,15 @@ def test_lobby() -> None:
     assert list(view.lobby) == [WAITER]
     view.drop()
     view.apply(SEAT)
-    assert view.apply(state(1, JANE)) == [Returned(), LobbyChanged(())]
+    assert view.apply(state(1, JANE)) == [Returned()]
+    assert view.apply(events.WaitingChanged(waiting=[WAITER])) == []
+    assert view.apply(page()) == []
+    assert list(view.lobby) == [WAITER]
+    view.drop()
+    view.apply(SEAT)
+    assert view.apply(state(1, JANE)) == [Returned()]
+    assert list(view.lobby) == [WAITER]
+    assert view.apply(page()) == [LobbyChanged(())]
     assert list(view.lobby) == []
 
 
@@ -457,4 +293,4 @@ def test_an_event_of_nobody_s_seat() -> None:
     """A room-state without a seat before it, which the server never sends, is still a room."""
     view = View()
     assert view.apply(state(1, BOB)) == [Entered()]
-    assert (view.me, view.participants) == (None, [BOB])
+    assert (view.me, people(view)) == (None, [BOB])

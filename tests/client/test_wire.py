@@ -1,98 +1,20 @@
 """One connection of the client, against a server that says what a test tells it."""
 
 import asyncio
-import contextlib
-import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
 
 import msgspec
 import pytest
-from websockets.asyncio.server import ServerConnection, serve
 
 from roomd.client import Closed, Connection, Refused, Unreachable, connect
-from roomd.client.comeback import LASTING, Comeback, backoff
 from roomd.client.connection import decode, is_loopback
-from roomd.client.events import Over
 from roomd.protocol import events, replies
-from roomd.protocol.errors import ErrorKind
 from roomd.protocol.events import ServerRestarting
-from roomd.protocol.objects import Participant
 from roomd.protocol.replies import PongReply, RoomReply
 from roomd.protocol.requests import GetRoom, Ping
-from tests.client.test_view import JANE, ROOM
+from tests.support.people import ROOM
 from tests.support.processes import free_port
-
-Script = Callable[["Server"], Awaitable[None]]
-
-
-class Server:
-    """One connection, as the daemon would see it."""
-
-    def __init__(self, websocket: ServerConnection) -> None:
-        self.websocket = websocket
-        self.asked: list[dict[str, Any]] = []
-
-    async def take(self, type_: str | None = None) -> dict[str, Any]:
-        """Wait for the next request, which must be of that type."""
-        request: dict[str, Any] = json.loads(await self.websocket.recv())
-        assert type_ in (None, request["type"]), request
-        self.asked.append({key: value for key, value in request.items() if value is not None})
-        return request
-
-    async def send(self, type_: str, **fields: Any) -> None:
-        """Send a frame."""
-        await self.websocket.send(json.dumps({"type": type_, **msgspec.to_builtins(fields)}))
-
-    async def answer(self, type_: str, **fields: Any) -> dict[str, Any]:
-        """Answer the next request."""
-        request = await self.take()
-        await self.send(type_, id=request["id"], **fields)
-        return request
-
-    async def refuse(self, status: int, code: str, message: str = "No", **fields: Any) -> dict[str, Any]:
-        """Answer the next request with an error."""
-        return await self.answer("error", statusCode=status, code=code, message=message, **fields)
-
-    async def seat(self, *others: Participant, seq: int = 1, me: Participant = JANE, **fields: Any) -> dict[str, Any]:
-        """Answer the next request with a seat in the room."""
-        request = await self.answer("participant", participant=me, resumeToken=f"after {seq}")
-        await self.state(me, *others, seq=seq, **fields)
-        return request
-
-    async def state(self, *people: Participant, seq: int = 1, **fields: Any) -> None:
-        """Tell the room's state."""
-        room = msgspec.structs.replace(ROOM, participant_count=len(people))
-        await self.send("room-state", **{"epoch": "e", "seq": seq, "room": room, "messages": [], **fields,
-                                         "participants": people})  # fmt: skip
-
-    async def left(self) -> None:
-        """Take a `leave-room`, and answer it."""
-        request = await self.take("leave-room")
-        gone = msgspec.structs.replace(JANE, is_active=False, left_at="2026-03-03T10:40:00.000Z")
-        await self.send("participant", id=request["id"], participant=gone)
-
-    async def gone(self) -> None:
-        """Wait until the client closes."""
-        await self.websocket.wait_closed()
-
-
-@contextlib.asynccontextmanager
-async def serving(*scripts: Script) -> AsyncIterator[str]:
-    """Serve each connection by the next script; the last one serves the rest. A script that fails fails the test."""
-    left = list(scripts)
-    failed: list[Exception] = []
-
-    async def handler(websocket: ServerConnection) -> None:
-        try:
-            await (left.pop(0) if len(left) > 1 else left[0])(Server(websocket))
-        except Exception as exc:  # noqa: BLE001 - told below
-            failed.append(exc)
-
-    async with serve(handler, "127.0.0.1", 0) as server:
-        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/ws"
-    assert not failed, failed
+from tests.support.scripted import Server, serving
 
 
 async def test_request_and_events() -> None:
@@ -178,6 +100,23 @@ async def test_not_roomd(text: str) -> None:
             await connection.request(GetRoom(code=ROOM.code), RoomReply)
 
 
+async def test_a_request_that_is_too_long() -> None:
+    """It is refused here: the server would close the connection for good. What fits to the byte is sent."""
+
+    async def script(server: Server) -> None:
+        await server.answer("pong")
+        await server.gone()
+
+    longest = Ping(id="x" * 64)
+    size = len(msgspec.json.encode(longest))
+    async with serving(script) as url, connect(url, max_frame=size) as connection:
+        with pytest.raises(Refused, match="too_long") as refused:
+            await connection.request(GetRoom(code="x" * size), RoomReply)
+        assert refused.value.kind.status_code == 0
+        assert not connection.has_ended
+        await connection.request(longest, PongReply)
+
+
 async def test_no_answer() -> None:
     """A daemon that says nothing is not waited for forever."""
     words = r"no answer within 0\.2 seconds"
@@ -261,74 +200,3 @@ def test_decode() -> None:
 def test_is_loopback(url: str, own: bool) -> None:
     """A proxy of the environment is not asked for this machine."""
     assert is_loopback(url) is own
-
-
-def refused(status: int, code: str, retry_after: float | None = None) -> Refused:
-    """An error, as a request raises it."""
-    return Refused(ErrorKind(status, code, "No"), retry_after=retry_after)
-
-
-ENDS: list[tuple[Refused | Closed | Unreachable, float | str]] = [
-    (Closed(1006, ""), 0.5),
-    (Closed(1012, "", 3.2), 3.2),
-    (Closed(1012, "", -1.0), 0.0),
-    (Closed(1013, ""), 5.0),
-    (Closed(4429, ""), 5.0),
-    (Closed(4408, ""), 0.5),
-    (Closed(1003, ""), "bad_frame"),
-    (Closed(1007, ""), "bad_frame"),
-    (Closed(1009, ""), "bad_frame"),
-    (Closed(4401, ""), "bad_token"),
-    (Closed(4403, ""), "removed"),
-    (Closed(4409, ""), "taken_over"),
-    (Unreachable("ws://x", "down"), 0.5),
-    (refused(503, "unavailable", 1.5), 1.5),
-    (refused(429, "rate_limited", 2.5), 2.5),
-    (refused(500, "internal_error"), 0.5),
-    (refused(401, "token_expired"), "bad_token"),
-    (refused(403, "banned"), "removed"),
-    (refused(403, "banned", 1.0), "removed"),
-    (refused(403, "denied"), "denied"),
-    (refused(400, "room_full"), "room_full"),
-    (refused(410, "seat_expired"), "seat_expired"),
-]
-
-
-@pytest.mark.parametrize(("end", "verdict"), ENDS)
-def test_when_to_come_back(end: Refused | Closed | Unreachable, verdict: float | str) -> None:
-    """Every end of a connection has its answer: how long to wait, or why it was the last."""
-    after = Comeback(lambda: 1.0, lambda: 0.0, can_renew=False).after(end)
-    assert (after.reason if isinstance(after, Over) else after) == verdict
-
-
-def test_waits_longer_each_time() -> None:
-    """The wait doubles to a bound until the client is back and stays; at least half of it is kept."""
-    now = [0.0]
-    comeback = Comeback(lambda: 1.0, lambda: now[0], can_renew=False)
-    delays = [comeback.after(Unreachable("ws://x", "down")) for _ in range(8)]
-    assert delays == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
-    assert comeback.after(Closed(1013, "")) == 30.0
-    comeback.arrived()
-    assert comeback.after(Closed(1006, "")) == 30.0
-    now[0] += LASTING
-    assert comeback.after(Closed(1006, "")) == 30.0
-    comeback.arrived()
-    now[0] += LASTING
-    assert comeback.after(Closed(1006, "")) == 0.5
-    assert comeback.after(Closed(1012, "", 3.0)) == 3.0
-    assert comeback.after(Closed(1006, "")) == 2.0
-    assert backoff(1, 0.0) == 0.5
-    assert backoff(10_000, 1.0) == 30.0
-
-
-@pytest.mark.parametrize("end", [Closed(4401, ""), refused(401, "token_expired")])
-def test_a_fresh_token_is_tried_once(end: Refused | Closed) -> None:
-    """Where every connection gets a token of its own, one refusal may be bad luck; two in a row are an answer."""
-    comeback = Comeback(lambda: 1.0, lambda: 0.0, can_renew=True)
-    for delay in (0.5, 1.0):
-        assert comeback.after(end) == delay
-        comeback.arrived()
-    comeback.after(end)
-    second = comeback.after(end)
-    assert isinstance(second, Over)
-    assert second.reason == "bad_token"

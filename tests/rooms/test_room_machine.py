@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from roomd.client.catch_up import CATCH_UP
 from roomd.client.connection import decode
 from roomd.client.events import Placed, Said
-from roomd.client.missed import CATCH_UP
 from roomd.client.view import View
 from roomd.engine.broadcast import Audience, Pending, Respond
 from roomd.gateway.outbox import text_frame
@@ -232,8 +232,8 @@ class Machine(RuleBasedStateMachine):
     def compare(self, client: Client) -> None:
         room, view, key = self.room, client.view, client.key or ""
         if (seat := room.seats.get(key)) is not None:
-            assert (view.status, view.is_stale, view.me) == ("present", False, seat.participant)
-            assert {one.id: one for one in view.participants} == {one.id: one for one in room.participants()}
+            assert (view.status, view.is_stale, view.me) == ("joined", False, seat.participant)
+            assert view.participants == {one.id: one for one in room.participants()}
             while view.missed is not None:  # it asks for what was said while it was away
                 public = [
                     event.message for event in self.log if isinstance(event, MessageSent) and not event.message.to
@@ -245,7 +245,7 @@ class Machine(RuleBasedStateMachine):
             assert list(view.lobby) == (waiting(room.queue) if client.user in HOSTS else [])
         else:
             place = [(one.participant_id, one.position, one.reason) for one in waiting(room.queue)]
-            assert (view.status, view.room, view.participants, view.messages) == ("waiting", None, [], [])
+            assert (view.status, view.room, view.participants, view.messages) == ("waiting", None, {}, [])
             assert view.place in [Placed(*one) for one in place if one[0] == key], "everyone is told their place"
 
     # What must hold of every command.
