@@ -142,6 +142,8 @@ class Broadcast:
         """Give a seat's events to a member; another that had them, or waited for them, has lost the seat."""
         batch, key, member = self._batch, seat.participant.id, entry.member
         if batch.is_taken_over(key, entry.claim):  # in the very batch that gave it
+            if self.waiters.get(key) is entry:
+                del self.waiters[key]  # it has lost the place, and is not to be told so again
             member.seated(seat.participant, batch.state())
             member.seat_lost(TAKEN_OVER)
             return

@@ -230,6 +230,16 @@ async def test_join_and_takeover_of_a_place_in_one_batch(stage: Stage) -> None:
     assert (first.said(), len(second.said())) == ([], 2)
 
 
+async def test_a_place_that_is_taken_over_and_becomes_a_seat_in_one_batch(stage: Stage) -> None:
+    """Both are answered with the seat; the older is told once that it has lost it."""
+    ann, *_ = await stage.crowded()
+    first, second = stage.user("dave"), stage.user("dave")
+    await stage.in_one_batch(lambda: first.join(wait=True), lambda: second.join(wait=True), ann.leave)
+    assert ([member.record for member in stage.members[-2:]], first.closes) == (["sl", "s"], [4409])
+    assert (first.answers, second.answers) == (["ok"], ["ok"])
+    await only_the_newer_hears(stage, first, second)
+
+
 @pytest.mark.parametrize("again", ["join", "resume"])
 async def test_takeover_in_the_batch_before_it_seats(stage: Stage, again: str) -> None:
     """Taken over first and seated then, in one batch: the newer connection sits."""

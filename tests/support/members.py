@@ -53,10 +53,14 @@ class FakeClient:
         self.closes.append(code)
         self.is_open = False
 
+    def take(self) -> list[bytes]:
+        """Take the frames written since the last call."""
+        written, self._written = self._written, []
+        return written
+
     def frames(self) -> list[dict[str, Any]]:
         """Take the frames written since the last call, decoded."""
-        written, self._written = self._written, []
-        return [msgspec.json.decode(frame) for frame in written]
+        return [msgspec.json.decode(frame) for frame in self.take()]
 
 
 class FakeMember:

@@ -112,7 +112,8 @@ class Sleep:
 
 def settings(sleep: Sleep | None = None, **changes: Any) -> Settings:
     """Settings without chance: every random number is 1."""
-    return Settings(sleep=sleep or Sleep(), random=lambda: 1.0, **changes)
+    limits = {"patience": PATIENCE, "leave_patience": PATIENCE, **changes}
+    return Settings(**limits, sleep=sleep or Sleep(), random=lambda: 1.0)
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,123 @@
+"""Clients that know a room by the library's view alone, for the state machine in tests/rooms."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from roomd.client.catch_up import CATCH_UP
+from roomd.client.connection import decode
+from roomd.client.events import Said
+from roomd.client.view import View
+from roomd.engine.ports import Asker
+from roomd.protocol.errors import Refused
+from roomd.protocol.objects import Message
+from roomd.protocol.replies import MessagesReply
+from roomd.rooms.model import Caller
+from roomd.rooms.room import Command, Decision
+from tests.support.members import FakeClient, FakeMember
+
+A = TypeVar("A")
+
+
+class Asked(Generic[A]):
+    """A command that waits for its batch: what `Pending` is in the engine."""
+
+    def __init__(self, command: Command[A], asked_at: float, asker: Asker[A]) -> None:
+        self._command = command
+        self._asked_at = asked_at
+        self._asker = asker
+        self._tell: Callable[[], None]
+        self.is_done = False
+
+    def decide(self, decide: Callable[[Command[A]], Decision[A]], clock: float) -> None:
+        """Decide the command, and remember what to tell."""
+        try:
+            answer = decide(self._command.delayed(clock - self._asked_at)).answer
+        except Refused as refused:
+            self._tell = partial(self._asker.refused, refused)
+        else:
+            self._tell = partial(self._asker.answered, answer)
+
+    def settle(self) -> None:
+        """Tell the asker what was decided."""
+        assert not self.is_done, "every request is answered once"
+        self._tell()
+        self.is_done = True
+
+
+class Viewer:
+    """One person's client: the library's view, on one connection after another."""
+
+    def __init__(self, user: str | None) -> None:
+        self.user = user
+        self.view = View()
+        self.line: FakeClient | None = None
+        """Its connection, while there is one."""
+        self.request: Asked[Any] | None = None
+        """Its last request for a seat or for leaving one."""
+        self.heard: set[str] = set()
+        """Ids of the messages that its view told of."""
+        self._kept: FakeMember | None = None  # the place that it had when the connection was lost
+
+    @property
+    def place(self) -> FakeMember | None:
+        """Where it sits or waits; while it has no connection, where it did."""
+        return self._kept if self.line is None else self.line.place
+
+    @property
+    def key(self) -> str | None:
+        """Its participant id."""
+        return self.place.participant.id if self.place is not None else None
+
+    @property
+    def claim(self) -> int | None:
+        """The claim of its place."""
+        return self.place.claim if self.place is not None else None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it waits for a reply: until then it asks for nothing else."""
+        return self.request is not None and not self.request.is_done
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether all that its connection ever got is a refusal."""
+        return self.line is not None and self.line.last_place is None and bool(self.line.answers)
+
+    def caller(self) -> Caller:
+        return caller(self.user, self.key, self.claim)
+
+    def connect(self) -> FakeClient:
+        """Open a connection, unless there is one. What it had before is worth its resume token only."""
+        if self.line is None:
+            self.line, self._kept = FakeClient(), None
+        return self.line
+
+    def drop(self) -> None:
+        """Lose the connection."""
+        if self.line is not None:
+            self._kept = self.line.place
+            self.line.is_open = False
+            self.line = None
+        self.view.drop()
+
+    def hear(self) -> None:
+        """Read what was sent."""
+        for line in self.line.take() if self.line is not None else ():
+            frame = decode(line)
+            assert frame is not None
+            self._apply(frame)
+
+    def catch_up(self, said: list[Message]) -> None:
+        """Ask for what was said while it was away, of these public messages; what came meanwhile is told then."""
+        while self.view.missed is not None:
+            later = [message for message in said if message.id > (self.view.missed.cursor or "")]
+            self._apply(MessagesReply(id=CATCH_UP, messages=later, next_cursor=None))
+
+    def _apply(self, frame: Any) -> None:
+        self.heard |= {event.message.id for event in self.view.apply(frame) if isinstance(event, Said)}
+
+
+def caller(user: str | None, key: str | None = None, claim: int | None = None) -> Caller:
+    """Somebody who asks; `root` is an admin."""
+    return Caller(key, claim, user, user or "", admin=user == "root")
