@@ -19,8 +19,8 @@ TEXT_SIZE = 200
 MESSAGE = {
     "type": "message",
     "message": {
-        "id": "m" * 26,
-        "participantId": "p" * 26,
+        "id": "m" * 24,
+        "participantId": "p" * 24,
         "displayName": "Guest 0000",
         "text": "x" * TEXT_SIZE,
         "sentAt": "2026-03-03T10:36:00.000Z",

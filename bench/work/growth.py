@@ -41,12 +41,12 @@ CODE = " || ".join(
 )
 COUNT = "WITH RECURSIVE c (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM c LIMIT {})"
 INSERT_ROOMS = f"""
-    {COUNT} INSERT INTO rooms SELECT printf('0room%019d', n), {CODE}, 'Room ' || n, 'bench', 1, 0, 4, 1, 0,
+    {COUNT} INSERT INTO rooms SELECT printf('%024x', n), {CODE}, 'Room ' || n, 'bench', 1, 0, 4, 1, 0,
     '2025-03-03T10:00:00.000Z', NULL FROM c
 """
 INSERT_PARTICIPANTS = f"""
     {COUNT} INSERT INTO participants
-    SELECT printf('0room%019d', n / {{}}), printf('0past%019d', n), NULL, 'Guest ' || n % 10000, 'Guest ' || n % 10000, 0,
+    SELECT printf('%024x', n / {{}}), printf('%024x', n), NULL, 'Guest ' || n % 10000, 'Guest ' || n % 10000, 0,
     0, '2025-03-03T10:36:00.000Z', '2025-03-03T11:36:00.000Z', NULL, 'hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh', '{{{{}}}}', NULL
     FROM c
 """  # noqa: E501 - one row
@@ -55,7 +55,8 @@ INSERT_PARTICIPANTS = f"""
 def prepare(history: History, folder: Path) -> Path:
     """Return the database with this history in `folder`; make it if it is not there."""
     schema = SCHEMA.read_text(encoding="utf-8")
-    mark = hashlib.sha256(schema.encode()).hexdigest()[:8]  # each schema has a file of its own
+    made_by = schema + INSERT_ROOMS + INSERT_PARTICIPANTS
+    mark = hashlib.sha256(made_by.encode()).hexdigest()[:8]  # what would be made otherwise has a file of its own
     file = folder / f"bench-{history.name}-{mark}.db"
     if file.exists():
         return file
@@ -78,7 +79,7 @@ def some_codes(database: Path, rooms: int) -> list[str]:
     """Return the codes of some of its rooms, spread evenly over the database."""
     step = rooms // CODES
     with closing(sqlite3.connect(database)) as db:
-        ids = [f"0room{number * step:019}" for number in range(CODES)]
+        ids = [f"{number * step:024x}" for number in range(CODES)]
         return [code for one in ids for (code,) in db.execute("SELECT code FROM rooms WHERE id = ?", (one,))]
 
 

@@ -80,7 +80,7 @@ def test_requests_are_roomd_s() -> None:
 
 def test_the_ceiling_of_deliveries_writes_the_frame_that_roomd_writes() -> None:
     message = objects.Message(
-        id="m" * 26, participant_id="p" * 26, display_name="Guest 0000", text="x" * TEXT_SIZE,
+        id="m" * 24, participant_id="p" * 24, display_name="Guest 0000", text="x" * TEXT_SIZE,
         sent_at="2026-03-03T10:36:00.000Z", to=None,
     )  # fmt: skip
     assert codec.encode(events.MessageEvent(message=message)) == PAYLOAD

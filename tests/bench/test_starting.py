@@ -137,7 +137,7 @@ def test_a_peer_that_does_not_start_stops_the_run_unless_it_is_left_out(tmp_path
     """The run shows why, measures nothing and writes nothing."""
     modules = tmp_path / "modules"
     modules.mkdir()
-    for name in ("socketio", "uvicorn", "httptools"):  # a broken installation of what the peer needs
+    for name in ("socketio", "uvicorn"):  # a broken installation of what the peer needs
         (modules / f"{name}.py").write_text("raise RuntimeError('a broken installation')\n")
     arguments = ["--quick", "--seconds", "0.1", "--only", "a", "--servers", "roomd", "python_socketio"]
     arguments += ["--folder", str(tmp_path), "--results", str(tmp_path / "results")]
