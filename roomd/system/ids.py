@@ -19,10 +19,10 @@ class Ids:
     def new_id(self, wall: float, above: str = "") -> str:
         """Draw an identifier: 24 hexadecimal digits, half time (`wall`, seconds since the epoch), half random.
 
-        It sorts after every one drawn before, and after `above`.
+        It sorts after every one drawn before, and after `above`, unless that is no identifier of this kind.
         """
         fresh = int(wall * 1000) << 48 | int.from_bytes(self._draw(6))
-        last = max(self._last, int(above, 16)) if above else self._last
+        last = max(self._last, _number(above)) if above else self._last
         if fresh <= last:  # the same millisecond, or a clock that was set back
             fresh = last + 1 + int.from_bytes(self._draw(3))
         self._last = fresh
@@ -47,6 +47,14 @@ class Ids:
         if self._used > len(self._pool):
             self._pool, start, self._used = os.urandom(_POOL), 0, size
         return self._pool[start : self._used]
+
+
+def _number(identifier: str) -> int:
+    """Read an identifier as a number; 0 for one that was put into the database by other means."""
+    try:
+        return int(identifier, 16) if len(identifier) == 24 else 0
+    except ValueError:
+        return 0
 
 
 class ResumeToken(NamedTuple):

@@ -41,6 +41,12 @@ def test_every_id_after_a_given_one_sorts_after_it() -> None:
     assert above < first < ids.new_id(1_772_530_500)
 
 
+@pytest.mark.parametrize("above", ["p1", "f" * 30, "x" * 24])
+def test_an_id_of_another_kind_is_ignored(above: str) -> None:
+    """A row that something else put into the database costs nobody their join."""
+    assert Ids().new_id(1_772_534_100.25, above).startswith(f"{1_772_534_100_250:012x}")
+
+
 def test_claims_never_meet() -> None:
     """64 random bits: no two sittings have the same, whichever run of the daemon drew them."""
     claims = [ids.new_claim() for ids in (Ids(), Ids()) for _ in range(5000)]
