@@ -7,8 +7,8 @@ No I/O, no clock, no tasks. `View.apply` takes the frames one after the other an
 - Every event with a `seq` must be the next one. If one is missing, the view is *stale*: it ignores all that follow, and
   the client asks for a new `room-state` by joining its room again on the same connection.
 - Messages have no `seq`. The view keeps public and private ones in the order they were sent, without holes. After a
-  drop, `missed` says what to ask for. The missed messages, and those that arrive meanwhile, are told together, in
-  order, when the last page was read (see catch_up.py).
+  drop or a gap, `missed` says what to ask for. The missed messages, and those that arrive meanwhile, are told
+  together, in order, when the last page was read (see catch_up.py).
 
 The JavaScript client has the same rules; docs/reference/clients.md describes them and `clients/vectors` tests both.
 """
@@ -127,6 +127,8 @@ class View:
 
     def _take_place(self, frame: replies.WaitingReply) -> Iterable[AnyMeetingEvent]:
         """Wait, or go on waiting at another place. Who waits sees nothing of the room."""
+        if frame.id is None and self.status != "waiting":
+            return ()
         if frame.id is not None:
             self._waiting_id = frame.id
             self.resume_token = frame.resume_token
@@ -171,9 +173,9 @@ class View:
         return told
 
     def _take_shown(self, messages: Iterable[Message]) -> list[AnyMeetingEvent]:
-        """Take the messages of a `room-state`. After a drop there may be more: read them first."""
+        """Take the messages of a `room-state`. After a drop or a gap there may be more: read them first."""
         new = self._unknown(messages)
-        if self.status == "reconnecting":
+        if self.status == "reconnecting" or self.is_stale:
             self.missed = CatchUp(self.messages[-1].id if self.messages else None, new)
         return self._tell(new) if self.missed is None else []
 

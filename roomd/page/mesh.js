@@ -120,6 +120,7 @@ export class Mesh extends EventTarget {
    * @param {Participant} person
    */
   _seen(person) {
+    if (person.id === this._me) return;
     if (!person.isActive) return void this._away.add(person.id);
     const isBack = this._away.delete(person.id);
     if (!isBack && !this._links.get(person.id)?.isBroken) return; // the second: lost and back within one event

@@ -140,10 +140,10 @@ function listen(mine) {
     if (message.participantId !== meeting.me?.id) announcements.message(message);
   });
   on("messages-missed", () => toast("So much was said while you were away that some of it is not shown."));
-  on("over", ({ code, reason, said }) => {
+  on("over", ({ code, message, reason }) => {
     end();
     if (FORGETTING.includes(code)) rememberToken(mine.who.code, null);
-    showEnding(mine, code === "left" && !meeting.me ? "stopped" : code, reason, said);
+    showEnding(mine, code === "left" && !meeting.me ? "stopped" : code, message, reason);
   });
   mesh.addEventListener("stream", (event) => {
     const { id, stream } = /** @type {CustomEvent} */ (event).detail;
@@ -227,11 +227,11 @@ function showWaiting(place) {
 /**
  * @param {Stay} mine
  * @param {string} code
- * @param {string} reason
- * @param {string | null} said
+ * @param {string} message the client's words
+ * @param {string | null} reason the host's words
  */
-function showEnding({ who, wait }, code, reason, said) {
-  const words = ending(code, reason, said, wait);
+function showEnding({ who, wait }, code, message, reason) {
+  const words = ending(code, message, reason, wait);
   const [field, complaint] = FIELDS[/** @type {keyof typeof FIELDS} */ (code)] ?? [];
   if (field && !$("entrance").hidden) return entrance.complain(field, complaint ?? "");
   media.close();

@@ -153,17 +153,17 @@ export const FIELDS = /** @type {const} */ ({
 /**
  * Describe an end or a refusal.
  * @param {string} code
- * @param {string} reason the server's words
- * @param {string | null} [said] the host's own
+ * @param {string} message the server's words
+ * @param {string | null} [reason] the host's words
  * @param {boolean} [waited] whether to wait for a seat was asked for already
  * @returns {Words}
  */
-export function ending(code, reason, said = null, waited = false) {
+export function ending(code, message, reason = null, waited = false) {
   const words = ENDINGS[code];
-  if (!words) return { title: "That did not work", text: reason, icon: "stop", actions: ["again", "back"] };
-  if (code === "room_full" && waited) return { ...words, text: `${reason}.`, actions: ["again", "back"] };
-  if (code === "room_full") return { ...words, text: `${reason}. ${words.text}` };
-  return said ? { ...words, text: `${words.text}\nThey said: “${said}”` } : words;
+  if (!words) return { title: "That did not work", text: message, icon: "stop", actions: ["again", "back"] };
+  if (code === "room_full" && waited) return { ...words, text: `${message}.`, actions: ["again", "back"] };
+  if (code === "room_full") return { ...words, text: `${message}. ${words.text}` };
+  return reason ? { ...words, text: `${words.text}\nThey said: “${reason}”` } : words;
 }
 
 /** Tells people of the same name apart: a second Sam is "Sam (2)", and stays so when the first has left. */

@@ -124,8 +124,8 @@ def test_nothing_to_read() -> None:
         assert view.apply(page(message("3"))) == []
 
 
-def test_a_refresh_repeats_nothing() -> None:
-    """On the same connection nothing that was said is missed, and what `room-state` repeats is told once."""
+def test_an_unasked_state_repeats_nothing() -> None:
+    """On the same connection, without a gap, nothing that was said is missed; what is repeated is told once."""
     view = present(BOB, said=(message("0"),))
     live(view, message("1"))
     assert view.apply(state(12, JANE, BOB, said=(message("0"), message("1"), message("2")))) == [Said(message("2"))]

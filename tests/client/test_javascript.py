@@ -102,7 +102,7 @@ def test_the_example_in_the_readme_works(make_daemon: Callable[..., Daemon], tmp
     if node("-p", "typeof WebSocket").strip() == "undefined":
         pytest.skip("this Node has no global WebSocket")
     said = node(str(file)).splitlines()
-    assert (said[0], said[-1]) == ("Jane is here", "It is over: You left")
+    assert (said[0], said[-1]) == ("Jane is here", "It is over: You left the room")
 
 
 @pytest.fixture(scope="module")

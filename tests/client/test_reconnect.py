@@ -256,6 +256,7 @@ async def test_a_gap() -> None:
         await server.send("participant", id=request["id"], participant=JANE, resumeToken="again")
         await (await server.websocket.ping())  # a second request would be here before the answer to this
         await server.state(JANE, CARL, seq=7)
+        await server.answer("messages", messages=[], nextCursor=None)
         await server.send("participants-changed", seq=8, joined=[BOB], updated=[], left=[])
         await server.left()
 

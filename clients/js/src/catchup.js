@@ -1,86 +1,128 @@
-/** Catch-up: reading the messages that were sent while this client had no connection. */
-
-import { hasId } from "./frames.js";
-import { secondsOf } from "./errors.js";
-
-/** @import { Message } from "./protocol.js" */
-/** @import { Clock, Frame, News } from "./types.js" */
-/** @import { View } from "./view.js" */
-
-const PAGES = 20; // read at most; if more messages are missing, the rest is skipped and reported as missed
-const SHORTEST_PAUSE = 500; // milliseconds before a page that was refused for now is asked for again
-
 /**
- * Messages may be missing: after the one with the id `after`, or from the first on. `isNews`: each is told by an event.
+ * Catch-up: reading the messages that this client missed while it had no connection.
  *
- * @typedef {{after: string | null, isNews: boolean}} Missing
+ * `room-state` shows the last public messages and no private ones, so the client reads the rest by `list-messages`: from
+ * the last message it knows, page by page, by the server's cursors. Messages that arrive meanwhile are held back, so that
+ * every message is told in order and once.
+ *
+ * Everything is bounded. After `MOST_PAGES` pages the client gives up the middle: it reads on from the first message that
+ * `room-state` showed. When more than `MOST_MESSAGES` were sent, it keeps the newest. In both cases what is kept has no
+ * holes, and `hasGap` says that something before it is missing.
  */
 
-/** Knows whether messages are missing, and reads them page by page. */
+import { secondsOf } from "./errors.js";
+import { hasId } from "./frames.js";
+
+/** @import { Message } from "./protocol.js" */
+/** @import { Frame } from "./types.js" */
+
+/** The `id` of these requests. It tells their replies from the replies to the application's own requests. */
+export const CATCH_UP = "catch-up";
+export const MOST_MESSAGES = 500; // kept
+
+const PAGE = 200; // messages asked for at once: the most that the protocol allows; the server may give fewer
+const MOST_PAGES = 10; // requests before the client gives up the middle, and as many again before it stops
+const SHORTEST_WAIT = 0.5; // seconds after a refusal that says that asking again helps
+const LONGEST_WAIT = 30; // seconds: a server that asks for a longer pause between two pages is not asked again
+
+/** One reading of missed messages. Pure: `request` returns what to send, `read` takes the reply. */
 export class CatchUp {
-  #clock;
-  /** @type {Missing | null} */
-  #missing = null;
-  /** @type {any} */
-  #timer = null;
+  /** Seconds to wait before the next request. */
+  delay = 0;
+  /** Messages right before those that `messages()` returns are missing. */
+  hasGap = false;
+  /** @type {string | null} */
+  #cursor;
+  #shown;
+  /** @type {Message[]} */
+  #read = [];
+  /** @type {Message[]} */
+  #heldBack = [];
+  #requests = 0;
 
-  /** @param {Clock} clock */
-  constructor(clock) {
-    this.#clock = clock;
+  /**
+   * @param {string | null} after The id of the last message before the gap; null: from the first message of the room on.
+   * @param {Message[]} shown The messages of `room-state` to keep when the rest cannot be read.
+   * @param {boolean} [isNews] False for messages from before this client joined: no event tells them.
+   */
+  constructor(after, shown, isNews = true) {
+    this.after = after;
+    this.isNews = isNews;
+    this.#cursor = after;
+    this.#shown = shown;
   }
 
-  /** Messages are missing: they are being read, or have to be. */
-  get isNeeded() {
-    return this.#missing !== null;
+  /** The messages that arrived during the reading. */
+  get heldBack() {
+    return this.#heldBack;
   }
 
   /**
-   * Note that messages are missing. One reading that was cut off begins again where it began.
+   * Return the fields of the request for the next page.
    *
-   * @param {Missing} missing
+   * @param {string} code The room's.
    */
-  miss(missing) {
-    this.#missing = missing;
-  }
-
-  /** Stop reading, as the connection has ended. What is missing is missing still. */
-  stop() {
-    this.#clock.clearTimeout(this.#timer);
+  request(code) {
+    return { code, cursor: this.#cursor, limit: PAGE };
   }
 
   /**
-   * Read what is missing, if anything is. The `room-state` has only the last messages, and no private ones.
+   * Keep a message that arrived during the reading.
    *
-   * @param {View} view Where the messages go.
-   * @param {(cursor: string | null, settle: (reply: Frame) => void) => void} list Asks for a page; replies come while it is of use.
-   * @param {(news: News[]) => void} emit
+   * @param {Message} message
    */
-  read(view, list, emit) {
-    if (this.#missing === null) return;
-    const { after, isNews } = this.#missing;
-    /** @type {Message[]} */
-    const said = [];
-    let pages = 0;
-    const done = (/** @type {News[]} */ news) => {
-      this.#missing = null;
-      emit(news);
-    };
-    const complete = (/** @type {News[]} */ news) => done(isNews || !news.length ? news : [{ type: "change", detail: {} }]);
-    const ask = (/** @type {string | null} */ cursor) =>
-      list(cursor, (reply) => {
-        const later = secondsOf(reply.retryAfter);
-        if (reply.type === "error" && later !== null) {
-          this.#timer = this.#clock.setTimeout(() => ask(cursor), Math.max(SHORTEST_PAUSE, later * 1000));
-          return;
-        }
-        const isPage = reply.type === "messages" && Array.isArray(reply.messages) && reply.messages.every(hasId);
-        if (isPage) said.push(...reply.messages);
-        pages += 1;
-        // A page may be shorter than was asked for: only `nextCursor` says whether another one follows.
-        if (isPage && reply.nextCursor == null) complete(view.catchUp(after, said));
-        else if (isPage && pages < PAGES) ask(reply.nextCursor);
-        else done(view.skip(after));
-      });
-    ask(after);
+  holdBack(message) {
+    this.#heldBack = this.#newest([...this.#heldBack, message]);
+  }
+
+  /**
+   * Take the reply to `request`.
+   *
+   * @param {Frame} reply
+   * @returns {boolean} Whether the reading is finished.
+   */
+  read(reply) {
+    this.delay = 0;
+    this.#requests += 1;
+    const later = secondsOf(reply.retryAfter);
+    if (reply.type === "messages" && Array.isArray(reply.messages) && reply.messages.every(hasId)) {
+      this.#read = this.#newest([...this.#read, ...reply.messages]);
+      // A page may be shorter than was asked for: only `nextCursor` says whether another one follows.
+      if (reply.nextCursor == null) return true;
+      this.#cursor = reply.nextCursor;
+    } else if (later !== null && later <= LONGEST_WAIT) {
+      this.delay = Math.max(SHORTEST_WAIT, later);
+    } else {
+      this.giveUp();
+      return true;
+    }
+    if (this.#requests === MOST_PAGES && this.#shown[0] && this.isNews) this.#skipTo(this.#shown[0]);
+    else if (this.#requests >= 2 * MOST_PAGES) this.giveUp();
+    return this.#requests >= 2 * MOST_PAGES;
+  }
+
+  /** Stop reading: only what `room-state` showed and what arrived since is known. */
+  giveUp() {
+    this.hasGap = true;
+    this.#read = this.#shown;
+  }
+
+  /** Return the messages after the gap, in order and without holes. */
+  messages() {
+    const read = new Set(this.#read.map(({ id }) => id));
+    return this.#newest([...this.#read, ...this.#heldBack.filter(({ id }) => !read.has(id))]);
+  }
+
+  /** @param {Message} first */
+  #skipTo(first) {
+    this.hasGap = true;
+    this.#read = [first];
+    this.#cursor = first.id;
+  }
+
+  /** @param {Message[]} messages */
+  #newest(messages) {
+    this.hasGap ||= messages.length > MOST_MESSAGES;
+    return messages.slice(-MOST_MESSAGES);
   }
 }

@@ -27,7 +27,7 @@ export class Connection {
   #dueAt = 0;
   /** @type {any} */
   #timer = null;
-  /** @type {Map<number, Settle>} */
+  /** @type {Map<unknown, Settle>} */
   #pending = new Map();
 
   /**
@@ -35,7 +35,8 @@ export class Connection {
    * @param {Clock} clock
    * @param {() => number} nextId
    * @param {number | undefined} maxFrame Bytes the server accepts in a frame.
-   * @param {{open(): void, frame(frame: Frame): void, end(code: number, reason: string): void}} on
+   * @param {{open(): void, frame(frame: Frame): void, end(code: number, reason: string): void}} on `frame` takes every
+   *   frame, a reply before its request is settled.
    */
   constructor(socket, clock, nextId, maxFrame, on) {
     this.#socket = socket;
@@ -63,14 +64,12 @@ export class Connection {
    * @param {string} type
    * @param {Record<string, unknown>} fields
    * @param {Settle} settle
-   * @returns {number} The id of the request.
+   * @param {number | string} [id] Of the request; a number that no other has by default.
    */
-  ask(type, fields, settle) {
-    const id = this.#nextId();
+  ask(type, fields, settle, id = this.#nextId()) {
     const text = encode(id, type, fields, this.#maxFrame);
     this.#pending.set(id, settle);
     this.#socket.send(text);
-    return id;
   }
 
   /**
@@ -130,10 +129,10 @@ export class Connection {
       this.#mustHear = false;
       this.#patience = null;
     }
-    const settle = typeof frame.id === "number" ? this.#pending.get(frame.id) : undefined;
-    if (settle === undefined) return this.#on.frame(frame);
-    if (frame.type !== "waiting") this.#pending.delete(/** @type {number} */ (frame.id));
-    settle(frame);
+    const settle = this.#pending.get(frame.id);
+    if (frame.type !== "waiting") this.#pending.delete(frame.id);
+    this.#on.frame(frame);
+    settle?.(frame);
   }
 
   /** @param {number} milliseconds */

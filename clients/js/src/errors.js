@@ -4,15 +4,6 @@
 
 const LONGEST = 3600; // seconds that are waited at most, however long the server asks for; `setTimeout` ends at 2^31 ms
 
-/** Closes after which this client must not reconnect: the code and the words of the end (docs/protocol.md, section 9). */
-const FINAL = new Map([
-  [1003, ["bad_frame", "The server did not understand this client"]],
-  [1007, ["bad_frame", "The server did not understand this client"]],
-  [1009, ["bad_frame", "A message was too long for the server"]],
-  [4403, ["removed", "You were removed from this room"]],
-  [4409, ["taken_over", "You joined from somewhere else"]],
-]);
-
 /** The server said no, or could not be asked: then `statusCode` is 0. */
 export class Refusal extends Error {
   /**
@@ -49,16 +40,7 @@ export function disconnected() {
 
 /** Make the refusal of a token, where the server gave no words of its own. */
 export function notAccepted() {
-  return new Refusal(401, "invalid_token", "The token was not accepted");
-}
-
-/**
- * Return the code and the reason of an end, if this close code is one.
- *
- * @param {number} closeCode
- */
-export function finalClose(closeCode) {
-  return FINAL.get(closeCode);
+  return new Refusal(401, "invalid_token", "The server does not accept the token");
 }
 
 /**

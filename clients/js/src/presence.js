@@ -12,6 +12,8 @@ import { defer, settleBy } from "./requests.js";
 export class Presence {
   /** Taken by the server, though the view may not show it yet. @type {StateChange} */
   #granted = {};
+  /** The own participant, as it was when it took its seat or lost the connection. @type {Participant | null} */
+  #last = null;
   /** Not sent yet. @type {StateChange} */
   #pending = {};
   /** Who waits for what is not sent yet. @type {Deferred<Frame>[]} */
@@ -32,12 +34,23 @@ export class Presence {
   }
 
   /**
-   * Have the whole presence sent again, for a new seat begins with none.
+   * Note the own participant as it was when the connection was lost.
    *
-   * @param {Participant} before The participant on the seat that was lost.
+   * @param {Participant | null} me Null changes nothing.
    */
-  restore(before) {
-    this.#pending = { ...before.state, ...this.#granted, ...this.#pending };
+  remember(me) {
+    this.#last = me ?? this.#last;
+  }
+
+  /**
+   * Note a seat. If it is not the one of before, the whole presence will be sent again: a new seat begins with none.
+   *
+   * @param {Participant} me
+   */
+  seated(me) {
+    const last = this.#last;
+    this.#last = me;
+    if (last !== null && last.id !== me.id) this.#pending = { ...last.state, ...this.#granted, ...this.#pending };
   }
 
   /**

@@ -16,7 +16,7 @@ const MAX_FRAME = 65_536;
 /**
  * Write a request. Throws `Refusal` with the code "too_long", since the server would close the connection.
  *
- * @param {number} id
+ * @param {number | string} id
  * @param {string} type
  * @param {Record<string, unknown>} fields
  * @param {number} [maxFrame] Bytes.

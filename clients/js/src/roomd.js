@@ -28,6 +28,7 @@ export { View } from "./view.js";
 /** @typedef {import("./types.js").MeetingTarget} MeetingTarget */
 /** @typedef {import("./types.js").News} News */
 /** @typedef {import("./types.js").Options} Options */
+/** @typedef {import("./types.js").Over} Over */
 /** @typedef {import("./types.js").Place} Place */
 /** @typedef {import("./types.js").Socket} Socket */
 /** @typedef {import("./types.js").SocketClass} SocketClass */

@@ -15,33 +15,32 @@
  * waited for a promise, it would be handled after the event that follows it.
  */
 
-import { Backoff } from "./backoff.js";
 import { ANSWER } from "./connection.js";
-import { Refusal, disconnected, finalClose, notAccepted } from "./errors.js";
+import { Refusal, disconnected, notAccepted } from "./errors.js";
 import { Network } from "./network.js";
 import { CLOCK, world } from "./platform.js";
+import { ReconnectPolicy, askedDelay, overBy } from "./reconnect.js";
 import { defer, settleBy } from "./requests.js";
 import { Tokens } from "./tokens.js";
 import { Stay, Visit } from "./visit.js";
 
 /** @import { StateChange } from "./presence.js" */
+/** @import { End } from "./reconnect.js" */
 /** @import { Deferred } from "./requests.js" */
-/** @import { Frame, News, Options, Status } from "./types.js" */
+/** @import { Frame, News, Options, Over, Status } from "./types.js" */
 /** @import { VisitOwner } from "./visit.js" */
 
 const DOUBT = 3_000; // milliseconds until something must have come, after the browser has reported a change
 
 export class Session {
-  /** @type {Status} */
-  status = "new";
-
   #url;
   #options;
   #emit;
   #clock;
-  #random;
-  #backoff = new Backoff();
   #tokens;
+  #policy;
+  /** The token of this attempt to connect; null for a guest. @type {string | null} */
+  #token = null;
   #network;
   #stay;
   /** @type {Visit | null} */
@@ -54,6 +53,8 @@ export class Session {
   #attempt = {};
   /** @type {any} */
   #retryTimer = null;
+  /** The end of this stay was told. */
+  #isFinished = false;
 
   /**
    * @param {string} url
@@ -65,9 +66,9 @@ export class Session {
     this.#options = options;
     this.#emit = emit;
     this.#clock = options.clock ?? CLOCK;
-    this.#random = options.random ?? Math.random;
     this.#tokens = new Tokens(options.token, this.#clock);
-    this.#stay = new Stay(this.#clock);
+    this.#policy = this.#newPolicy();
+    this.#stay = new Stay();
     this.#network = new Network(options, {
       online: () => this.#online(),
       offline: () => this.#visit?.connection.probe(DOUBT),
@@ -80,17 +81,22 @@ export class Session {
     return this.#stay.view;
   }
 
+  /** @returns {Status} */
+  get status() {
+    return this.#joining === null ? "new" : this.#stay.view.status;
+  }
+
   // What `Meeting` asks for, and describes.
 
   /** @returns {Promise<void>} */
   join() {
     if (this.#joining !== null && this.status !== "over") return this.#joining.promise;
     const joining = (this.#joining = defer());
-    this.#stay = new Stay(this.#clock);
-    this.#backoff.reset();
-    this.#tokens.reset();
+    this.#stay = new Stay();
+    this.#policy = this.#newPolicy();
+    this.#isFinished = false;
     this.#network.listen();
-    this.#tell(this.#become("connecting"));
+    this.#tell([{ type: "status", detail: { status: "connecting" } }]);
     if (this.#isFirst) this.#connect(); // unless a listener has left
     return joining.promise;
   }
@@ -99,7 +105,7 @@ export class Session {
   leave() {
     const left = this.#visit?.leave() ?? Promise.resolve();
     this.#visit = null;
-    this.#finish("left", "You left");
+    this.#finish({ code: "left", message: "You left the room", reason: null });
     return left;
   }
 
@@ -145,79 +151,81 @@ export class Session {
       if (Class === undefined) throw new Error("There is no global WebSocket here: give one as the option WebSocket");
       const token = await this.#tokens.get();
       if (attempt !== this.#attempt) return;
-      if (!this.#tokens.use(token)) return this.#finish("bad_token", "The token was not accepted", notAccepted());
+      this.#token = token;
+      if (this.#policy.refuses(token)) return this.#ended({ refusal: notAccepted() });
       const context = { options: this.#options, clock: this.#clock, nextId: () => ++this.#lastId };
       this.#visit = new Visit(new Class(this.#url, ["roomd.v1"]), token, this.#stay, context, this.#owner);
     } catch (error) {
-      if (attempt === this.#attempt) this.#failed(error instanceof Error ? error.message : String(error));
+      if (attempt !== this.#attempt) return;
+      this.#ended({ unreachable: error instanceof Error ? error.message : String(error) });
     }
+  }
+
+  #newPolicy() {
+    const { random, token } = this.#options;
+    return new ReconnectPolicy(random ?? Math.random, () => this.#clock.now(), typeof token === "function");
   }
 
   /** What follows from the reports of a visit. @type {VisitOwner} */
   #owner = {
-    status: () => this.status,
-    settled: (status, news) => {
-      this.#backoff.joined(this.#clock.now());
-      this.#tokens.reset();
-      this.#tell([...this.#become(status), ...news]);
+    applied: (before, news) => {
+      const { status, over } = this.view;
+      if (over !== null) return this.#finish(over, undefined, news);
+      if (status === before) return this.#tell(news);
+      if (before !== "waiting") this.#policy.arrived();
+      this.#tell([this.#statusNews(), ...news]);
       this.#joining?.resolve(undefined);
     },
-    tell: (news) => this.#tell(news),
-    refused: (refusal) => this.#refused(refusal),
-    finish: (code, reason, refusal, said) => this.#finish(code, reason, refusal, said),
-    restarting: (seconds) => (this.#backoff.retryAfter = seconds),
-    dropped: (code, reason) => this.#dropped(code, reason),
+    ended: (end) => this.#ended(end),
   };
 
   // Losing the connection, for a while or for good.
-
-  /** @param {Refusal} refusal */
-  #refused(refusal) {
-    if (refusal.statusCode === 401) return this.#badToken(refusal);
-    const { statusCode, code, message, retryAfter } = refusal;
-    if (this.#isFirst || (statusCode !== 429 && statusCode < 500)) return this.#finish(code, message, refusal);
-    this.#backoff.retryAfter = retryAfter;
-    this.#retry();
-  }
-
-  /** @param {Refusal} refusal */
-  #badToken(refusal) {
-    if (!this.#tokens.refuse()) return this.#finish("bad_token", refusal.message, refusal);
-    if (!this.#isFirst) return this.#retry();
-    this.#disconnect();
-    this.#connect();
-  }
 
   /** The `join()` that was called has not been answered yet. */
   get #isFirst() {
     return this.status === "connecting";
   }
 
+  /** @param {End} end */
+  #ended(end) {
+    if (this.#isFirst) return this.#firstEnded(end);
+    const verdict = this.#policy.after(end, this.#token);
+    if (typeof verdict === "number") this.#retry(verdict);
+    else this.#finish(verdict, "refusal" in end ? end.refusal : undefined);
+  }
+
   /**
-   * @param {number} code
-   * @param {string} reason
+   * Fail to join. Nothing is tried again but a new token, and that at once.
+   *
+   * @param {End} end
    */
-  #dropped(code, reason) {
-    const final = finalClose(code);
-    if (final) return this.#finish(final[0], final[1]);
-    if (code === 4401) return this.#badToken(notAccepted());
-    this.#backoff.closed(code);
-    this.#failed(reason || "The server could not be reached");
+  #firstEnded(end) {
+    if (this.#policy.mayRenew(end, this.#token)) {
+      this.#disconnect();
+      this.#connect();
+      return;
+    }
+    if ("refusal" in end) {
+      const { statusCode, code, message } = end.refusal;
+      return this.#finish({ code: statusCode === 401 ? "bad_token" : code, message, reason: null }, end.refusal);
+    }
+    const why = "unreachable" in end ? end.unreachable : end.reason;
+    const message = why || "The server could not be reached";
+    const over = overBy(end) ?? { code: "unreachable", message, reason: null };
+    const isToken = over.code === "bad_token";
+    this.#finish(over, isToken ? notAccepted() : new Refusal(0, over.code, over.message, askedDelay(end) || null));
   }
 
-  /** @param {string} reason */
-  #failed(reason) {
-    if (this.#isFirst) this.#finish("unreachable", reason, new Refusal(0, "unreachable", reason, this.#backoff.retryAfter));
-    else this.#retry();
-  }
-
-  /** Connect again after a pause. */
-  #retry() {
+  /**
+   * Connect again after a pause.
+   *
+   * @param {number} delay Seconds.
+   */
+  #retry(delay) {
     this.#disconnect();
-    const delay = this.#backoff.next(this.#clock.now(), this.#random);
-    this.#retryTimer = this.#clock.setTimeout(() => this.#retryNow(), delay);
-    this.status = "reconnecting";
-    this.#tell([{ type: "status", detail: { status: "reconnecting", retryIn: delay / 1000 } }]);
+    this.#stay.drop();
+    this.#retryTimer = this.#clock.setTimeout(() => this.#retryNow(), delay * 1000);
+    this.#tell([{ type: "status", detail: { status: "reconnecting", retryIn: delay } }]);
   }
 
   #retryNow() {
@@ -240,19 +248,20 @@ export class Session {
   /**
    * Be over.
    *
-   * @param {string} code
-   * @param {string} reason
+   * @param {Over} over
    * @param {Refusal} [refusal] What `join()` rejects with, if it has not been answered yet.
-   * @param {string | null} [said] The host's own words.
+   * @param {News[]} [news] What is told before.
    */
-  #finish(code, reason, refusal, said = null) {
-    if (this.status === "over") return;
+  #finish(over, refusal, news = []) {
+    if (this.#isFinished) return;
+    this.#isFinished = true;
     this.#disconnect();
     this.#network.unlisten();
+    this.view.finish(over);
     const joining = this.#joining;
     const unsent = this.#stay.presence.drop();
-    this.#tell([...this.#become("over"), { type: "over", detail: { code, reason, said } }]);
-    joining?.reject(refusal ?? new Refusal(0, code, reason));
+    this.#tell([...news, this.#statusNews(), { type: "over", detail: over }]);
+    joining?.reject(refusal ?? new Refusal(0, over.code, over.message));
     for (const { reject } of unsent) reject(disconnected());
   }
 
@@ -271,14 +280,9 @@ export class Session {
 
   // Telling.
 
-  /**
-   * @param {Status} status
-   * @returns {News[]}
-   */
-  #become(status) {
-    if (status === this.status) return [];
-    this.status = status;
-    return [{ type: "status", detail: { status } }];
+  /** @returns {News} */
+  #statusNews() {
+    return { type: "status", detail: { status: this.status } };
   }
 
   /** @param {News[]} news */

@@ -20,13 +20,25 @@
  */
 
 /**
+ * Why a meeting is over.
+ *
+ * @typedef {object} Over
+ * @property {string} code For programs: "left", "room_ended", "removed", "denied", "taken_over", "bad_token",
+ *   "bad_frame", "unreachable" (the first connection could not be made), or the server's code for refusing to let this
+ *   client (back) in, like "room_locked".
+ * @property {string} message For people.
+ * @property {string | null} reason The words that the host gave when removing this participant.
+ */
+
+/**
  * The events of a `Meeting` and what stands in their `detail`.
  *
  * @typedef {object} MeetingEvents
  * @property {{}} change Something that a `Meeting` shows has changed; comes after the events that say what.
  * @property {{status: Status, retryIn?: number}} status `retryIn`: seconds until the next attempt, while there is none.
  * @property {{participant: Participant}} joined Somebody else came in.
- * @property {{participant: Participant}} updated Somebody else changed: presence, or the connection was lost or is back.
+ * @property {{participant: Participant}} updated Somebody changed, this client included: presence, or the
+ *   connection was lost or is back.
  * @property {{participant: Participant}} left Somebody else left.
  * @property {{message: Message}} message A message was sent, by this client too.
  * @property {{after: string | null, before: string | null}} messages-missed So many messages were sent while this client
@@ -34,12 +46,11 @@
  *   `listMessages({cursor: after})` reads what is in it. Null: from the first message on, or to the last.
  * @property {{from: string, data: any}} signal Another participant sent a signal to this one.
  * @property {{room: Room}} room The room's settings changed.
- * @property {{place: Place}} place Position or reason changed while this client waits.
+ * @property {{place: Place}} place This client waits: at first, after a drop, and when position
+ *   or reason changed.
  * @property {{waiting: Waiting[]}} lobby Who waits has changed; for hosts.
  * @property {{}} mute-requested A host asks this client to mute itself.
- * @property {{code: string, reason: string, said: string | null}} over The end. `code`: "left", "room_ended",
- *   "removed", "denied", "taken_over", "bad_token", "unreachable", "bad_frame", or else the server's code of a refusal,
- *   like "room_locked"; `reason`: words for people; `said`: the host's own, when removed with some.
+ * @property {Over} over The end.
  */
 
 /**

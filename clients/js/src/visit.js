@@ -1,46 +1,36 @@
 /** Visit: the time in the room on one connection, from asking for the seat to the end of the connection. */
 
-import { CatchUp } from "./catchup.js";
+import { CATCH_UP } from "./catchup.js";
 import { Connection, OPENING } from "./connection.js";
-import { Refusal, refusalOf, secondsOf } from "./errors.js";
+import { refusalOf, secondsOf } from "./errors.js";
 import { hasId, isState } from "./frames.js";
 import { Presence } from "./presence.js";
 import { defer } from "./requests.js";
 import { View } from "./view.js";
 
-/** @import { Participant } from "./protocol.js" */
+/** @import { End } from "./reconnect.js" */
 /** @import { Clock, Frame, News, Options, Socket, Status } from "./types.js" */
 
-const PAGE = 200; // messages asked for at once, the most the server gives
 const FAREWELL = 2_000; // milliseconds until a `leave-room` that is not answered is given up
 
 /** What a stay in the room keeps from one connection to the next. */
 export class Stay {
   view = new View();
   presence = new Presence();
-  catchUp;
-  /** Takes the seat, or the place in the queue, back. @type {string | null} */
-  resumeToken = null;
-  /** Ids of the requests for a seat. @type {Set<number | string>} */
-  askedFor = new Set();
 
-  /** @param {Clock} clock */
-  constructor(clock) {
-    this.catchUp = new CatchUp(clock);
+  /** Note that the connection is lost. */
+  drop() {
+    this.presence.remember(this.view.me);
+    this.view.drop();
   }
 }
 
 /**
- * What a visit reports. None of these is called after `end()` or `leave()`.
+ * What a visit reports. Neither is called after `end()` or `leave()`.
  *
  * @typedef {object} VisitOwner
- * @property {() => Status} status
- * @property {(status: "joined" | "waiting", news: News[]) => void} settled The seat, or the place in the queue, is had.
- * @property {(news: News[]) => void} tell
- * @property {(refusal: Refusal) => void} refused There will be no seat on this connection.
- * @property {(code: string, reason: string, refusal?: Refusal, said?: string | null) => void} finish The stay is over.
- * @property {(seconds: number | null) => void} restarting The server is about to restart.
- * @property {(code: number, reason: string) => void} dropped The connection has ended.
+ * @property {(before: Status, news: News[]) => void} applied The view has taken a frame; `before` was its status.
+ * @property {(end: End) => void} ended There will be no more on this connection.
  */
 
 export class Visit {
@@ -55,7 +45,12 @@ export class Visit {
   #isLeft = false;
   /** The whole room was asked for, to fill a gap. */
   #isRefreshing = false;
-  #hasLobby = false;
+  /** A page of missed messages was asked for, or will be after a pause. */
+  #isReading = false;
+  /** Runs out when a page that was refused for now is asked for again. @type {any} */
+  #pageTimer = null;
+  /** Seconds for which the server asked to be left alone before it closes. @type {number | null} */
+  #retryAfter = null;
   /** Runs out when a seat was asked for and neither it nor a place in the queue has come. @type {any} */
   #seatTimer = null;
 
@@ -75,7 +70,7 @@ export class Visit {
     this.connection = new Connection(socket, clock, nextId, options.maxFrame, {
       open: () => this.#isOver || this.#opened(),
       frame: (frame) => this.#isOver || this.#received(frame),
-      end: (code, reason) => this.#isOver || owner.dropped(code, reason),
+      end: (code, reason) => this.#isOver || owner.ended({ close: code, reason, retryAfter: this.#retryAfter }),
     });
   }
 
@@ -120,7 +115,7 @@ export class Visit {
   #stop() {
     this.#isOver = true;
     this.#clock.clearTimeout(this.#seatTimer);
-    this.#stay.catchUp.stop();
+    this.#clock.clearTimeout(this.#pageTimer);
   }
 
   // Getting a seat.
@@ -132,32 +127,35 @@ export class Visit {
   #opened() {
     if (this.#token !== null)
       this.#ask("authenticate", { token: this.#token }, (reply) => {
-        if (reply.type === "error") this.#owner.refused(refusalOf(reply));
+        if (reply.type === "error") this.#refused(reply);
       });
-    if (this.#stay.resumeToken === null) this.#askForSeat();
-    else this.#askToResume(this.#stay.resumeToken);
+    const { resumeToken } = this.#stay.view;
+    if (resumeToken === null) this.#askForSeat();
+    else this.#askToResume(resumeToken);
   }
 
   #askForSeat() {
     const { code, guestName, wait } = this.#options;
-    const fields = { code, guestName, wait: wait || undefined };
-    this.#stay.askedFor.add(this.#ask("join-room", fields, (reply) => this.#answered(reply)));
+    this.#ask("join-room", { code, guestName, wait: wait || undefined }, (reply) => {
+      if (reply.type === "error") this.#refused(reply);
+    });
     this.#expectSeat();
   }
 
   /** @param {string} resumeToken */
   #askToResume(resumeToken) {
-    const answered = (/** @type {Frame} */ reply) => {
-      if (reply.type === "error" && reply.code === "seat_expired") {
-        this.#stay.resumeToken = null;
-        this.#askForSeat();
-      } else if (reply.type === "error" && reply.code === "banned") {
-        // Removed while away, with or without a ban: a `removed` would have told it.
-        this.#owner.finish("removed", reply.message, refusalOf(reply));
-      } else this.#answered(reply);
-    };
-    this.#stay.askedFor.add(this.#ask("resume", { resumeToken }, answered));
+    this.#ask("resume", { resumeToken }, (reply) => {
+      if (reply.type !== "error") return;
+      if (reply.code !== "seat_expired") return this.#refused(reply);
+      this.#stay.view.forgetSeat();
+      this.#askForSeat();
+    });
     this.#expectSeat();
+  }
+
+  /** @param {Frame} error */
+  #refused(error) {
+    this.#owner.ended({ refusal: refusalOf(error) });
   }
 
   /** End the connection if no seat comes in time, rather than wait for ever. */
@@ -167,116 +165,74 @@ export class Visit {
     this.#seatTimer = this.#clock.setTimeout(giveUp, OPENING);
   }
 
-  /**
-   * Handle the answer to a request for a seat, at once or after a wait.
-   *
-   * @param {Frame} reply
-   */
-  #answered(reply) {
-    if (reply.type === "error") return this.#owner.refused(refusalOf(reply));
-    this.#stay.resumeToken = reply.resumeToken ?? this.#stay.resumeToken;
-    this.#hasLobby = false;
-    if (reply.type === "participant") return this.#seated(reply.participant);
-    if (reply.type !== "waiting") return;
-    this.#clock.clearTimeout(this.#seatTimer);
-    this.#owner.settled("waiting", this.#stay.view.wait(reply));
-  }
-
-  /**
-   * Take a seat. The `room-state` follows.
-   *
-   * @param {Participant} participant
-   */
-  #seated(participant) {
-    if (!hasId(participant)) return;
-    if (this.#owner.status() === "waiting") this.#expectSeat();
-    const { view, presence } = this.#stay;
-    const before = view.me;
-    view.sit(participant);
-    if (before !== null && before.id !== participant.id) presence.restore(before);
-  }
-
   // Having it.
 
-  /** @param {Frame} frame */
+  /**
+   * Take a frame, before the request that it answers is settled.
+   *
+   * @param {Frame} frame
+   */
   #received(frame) {
-    const { view, askedFor } = this.#stay;
-    const status = this.#owner.status();
-    switch (frame.type) {
-      case "room-state":
-        return this.#stateReceived(frame);
-      case "participant":
-        // Admitted. The id is that of the join, which may have been sent on another connection.
-        if (frame.resumeToken && status === "waiting") this.#answered(frame);
-        return;
-      case "error":
-        if (frame.id != null && askedFor.has(frame.id)) this.#owner.refused(refusalOf(frame));
-        return;
-      case "room-ended":
-        return this.#owner.finish("room_ended", "The room was ended");
-      case "removed":
-        return this.#owner.finish("removed", frame.reason || "You were removed from this room", undefined, frame.reason || null);
-      case "server-restarting":
-        return this.#owner.restarting(secondsOf(frame.retryAfter));
-      case "waiting-changed":
-        this.#hasLobby = true;
-    }
-    if (frame.type === "waiting" && status !== "waiting") return;
-    this.#owner.tell(view.apply(frame));
-    if (view.isStale) this.#refresh();
+    const { view, presence } = this.#stay;
+    if (frame.type === "server-restarting") this.#retryAfter = secondsOf(frame.retryAfter);
+    if (frame.type === "participant" && view.status === "waiting") this.#expectSeat(); // its room follows
+    const before = view.status;
+    const news = view.apply(frame);
+    if (frame.type === "participant" && hasId(frame.participant)) presence.seated(frame.participant);
+    if (frame.type === "waiting" || (frame.type === "room-state" && isState(frame))) this.#seatTaken();
+    this.#owner.applied(before, news);
+    if (!this.#isOver) this.#act(before);
+  }
+
+  /** Stop to wait for the seat, or for the state of the room. */
+  #seatTaken() {
+    this.#clock.clearTimeout(this.#seatTimer);
+    this.#isRefreshing = false;
   }
 
   /**
-   * Take the whole room in: after a join, a resume, or a gap.
+   * Do what the view needs.
    *
-   * @param {Frame} state
+   * @param {Status} before
    */
-  #stateReceived(state) {
-    const { view, catchUp } = this.#stay;
-    if (view.me === null || !isState(state)) return;
-    this.#clock.clearTimeout(this.#seatTimer);
-    this.#isRefreshing = false;
-    const isJoined = this.#owner.status() === "joined";
-    const isBack = view.room !== null;
-    const isReading = isJoined && catchUp.isNeeded;
-    // If the last catch-up was cut off, the messages it was to read are still missing.
-    if (isBack && !catchUp.isNeeded) catchUp.miss({ after: view.messages.at(-1)?.id ?? null, isNews: true });
-    const news = view.apply(state);
-    if (isJoined) this.#owner.tell(news);
-    else this.#owner.settled("joined", news);
-    if (isReading || this.#isOver) return; // over: a listener has left
-    if (!isJoined) {
-      this.sendPresence();
-      // A user may have had private messages here before this client came.
-      if (!isBack && view.me.userId !== null) catchUp.miss({ after: view.messages[0]?.id ?? null, isNews: false });
-    }
-    this.#readMissed();
+  #act(before) {
+    const { view } = this.#stay;
+    if (view.status !== "joined") return;
+    if (before !== "joined") this.sendPresence();
+    if (view.isStale) this.#refresh();
+    if (view.missed !== null && !this.#isReading) this.#readMissed(view.missed.delay);
   }
 
   /** Fill a gap: the server answers a join of the room one is in with its whole state. */
   #refresh() {
-    if (this.#isRefreshing || this.#isOver) return;
+    if (this.#isRefreshing) return;
     this.#isRefreshing = true;
     const { code, guestName } = this.#options;
     this.#ask("join-room", { code, guestName }, (reply) => {
-      if (reply.type === "error") return this.#owner.refused(refusalOf(reply));
-      this.#stay.resumeToken = reply.resumeToken ?? this.#stay.resumeToken;
-      this.#seated(reply.participant);
+      // Whoever has a seat resumes it on another connection.
+      if (reply.type === "error") this.#owner.ended({ close: 1006, retryAfter: secondsOf(reply.retryAfter) });
     });
     this.#expectSeat();
   }
 
-  #readMissed() {
-    const { view, catchUp } = this.#stay;
-    const list = (/** @type {string | null} */ cursor, /** @type {(reply: Frame) => void} */ settle) => {
-      this.#ask("list-messages", { code: this.#options.code, cursor, limit: PAGE }, (reply) => {
-        // A host gets the lobby before the reply to this. Whoever has not got it by now will not.
-        if (!this.#hasLobby) this.#owner.tell(view.setLobby([]));
-        this.#hasLobby = true;
-        settle(reply);
-      });
+  /**
+   * Ask for a page of missed messages, after a pause of some seconds. The view takes the reply before this does.
+   *
+   * @param {number} delay
+   */
+  #readMissed(delay) {
+    this.#isReading = true;
+    const ask = () => {
+      const { missed } = this.#stay.view;
+      if (missed === null) return;
+      const settle = () => {
+        this.#isReading = false;
+        if (this.#stay.view.missed !== null) this.#readMissed(this.#stay.view.missed.delay);
+      };
+      this.#ask("list-messages", missed.request(this.#options.code), settle, CATCH_UP);
     };
-    catchUp.read(view, list, this.#owner.tell);
+    if (delay > 0) this.#pageTimer = this.#clock.setTimeout(ask, delay * 1000);
+    else ask();
   }
 
   /**
@@ -285,10 +241,12 @@ export class Visit {
    * @param {string} type
    * @param {Record<string, unknown>} fields
    * @param {(reply: Frame) => void} settle
+   * @param {string} [id]
    */
-  #ask(type, fields, settle) {
-    return this.connection.ask(type, fields, (reply) => {
+  #ask(type, fields, settle, id) {
+    const taken = (/** @type {Frame | null} */ reply) => {
       if (reply !== null && !this.#isOver) settle(reply);
-    });
+    };
+    this.connection.ask(type, fields, taken, id);
   }
 }

@@ -13,7 +13,7 @@ test("a host's removal is the end, with the host's words", async () => {
   stage.socket.drop(4403);
   assert.deepEqual(stage.news(), [
     ["status", { status: "over" }],
-    ["over", { code: "removed", reason: "spam", said: "spam" }],
+    ["over", { code: "removed", message: "You were removed from this room", reason: "spam" }],
   ]);
 });
 
@@ -29,7 +29,7 @@ test("leaving says so to the server, at once", async () => {
   await stage.join();
   const leaving = stage.meeting.leave();
   const { id } = stage.socket.heard("leave-room");
-  assert.deepEqual(stage.news(), [["status", { status: "over" }], ["over", { code: "left", reason: "You left", said: null }]]);
+  assert.deepEqual(stage.news(), [["status", { status: "over" }], ["over", { code: "left", message: "You left the room", reason: null }]]);
   stage.socket.tell({ type: "participant", id, participant: person("me", { leftAt: "2026-03-03T10:40:00.000Z" }) });
   await leaving;
   assert.ok(stage.socket.isLeft);

@@ -45,7 +45,7 @@ test("a join that is refused rejects, and is over", async () => {
   stage.socket.tell(refusal({ id: 1, statusCode: 400, code: "room_full", message: "Room is full" }));
   const { statusCode, code, message, retryAfter } = await joining;
   assert.deepEqual([statusCode, code, message, retryAfter], [400, "room_full", "Room is full", null]);
-  assert.deepEqual(over(stage.news()), { code: "room_full", reason: "Room is full", said: null });
+  assert.deepEqual(over(stage.news()), { code: "room_full", message: "Room is full", reason: null });
   assert.equal(stage.meeting.status, "over");
   assert.ok(stage.socket.isLeft);
 });
@@ -118,7 +118,7 @@ test("a bad token is the end", async () => {
   await settle();
   stage.socket.tell(refusal({ id: 1, statusCode: 401, code: "token_expired", message: "Token has expired" }));
   assert.equal((await joining).code, "token_expired");
-  assert.deepEqual(over(stage.news()), { code: "bad_token", reason: "Token has expired", said: null });
+  assert.deepEqual(over(stage.news()), { code: "bad_token", message: "Token has expired", reason: null });
 });
 
 test("a token function is asked for every connection, and again when its token is bad", async () => {

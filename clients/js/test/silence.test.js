@@ -124,7 +124,7 @@ test("a handshake that fails without a close is noticed", async () => {
   await stage.clock.pass(1);
   stage.socket.dispatchEvent(new Event("error"));
   await stage.clock.pass(0.2);
-  assert.equal(stage.news().at(-1)?.[1].retryIn, 1.25);
+  assert.equal(stage.news().at(-1)?.[1].retryIn, 1.5);
   stage.socket.dispatchEvent(new Event("error"));
   assert.equal(stage.clock.timers.size, 1);
 });

@@ -3,10 +3,16 @@ import { test } from "node:test";
 import { View } from "../src/roomd.js";
 import { changed, message, person, ROOM, roomState } from "./support/frames.js";
 
+/** @param {string} id */
+const seat = (id) => ({ type: "participant", id: 1, participant: person(id), resumeToken: "t" });
+
+/** @param {import("../src/roomd.js").Message[]} messages */
+const page = (messages) => ({ type: "messages", id: "catch-up", messages, nextCursor: null });
+
 /** @param {object} [state] */
 function joined(state) {
   const view = new View();
-  view.sit(person("me"));
+  assert.deepEqual(view.apply(seat("me")), []);
   assert.deepEqual(view.apply(roomState(10, [person("bob"), person("me")], state)), []);
   return view;
 }
@@ -15,7 +21,7 @@ function joined(state) {
 const names = (news) =>
   news.map(({ type, detail }) => {
     if ("participant" in detail) return `${type} ${detail.participant.id}`;
-    return "message" in detail ? `${type} ${detail.message.id}` : type;
+    return type === "message" ? `${type} ${detail.message.id}` : type;
   });
 
 test("a first room-state is no news: it is what there is", () => {
@@ -42,17 +48,17 @@ test("who came is told first, then who changed, then who left: at once, and afte
   const lists = { joined: [person("fay")], updated: [person("bob", { isActive: false })], left: [person("dan")] };
   for (const news of [changed(11, lists), roomState(11, people)]) {
     const view = new View();
-    view.sit(person("me"));
+    view.apply(seat("me"));
     view.apply(roomState(10, [person("bob"), person("me"), person("dan"), person("eve")]));
     assert.deepEqual(names(view.apply(news)), ["joined fay", "updated bob", "left dan"]);
     assert.deepEqual([...view.participants.keys()], ["bob", "me", "eve", "fay"]);
   }
 });
 
-test("of itself a client tells no more than that something changed, and keeps itself current", () => {
+test("a client tells of its own changes too, and keeps itself current", () => {
   const view = joined();
   const state = { muted: true };
-  assert.deepEqual(names(view.apply(changed(11, { updated: [person("me", { state })] }))), ["change"]);
+  assert.deepEqual(names(view.apply(changed(11, { updated: [person("me", { state })] }))), ["updated me"]);
   assert.deepEqual(view.me?.state, state);
 });
 
@@ -80,7 +86,8 @@ test("after a gap nothing is believed but a room-state, which tells what was mis
   assert.equal(view.seq, 10);
   const room = { ...ROOM, isLocked: true, participantCount: 3 };
   const news = view.apply(roomState(13, [person("me"), person("eve"), person("dan")], { room, messages: [message("m1")] }));
-  assert.deepEqual(names(news), ["joined eve", "joined dan", "left bob", "room", "message m1"]);
+  assert.deepEqual(names(news), ["joined eve", "joined dan", "left bob", "room"]);
+  assert.deepEqual(names(view.apply(page([message("m1")]))), ["message m1"]);
   assert.equal(view.isStale, false);
   assert.deepEqual(names(view.apply(changed(14, { left: [person("eve")] }))), ["left eve"]);
 });
@@ -92,7 +99,7 @@ test("a number of participants is no change of the room", () => {
 
 test("changed settings are told", () => {
   const view = joined();
-  const room = { ...ROOM, isLocked: true };
+  const room = { ...ROOM, isLocked: true, participantCount: 2 };
   assert.deepEqual(view.apply({ type: "room-updated", seq: 11, room }), [{ type: "room", detail: { room } }]);
   assert.equal(view.room?.isLocked, true);
 });
@@ -107,27 +114,44 @@ test("a message is kept once, and the last 500", () => {
 
 test("what was said meanwhile comes in its place, private messages too", () => {
   const view = joined({ messages: [message("m1")] });
-  view.apply(roomState(20, [person("bob"), person("me")], { messages: [message("m1"), message("m3")] }));
-  view.apply({ type: "message", message: message("m4") });
-  const news = view.catchUp("m1", [message("m2", { to: "me" }), message("m3")]);
-  assert.deepEqual(names(news), ["message m2"]);
+  view.drop();
+  assert.deepEqual(view.apply(roomState(20, [person("bob"), person("me")], { messages: [message("m1"), message("m3")] })), []);
+  assert.deepEqual(view.apply({ type: "message", message: message("m4") }), []);
+  assert.deepEqual(names(view.apply(page([message("m2", { to: "me" }), message("m3")]))), ["message m2", "message m3", "message m4"]);
   assert.deepEqual(view.messages.map(({ id }) => id), ["m1", "m2", "m3", "m4"]);
+});
+
+test("once the meeting is over nothing changes, and the first reason counts", () => {
+  const view = joined();
+  view.apply({ type: "removed", reason: "spam" });
+  assert.deepEqual(view.apply(changed(11, { joined: [person("eve")] })), []);
+  view.drop();
+  view.finish({ code: "left", message: "", reason: null });
+  assert.deepEqual([view.status, view.over?.code, view.participants.size], ["over", "removed", 2]);
+});
+
+test("a seat that is given up is the end", () => {
+  const view = joined();
+  view.apply({ ...seat("me"), participant: person("me", { leftAt: "2026-03-03T10:40:00.000Z" }) });
+  assert.deepEqual([view.status, view.over?.code], ["over", "left"]);
 });
 
 test("who waits hears of place and reason, once each", () => {
   const view = new View();
-  const frame = { type: "waiting", participantId: "me", position: 2, reason: "room_full" };
-  const { type, ...place } = frame;
+  const frame = { type: "waiting", id: 1, participantId: "me", position: 2, reason: "room_full" };
+  const { type, id, ...place } = frame;
   assert.deepEqual(view.apply(frame), [{ type: "place", detail: { place } }]);
   assert.deepEqual(view.apply(frame), []);
   assert.deepEqual(view.place, place);
-  view.sit(person("me"));
+  view.apply(seat("me"));
+  view.apply(roomState(10, [person("me")]));
   assert.equal(view.place, null);
 });
 
 test("who must wait again sees nothing of the room", () => {
   const view = joined();
-  view.apply({ type: "waiting", participantId: "other", position: 1, reason: "waiting_room" });
+  view.drop();
+  view.apply({ type: "waiting", id: 2, participantId: "other", position: 1, reason: "waiting_room" });
   assert.deepEqual([view.room, view.me, view.participants.size], [null, null, 0]);
 });
 

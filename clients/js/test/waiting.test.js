@@ -28,7 +28,7 @@ test("to wait for a seat is asked for", async () => {
 test("a denial under the id of the join is the end", async () => {
   const stage = await inQueue();
   stage.socket.tell(refusal({ id: 1, code: "denied", message: "The host declined" }));
-  assert.deepEqual(over(stage.news()), { code: "denied", reason: "The host declined", said: null });
+  assert.deepEqual(over(stage.news()), { code: "denied", message: "The host declined", reason: null });
 });
 
 test("a place in the queue is taken back; whatever becomes of it may come under the old id or the new", async () => {

@@ -1,36 +1,63 @@
-/** Catch-up: reading the messages that were sent while this client had no connection. */
-import type { Clock, Frame, News } from "./types.js";
-import type { View } from "./view.js";
-export type Missing = {
-    after: string | null;
-    isNews: boolean;
-};
 /**
- * Messages may be missing: after the one with the id `after`, or from the first on. `isNews`: each is told by an event.
+ * Catch-up: reading the messages that this client missed while it had no connection.
  *
- * @typedef {{after: string | null, isNews: boolean}} Missing
+ * `room-state` shows the last public messages and no private ones, so the client reads the rest by `list-messages`: from
+ * the last message it knows, page by page, by the server's cursors. Messages that arrive meanwhile are held back, so that
+ * every message is told in order and once.
+ *
+ * Everything is bounded. After `MOST_PAGES` pages the client gives up the middle: it reads on from the first message that
+ * `room-state` showed. When more than `MOST_MESSAGES` were sent, it keeps the newest. In both cases what is kept has no
+ * holes, and `hasGap` says that something before it is missing.
  */
-/** Knows whether messages are missing, and reads them page by page. */
+import type { Message } from "./protocol.js";
+import type { Frame } from "./types.js";
+/** @import { Message } from "./protocol.js" */
+/** @import { Frame } from "./types.js" */
+/** The `id` of these requests. It tells their replies from the replies to the application's own requests. */
+export declare const CATCH_UP = "catch-up";
+export declare const MOST_MESSAGES = 500;
+/** One reading of missed messages. Pure: `request` returns what to send, `read` takes the reply. */
 export declare class CatchUp {
     #private;
-    /** @param {Clock} clock */
-    constructor(clock: Clock);
-    /** Messages are missing: they are being read, or have to be. */
-    get isNeeded(): boolean;
+    after: string | null;
+    isNews: boolean;
+    /** Seconds to wait before the next request. */
+    delay: number;
+    /** Messages right before those that `messages()` returns are missing. */
+    hasGap: boolean;
     /**
-     * Note that messages are missing. One reading that was cut off begins again where it began.
-     *
-     * @param {Missing} missing
+     * @param {string | null} after The id of the last message before the gap; null: from the first message of the room on.
+     * @param {Message[]} shown The messages of `room-state` to keep when the rest cannot be read.
+     * @param {boolean} [isNews] False for messages from before this client joined: no event tells them.
      */
-    miss(missing: Missing): void;
-    /** Stop reading, as the connection has ended. What is missing is missing still. */
-    stop(): void;
+    constructor(after: string | null, shown: Message[], isNews?: boolean);
+    /** The messages that arrived during the reading. */
+    get heldBack(): Message[];
     /**
-     * Read what is missing, if anything is. The `room-state` has only the last messages, and no private ones.
+     * Return the fields of the request for the next page.
      *
-     * @param {View} view Where the messages go.
-     * @param {(cursor: string | null, settle: (reply: Frame) => void) => void} list Asks for a page; replies come while it is of use.
-     * @param {(news: News[]) => void} emit
+     * @param {string} code The room's.
      */
-    read(view: View, list: (cursor: string | null, settle: (reply: Frame) => void) => void, emit: (news: News[]) => void): void;
+    request(code: string): {
+        code: string;
+        cursor: string | null;
+        limit: number;
+    };
+    /**
+     * Keep a message that arrived during the reading.
+     *
+     * @param {Message} message
+     */
+    holdBack(message: Message): void;
+    /**
+     * Take the reply to `request`.
+     *
+     * @param {Frame} reply
+     * @returns {boolean} Whether the reading is finished.
+     */
+    read(reply: Frame): boolean;
+    /** Stop reading: only what `room-state` showed and what arrived since is known. */
+    giveUp(): void;
+    /** Return the messages after the gap, in order and without holes. */
+    messages(): Message[];
 }

@@ -14,7 +14,8 @@ export declare class Connection {
      * @param {Clock} clock
      * @param {() => number} nextId
      * @param {number | undefined} maxFrame Bytes the server accepts in a frame.
-     * @param {{open(): void, frame(frame: Frame): void, end(code: number, reason: string): void}} on
+     * @param {{open(): void, frame(frame: Frame): void, end(code: number, reason: string): void}} on `frame` takes every
+     *   frame, a reply before its request is settled.
      */
     constructor(socket: Socket, clock: Clock, nextId: () => number, maxFrame: number | undefined, on: {
         open(): void;
@@ -30,9 +31,9 @@ export declare class Connection {
      * @param {string} type
      * @param {Record<string, unknown>} fields
      * @param {Settle} settle
-     * @returns {number} The id of the request.
+     * @param {number | string} [id] Of the request; a number that no other has by default.
      */
-    ask(type: string, fields: Record<string, unknown>, settle: Settle): number;
+    ask(type: string, fields: Record<string, unknown>, settle: Settle, id?: number | string): void;
     /**
      * Find out at once whether the server still answers.
      *

@@ -27,12 +27,6 @@ export declare function disconnected(): Refusal;
 /** Make the refusal of a token, where the server gave no words of its own. */
 export declare function notAccepted(): Refusal;
 /**
- * Return the code and the reason of an end, if this close code is one.
- *
- * @param {number} closeCode
- */
-export declare function finalClose(closeCode: number): string[] | undefined;
-/**
  * Read how many seconds the server asks the client to wait: null where it is no number; an hour at most.
  *
  * @param {unknown} retryAfter

@@ -18,11 +18,17 @@ export declare class Presence {
      */
     change(state: StateChange): Promise<Frame>;
     /**
-     * Have the whole presence sent again, for a new seat begins with none.
+     * Note the own participant as it was when the connection was lost.
      *
-     * @param {Participant} before The participant on the seat that was lost.
+     * @param {Participant | null} me Null changes nothing.
      */
-    restore(before: Participant): void;
+    remember(me: Participant | null): void;
+    /**
+     * Note a seat. If it is not the one of before, the whole presence will be sent again: a new seat begins with none.
+     *
+     * @param {Participant} me
+     */
+    seated(me: Participant): void;
     /**
      * Send what is not sent yet, in one request.
      *

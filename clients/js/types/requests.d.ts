@@ -14,12 +14,12 @@ export type Deferred<T> = {
 /**
  * Write a request. Throws `Refusal` with the code "too_long", since the server would close the connection.
  *
- * @param {number} id
+ * @param {number | string} id
  * @param {string} type
  * @param {Record<string, unknown>} fields
  * @param {number} [maxFrame] Bytes.
  */
-export declare function encode(id: number, type: string, fields: Record<string, unknown>, maxFrame?: number): string;
+export declare function encode(id: number | string, type: string, fields: Record<string, unknown>, maxFrame?: number): string;
 /**
  * Make a promise; one that rejects and is not looked at is no unhandled rejection.
  *

@@ -25,6 +25,7 @@ export type MeetingEvents = import("./types.js").MeetingEvents;
 export type MeetingTarget = import("./types.js").MeetingTarget;
 export type News = import("./types.js").News;
 export type Options = import("./types.js").Options;
+export type Over = import("./types.js").Over;
 export type Place = import("./types.js").Place;
 export type Socket = import("./types.js").Socket;
 export type SocketClass = import("./types.js").SocketClass;
@@ -46,6 +47,7 @@ export type MeetingListener<D> = import("./types.js").MeetingListener<D>;
 /** @typedef {import("./types.js").MeetingTarget} MeetingTarget */
 /** @typedef {import("./types.js").News} News */
 /** @typedef {import("./types.js").Options} Options */
+/** @typedef {import("./types.js").Over} Over */
 /** @typedef {import("./types.js").Place} Place */
 /** @typedef {import("./types.js").Socket} Socket */
 /** @typedef {import("./types.js").SocketClass} SocketClass */

@@ -18,8 +18,6 @@ import type { StateChange } from "./presence.js";
 import type { Frame, News, Options, Status } from "./types.js";
 export declare class Session {
     #private;
-    /** @type {Status} */
-    status: Status;
     /**
      * @param {string} url
      * @param {Options} options
@@ -28,6 +26,8 @@ export declare class Session {
     constructor(url: string, options: Options, emit: (news: News[]) => void);
     /** What is known of the room; another one after each `join()`. */
     get view(): import("./view.js").View;
+    /** @returns {Status} */
+    get status(): Status;
     /** @returns {Promise<void>} */
     join(): Promise<void>;
     /** @returns {Promise<void>} */

@@ -1,67 +1,69 @@
-/** View: what a client knows of a room. Frames go in, the news that follow from them come out. */
+/**
+ * View: what a client knows of a room. Frames go in, the events that follow from them come out.
+ *
+ * - `room-state` replaces everything. When the room was known before (after a drop, or after a gap), the differences are
+ *   returned as events, in the order of one `participants-changed`: joined, updated, left.
+ * - Every event with a `seq` must be the next one. If one is missing, the view is stale: it ignores all that follow, and
+ *   the client asks for a new `room-state` by joining its room again on the same connection.
+ * - Messages have no `seq`. After a drop or a gap, `missed` says what to ask for. The missed messages, and those that
+ *   arrive meanwhile, are told together, in order, when the last page was read (see catchup.js).
+ *
+ * The Python client has the same rules; docs/reference/clients.md describes them and `clients/vectors` tests both.
+ */
+import { CatchUp } from "./catchup.js";
 import type { Message, Participant, Room, Waiting } from "./protocol.js";
-import type { Frame, News, Place } from "./types.js";
-/** What a client knows of a room. Pure: frames in, news out. Its collections are replaced, never changed in place. */
+import type { Frame, News, Over, Place } from "./types.js";
+/** @import { Message, Participant, Room, Waiting } from "./protocol.js" */
+/** @import { Frame, News, Over, Place } from "./types.js" */
+/** What a client knows of a room. Pure: frames in, events out. Its collections are replaced, never changed in place. */
 export declare class View {
     #private;
+    /**
+     * Before the first seat or place it is "connecting".
+     *
+     * @type {"connecting" | "waiting" | "joined" | "reconnecting" | "over"}
+     */
+    status: "connecting" | "waiting" | "joined" | "reconnecting" | "over";
     /** Names the run of the room in which `seq` counts. */
     epoch: string;
     /** The number of the last event that was applied. */
     seq: number;
     /** @type {Room | null} */
     room: Room | null;
-    /** In the order of the room, this client's own included. @type {Map<string, Participant>} */
+    /** Everyone who holds a seat, by id, in the order they took it. @type {Map<string, Participant>} */
     participants: Map<string, Participant>;
-    /** Public and private, oldest first. @type {Message[]} */
+    /** The last 500, public and private, oldest first. @type {Message[]} */
     messages: Message[];
-    /** Who waits; for hosts. @type {Waiting[]} */
+    /** Messages are missing: ask for a page after its `delay`, again and again, until this is null. @type {CatchUp | null} */
+    missed: CatchUp | null;
+    /** Who waits, in order; for hosts. @type {Waiting[]} */
     lobby: Waiting[];
     /** Where this client itself waits. @type {Place | null} */
     place: Place | null;
+    /** Why the meeting is over. @type {Over | null} */
+    over: Over | null;
+    /** Takes the seat, or the place in the queue, back after a drop. @type {string | null} */
+    resumeToken: string | null;
     /** An event is missing: the view is wrong until the next `room-state`. */
     isStale: boolean;
     /** This client's own participant. @returns {Participant | null} */
     get me(): Participant | null;
     /**
-     * Take a seat. The `room-state` follows.
-     *
-     * @param {Participant} participant
-     */
-    sit(participant: Participant): void;
-    /**
-     * Wait in the queue. Whoever waits sees nothing of the room.
-     *
-     * @param {Frame} frame A `waiting`.
-     * @returns {News[]}
-     */
-    wait({ participantId, position, reason }: Frame): News[];
-    /**
-     * Apply a frame. One of an unknown type, or an event that was applied before, changes nothing.
+     * Apply a frame. One of an unknown type, or an event that was applied before, changes nothing; nor does any frame once
+     * the meeting is over.
      *
      * @param {Frame} frame
      * @returns {News[]}
      */
     apply(frame: Frame): News[];
+    /** Note that the connection is lost: the frames that follow come by another one. */
+    drop(): void;
+    /** Note that the held seat, or the place in the queue, has expired. */
+    forgetSeat(): void;
     /**
-     * Replace the list of those who wait.
+     * End the meeting. The first reason counts.
      *
-     * @param {Waiting[]} waiting
-     * @returns {News[]}
+     * @param {Over} over
      */
-    setLobby(waiting: Waiting[]): News[];
-    /**
-     * Insert the messages that were sent while there was no connection.
-     *
-     * @param {string | null} after The id of the last message before that; null when there was none.
-     * @param {Message[]} said All there is after it, oldest first.
-     * @returns {News[]}
-     */
-    catchUp(after: string | null, said: Message[]): News[];
-    /**
-     * Skip the messages that were sent while there was no connection: keep those that follow without a gap.
-     *
-     * @param {string | null} after As for `catchUp`.
-     * @returns {News[]}
-     */
-    skip(after: string | null): News[];
+    finish(over: Over): void;
 }

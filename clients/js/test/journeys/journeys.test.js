@@ -162,12 +162,12 @@ test("a program that has left ends by itself", options, async () => {
     const meeting = new Meeting(${JSON.stringify(await daemon.url())}, { code: "${code}", guestName: "Program" });
     await meeting.join();
     console.log([...meeting.participants.values()][0].displayName);
-    await meeting.leave();`;
-  const begun = performance.now();
+    await meeting.leave();
+    const left = performance.now();
+    process.on("exit", () => console.log(performance.now() - left < 10_000));`; // the shortest timer of a connection: 12 s
   const flags = process.execArgv.filter((flag) => flag.includes("websocket"));
   const run = promisify(execFile)(process.execPath, [...flags, "--input-type=module", "--eval", program]);
-  assert.equal((await run).stdout, "Program\n");
-  assert.ok(performance.now() - begun < 5000);
+  assert.equal((await run).stdout, "Program\ntrue\n");
 });
 
 // What people do in a meeting.
@@ -247,7 +247,7 @@ test("a host removes, bans and lifts the ban", options, async (t) => {
   await alice.meeting.remove(jane.id);
   assert.deepEqual((await jane.next("over")).code, "removed");
   await alice.meeting.remove(bob.id, { ban: true, reason: "spam" });
-  assert.deepEqual(await bob.next("over"), { code: "removed", reason: "spam", said: "spam" });
+  assert.deepEqual(await bob.next("over"), { code: "removed", message: "You were removed from this room", reason: "spam" });
   await until(() => alice.names.length === 1);
   assert.equal((await refused(bob.meeting.join())).code, "banned");
   const { bans } = await alice.meeting.listBans();
