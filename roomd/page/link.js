@@ -72,6 +72,12 @@ export class Link {
     }
   }
 
+  /** Attach the tracks again: in Chromium (seen in 150) a sender may send nothing after its offer was rolled back. */
+  async _reattach() {
+    for (const sender of this._pc.getSenders()) await sender.replaceTrack(null);
+    this.sendTracks();
+  }
+
   /** Use the mesh's ICE servers, from the next ICE restart on. */
   configure() {
     this._pc.setConfiguration(this._mesh.configuration);
@@ -122,6 +128,7 @@ export class Link {
       this.sendTracks();
       await pc.setLocalDescription();
       this._send({ description: pc.localDescription?.toJSON() });
+      if (collides) await this._reattach();
     } else if (candidate !== undefined) {
       try {
         await pc.addIceCandidate(candidate ?? undefined);
