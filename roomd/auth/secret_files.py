@@ -68,7 +68,8 @@ def is_open_to_others(file: Path, mode: int) -> bool:
 def read_private(file: Path, setting: str) -> tuple[bytes, str]:
     """Return the content of a file that only its owner can read, and the text that names the file in errors.
 
-    White space around the content is removed. Raises `ConfigError` when others can read the file, or nobody can.
+    White space around the content is removed. Raises `ConfigError` when others can read the file, and when it cannot
+    be read.
     """
     content, mode = read_file(file, setting)
     if is_open_to_others(file, mode):

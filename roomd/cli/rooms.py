@@ -192,7 +192,7 @@ def _change(access: Access, request: UpdateRoom | EndRoom, json: bool, outcome: 
 
 
 def _names(access: Access, code: str) -> dict[str, str]:
-    """Return people's names by id: for a host of everyone who was ever in the room, for others of who is in it."""
+    """Return people's names by id: for a host, of all who were ever in the room; else of those who are in it."""
     for history in (True, False):
         request = ListParticipants(code=code, history=history, limit=PAGE)
         try:

@@ -21,7 +21,7 @@ from websockets.frames import Frame, Opcode
 from roomd.gateway.limits import Usage
 
 CLOSE_TIMEOUT = 4.0
-"""The seconds from the first close frame until the connection is aborted."""
+"""The seconds after the first close frame in which a connection must end; then it is aborted."""
 PARSE_LIMIT = 8_192
 """The bytes of one client that are parsed before the loop serves other clients: at most some milliseconds."""
 WAITING_LIMIT = 16
