@@ -36,9 +36,7 @@ class Pending(Generic[A_co]):
 
     __slots__ = ("_asked_at", "_asker", "_command", "_tell", "done")
 
-    def __init__(
-        self, command: Command[A_co], asker: Asker[A_co], done: asyncio.Future[None], asked_at: float
-    ) -> None:
+    def __init__(self, command: Command[A_co], asker: Asker[A_co], done: asyncio.Future[None], asked_at: float) -> None:
         """`asked_at` is a time of the monotonic clock."""
         self._command = command
         self._asked_at = asked_at

@@ -123,7 +123,8 @@ class SeatLost(msgspec.Struct, frozen=True):
 class Member(Protocol):
     """One sitting in a room, or one wait for a seat: who is told what happens there.
 
-    The calls are made inside a room's batch, answers before events; none may wait.
+    The calls are made inside a room's batch, answers before events; none may wait. Their order: `queued` any number of
+    times, then `refused` or `seated`, then `events`; `seat_lost` once, and nothing after it or after `refused`.
     """
 
     @property
