@@ -1,5 +1,5 @@
--- roomd's database, version 2. Times are ISO 8601 in UTC with milliseconds, as on the wire.
--- A change to this file comes with a migration in roomd/store.py and a higher user_version.
+-- The schema of roomd's database, version 2. Times are ISO 8601 in UTC with milliseconds, as on the wire.
+-- Whoever changes this file adds a migration to roomd/storage/migrations.py and raises user_version.
 
 CREATE TABLE rooms (
     id                 TEXT PRIMARY KEY,
@@ -15,14 +15,14 @@ CREATE TABLE rooms (
     ended_at           TEXT
 ) STRICT, WITHOUT ROWID;
 
--- Pages of rooms: a host's, an admin's, each with and without the choice of active or ended ones.
+-- Indexes for pages of rooms: of one host or of all, with or without a selection by is_active.
 CREATE INDEX rooms_of_host ON rooms (host_id, id);
 CREATE INDEX rooms_of_host_by_state ON rooms (host_id, is_active, id);
 CREATE INDEX rooms_by_state ON rooms (is_active, id);
 
--- One row per stay, kept after it: who was in the room from when to when. Ids grow with time, so the primary key
--- reads a room's history in the order people came. `waits_for` is set while somebody waits for a seat; who gives up
--- leaves no row.
+-- One row for each participant; it stays after they left, as the history of the room. Ids grow with time, so the
+-- primary key gives the history in the order in which people came. `waits_for` is set while somebody waits for a seat.
+-- The row of somebody who leaves the queue without a seat is deleted.
 CREATE TABLE participants (
     room_id      TEXT NOT NULL REFERENCES rooms (id),
     id           TEXT NOT NULL,
@@ -42,10 +42,11 @@ CREATE TABLE participants (
     CHECK (left_at IS NULL OR is_active = 0)
 ) STRICT, WITHOUT ROWID;
 
--- The seats and the queues for them: few among many who left, and at most one per user and room.
+-- The seats and the places in queues: few rows of many, and at most one for each user and room.
 CREATE UNIQUE INDEX seats ON participants (room_id, user_id) WHERE left_at IS NULL;
 
--- What was said. The users behind sender and addressee are kept beside them: who comes back is another participant.
+-- Messages. The user ids of sender and addressee are stored too: a user who joins again is another participant and may
+-- still read the message.
 CREATE TABLE messages (
     room_id        TEXT NOT NULL REFERENCES rooms (id),
     id             TEXT NOT NULL,
@@ -59,10 +60,10 @@ CREATE TABLE messages (
     PRIMARY KEY (room_id, id)
 ) STRICT, WITHOUT ROWID;
 
--- The last public messages of a room, however many private ones lie between them.
+-- Index for the last public messages of a room, without reading the private ones between them.
 CREATE INDEX public_messages ON messages (room_id, id) WHERE to_id IS NULL;
 
--- Who cannot come back.
+-- The users who cannot join a room again.
 CREATE TABLE bans (
     room_id      TEXT NOT NULL REFERENCES rooms (id),
     user_id      TEXT NOT NULL,
@@ -72,5 +73,5 @@ CREATE TABLE bans (
     PRIMARY KEY (room_id, user_id)
 ) STRICT, WITHOUT ROWID;
 
-PRAGMA application_id = 0x726f6f6d; -- "room": tells a database of roomd's from any other
+PRAGMA application_id = 0x726f6f6d; -- "room" in ASCII: marks a database of roomd
 PRAGMA user_version = 2;

@@ -1,3 +1,3 @@
-"""roomd: rooms people can join, over WebSocket."""
+"""roomd: a daemon for meeting rooms over WebSocket."""
 
 __version__ = "0.1.0"

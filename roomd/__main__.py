@@ -1,4 +1,4 @@
-"""The entry point: the command line, around a daemon that is loaded only when it is to run."""
+"""The entry point: the command line. The daemon is imported only when it runs."""
 
 import logging
 
@@ -7,10 +7,10 @@ from roomd.config import Config
 
 
 def serve(config: Config, demo: bool) -> int:
-    """Run the daemon and return the exit code. A client command need not wait for its parts to be imported."""
+    """Run the daemon and return the exit code. It is imported here, so that client commands start faster."""
     from roomd.system.logging import EventLogger
 
-    logging.setLoggerClass(EventLogger)  # before the daemon's modules make their loggers
+    logging.setLoggerClass(EventLogger)  # before the daemon's modules create their loggers
     from roomd.daemon import serve
 
     return serve(config, demo)

@@ -1,4 +1,4 @@
-"""The daemon: build the parts, run them, stop them in order. Only this module names the concrete parts."""
+"""The daemon: build the parts, run them, and stop them in order. Only this module names the concrete parts."""
 
 import asyncio
 import gc
@@ -29,28 +29,29 @@ from roomd.system.ids import Ids
 
 log = logging.getLogger("roomd")
 
-FILES_BESIDE = 64
-"""Open files besides the connections of clients: the database, its log, the listener, the standard streams."""
+OTHER_FILES = 64
+"""The number of open files besides clients' connections: the database, its log, the listener, standard streams."""
 
-NOT_NOW, MISCONFIGURED = 1, 2
-"""Exit codes of a start that failed."""
+RETRY_LATER, MISCONFIGURED = 1, 2
+"""The exit codes of a failed start: for a reason that may pass, and for one that an operator must remove."""
 
-YOUNG_OBJECTS = 20_000
-"""How many new objects make the garbage collector look at the youngest ones; Python's default is 700."""
+COLLECT_AFTER = 20_000
+"""The number of new objects after which the garbage collector checks the youngest ones; Python's default is 700."""
 
 STOP_TIMEOUT = 8.5
 """The most seconds from the first signal to the end of the process."""
 
 
 async def run(config: Config, demo: bool, clock: Clock) -> None:
-    """Serve until SIGTERM or SIGINT; a second one ends the process at once.
+    """Serve until SIGTERM or SIGINT; a second signal ends the process at once.
 
-    Raises `ConfigError`, `StoreError`, `StorageFailed` and `AddressUnavailable` when the start fails.
+    `demo` is whether the demo room is created and printed. Raises `ConfigError`, `StoreError`, `StorageFailed` and
+    `AddressUnavailable` when the start fails.
     """
     stop = asyncio.Event()
     _stop_on_signal(stop)
     ids = Ids()
-    # Check all of the configuration before the store creates a database, so that a wrong one leaves no file behind.
+    # Check the whole configuration before the store creates a database, so that a wrong one creates no file.
     database = Path(config.database.path)
     check_keys(config.auth, database)
     ice = open_ice(config.ice)
@@ -74,57 +75,60 @@ async def run(config: Config, demo: bool, clock: Clock) -> None:
 
 
 def serve(config: Config, demo: bool, clock: Clock | None = None) -> int:
-    """Run the daemon, by the machine's own clock unless another is given, and return the exit code.
+    """Run the daemon and return the exit code. `clock` replaces the machine's clock.
 
-    0 after an orderly stop; 1 when it cannot start now, for a reason that may pass (the address or the database is in
-    use, storage fails); 2 when the configuration is wrong.
+    The exit code is 0 after an orderly stop; 1 when it cannot start now, for a reason that may pass (the address or the
+    database is in use, storage fails); 2 when the configuration is wrong.
     """
-    os.umask(0o077)  # no other user may read the database, its log and the secret
+    os.umask(0o077)  # other users must not read the database, its log and the secret
     log_lines.set_up(config.server.log_level)
-    _allow_files(config.limits.connections)
-    _slow_collector_down()
+    _raise_file_limit(config.limits.connections)
+    _tune_garbage_collector()
     try:
         uvloop.run(run(config, demo, clock or Clock()))
     except (ConfigError, StoreError, AddressUnavailable) as exc:
-        return _explain(str(exc), lasting=not isinstance(exc, (StoreBusy, AddressUnavailable)))
+        return _report_failure(str(exc), is_lasting=not isinstance(exc, (StoreBusy, AddressUnavailable)))
     except StorageFailed as exc:
-        return _explain(f"{config.database.path}: cannot be read or written: {exc.__cause__}", lasting=exc.lasting)
+        return _report_failure(
+            f"{config.database.path}: cannot be read or written: {exc.__cause__}", is_lasting=exc.is_lasting
+        )
     return 0
 
 
-def _explain(why: str, *, lasting: bool) -> int:
-    """Print why the start failed, below what was logged, and return the exit code."""
+def _report_failure(why: str, *, is_lasting: bool) -> int:
+    """Print the reason of a failed start, after the lines of the log, and return the exit code."""
     for handler in logging.getLogger().handlers:
         handler.flush()
     print(f"roomd: {why}", file=sys.stderr)
-    return MISCONFIGURED if lasting else NOT_NOW
+    return MISCONFIGURED if is_lasting else RETRY_LATER
 
 
-def _allow_files(connections: int) -> None:
-    """Raise the limit on open files, which is often 1024, to what the connections need, if the system allows it."""
+def _raise_file_limit(connections: int) -> None:
+    """Raise the limit of open files, which is often 1024, to the number that the connections need, if possible."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = connections + FILES_BESIDE
+    needed = connections + OTHER_FILES
     allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
     if soft != resource.RLIM_INFINITY and soft < allowed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
     if allowed < needed:
-        log.warning("fewer files than connections", {"files": allowed, "connections": connections})
+        log.warning("limit of open files is too low", {"files": allowed, "connections": connections})
 
 
-def _slow_collector_down() -> None:
-    """Run the garbage collector seldom, and never on what the start has made.
+def _tune_garbage_collector() -> None:
+    """Run the garbage collector less often, and never on objects that were created at the start.
 
-    Reference counts free nearly everything that a request makes; the collector took a tenth of the time to find that
-    out. A connection leaves cycles of objects, so old objects are collected more often than by default. Otherwise the
-    garbage of many thousand connections would stay in memory. Figures: docs/decisions.
+    Reference counting frees nearly all objects of a request, and the collector needed a tenth of the time to check
+    them. A closed connection leaves cycles of objects, so old objects are collected more often than by default:
+    otherwise those of thousands of connections would stay in memory. The figures are in
+    docs/decisions/0004-collect-garbage-seldom.md.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS, 5, 2)
+    gc.set_threshold(COLLECT_AFTER, 5, 2)
 
 
-def _end_within(seconds: float) -> None:
-    """End the process in time even if storage does not answer: the next start restores what clients were told."""
+def _exit_after(seconds: float) -> None:
+    """End the process after `seconds`, even if storage blocks. All that clients were told is stored already."""
 
     def end() -> None:
         log.warning("stopped without waiting for storage")
@@ -139,17 +143,16 @@ def _end_within(seconds: float) -> None:
 def _stop_on_signal(stop: asyncio.Event) -> None:
     """Set `stop` on the first SIGTERM or SIGINT, and end the process on the second.
 
-    Python's own handlers are used, not those of the loop: they run between any two instructions, however busy the loop
-    is.
+    These are handlers of Python, not of the event loop: they run between two instructions, even when the loop is busy.
     """
     loop = asyncio.get_running_loop()
-    asked: list[int] = []
+    received: list[int] = []
 
     def handle(number: int, _: object) -> None:
-        if asked:
-            os._exit(1)  # at once: seats are held from the last commit on
-        asked.append(number)
-        _end_within(STOP_TIMEOUT)
+        if received:
+            os._exit(1)  # at once: the next start holds all seats
+        received.append(number)
+        _exit_after(STOP_TIMEOUT)
         loop.call_soon_threadsafe(stop.set)
 
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,4 +1,4 @@
-"""The demo room of `roomd serve --demo`: what a newcomer opens or pastes to join it."""
+"""The demo room of `roomd serve --demo`: print links and commands that join it."""
 
 import contextlib
 import shlex
@@ -14,12 +14,17 @@ from roomd.engine.ports import Archive, Rooms
 from roomd.rooms.settings import Settings
 
 HOST = "demo-host"
+"""The user id of the demo room's host."""
 TOKEN_TTL = 86_400.0
-"""Seconds that the printed host token is good for."""
+"""The seconds for which the printed token of the host is valid."""
 
 
 async def show_demo(config: Config, port: int, rooms: Rooms, archive: Archive, now: float) -> None:
-    """Print the address, the demo room's code, and links and lines that join it; the room is made once and kept."""
+    """Print the address, the code of the demo room, and links and commands that join it.
+
+    The room is created once and used again at later starts. `now` is in seconds since the epoch. Raises `Refused` and
+    `StorageFailed`.
+    """
     found, _ = await archive.rooms_of(HOST, is_active=True, cursor=None, limit=1)
     room = found[0] if found else await rooms.create(Settings(name="Demo room"), HOST)
     url = local_url(msgspec.structs.replace(config.server, port=port))
@@ -34,14 +39,14 @@ async def show_demo(config: Config, port: int, rooms: Rooms, archive: Archive, n
         hosts = [("and in another window as its host:", f"{page}code={room.code}&token={token}")] if token else []
         ways = [("Open it in a browser, as a guest:", page + room.code), *hosts, *ways]
     lines = ["", f"roomd is listening on {url}", f"The demo room is {room.code}."]
-    for words, way in ways:
-        lines += [words, "", f"    {way}", ""]
-    with contextlib.suppress(OSError):  # nobody may be reading
+    for label, way in ways:
+        lines += [label, "", f"    {way}", ""]
+    with contextlib.suppress(OSError):  # standard output may be closed
         print("\n".join(lines), flush=True)
 
 
 def _host_token(config: Config, now: float) -> str | None:
-    """Mint the demo host's token; None where the issuer's keys are elsewhere."""
+    """Return a token of the demo host; None when there is no local secret, because tokens come from an issuer."""
     secret = local_secret(config.auth, Path(config.database.path))
     if secret is None:
         return None

@@ -1,8 +1,8 @@
-"""TURN credentials that a participant can use for a while, and nobody can make without the secret.
+"""Credentials for TURN servers, for one participant and a limited time.
 
-The TURN REST scheme (draft-uberti-behave-turn-rest-00), in coturn `use-auth-secret`: the TURN server knows no users,
-only a secret it shares with roomd. The username says until when it is good and whose it is; the credential is its
-HMAC-SHA1, so the server checks both on its own.
+This is the TURN REST scheme (draft-uberti-behave-turn-rest-00); in coturn it is `use-auth-secret`. The TURN server has
+no list of users, only a secret that it shares with roomd. The username contains the expiry and the participant id; the
+credential is the HMAC-SHA1 of the username. So the server can check both without asking roomd.
 """
 
 import base64
@@ -19,22 +19,22 @@ from roomd.protocol.objects import IceServer
 
 
 class Ice(msgspec.Struct, frozen=True):
-    """The servers participants are told of, and what their credentials are made with."""
+    """The STUN and TURN servers, and the secret for their credentials."""
 
     stun: tuple[str, ...] = ()
-    """`stun:` and `stuns:` URLs."""
+    """The `stun:` and `stuns:` URLs."""
     turn: tuple[str, ...] = ()
-    """`turn:` and `turns:` URLs; the configuration has none without a secret."""
+    """The `turn:` and `turns:` URLs; empty without a secret."""
     secret: bytes | None = None
-    """What the TURN servers call static-auth-secret."""
+    """The shared secret, `static-auth-secret` in coturn; None without TURN servers."""
     ttl: int = 0
-    """Seconds that credentials are good for."""
+    """The seconds for which credentials are valid."""
 
 
 def open_ice(ice: IceConfig) -> Ice:
-    """Read the secret of the TURN servers, where there is one.
+    """Read the secret of the TURN servers, if one is configured.
 
-    Raises `ConfigError` that names the key, the file and what to do.
+    Raises `ConfigError` that names the setting, the file and what to do.
     """
     secret = None
     if ice.turn_secret is not None:
@@ -46,10 +46,10 @@ def open_ice(ice: IceConfig) -> Ice:
 
 
 def ice_servers(ice: Ice, participant_id: str, now: float) -> list[IceServer]:
-    """List the servers as `RTCPeerConnection` takes them, with TURN credentials of this participant's own.
+    """Return the servers in the form that `RTCPeerConnection` takes, with TURN credentials for this participant.
 
-    `now` is in seconds since 1970, by a clock that agrees with the TURN server's. The credentials are good for
-    `ice.ttl` seconds from then on, rounded up to a whole second.
+    `now` is in seconds since the epoch; the TURN server must have the same time. The credentials are valid for
+    `ice.ttl` seconds from `now`, rounded up to a whole second.
     """
     servers = [IceServer(urls=list(ice.stun))] if ice.stun else []
     if ice.turn and ice.secret is not None:

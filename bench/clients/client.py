@@ -22,10 +22,10 @@ OnFrame = Callable[[Kind, bytes], None]
 
 
 class Client(WSListener):
-    """One WebSocket, on which a client joins and leaves as often as it likes."""
+    """One WebSocket, on which a client joins and leaves repeatedly."""
 
     address = ""
-    """Whom others send signals to, for servers that do not say it in the answer to a join: see `Dialect.address`."""
+    """The address to which others send signals, for servers whose reply to a join has none: see `Dialect.address`."""
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from bench.clients.client import Client
 CONNECT_AT_ONCE = 50
 """Handshakes under way: few enough that no accept queue overflows."""
 PATIENCE = 60.0
-"""Seconds to wait for what a measurement waits for."""
+"""The most seconds that a measurement waits for its clients."""
 
 
 class Crowd:
@@ -52,7 +52,7 @@ class Crowd:
         return self.clients
 
     def fail(self, reason: str) -> None:
-        """Fail the measurement: a figure with errors in it is no figure."""
+        """Fail the measurement: figures with errors are not reported."""
         if not self._failed.done():
             self._failed.set_exception(RuntimeError(reason))
 

@@ -94,12 +94,12 @@ class Dialect(ABC):
 
     @abstractmethod
     def address(self, joined: bytes) -> str:
-        """Find in a JOINED whom others send signals to."""
+        """Find in a JOINED the address to which others send signals."""
 
 
 GUEST = "Guest {:04}"
 PERSON = b'"joinedAt":'
-"""Stands once in every participant that roomd writes."""
+"""A key that is once in every participant that roomd writes."""
 
 
 class Roomd(Dialect):
@@ -128,7 +128,7 @@ class Roomd(Dialect):
         if payload.startswith(b'{"type":"participants-changed",'):
             return Kind.CHANGED
         if payload.startswith(b'{"type":"participant",'):
-            # Anywhere in it, since the order of keys is not promised; the ids that roomd makes are strings.
+            # The order of keys is not guaranteed, so search the whole frame. The ids that roomd makes are strings.
             return Kind.LEFT if b'"id":2' in payload else Kind.JOINED
         if payload.startswith(b'{"type":"message",'):
             return Kind.MESSAGE

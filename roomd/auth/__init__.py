@@ -1,1 +1,1 @@
-"""Who is asking: how tokens are verified, and where the keys for that come from."""
+"""Tokens and keys: how tokens are verified, and how the keys for that are loaded."""

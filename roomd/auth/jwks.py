@@ -1,12 +1,14 @@
-"""The issuer's JSON Web Key Set (RFC 7517), fetched when a token needs it; these rules bound what strangers can cause.
+"""The issuer's JSON Web Key Set (RFC 7517), fetched when a token needs it.
 
-- Keys are used for `lifetime` seconds; after that, or for a token with an unknown key id, the set is fetched again.
-- Fetches start at least `interval` seconds apart, whatever became of the last one. In between, a token with an
-  unknown key id is checked against the keys there are, and so refused.
-- All that wait for keys wait for the same fetch, and one of them going away does not stop it for the others.
-- A fetch that fails, or brings no usable key, keeps the old keys: an outage of the issuer is no outage of roomd.
-- While there have never been keys, tokens get 503 `unavailable` with `retryAfter`. Not 401 `invalid_token`: its close
-  4401 tells a client to throw away a token that may be good. And not the rights of a guest.
+These rules limit how many fetches clients can cause:
+
+- Keys are used for `lifetime` seconds. After that, or for a token with an unknown key id, the set is fetched again.
+- Fetches start at least `interval` seconds apart, also after a failed one. In between, a token with an unknown key id
+  is checked with the known keys, and so refused.
+- All clients that need keys wait for the same fetch. A client that disconnects does not cancel it for the others.
+- After a fetch that fails, or that returns no usable key, the old keys are used. So roomd works without the issuer.
+- Until the first keys are fetched, tokens get 503 `unavailable` with `retryAfter`. They do not get 401 `invalid_token`,
+  because its close code 4401 makes a client discard a token that may be valid. Nor do they get the rights of a guest.
 """
 
 import asyncio
@@ -25,15 +27,15 @@ from roomd.protocol.errors import UNAVAILABLE, Refused
 log = logging.getLogger("roomd.auth.jwks")
 
 SMALLEST_RSA = 2048
-"""Bits; RFC 7518, section 3.3."""
+"""The bits that an RSA key must have (RFC 7518, section 3.3)."""
 FETCH_TIMEOUT = 5.0
-"""Seconds for a fetch."""
+"""The seconds that a fetch may take."""
 
 
 class FetchedKeys:
-    """The issuer's JSON Web Key Set (RFC 7517), fetched by the rules at the top of this file.
+    """The issuer's JSON Web Key Set (RFC 7517), fetched by the rules at the top of this file. It is a `KeySource`.
 
-    `clock` is monotonic; `lifetime` and `interval` are in its seconds.
+    `clock` is monotonic. `lifetime`, `interval` and `timeout` are in seconds.
     """
 
     def __init__(
@@ -52,17 +54,20 @@ class FetchedKeys:
         self._keys: tuple[Key, ...] = ()
         self._fresh_until = self._may_fetch_at = clock()
         self._fetching: asyncio.Task[None] | None = None
-        self._downloading: asyncio.Task[tuple[Key, ...]] | None = None  # one thread at a time is given to the issuer
+        self._downloading: asyncio.Task[tuple[Key, ...]] | None = None  # at most one thread waits for the issuer
         self._timeout = timeout
 
     async def keys_for(self, token: str) -> Sequence[Key]:
-        """Return the issuer's keys, fetched again first when that may help with this token."""
+        """Return the issuer's keys. Fetch them first if they are old, or if the token has an unknown key id.
+
+        Raises `Refused`: 401 `invalid_token` for a token without a readable header, 503 `unavailable` without any keys.
+        """
         wanted = key_id(token)
         known = any(wanted in (None, key.key_id) for key in self._keys)
         if not known or self._clock() >= self._fresh_until:
             fetching = self._refresh()
             if fetching is not None:
-                # Shielded: a client that goes away must not take the fetch from the others that wait for it.
+                # Shielded: a client that disconnects must not cancel the fetch for the others.
                 await asyncio.shield(fetching)
         if not self._keys:
             wait = max(0.0, self._may_fetch_at - self._clock())
@@ -70,14 +75,14 @@ class FetchedKeys:
         return self._keys
 
     async def close(self) -> None:
-        """Stop waiting for a fetch; its thread ends with the fetch's timeout."""
+        """Cancel a running fetch. Its thread ends at the timeout of the download. Closing twice is fine."""
         waiting = [task for task in (self._fetching, self._downloading) if task is not None]
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
 
     def _refresh(self) -> asyncio.Task[None] | None:
-        """Answer with the fetch that is under way, begun if one may begin; None if none may."""
+        """Return the running fetch. Start one if none runs and one may start; else return None."""
         now = self._clock()
         may_begin = self._fetching is None and now >= self._may_fetch_at
         if may_begin and (self._downloading is None or self._downloading.done()):
@@ -86,25 +91,29 @@ class FetchedKeys:
         return self._fetching
 
     async def _fetch(self) -> None:
-        """Take the keys of one download, unless it takes too long: its own timeout counts from byte to byte."""
+        """Download the keys, within the timeout. The library's own timeout starts again with each received byte."""
         try:
             self._downloading = asyncio.create_task(asyncio.to_thread(self._download), name="download token keys")
-            self._downloading.add_done_callback(lambda task: task.cancelled() or task.exception())  # seen, late or not
+            # The exception must be retrieved, also after the timeout.
+            self._downloading.add_done_callback(lambda task: task.cancelled() or task.exception())
             await asyncio.wait({self._downloading}, timeout=self._timeout)
             if not self._downloading.done():
                 raise TimeoutError("the issuer takes too long")
             self._keys = self._downloading.result()
-        # An edge: what a stranger's server answers, read by three libraries. Nothing of it may stop roomd.
+        # An edge: three libraries read the response of another server. No error in it may stop roomd.
         except Exception as exc:  # noqa: BLE001
             fields = {"kept": len(self._keys), "error": type(exc).__name__, "reason": str(exc)}
-            log.warning("token keys could not be fetched", fields)
+            log.warning("cannot fetch token keys", fields)
         else:
             self._fresh_until = self._clock() + self._lifetime
         finally:
             self._fetching = None
 
     def _download(self) -> tuple[Key, ...]:
-        """Fetch the set. Runs in a thread; raises `ValueError` when no key in it is usable."""
+        """Download the set and return its usable keys. It runs in a thread.
+
+        Raises `ValueError` when no key is usable, and the errors of PyJWT.
+        """
         found = [_from_jwk(jwk) for jwk in self._client.get_jwk_set(refresh=True).keys]
         if keys := tuple(key for key in found if key is not None):
             return keys
@@ -112,7 +121,10 @@ class FetchedKeys:
 
 
 def from_public_key(key: object, kid: str | None = None) -> Key:
-    """Give a public key its algorithm. Raises `ValueError` for one roomd does not use, private ones included."""
+    """Return a public key with the algorithm that roomd uses it for.
+
+    Raises `ValueError` for any other key, and for private keys.
+    """
     algorithm: str
     match key:
         case RSAPublicKey():
@@ -124,18 +136,18 @@ def from_public_key(key: object, kid: str | None = None) -> Key:
         case Ed25519PublicKey():
             algorithm = "EdDSA"
         case _:
-            raise ValueError("another kind of key")
+            raise ValueError("the type of the key is not supported")
     material: PublicKey = key
     return Key(material, algorithm, kid)
 
 
 def _from_jwk(jwk: jwt.PyJWK) -> Key | None:
-    """Return a member of the set that is a public key for signatures, declared for the algorithm roomd uses it with."""
+    """Return a key of the set; None unless it is a public key for signatures with the algorithm that roomd uses."""
     kid = jwk.key_id
     if jwk.public_key_use not in ("sig", None) or not isinstance(kid, str | None):
         return None
     try:
         key = from_public_key(jwk.key, kid)
-    except ValueError:  # oct and private keys among them: a secret that everyone can fetch is none
+    except ValueError:  # also symmetric and private keys: what everybody can fetch is no secret
         return None
     return key if key.algorithm == jwk.algorithm_name else None

@@ -1,7 +1,7 @@
-"""Where the keys that tokens are checked with come from: the configuration, a file, or the issuer's key set.
+"""Load the keys that verify tokens: from the configuration, from a file, or from the issuer's key set.
 
-What stands in the configuration and in files is read once, at the start, and everything wrong with it stops the start
-with a `ConfigError`. A key set at a URL is fetched when a token needs it: see `jwks.py`.
+Keys in the configuration and in files are read once, at the start. An error in them raises `ConfigError`, and roomd
+does not start. A key set at a URL is fetched when a token needs it (see `jwks.py`).
 """
 
 from collections.abc import Sequence
@@ -18,26 +18,26 @@ from roomd.config import Algorithm, AuthConfig, ConfigError
 
 
 class KeySource(Protocol):
-    """Gives the keys a token may be signed with."""
+    """A source of the keys that verify tokens."""
 
     async def keys_for(self, token: str) -> Sequence[Key]:
         """Return the keys to verify `token` with.
 
-        Raises `Refused`: `INVALID_TOKEN` for what is no token at all, `UNAVAILABLE` while there are no keys.
+        Raises `Refused`: `INVALID_TOKEN` for a text that is no token, `UNAVAILABLE` while there are no keys.
         """
 
     async def close(self) -> None:
-        """Stop whatever is still being fetched. Closing twice is fine."""
+        """Cancel a running fetch. Closing twice is fine."""
 
 
 class FixedKeys:
-    """Keys that were read at the start."""
+    """Keys that were read at the start. It is a `KeySource`."""
 
     def __init__(self, *keys: Key) -> None:
         self._keys = keys
 
     async def keys_for(self, token: str) -> Sequence[Key]:  # noqa: ARG002 - the same keys for every token
-        """Return the keys."""
+        """Return all keys."""
         return self._keys
 
     async def close(self) -> None:
@@ -45,9 +45,9 @@ class FixedKeys:
 
 
 def open_keys(auth: AuthConfig, database: Path) -> KeySource:
-    """Open the configured source of keys; with none configured, the secret beside the database, made if missing.
+    """Open the configured source of keys. The default is the secret beside the database, which is created if missing.
 
-    Raises `ConfigError` that names the key, the file and what to do.
+    Raises `ConfigError` that names the setting, the file and what to do.
     """
     if auth.jwks_url is not None:
         return FetchedKeys(auth.jwks_url)
@@ -58,7 +58,10 @@ def open_keys(auth: AuthConfig, database: Path) -> KeySource:
 
 
 def check_keys(auth: AuthConfig, database: Path) -> None:
-    """Raise the `ConfigError` that `open_keys` would, as far as it can be known without making a missing secret."""
+    """Run the checks of `open_keys` that need no new secret.
+
+    Raises `ConfigError` that names the setting, the file and what to do.
+    """
     if auth.public_key_file is not None:
         _public_key(Path(auth.public_key_file), policy(auth))
     else:
@@ -66,19 +69,19 @@ def check_keys(auth: AuthConfig, database: Path) -> None:
 
 
 def policy(auth: AuthConfig) -> Policy:
-    """Say what the configuration asks of a token."""
+    """Return the conditions that the configuration sets for tokens."""
     symmetric = auth.jwks_url is None and auth.public_key_file is None
-    fitting = ("HS256",) if symmetric else tuple(name for name in get_args(Algorithm) if name != "HS256")
-    return Policy(auth.algorithms or fitting, auth.issuer, auth.audience, auth.leeway)
+    allowed = ("HS256",) if symmetric else tuple(name for name in get_args(Algorithm) if name != "HS256")
+    return Policy(auth.algorithms or allowed, auth.issuer, auth.audience, auth.leeway)
 
 
 def _public_key(file: Path, policy: Policy) -> Key:
     source = f"auth.public_key_file: {file}"
     content, _ = read_file(file, "auth.public_key_file")
     if b"PRIVATE KEY-----" in content:
-        raise ConfigError(f"{source}: is a private key; give its public half: `openssl pkey -in {file} -pubout`")
+        raise ConfigError(f"{source}: is a private key; export its public key with `openssl pkey -in {file} -pubout`")
     if b"-----BEGIN CERTIFICATE-----" in content:
-        raise ConfigError(f"{source}: is a certificate; give its key: `openssl x509 -in {file} -noout -pubkey`")
+        raise ConfigError(f"{source}: is a certificate; export its key with `openssl x509 -in {file} -noout -pubkey`")
     try:
         key = from_public_key(load_pem_public_key(content))
     except (ValueError, UnsupportedAlgorithm) as exc:

@@ -1,6 +1,6 @@
-"""Secrets in files: who may read them, how one is read, and how the one beside the database is made.
+"""Secrets in files: check who may read a file, read it, and create the secret beside the database.
 
-Everything wrong with a file raises a `ConfigError` that names the setting, the file and what to do.
+Every error of a file raises a `ConfigError` that names the setting, the file and what to do.
 """
 
 import os
@@ -14,16 +14,17 @@ from jwt.algorithms import HMACAlgorithm
 from roomd.config import SHORTEST_SECRET, AuthConfig, ConfigError
 
 LARGEST_FILE = 65_536
+"""The bytes that are read of a file."""
 CREDENTIALS = Path("/run/credentials")
-"""Where systemd keeps what `LoadCredential` loads, in a folder for each service that no other one can enter."""
+"""The folder of the credentials that systemd loads by `LoadCredential`. No other service can read them."""
 
 _HOW_TO_MAKE_ONE = "`openssl rand -hex 32` makes one"
 
 
 def local_secret(auth: AuthConfig, database: Path) -> bytes | None:
-    """Return the secret that tokens can be minted with; None where there is none (yet). Creates nothing.
+    """Return the secret that signs tokens; None if there is none, or none yet. Creates nothing.
 
-    Raises `ConfigError` for one that is there and must not be used.
+    Raises `ConfigError` for a secret that cannot be used.
     """
     if auth.jwks_url is not None or auth.public_key_file is not None:
         return None
@@ -33,17 +34,20 @@ def local_secret(auth: AuthConfig, database: Path) -> bytes | None:
         return _read_secret(Path(auth.secret_file), "auth.secret_file")
     file = local_secret_file(database)
     if file == database:
-        raise ConfigError(f"database.path: {database}: this name is for the secret beside it; choose another")
+        raise ConfigError(f"database.path: {database}: the secret has this name; choose another name for the database")
     return _read_secret(file, "auth") if file.exists() else None
 
 
 def local_secret_file(database: Path) -> Path:
-    """Return where the secret beside `database` is kept."""
+    """Return the file of the secret beside `database`."""
     return database.with_suffix(".secret")
 
 
 def read_file(file: Path, setting: str) -> tuple[bytes, int]:
-    """Return a file's content and mode, both of the same open file."""
+    """Return the content and the mode of a file, both read from one open file.
+
+    Raises `ConfigError` that names `setting` when the file cannot be read.
+    """
     try:
         with file.open("rb") as opened:
             return opened.read(LARGEST_FILE), os.fstat(opened.fileno()).st_mode
@@ -52,22 +56,26 @@ def read_file(file: Path, setting: str) -> tuple[bytes, int]:
 
 
 def is_open_to_others(file: Path, mode: int) -> bool:
-    """Whether more than a file's owner can read it.
+    """Return whether others than the owner can read a file with this mode, or write to it.
 
-    systemd lets the user of a service read its credentials by an entry in their access control list, and the mode has
-    the list's mask where the group's bits are: 0440, though no group can read them (systemd issue 29435).
+    systemd gives the user of a service access to its credentials by an access control list. The mode then has the mask
+    of the list in the bits of the group: it is 0440, although no group can read the file (systemd issue 29435).
     """
     harmful = 0o037 if file.is_relative_to(CREDENTIALS) else 0o077
     return bool(mode & harmful)
 
 
 def read_private(file: Path, setting: str) -> tuple[bytes, str]:
-    """Return the content of a file that only its owner may read, and how to name it when the content is wrong."""
+    """Return the content of a file that only its owner can read, and the text that names the file in errors.
+
+    White space around the content is removed. Raises `ConfigError` when others can read the file, and when it cannot
+    be read.
+    """
     content, mode = read_file(file, setting)
     if is_open_to_others(file, mode):
         raise ConfigError(
             f"{setting}: {file}: others can read it (mode {stat.S_IMODE(mode):04o}); run `chmod 600 {file}`, and "
-            "replace the secret if someone may have"
+            "replace the secret if somebody may have read it"
         )
     return content.strip(), f"{setting}: {file}"
 
@@ -77,7 +85,10 @@ def _read_secret(file: Path, setting: str) -> bytes:
 
 
 def check_length(secret: bytes, source: str, shortest: int) -> bytes:
-    """Return the secret if it has `shortest` bytes or more."""
+    """Return the secret.
+
+    Raises `ConfigError`, beginning with `source`, when it has fewer than `shortest` bytes.
+    """
     if len(secret) < shortest:
         raise ConfigError(f"{source}: must be at least {shortest} bytes; {_HOW_TO_MAKE_ONE}")
     return secret
@@ -89,15 +100,16 @@ def _check_secret(secret: bytes, source: str) -> bytes:
         return HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)
     except jwt.InvalidKeyError:
         raise ConfigError(
-            f"{source}: holds a key for other algorithms, not a secret; {_HOW_TO_MAKE_ONE}, "
+            f"{source}: contains a key for other algorithms, not a secret; {_HOW_TO_MAKE_ONE}, "
             "and a public key belongs in auth.public_key_file"
         ) from None
 
 
 def make_secret(file: Path) -> bytes:
-    """Make the secret beside the database; if another process makes it at the same time, theirs counts.
+    """Create a random secret in `file` and return it. If another process creates it at the same time, use that one.
 
-    It is complete before it has its name: a crash leaves either the whole secret or none.
+    The content is written before the file gets its name, so a crash leaves the whole secret or none. Raises
+    `ConfigError` when the file cannot be created.
     """
     unfinished = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
     try:
@@ -112,7 +124,7 @@ def make_secret(file: Path) -> bytes:
         _sync_folder(file.parent)
     except OSError as exc:
         raise ConfigError(
-            f"auth: {file}: the secret cannot be made: {exc.strerror}; make its folder writable or set auth.secret_file"
+            f"auth: {file}: cannot create the secret: {exc.strerror}; make its folder writable or set auth.secret_file"
         ) from None
     return _read_secret(file, "auth")
 
@@ -125,7 +137,7 @@ def _write(file: Path, content: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the new name in `folder` survive a power cut."""
+    """Write the folder to disk, so that a new name in it survives a power cut."""
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(opened)

@@ -1,12 +1,12 @@
-"""Who a token says is asking: the rules for JSON Web Tokens (docs/protocol.md, section 2).
+"""Verify JSON Web Tokens (docs/protocol.md, section 2).
 
-A token is judged in one order: it is signed by one of the keys, it is addressed to this server, it says who,
-and only then the clock is asked. So `token_expired` always means: this very token was good once, get a new one.
+The checks have a fixed order: the signature, the issuer and the audience, the user, and last the times. So
+`token_expired` always means that the token was valid before, and that the client needs a new one.
 
-What the token asks for decides nothing. Each key carries its one algorithm, the policy says which algorithms
-are accepted, and a token whose header names another is refused before any signature is looked at: that is
-what shuts out `none` and an HS256 signature made with a public key (RFC 8725, sections 2.1 and 3.1). PyJWT does
-the cryptography; the claims are checked here, because PyJWT would ask its own clock.
+The header of a token does not select the algorithm. Each key has one algorithm, and the policy lists the accepted ones.
+A token with another algorithm is refused before its signature is checked. This excludes `none`, and HS256 with a public
+key as the secret (RFC 8725, sections 2.1 and 3.1). PyJWT does the cryptography. The claims are checked here, because
+PyJWT would read its own clock.
 """
 
 import math
@@ -26,54 +26,61 @@ from roomd.protocol.text import clean_code, clean_name
 PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 
 LONGEST_TOKEN = 16_384
-"""Characters; twice what common servers take in a header line, and a bound on the work a stranger can cause."""
+"""The characters that a token may have: twice the limit of common servers for a header line."""
 LONGEST_USER_ID = 128
+"""The characters that a user id may have."""
 LONGEST_DISPLAY_NAME = 100
+"""The characters that a user's name may have."""
 
 _LATEST = 253_402_300_799.0
-"""The last second of the year 9999, the end of ISO 8601's calendar in Python."""
+"""The last second of the year 9999, in seconds since the epoch. Python has no later dates."""
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Who is asking, and with which rights."""
+    """The user of a verified token, and their rights."""
 
     user_id: str
+    """The user id, from the claim `sub`."""
     display_name: str
+    """The name that others see: the claim `name` if it is valid, else the user id."""
     expires_at: float
-    """Epoch seconds; at most the year 9999, so that it can be written as a date."""
+    """The time at which the token expires, in seconds since the epoch; at most the end of the year 9999."""
     room: str | None = None
-    """The only room code this token serves; None for all."""
-    admin: bool = False
-    """Host rights in every room."""
+    """The code of the only room that the token is for; None for all rooms."""
+    is_admin: bool = False
+    """Whether the user has host rights in every room that the token is for."""
 
 
 class Key(msgspec.Struct, frozen=True):
-    """One key and the one algorithm it is used with."""
+    """A key and the only algorithm that it is used with."""
 
     material: bytes | PublicKey
+    """The secret or the public key."""
     algorithm: str
+    """The algorithm: HS256, RS256, ES256 or EdDSA."""
     key_id: str | None = None
-    """None fits tokens of any key id."""
+    """The key id; None for a key that is used for tokens with any key id."""
 
     def __repr__(self) -> str:
-        """Leave the material out: it may be a secret, and reprs end up in logs."""
+        """Describe the key without its material, which may be secret: such texts may be logged."""
         return f"Key(algorithm={self.algorithm!r}, key_id={self.key_id!r})"
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """What a token must satisfy beside its signature."""
+    """The conditions that a token must meet, besides its signature."""
 
     algorithms: Sequence[str]
+    """The accepted algorithms."""
     issuer: str | None = None
-    """Required value of `iss`; None leaves it unchecked."""
+    """The required value of `iss`; None to not check it."""
     audience: str | None = None
-    """Required value of `aud`, or of one of its members; None leaves it unchecked."""
+    """The required value of `aud`, or of one of its members; None to not check it."""
     leeway: float = 0.0
-    """Seconds that clocks may differ."""
+    """The seconds by which the issuer's clock may differ."""
 
 
 class _Grants(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The claim `roomd`. Unknown keys are refused: a misspelt restriction would widen access."""
+    """The claim `roomd`. Unknown keys are refused, because a misspelt restriction would give more rights."""
 
     room: str | None = None
     admin: bool | None = None
@@ -90,10 +97,9 @@ _SIGNATURE_ONLY: Any = {
 
 
 def verify(token: str, keys: Sequence[Key], policy: Policy, now: float) -> Identity:
-    """Say who presents this token; `now` is in epoch seconds.
+    """Verify a token and return its identity. `now` is in seconds since the epoch.
 
-    Raises `Refused` with `TOKEN_EXPIRED` when only its time is over, with `INVALID_TOKEN` for all else, whatever
-    the text.
+    Raises `Refused`: `TOKEN_EXPIRED` for a token that is valid except for its expiry, `INVALID_TOKEN` for others.
     """
     claims = _signed_claims(token, keys, policy)
     _check_addressee(claims, policy)
@@ -103,9 +109,9 @@ def verify(token: str, keys: Sequence[Key], policy: Policy, now: float) -> Ident
 
 
 def key_id(token: str) -> str | None:
-    """Read which key the token claims to be signed with; None when it does not say.
+    """Return the key id in the token's header, which is not verified; None without one.
 
-    Raises `Refused` with `INVALID_TOKEN` when there is no header to read, or one that names extensions.
+    Raises `Refused` (`INVALID_TOKEN`) when the header cannot be read, or names extensions.
     """
     _check_length(token)
     try:
@@ -129,9 +135,9 @@ def mint(
     audience: str | None = None,
     now: float,
 ) -> str:
-    """Make an HS256 token that serves for `ttl` seconds from `now` (epoch seconds).
+    """Sign an HS256 token that is valid for `ttl` seconds from `now`, which is in seconds since the epoch.
 
-    Raises `ValueError` with a text for people when `verify` would refuse or change what it is asked to say.
+    Raises `ValueError` with a text for people when `verify` would refuse or change one of the arguments.
     """
     optional = {"name": name, "iss": issuer, "aud": audience, "roomd": _grants_claim(room, admin)}
     claims = {"sub": user, "iat": math.floor(now), "exp": math.ceil(now + ttl)}
@@ -174,7 +180,7 @@ def _check_length(token: str) -> None:
 
 
 def _check_extensions(header: dict[str, Any]) -> None:
-    """Refuse extensions: `crit` that is not understood must be refused (RFC 7515, section 4.1.11); roomd knows none."""
+    """Refuse a header with `crit`: roomd supports no extensions, and must refuse them (RFC 7515, section 4.1.11)."""
     if "crit" in header:
         raise Refused(INVALID_TOKEN)
 
@@ -200,12 +206,12 @@ def _identity(claims: dict[str, Any]) -> Identity:
         display_name=(clean_name(name, LONGEST_DISPLAY_NAME) if isinstance(name, str) else None) or user_id,
         expires_at=min(_time(claims, "exp", None), _LATEST),
         room=grants.room,
-        admin=grants.admin or False,
+        is_admin=grants.admin or False,
     )
 
 
 def _is_user_id(value: Any) -> TypeGuard[str]:
-    """Whether it is 1 to 128 characters that UTF-8 can carry (no category Cs), control characters (Cc) aside."""
+    """Return whether it is a text of 1 to 128 characters without control characters (Cc) and surrogates (Cs)."""
     return (
         isinstance(value, str)
         and 1 <= len(value) <= LONGEST_USER_ID
@@ -214,7 +220,7 @@ def _is_user_id(value: Any) -> TypeGuard[str]:
 
 
 def _grants(claim: Any) -> _Grants:
-    """Read the claim `roomd`; anything malformed in it refuses the token, so that it never widens access."""
+    """Read the claim `roomd`. A malformed claim is refused, so that it never gives more rights."""
     if claim is None:
         return _Grants()
     try:
@@ -230,7 +236,7 @@ def _grants(claim: Any) -> _Grants:
 
 
 def _check_times(claims: dict[str, Any], leeway: float, now: float) -> None:
-    """Compare `nbf`, `iat` and `exp` with the clock: RFC 7519, sections 4.1.4 to 4.1.6."""
+    """Compare `nbf`, `iat` and `exp` with `now` (RFC 7519, sections 4.1.4 to 4.1.6)."""
     if max(_time(claims, "nbf", now), _time(claims, "iat", now)) > now + leeway:
         raise Refused(INVALID_TOKEN)
     if _time(claims, "exp", None) <= now - leeway:
@@ -238,9 +244,9 @@ def _check_times(claims: dict[str, Any], leeway: float, now: float) -> None:
 
 
 def _time(claims: dict[str, Any], claim: str, absent: float | None) -> float:
-    """Read a claim in epoch seconds.
+    """Return a claim in seconds since the epoch; `absent` when the claim is missing.
 
-    Raises `Refused` for what is no finite number, and for a missing claim when `absent` gives no value.
+    Raises `Refused` when the value is no finite number.
     """
     value = claims.get(claim, absent)
     if isinstance(value, bool) or not isinstance(value, int | float):

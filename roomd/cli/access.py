@@ -1,4 +1,4 @@
-"""How a command reaches the running daemon, and who it is there."""
+"""The options by which a command connects to the running daemon: its address, and the token or the user."""
 
 import os
 import re
@@ -15,34 +15,34 @@ import typer
 from roomd.config import Config, ConfigError, ServerConfig, load, local_url
 
 OPERATOR = "operator"
-"""Who a command is when neither a token nor a user is given: an administrator made of the local secret."""
+"""The user id of a command without a token and without a user: an admin, with a token from the local secret."""
 SHORT_TTL = 300.0
-"""Seconds; a command's own token is used at once, and a new connection gets a new one."""
+"""The seconds for which a command's own token is valid; each connection gets a new one."""
 
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 _TOKEN = re.compile(r"[!-~]+")
 
 
 def websocket_url(text: str) -> str:
-    """Read an address as people type it: http stands for ws, and the path may be left out.
+    """Return the WebSocket URL of an address as people type it. http means ws, and the path may be missing.
 
-    Raises `typer.BadParameter`.
+    Raises `typer.BadParameter` for a text that is no address.
     """
     try:
         parts = urlsplit(text if "://" in text else f"ws://{text}")
-        fine = parts.scheme in _SCHEMES and parts.hostname and parts.port != 0 and parts.username is None
+        is_valid = parts.scheme in _SCHEMES and parts.hostname and parts.port != 0 and parts.username is None
     except ValueError:
-        fine = False
-    if not fine:
+        is_valid = False
+    if not is_valid:
         raise typer.BadParameter("must be like ws://127.0.0.1:8765/ws")
     path = parts.path if parts.path.strip("/") else ServerConfig().path
     return SplitResult(_SCHEMES[parts.scheme], parts.netloc, path, parts.query, "").geturl()
 
 
 def bearer_token(text: str) -> str:
-    """Read a token, with the white space that copying leaves around it.
+    """Return a token without the white space around it.
 
-    Raises `typer.BadParameter` for what no header can carry.
+    Raises `typer.BadParameter` for a text that cannot be in a header.
     """
     if not _TOKEN.fullmatch(token := text.strip()):
         raise typer.BadParameter("must be a JSON Web Token, as `roomd token` prints it")
@@ -55,13 +55,13 @@ ConfigFile = Annotated[
 ]
 DatabaseFile = Annotated[
     str | None,
-    typer.Option("--database", metavar="FILE", help="The daemon's SQLite file; its secret lies beside it."),
+    typer.Option("--database", metavar="FILE", help="The daemon's SQLite file; its secret is beside it."),
 ]
 
 
 @dataclass(frozen=True)
 class Access:
-    """The options of every command that talks to the daemon. The configuration is read only when they leave it open."""
+    """The options of every command that connects to the daemon. The configuration is read only when it is needed."""
 
     url: Annotated[
         str | None,
@@ -69,7 +69,7 @@ class Access:
             metavar="URL",
             envvar="ROOMD_URL",
             parser=websocket_url,
-            help="The daemon's address; else as configured.",
+            help="The daemon's address; by default, the configured one.",
         ),
     ] = None
     token: Annotated[
@@ -78,7 +78,7 @@ class Access:
             metavar="JWT",
             envvar="ROOMD_TOKEN",
             parser=bearer_token,
-            help="Who is asking; other users of this machine see it here, but not in the environment.",
+            help="The token of a user. Other users of this machine can see it here, but not in the environment.",
         ),
     ] = None
     user: Annotated[
@@ -86,31 +86,34 @@ class Access:
         typer.Option(
             "--as",
             metavar="USER",
-            help=f"Act as this user, by the local secret. Without it and without a token: {OPERATOR}, an admin.",
+            help=f"Act as this user, with a token from the local secret. Without it and --token: {OPERATOR}, an admin.",
         ),
     ] = None
     config_file: ConfigFile = None
     database: DatabaseFile = None
 
     def __post_init__(self) -> None:
-        """Refuse two answers to who is asking."""
+        """Check that only one of token and user is given.
+
+        Raises `typer.BadParameter`.
+        """
         if self.token is not None and self.user is not None:
             raise typer.BadParameter("give --token (or ROOMD_TOKEN) or --as, not both")
 
     @cached_property
     def config(self) -> Config:
-        """The configuration the daemon runs with, as far as it can be known here. Raises `ConfigError`."""
+        """The configuration of the daemon, as far as it is known in this process. Raises `ConfigError`."""
         return configuration(self.config_file, database={"path": self.database})
 
     @cached_property
     def address(self) -> str:
-        """Where the daemon is. Raises `ConfigError`."""
+        """The WebSocket URL of the daemon. Raises `ConfigError`."""
         return local_url(self.config.server) if self.url is None else self.url
 
     def bearer(self) -> str | None:
-        """Return the token given, or mint one; None where nobody was named and there is no secret to mint it with.
+        """Return the given token, or a new one; None without a token, a user and a local secret.
 
-        Raises `ConfigError`.
+        Raises `ConfigError` when a user is given and there is no secret.
         """
         if self.token is not None:
             return self.token
@@ -120,16 +123,19 @@ class Access:
 
 
 def configuration(file: Path | None, **flags: Mapping[str, Any]) -> Config:
-    """Load the configuration with this process's environment. Raises `ConfigError`."""
+    """Load the configuration from a file, the environment and `flags`, which are values by section and key.
+
+    Raises `ConfigError`.
+    """
     return load(file, os.environ, flags)
 
 
 def mint(
     config: Config, *, user: str, ttl: float, name: str | None = None, admin: bool = False, room: str | None = None
 ) -> str:
-    """Make a token the configured daemon accepts. `ttl` is in seconds.
+    """Return a new token that the configured daemon accepts. `ttl` is in seconds.
 
-    Raises `ConfigError` where there is no secret, `typer.BadParameter` for a user that cannot be.
+    Raises `ConfigError` when there is no secret, `typer.BadParameter` for a user or a name that is not valid.
     """
     token = try_mint(config, user=user, ttl=ttl, name=name, admin=admin, room=room)
     if token is not None:
@@ -137,16 +143,16 @@ def mint(
     if config.auth.public_key_file is not None or config.auth.jwks_url is not None:
         raise ConfigError("tokens come from the issuer whose public keys are configured; roomd cannot make them")
     raise ConfigError(
-        f"there is no secret beside {config.database.path} yet: start `roomd serve` once, or say which daemon is meant "
-        "with --config or --database"
+        f"there is no secret beside {config.database.path} yet: start `roomd serve` once, or name the daemon's "
+        "configuration with --config or its database with --database"
     )
 
 
 def try_mint(
     config: Config, *, user: str, ttl: float, name: str | None = None, admin: bool = False, room: str | None = None
 ) -> str | None:
-    """Make a token like `mint`; None where there is no secret."""
-    from roomd.auth import secret_files, tokens  # they bring the cryptography
+    """Return a new token, like `mint`; None when there is no secret."""
+    from roomd.auth import secret_files, tokens  # imported here, because they import the cryptography
 
     secret = secret_files.local_secret(config.auth, Path(config.database.path))
     if secret is None:

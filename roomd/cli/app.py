@@ -1,4 +1,4 @@
-"""The application: the daemon's own commands, the client's, and the one place where errors become exit codes."""
+"""The command line: the commands of the daemon and of the client. Errors become exit codes only here."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,66 +10,68 @@ from typer.core import TyperGroup
 from roomd import __version__, client
 from roomd.cli.access import ConfigFile, DatabaseFile, configuration, mint
 from roomd.cli.bench import bench
-from roomd.cli.join import SentAway, join
+from roomd.cli.join import MeetingEnded, join
 from roomd.cli.options import connected, example, room_code, time_to_live
-from roomd.cli.output import complain, plain, say
+from roomd.cli.output import plain, say, say_error
 from roomd.cli.rooms import room_commands
 from roomd.config import Config, ConfigError, default_config
 from roomd.protocol.errors import INVALID_TOKEN, UNAUTHENTICATED, Refused
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 Serve = Callable[[Config, bool], int]
-"""Runs the daemon, with a demo room or without, and returns the exit code."""
+"""Runs the daemon and returns the exit code. The second argument is whether a demo room is created."""
 
 REFUSED, MISUSED, UNREACHABLE = 1, 2, 3
+"""The exit codes of failed commands."""
 
 EXIT_CODES = """\b
 Exit codes:
   0  done
-  1  the daemon refused, standard error says "code: message"; `join` was sent
-     away; or `serve` cannot start now, for a reason that may pass
+  1  the daemon refused the request and standard error has "code: message";
+     the meeting of `join` was ended by others; or `serve` cannot start now,
+     for a reason that may pass
   2  wrong usage or configuration
   3  the daemon cannot be reached
 """
 
 _HINTS = {
-    UNAUTHENTICATED.code: "Give --token, or say with --config or --database where the daemon's secret is.",
-    INVALID_TOKEN.code: "Is it another daemon's? Say with --token, --config or --database what this one accepts.",
+    UNAUTHENTICATED.code: "Give --token, or name the daemon's configuration or database with --config or --database.",
+    INVALID_TOKEN.code: "The token may be for another daemon: give --token, --config or --database of this one.",
 }
 
 
-class Edge(TyperGroup):
-    """Runs a command and turns what it raises into a line on standard error and an exit code."""
+class ErrorGroup(TyperGroup):
+    """Run a command, and convert its exception into a line on standard error and an exit code."""
 
-    def invoke(self, ctx: Any) -> Any:  # Typer's own class for it is private
-        """Run the command."""
+    def invoke(self, ctx: Any) -> Any:  # the type of Typer is private
+        """Run the command. Raises `typer.Exit` in place of the errors of clients and of the configuration."""
         try:
             return super().invoke(ctx)
         except Refused as refused:
-            complain(f"{refused.kind.code}: {plain(refused.message)}")
+            say_error(f"{refused.kind.code}: {plain(refused.message)}")
             if refused.kind.code in _HINTS:
-                complain(_HINTS[refused.kind.code])
+                say_error(_HINTS[refused.kind.code])
             code = REFUSED
-        except SentAway as away:
-            complain(str(away))
+        except MeetingEnded as away:
+            say_error(str(away))
             code = REFUSED
         except ConfigError as error:
-            complain(f"roomd: {error}")
+            say_error(f"roomd: {error}")
             code = MISUSED
         except client.Closed as closed:
-            complain(f"roomd: the daemon closed the connection ({closed.code} {plain(closed.reason)})")
+            say_error(f"roomd: the daemon closed the connection ({closed.code} {plain(closed.reason)})")
             code = UNREACHABLE
         except client.Unreachable as unreachable:
-            complain(f"roomd: cannot reach the daemon at {unreachable.url}: {plain(unreachable.reason)}")
-            complain("Start it with `roomd serve`, or say with --url where it is.")
+            say_error(f"roomd: cannot reach the daemon at {unreachable.url}: {plain(unreachable.reason)}")
+            say_error("Start it with `roomd serve`, or give its address with --url.")
             code = UNREACHABLE
         raise typer.Exit(code)
 
 
 def build(serve: Serve) -> typer.Typer:
-    """Put the command line together around the function that runs the daemon."""
+    """Build the command line. `serve` runs the daemon."""
     app = typer.Typer(
-        cls=Edge,
+        cls=ErrorGroup,
         no_args_is_help=True,
         add_completion=False,
         rich_markup_mode=None,
@@ -102,29 +104,30 @@ def about(
         typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and stop."),
     ] = False,
 ) -> None:
-    """Rooms people can join, over WebSocket: the daemon, and a client for it.
+    """Serve meeting rooms over WebSocket, and use them from the command line.
 
-    Start with `roomd serve`, make a room with `roomd room create`, and join it with `roomd join CODE`.
+    Start with `roomd serve`, create a room with `roomd room create`, and join it with `roomd join CODE`.
     """
 
 
 def _serve_command(serve: Serve) -> Callable[..., None]:
     def run(
         config: ConfigFile = None,
-        host: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = None,
+        host: Annotated[str | None, typer.Option(metavar="ADDRESS", help="The address to listen on.")] = None,
         port: Annotated[
-            int | None, typer.Option(metavar="PORT", min=0, max=65535, help="TCP port; 0 lets the system choose one.")
+            int | None,
+            typer.Option(metavar="PORT", min=0, max=65535, help="The TCP port; 0 lets the system choose one."),
         ] = None,
         database: DatabaseFile = None,
-        log_level: Annotated[LogLevel | None, typer.Option(help="The least severe line that is logged.")] = None,
+        log_level: Annotated[LogLevel | None, typer.Option(help="The least severe level that is logged.")] = None,
         demo: Annotated[
-            bool, typer.Option("--demo", help="Make a room, and print links and commands that join it.")
+            bool, typer.Option("--demo", help="Create a demo room, and print links and commands that join it.")
         ] = False,
     ) -> None:
         """Run the daemon until SIGTERM or SIGINT.
 
-        Flags win over the environment (ROOMD_<SECTION>_<KEY>), the environment over the file. `roomd default-config`
-        lists every setting.
+        Flags replace settings of the environment (ROOMD_<SECTION>_<KEY>), and those replace settings of the file.
+        `roomd default-config` lists every setting.
         """
         server = {"host": host, "port": port, "log_level": log_level}
         raise typer.Exit(serve(configuration(config, server=server, database={"path": database}), demo))
@@ -134,27 +137,30 @@ def _serve_command(serve: Serve) -> Callable[..., None]:
 
 def token(
     user: Annotated[str, typer.Option(metavar="USER", help="The user id: 1 to 128 characters.")],
-    name: Annotated[str | None, typer.Option(metavar="NAME", help="What people see; else the user id.")] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The name that others see; by default, the user id.")
+    ] = None,
     ttl: Annotated[
-        float, typer.Option(metavar="TIME", parser=time_to_live, help="How long it serves: 90s, 15m, 1h, 7d.")
+        float,
+        typer.Option(metavar="TIME", parser=time_to_live, help="How long the token is valid, like 90s, 15m, 1h or 7d."),
     ] = "1h",  # type: ignore[assignment]  # Typer parses defaults too
-    admin: Annotated[bool, typer.Option("--admin", help="With host rights in every room.")] = False,
-    room: Annotated[str | None, typer.Option(metavar="CODE", parser=room_code, help="For this room alone.")] = None,
+    admin: Annotated[bool, typer.Option("--admin", help="Give the user host rights in every room.")] = False,
+    room: Annotated[str | None, typer.Option(metavar="CODE", parser=room_code, help="Allow only this room.")] = None,
     config: ConfigFile = None,
     database: DatabaseFile = None,
 ) -> None:
-    """Print a token made by the local secret."""
+    """Print a token that is signed with the local secret."""
     settings = configuration(config, database={"path": database})
     say(mint(settings, user=user, name=name, ttl=ttl, admin=admin, room=room))
 
 
 def check_config(config: ConfigFile = None, database: DatabaseFile = None) -> None:
-    """Check the configuration, starting nothing.
+    """Check the configuration without starting the daemon.
 
-    Reads the file and the environment, and the secrets or the key they name, as `roomd serve` would.
+    It reads the file and the environment, and the secrets or the key that they name, like `roomd serve`.
     """
     from roomd import ice
-    from roomd.auth import keys  # it brings the cryptography
+    from roomd.auth import keys  # imported here, because it imports the cryptography
 
     settings = configuration(config, database={"path": database})
     path = Path(settings.database.path)
@@ -168,6 +174,6 @@ def check_config(config: ConfigFile = None, database: DatabaseFile = None) -> No
 def print_default_config() -> None:
     """Print every setting with its default.
 
-    The output is a commented TOML file that changes nothing until a line of it is uncommented.
+    The output is a TOML file in which every setting is commented out.
     """
     typer.echo(default_config(), nl=False)

@@ -1,7 +1,7 @@
-"""`roomd join`: sit in a room, see who comes and goes, talk, and come back after a drop.
+"""`roomd join`: join a room from a terminal, show its events, and send typed messages.
 
-`roomd.client` does the coming back; here is the person's side of it: events become lines, lines become requests, and
-leaving (/leave, the end of the input, a signal) is one event, whatever is being waited for.
+`roomd.client` reconnects after a lost connection. This module prints events as lines and makes requests of typed lines.
+/leave, the end of the input and a signal set the same event, so that leaving works at any time.
 """
 
 import asyncio
@@ -14,42 +14,43 @@ import typer
 
 from roomd import client
 from roomd.cli.access import Access
-from roomd.cli.chat import Chat, Mistyped
+from roomd.cli.chat import Chat, CommandError
 from roomd.cli.keyboard import typed_lines
+from roomd.cli.meeting_text import describe_end, describe_event
 from roomd.cli.options import Code
-from roomd.cli.output import complain, plain, say
-from roomd.cli.words import end, tell
+from roomd.cli.output import plain, say, say_error
 from roomd.client import AnyMeetingEvent, Dropped, Meeting, SeatLost
 
-HELD = "The daemon gives the seat up by itself after a while."
+HELD = "The seat is held for a short time, then the daemon gives it up."
+"""The text for a person whose leave was not answered."""
 
-_AS_WISHED = frozenset({"left", "room_ended"})
-"""Ends that are no failure."""
+_EXPECTED_ENDS = frozenset({"left", "room_ended"})
+"""The codes of meetings that ended without an error."""
 
 
-class SentAway(Exception):  # noqa: N818 - an outcome, not a mistake
-    """The meeting is over for this person, against their will; the text says why."""
+class MeetingEnded(Exception):  # noqa: N818 - a result, not an error
+    """The meeting was ended by others: the host, the daemon, or another connection. The text says why."""
 
 
 def join(
     access: Access,
     code: Code,
     guest: Annotated[str | None, typer.Option(metavar="NAME", help="Join as a guest with this name.")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="When the room is full, wait for a seat.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for a seat when the room is full.")] = False,
 ) -> None:
-    """Join a room, talk, and watch who comes, goes, drops and returns.
+    """Join a room, show its events, and send typed messages.
 
-    Joins as a guest (--guest), by a token (--token), or as a user by the local secret (--as); where there is no
-    secret, it asks for a guest name. What is typed is said; /help lists what else can be typed. /leave, Ctrl-D and
-    Ctrl-C give the seat up; a lost connection is resumed.
+    You join as a guest (--guest), with a token (--token), or as a user by the local secret (--as). Without a secret you
+    are asked for a guest name. Typed lines are sent as messages; /help lists the commands. /leave, Ctrl-D and Ctrl-C
+    give up the seat. A lost connection is resumed.
     """
     if guest is not None and (access.token is not None or access.user is not None):
         raise typer.BadParameter("give --guest, or --token (or ROOMD_TOKEN), or --as")
     if guest is None and access.bearer() is None:
         guest = _ask_for_name()
-    # A token made here is fresh for each connection, a given one is what it is.
+    # A new token is minted for each connection; a given token is used as it is.
     token = None if guest is not None else access.token or access.bearer
-    asyncio.run(Attendance(client.join(access.address, code, guest, token, wait=wait)).run())
+    asyncio.run(TerminalMeeting(client.join(access.address, code, guest, token, wait=wait)).run())
 
 
 def _ask_for_name() -> str:
@@ -59,21 +60,21 @@ def _ask_for_name() -> str:
     return name
 
 
-class Attendance:
-    """One person's stay in one room, at a terminal or a pipe."""
+class TerminalMeeting:
+    """One person's meeting, with lines from a terminal or a pipe."""
 
     def __init__(self, joining: AbstractAsyncContextManager[Meeting], keyboard: int = 0) -> None:
-        """`keyboard` is the descriptor to read lines from."""
+        """Prepare the meeting. `joining` opens it; `keyboard` is the file descriptor from which lines are read."""
         self._joining = joining
         self._keyboard = keyboard
         self._meeting: Meeting | None = None
         self._leaving = asyncio.Event()
-        self._untold = False
+        self._is_leave_unanswered = False
 
     async def run(self) -> None:
-        """Stay until the person leaves or the meeting is over.
+        """Run the meeting until the person leaves or it is over.
 
-        Raises `SentAway`, and for the first connection `Refused`, `client.Closed` and `client.Unreachable`.
+        Raises `MeetingEnded`; for the first connection, also `Refused`, `client.Closed` and `client.Unreachable`.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -95,7 +96,7 @@ class Attendance:
     async def _visit(self) -> None:
         async with self._joining as meeting:
             self._meeting = meeting
-            # It begins when the first events have been shown, so lines that wait in a pipe are about a known room.
+            # Typed lines are read after the first events were shown, so the room is known when they are executed.
             typing = asyncio.get_running_loop().create_task(self._type(meeting))
             try:
                 async for event in meeting:
@@ -108,19 +109,19 @@ class Attendance:
         self._report(meeting)
 
     def _report(self, meeting: Meeting) -> None:
-        """Say why it is over.
+        """Print why the meeting is over.
 
-        Raises `SentAway`.
+        Raises `MeetingEnded` if others ended it.
         """
         over = meeting.over
-        if over is None or self._untold:
+        if over is None or self._is_leave_unanswered:
             return
-        if over.code not in _AS_WISHED:
-            raise SentAway(end(over))
-        say(end(over))
+        if over.code not in _EXPECTED_ENDS:
+            raise MeetingEnded(describe_end(over))
+        say(describe_end(over))
 
     async def _type(self, meeting: Meeting) -> None:
-        """Serve what is typed, line after line, until there is no more."""
+        """Execute the typed lines, one after the other, until the input ends."""
         chat = Chat(meeting, self._leaving.set)
         try:
             async for line in typed_lines(self._keyboard):
@@ -131,7 +132,7 @@ class Attendance:
             self._leaving.set()
 
     async def _leave(self, visit: asyncio.Task[None]) -> None:
-        """Give the seat up; while there is none yet, take back that it was asked for."""
+        """Give up the seat. Before there is one, cancel the join."""
         if self._meeting is None:
             visit.cancel()
             return
@@ -139,11 +140,11 @@ class Attendance:
         try:
             await self._meeting.leave()
         except (client.Closed, client.Unreachable):
-            self._untold = True
-            complain(HELD if was_away else f"The daemon did not answer. {HELD}")
+            self._is_leave_unanswered = True
+            say_error(HELD if was_away else f"The daemon did not answer. {HELD}")
 
     def _interrupted(self, number: int) -> None:
-        """Leave; the same signal again ends the program at once."""
+        """Leave the meeting. The same signal again ends the program at once."""
         self._leaving.set()
         asyncio.get_running_loop().remove_signal_handler(number)
 
@@ -152,14 +153,14 @@ async def _serve(chat: Chat, line: str) -> None:
     try:
         for text in await chat.serve(line) if line else []:
             say(text)
-    except Mistyped as mistyped:
-        complain(str(mistyped))
+    except CommandError as mistyped:
+        say_error(str(mistyped))
 
 
 def _show(event: AnyMeetingEvent, meeting: Meeting) -> None:
     if isinstance(event, Dropped):
-        complain(f"{plain(event.reason)}; coming back in {event.delay:.1f} s.")
+        say_error(f"{plain(event.reason)}; reconnecting in {event.delay:.1f} s.")
     elif isinstance(event, SeatLost):
-        complain("Your seat is no longer held, joining anew.")
-    for line in tell(event, meeting):
+        say_error("Your seat is no longer held; joining again.")
+    for line in describe_event(event, meeting):
         say(line)

@@ -1,20 +1,21 @@
-"""Lines from standard input inside an event loop: a terminal, a pipe, a file or nothing at all."""
+"""Read lines from standard input in an event loop: from a terminal, a pipe, a file, or no input."""
 
 import asyncio
 import os
 from collections.abc import AsyncIterator
 
 CHUNK = 4096
+"""The bytes that are read at once."""
 LONGEST_LINE = 65_536
-"""Bytes; a longer line is dropped, so that a pipe without line ends cannot fill the memory."""
+"""The bytes that a line may have. A longer line is dropped, so that a pipe without line ends cannot fill the memory."""
 
 
 async def typed_lines(descriptor: int) -> AsyncIterator[str]:
-    """Give every line, without the white space around it, up to the end (Ctrl-D, or the pipe is closed).
+    """Yield each line of a file descriptor, without the white space around it, until the input ends.
 
-    No more is read than is asked for: a pipe waits for whoever serves its lines. The descriptor stays blocking and is
-    read only when there is something to read: making it non-blocking would do the same to every program on this
-    terminal, and a thread could not be stopped.
+    The next bytes are read only after the last line was used, so a pipe waits for its reader. The descriptor stays
+    blocking, and is read only when bytes are available. A non-blocking terminal would be non-blocking for all programs
+    that use it, and a thread that reads cannot be stopped.
     """
     rest = b""
     while data := await _read(descriptor):
@@ -32,12 +33,12 @@ def _text(line: bytes) -> str:
 
 
 async def _read(descriptor: int) -> bytes:
-    """Wait for something to read, and read it; nothing at the end."""
+    """Wait for bytes and read them; empty at the end of the input."""
     loop = asyncio.get_running_loop()
     ready = asyncio.Event()
     try:
         loop.add_reader(descriptor, ready.set)
-    except OSError:  # epoll takes no regular files and no /dev/null: they are always ready, and there is no stdin
+    except OSError:  # epoll accepts no regular files, which are always ready, and no closed descriptor
         await asyncio.sleep(0)
     else:
         try:
@@ -46,5 +47,5 @@ async def _read(descriptor: int) -> bytes:
             loop.remove_reader(descriptor)
     try:
         return os.read(descriptor, CHUNK)
-    except OSError:  # the terminal is gone, or there never was a standard input
+    except OSError:  # the terminal was closed, or there is no standard input
         return b""

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how text on the command line becomes a value."""
+"""Options that several commands share, and the parsers of their values."""
 
 import functools
 import inspect
@@ -18,9 +18,9 @@ _UNIT = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 def room_code(text: str) -> str:
-    """Read a room code as people type it.
+    """Return a room code in its normal form.
 
-    Raises `typer.BadParameter`.
+    Raises `typer.BadParameter` for a text that is no room code.
     """
     code = clean_code(text)
     if code is None:
@@ -29,9 +29,9 @@ def room_code(text: str) -> str:
 
 
 def time_to_live(text: str) -> float:
-    """Read a length of time, in seconds.
+    """Return a duration like `15m`, in seconds.
 
-    Raises `typer.BadParameter`.
+    Raises `typer.BadParameter` for a text that is no duration.
     """
     match = _TTL.fullmatch(text.strip())
     if match is None or int(match[1]) == 0:
@@ -39,19 +39,21 @@ def time_to_live(text: str) -> float:
     return int(match[1]) * _UNIT[match[2]]
 
 
-Code = Annotated[str, typer.Argument(metavar="CODE", parser=room_code, help="The room, like abc-def-ghi or ABCDEFGHI.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, as the wire gives it.")]
+Code = Annotated[
+    str, typer.Argument(metavar="CODE", parser=room_code, help="The code of the room, like abc-def-ghi or ABCDEFGHI.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, in the format of the protocol.")]
 
 
 def example(*lines: str) -> str:
-    """Write a command's epilog. The backspace keeps its line breaks (Click's convention)."""
+    """Return the examples of a command as its epilog. The backspace keeps the line breaks (a rule of Click)."""
     return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def connected(command: Callable[Concatenate[Access, P], None]) -> Callable[..., None]:
-    """Give a command the options of `Access`, and what they make of themselves as its first argument.
+    """Add the options of `Access` to a command, whose first argument is then the `Access`.
 
-    Typer reads the options from the signature, so that is where both lists are joined.
+    Typer reads the options from the signature, so the result has a signature with both lists of options.
     """
     own = list(inspect.signature(command).parameters.values())[1:]
     shared = list(inspect.signature(Access).parameters.values())
@@ -60,7 +62,7 @@ def connected(command: Callable[Concatenate[Access, P], None]) -> Callable[..., 
     @functools.wraps(command)
     def run(**values: Any) -> None:
         access = Access(**{parameter.name: values.pop(parameter.name) for parameter in shared})
-        command(access, **values)  # type: ignore[call-arg]  # Typer gives exactly what the signature below asks for
+        command(access, **values)  # type: ignore[call-arg]  # Typer passes the arguments of the signature below
 
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # PEP 362 allows it
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

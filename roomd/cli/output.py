@@ -1,4 +1,4 @@
-"""What goes to a terminal: names made harmless, tables, and JSON as the wire gives it."""
+"""Print to the terminal: escaped text, tables, and JSON in the format of the protocol."""
 
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -9,14 +9,15 @@ import typer
 from roomd.protocol.objects import Admission, Ban, Message, Participant, Room
 from roomd.protocol.replies import Reply
 
-# Controls move the cursor and set titles; line and paragraph separators forge lines; lone surrogates cannot be written.
+# Control characters can move the cursor and set titles; line and paragraph separators can imitate lines of output;
+# surrogates cannot be encoded.
 _HARMFUL_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
-# Embeddings, overrides and isolates reorder the text around them: UAX #9.
+# Embeddings, overrides and isolates change the order of the text around them (UAX #9).
 _REORDERING = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 
 
 def plain(text: str) -> str:
-    """Write what would steer a terminal as its escape sequence in Python; leave every other character alone."""
+    """Return the text with Python escape sequences in place of characters that control a terminal."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(char.encode("unicode_escape").decode() if _is_harmful(char) else char for char in text)
@@ -27,22 +28,22 @@ def _is_harmful(char: str) -> bool:
 
 
 def say(text: str) -> None:
-    """Print to standard output."""
+    """Print a line to standard output."""
     typer.echo(text)
 
 
-def complain(text: str) -> None:
-    """Print to standard error."""
+def say_error(text: str) -> None:
+    """Print a line to standard error."""
     typer.echo(text, err=True)
 
 
 def say_reply(reply: Reply, json: bool, text: str) -> None:
-    """Print a reply: as the wire gives it, less the `id` that only its request knows, or as `text` for people."""
+    """Print a reply: as JSON without its `id` if `json`, else as `text` for people."""
     say(msgspec.json.encode(msgspec.structs.replace(reply, id=None)).decode() if json else text)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Align columns under their header, two spaces apart; cells are made plain."""
+    """Return a table with aligned columns, two spaces apart. The text of the cells is escaped."""
     lines = [header, *([plain(cell) for cell in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     return "\n".join(
@@ -51,14 +52,14 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def room_state(room: Room) -> str:
-    """Say in one word whether a newcomer can come in."""
+    """Return the state of a room in one word: open, locked or ended."""
     if not room.is_active:
         return "ended"
     return "locked" if room.is_locked else "open"
 
 
 def room_sheet(room: Room, admission: Admission | None) -> str:
-    """Write everything about one room, a line each."""
+    """Return all facts about one room, one in a line. Without `admission`, that line is missing."""
     facts = [
         ("code", room.code),
         ("name", plain(room.name)),
@@ -74,11 +75,11 @@ def room_sheet(room: Room, admission: Admission | None) -> str:
     if admission is not None:
         refusal = f"no, {admission.code}: {plain(admission.message or '')}"
         facts.append(("you may join", "yes" if admission.allowed else refusal))
-    return "\n".join(f"{word:<14}{value}" for word, value in facts)
+    return "\n".join(f"{label:<14}{value}" for label, value in facts)
 
 
 def rooms_table(rooms: Sequence[Room]) -> str:
-    """List rooms, a line each."""
+    """Return a table of rooms."""
     return table(
         ("CODE", "STATE", "SEATS", "HOST", "CREATED", "NAME"),
         [
@@ -90,14 +91,14 @@ def rooms_table(rooms: Sequence[Room]) -> str:
 
 
 def seat_state(participant: Participant) -> str:
-    """Say where someone is: here, away (the seat is held), or left."""
+    """Return the state of a seat in one word: here, away (the seat is held) or left."""
     if participant.left_at is not None:
         return "left"
     return "here" if participant.is_active else "away"
 
 
 def participants_table(participants: Sequence[Participant]) -> str:
-    """List participants, a line each."""
+    """Return a table of participants."""
     return table(
         ("STATE", "NAME", "USER", "ROLE", "JOINED", "LEFT"),
         [
@@ -109,7 +110,7 @@ def participants_table(participants: Sequence[Participant]) -> str:
 
 
 def bans_table(bans: Sequence[Ban]) -> str:
-    """List bans, a line each."""
+    """Return a table of bans."""
     return table(
         ("USER", "NAME", "SINCE", "REASON"),
         [(one.user_id, one.display_name, one.banned_at, one.reason or "-") for one in bans],
@@ -117,7 +118,7 @@ def bans_table(bans: Sequence[Ban]) -> str:
 
 
 def messages_table(messages: Sequence[Message], names: Mapping[str, str]) -> str:
-    """List messages, a line each; `names` has those of participants by their ids, as far as they are known."""
+    """Return a table of messages. `names` has the known names of participants by id."""
     return table(
         ("SENT", "NAME", "TO", "TEXT"),
         [

@@ -1,4 +1,4 @@
-"""`roomd room …`: look at rooms and run them, as any client of the daemon could."""
+"""`roomd room …`: create, show, change and end rooms, by requests to the daemon."""
 
 import asyncio
 from typing import Annotated, TypeVar
@@ -36,12 +36,12 @@ from roomd.protocol.requests import (
 R = TypeVar("R", bound=Reply)
 Page = TypeVar("Page", RoomsReply, ParticipantsReply, MessagesReply, BansReply)
 PAGE = 200
-"""Rows to ask for at once: the most the protocol gives."""
+"""The number of items that are requested in one page: the most that the protocol allows."""
 
 
 def room_commands() -> typer.Typer:
     """Build the group `roomd room`."""
-    app = typer.Typer(help="Make rooms, look at them and run them.", no_args_is_help=True)
+    app = typer.Typer(help="Create, show, change and end rooms.", no_args_is_help=True)
     for name, command, line in (
         ("create", create, "roomd room create --name 'Weekly meeting' --max 20"),
         ("list", list_rooms, "roomd room list --active"),
@@ -61,17 +61,17 @@ def room_commands() -> typer.Typer:
 
 def create(
     access: Access,
-    name: Annotated[str | None, typer.Option(metavar="NAME", help="What people see, 1 to 100 characters.")] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="The name of the room, 1 to 100 characters.")] = None,
     seats: Annotated[
-        int | None, typer.Option("--max", metavar="N", min=2, help="The most people at once; 100 when not given.")
+        int | None, typer.Option("--max", metavar="N", min=2, help="The number of seats; by default 100.")
     ] = None,
-    no_guests: Annotated[bool, typer.Option("--no-guests", help="Let in only people with a token.")] = False,
+    no_guests: Annotated[bool, typer.Option("--no-guests", help="Allow only people with a token.")] = False,
     waiting_room: Annotated[
-        bool, typer.Option("--waiting-room", help="Newcomers wait until the host lets them in.")
+        bool, typer.Option("--waiting-room", help="Newcomers wait until the host admits them.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Make a room and print its code. Whoever asks becomes its host."""
+    """Create a room and print its code. You become its host."""
     request = CreateRoom(
         name=name,
         max_participants=seats,
@@ -84,10 +84,12 @@ def create(
 
 def list_rooms(
     access: Access,
-    active: Annotated[bool | None, typer.Option("--active/--ended", help="Only these; else both.")] = None,
+    active: Annotated[
+        bool | None, typer.Option("--active/--ended", help="List only active or only ended rooms; by default, both.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """List the rooms you host; an admin sees all."""
+    """List the rooms whose host you are; for an admin, all rooms."""
     pages = asyncio.run(_pages(access, ListRooms(is_active=active, limit=PAGE), RoomsReply))
     rooms = [room for page in pages for room in page.rooms]
     say_reply(RoomsReply(rooms=rooms, next_cursor=None), json, rooms_table(rooms))
@@ -102,18 +104,18 @@ def show(access: Access, code: Code, json: Json = False) -> None:
 def update(
     access: Access,
     code: Code,
-    name: Annotated[str | None, typer.Option(metavar="NAME", help="What people see, 1 to 100 characters.")] = None,
-    seats: Annotated[int | None, typer.Option("--max", metavar="N", min=2, help="The most people at once.")] = None,
-    guests: Annotated[bool | None, typer.Option("--guests/--no-guests", help="Let in people without a token.")] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="The name of the room, 1 to 100 characters.")] = None,
+    seats: Annotated[int | None, typer.Option("--max", metavar="N", min=2, help="The number of seats.")] = None,
+    guests: Annotated[bool | None, typer.Option("--guests/--no-guests", help="Allow people without a token.")] = None,
     waiting_room: Annotated[
         bool | None,
-        typer.Option("--waiting-room/--no-waiting-room", help="Newcomers wait until the host lets them in."),
+        typer.Option("--waiting-room/--no-waiting-room", help="Newcomers wait until the host admits them."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Change a room's settings; only what is given changes."""
+    """Change a room's settings. Only the given settings change."""
     if (name, seats, guests, waiting_room) == (None, None, None, None):
-        raise typer.BadParameter("say what to change")
+        raise typer.BadParameter("give a setting to change")
     request = UpdateRoom(
         code=code, name=name, max_participants=seats, allow_guest_access=guests, waiting_room=waiting_room
     )
@@ -122,24 +124,24 @@ def update(
 
 
 def lock(access: Access, code: Code, json: Json = False) -> None:
-    """Let nobody new into a room."""
+    """Lock a room: nobody new can join it."""
     _change(access, UpdateRoom(code=code, is_locked=True), json, "is locked")
 
 
 def unlock(access: Access, code: Code, json: Json = False) -> None:
-    """Let people into a room again."""
+    """Unlock a room: people can join it again."""
     _change(access, UpdateRoom(code=code, is_locked=False), json, "is open")
 
 
 def end(access: Access, code: Code, json: Json = False) -> None:
-    """End a room for everyone in it, for good."""
+    """End a room for everyone. It cannot be opened again."""
     _change(access, EndRoom(code=code), json, "has ended")
 
 
 def participants(
     access: Access,
     code: Code,
-    history: Annotated[bool, typer.Option("--history", help="Those who left as well.")] = False,
+    history: Annotated[bool, typer.Option("--history", help="List also those who have left.")] = False,
     json: Json = False,
 ) -> None:
     """List who is in a room."""
@@ -150,7 +152,7 @@ def participants(
 
 
 def messages(access: Access, code: Code, json: Json = False) -> None:
-    """List what was said in a room, private messages only where they are yours."""
+    """List the public messages of a room, and your own private ones."""
     pages = asyncio.run(_pages(access, ListMessages(code=code, limit=PAGE), MessagesReply))
     said = [one for page in pages for one in page.messages]
     names = {} if json or all(one.to is None for one in said) else _names(access, code)
@@ -158,7 +160,7 @@ def messages(access: Access, code: Code, json: Json = False) -> None:
 
 
 def bans(access: Access, code: Code, json: Json = False) -> None:
-    """List the users who cannot come back to a room."""
+    """List the users who are banned from a room."""
     pages = asyncio.run(_pages(access, ListBans(code=code, limit=PAGE), BansReply))
     banned = [one for page in pages for one in page.bans]
     say_reply(BansReply(bans=banned, next_cursor=None), json, bans_table(banned))
@@ -167,21 +169,21 @@ def bans(access: Access, code: Code, json: Json = False) -> None:
 def unban(
     access: Access, code: Code, user_id: Annotated[str, typer.Argument(metavar="USER", help="The user id.")]
 ) -> None:
-    """Let a user come back to a room."""
+    """Lift the ban of a user."""
     ask(access, Unban(code=code, user_id=user_id), OkReply)
 
 
 def ask(access: Access, request: Request, reply: type[R]) -> R:
-    """Connect, ask one thing, and return its reply.
+    """Connect, send one request, and return its reply.
 
     Raises `Refused`, `client.Closed` and `client.Unreachable`.
     """
 
-    async def conversation() -> R:
+    async def exchange() -> R:
         async with client.connect(access.address, access.bearer()) as connection:
             return await connection.request(request, reply)
 
-    return asyncio.run(conversation())
+    return asyncio.run(exchange())
 
 
 def _change(access: Access, request: UpdateRoom | EndRoom, json: bool, outcome: str) -> None:
@@ -190,7 +192,7 @@ def _change(access: Access, request: UpdateRoom | EndRoom, json: bool, outcome: 
 
 
 def _names(access: Access, code: str) -> dict[str, str]:
-    """Learn what people are called by their ids: for the host everyone who was ever in the room, for others who is."""
+    """Return people's names by id: for a host, of all who were ever in the room; else of those who are in it."""
     for history in (True, False):
         request = ListParticipants(code=code, history=history, limit=PAGE)
         try:

@@ -1,1 +1,1 @@
-"""The live rooms: batches of commands, what is kept of them, and who is told."""
+"""The live rooms: batches of commands, how their changes are stored, and who is told of them."""

@@ -1,8 +1,8 @@
-"""Who is told what of a batch.
+"""Send the answers and the events of a batch to clients.
 
-Answers come first, in the batch's order, then the events: at most one of a kind, and every message. A snapshot is taken
-when the batch is over, so whoever got one in this batch is told none of it again; what is addressed to them alone still
-is.
+The answers are sent first, in the order of the batch. The events follow: at most one `participants-changed` and one
+`room-updated`, and one event for each message. A snapshot contains the result of the whole batch. So a member who gets
+a snapshot in this batch gets no public event of it, but still gets the events that are addressed to some members only.
 """
 
 import logging
@@ -33,98 +33,105 @@ ROOM_ENDED = SeatLost("room_ended")
 
 
 class Addressed(NamedTuple):
-    """An event, and for whom it is."""
+    """An event with its addressees."""
 
     event: Event
+    """The event."""
     to: Set[str] | None = None
-    """Participant ids; None for every member."""
+    """The participant ids of the addressees; None for every member."""
 
 
-class Settling(Protocol):
-    """A command of the batch whose answer is still to be told."""
+class PendingAnswer(Protocol):
+    """A command of a batch that was decided and whose answer was not sent yet."""
 
-    def settle(self) -> None:
-        """Tell the asker what was decided."""
+    def send_answer(self) -> None:
+        """Send the answer or the refusal to the asker. Raises nothing."""
 
 
-class Entry:
-    """A join or a resume on its way: the asker whose answer makes a member."""
+class SeatAsker:
+    """The asker of a join or a resume: when it is answered, its member gets the room's events.
+
+    `claim` is the claim of the new sitting; `is_admin` is whether its client has host rights by its token.
+    """
 
     __slots__ = ("_broadcast", "claim", "is_admin", "member")
 
     def __init__(self, broadcast: "Broadcast", command: SeatCommand, member: Member) -> None:
         self._broadcast = broadcast
         self.claim = command.claim
-        self.is_admin = command.caller.admin
+        self.is_admin = command.caller.is_admin
         self.member = member
 
     def answered(self, seat: Seat) -> None:
-        """Enter the room, or its queue."""
+        """Add the member to the room or to its queue, and send the answer."""
         self._broadcast.enter(self, seat)
 
     def refused(self, refused: Refused) -> None:
-        """Get no seat."""
+        """Send the refusal."""
         self.member.refused(refused)
 
 
 class Broadcast:
-    """Everyone a room has to tell something. All keys are participant ids."""
+    """The members of one room, those who wait for it, and what they are sent. All keys are participant ids."""
 
-    __slots__ = ("_batch", "_encode", "_hosts", "epoch", "members", "overdue", "seq", "waiters")
+    __slots__ = ("_batch", "_encode", "_hosts", "epoch", "hosts_behind", "members", "seq", "waiters")
 
     def __init__(self, encode: Encode) -> None:
         self._encode = encode
         self._batch: _Batch
-        self._hosts: set[str] = set()  # the members who are told of the queue
+        self._hosts: set[str] = set()  # the members who get `waiting-changed`
         self.epoch = ""
-        """Names the run of the room that `seq` counts in."""
+        """The name of the run of the room in which `seq` counts."""
         self.seq = 0
-        """The number of the last event that has one."""
+        """The number of the last numbered event."""
         self.members: dict[str, Member] = {}
-        """Who has a seat and a connection."""
-        self.waiters: dict[str, Entry] = {}
-        """The joins that wait: the last answer they got is their place in the queue."""
-        self.overdue: set[str] = set()
-        """Hosts who are to be told of the queue when they have read what waits for them."""
+        """The members who have a seat and a connection."""
+        self.waiters: dict[str, SeatAsker] = {}
+        """The askers of joins that wait in the queue."""
+        self.hosts_behind: set[str] = set()
+        """The hosts who get the queue later, because too many bytes wait for them now."""
 
-    def silence(self, key: str, member: Member) -> None:
-        """Tell a member nothing more: its client takes another seat."""
+    def unsubscribe(self, key: str, member: Member) -> None:
+        """Send a member nothing more: its client has taken another seat."""
         if self.members.get(key) is member:
             self._forget(key)
-        if (entry := self.waiters.get(key)) is not None and entry.member is member:
+        if (asker := self.waiters.get(key)) is not None and asker.member is member:
             del self.waiters[key]
 
-    def tell(self, room: Room, answers: Iterable[Settling], changes: Sequence[Change], before: Checkpoint) -> None:
-        """Tell what came of a batch that led from `before` to the room as it is."""
+    def tell(self, room: Room, answers: Iterable[PendingAnswer], changes: Sequence[Change], before: Checkpoint) -> None:
+        """Send the answers and the events of one batch.
+
+        `before` is the room before the batch, `changes` are all its changes, and `room` is the room after them.
+        """
         seats = [change for change in changes if isinstance(change, SeatChanged)]
         rooms = [change for change in changes if isinstance(change, RoomChanged)]
         messages = [change for change in changes if isinstance(change, MessageSent)]
         events, end = self._number(room, seats, rooms, before)
         batch = self._batch = _Batch(room, seats, before, self._state)
         for pending in answers:
-            pending.settle()
+            pending.send_answer()
         self._inform_waiters(batch)
-        self._send_removed_away(batch)
+        self._send_removals(batch)
         if end is not None:
-            self._announce([Addressed(end)], batch.fresh)
-            self._disband()
+            self._announce([Addressed(end)], batch.got_snapshot)
+            self._end_members()
             return
         self._forget_absent(room, seats)
         events += [_message(change) for change in messages]
-        events += self._queue_for_hosts(room, before, batch.fresh)
-        self._announce(events, batch.fresh)
+        events += self._queue_for_hosts(room, before, batch.got_snapshot)
+        self._announce(events, batch.got_snapshot)
 
-    def enter(self, entry: Entry, seat: Seat) -> None:
-        """Answer a join or a resume, inside the batch that decided it."""
+    def enter(self, asker: SeatAsker, seat: Seat) -> None:
+        """Answer a join or a resume. It may be called only while `tell` runs."""
         if seat.waits_for is None:
-            self._seat(entry, seat)
+            self._seat(asker, seat)
         else:
-            self._queue(entry, seat)
+            self._queue(asker, seat)
 
     def _number(
         self, room: Room, seats: Sequence[SeatChanged], rooms: Sequence[RoomChanged], before: Checkpoint
     ) -> tuple[list[Addressed], RoomEnded | None]:
-        """Make numbered events of the batch's changes; the end of a room makes the others needless."""
+        """Build the numbered events of a batch. If the room has ended, that is the only one."""
         if rooms and not rooms[-1].room.is_active:
             self.seq += 1
             return [], RoomEnded(seq=self.seq, room_id=rooms[-1].room.id)
@@ -138,64 +145,64 @@ class Broadcast:
             events.append(Addressed(RoomUpdated(seq=self.seq, room=room.view())))
         return events, None
 
-    def _seat(self, entry: Entry, seat: Seat) -> None:
-        """Give a seat's events to a member; another that had them, or waited for them, has lost the seat."""
-        batch, key, member = self._batch, seat.participant.id, entry.member
-        if batch.is_taken_over(key, entry.claim):  # in the very batch that gave it
-            if self.waiters.get(key) is entry:
-                del self.waiters[key]  # it has lost the place, and is not to be told so again
+    def _seat(self, asker: SeatAsker, seat: Seat) -> None:
+        """Make a member get the events of its seat. The member that had the seat or the place before has lost it."""
+        batch, key, member = self._batch, seat.participant.id, asker.member
+        if batch.is_taken_over(key, asker.claim):  # in the same batch
+            if self.waiters.get(key) is asker:
+                del self.waiters[key]  # it is told once that it has lost the place
             member.seated(seat.participant, batch.state())
             member.seat_lost(TAKEN_OVER)
             return
         waited = self.waiters.pop(key, None)
         previous = self.members.get(key, waited.member if waited is not None else None)
         self.members[key] = member
-        if seat.participant.is_host or entry.is_admin:
+        if seat.participant.is_host or asker.is_admin:
             self._hosts.add(key)
         else:
             self._hosts.discard(key)
-        batch.fresh.add(key)
+        batch.got_snapshot.add(key)
         try:
             member.seated(seat.participant, batch.state())
-        finally:  # the other one is told even when this reply fails
+        finally:  # the other member is told even when this reply fails
             if previous is not None and previous is not member:
                 previous.seat_lost(TAKEN_OVER)
 
-    def _queue(self, entry: Entry, seat: Seat) -> None:
-        """Tell a join of its place until its waiting ends; another that waited at the same place has lost it."""
+    def _queue(self, asker: SeatAsker, seat: Seat) -> None:
+        """Send the place in the queue to a join. The join that waited at the same place before has lost it."""
         key = seat.participant.id
         previous = self.waiters.get(key)
-        self.waiters[key] = entry
+        self.waiters[key] = asker
         self._batch.informed.add(key)
         try:
-            self._inform(entry, key)
-        finally:  # the other one is told even when this reply fails
+            self._inform(asker, key)
+        finally:  # the other member is told even when this reply fails
             if previous is not None:
                 previous.member.seat_lost(TAKEN_OVER)
 
     def _inform_waiters(self, batch: "_Batch") -> None:
-        """Tell those whose waiting came to something, or whose place has changed."""
-        for key, entry in list(self.waiters.items()):
+        """Answer everyone who waits no longer, or whose place in the queue has changed."""
+        for key, asker in list(self.waiters.items()):
             if key not in batch.informed and batch.has_moved(key):
                 try:
-                    self._inform(entry, key)
-                except Exception as exc:  # the edge of a batch: one client's reply must not cost the others theirs
+                    self._inform(asker, key)
+                except Exception as exc:  # the edge of a batch: the other replies must be sent
                     log.exception("reply failed", {"error": type(exc).__name__})
 
-    def _inform(self, entry: Entry, key: str) -> None:
-        """Tell somebody who waits what has become of it."""
+    def _inform(self, asker: SeatAsker, key: str) -> None:
+        """Answer a join that waits: with its seat, with a refusal, or with its place in the queue."""
         batch = self._batch
         if (seat := batch.room.seats.get(key)) is not None:
-            self._seat(entry, seat)
+            self._seat(asker, seat)
         elif (place := batch.room.queue.get(key)) is None or place.claim is None:
             del self.waiters[key]
             if (why := batch.refusals.get(key)) is not None:
-                entry.member.refused(Refused(why))
+                asker.member.refused(Refused(why))
         else:
             position, reason = batch.places[key]
-            entry.member.queued(place.participant, position, reason)
+            asker.member.queued(place.participant, position, reason)
 
-    def _send_removed_away(self, batch: "_Batch") -> None:
+    def _send_removals(self, batch: "_Batch") -> None:
         for key, removal in batch.removals.items():
             member = self._forget(key)
             if member is not None:
@@ -210,44 +217,44 @@ class Broadcast:
 
     def _forget(self, key: str) -> Member | None:
         self._hosts.discard(key)
-        self.overdue.discard(key)
+        self.hosts_behind.discard(key)
         return self.members.pop(key, None)
 
-    def _disband(self) -> None:
-        """Let everyone go: the room has ended."""
+    def _end_members(self) -> None:
+        """Send every member that the room has ended, and forget them."""
         for member in self.members.values():
             member.seat_lost(ROOM_ENDED)
         self.members.clear()
         self._hosts.clear()
-        self.overdue.clear()
+        self.hosts_behind.clear()
 
-    def _queue_for_hosts(self, room: Room, before: Checkpoint, fresh: Set[str]) -> list[Addressed]:
-        """Show the queue to the hosts when it has changed, and to those who come in when there is one.
+    def _queue_for_hosts(self, room: Room, before: Checkpoint, got_snapshot: Set[str]) -> list[Addressed]:
+        """Build `waiting-changed`: for all hosts when the queue has changed, else for new hosts if somebody waits.
 
-        The event has the whole queue, so a host who is behind with reading gets only the last one: a guest who joins
-        and leaves the queue again and again must not cost the host their connection.
+        The event has the whole queue, so a host who reads slowly gets only the last one. Otherwise a guest who joins
+        and leaves the queue repeatedly could fill the host's outbox, and the host would be disconnected.
         """
-        if not self._hosts or not (room.queue or before.queue or self.overdue):
+        if not self._hosts or not (room.queue or before.queue or self.hosts_behind):
             return []
         waiting = describe_queue(room.queue)
         changed = waiting != describe_queue(before.queue)
-        due = self._hosts if changed else (self._hosts & fresh if waiting else set()) | self.overdue
-        self.overdue = {key for key in due if self.members[key].is_behind}
-        to = due - self.overdue
+        due = self._hosts if changed else (self._hosts & got_snapshot if waiting else set()) | self.hosts_behind
+        self.hosts_behind = {key for key in due if self.members[key].is_behind}
+        to = due - self.hosts_behind
         return [Addressed(WaitingChanged(waiting=waiting), to)] if to else []
 
-    def _announce(self, events: Sequence[Addressed], fresh: Set[str]) -> None:
-        """Send every member but the `fresh` what is for everyone, and the addressed what is for them, in order."""
+    def _announce(self, events: Sequence[Addressed], got_snapshot: Set[str]) -> None:
+        """Send the events in order: public ones to members without a new snapshot, others to their addressees."""
         named = {key for _, to in events if to is not None for key in to}
-        if not events or (not named and self.members.keys() <= fresh):
+        if not events or (not named and self.members.keys() <= got_snapshot):
             return
         frames = [(self._encode(event), to) for event, to in events]
         common = b"".join(frame for frame, to in frames if to is None)
         for key, member in self.members.items():
             if key in named:
-                own = [frame for frame, to in frames if (key not in fresh if to is None else key in to)]
+                own = [frame for frame, to in frames if (key not in got_snapshot if to is None else key in to)]
                 member.events(b"".join(own))
-            elif common and key not in fresh:
+            elif common and key not in got_snapshot:
                 member.events(common)
 
     def _state(self, room: Room) -> bytes:
@@ -263,24 +270,24 @@ class Broadcast:
 
 
 class _Batch:
-    """What a batch came to, for those who are told."""
+    """The result of a batch, and who has been sent what of it."""
 
-    __slots__ = ("_before", "_snapshot", "_state", "fresh", "informed", "places", "refusals", "removals", "room")
+    __slots__ = ("_before", "_snapshot", "_state", "got_snapshot", "informed", "places", "refusals", "removals", "room")
 
     def __init__(
         self, room: Room, seats: Iterable[SeatChanged], before: Checkpoint, snapshot: Callable[[Room], bytes]
     ) -> None:
         self.room = room
-        self.fresh: set[str] = set()
-        """Who got the room's state."""
+        self.got_snapshot: set[str] = set()
+        """The members who got a snapshot."""
         self.informed: set[str] = set()
-        """Who got their place in the queue as an answer."""
+        """Those who got their place in the queue as an answer."""
         self.refusals: dict[str, ErrorKind] = {}
-        """What ended somebody's waiting without a seat."""
+        """The errors of those who wait no longer and got no seat."""
         self.removals: dict[str, Removal] = {}
-        """Who was removed from their seat."""
+        """Those whom a host removed from their seat."""
         self.places = _places(room.queue)
-        """Position and reason of everyone in the queue."""
+        """The position and the reason of everyone in the queue."""
         self._before = _places(before.queue)
         self._snapshot = snapshot
         self._state = b""
@@ -288,22 +295,22 @@ class _Batch:
             key = change.seat.participant.id
             if change.removal is not None:
                 self.removals[key] = change.removal
-                self.refusals[key] = DENIED  # to somebody who waited when the batch began
+                self.refusals[key] = DENIED  # for somebody who waited when the batch began
             elif change.refusal is not None:
                 self.refusals[key] = change.refusal
 
     def has_moved(self, key: str) -> bool:
-        """Return whether somebody waits otherwise than before the batch, or no more."""
+        """Return whether somebody waits no longer, or whether their position or reason has changed."""
         place = self.room.queue.get(key)
         return place is None or place.claim is None or self.places[key] != self._before.get(key, self.places[key])
 
     def is_taken_over(self, key: str, claim: int) -> bool:
-        """Return whether another claim has the seat by now."""
+        """Return whether the seat has another claim now."""
         seat = self.room.seats.get(key)
         return seat is not None and seat.claim is not None and seat.claim != claim
 
     def state(self) -> bytes:
-        """Encode the room's state, once for all who get it."""
+        """Return the snapshot as a frame. It is encoded once for all who get it."""
         self._state = self._state or self._snapshot(self.room)
         return self._state
 

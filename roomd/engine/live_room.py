@@ -1,12 +1,12 @@
-"""One room in memory: commands that wait, and the batch that serves them.
+"""One room in memory: the commands that wait, and the batch that serves them.
 
     under the room's lock, for every command that waits:
       1 decide → changes and an answer, or Refused      2 apply
-    3 append the changes of the whole batch: the only await on the outside
-    4 the answers in order, then the events (see `broadcast.py`)
+    3 append the changes of the whole batch: the only await of a batch whose room is loaded
+    4 send the answers in order, then the events (see `broadcast.py`)
 
-Nothing is told before it is kept. When the append fails, the room goes back to its checkpoint and every command of the
-batch is answered 503, refused ones included: they were judged by what is now undone.
+Nothing is sent before it is stored. When the append fails, the room is set back to its checkpoint and every command of
+the batch is answered with 503. That includes refused commands, because they were decided after changes that are undone.
 """
 
 import asyncio
@@ -32,58 +32,58 @@ A_co = TypeVar("A_co", covariant=True)
 
 
 class Pending(Generic[A_co]):
-    """A command that waits for its batch, and then for its answer to be told."""
+    """A command that waits for its batch, and then for its answer to be sent."""
 
-    __slots__ = ("_asked_at", "_asker", "_command", "_tell", "done")
+    __slots__ = ("_asked_at", "_asker", "_command", "_send", "done")
 
     def __init__(self, command: Command[A_co], asker: Asker[A_co], done: asyncio.Future[None], asked_at: float) -> None:
-        """`asked_at` is a time of the monotonic clock."""
+        """Keep a command for its batch. `asked_at` is a time of the monotonic clock."""
         self._command = command
         self._asked_at = asked_at
         self._asker = asker
-        self._tell: Callable[[], None] = partial(asker.refused, Refused(INTERNAL_ERROR))
+        self._send: Callable[[], None] = partial(asker.refused, Refused(INTERNAL_ERROR))
         self.done = done
-        """Done when the asker has been told."""
+        """The future that is done when the asker was answered."""
 
     @property
     def is_alone(self) -> bool:
-        """Whether the command has a batch of its own."""
+        """Whether the command needs a batch of its own."""
         return self._command.is_alone
 
     def decide(self, room: Room, now: Moment) -> Sequence[Change]:
-        """Decide the command and remember what to tell; return the changes."""
+        """Decide the command, keep its answer or refusal for `send_answer`, and return its changes."""
         try:
             decision = room.decide(self._command.delayed(now.clock - self._asked_at), now)
         except Refused as refused:
-            self._tell = partial(self._asker.refused, refused)
-        except Exception as exc:  # the edge of a batch: a decision only reads, so a bug in it costs one answer
+            self._send = partial(self._asker.refused, refused)
+        except Exception as exc:  # the edge of a batch: a decision only reads, so a bug in it affects one command
             log.exception("decision failed", {"error": type(exc).__name__})
         else:
-            self._tell = partial(self._asker.answered, decision.answer)
+            self._send = partial(self._asker.answered, decision.answer)
             return decision.changes
         return ()
 
-    def settle(self) -> None:
-        """Tell the asker what was decided."""
+    def send_answer(self) -> None:
+        """Send the answer or the refusal to the asker, and complete `done`. Raises nothing."""
         try:
-            self._tell()
-        except Exception as exc:  # the edge of a batch: one client's reply must not cost the others theirs
+            self._send()
+        except Exception as exc:  # the edge of a batch: the other replies must be sent
             log.exception("reply failed", {"error": type(exc).__name__})
         if not self.done.done():
             self.done.set_result(None)
 
     def refuse(self, refused: Refused) -> None:
-        """Tell the asker that the command was refused, whatever was decided."""
-        self._tell = partial(self._asker.refused, refused)
-        self.settle()
+        """Send a refusal to the asker in place of the answer."""
+        self._send = partial(self._asker.refused, refused)
+        self.send_answer()
 
     def refuse_without_room(self) -> None:
-        """Tell the asker that there is no such room."""
+        """Send the refusal of a command whose room does not exist."""
         self.refuse(Refused(self._command.without_room))
 
 
-class Outside:
-    """What all live rooms share: where they are kept, the time, ids, and how events are written."""
+class RoomServices:
+    """What all live rooms share: the store, the rules, the clock, the ids, and the encoder of events."""
 
     __slots__ = ("clock", "encode", "ids", "rules", "store")
 
@@ -95,46 +95,49 @@ class Outside:
         self.encode = encode
 
     def moment(self) -> Moment:
-        """Read both clocks, for one batch."""
+        """Return the time on both clocks and a source of ids, for one batch."""
         wall = self.clock.wall()
         return Moment(wall, self.clock.monotonic(), partial(self.ids.new_id, wall))
 
 
 class LiveRoom:
-    """A room in memory: its state, its members, and what waits for its next batch."""
+    """A room in memory: its state, its members, and the commands for its next batch."""
 
-    __slots__ = ("_outside", "_timer", "broadcast", "code", "inbox", "lock", "room", "seats_told")
+    __slots__ = ("_services", "_timer", "broadcast", "broadcast_seat_count", "code", "inbox", "lock", "room")
 
-    def __init__(self, code: str, outside: Outside) -> None:
-        self._outside = outside
+    def __init__(self, code: str, services: RoomServices) -> None:
+        self._services = services
         self._timer: Timer | None = None
         self.code = code
         self.lock = asyncio.Lock()
-        """Held by the batch under way."""
+        """The lock that the running batch holds."""
         self.inbox: list[Pending[object]] = []
-        """Commands for the next batch."""
+        """The commands for the next batch."""
         self.room: Room | None = None
-        """None until the first batch has loaded the room, and for a code without a room."""
-        self.broadcast = Broadcast(outside.encode)
-        self.seats_told = 0
-        """The seats there are as far as clients have been told."""
+        """The room; None until the first batch has loaded it, and for a code without a room."""
+        self.broadcast = Broadcast(services.encode)
+        self.broadcast_seat_count = 0
+        """The number of seats after the last batch that clients were told of."""
 
     def take_batch(self) -> list[Pending[object]]:
-        """Take what waits, up to a command that has a batch of its own."""
+        """Remove the commands of the next batch from the inbox and return them.
+
+        A command that needs a batch of its own ends the batch before it.
+        """
         alone = [i for i, pending in enumerate(self.inbox) if pending.is_alone]
         cut = max(alone[0], 1) if alone else len(self.inbox)
         batch, self.inbox = self.inbox[:cut], self.inbox[cut:]
         return batch
 
-    def adopt(self, stored: StoredRoom) -> Room:
-        """Begin to serve a room that storage had; its events are numbered anew, under a new epoch."""
-        self.room = room = Room(stored, self._outside.rules)
-        self.broadcast.epoch = self._outside.ids.new_id(self._outside.clock.wall())
-        self.seats_told = len(room.seats)
+    def open_stored(self, stored: StoredRoom) -> Room:
+        """Begin to serve a stored room, with a new epoch for its events."""
+        self.room = room = Room(stored, self._services.rules)
+        self.broadcast.epoch = self._services.ids.new_id(self._services.clock.wall())
+        self.broadcast_seat_count = len(room.seats)
         return room
 
     async def serve(self, batch: list[Pending[object]]) -> bool:
-        """Serve a batch; whatever happens, everyone who asked is answered. Return False when storage failed."""
+        """Serve a batch and answer every asker. Return whether it succeeded; False means that it is not stored."""
         try:
             await self._serve(batch)
         except StorageFailed:
@@ -156,20 +159,20 @@ class LiveRoom:
         try:
             changes = self._decide(room, batch)
             if changes:
-                await self._outside.store.append(room.settings.id, changes)
+                await self._services.store.append(room.settings.id, changes)
         except BaseException:
             room.restore(before)
             raise
         self.broadcast.tell(room, batch, changes, before)
-        self.seats_told = len(room.seats)
+        self.broadcast_seat_count = len(room.seats)
 
     async def _load(self) -> Room | None:
-        stored = await self._outside.store.load(self.code)
-        return self.adopt(stored) if stored is not None else None
+        stored = await self._services.store.load(self.code)
+        return self.open_stored(stored) if stored is not None else None
 
     def _decide(self, room: Room, batch: list[Pending[object]]) -> list[Change]:
-        """Decide and apply every command in order; a seat whose hold has run out is free before anyone asks."""
-        now = self._outside.moment()
+        """Decide and apply every command in order, after the seats whose hold is over have expired."""
+        now = self._services.moment()
         changes: list[Change] = []
         deadline = room.deadline()
         if deadline is not None and deadline <= now.clock:
@@ -184,27 +187,27 @@ class LiveRoom:
                 pending.refuse(refused)
 
     def set_timer(self, wake: Callable[[str], None], at_least: float = 0.0) -> None:
-        """Have `wake` called with the code when a hold runs out, or a host is still to be told of the queue.
+        """Call `wake` with the room's code when the next hold is over, or when a host must get the queue later.
 
-        The call comes after `at_least` seconds or more.
+        The call is made after at least `at_least` seconds. An earlier timer of the room is cancelled.
         """
         self.stop_timer()
         deadline = self.room.deadline() if self.room is not None else None
-        now = self._outside.clock.monotonic()
-        if self.broadcast.overdue:
+        now = self._services.clock.monotonic()
+        if self.broadcast.hosts_behind:
             deadline = min(deadline or math.inf, now + RETRY_AFTER)
         if deadline is not None:
-            self._timer = self._outside.clock.call_later(max(deadline - now, at_least), partial(wake, self.code))
+            self._timer = self._services.clock.call_later(max(deadline - now, at_least), partial(wake, self.code))
 
     def stop_timer(self) -> None:
-        """Call the next waking off."""
+        """Cancel the timer, if there is one."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
 
 def _apply(room: Room, changes: Sequence[Change], now: Moment) -> Sequence[Change]:
-    """Make changes true, and what follows from them for those who wait; return all of them."""
+    """Apply changes, and then those of the queue that follow from them. Return all of them."""
     for change in changes:
         room.apply(change)
     if not (changes and room.queue):

@@ -1,4 +1,4 @@
-"""What the live rooms need of others, and what they offer. The daemon puts the parts together."""
+"""The interfaces of the live rooms: what they need from other parts, and what they offer. The daemon connects them."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -21,33 +21,35 @@ A = TypeVar("A")
 A_contra = TypeVar("A_contra", contravariant=True)
 
 RETRY_AFTER = 1.0
-"""Seconds until something that must be kept is tried again after storage failed."""
+"""The seconds after which a command that must be stored is tried again when storage failed."""
 
 
 class StorageFailed(Exception):  # noqa: N818 - an event, not a mistake of the caller
-    """The database did not take or give what was asked; nothing was changed."""
+    """The database could not read or write; nothing was changed."""
 
-    lasting = False
-    """The file is not a database, or a broken one: trying again does not help."""
+    is_lasting = False
+    """Whether trying again does not help: the file is damaged, or it is no database."""
 
 
 class Store(Protocol):
-    """Where rooms are kept. Every method may raise `StorageFailed`."""
+    """The durable storage of rooms. Every method may raise `StorageFailed`."""
 
     async def append(self, room_id: str, changes: Sequence[Change]) -> None:
-        """Make changes of one room durable, all or none."""
+        """Store changes of one room durably: all of them or none."""
 
     async def load(self, code: str) -> StoredRoom | None:
-        """Read a room that nobody has a seat in; None when there is none."""
+        """Read a room in which nobody has a seat, by its code; None when there is none."""
         ...
 
     async def hold_seats(self, restarted_at: str) -> list[StoredRoom]:
-        """Hold every seat, and every place in a queue, anew after a start; return their rooms."""
+        """Hold every seat and every place in a queue as of `restarted_at`, a stamp, and return their rooms."""
         ...
 
 
 class Archive(Protocol):
-    """Pages of what storage keeps; each is a list and the cursor of the next page, None on the last.
+    """Pages of stored objects. A page is a list, and the cursor of the next page; the cursor is None on the last page.
+
+    `cursor` is that of the page before, None for the first page; `limit` is the largest number of items in a page.
 
     Every method may raise `StorageFailed`.
     """
@@ -55,34 +57,37 @@ class Archive(Protocol):
     async def rooms_of(
         self, host_id: str | None, is_active: bool | None, cursor: str | None, limit: int
     ) -> tuple[list[RoomView], str | None]:
-        """Read a host's rooms, all rooms when `host_id` is None: newest first."""
+        """Read the rooms of a host, or all rooms when `host_id` is None, newest first.
+
+        `is_active` selects active or ended rooms; None selects both.
+        """
         ...
 
     async def history(self, room_id: str, cursor: str | None, limit: int) -> tuple[list[Participant], str | None]:
-        """Read everyone who was ever in a room, in the order they joined."""
+        """Read everyone who was ever in a room, in the order in which they joined."""
         ...
 
     async def messages(self, reader: Reader, cursor: str | None, limit: int) -> tuple[list[Message], str | None]:
-        """Read the messages to everyone, and to or from the reader, in the order they were sent."""
+        """Read the public messages, and the private ones to or from the reader, in the order they were sent."""
         ...
 
 
 class Timer(Protocol):
-    """A call that is due later."""
+    """A call that was scheduled for later."""
 
     def cancel(self) -> None:
-        """Call it off."""
+        """Cancel the call."""
 
 
 class Clock(Protocol):
-    """The time."""
+    """A source of time: both clocks, and calls at a later time."""
 
     def wall(self) -> float:
         """Return seconds since the epoch."""
         ...
 
     def monotonic(self) -> float:
-        """Return seconds that only grow."""
+        """Return seconds of a clock that never goes back."""
         ...
 
     def call_later(self, delay: float, function: Callable[[], None]) -> Timer:
@@ -91,117 +96,120 @@ class Clock(Protocol):
 
 
 class Ids(Protocol):
-    """Where ids and codes come from."""
+    """A source of new ids and room codes."""
 
     def new_id(self, wall: float, above: str = "") -> str:
-        """Draw an id that sorts after every id drawn before, and after `above`."""
+        """Return an id that sorts after every earlier one and after `above`. `wall` is in seconds since the epoch."""
         ...
 
     def new_code(self) -> str:
-        """Draw a room code."""
+        """Return a new room code, `xxx-xxx-xxx`."""
         ...
 
 
 class Asker(Protocol[A_contra]):
-    """Who asked something of a room. One of the two is called, once, before the room's events are sent."""
+    """The sender of a command. One of the two methods is called, once, before the events of the batch are sent."""
 
     def answered(self, answer: A_contra) -> None:
-        """Take the answer."""
+        """Receive the answer."""
 
     def refused(self, refused: Refused) -> None:
-        """Take the refusal."""
+        """Receive the refusal."""
 
 
 class SeatLost(msgspec.Struct, frozen=True):
-    """Why a member has its seat, or its place in the queue, no longer, though it did not give it up."""
+    """Why a member lost its seat, or its place in the queue, without giving it up."""
 
     cause: Literal["taken_over", "removed", "room_ended"]
+    """What happened: another connection took the seat, a host removed the participant, or the room ended."""
     reason: str | None = None
-    """The words of the host who removed the participant, if any."""
+    """The text of the host who removed the participant; None without one."""
 
 
 class Member(Protocol):
-    """One sitting in a room, or one wait for a seat: who is told what happens there.
+    """One client's sitting in a room, or its wait for a seat. It gets the answers and the events.
 
-    The calls are made inside a room's batch, answers before events; none may wait.
+    The methods are called inside a batch of the room, the answers before the events. They must not block. The order of
+    the calls: `queued` any number of times, then `refused` or `seated`, then `events`; `seat_lost` comes once, and
+    nothing comes after it or after `refused`.
     """
 
     @property
     def is_open(self) -> bool:
-        """Whether the member can still be told something."""
+        """Whether the member can still be sent anything."""
         ...
 
     @property
     def is_behind(self) -> bool:
-        """Whether so much waits unread that what can come later should."""
+        """Whether so many bytes wait for the client that events which can wait should be sent later."""
         ...
 
     def seated(self, participant: Participant, state: bytes) -> None:
-        """Take a seat. `state` is the `room-state` that follows the reply."""
+        """Receive a seat. `state` is the frame of the `room-state` that follows the reply."""
 
     def queued(self, participant: Participant, position: int, reason: WaitsFor) -> None:
-        """Wait for a seat, at a position from 1; called again when position or reason changes."""
+        """Receive a place in the queue: its position, from 1, and its reason. Called again when one of them changes."""
 
     def refused(self, refused: Refused) -> None:
-        """Get no seat: the join is refused, or the waiting has ended."""
+        """Receive a refusal: of the join or the resume, or of the seat after a wait."""
 
     def seat_lost(self, lost: SeatLost) -> None:
-        """Lose the seat, or the place in the queue."""
+        """Receive that the seat, or the place in the queue, is lost."""
 
     def events(self, frames: bytes) -> None:
-        """Take events of the room: whole frames, the same bytes for every member."""
+        """Receive events of the room as whole frames."""
 
 
 Encode = Callable[[Event], bytes]
-"""Write an event as the frame that every member gets."""
+"""Encode an event as a whole frame, the same for every member."""
 
 
 class Rooms(Protocol):
-    """All rooms, as the gateway sees them, wherever they are."""
+    """All rooms, as the gateway uses them."""
 
     @property
     def is_draining(self) -> bool:
-        """Whether the server is about to stop: no more requests are taken."""
+        """Whether the server stops and serves no more requests."""
         ...
 
     def submit(self, code: str, command: Command[A], asker: Asker[A]) -> asyncio.Future[None]:
-        """Put a command before the room `code`; the future is done when the asker has been told."""
+        """Submit a command to the room `code`. The future is done when the asker was answered."""
         ...
 
     async def ask(self, code: str, command: Command[A]) -> A:
-        """Put a command before the room `code` and return the answer.
+        """Submit a command to the room `code` and return the answer.
 
         Raises `Refused`.
         """
         ...
 
     def take_seat(self, code: str, command: SeatCommand, member: Member) -> asyncio.Future[None]:
-        """Put a join or a resume before the room `code`; the future is done when the member has been told."""
+        """Submit a join or a resume to the room `code`. The future is done when the member was answered."""
         ...
 
     def leave(self, code: str, participant_id: str, claim: int) -> None:
-        """Give a seat up, however long storage fails."""
+        """Give up a seat. When storage fails, this is tried again until it succeeds."""
 
     def drop(self, code: str, participant_id: str, claim: int) -> None:
-        """Hold a seat whose connection is gone from now on, however long storage fails."""
+        """Hold a seat whose connection was lost now. When storage fails, this is tried again until it succeeds."""
 
-    def silence(self, code: str, participant_id: str, member: Member) -> None:
-        """Send a member no more events of this room: its client takes another seat."""
+    def unsubscribe(self, code: str, participant_id: str, member: Member) -> None:
+        """Send a member no more events of the room: its client has taken another seat."""
 
     def relay(self, code: str, participant_id: str, event: Event) -> None:
-        """Send an event straight to one participant who is connected.
+        """Send an event to one connected participant at once, without a batch.
 
-        Raises `Refused`: 404 `participant_not_found`; 429 `rate_limited` while the participant is behind with reading,
-        so that the one who floods them hears of it.
+        Raises `Refused`: 404 `participant_not_found`; 429 `rate_limited` while too many bytes wait for the participant,
+        so that the sender slows down.
         """
 
     async def create(self, settings: Settings, host_id: str) -> RoomView:
-        """Make a room and keep it.
+        """Create a room and store it.
 
         Raises `Refused` (400 `invalid_settings`, 503 `unavailable`).
         """
         ...
 
     def seats_in(self, code: str) -> int:
-        """Count the seats of a room that clients have been told of; 0 for a room that is not in memory."""
+        """Return the number of seats of a room after its last batch; 0 for a room that is not in memory."""
         ...

@@ -1,1 +1,1 @@
-"""The edge: sockets, HTTP, one client's conversation, and what its requests come to."""
+"""The network: sockets, HTTP, the clients and their limits, and a handler for each request."""

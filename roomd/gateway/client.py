@@ -1,6 +1,6 @@
-"""One client: its session, its way out, and how the answers of rooms become its replies.
+"""One client: its session, its outbox, and the replies that it gets for the answers of rooms.
 
-What each request comes to stands in `handlers.py`.
+The handlers of its requests are in `handlers.py`.
 """
 
 import asyncio
@@ -35,8 +35,8 @@ log = logging.getLogger("roomd.gateway.client")
 A = TypeVar("A")
 
 
-class Hangup(Exception):  # noqa: N818 - an end, not an error
-    """The connection is over, and the client is told so with a close code."""
+class CloseConnection(Exception):  # noqa: N818 - a result, not an error
+    """The connection must be closed with a close code and a reason."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(code, reason)
@@ -45,31 +45,39 @@ class Hangup(Exception):  # noqa: N818 - an end, not an error
 
 
 class Services(msgspec.Struct, frozen=True):
-    """What every connection shares."""
+    """The parts of the daemon that all connections share."""
 
     rooms: Rooms
+    """All rooms."""
     archive: Archive
+    """Pages of stored rooms, participants and messages."""
     keys: KeySource
+    """The keys to verify tokens with."""
     policy: Policy
+    """The conditions that a token must meet."""
     clock: Clock
+    """The clock."""
     ids: Ids
+    """The source of ids, claims and secrets."""
     limits: LimitsConfig
+    """The limits for one client, and for all of them."""
     ice: Ice
+    """The STUN and TURN servers."""
 
 
 class Client:
-    """One client: who it is, where it sits, and what it is told."""
+    """One client: its identity, its seats, and the frames that it is sent. `number` is that of its connection."""
 
-    __slots__ = ("_broadcast_limit", "is_gone", "number", "outbox", "services", "session")
+    __slots__ = ("_broadcast_limit", "has_ended", "number", "outbox", "services", "session")
 
     def __init__(self, number: int, outbox: Outbox, services: Services) -> None:
         self.number = number
-        """Of the connection, for the log."""
+        """The number of the connection, for the log."""
         self.outbox = outbox
         self.services = services
         self.session: Session[Sitting] = Session(services.policy.leeway)
-        self.is_gone = False
-        """Whether the connection has ended: a seat that a running batch still grants is dropped when it comes."""
+        self.has_ended = False
+        """Whether the connection has ended. If a running batch later grants a seat, the seat is dropped."""
         limits = services.limits
         self._broadcast_limit = TokenBucket(limits.told_rate, limits.told_burst, services.clock.monotonic())
 
@@ -79,7 +87,7 @@ class Client:
         return self.session.has_joined
 
     async def identify(self, token: str) -> Identity:
-        """Verify a token.
+        """Verify a token and return its identity.
 
         Raises `Refused` (401 `invalid_token` or `token_expired`, 503 `unavailable`).
         """
@@ -87,29 +95,29 @@ class Client:
         return verify(token, await services.keys.keys_for(token), services.policy, services.clock.wall())
 
     def authenticate(self, identity: Identity) -> None:
-        """Take a verified identity on.
+        """Set the identity of the client, which `identify` returned.
 
         Raises `Refused` (403 `wrong_user`).
         """
         self.session.authenticate(identity)
 
     def send(self, frame: Reply | Event) -> None:
-        """Write a reply, or an event that concerns this client alone."""
+        """Send a reply, or an event for this client only."""
         self.outbox.send(encode_frame(frame))
 
     def refuse(self, refused: Refused, to: RequestId | None) -> None:
-        """Answer a request with an error."""
+        """Send an error reply to a request. `to` is the request's `id`; None when there is no request or no `id`."""
         log.info("refused", {"connection": self.number, "code": refused.kind.code})
         self.send(error_reply(refused, to))
 
     def acknowledge(self, request: Request) -> None:
-        """Answer `ok`, unless the request is one that needs no answer and has no `id`."""
+        """Send `ok`, unless the request has no `id` and its type needs no reply."""
         if request.id is not None or not request.is_quiet:
             self.send(OkReply(id=request.id))
 
     def release(self) -> None:
-        """Drop seat and place: the connection has ended."""
-        self.is_gone = True
+        """Drop the client's seat and its place in a queue: the connection has ended."""
+        self.has_ended = True
         for place in self.session.places:
             self.services.rooms.drop(place.code, place.participant.id, place.claim)
             self.session.release(place.participant.id)
@@ -117,20 +125,23 @@ class Client:
     def ask(
         self, code: str, command: Command[A], request: Request, reply: Callable[[A], Reply]
     ) -> asyncio.Future[None]:
-        """Put a command before a room; its answer becomes the reply."""
-        return self.services.rooms.submit(code, command, Question(self, request, reply))
+        """Submit a command to a room. `reply` builds the reply from its answer. The future is done when it was sent."""
+        return self.services.rooms.submit(code, command, ReplyAsker(self, request, reply))
 
-    def do(self, code: str, command: Command[None], request: Request) -> asyncio.Future[None]:
-        """Put a command before a room that is answered with `ok`."""
-        return self.services.rooms.submit(code, command, Deed(self, request))
+    def ask_ok(self, code: str, command: Command[None], request: Request) -> asyncio.Future[None]:
+        """Submit a command to a room and answer with `ok`. The future is done when that was sent."""
+        return self.services.rooms.submit(code, command, OkAsker(self, request))
 
     def take_seat(self, code: str, command: SeatCommand, request: Request, secret: str) -> asyncio.Future[None]:
-        """Put a join or a resume before a room. `secret` is that of the new resume token."""
+        """Submit a join or a resume to a room. `secret` is that of the new resume token.
+
+        The future is done when the reply was sent.
+        """
         sitting = Sitting(self, code, command.claim, request.id, secret)
         return self.services.rooms.take_seat(code, command, sitting)
 
-    def host_of(self, request: HostRequest) -> tuple[str, Caller]:
-        """Return the code of the room that a host means, and who asks.
+    def room_and_caller(self, request: HostRequest) -> tuple[str, Caller]:
+        """Return the code of the room that a host's request is about, and its caller.
 
         Raises `Refused` (400 `not_in_room`, 401 `unauthenticated`, 403 `wrong_room`, 404 `room_not_found`).
         """
@@ -138,7 +149,7 @@ class Client:
         return code, self.session.caller(code, self.wall())
 
     def count_broadcast(self, size: int) -> None:
-        """Count bytes that the client has sent to others against its limit.
+        """Count `size` bytes that the client sends to others against its limit.
 
         Raises `Refused` (429 `rate_limited`).
         """
@@ -151,12 +162,15 @@ class Client:
 
 
 class Sitting:
-    """A client's seat in one room, or its wait for one: the `Member` that the room tells of what happens."""
+    """A client's seat in one room, or its wait for one. It implements `ports.Member`.
+
+    `request_id` is the `id` of the join or the resume; `secret` is that of the new resume token.
+    """
 
     __slots__ = ("_client", "_has_waited", "_request_id", "_secret", "claim", "code", "participant")
 
     participant: Participant
-    """Who the client is there, as it was last told; set by the first answer."""
+    """The client's participant, as the client was last told. The first answer sets it."""
 
     def __init__(self, client: Client, code: str, claim: int, request_id: RequestId | None, secret: str) -> None:
         self._client = client
@@ -166,27 +180,27 @@ class Sitting:
         self.code = code
         """The room's code."""
         self.claim = claim
-        """The claim by which the place is the client's."""
+        """The claim of this sitting."""
 
     @property
     def is_open(self) -> bool:
-        """Whether the client can still be told something."""
-        return not self._client.outbox.closed
+        """Whether the client can still be sent anything."""
+        return not self._client.outbox.is_closed
 
     @property
     def is_behind(self) -> bool:
-        """Whether much waits unread."""
-        return self._client.outbox.is_busy()
+        """Whether more than half of the outbox is full."""
+        return self._client.outbox.is_half_full()
 
     def seated(self, participant: Participant, state: bytes) -> None:
-        """Sit down, and send the reply with the room's state behind it."""
+        """Keep the seat, and send the reply followed by `state`, the frame of the room's state."""
         self.participant = participant
         self._leave(self._client.session.sit(self), "joined")
         reply = ParticipantReply(id=self._request_id, participant=participant, resume_token=self._resume_token())
         self._client.outbox.send(encode_frame(reply), state)
 
     def queued(self, participant: Participant, position: int, reason: WaitsFor) -> None:
-        """Send the place in the queue: as the reply the first time, then as an event."""
+        """Send the place in the queue: the first time as the reply, later as an event."""
         first, self._has_waited = not self._has_waited, True
         if first:
             self.participant = participant
@@ -202,13 +216,16 @@ class Sitting:
         )
 
     def refused(self, refused: Refused) -> None:
-        """Send the error."""
+        """Send the error. A place in the queue is lost."""
         if self._has_waited:
             self._client.session.release(self.participant.id)
         self._client.refuse(refused, self._request_id)
 
     def seat_lost(self, lost: SeatLost) -> None:
-        """Forget the place, and close where the client should not go on; a later sitting of the client stays."""
+        """Forget the seat or the place. Close the connection, unless the room has ended.
+
+        A later sitting of the client is not changed.
+        """
         client = self._client
         if self not in client.session.places:
             return
@@ -220,26 +237,26 @@ class Sitting:
             client.outbox.close(Close.TAKEN_OVER, "taken over by another connection")
 
     def events(self, frames: bytes) -> None:
-        """Send events of the room."""
+        """Send events of the room, as whole frames."""
         self._client.outbox.send(frames)
 
     def _resume_token(self) -> str:
         return str(ResumeToken(self.code, self.participant.id, self._secret))
 
     def _leave(self, others: list["Sitting"], event: str) -> None:
-        """Leave the places of before, now that there is this one."""
+        """Leave the client's other places for this one, and log it as `event`."""
         client, participant = self._client, self.participant
         log.info(event, {"connection": client.number, "room": participant.room_id, "participant": participant.id})
         rooms = client.services.rooms
         for other in others:
-            rooms.silence(other.code, other.participant.id, other)
+            rooms.unsubscribe(other.code, other.participant.id, other)
             rooms.leave(other.code, other.participant.id, other.claim)
-        if client.is_gone:  # the client went while the batch was under way
+        if client.has_ended:  # the connection ended while the batch was running
             rooms.drop(self.code, participant.id, self.claim)
 
 
-class Question(Generic[A]):
-    """An asker whose answer becomes a reply."""
+class ReplyAsker(Generic[A]):
+    """An asker that sends a reply built from the answer."""
 
     __slots__ = ("_client", "_reply", "_request")
 
@@ -257,8 +274,8 @@ class Question(Generic[A]):
         self._client.refuse(refused, self._request.id)
 
 
-class Deed:
-    """An asker that is answered with `ok`."""
+class OkAsker:
+    """An asker that sends `ok` as the reply."""
 
     __slots__ = ("_client", "_request")
 
@@ -266,7 +283,7 @@ class Deed:
         self._client = client
         self._request = request
 
-    def answered(self, answer: None) -> None:  # noqa: ARG002 - there is nothing in it
+    def answered(self, answer: None) -> None:  # noqa: ARG002 - it is always None
         """Send `ok`."""
         self._client.acknowledge(self._request)
 
@@ -275,8 +292,8 @@ class Deed:
         self._client.refuse(refused, self._request.id)
 
 
-def end_of(refused: Refused) -> Hangup:
-    """Return how a connection ends whose token was not accepted."""
-    if refused.kind is UNAVAILABLE:  # the issuer's keys cannot be had now
-        return Hangup(Close.CONNECTION_LIMIT, refused.kind.code)
-    return Hangup(Close.BAD_TOKEN, refused.kind.code)
+def close_for(refused: Refused) -> CloseConnection:
+    """Return how a connection is closed whose token was refused."""
+    if refused.kind is UNAVAILABLE:  # the issuer's keys are not available now
+        return CloseConnection(Close.CONNECTION_LIMIT, refused.kind.code)
+    return CloseConnection(Close.BAD_TOKEN, refused.kind.code)

@@ -1,6 +1,6 @@
-"""One client's conversation: its token, its requests in order, its limits, and the seat that it gives up in the end.
+"""One connection: check its token, serve its requests in order, apply its limits, and drop its seat at the end.
 
-Whatever a client sends, it gets a reply or a close code from docs/protocol.md, section 9.
+For everything that a client sends it gets a reply, or a close code from docs/protocol.md, section 9.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from roomd.engine.ports import RETRY_AFTER, StorageFailed
-from roomd.gateway.client import Client, Hangup, Services, end_of
+from roomd.gateway.client import Client, CloseConnection, Services, close_for
 from roomd.gateway.handlers import serve
 from roomd.gateway.limits import Usage
 from roomd.gateway.outbox import Outbox
@@ -22,32 +22,34 @@ from roomd.protocol.errors import INTERNAL_ERROR, RATE_LIMITED, RESTARTING, UNAV
 log = logging.getLogger("roomd.gateway.connection")
 
 BAD_TOKEN_GRACE = 1.0
-"""Seconds that a connection with a bad token may take for its first request, whose reply then says so."""
+"""The seconds for which a connection with a bad token stays open, so that the error can answer its first request."""
 
 RESTART_AFTER = 2.0
-"""Seconds after which a client that asked during the drain may come back."""
+"""The `retryAfter`, in seconds, of requests that arrive while the server stops."""
 
 INTERNAL_ERROR_CLOSE = 1011
-"""RFC 6455, section 7.4.1: for a mistake of the daemon's own."""
+"""The close code for a fault of the daemon (RFC 6455, section 7.4.1)."""
 
-SILENT = "silent before the first join"
-TOO_MANY = "kept sending past the rate limit"
+SILENT_REASON = "silent before the first join"
+"""The close reason of a client that sends no request before its first join."""
+RATE_REASON = "kept sending past the rate limit"
+"""The close reason of a client that ignores the rate limit."""
 
 
 class Connection:
-    """One client, from its handshake to its end.
+    """The connection of one client, from its handshake to its end. It implements `websocket.MessageHandler`.
 
-    `spawn` starts a task and owns it; `on_lost` is called when the connection is gone.
+    `number` is for the log. `spawn` starts a task and owns it. `on_lost` is called once, when the connection is lost.
     """
 
     __slots__ = (
         "_client",
         "_on_lost",
         "_refused",
+        "_running",
         "_services",
-        "_silence",
+        "_silent_ticks",
         "_spawn",
-        "_under_way",
         "number",
         "outbox",
         "socket",
@@ -64,7 +66,7 @@ class Connection:
     ) -> None:
         limits = services.limits
         self.number = number
-        """Of the connection, for the log."""
+        """The number of the connection, for the log."""
         self.socket = ClientSocket(transport, limits.frame, self)
         self.outbox = Outbox(transport, limits.outbox, self.socket, self._close)
         self.usage = Usage(limits.request_rate, limits.request_burst, services.clock.monotonic())
@@ -72,116 +74,128 @@ class Connection:
         self._spawn = spawn
         self._on_lost = on_lost
         self._client = Client(number, self.outbox, services)
-        self._refused: Refused | None = None  # the token, which the first request is told
-        self._under_way: asyncio.Future[None] | None = None  # the last request that took its time
-        self._silence = 0  # ticks without a request, before the first join
+        self._refused: Refused | None = None  # why the token was refused; the first request is answered with it
+        self._running: asyncio.Future[None] | None = None  # the last request that was not answered at once
+        self._silent_ticks = 0  # the number of ticks without a request, before the first join
 
     def start(self, token: str | None, received: bytes) -> None:
-        """Check the token that came with the upgrade, None for a guest's, and serve what was `received` behind it."""
+        """Check the token of the handshake, None for a guest, and serve the bytes `received` after the handshake."""
         if token is not None:
-            self._under_way = self._spawn(self._admit(token))
-            self.socket.hold(self._under_way)
+            self._running = self._spawn(self._admit(token))
+            self.socket.wait_for(self._running)
         self.socket.start(received)
 
     def text(self, message: str) -> "asyncio.Future[None] | None":
-        """Serve a request and answer it by the time that what is returned is done."""
-        if self.outbox.closed:
+        """Serve a request. It is answered when the returned future is done; None means that it is answered now."""
+        if self.outbox.is_closed:
             return None
-        self._silence = 0
+        self._silent_ticks = 0
         if self._refused is not None:
-            self._turn_away(request_id(message))
+            self._refuse_token(request_id(message))
             return None
         if not self._allows(message):
             return None
         request: requests.Request | None = None
         try:
             request = decode(message)
-            self._under_way = self._begin(request)
-        except Exception as exc:  # noqa: BLE001 - told apart there
-            self._explain(exc, request)
+            self._running = self._begin(request)
+        except Exception as exc:  # noqa: BLE001 - `_answer_failure` selects by type
+            self._answer_failure(exc, request)
             return None
-        return self._under_way
+        return self._running
 
     def binary(self) -> None:
-        """Close for a binary message."""
+        """Close the connection for a binary message."""
         if self._refused is not None:
-            self._turn_away(None)
+            self._refuse_token(None)
         else:
             self.outbox.close(Close.BINARY_FRAME, "text frames only")
 
     def overhead(self) -> None:
-        """Hold frames that carry no message to the limit on requests, and what answers them to the outbox's."""
+        """Count a frame without a message as a request, and check the outbox, because the library answers pings."""
         now = self._services.clock.monotonic()
-        if self.usage.take(now) and self.usage.is_lost(now):
-            self.outbox.close(Close.RATE_LIMITED, TOO_MANY)
+        if self.usage.take(now) and self.usage.count_refusal(now):
+            self.outbox.close(Close.RATE_LIMITED, RATE_REASON)
         self.outbox.check()
 
     def closed(self) -> None:
-        """Give up the client's seat."""
-        self.outbox.closed = True
+        """Drop the client's seat: no more requests follow."""
+        self.outbox.is_closed = True
         self._client.release()
 
     def lost(self, code: int) -> None:
-        """Have the connection forgotten."""
+        """Report the end of the connection to its owner."""
         log.debug("disconnected", {"connection": self.number, "close": code})
         self._on_lost(self)
 
     def tick(self, ping_after: int, join_within: int) -> None:
-        """Count a period; close after so many without a request before the first join, unless it is being served."""
+        """Count one tick of the listener.
+
+        The connection is closed after `join_within` ticks without a request before the first join. Ticks in which a
+        request is running do not count. After `ping_after` ticks without a frame the client is pinged.
+        """
         self.socket.tick(ping_after)
-        if self._client.has_joined or self.outbox.closed:
+        if self._client.has_joined or self.outbox.is_closed:
             return
-        if self._under_way is not None and not self._under_way.done():
-            self._silence = 0
+        if self._running is not None and not self._running.done():
+            self._silent_ticks = 0
             return
-        self._silence += 1
-        if self._silence > join_within:
-            self.outbox.close(Close.TOO_SLOW, SILENT)
+        self._silent_ticks += 1
+        if self._silent_ticks > join_within:
+            self.outbox.close(Close.TOO_SLOW, SILENT_REASON)
 
     def tell(self, event: events.Event) -> None:
-        """Write an event that concerns this client alone."""
+        """Send an event for this client only."""
         self._client.send(event)
 
     def _close(self, code: int, reason: str) -> None:
-        level = logging.DEBUG if code == Close.RESTARTING else logging.INFO  # one line tells of a restart
+        level = logging.DEBUG if code == Close.RESTARTING else logging.INFO  # the listener logs a restart once
         log.log(level, "closing", {"connection": self.number, "close": code})
         self.closed()
         self.socket.close(code, reason)
 
     async def _admit(self, token: str) -> None:
-        """Check the token that came with the upgrade; a bad one is never a guest.
+        """Check the token of the handshake. A client with a bad token is never treated as a guest.
 
-        The server says nothing before the client does, so the refusal answers the first request, or the silence.
+        The server sends nothing before the client's first request, so the error is kept as the answer to it. If no
+        request comes within `BAD_TOKEN_GRACE`, it is sent without one.
         """
         try:
             self._client.authenticate(await self._client.identify(token))
         except Refused as refused:
             self._refused = refused
-            asyncio.get_running_loop().call_later(BAD_TOKEN_GRACE, self._turn_away, None)
+            asyncio.get_running_loop().call_later(BAD_TOKEN_GRACE, self._refuse_token, None)
         except Exception as exc:
             log.exception("token check failed", {"connection": self.number, "error": type(exc).__name__})
-            self.outbox.close(INTERNAL_ERROR_CLOSE, INTERNAL_ERROR.code)  # not a guest's connection either
+            self.outbox.close(INTERNAL_ERROR_CLOSE, INTERNAL_ERROR.code)  # the client must not be treated as a guest
 
-    def _turn_away(self, to: replies.RequestId | None) -> None:
-        """Answer a request, or none, that the token was refused, and close."""
-        if self._refused is not None and not self.outbox.closed:
+    def _refuse_token(self, to: replies.RequestId | None) -> None:
+        """Send the error of the token and close. `to` is the `id` of the request that it answers, if any."""
+        if self._refused is not None and not self.outbox.is_closed:
             self._client.refuse(self._refused, to)
-            hangup = end_of(self._refused)
-            self.outbox.close(hangup.code, hangup.reason)
+            closing = close_for(self._refused)
+            self.outbox.close(closing.code, closing.reason)
 
     def _allows(self, message: str) -> bool:
-        """Count a request against its limit; refuse it past that, and close for who does not stop."""
+        """Count a request against the limit and return whether it may be served.
+
+        Otherwise it is refused. A client that continues to send is closed.
+        """
         now = self._services.clock.monotonic()
         wait = self.usage.take(now)
         if not wait:
             return True
         self._client.refuse(Refused(RATE_LIMITED, retry_after=math.ceil(wait * 1000) / 1000), request_id(message))
-        if self.usage.is_lost(now):
-            self.outbox.close(Close.RATE_LIMITED, TOO_MANY)
+        if self.usage.count_refusal(now):
+            self.outbox.close(Close.RATE_LIMITED, RATE_REASON)
         return False
 
     def _begin(self, request: requests.Request) -> "asyncio.Future[None] | None":
-        """Begin to serve a request; one that must await something gets a task for as long."""
+        """Begin to serve a request. A handler that is a coroutine runs in a task of its own.
+
+        Returns the future that is done when the request is answered, None when it is answered now. Raises `Refused` and
+        `CloseConnection`.
+        """
         if self._services.rooms.is_draining:
             raise Refused(RESTARTING, retry_after=RESTART_AFTER)
         work = serve(self._client, request)
@@ -192,11 +206,11 @@ class Connection:
     async def _finish(self, work: Awaitable[None], request: requests.Request) -> None:
         try:
             await work
-        except Exception as exc:  # noqa: BLE001 - told apart there
-            self._explain(exc, request)
+        except Exception as exc:  # noqa: BLE001 - `_answer_failure` selects by type
+            self._answer_failure(exc, request)
 
-    def _explain(self, exc: Exception, request: requests.Request | None) -> None:
-        """Answer a request that came to nothing."""
+    def _answer_failure(self, exc: Exception, request: requests.Request | None) -> None:
+        """Send the reply to a request that raised `exc`, or close the connection."""
         to = request.id if request is not None else None
         match exc:
             case BadFrame():
@@ -205,8 +219,8 @@ class Connection:
                 self._client.refuse(exc, to)
             case StorageFailed():
                 self._client.refuse(Refused(UNAVAILABLE, retry_after=RETRY_AFTER), to)
-            case Hangup():
+            case CloseConnection():
                 self.outbox.close(exc.code, exc.reason)
-            case _:  # the edge of the connection: a bug costs one reply
+            case _:  # the edge of the connection: a bug affects one request
                 log.error("request failed", {"connection": self.number, "error": type(exc).__name__}, exc_info=exc)
                 self._client.refuse(Refused(INTERNAL_ERROR), to)

@@ -1,17 +1,16 @@
-"""What each request of a client comes to: ask a room, the archive or a key, and answer.
+"""The handlers of a client's requests: read the request, submit a command or read the archive, and reply.
 
-A handler is registered by `@handles` for its request. It answers at once, or by the time that the future it returns is
-done; a coroutine is one that must await something before it can ask a room. It raises `Refused` for a request that it
-does not serve.
+`@handles` registers a handler for its type of request. A handler replies before it returns, or before the future that
+it returns is done. It is a coroutine only if it must await something before it can reply or submit a command. It raises
+`Refused` for a request that it does not serve.
 """
 
-import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import msgspec
 
-from roomd.gateway.client import Client, end_of
+from roomd.gateway.client import Client, close_for
 from roomd.ice import ice_servers
 from roomd.protocol import replies, requests
 from roomd.protocol.codec import size_of
@@ -23,20 +22,20 @@ from roomd.protocol.requests import Request
 from roomd.protocol.text import clean_code
 from roomd.protocol.timestamps import stamp
 from roomd.rooms import commands
-from roomd.rooms.answers import RoomSeen
+from roomd.rooms.answers import RoomAnswer
 from roomd.rooms.commands.hosting import not_admitted
 from roomd.rooms.commands.meeting import MOST_STATE_BYTES
 from roomd.rooms.settings import Settings
 from roomd.system.ids import ResumeToken, hash_secret
 
 PAGE = 100
-"""Items in a page when the client does not say."""
+"""The number of items in a page when the request has no `limit`."""
 
 MESSAGE_BYTES = 250
-"""Bytes of a `message` frame beside its text, about."""
+"""The approximate bytes of a `message` frame without its text."""
 
 Work = Awaitable[None] | None
-"""What a handler returns: None when the request is answered, else what is done when it is."""
+"""What a handler returns: None when the request is answered, else an awaitable that is done when it is."""
 
 R = TypeVar("R", bound=Request)
 Handler = Callable[[Client, R], Work]
@@ -55,28 +54,28 @@ def handles(request: type[R]) -> Callable[[Handler[R]], Handler[R]]:
 
 
 def serve(client: Client, request: Request) -> Work:
-    """Serve a request and answer it: at once, or by the time that what is returned is done.
+    """Serve a request. Returns None when it is answered, else an awaitable that is done when it is.
 
-    Raises `Refused`, which is the answer then (`StorageFailed` is 503 `unavailable`), and `Hangup`; so does what is
-    returned, but never for a request of `AT_ONCE`.
+    The function, and a returned coroutine, raise `Refused` for an error reply, `StorageFailed` for 503 `unavailable`,
+    and `CloseConnection`. A returned future raises nothing.
     """
     return _HANDLERS[type(request)](client, request)
 
 
 @handles(requests.Ping)
 def ping(client: Client, request: requests.Ping) -> None:
-    """Answer with `pong`."""
+    """Reply with `pong`."""
     client.send(replies.PongReply(id=request.id))
 
 
 @handles(requests.Authenticate)
 async def authenticate(client: Client, request: requests.Authenticate) -> None:
-    """Take a token on. A bad one ends the connection."""
+    """Verify a token and set the client's identity. A bad token closes the connection."""
     try:
         identity = await client.identify(request.token)
     except Refused as refused:
         client.refuse(refused, request.id)
-        raise end_of(refused) from None
+        raise close_for(refused) from None
     client.authenticate(identity)
     expires_at = stamp(identity.expires_at)
     client.send(replies.AuthenticatedReply(id=request.id, user_id=identity.user_id, expires_at=expires_at))
@@ -84,7 +83,7 @@ async def authenticate(client: Client, request: requests.Authenticate) -> None:
 
 @handles(requests.CreateRoom)
 async def create_room(client: Client, request: requests.CreateRoom) -> None:
-    """Make a room with the caller as its host."""
+    """Create a room with the caller as its host."""
     identity = client.session.user(client.wall())
     settings = Settings(
         name=request.name,
@@ -113,11 +112,11 @@ def update_room(client: Client, request: requests.UpdateRoom) -> Work:
 
 @handles(requests.GetRoom)
 def get_room(client: Client, request: requests.GetRoom) -> Work:
-    """Show a room and whether the caller could join it. An expired token is what a join would be refused with."""
+    """Return a room, and whether the caller could join it. An expired token counts as a refusal of the join."""
     code = client.session.room_code(request.code)
     expired = client.session.expiry(code, client.wall())
 
-    def reply(seen: RoomSeen) -> replies.RoomReply:
+    def reply(seen: RoomAnswer) -> replies.RoomReply:
         admission: Admission = not_admitted(expired) if expired is not None else seen.admission
         return replies.RoomReply(id=request.id, room=seen.room, admission=admission)
 
@@ -126,9 +125,9 @@ def get_room(client: Client, request: requests.GetRoom) -> Work:
 
 @handles(requests.ListRooms)
 async def list_rooms(client: Client, request: requests.ListRooms) -> None:
-    """List the caller's rooms; every room for an admin."""
+    """List the caller's rooms; for an admin, all rooms."""
     identity = client.session.user(client.wall())
-    host_id = None if identity.admin else identity.user_id
+    host_id = None if identity.is_admin else identity.user_id
     found, cursor = await client.services.archive.rooms_of(
         host_id, request.is_active, request.cursor, request.limit or PAGE
     )
@@ -166,7 +165,7 @@ def join_room(client: Client, request: requests.JoinRoom) -> Work:
 
 @handles(requests.Resume)
 def resume(client: Client, request: requests.Resume) -> Work:
-    """Take a seat, or a place in a queue, back with its resume token."""
+    """Take a seat, or a place in a queue, back by its resume token."""
     token = ResumeToken.parse(request.resume_token)
     if token is None or clean_code(token.code) != token.code:
         raise Refused(SEAT_EXPIRED)
@@ -184,7 +183,7 @@ def resume(client: Client, request: requests.Resume) -> Work:
 
 @handles(requests.LeaveRoom)
 def leave_room(client: Client, request: requests.LeaveRoom) -> Work:
-    """Give the seat up, or else the place in a queue."""
+    """Give up the seat; without one, the place in a queue."""
     place = client.session.seat or client.session.waiting
     if place is None:
         raise Refused(NOT_IN_ROOM)
@@ -198,7 +197,7 @@ def leave_room(client: Client, request: requests.LeaveRoom) -> Work:
 
 @handles(requests.ListParticipants)
 async def list_participants(client: Client, request: requests.ListParticipants) -> None:
-    """List who is in a room; with `history` who ever was."""
+    """List who is in a room; with `history`, everyone who ever was."""
     code = client.session.room_code(request.code)
     limit = request.limit or PAGE
     caller = client.session.caller(code, client.wall())
@@ -215,13 +214,15 @@ async def list_participants(client: Client, request: requests.ListParticipants) 
 def update_participant(client: Client, request: requests.UpdateParticipant) -> Work:
     """Change the caller's own state."""
     place = client.session.own_seat()
-    client.count_broadcast(MOST_STATE_BYTES + size_of(place.participant))  # sent as a whole, however little changes
-    return client.do(place.code, commands.UpdateState(place.participant.id, place.claim, request.state), request)
+    client.count_broadcast(
+        MOST_STATE_BYTES + size_of(place.participant)
+    )  # others get the whole participant, not only the change
+    return client.ask_ok(place.code, commands.UpdateState(place.participant.id, place.claim, request.state), request)
 
 
 @handles(requests.Signal)
 def signal(client: Client, request: requests.Signal) -> None:
-    """Pass something on to one other participant, unread."""
+    """Pass data to one other participant without reading it."""
     place = client.session.own_seat()
     client.count_broadcast(len(request.data))
     event = SignalEvent(sender=place.participant.id, data=request.data)
@@ -235,7 +236,7 @@ def send_message(client: Client, request: requests.SendMessage) -> Work:
     place = client.session.own_seat()
     client.count_broadcast(MESSAGE_BYTES + size_of(request.text))
     command = commands.SendMessage(place.participant.id, place.claim, request.text, request.to)
-    return client.do(place.code, command, request)
+    return client.ask_ok(place.code, command, request)
 
 
 @handles(requests.ListMessages)
@@ -250,7 +251,7 @@ async def list_messages(client: Client, request: requests.ListMessages) -> None:
 
 @handles(requests.GetIceServers)
 def get_ice_servers(client: Client, request: requests.GetIceServers) -> None:
-    """Give STUN and TURN servers, with credentials of the participant's own."""
+    """Return the STUN and TURN servers, with credentials for this participant."""
     place, ice = client.session.own_seat(), client.services.ice
     servers = ice_servers(ice, place.participant.id, client.wall())
     client.send(replies.IceServersReply(id=request.id, ice_servers=servers, ttl=ice.ttl))
@@ -258,16 +259,16 @@ def get_ice_servers(client: Client, request: requests.GetIceServers) -> None:
 
 @handles(requests.RemoveParticipant)
 def remove_participant(client: Client, request: requests.RemoveParticipant) -> Work:
-    """Take a participant's seat away, and ban the user where that is asked."""
-    code, caller = client.host_of(request)
+    """Remove a participant, and ban the user if the request says so."""
+    code, caller = client.room_and_caller(request)
     command = commands.RemoveParticipant(caller, request.participant_id, bool(request.ban), request.reason)
-    return client.do(code, command, request)
+    return client.ask_ok(code, command, request)
 
 
 @handles(requests.MuteParticipant)
 async def mute_participant(client: Client, request: requests.MuteParticipant) -> None:
     """Ask a participant's client to mute itself."""
-    code, caller = client.host_of(request)
+    code, caller = client.room_and_caller(request)
     rooms = client.services.rooms
     await rooms.ask(code, commands.CheckMute(caller, request.participant_id))
     rooms.relay(code, request.participant_id, MuteRequested())
@@ -276,8 +277,8 @@ async def mute_participant(client: Client, request: requests.MuteParticipant) ->
 
 @handles(requests.ListBans)
 async def list_bans(client: Client, request: requests.ListBans) -> None:
-    """List who cannot come back, by user id."""
-    code, caller = client.host_of(request)
+    """List the bans of a room, sorted by user id."""
+    code, caller = client.room_and_caller(request)
     listed: list[Ban] = await client.services.rooms.ask(code, commands.ListBans(caller))
     limit = request.limit or PAGE
     later = [ban for ban in listed if ban.user_id > (request.cursor or "")]
@@ -287,31 +288,27 @@ async def list_bans(client: Client, request: requests.ListBans) -> None:
 
 @handles(requests.Unban)
 def unban(client: Client, request: requests.Unban) -> Work:
-    """Let a user come back."""
-    code, caller = client.host_of(request)
-    return client.do(code, commands.Unban(caller, request.user_id), request)
+    """Lift the ban of a user."""
+    code, caller = client.room_and_caller(request)
+    return client.ask_ok(code, commands.Unban(caller, request.user_id), request)
 
 
 @handles(requests.AdmitParticipant)
 def admit_participant(client: Client, request: requests.AdmitParticipant) -> Work:
-    """Let somebody in who waits for the host."""
-    code, caller = client.host_of(request)
-    return client.do(code, commands.Admit(caller, request.participant_id), request)
+    """Admit somebody from the waiting room."""
+    code, caller = client.room_and_caller(request)
+    return client.ask_ok(code, commands.Admit(caller, request.participant_id), request)
 
 
 @handles(requests.AdmitAll)
 def admit_all(client: Client, request: requests.AdmitAll) -> Work:
-    """Let everybody in who waits for the host."""
-    code, caller = client.host_of(request)
-    return client.do(code, commands.Admit(caller, None), request)
+    """Admit everybody from the waiting room."""
+    code, caller = client.room_and_caller(request)
+    return client.ask_ok(code, commands.Admit(caller, None), request)
 
 
 @handles(requests.DenyParticipant)
 def deny_participant(client: Client, request: requests.DenyParticipant) -> Work:
-    """Send somebody away who waits."""
-    code, caller = client.host_of(request)
-    return client.do(code, commands.Deny(caller, request.participant_id), request)
-
-
-AT_ONCE = frozenset(kind for kind, handler in _HANDLERS.items() if not inspect.iscoroutinefunction(handler))
-"""The requests that need nothing awaited before a room is asked, or at all."""
+    """Deny somebody in the queue a seat."""
+    code, caller = client.room_and_caller(request)
+    return client.ask_ok(code, commands.Deny(caller, request.participant_id), request)

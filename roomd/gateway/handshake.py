@@ -1,4 +1,4 @@
-"""The opening handshake of RFC 6455, section 4, answered by the library: origins, subprotocol, and the token in it."""
+"""The opening handshake (RFC 6455, section 4), by the library: the origin, the subprotocol, and the client's token."""
 
 import logging
 from collections.abc import Sequence
@@ -12,12 +12,13 @@ from websockets.typing import Origin, Subprotocol
 log = logging.getLogger("roomd.handshake")
 
 SUBPROTOCOL = Subprotocol("roomd.v1")
+"""The name of the protocol, which a client may offer."""
 
 
 class Handshake:
     """Answer requests to upgrade.
 
-    `origins` are those of pages that may connect; empty for any. Programs send none and may always.
+    `origins` are the origins of web pages that may connect; empty allows all. A request without an origin is allowed.
     """
 
     def __init__(self, origins: Sequence[str]) -> None:
@@ -25,19 +26,19 @@ class Handshake:
         self._library = self._new_library()
 
     def answer(self, request: Request) -> Response:
-        """Answer 101, or with the status that says what is wrong."""
+        """Return the response: 101, or the status of the error."""
         if request.headers.get_all("Transfer-Encoding") or set(request.headers.get_all("Content-Length")) - {"0"}:
             return self._library.reject(HTTPStatus.BAD_REQUEST, "A handshake has no body.\n")
         response = self._library.accept(request)
         if self._library.handshake_exc is not None:
-            # To make one takes a third as long as to accept: the same one serves while nothing of it is spent.
+            # Building one takes a third of the time of a handshake, so one is used until a handshake has failed.
             self._library = self._new_library()
         if response.status_code == HTTPStatus.FORBIDDEN:
             log.info("refused", {"code": "origin"})
         return response
 
     def reject(self, status: HTTPStatus, text: str) -> Response:
-        """Refuse a handshake for a reason that is not in it."""
+        """Return a response that refuses a handshake, for a reason that is not in the request."""
         return self._library.reject(status, text)
 
     def _new_library(self) -> ServerProtocol:
@@ -45,14 +46,14 @@ class Handshake:
 
 
 def _select_subprotocol(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    """Echo roomd.v1 when it is offered; it is never required."""
+    """Select `roomd.v1` when the client offers it. It is never required."""
     return SUBPROTOCOL if SUBPROTOCOL in offered else None
 
 
 def find_token(headers: Headers) -> str | None:
-    """Find the token of an upgrade request: in `Authorization`, or among the subprotocols; None for a guest.
+    """Return the token in `Authorization` or in a subprotocol; None for a guest.
 
-    An `Authorization` that is no bearer token comes back as the empty token, which is never good.
+    For an `Authorization` that has no bearer token the result is an empty token, which is never valid.
     """
     authorization = headers.get_all("Authorization")
     if authorization:

@@ -1,6 +1,6 @@
-"""HTTP/1.1 on the port of the WebSocket: a request is parsed by httptools, bounded in size and time, and answered.
+"""HTTP/1.1 on the port of the WebSocket: parse a request with httptools, within limits of size and time, and answer it.
 
-Every answer ends its connection, but for the one that turns it into a WebSocket.
+Every response ends its connection, except the 101 that makes it a WebSocket.
 """
 
 import asyncio
@@ -14,18 +14,18 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 HEAD_LIMIT = 16_384
-"""Bytes of a request line and its header fields."""
+"""The bytes that a request line and its header fields may have."""
 FIELD_LIMIT = 128
-"""Header fields of a request."""
+"""The number of header fields that a request may have."""
 DISCARD_LIMIT = 8_388_608
-"""Bytes that are read and discarded after an answer. Closing before a client has sent its body would reset the
-connection, and the answer would be lost (RFC 9112, section 9.6)."""
+"""The bytes that are read and discarded after a response. Closing before a client has sent its body would reset the
+connection, and the response would be lost (RFC 9112, section 9.6)."""
 
 _METHOD = re.compile(rb"[A-Z]+(?= )")
 
 
 class BadRequest(Exception):  # noqa: N818 - the name of the status
-    """What was received is no request that can be served; `answer` is None where the connection just ends."""
+    """The bytes are no request that can be served. `answer` is the response; None to close without a response."""
 
     def __init__(self, answer: Response | None) -> None:
         super().__init__()
@@ -33,27 +33,27 @@ class BadRequest(Exception):  # noqa: N818 - the name of the status
 
 
 class Handler(Protocol):
-    """What answers the requests of a connection."""
+    """The part that answers requests."""
 
-    arriving: "set[HttpConnection]"
-    """Connections that are not WebSockets, or not yet; they enter and leave by themselves."""
+    http_connections: "set[HttpConnection]"
+    """The connections that are not WebSockets, or not yet. Each adds itself to the set and removes itself."""
 
     def body_limit(self, request: Request) -> int:
-        """Count the bytes of body that are read before the request is answered; 0 to answer it at its head."""
+        """Return how many bytes of the body are read before the request is answered; 0 to ignore the body."""
         ...
 
     def answer(self, request: Request, body: bytes) -> Response:
-        """Answer a request; 101 turns its connection into a WebSocket."""
+        """Return the response; 101 makes its connection a WebSocket."""
         ...
 
     def upgrade(self, request: Request, transport: asyncio.Transport, rest: bytes) -> None:
-        """Take the connection over after a 101; `rest` was received behind the request."""
+        """Take over the connection after a 101. `rest` are the bytes received after the request."""
 
 
 class RequestReader:
-    """Read one request: its line, its header and, where it is wanted, its body.
+    """Read one request: its line, its header fields and, if the handler wants it, its body.
 
-    `body_limit` is the handler's. The methods that begin with `on_` are called by httptools.
+    `body_limit` is the method of the handler. httptools calls the methods that begin with `on_`.
     """
 
     __slots__ = ("_body_limit", "_fields", "_limit", "_line", "_method", "_parser", "_path", "_size", "body",
@@ -61,13 +61,13 @@ class RequestReader:
 
     def __init__(self, body_limit: Callable[[Request], int]) -> None:
         self.request: Request | None = None
-        """The request, once its head is complete."""
+        """The request; None until its header is complete."""
         self.body = b""
-        """As much of the body as was wanted and has been received."""
+        """The part of the body that was received, if the handler wants it."""
         self.is_complete = False
-        """The request can be answered."""
+        """Whether the request can be answered."""
         self.rest: bytes | None = None
-        """What was received behind a request to upgrade; None after any other."""
+        """The bytes received after a request to upgrade; None for any other request."""
         self._body_limit = body_limit
         self._limit = 0
         self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
@@ -78,15 +78,15 @@ class RequestReader:
         self._size = 0
 
     def feed(self, data: bytes) -> None:
-        """Parse what was received.
+        """Parse bytes that were received.
 
-        Raises `BadRequest`.
+        Raises `BadRequest` when they are no request that can be served.
         """
         if self.request is not None:
             self._parse(data)
             return
-        room = HEAD_LIMIT - self._size
-        head, behind = data[:room], data[room:]
+        space = HEAD_LIMIT - self._size
+        head, behind = data[:space], data[space:]
         self._size += len(head)
         self._feed_head(head)
         if self.request is not None:
@@ -98,21 +98,21 @@ class RequestReader:
             raise BadRequest(_too_large(self._line is not None))
 
     def close(self) -> None:
-        """Let go of the parser, which refers to this reader."""
+        """Release the parser, which refers to this reader, so that no cycle of references is left."""
         self._parser = None
 
     def on_url(self, url: bytes) -> None:
-        """Take a part of the request's target."""
+        """Add a part of the request's target."""
         if self.request is None:
             self._path += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header field."""
+        """Add a header field."""
         if self.request is None:
             self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """Make the request of its head, and ask whether its body is wanted."""
+        """Build the request, and ask the handler how much of the body it wants."""
         if self.request is not None or len(self._fields) > FIELD_LIMIT:
             return
         parser = cast("httptools.HttpRequestParser", self._parser)
@@ -126,12 +126,12 @@ class RequestReader:
         self.is_complete = self._limit == 0
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of the body."""
+        """Add a part of the body."""
         if not self.is_complete and len(self.body) <= self._limit:
             self.body += body
 
     def on_message_complete(self) -> None:
-        """Let the request be answered."""
+        """Mark the request as complete."""
         self.is_complete = self.request is not None
 
     def _feed_head(self, data: bytes) -> None:
@@ -140,7 +140,7 @@ class RequestReader:
             if b"\n" not in data:
                 if data[:1].isupper():
                     return
-                raise BadRequest(None)  # TLS, for one, need not go on to the limit
+                raise BadRequest(None)  # no HTTP method: for example TLS
             self._check_line(data[: data.index(b"\n")])
             self._line = None
         self._parse(data)
@@ -148,7 +148,7 @@ class RequestReader:
             raise BadRequest(_too_large(line=False))
 
     def _check_line(self, line: bytes) -> None:
-        """Refuse what the parser would wait for more of, HTTP/0.9, and what it does not know."""
+        """Refuse any line but that of HTTP/1.0 or HTTP/1.1; the parser would wait for more of some others."""
         method = _METHOD.match(line)
         self._method = method.group() if method else b""
         if not line.endswith((b" HTTP/1.1\r", b" HTTP/1.0\r")):
@@ -167,33 +167,33 @@ class RequestReader:
             raise BadRequest(text_response(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.\n"))
 
     def _refusal(self) -> BadRequest:
-        """Name the methods that are served to whoever used another; what else is wrong just ends the connection."""
+        """Build the refusal: 405 for a method that is not served; for any other error, close without a response."""
         return BadRequest(method_not_allowed() if self._method not in (b"", b"GET", b"HEAD") else None)
 
 
 class HttpConnection(asyncio.Protocol):
-    """A connection from its start to the end of its request, which the handler answers."""
+    """A connection from its start until its request is answered. `handler` answers it."""
 
     __slots__ = ("_discarded", "_handler", "_reader", "_ticks", "_transport")
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
-        self._reader: RequestReader | None = RequestReader(handler.body_limit)  # until the answer
+        self._reader: RequestReader | None = RequestReader(handler.body_limit)  # None after the response
         self._transport: asyncio.Transport
         self._discarded = 0
         self._ticks = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to wait for a request."""
+        """Wait for a request."""
         self._transport = cast("asyncio.Transport", transport)
-        self._handler.arriving.add(self)
+        self._handler.http_connections.add(self)
 
     def connection_lost(self, _: Exception | None) -> None:
         """Forget the connection."""
         self._leave()
 
     def data_received(self, data: bytes) -> None:
-        """Read a request and answer it; discard what follows it."""
+        """Read the request and answer it. Discard the bytes after it."""
         reader = self._reader
         if reader is None:
             self._discard(len(data))
@@ -207,13 +207,13 @@ class HttpConnection(asyncio.Protocol):
             self._answer(reader.request, reader)
 
     def tick(self, most: int) -> None:
-        """Count a period of waiting; end a connection that has taken so many for its request, or to end."""
+        """Count one tick. Abort a connection that takes `most` ticks for its request, or to close after it."""
         self._ticks += 1
         if self._ticks >= most:
             self._transport.abort()
 
     def close(self) -> None:
-        """End the connection when what was written has been sent."""
+        """Close the connection after the written bytes were sent."""
         self._transport.close()
 
     def _answer(self, request: Request, reader: RequestReader) -> None:
@@ -223,14 +223,14 @@ class HttpConnection(asyncio.Protocol):
                 response.body = b""
             self._end(response)
         elif reader.rest is None:
-            self._end(None)  # the parser saw no upgrade in it, so nobody knows where the frames begin
+            self._end(None)  # the parser saw no upgrade, so the start of the frames is not known
         else:
             self._transport.write(response.serialize())
             self._leave()
             self._handler.upgrade(request, self._transport, reader.rest)
 
     def _end(self, response: Response | None) -> None:
-        """Write the last there is, and discard what comes until the client hangs up too."""
+        """Write the response, if any, and the end of the stream. Then discard bytes until the client closes too."""
         self._forget_reader()
         self._ticks = 0
         if self._transport.is_closing():
@@ -246,7 +246,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _leave(self) -> None:
         self._forget_reader()
-        self._handler.arriving.discard(self)
+        self._handler.http_connections.discard(self)
 
     def _forget_reader(self) -> None:
         if self._reader is not None:
@@ -255,12 +255,12 @@ class HttpConnection(asyncio.Protocol):
 
 
 def text_response(status: HTTPStatus, text: str) -> Response:
-    """Make an HTTP response for people."""
+    """Build a response with a text for people."""
     return response(status, "text/plain; charset=utf-8", text.encode())
 
 
 def response(status: HTTPStatus, content_type: str, body: bytes) -> Response:
-    """Make an HTTP response that ends its connection."""
+    """Build a response that ends its connection."""
     headers = Headers(
         {
             "Content-Type": content_type,
@@ -273,14 +273,14 @@ def response(status: HTTPStatus, content_type: str, body: bytes) -> Response:
 
 
 def method_not_allowed() -> Response:
-    """Answer a method that is not served (RFC 9110, section 15.5.6)."""
+    """Build the response to a method that is not served (RFC 9110, section 15.5.6)."""
     refusal = text_response(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET and HEAD are served.\n")
     refusal.headers["Allow"] = "GET, HEAD"
     return refusal
 
 
 def _too_large(line: bool) -> Response:
-    """Answer a head past its limit (RFC 9110, section 15.5.15, and RFC 6585, section 5)."""
+    """Build the response to a line or a header that is too large (RFC 9110, section 15.5.15; RFC 6585, section 5)."""
     if line:
         return text_response(HTTPStatus.REQUEST_URI_TOO_LONG, "The request line is too long.\n")
     return text_response(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The header is too large.\n")

@@ -1,8 +1,8 @@
-"""How much one client may ask for: token buckets, with time passed in."""
+"""Rate limits of one client: token buckets. The time is an argument."""
 
 
 class TokenBucket:
-    """Let `burst` through at once and `rate` a second after that."""
+    """Allow `burst` tokens at once, and `rate` tokens a second after that. `now` is in seconds of a monotonic clock."""
 
     __slots__ = ("_at", "_burst", "_level", "_rate")
 
@@ -13,9 +13,9 @@ class TokenBucket:
         self._at = now
 
     def take(self, now: float, tokens: float = 1) -> float:
-        """Take tokens, all or none; answer with the seconds until there are so many, 0 when there were.
+        """Take all tokens or none. Return 0 if they were taken, else the seconds until they can be.
 
-        More than `burst` are there when the bucket is full.
+        More than `burst` tokens can be taken only from a full bucket.
         """
         level = min(self._burst, self._level + (now - self._at) * self._rate)
         self._at = now
@@ -27,27 +27,27 @@ class TokenBucket:
 
 
 class Usage(TokenBucket):
-    """What one client has sent since it connected, and whether it may go on: the only place that counts.
+    """Count the frames and requests of one client. Nothing else counts them.
 
-    A request takes a token of `rate` a second, `burst` at once; so does a frame that carries no message.
+    A client may send `rate` requests a second, and `burst` at once. A frame without a message counts as a request.
     """
 
-    __slots__ = ("_patience", "bytes", "frames")
+    __slots__ = ("_refusals", "bytes", "frames")
 
     def __init__(self, rate: float, burst: int, now: float) -> None:
         super().__init__(rate, burst, now)
         self.frames = 0
-        """Whole frames received, control frames and fragments included."""
+        """The number of whole frames received, with control frames and fragments."""
         self.bytes = 0
-        """Bytes of those frames, their headers included."""
-        # A tenth of the allowance again may be refused; then the client is not listening.
-        self._patience = TokenBucket(rate / 10, max(1.0, burst / 10), now)
+        """The bytes of those frames, with their headers."""
+        # Refused requests have a limit of a tenth of that. A client that exceeds it ignores the refusals.
+        self._refusals = TokenBucket(rate / 10, max(1.0, burst / 10), now)
 
     def count(self, size: int) -> None:
-        """Count a frame of so many bytes."""
+        """Count a frame of `size` bytes."""
         self.frames += 1
         self.bytes += size
 
-    def is_lost(self, now: float) -> bool:
-        """Count a refused request; say whether the client kept sending for too long."""
-        return self._patience.take(now) > 0
+    def count_refusal(self, now: float) -> bool:
+        """Count a refused request. Return whether the client has had too many and must be disconnected."""
+        return self._refusals.take(now) > 0

@@ -1,4 +1,4 @@
-"""The port: connections from their start, a limit on them, those that fall silent, and an orderly end."""
+"""The listening port: accept connections up to a limit, close silent ones, and stop in order."""
 
 import asyncio
 import contextlib
@@ -27,45 +27,46 @@ from roomd.protocol.events import ServerRestarting
 log = logging.getLogger("roomd.gateway.listener")
 
 HANDSHAKE_TIMEOUT = 5.0
-"""Seconds from a connection's start within which its request must be complete."""
+"""The seconds from the start of a connection until its request must be complete."""
 PARTICIPANT_SIZE = 1024
-"""Bytes of JSON, about the most: a `room-state` has one for every seat."""
+"""The approximate largest JSON of a participant, in bytes. A `room-state` has one for every seat."""
 DRAIN_TIMEOUT = 2.0
-"""Seconds that requests under way get to finish when the server stops."""
+"""The seconds that running requests have to finish when the server stops."""
 RESTART_JITTER = (1.0, 5.0)
-"""Seconds, between which clients are told to come back after a restart, so that they do not come at once."""
+"""The range, in seconds, of the random `retryAfter` at a restart, so that clients do not all reconnect at once."""
 TICKS = 4
-"""Ticks in the shortest of the times that are counted in them."""
+"""The number of ticks in the shortest timeout that is counted in ticks."""
 SHORTEST_TICK = 0.02
+"""The shortest time between two ticks, in seconds."""
 
 
 class AddressUnavailable(Exception):  # noqa: N818 - a state of the machine, not a mistake
-    """The address cannot be listened on now; the text says what to do."""
+    """The address cannot be used now. The text says why and what to do."""
 
 
 class Listener:
-    """Listens, and makes a `Connection` of every WebSocket.
+    """Listen on the port, and build a `Connection` for every WebSocket.
 
-    Silence is counted in ticks. Between two of them the loop has read every socket that had something to read, however
-    long it was held up, so no client is dropped for what was received and not looked at.
+    Silence is counted in ticks, not in time. Between two ticks the event loop reads every socket that has data, even
+    when it was blocked for long. So no client is disconnected while data from it was received and not read.
     """
 
     def __init__(self, config: Config, services: Services, hub: Hub) -> None:
         self.port = config.server.port
-        """The port that is listened on, once it is: the system's choice if the configuration says 0."""
-        self.arriving: set[HttpConnection] = set()
-        """Connections that are not WebSockets, or not yet."""
+        """The port. After `open` it is the real one, also if the configuration has 0."""
+        self.http_connections: set[HttpConnection] = set()
+        """The connections that are not WebSockets, or not yet."""
         self._config = config
         self._services = services
         self._hub = hub
         self._numbers = itertools.count(1)
         self._connections: set[Connection] = set()
-        self._turned_away: set[TurnedAway] = set()
-        self._tasks: set[asyncio.Task[None]] = set()  # requests that await something
+        self._rejected: set[RejectedClient] = set()
+        self._tasks: set[asyncio.Task[None]] = set()  # running requests
         self._ticking: asyncio.Task[None] | None = None
         self._server: asyncio.Server | None = None
         self._is_stopping = False
-        self._nobody = asyncio.Event()  # is connected any more, once the server stops
+        self._all_closed = asyncio.Event()  # set when the last connection has ended after `close` began
         self._routes = Routes(config.server, lambda: self._is_stopping)
         self.body_limit = self._routes.body_limit
         self._tick = max(
@@ -76,7 +77,7 @@ class Listener:
     async def open(self) -> None:
         """Start to listen.
 
-        Raises `AddressUnavailable`.
+        Raises `AddressUnavailable` when the address cannot be used.
         """
         settings = self._config.server
         loop = asyncio.get_running_loop()
@@ -91,7 +92,10 @@ class Listener:
         self._ticking = loop.create_task(self._keep_ticking())
 
     async def close(self) -> None:
-        """Stop accepting, finish what was begun, send every client away to come back. Closing twice is fine."""
+        """Stop accepting, finish the running requests, and close every connection. Closing twice is fine.
+
+        Clients get `server-restarting` and reconnect later.
+        """
         if self._server is None or self._is_stopping:
             return
         self._is_stopping = True
@@ -107,18 +111,18 @@ class Listener:
         await self._hub.drain()
 
     def answer(self, request: Request, body: bytes) -> Response:
-        """Answer a request; 101 for a handshake that succeeds."""
+        """Return the response to a request; 101 for a successful handshake."""
         return self._routes.answer(request, body)
 
     def upgrade(self, request: Request, transport: asyncio.Transport, rest: bytes) -> None:
-        """Begin a conversation, or close with 1013 at the connection limit."""
+        """Start a connection after its handshake. At the connection limit it is closed with 1013."""
         number = next(self._numbers)
         limits = self._services.limits
-        # The outbox bounds what waits for a client; past this it is past all bounds, and aborted.
+        # The outbox has its own limit. A transport whose buffer exceeds this higher limit is aborted.
         transport.set_write_buffer_limits(2 * limits.outbox + limits.max_participants * PARTICIPANT_SIZE)
         if len(self._connections) >= limits.connections:
             log.warning("at the connection limit", {"connection": number})
-            self._turned_away.add(TurnedAway(transport, limits.frame, self._forget))
+            self._rejected.add(RejectedClient(transport, limits.frame, self._forget))
             return
         connection = Connection(number, transport, self._services, self._spawn, self._forget)
         self._connections.add(connection)
@@ -127,8 +131,8 @@ class Listener:
 
     def tick(self) -> None:
         """Count a tick for every connection."""
-        for arriving in list(self.arriving):
-            arriving.tick(int(HANDSHAKE_TIMEOUT / self._tick))
+        for http_connections in list(self.http_connections):
+            http_connections.tick(int(HANDSHAKE_TIMEOUT / self._tick))
         ping_after = self._ticks(self._config.server.ping_interval)
         join_within = self._ticks(self._services.limits.join_timeout)
         for connection in list(self._connections):
@@ -148,38 +152,38 @@ class Listener:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _forget(self, client: "Connection | TurnedAway") -> None:
+    def _forget(self, client: "Connection | RejectedClient") -> None:
         if isinstance(client, Connection):
             self._connections.discard(client)
         else:
-            self._turned_away.discard(client)
-        if self._is_stopping and not self._connections and not self._turned_away:
-            self._nobody.set()
+            self._rejected.discard(client)
+        if self._is_stopping and not self._connections and not self._rejected:
+            self._all_closed.set()
 
     async def _end_everything(self) -> None:
-        """Wait for clients to go and for requests under way; end the rest."""
+        """Wait until clients have disconnected and requests have finished. Then abort the rest."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT + 1):
-                if self._connections or self._turned_away:
-                    await self._nobody.wait()
+                if self._connections or self._rejected:
+                    await self._all_closed.wait()
                 if self._tasks:
                     await asyncio.wait(self._tasks)
-        for socket in [client.socket for client in self._connections] + [one.socket for one in self._turned_away]:
+        for socket in [client.socket for client in self._connections] + [one.socket for one in self._rejected]:
             socket.abort()
-        for arriving in list(self.arriving):
-            arriving.close()
+        for http_connections in list(self.http_connections):
+            http_connections.close()
         tasks = [*self._tasks, *([self._ticking] if self._ticking is not None else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class TurnedAway:
-    """The conversation with a client past the connection limit: none, but for its close."""
+class RejectedClient:
+    """A client past the connection limit. It is closed, and nothing that it sends is served."""
 
     __slots__ = ("_on_lost", "socket", "usage")
 
-    def __init__(self, transport: asyncio.Transport, limit: int, on_lost: Callable[["TurnedAway"], None]) -> None:
+    def __init__(self, transport: asyncio.Transport, limit: int, on_lost: Callable[["RejectedClient"], None]) -> None:
         self.usage = Usage(1, 1, 0)
         self.socket = ClientSocket(transport, limit, self)
         self._on_lost = on_lost
@@ -196,8 +200,8 @@ class TurnedAway:
         """Count nothing."""
 
     def closed(self) -> None:
-        """Do nothing: the close was ours."""
+        """Do nothing: the client has no seat."""
 
     def lost(self, _: int) -> None:
-        """Have the connection forgotten."""
+        """Report the end of the connection to its owner."""
         self._on_lost(self)

@@ -1,8 +1,8 @@
-"""What waits to be written to one client, bounded, and when a client is too slow.
+"""The outbox of one client: the bytes that wait to be sent, with a limit.
 
-Writing never waits. Frames go straight to the transport, whose buffer is the queue; a client whose buffer is past
-its bound is closed with 4408 instead of being awaited, so one slow reader costs the others nothing. Without
-compression an event's bytes are the same for every client: `text_frame` makes them once.
+Writing never waits. Frames are written to the transport at once, and its buffer is the queue. A client whose buffer
+exceeds the limit is closed with 4408, so a slow client does not delay the others. There is no compression, so the bytes
+of an event are the same for every client and are encoded once.
 """
 
 import struct
@@ -16,7 +16,7 @@ from roomd.protocol.replies import Reply
 
 
 def text_frame(payload: bytes) -> bytes:
-    """Wrap a payload as one unmasked WebSocket text frame (RFC 6455, section 5.2)."""
+    """Build one unmasked WebSocket text frame with this payload (RFC 6455, section 5.2)."""
     size = len(payload)
     if size < 126:
         return bytes((0x81, size)) + payload
@@ -26,7 +26,7 @@ def text_frame(payload: bytes) -> bytes:
 
 
 def encode_frame(frame: Reply | Event) -> bytes:
-    """Write a reply or an event as a whole frame."""
+    """Encode a reply or an event as a whole frame."""
     return text_frame(encode(frame))
 
 
@@ -40,24 +40,24 @@ class Transport(Protocol):
         """Queue bytes for the client."""
 
     def get_write_buffer_size(self) -> int:
-        """Count the bytes that still wait."""
+        """Return the number of bytes that are not sent yet."""
         ...
 
 
 class Connection(Protocol):
-    """What an outbox asks of a WebSocket connection."""
+    """The part of a WebSocket that an outbox needs."""
 
     is_open: bool
-    """Neither side has sent a close frame, and the connection stands."""
+    """Whether the connection is open and neither side has sent a close frame."""
 
 
 class Outbox:
-    """Write frames to one client, never waiting.
+    """Write frames to one client without waiting.
 
-    `limit` is in bytes; `close` starts the closing handshake, and may not wait.
+    `limit` is in bytes. `close` takes a close code and a reason, starts the closing handshake and must not wait.
     """
 
-    __slots__ = ("_close", "_connection", "_limit", "_transport", "closed")
+    __slots__ = ("_close", "_connection", "_limit", "_transport", "is_closed")
 
     def __init__(
         self, transport: Transport, limit: int, connection: Connection, close: Callable[[int, str], None]
@@ -66,14 +66,14 @@ class Outbox:
         self._limit = limit
         self._connection = connection
         self._close = close
-        self.closed = False
-        """Nothing more will be written."""
+        self.is_closed = False
+        """Whether the outbox is closed: nothing more is written."""
 
     def send(self, data: bytes, more: bytes = b"") -> None:
-        """Write whole frames in one go, unless the client is closed or too slow for more."""
+        """Write whole frames, `more` after `data`. Nothing is written to a client that is closed or too slow."""
         if self._transport.get_write_buffer_size() > self._limit:
             self.check()
-        elif self.closed or not self._connection.is_open:
+        elif self.is_closed or not self._connection.is_open:
             pass  # RFC 6455, section 5.5.1: no data frame follows a close frame
         elif more:
             self._transport.writelines((data, more))
@@ -81,16 +81,16 @@ class Outbox:
             self._transport.write(data)
 
     def check(self) -> None:
-        """Close a client that has more than the limit (bytes) unread."""
+        """Close the client if more bytes than the limit wait for it."""
         if self._transport.get_write_buffer_size() > self._limit:
             self.close(Close.TOO_SLOW, "too slow to read")
 
-    def is_busy(self) -> bool:
-        """Say whether more than half of the limit waits unread; what can be sent later should be."""
+    def is_half_full(self) -> bool:
+        """Return whether more than half of the limit waits. Then events that can be sent later should be."""
         return self._transport.get_write_buffer_size() > self._limit / 2
 
     def close(self, code: int, reason: str = "") -> None:
-        """Close the connection once; what was written before is sent first."""
-        if not self.closed:
-            self.closed = True
+        """Close the connection; frames written before are sent first. Closing twice is fine."""
+        if not self.is_closed:
+            self.is_closed = True
             self._close(code, reason)

@@ -1,4 +1,4 @@
-"""What is served over HTTP: the WebSocket's handshake, health, the welcome, and the files of `Site`."""
+"""The paths that are served over HTTP: the WebSocket, the health check, the welcome text, and the static files."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -10,7 +10,7 @@ from roomd import __version__
 from roomd.config import ServerConfig
 from roomd.gateway.handshake import Handshake
 from roomd.gateway.http import method_not_allowed, response, text_response
-from roomd.gateway.static import Site
+from roomd.gateway.static import StaticFiles
 
 WELCOME = """roomd {version}: rooms people can join.
 
@@ -28,21 +28,21 @@ EXAMPLE = '{"type": "join-room", "id": 1, "code": "abc-def-ghi", "guestName": "J
 class Routes:
     """Answer every request by its path.
 
-    `is_stopping` says whether the server is about to stop: it is not well then, and takes no new client.
+    `is_stopping` returns whether the server stops. Then the health check fails, and no new client is accepted.
     """
 
     def __init__(self, config: ServerConfig, is_stopping: Callable[[], bool]) -> None:
         self._config = config
         self._is_stopping = is_stopping
-        self._site = Site(config)
+        self._site = StaticFiles(config)
         self._handshake = Handshake(config.allowed_origins)
 
     def body_limit(self, _: Request) -> int:
-        """Want no body, since no method with one is served."""
+        """Return 0: no method with a body is served."""
         return 0
 
     def answer(self, request: Request, _: bytes) -> Response:
-        """Answer a request; 101 for a handshake that succeeds."""
+        """Return the response to a request; 101 for a successful handshake."""
         path = request.path.partition("?")[0]
         if request.method not in ("GET", "HEAD"):
             return method_not_allowed()

@@ -1,6 +1,6 @@
-"""Who one client is and where it sits or waits: what its requests may be about, before any room is asked.
+"""The identity of one client and its places in rooms, with the checks that need no room.
 
-Pure: the wall clock comes in as `now`, in seconds since the epoch.
+This is pure code. `now` is the time in seconds since the epoch.
 """
 
 from typing import Generic, Protocol, TypeVar
@@ -21,10 +21,11 @@ from roomd.protocol.text import clean_code, clean_name
 from roomd.rooms.model import Caller
 
 LONGEST_GUEST_NAME = 50
+"""The number of characters that a guest's name may have."""
 
 
 class Place(Protocol):
-    """Where a client sits, or waits for a seat."""
+    """A client's seat, or its place in a queue."""
 
     @property
     def code(self) -> str:
@@ -33,12 +34,12 @@ class Place(Protocol):
 
     @property
     def participant(self) -> Participant:
-        """Who the client is there, as it was last told."""
+        """The client's participant, as the client was last told."""
         ...
 
     @property
     def claim(self) -> int:
-        """The claim by which the place is the client's."""
+        """The claim of the client's sitting."""
         ...
 
 
@@ -46,9 +47,10 @@ P = TypeVar("P", bound=Place)
 
 
 class Session(Generic[P]):
-    """A client's identity, once a token has shown it, and its places, once rooms have given it some.
+    """The identity of a client, if it has sent a token, and its places in rooms.
 
-    It has one seat at most and waits at one place at most; it may have a seat in one room while it waits in another.
+    A client has at most one seat and at most one place in a queue. It may have a seat in one room and wait in another.
+    `leeway` is in seconds: an expired token is accepted for so long.
     """
 
     __slots__ = ("_identity", "_leeway", "has_joined", "seat", "waiting")
@@ -57,22 +59,22 @@ class Session(Generic[P]):
         self._leeway = leeway
         self._identity: Identity | None = None
         self.seat: P | None = None
-        """Where the client sits."""
+        """The client's seat; None without one."""
         self.waiting: P | None = None
-        """Where it waits for a seat."""
+        """The client's place in a queue; None without one."""
         self.has_joined = False
-        """Whether a room has ever given it a seat or a place in a queue."""
+        """Whether a room has ever given the client a seat or a place in a queue."""
 
     @property
     def places(self) -> list[P]:
-        """Where it sits and where it waits."""
+        """The seat and the place in a queue, as far as the client has them."""
         return [place for place in (self.seat, self.waiting) if place is not None]
 
     def authenticate(self, identity: Identity) -> None:
-        """Take a verified identity on, or renew it (docs/protocol.md, section 2).
+        """Set the identity, which must be verified, or renew it (docs/protocol.md, section 2).
 
-        Raises `Refused` (403 `wrong_user`) when the connection is somebody else's already: another user's, or, by the
-        place it has, a guest's.
+        Raises `Refused` (403 `wrong_user`) when the connection already belongs to another user, or has the place of a
+        guest.
         """
         users = {self._identity.user_id} if self._identity is not None else set()
         users |= {place.participant.user_id or "" for place in self.places}
@@ -92,7 +94,7 @@ class Session(Generic[P]):
         return self._identity
 
     def room_code(self, text: str) -> str:
-        """Read a room code and check it against the token's grant.
+        """Return the room code in its normal form, if the token allows the room.
 
         Raises `Refused` (404 `room_not_found`, 403 `wrong_room`).
         """
@@ -104,10 +106,10 @@ class Session(Generic[P]):
         return code
 
     def caller(self, code: str, now: float) -> Caller:
-        """Return who asks something of the room `code`.
+        """Return the client as the caller of a command to the room `code`.
 
-        A seat outlives the token (docs/protocol.md, section 2): an expired token still serves in that room. Raises
-        `Refused` (401 `unauthenticated`).
+        A seat stays valid after the token has expired (docs/protocol.md, section 2). Raises `Refused` (401
+        `unauthenticated`) for an expired token in a room where the client has no seat.
         """
         expired = self.expiry(code, now)
         if expired is not None:
@@ -115,23 +117,23 @@ class Session(Generic[P]):
         return self.caller_by_seat(code)
 
     def expiry(self, code: str, now: float) -> Refused | None:
-        """Return what an expired token is refused with in the room `code`; None while it serves."""
-        if self._identity is None or self._sits_in(code) or not self._has_expired(self._identity, now):
+        """Return the error of an expired token in the room `code`; None when there is no error."""
+        if self._identity is None or self._has_seat_in(code) or not self._has_expired(self._identity, now):
             return None
         return Refused(UNAUTHENTICATED)
 
     def caller_by_seat(self, code: str) -> Caller:
-        """Return who asks for what needs no valid token: to see the room, or to resume a seat by its resume token."""
+        """Return the client as the caller of a command that needs no valid token: `GetRoom` and `Resume`."""
         identity = self._identity
         here = next((place for place in (self.seat, self.waiting) if place is not None and place.code == code), None)
         seat_id, claim = (here.participant.id, here.claim) if here is not None else (None, None)
         if identity is None:
             return Caller(seat_id, claim)
-        admin = identity.admin and identity.room in (None, code)
+        admin = identity.is_admin and identity.room in (None, code)
         return Caller(seat_id, claim, identity.user_id, identity.display_name, admin)
 
     def guest_name(self, text: str | None) -> str | None:
-        """Clean a guest's name; a user's is ignored.
+        """Return a guest's name in its normal form; None for a user, whose name is in the token.
 
         Raises `Refused` (400 `guest_name_required` or `invalid_guest_name`).
         """
@@ -145,16 +147,16 @@ class Session(Generic[P]):
         return name
 
     def own_seat(self) -> P:
-        """Return the seat.
+        """Return the client's seat.
 
-        Raises `Refused` (400 `not_in_room`).
+        Raises `Refused` (400 `not_in_room`) when it has none.
         """
         if self.seat is None:
             raise Refused(NOT_IN_ROOM)
         return self.seat
 
     def sit(self, place: P) -> list[P]:
-        """Take a seat; return the other places, which are to be left for it."""
+        """Set the seat. Return the client's other places, which the caller must leave."""
         if self.seat is not None and self.seat.participant.id == place.participant.id:
             self.seat = place
             return []
@@ -163,19 +165,19 @@ class Session(Generic[P]):
         return [other for other in before if other.participant.id != place.participant.id]
 
     def wait(self, place: P) -> list[P]:
-        """Take a place in a queue; return the other one, if any, which is to be left for it."""
+        """Set the place in a queue. Return the previous one, if any, which the caller must leave."""
         before, self.waiting = self.waiting, place
         self.has_joined = True
         return [before] if before is not None and before.participant.id != place.participant.id else []
 
     def release(self, participant_id: str) -> None:
-        """Forget the place of this participant, where the client has it."""
+        """Forget the place of this participant, if the client has it."""
         if self.seat is not None and self.seat.participant.id == participant_id:
             self.seat = None
         if self.waiting is not None and self.waiting.participant.id == participant_id:
             self.waiting = None
 
-    def _sits_in(self, code: str) -> bool:
+    def _has_seat_in(self, code: str) -> bool:
         return self.seat is not None and self.seat.code == code
 
     def _has_expired(self, identity: Identity, now: float) -> bool:

@@ -1,6 +1,6 @@
-"""What is served over plain HTTP beside the WebSocket: the meeting page with its files, and the AsyncAPI document.
+"""The files that are served over HTTP: the meeting page with its files, and the AsyncAPI document.
 
-The files are those of the package's folder `page`. All of them are read once, at the start.
+The files of the page are in the folder `page` of the package. All of them are read once, at the start.
 """
 
 import hashlib
@@ -20,15 +20,16 @@ from roomd.gateway.http import response
 from roomd.protocol import asyncapi
 
 PAGE = "index.html"
+"""The file of the page, which is served at `/`."""
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-"""What is served of the page's folder, by suffix; another file in it is not the page's."""
+"""The content types of the page's files, by suffix. Files with other suffixes are not served."""
 PATH_MARK = '<meta name="roomd-path" content="/ws">'
-"""Tells the page the path of the WebSocket. An inline script could not: the policy forbids it."""
+"""The element that contains the path of the WebSocket. It is no inline script, because the policy forbids those."""
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -36,28 +37,31 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "script-src 'self'",
         "style-src 'self'",
         "img-src 'self'",
-        "connect-src 'self'",  # the WebSocket too: for it, 'self' has ws: and wss: (CSP 3, section 6.7.2.8)
+        "connect-src 'self'",  # allows the WebSocket too: 'self' includes ws: and wss: (CSP 3, section 6.7.2.8)
         "base-uri 'none'",
         "form-action 'none'",
         "frame-ancestors 'none'",
-        "require-trusted-types-for 'script'",  # no string becomes markup or script, in browsers that know this
+        "require-trusted-types-for 'script'",  # browsers that support it never parse a string as markup or script
         "trusted-types 'none'",
     )
 )
+"""The policy of the page: it loads nothing but its own files, and cannot be put into a frame."""
 HEADERS = {
-    "Cache-Control": "no-cache",  # a browser keeps a copy, and asks each time whether it is current
+    "Cache-Control": "no-cache",  # a browser stores a copy, and checks each time whether it is current
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
+"""The header fields of every file."""
 PAGE_HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Permissions-Policy": "camera=(self), microphone=(self), display-capture=(self)",
     "Vary": "Accept",
 }
+"""The further header fields of the page itself."""
 
 
-class Site:
-    """The files that the configuration has served, by path: content type, body and entity tag."""
+class StaticFiles:
+    """The files that are served by this configuration, by path: content type, body and entity tag."""
 
     def __init__(self, config: ServerConfig) -> None:
         self._files: dict[str, tuple[str, bytes, str]] = {}
@@ -70,12 +74,12 @@ class Site:
                     self._add(f"/{name}", TYPES[PurePath(name).suffix], body)
 
     def answer(self, path: str, headers: Headers) -> Response | None:
-        """Answer a request for a file; None if there is none at this path, or if it is the page and no browser asks."""
+        """Return the response for a file; None without one, and for the page if the client is not a browser."""
         if path not in self._files or (path == "/" and not _is_browser(headers)):
             return None
         content_type, body, tag = self._files[path]
         known = ",".join(headers.get_all("If-None-Match"))
-        if tag in known:  # a weak tag serves as well (RFC 9110, section 13.1.2)
+        if tag in known:  # a weak tag matches too (RFC 9110, section 13.1.2)
             answer = response(HTTPStatus.NOT_MODIFIED, content_type, b"")
             del answer.headers["Content-Length"], answer.headers["Content-Type"]
         else:
@@ -92,9 +96,9 @@ class Site:
 
 
 def page_files() -> Iterator[tuple[str, bytes]]:
-    """Read the page: the path of each file below the page's folder, and its content.
+    """Read the page's files: the path of each file below the page's folder, and its content.
 
-    Below `client/` are the modules of the JavaScript client; in a checkout that is a link to clients/js/src.
+    The folder `client` has the modules of the JavaScript client; in a checkout it is a link to clients/js/src.
     """
     return _walk(resources.files("roomd") / "page", "")
 
@@ -108,7 +112,7 @@ def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _is_browser(headers: Headers) -> bool:
-    """Tell whether the request names HTML, as browsers do; curl and the like accept anything."""
+    """Return whether the request accepts HTML by name, as browsers do. Programs like curl accept any type."""
     return "text/html" in ",".join(headers.get_all("Accept")).lower()
 
 

@@ -1,14 +1,15 @@
-"""One client's WebSocket after its handshake: frames by the library's sans-I/O protocol, messages to a conversation.
+"""One client's WebSocket after its handshake: read frames, and give messages to a handler.
 
-The stream is cut into whole frames here, so the library is between two frames whenever it is asked for anything, and a
-text message in one frame need not go through its parser at all. It is asked for the rest: control frames, fragments,
-closes, long frames, and whatever breaks RFC 6455.
+The bytes are divided into whole frames here. A short text message in one frame is decoded here too. Every other frame
+goes to the sans-I/O protocol of the library `websockets`: control frames, fragments, closes, long frames, and
+violations of RFC 6455. The library always gets whole frames, so it never waits inside one.
 
-    OPEN     ── our close ──────────────────────────→ CLOSING   everything is discarded but the client's close frame
-    OPEN     ── the client's close, or its fault ───→ OVER      nothing that comes counts (sections 1.4 and 7.1.7)
-    CLOSING  ── the client's close, or its fault ───→ OVER
+    OPEN     ── our close ──────────────────────────→ CLOSING   only the client's control frames are read
+    OPEN     ── the client's close, or its error ───→ ENDED     nothing more is read (sections 1.4 and 7.1.7)
+    CLOSING  ── the client's close, or its error ───→ ENDED
 
-A message is served where it was read. While one is under way the next wait, and past a bound no more is read.
+A message is served as soon as it is read. While one is running, the next ones wait; when too many wait, reading pauses.
+The section numbers below are those of RFC 6455.
 """
 
 import asyncio
@@ -20,126 +21,145 @@ from websockets.frames import Frame, Opcode
 from roomd.gateway.limits import Usage
 
 CLOSE_TIMEOUT = 4.0
-"""Seconds a client gets to end its connection after a close frame of either side, before it is cut."""
-SLICE = 8_192
-"""Bytes of one client that are parsed before the others get their turn; of the smallest frames, some milliseconds."""
+"""The seconds after the first close frame in which a connection must end; then it is aborted."""
+PARSE_LIMIT = 8_192
+"""The bytes of one client that are parsed before the loop serves other clients: at most some milliseconds."""
 WAITING_LIMIT = 16
-"""Messages of one client that wait for the one before them before no more is read."""
+"""The messages of one client that may wait for the running one. With so many, reading pauses."""
 FRAGMENT_LIMIT = 4096
-"""Frames of one message."""
+"""The number of frames that one message may have."""
 FRAGMENTS_A_REQUEST = 16
-"""Fragments that cost as much of the allowance for requests as a message does."""
+"""The number of fragments that count as one request against the rate limit."""
 SHORT = 1024
-"""Bytes of a payload that are unmasked here faster than the library is asked."""
+"""The bytes of a frame up to which it is decoded here, which is faster than by the library."""
 
-# Section 5.2: the first byte of a text message in one frame; the mask's bit and the length in the second byte.
+# Section 5.2: the first byte of a text message in one frame; in the second byte, the mask bit and the length bits.
 _WHOLE_TEXT, _MASKED, _SIZE = 0x81, 0x80, 0x7F
 _OPCODES = frozenset({0x0, 0x1, 0x2, 0x8, 0x9, 0xA})
 _REFUSED = 0
 _PING = b"\x89\x00"
 
-_OPEN, _CLOSING, _OVER = range(3)
+_OPEN, _CLOSING, _ENDED = range(3)
 
 
-class Conversation(Protocol):
-    """What a socket tells about its client; every call may close the socket."""
+class MessageHandler(Protocol):
+    """The part that serves the messages of a socket. Each of its methods may close the socket."""
 
     usage: Usage
-    """Where the socket counts what it receives."""
+    """The counter of received frames."""
 
     def text(self, message: str) -> "asyncio.Future[None] | None":
-        """Serve a message; the next one waits until what is returned is done."""
+        """Serve a text message. The next message waits until the returned future is done; None means now."""
         ...
 
     def binary(self) -> None:
         """Refuse a binary message."""
 
     def overhead(self) -> None:
-        """Account for a frame that carries no message: a ping, a pong, or one of many fragments."""
+        """Count a frame without a message: a ping, a pong, or every sixteenth fragment of a message."""
 
     def closed(self) -> None:
-        """Hear, once, that the client ended the conversation and every message of it was served."""
+        """Handle the end, once: the client has closed or failed, and all its messages were served."""
 
     def lost(self, code: int) -> None:
-        """Hear, once, that the connection is gone; `code` is the client's close code, 1006 without one.
+        """Handle the loss of the connection, once. `code` is the close code, 1006 without one.
 
-        What was read before is still served.
+        Messages that were read before may still be served after it.
         """
 
 
 class ClientSocket(asyncio.Protocol):
     """An open WebSocket on a transport.
 
-    `limit` is the most bytes of a message. `start` begins the conversation.
+    `limit` is the largest number of bytes in a message. `handler` gets the messages after `start`.
     """
 
     __slots__ = (
-        "_buffer", "_conversation", "_fragments", "_fragments_read", "_is_paused", "_is_text", "_library", "_limit",
-        "_needed", "_owes_end", "_phase", "_silence", "_timer", "_transport", "_under_way", "_waiting", "is_open",
+        "_buffer",
+        "_fragments",
+        "_fragments_read",
+        "_handler",
+        "_is_paused",
+        "_is_text",
+        "_library",
+        "_limit",
+        "_must_report_end",
+        "_needed",
+        "_phase",
+        "_running",
+        "_silent_ticks",
+        "_timer",
+        "_transport",
+        "_waiting",
+        "is_open",
     )  # fmt: skip
 
-    def __init__(self, transport: asyncio.Transport, limit: int, conversation: Conversation) -> None:
+    def __init__(self, transport: asyncio.Transport, limit: int, handler: MessageHandler) -> None:
         self.is_open = True
-        """No close frame was sent or received, and the connection stands."""
+        """Whether the connection is open and no close frame was sent or received."""
         self._transport = transport
         self._limit = limit
-        self._conversation = conversation
-        self._library: sans_io.Protocol | None = None  # made for the first frame that needs it
+        self._handler = handler
+        self._library: sans_io.Protocol | None = None  # built for the first frame that needs it
         self._phase = _OPEN
-        self._owes_end = False  # the conversation is to hear that it is over
-        self._buffer = bytearray()  # received and not yet cut
-        self._needed = 0  # bytes of it that make a frame, or the head of one
-        self._is_paused = False  # no more is read for now
-        self._fragments: bytearray | None = None  # of a message that is not complete
+        self._must_report_end = False  # `closed` of the handler must still be called
+        self._buffer = bytearray()  # bytes that were received and not parsed yet
+        self._needed = 0  # the bytes of the next frame, or of its header
+        self._is_paused = False  # whether reading is paused
+        self._fragments: bytearray | None = None  # the first fragments of a message that is not complete
         self._fragments_read = 0
         self._is_text = True
-        self._under_way: asyncio.Future[None] | None = None  # the last message that took its time
-        self._waiting: list[bytes | bytearray | None] = []  # messages behind it; None for a binary one
-        self._silence = 0  # ticks in which nothing came
+        self._running: asyncio.Future[None] | None = None  # the last message that was not served at once
+        self._waiting: list[bytes | bytearray | None] = []  # messages that wait for it; None for a binary one
+        self._silent_ticks = 0  # the number of ticks in which no bytes came
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, received: bytes) -> None:
-        """Take the transport over, with what was `received` behind the handshake."""
+        """Take over the transport, and read the bytes `received` after the handshake."""
         self._transport.set_protocol(self)
         if received:
             self.data_received(received)
 
-    def hold(self, work: "asyncio.Future[None]") -> None:
-        """Have messages wait until `work` is done."""
-        self._under_way = work
+    def wait_for(self, work: "asyncio.Future[None]") -> None:
+        """Let messages wait until `work` is done."""
+        self._running = work
 
     def close(self, code: int, reason: str) -> None:
-        """Send a close frame and discard what comes until the client's; abort a client that takes too long."""
+        """Send a close frame, and discard frames until the client's close frame arrives.
+
+        The connection is aborted after `CLOSE_TIMEOUT` seconds. Closing twice is fine.
+        """
         if self._phase == _OPEN and not self._transport.is_closing():
             library = self._get_library()
             library.send_close(code, reason)
             self._stop(_CLOSING)
             self._write(library)
             self._waiting.clear()
-            asyncio.get_running_loop().call_soon(self._read_on)  # where messages that waited had reading paused
+            # Reading may be paused because too many messages waited.
+            asyncio.get_running_loop().call_soon(self._resume_reading)
 
     def abort(self) -> None:
-        """End the connection at once."""
+        """Abort the connection at once."""
         self._transport.abort()
 
     def tick(self, ping_after: int) -> None:
-        """Count a period without a frame; ping a client after so many, and drop it after twice as many.
+        """Count one tick. Ping after `ping_after` ticks without bytes, and abort after twice as many.
 
-        What the client sent while nobody read does not count against it.
+        Ticks in which reading is paused do not count: bytes of the client may not have been read.
         """
         if self._is_paused:
-            self._silence = 0
+            self._silent_ticks = 0
             return
-        self._silence += 1
-        if self._silence > 2 * ping_after:
+        self._silent_ticks += 1
+        if self._silent_ticks > 2 * ping_after:
             self._transport.abort()
-        elif self._silence == ping_after + 1 and self.is_open:
+        elif self._silent_ticks == ping_after + 1 and self.is_open:
             self._transport.write(_PING)
 
     def data_received(self, data: bytes) -> None:
-        """Cut what came into frames, and serve them."""
-        self._silence = 0
-        if self._phase == _OVER:
+        """Divide the bytes into frames, and serve them."""
+        self._silent_ticks = 0
+        if self._phase == _ENDED:
             return
         if self._buffer:
             self._buffer += data
@@ -147,16 +167,16 @@ class ClientSocket(asyncio.Protocol):
                 return
             data = self._take_buffer()
         if not self._waiting and len(data) <= SHORT and self._measure(data, 0) == len(data):
-            self._take_frame(data)  # nearly always: one frame, and all of it
+            self._take_frame(data)  # the usual case: exactly one whole frame
         else:
-            self._cut(data)
+            self._parse(data)
 
     def eof_received(self) -> None:
-        """End the conversation with a client that sends no more; the transport closes itself."""
+        """End the connection with a client that sends no more. The transport closes itself."""
         self._end()
 
     def connection_lost(self, _: Exception | None) -> None:
-        """End what is left of the conversation."""
+        """Report the end and the loss of the connection."""
         self._end()
         code = 1006
         if self._library is not None:
@@ -164,17 +184,17 @@ class ClientSocket(asyncio.Protocol):
             code = self._library.close_code or code
         if self._timer is not None:
             self._timer.cancel()
-        self._conversation.lost(code)
+        self._handler.lost(code)
 
     def pause_writing(self) -> None:
-        """Abort a client that keeps sending and does not read, even after a close: past the limits of its buffer."""
+        """Abort a client that does not read: its write buffer has exceeded the limits. It may be closing already."""
         asyncio.get_running_loop().call_soon(self._transport.abort)
 
-    def _cut(self, data: bytes) -> None:
-        """Serve frame by frame, up to one that is not whole, or as much as one client may take at a time."""
+    def _parse(self, data: bytes) -> None:
+        """Serve the frames one by one. Stop at an incomplete frame, after `PARSE_LIMIT` bytes, or if too many wait."""
         start, end = 0, len(data)
-        while start < end and self._phase != _OVER:
-            if start >= SLICE or len(self._waiting) >= WAITING_LIMIT:
+        while start < end and self._phase != _ENDED:
+            if start >= PARSE_LIMIT or len(self._waiting) >= WAITING_LIMIT:
                 self._pause(data[start:])
                 return
             size = self._measure(data, start)
@@ -190,9 +210,10 @@ class ClientSocket(asyncio.Protocol):
             start += size
 
     def _measure(self, data: bytes, start: int) -> int:
-        """Count the bytes of the frame that begins at `start`, or as many as are needed to tell (section 5.2).
+        """Return the number of bytes of the frame that begins at `start` (section 5.2).
 
-        `_REFUSED` for a head that the library refuses without the payload behind it.
+        When its header is incomplete, return how many bytes are needed to read more of it. Return `_REFUSED` for a
+        header that the library refuses without reading the payload.
         """
         available = len(data) - start
         if available < 2:
@@ -211,7 +232,7 @@ class ClientSocket(asyncio.Protocol):
         return head + size
 
     def _take_frame(self, frame: bytes) -> None:
-        self._conversation.usage.count(len(frame))
+        self._handler.usage.count(len(frame))
         if self._phase == _CLOSING and frame[0] & 0x0F < 8:
             return
         if frame[0] == _WHOLE_TEXT and len(frame) <= SHORT and self._fragments is None:
@@ -233,9 +254,9 @@ class ClientSocket(asyncio.Protocol):
             self._end()
 
     def _take_event(self, frame: Frame) -> None:
-        """Take a frame that the library has parsed, checked and, if it was a ping or a close, answered."""
+        """Handle a frame that the library has parsed and checked. It has answered a ping or a close."""
         if frame.opcode in (Opcode.PING, Opcode.PONG):
-            self._conversation.overhead()
+            self._handler.overhead()
         elif frame.opcode is Opcode.CLOSE:
             self._end()
         elif self._phase != _OPEN:
@@ -246,7 +267,7 @@ class ClientSocket(asyncio.Protocol):
             self._take_fragment(frame)
 
     def _take_fragment(self, frame: Frame) -> None:
-        """Join fragments; the library has checked that they belong together, and their size (section 5.4)."""
+        """Join fragments (section 5.4). The library has checked their order and their size."""
         if self._fragments is None:
             self._fragments = bytearray()
             self._fragments_read = 0
@@ -259,53 +280,53 @@ class ClientSocket(asyncio.Protocol):
             message, self._fragments = self._fragments, None
             self._take_message(message if self._is_text else None)
         elif self._fragments_read % FRAGMENTS_A_REQUEST == 0:
-            self._conversation.overhead()
+            self._handler.overhead()
 
     def _take_message(self, message: bytes | bytearray | None) -> None:
-        """Serve a message, or have it wait for those before it; None is a binary one."""
+        """Serve a message, or let it wait for those before it. None is a binary message."""
         if self._waiting:
             self._waiting.append(message)
-        elif self._under_way is not None and not self._under_way.done():
+        elif self._running is not None and not self._running.done():
             self._waiting.append(message)
-            self._under_way.add_done_callback(self._serve_waiting)
+            self._running.add_done_callback(self._serve_waiting)
         else:
             self._serve(message)
 
     def _serve(self, message: bytes | bytearray | None) -> None:
         if message is None:
-            self._conversation.binary()
+            self._handler.binary()
             return
         try:
             text = str(message, "utf-8")
         except UnicodeDecodeError as exc:  # section 8.1
             self._fail(1007, f"{exc.reason} at position {exc.start}")
         else:
-            self._under_way = self._conversation.text(text)
+            self._running = self._handler.text(text)
 
     def _serve_waiting(self, _: object) -> None:
-        """Serve what waited, now that a message is done; the loop calls this, never what finished the message."""
+        """Serve the messages that waited, after one is done. The event loop calls this as a callback."""
         while self._waiting:
             self._serve(self._waiting.pop(0))
-            if self._waiting and self._under_way is not None and not self._under_way.done():
-                self._under_way.add_done_callback(self._serve_waiting)
+            if self._waiting and self._running is not None and not self._running.done():
+                self._running.add_done_callback(self._serve_waiting)
                 break
-        self._tell_end()
-        self._read_on()
+        self._report_end()
+        self._resume_reading()
 
     def _pause(self, data: bytes) -> None:
-        """Leave what was received for later, and read no more until then."""
+        """Keep the bytes for later, and pause reading until then."""
         self._buffer += data
         self._is_paused = True
         if not self._transport.is_closing():
             self._transport.pause_reading()
         if len(self._waiting) < WAITING_LIMIT:
-            asyncio.get_running_loop().call_soon(self._read_on)
+            asyncio.get_running_loop().call_soon(self._resume_reading)
 
-    def _read_on(self) -> None:
+    def _resume_reading(self) -> None:
         if not self._is_paused or len(self._waiting) >= WAITING_LIMIT or self._transport.is_closing():
             return
         self._is_paused = False
-        self._cut(self._take_buffer())
+        self._parse(self._take_buffer())
         if not self._is_paused:
             self._transport.resume_reading()
 
@@ -315,7 +336,7 @@ class ClientSocket(asyncio.Protocol):
         return data
 
     def _fail(self, code: int, reason: str) -> None:
-        """End the connection for what the client sent (section 7.1.7)."""
+        """Close the connection because of an error of the client (section 7.1.7)."""
         if self._phase == _OPEN:
             library = self._get_library()
             library.fail(code, reason)
@@ -324,17 +345,17 @@ class ClientSocket(asyncio.Protocol):
             self._end()
 
     def _end(self) -> None:
-        """Let nothing count that comes from now on; what was read before is served to its end."""
-        if self._phase == _OVER:
+        """Read nothing more. Messages that were read before are still served."""
+        if self._phase == _ENDED:
             return
-        self._owes_end = self._phase == _OPEN
-        self._stop(_OVER)
-        self._tell_end()
+        self._must_report_end = self._phase == _OPEN
+        self._stop(_ENDED)
+        self._report_end()
 
-    def _tell_end(self) -> None:
-        if self._owes_end and not self._waiting:
-            self._owes_end = False
-            self._conversation.closed()
+    def _report_end(self) -> None:
+        if self._must_report_end and not self._waiting:
+            self._must_report_end = False
+            self._handler.closed()
 
     def _stop(self, phase: int) -> None:
         self._phase = phase
@@ -344,7 +365,7 @@ class ClientSocket(asyncio.Protocol):
             self._timer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self._transport.abort)
 
     def _write(self, library: sans_io.Protocol) -> None:
-        """Write what the library has to send; the empty string is its word for the end (`SEND_EOF`)."""
+        """Write the bytes that the library wants to send. Empty bytes mean the end of the stream (`SEND_EOF`)."""
         for data in library.data_to_send():
             if self._transport.is_closing():
                 return
@@ -360,7 +381,7 @@ class ClientSocket(asyncio.Protocol):
 
 
 def _unmask(payload: bytes, mask: bytes) -> bytes:
-    """Undo the masking of section 5.3: one addition without carry of two long numbers."""
+    """Unmask a payload (section 5.3), with one XOR of two large integers."""
     size = len(payload)
     keys = (mask * (size // 4 + 1))[:size]
     return (int.from_bytes(payload) ^ int.from_bytes(keys)).to_bytes(size)

@@ -1,6 +1,6 @@
-"""The guests of `roomd bench`, a load test of a running daemon. They need picows: the extra `roomd[bench]`."""
+"""The load test of `roomd bench`. It needs picows, which the extra `roomd[bench]` installs."""
 
+from roomd.load.runner import Result, run_load_test
 from roomd.load.times import Times
-from roomd.load.trial import Outcome, try_out
 
-__all__ = ["Outcome", "Times", "try_out"]
+__all__ = ["Result", "Times", "run_load_test"]

@@ -1,6 +1,7 @@
-"""A guest of a load test: joins and leaves one room again and again, each time as soon as the last answer is there.
+"""A guest of a load test: it joins and leaves one room repeatedly, and sends each request after the last reply.
 
-The guests must cost far less than the daemon does for them, so no frame is parsed: its first bytes say what it is.
+A guest must need much less processor time than the daemon needs to serve it. So frames are not parsed: their first
+bytes show their type.
 """
 
 import asyncio
@@ -13,65 +14,69 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from roomd.load.times import Times
 
-PACE = 0.0025
-"""Least seconds from one request of a guest to the next: below the limit a daemon has by default, 500 a second."""
+MIN_INTERVAL = 0.0025
+"""The least seconds between two requests of a guest: 400 a second, below the daemon's default limit of 500."""
 RETRY_AFTER = 0.5
-"""Seconds that a guest waits after a refusal."""
+"""The seconds that a guest waits after a refusal."""
 MAX_FRAME = 64 * 1024 * 1024
-"""Bytes of the largest frame that a guest accepts: the state of a large room."""
-HANDSHAKE_PATIENCE = 60.0
-"""Seconds for the WebSocket's handshake."""
+"""The bytes of the largest frame that a guest accepts: the state of a large room."""
+HANDSHAKE_TIMEOUT = 60.0
+"""The seconds that the WebSocket's handshake may take."""
 
 LEAVE = b'{"type":"leave-room","id":2}'
+"""The request to leave, as JSON."""
 
 
-class Tally:
-    """What all guests of a test have done."""
+class Counts:
+    """The counts and the times of all guests of a test."""
 
     def __init__(self) -> None:
         self.joins = Times()
-        """How long joins took, since the last `take`."""
+        """The durations of joins since the last `take`."""
         self.leaves = Times()
-        """How long leaves took, since the last `take`."""
+        """The durations of leaves since the last `take`."""
         self.errors: Counter[str] = Counter()
-        """How often each error occurred since the start of the test: codes of refusals, lost connections."""
+        """The number of each error since the start of the test: codes of refusals, and lost connections."""
 
     def take(self) -> tuple[Times, Times]:
-        """Return the times of joins and of leaves, and begin new ones."""
+        """Return the durations of joins and of leaves, and start new ones."""
         taken = self.joins, self.leaves
         self.joins, self.leaves = Times(), Times()
         return taken
 
 
 class Guest(WSListener):
-    """One guest, on one WebSocket."""
+    """One guest with one WebSocket."""
 
-    def __init__(self, code: str, number: int, tally: Tally) -> None:
-        """`code` is the room's; `number` makes the guest's name."""
+    def __init__(self, code: str, number: int, counts: Counts) -> None:
+        """Build a guest for the room `code`. `number` is a part of the guest's name."""
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done once the guest was asked to end and has left."""
+        """The future that is done when `end` was called and the guest has left."""
         self._join = f'{{"type":"join-room","id":1,"code":"{code}","guestName":"Guest {number:04}"}}'.encode()
-        self._tally = tally
+        self._counts = counts
         self._transport: WSTransport | None = None
         self._asked_at = 0.0
         self._is_ending = False
         self._is_closed = False
 
     async def connect(self, url: str) -> None:
-        """Open the WebSocket; raise `OSError` or `picows.WSError` when that fails."""
+        """Open the WebSocket at `url`.
+
+        Raises `OSError` and `picows.WSError` when that fails.
+        """
         await ws_connect(
-            lambda: self, url, max_frame_size=MAX_FRAME, websocket_handshake_timeout=HANDSHAKE_PATIENCE
+            lambda: self, url, max_frame_size=MAX_FRAME, websocket_handshake_timeout=HANDSHAKE_TIMEOUT
         )  # fmt: skip
 
     def start(self) -> None:
-        """Ask for a seat, unless the guest is to end."""
+        """Send a join, unless `end` was called."""
         if not self._is_ending:
             self._ask(self._join)
         elif not self.ended.done():
             self.ended.set_result(None)
 
     def end(self) -> asyncio.Future[None]:
-        """Give up the seat, or the one that is granted next, and ask for no other; return `ended`."""
+        """Let the guest leave after its running request, and return `ended`."""
         self._is_ending = True
         return self.ended
 
@@ -87,29 +92,29 @@ class Guest(WSListener):
         self._transport = transport
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """Count an answer, and send the next request; other frames mean nothing here."""
+        """Count a reply and send the next request. Other frames are ignored."""
         if frame.msg_type == WSMsgType.TEXT:
             payload = frame.get_payload_as_bytes()
             if payload.startswith(b'{"type":"participant",'):
-                # Anywhere in it, since the order of keys is not promised; the ids that roomd makes are strings.
+                # The order of keys is not guaranteed, so search the whole frame. The ids that roomd makes are strings.
                 if b'"id":2' in payload:
-                    self._answered(self._tally.leaves, self.start)
+                    self._answered(self._counts.leaves, self.start)
                 else:
-                    self._answered(self._tally.joins, self._leave)
+                    self._answered(self._counts.joins, self._leave)
             elif payload.startswith(b'{"type":"error",'):
-                self._tally.errors[refusal_code(payload)] += 1
+                self._counts.errors[refusal_code(payload)] += 1
                 asyncio.get_running_loop().call_later(RETRY_AFTER, self.start)
         elif frame.msg_type == WSMsgType.CLOSE:
             self._lost(f"closed by the server with {int.from_bytes(frame.get_payload_as_bytes()[:2])}")
             transport.disconnect()
 
     def on_ws_disconnected(self, _: WSTransport) -> None:
-        """Count the loss, unless `close` was called."""
+        """Count the lost connection, unless `close` was called."""
         self._lost("connection lost")
 
     def _lost(self, reason: str) -> None:
         if not self._is_closed:
-            self._tally.errors[reason] += 1
+            self._counts.errors[reason] += 1
 
     def _leave(self) -> None:
         self._ask(LEAVE)
@@ -122,8 +127,8 @@ class Guest(WSListener):
     def _answered(self, times: Times, then: Callable[[], None]) -> None:
         taken = time.perf_counter() - self._asked_at
         times.add(taken)
-        if taken < PACE:
-            asyncio.get_running_loop().call_later(PACE - taken, then)
+        if taken < MIN_INTERVAL:
+            asyncio.get_running_loop().call_later(MIN_INTERVAL - taken, then)
         else:
             then()
 

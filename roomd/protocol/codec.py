@@ -1,4 +1,4 @@
-"""Text to requests, replies and events to bytes. Whatever is wrong with a frame raises `BadFrame`."""
+"""Decode requests from text, and encode replies and events to bytes."""
 
 import functools
 import operator
@@ -12,9 +12,10 @@ from roomd.protocol.requests import REQUESTS, Request
 
 
 class BadFrame(Refused):
-    """A frame that is no request; carries the request's `id` where that much could be read."""
+    """A frame that is not a valid request."""
 
     id: RequestId | None = None
+    """The `id` of the frame; None when it has none or cannot be read."""
 
 
 class _Envelope(msgspec.Struct):
@@ -33,16 +34,16 @@ _encoder = msgspec.json.Encoder()
 _TYPES = {cls.__struct_config__.tag for cls in REQUESTS}
 
 _LONGEST_DETAIL = 200
-"""Characters of an explanation; msgspec quotes what the client sent, which may be a whole frame."""
+"""The characters of a detail in an error text. msgspec quotes the client's text, which may be a whole frame."""
 
 # msgspec raises RecursionError for input nested deeper than the interpreter's limit.
 _UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
 def decode(text: str) -> Request:
-    """Read one request.
+    """Decode one request.
 
-    Raises `BadFrame` (400 `bad_frame` or `unknown_type`) for anything else, whatever the bytes.
+    Raises `BadFrame` (400 `bad_frame` or `unknown_type`) for any other text, and nothing else.
     """
     try:
         return _requests.decode(text)
@@ -51,7 +52,7 @@ def decode(text: str) -> Request:
 
 
 def request_id(text: str) -> RequestId | None:
-    """Read only the `id` of a frame that will not be served; None where there is none to read."""
+    """Return the `id` of a frame without checking the rest; None when it has none or cannot be read."""
     try:
         return _identified.decode(text).id
     except _UNREADABLE:
@@ -60,16 +61,16 @@ def request_id(text: str) -> RequestId | None:
 
 def _bad_frame(text: str, exc: Exception) -> BadFrame:
     try:
-        known = _envelopes.decode(text).type in _TYPES
+        is_known = _envelopes.decode(text).type in _TYPES
     except _UNREADABLE as unreadable:
-        known, exc = True, unreadable  # without a readable type, what is wrong is the frame
-    bad = BadFrame(BAD_FRAME, f"{BAD_FRAME.message}: {_detail(exc)}") if known else BadFrame(UNKNOWN_TYPE)
+        is_known, exc = True, unreadable  # without a readable type the error is `bad_frame`
+    bad = BadFrame(BAD_FRAME, f"{BAD_FRAME.message}: {_detail(exc)}") if is_known else BadFrame(UNKNOWN_TYPE)
     bad.id = request_id(text)
     return bad
 
 
 def _detail(exc: Exception) -> str:
-    """Describe what is wrong with a frame; msgspec's text is used only where it is about the frame."""
+    """Describe the error of a frame. The text of msgspec is used only if it is about the frame."""
     if isinstance(exc, RecursionError):
         return "nested too deep"
     if isinstance(exc, UnicodeError):
@@ -79,17 +80,17 @@ def _detail(exc: Exception) -> str:
 
 
 def encode(frame: Reply | Event) -> bytes:
-    """Write one reply or event as UTF-8 JSON."""
+    """Encode one reply or event as UTF-8 JSON."""
     return _encoder.encode(frame)
 
 
 def size_of(value: msgspec.Struct | str) -> int:
-    """Return how many bytes of UTF-8 JSON an object or a text is."""
+    """Return the number of bytes of an object or a text as UTF-8 JSON."""
     return len(_encoder.encode(value))
 
 
 def error_reply(refused: Refused, request_id: RequestId | None) -> ErrorReply:
-    """Build the `error` reply."""
+    """Build the `error` reply to the request with this `id`; None for a frame without one."""
     kind = refused.kind
     return ErrorReply(
         id=request_id,

@@ -1,7 +1,7 @@
-"""Every error a client can see, once: its status, its code, its text, and whether the connection closes.
+"""All errors that a client can get: the status, the code, the text, and the close code that follows, if any.
 
-The table is docs/protocol.md, sections 4, 5, 7 and 9. A rule that says no raises `Refused`; the connection
-turns it into an `error` frame. Nothing else of an exception ever reaches a client.
+They are described in docs/protocol.md, sections 4, 5, 7 and 9. A check that fails raises `Refused`, and the connection
+sends it as an `error` reply. Clients never get any other text of an exception.
 """
 
 from typing import NamedTuple
@@ -11,19 +11,20 @@ class ErrorKind(NamedTuple):
     """One row of the error table."""
 
     status_code: int
-    """HTTP-like status, for people and dashboards."""
+    """A status like that of HTTP, for people and dashboards."""
     code: str
-    """The stable word that programs match."""
+    """The code that programs compare. It does not change."""
     message: str
-    """The text for people. A kind that needs details takes them through `Refused(message=…)`."""
+    """The text for people. `Refused(message=…)` replaces it by a text with details."""
     close: int | None = None
-    """The WebSocket close code that follows the error, if one does."""
+    """The WebSocket close code that follows the error; None when the connection stays open."""
 
 
 class Refused(Exception):  # noqa: N818 - the protocol's word: a request is refused
     """A request was refused, and nothing was changed.
 
-    `retry_after` is in seconds and stands only where trying the same again helps.
+    `kind` is a row of the error table. `message` is the text for people. `retry_after` is in seconds; None when trying
+    the same request again does not help.
     """
 
     def __init__(self, kind: ErrorKind, message: str | None = None, retry_after: float | None = None) -> None:
@@ -67,7 +68,7 @@ RESTARTING = ErrorKind(503, "restarting", "The server is restarting")
 
 
 class Close:
-    """WebSocket close codes roomd sends of its own accord (docs/protocol.md, section 9)."""
+    """The WebSocket close codes of roomd (docs/protocol.md, section 9)."""
 
     BINARY_FRAME = 1003
     RESTARTING = 1012

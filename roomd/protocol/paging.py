@@ -1,15 +1,15 @@
-"""Pages of a list: every listing request has a `limit` and a `cursor`, the id that the page before ended with."""
+"""Pages of a list. A request for a page has a `limit`, and a `cursor`: the last id of the page before."""
 
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 
 class Identified(Protocol):
-    """What a list can be paged by."""
+    """An item of a list that is sorted by id."""
 
     @property
     def id(self) -> str:
-        """Sorts the list."""
+        """The id by which the list is sorted."""
         ...
 
 
@@ -17,5 +17,5 @@ T = TypeVar("T", bound=Identified)
 
 
 def page(items: Sequence[T], limit: int) -> tuple[list[T], str | None]:
-    """Cut a page of `limit` off `items`, and give the cursor of the next page; None when there is none."""
+    """Return the first `limit` items, and the cursor of the next page; None when there is no next page."""
     return list(items[:limit]), items[limit - 1].id if len(items) > limit else None

@@ -1,1 +1,1 @@
-"""The domain, pure: one room, what may be asked of it, and what changes then."""
+"""The rules of a room, as pure functions: its state, its commands, and the changes that a command makes."""

@@ -1,4 +1,4 @@
-"""What commands answer with, where a participant or a room is not enough. All of it is data."""
+"""Answers of commands that need more than one object of the protocol. All of them are plain data."""
 
 from typing import NamedTuple
 
@@ -6,33 +6,44 @@ from roomd.protocol.objects import Admission, Participant
 from roomd.protocol.objects import Room as RoomView
 
 
-class RoomSeen(NamedTuple):
+class RoomAnswer(NamedTuple):
     """The answer to `GetRoom`."""
 
     room: RoomView
+    """The room as clients see it."""
     admission: Admission
-    """Whether the caller could join now, and if not, why."""
+    """Whether the caller could join now. If not, it contains the error that a join would get."""
 
 
 class Participants(NamedTuple):
     """The answer to `ListParticipants`."""
 
     room_id: str
+    """The id of the room."""
     participants: list[Participant]
-    """Everyone who holds a seat, in the order they took it."""
+    """Everyone who has a seat, in the order in which they took it."""
 
 
 class Reader(NamedTuple):
-    """The answer to `ListMessages`: who reads. Beside the public messages they see those from and to these ids."""
+    """The answer to `ListMessages`: who reads.
+
+    A reader sees the public messages, and the private messages from or to the reader's ids.
+    """
 
     room_id: str
+    """The id of the room."""
     participant_id: str | None
+    """The reader's participant id; None for a host without a seat."""
     user_id: str | None
+    """The reader's user id; None for a guest."""
 
 
-class Changed(NamedTuple):
-    """The net effect of changes on who is in a room; a participant stands in at most one list."""
+class ParticipantChanges(NamedTuple):
+    """The net effect of some changes on the participants of a room. A participant is in at most one list."""
 
     joined: list[Participant]
+    """Those who have a seat now and had none before."""
     updated: list[Participant]
+    """Those who had a seat before, have it now, and look different to clients."""
     left: list[Participant]
+    """Those who had a seat before and have none now."""

@@ -1,4 +1,4 @@
-"""What happened in a room: the changes that a decision comes to. Storage keeps them, `Room.apply` makes them true."""
+"""The changes that a decision returns. Storage keeps them; `Room.apply` writes them into the room."""
 
 import msgspec
 
@@ -12,15 +12,16 @@ class Removal(msgspec.Struct, frozen=True):
     """A host took the seat away."""
 
     reason: str | None
-    """The host's words for the participant, if any."""
+    """The text that the host wrote for the participant; None without one."""
 
 
 class SeatChanged(msgspec.Struct, frozen=True):
-    """A seat, or a place in the queue, was taken, changed hands, was dropped, or was left."""
+    """A seat, or a place in the queue, was taken, taken over, dropped or left."""
 
     seat: Seat
+    """The seat or the place as it is after the change."""
     refusal: ErrorKind | None = None
-    """The error for somebody whose waiting ended without a seat and who did not ask for that."""
+    """The error for somebody who waited and gets no seat, unless they left the queue themselves."""
     removal: Removal | None = None
     """Set when a host removed the participant from their seat."""
 
@@ -29,28 +30,33 @@ class RoomChanged(msgspec.Struct, frozen=True):
     """A room was created, changed or ended."""
 
     room: RoomView
+    """The room as it is after the change."""
 
 
 class MessageSent(msgspec.Struct, frozen=True):
     """A participant sent a message."""
 
     message: Message
+    """The message as clients see it."""
     user_id: str | None
-    """The sender's user id. A user who comes back is another participant, and may still read the message."""
+    """The sender's user id; None for a guest. A user who joins again is another participant, and may still read the
+    message."""
     to_user_id: str | None
-    """The user id of the participant it is for."""
+    """The user id of the addressee; None for a public message and for a guest."""
 
 
 class UserBanned(msgspec.Struct, frozen=True):
-    """A user cannot come back."""
+    """A user cannot join the room again."""
 
     ban: Ban
+    """The ban, which replaces an earlier ban of the same user."""
 
 
 class UserUnbanned(msgspec.Struct, frozen=True):
-    """A user can come back."""
+    """A ban was lifted: the user can join the room again."""
 
     user_id: str
+    """The id of the user who was banned."""
 
 
 Change = SeatChanged | RoomChanged | MessageSent | UserBanned | UserUnbanned

@@ -1,4 +1,4 @@
-"""What a room is made of inside: seats, who asks, and the moment of a decision."""
+"""The objects of a room that clients do not see: seats, the caller of a command, and the time of a decision."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
@@ -10,76 +10,77 @@ from roomd.protocol.objects import Room as RoomView
 from roomd.protocol.timestamps import stamp
 
 WaitsFor = Literal["waiting_room", "room_full"]
-"""What somebody in the queue waits for: the host, or a seat."""
+"""What somebody in the queue waits for: to be admitted by the host, or for a free seat."""
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """What a decision needs from outside: one instant on two clocks, and ids."""
+    """The inputs of a decision that are not in the room: the time on two clocks, and a source of ids."""
 
     wall: float
     """Seconds since the epoch."""
     clock: float
-    """Monotonic seconds, for deadlines."""
+    """Seconds of the monotonic clock, for deadlines."""
     new_id: Callable[[str], str]
-    """Draw an id that sorts after the given one."""
+    """Returns a new id that sorts after the given one."""
     stamp: str = ""
-    """`wall` as the wire and the database write it; filled in when left out."""
+    """`wall` as text, as the wire and the database write it. It is computed when it is left out."""
 
     def __post_init__(self) -> None:
-        """Write the stamp once, since most decisions need it."""
+        """Compute the stamp once, since most decisions need it."""
         if not self.stamp:
             msgspec.structs.force_setattr(self, "stamp", stamp(self.wall))
 
     def ago(self, seconds: float) -> str:
-        """Write the time so many seconds earlier."""
+        """Return the stamp of the time `seconds` earlier."""
         return stamp(self.wall - seconds) if seconds else self.stamp
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who is asking."""
+    """Who sends a command."""
 
     seat_id: str | None = None
-    """The id of the participant that the caller's connection is in this room, as far as it knows."""
+    """The caller's participant id in this room, as far as its connection knows; None without a seat or a place."""
     claim: int | None = None
-    """The claim by which the connection has that seat."""
+    """The claim of the connection's sitting in this room; None without one."""
     user_id: str | None = None
-    """None for a guest."""
+    """The caller's user id; None for a guest."""
     display_name: str = ""
-    """What others see of a user; empty for a guest, whose name comes with the join."""
-    admin: bool = False
-    """The caller has host rights in every room."""
+    """The name of a user that others see; empty for a guest, whose name comes with the join."""
+    is_admin: bool = False
+    """Whether the caller has host rights in this room by its token."""
 
 
 class Seat(msgspec.Struct, frozen=True):
-    """A participant's seat, or their place in the queue for one, with what only the server knows of it.
+    """A participant's seat, or their place in the queue, with the data that only the server has.
 
-    The claim is a number that names one sitting: every join, takeover and resume brings a new one. What comes late from
-    the sitting before, a drop or a leave that storage delayed, has an old claim and changes nothing.
+    The claim is a number that names one sitting: every join, takeover and resume sets a new one. A late drop or leave
+    of an earlier sitting has an old claim and changes nothing.
     """
 
     participant: Participant
+    """The participant as clients see them. In the queue, `joined_at` is the time at which the waiting began."""
     resume_hash: str
-    """SHA-256 of the secret in the resume token that is good now."""
+    """The SHA-256, in hexadecimal, of the secret in the valid resume token."""
     claim: int | None
     """The claim of the connection that has the seat; None while the seat is held."""
     dropped_at: str | None = None
-    """When the connection was last there, while the seat is held."""
+    """The stamp of the time at which the connection was lost; None while it is connected."""
     held_until: float = 0.0
-    """The time on the monotonic clock at which a held seat expires."""
+    """The time on the monotonic clock, in seconds, at which a held seat expires."""
     waits_for: WaitsFor | None = None
-    """What the participant waits for in the queue; None for a seat. While they wait, `joinedAt` is when that began."""
+    """What the participant waits for in the queue; None when they have a seat."""
 
 
 class StoredRoom(NamedTuple):
-    """What storage keeps of a room that matters to the next command."""
+    """The part of a stored room that the next command needs."""
 
     view: RoomView
     """The room as clients see it, with a participant count of 0."""
     seats: Sequence[Seat] = ()
-    """Seats and places in the queue, in the order people came."""
+    """The seats and the places in the queue, in the order in which people came."""
     bans: Sequence[Ban] = ()
-    """Who is banned."""
+    """All bans of the room."""
     messages: Sequence[Message] = ()
-    """The last public messages, oldest first."""
+    """The last public messages, at most 50, oldest first."""
     last_id: str = ""
-    """The highest id of a participant or a message that the room has had; new ones sort after it."""
+    """The highest id of any participant or message of the room so far; new ids sort after it. Empty for none."""

@@ -1,11 +1,11 @@
-"""One room: its state, and the decisions about it.
+"""The state of one room, and how it changes.
 
-`decide` reads and answers with changes, or raises `Refused`; `apply` writes one change. Nothing else moves a room, so
-a log of changes replayed is the room, and a refused command has changed nothing. After every command's changes those
-of `follow_up` are due (see `seats.py`).
+`decide` reads the state and returns changes, or raises `Refused`; `apply` writes one change. Nothing else changes a
+room. So a refused command has changed nothing, and all changes of a room, applied again in order, give the same room.
+After the changes of a command, the caller applies those of `seats.follow_up`.
 
-Nothing here reads a clock, draws a number or waits: moments, ids and hashes come in as arguments, and `deadline` says
-when the room has to be asked to expire seats.
+Nothing here reads a clock, draws a random number or waits: times, ids and hashes are arguments. `deadline` returns the
+time at which `Expire` is due.
 """
 
 from abc import abstractmethod
@@ -17,49 +17,53 @@ import msgspec
 from roomd.protocol.errors import ROOM_NOT_FOUND, ErrorKind
 from roomd.protocol.objects import Ban, Message, Participant
 from roomd.protocol.objects import Room as RoomView
-from roomd.rooms.answers import Changed
+from roomd.rooms.answers import ParticipantChanges
 from roomd.rooms.changes import Change, MessageSent, RoomChanged, SeatChanged, UserBanned, UserUnbanned
 from roomd.rooms.model import Caller, Moment, Seat, StoredRoom
 from roomd.rooms.settings import Rules
 
 MESSAGES_SHOWN = 50
-"""Public messages in a `room-state` (docs/protocol.md, section 8)."""
+"""The number of public messages in a `room-state` (docs/protocol.md, section 8)."""
 
 A_co = TypeVar("A_co", covariant=True)
 A = TypeVar("A")
 
 
 class Decision(msgspec.Struct, Generic[A_co], frozen=True):
-    """What a command comes to."""
+    """The result of a command that is not refused."""
 
     changes: Sequence[Change]
-    """To apply and to keep, in this order."""
+    """The changes to apply and to store, in this order."""
     answer: A_co
-    """For the one who asked."""
+    """The answer for the asker."""
 
 
 class Command(msgspec.Struct, Generic[A_co], frozen=True):
-    """Something that is asked of a room and answered with an `A_co`. A subclass is one operation."""
+    """One operation on a room, with its arguments; its answer is an `A_co`. Each operation is a subclass."""
 
     without_room: ClassVar[ErrorKind] = ROOM_NOT_FOUND
-    """The refusal when there is no such room."""
+    """The error when there is no room with the code."""
     is_alone: ClassVar[bool] = False
-    """The command has a batch of its own."""
+    """Whether the command needs a batch of its own."""
 
     @abstractmethod
     def decide(self, room: "Room", now: Moment) -> Decision[A_co]:
-        """Decide what the command comes to, and change nothing.
+        """Return the changes and the answer of the command, and change nothing.
 
         Raises `Refused`.
         """
 
-    def delayed(self, seconds: float) -> "Command[A_co]":  # noqa: ARG002 - most commands mean the same at any time
-        """Return what the command is after it has waited `seconds` for its batch."""
+    def delayed(self, seconds: float) -> "Command[A_co]":  # noqa: ARG002 - the age of most commands does not matter
+        """Return the command as it is after it has waited `seconds` for its batch."""
         return self
 
 
 class Checkpoint(NamedTuple):
-    """A room's whole state at one time; later changes do not reach it."""
+    """The whole state of a room at one time. Later changes of the room do not change it.
+
+    The attributes are those of `Room`. `by_user` has the participant id of each user; `held` has, by participant id,
+    the time on the monotonic clock at which a held seat or place expires.
+    """
 
     view: RoomView
     seats: Mapping[str, Seat]
@@ -72,7 +76,7 @@ class Checkpoint(NamedTuple):
 
 
 class Room:
-    """The state of one room. Seats and the queue are in the order they were taken."""
+    """The state of one room. Seats and places in the queue are in the order in which they were taken."""
 
     def __init__(self, stored: StoredRoom, rules: Rules) -> None:
         self.rules = rules
@@ -90,57 +94,57 @@ class Room:
 
     @property
     def settings(self) -> RoomView:
-        """The room as it was last set up; its participant count is not kept up to date (see `view`)."""
+        """The room with its current settings. Its participant count is not up to date; that of `view` is."""
         return self._view
 
     @property
     def seats(self) -> Mapping[str, Seat]:
-        """Seats by participant id; read only."""
+        """The seats by participant id; the caller must not change the mapping."""
         return self._seats
 
     @property
     def queue(self) -> Mapping[str, Seat]:
-        """Places in the queue by participant id; read only."""
+        """The places in the queue by participant id; the caller must not change the mapping."""
         return self._queue
 
     @property
     def bans(self) -> Mapping[str, Ban]:
-        """Bans by user id; read only."""
+        """The bans by user id; the caller must not change the mapping."""
         return self._bans
 
     @property
     def messages(self) -> Sequence[Message]:
-        """The last public messages, oldest first."""
+        """The last public messages, at most 50, oldest first."""
         return self._messages
 
     @property
     def last_id(self) -> str:
-        """The highest id of a participant or a message so far."""
+        """The highest id of any participant or message so far; empty for none."""
         return self._last_id
 
     @property
     def free_seats(self) -> int:
-        """How many seats are free; below zero when the limit was lowered under those who sit."""
+        """The number of free seats; negative when the limit is now lower than the number of taken seats."""
         return self._view.max_participants - len(self._seats)
 
     def view(self) -> RoomView:
-        """Describe the room as clients see it."""
+        """Return the room as clients see it, with its participant count."""
         return msgspec.structs.replace(self._view, participant_count=len(self._seats))
 
     def participants(self) -> list[Participant]:
-        """Return everyone who holds a seat, in the order they took it."""
+        """Return everyone who has a seat, in the order in which they took it."""
         return [seat.participant for seat in self._seats.values()]
 
     def place_of(self, participant_id: str | None) -> Seat | None:
-        """Find a seat, or a place in the queue, by its participant's id."""
+        """Return the seat, or the place in the queue, of a participant id; None when there is none."""
         if participant_id is None:
             return None
         return self._seats.get(participant_id) or self._queue.get(participant_id)
 
     def place_of_caller(self, caller: Caller) -> Seat | None:
-        """Find the caller's seat, or their place in the queue.
+        """Return the caller's seat, or their place in the queue; None when they have none.
 
-        A user is found by user id. A guest is never found by name, only while their connection has the seat.
+        A user is found by user id. A guest is found only by the connection that has the seat, never by name.
         """
         if caller.user_id is not None and (key := self._by_user.get(caller.user_id)) is not None:
             return self.place_of(key)
@@ -148,23 +152,23 @@ class Room:
         return seat if seat is not None and seat.claim == caller.claim else None
 
     def deadline(self) -> float | None:
-        """Return the time on the monotonic clock at which a held seat expires next; None without held seats."""
+        """Return the time on the monotonic clock at which the next held seat or place expires; None without one."""
         return min(self._held.values()) if self._held else None
 
     def expired(self, clock: float) -> list[Seat]:
-        """Return the seats whose hold has run out at `clock`."""
+        """Return the seats and places whose hold is over at `clock`, a time of the monotonic clock."""
         due = (self.place_of(key) for key, until in self._held.items() if until <= clock)
         return [seat for seat in due if seat is not None]
 
     def decide(self, command: Command[A], now: Moment) -> Decision[A]:
-        """Decide what a command comes to, and change nothing.
+        """Return the changes and the answer of a command, and change nothing.
 
         Raises `Refused`.
         """
         return command.decide(self, now)
 
     def apply(self, change: Change) -> None:
-        """Make a change true."""
+        """Write one change into the room."""
         match change:
             case SeatChanged(seat=seat):
                 self._place(seat)
@@ -180,7 +184,7 @@ class Room:
                 del self._bans[change.user_id]
 
     def checkpoint(self) -> Checkpoint:
-        """Remember the state, to compare with it or to go back to it."""
+        """Return a copy of the state, for `restore` and `changed_since`."""
         return Checkpoint(
             self._view,
             self._seats.copy(),
@@ -193,7 +197,7 @@ class Room:
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go back to a remembered state."""
+        """Set the state back to a checkpoint."""
         self._view = checkpoint.view
         self._seats = dict(checkpoint.seats)
         self._queue = dict(checkpoint.queue)
@@ -203,9 +207,12 @@ class Room:
         self._messages = tuple(checkpoint.messages)
         self._last_id = checkpoint.last_id
 
-    def changed_since(self, before: Checkpoint, seats: Iterable[SeatChanged]) -> Changed:
-        """Return the net effect of the changes that led from `before` to now, in the order they touched people."""
-        changed = Changed([], [], [])
+    def changed_since(self, before: Checkpoint, seats: Iterable[SeatChanged]) -> ParticipantChanges:
+        """Return the net effect on participants since `before`, in the order of `seats`.
+
+        `seats` are all seat changes that were applied since `before`.
+        """
+        changed = ParticipantChanges([], [], [])
         touched = {change.seat.participant.id: change.seat for change in seats}
         for key, last in touched.items():
             old, new = before.seats.get(key), self._seats.get(key)
@@ -213,12 +220,12 @@ class Room:
                 changed.joined.append(new.participant)
             elif old is not None and new is None:
                 changed.left.append(last.participant)
-            elif old is not None and new is not None and not look_the_same(old.participant, new.participant):
+            elif old is not None and new is not None and not is_same_to_clients(old.participant, new.participant):
                 changed.updated.append(new.participant)
         return changed
 
     def _place(self, seat: Seat) -> None:
-        """Put a participant where they are now: on a seat, in the queue, or out."""
+        """Write a seat into the seats or the queue, or remove it when the participant has left."""
         key, user_id = seat.participant.id, seat.participant.user_id
         self._last_id = max(self._last_id, key)
         self._held.pop(key, None)
@@ -236,6 +243,6 @@ class Room:
             self._held[key] = seat.held_until
 
 
-def look_the_same(one: Participant, other: Participant) -> bool:
-    """Return whether two participants look the same to clients, which tell 1 from true."""
+def is_same_to_clients(one: Participant, other: Participant) -> bool:
+    """Return whether clients see no difference between two participants. 1 and true in a state are different."""
     return one == other and repr(one.state) == repr(other.state)

@@ -1,13 +1,13 @@
-"""Every move of a seat. A place in the queue is a seat to come.
+"""All state changes of a seat. A place in the queue is a `Seat` that waits for something.
 
-    state      | participant            | Join, Resume     | Admit, a free  | Leave, Remove, | Drop (by its | Expire, in
-               |                        |                  | seat in turn   | End            | claim)       | time
+    state      | participant            | Join, Resume     | Admit, a free  | Leave, Remove, | Drop (with   | Expire
+               |                        |                  | seat           | End            | the claim)   |
     -----------|------------------------|------------------|----------------|----------------|--------------|-----------
     (none)     |                        | connected, or    |                |                |              |
                |                        | waiting          |                |                |              |
-    waiting    | no seat; isActive      | waiting, new     | connected      | gone           | waiting,     |
+    waiting    | no seat; isActive      | waiting, new     | connected      | (none)         | waiting,     |
                |                        | claim, new token |                |                | dropped      |
-    waiting,   | no seat; not isActive  | waiting, new     | held           | gone           |              | gone
+    waiting,   | no seat; not isActive  | waiting, new     | held           | (none)         |              | (none)
     dropped    |                        | claim, new token |                |                |              |
     connected  | isActive, leftAt null  | connected, new   |                | left           | held         |
                |                        | claim, new token |                |                |              |
@@ -15,7 +15,7 @@
                | null                   | claim, new token |                |                |              | the drop
     left       | not isActive, leftAt   |                  |                |                |              |
 
-The functions here make the changes; the commands decide who may ask for them.
+The functions here return the changes; the commands check who may ask for them.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,10 @@ from roomd.rooms.room import Room
 
 
 def take(seat: Seat, claim: int, resume_hash: str) -> SeatChanged:
-    """Give a seat, or a place in the queue, to a connection."""
+    """Give a seat, or a place in the queue, to the connection with `claim`.
+
+    `resume_hash` is the SHA-256 of the secret in its new resume token.
+    """
     participant = seat.participant
     if not participant.is_active:
         participant = msgspec.structs.replace(participant, is_active=True)
@@ -39,53 +42,58 @@ def take(seat: Seat, claim: int, resume_hash: str) -> SeatChanged:
 
 
 def wait_for(seat: Seat, waits_for: WaitsFor) -> SeatChanged:
-    """Make somebody wait for something else, at the same place in the queue."""
+    """Change what somebody waits for; they keep their position in the queue."""
     return SeatChanged(msgspec.structs.replace(seat, waits_for=waits_for))
 
 
 def admit(seat: Seat, now: Moment) -> SeatChanged:
-    """Turn a place in the queue into a seat. Where the connection is gone it is held, and the hold runs on."""
+    """Turn a place in the queue into a seat. If its connection is lost, the seat is held for the rest of the hold."""
     participant = msgspec.structs.replace(seat.participant, joined_at=now.stamp)
-    dropped_at = now.stamp if seat.claim is None else None  # leftAt must not be before joinedAt
+    dropped_at = now.stamp if seat.claim is None else None  # leftAt must not be earlier than joinedAt
     return SeatChanged(msgspec.structs.replace(seat, participant=participant, dropped_at=dropped_at, waits_for=None))
 
 
 def drop(seat: Seat, now: Moment, age: float, hold: float) -> SeatChanged:
-    """Hold a seat for `hold` seconds from the moment its connection was lost, `age` seconds ago."""
+    """Hold a seat, or a place, for `hold` seconds after its connection was lost, which was `age` seconds ago."""
     participant = msgspec.structs.replace(seat.participant, is_active=False)
     return SeatChanged(
         msgspec.structs.replace(
             seat,
             participant=participant,
             claim=None,
-            dropped_at=max(now.ago(age), participant.joined_at),  # a drop that comes late may find a newer seat
+            # A delayed drop may find that the place in the queue has become a seat since then.
+            dropped_at=max(now.ago(age), participant.joined_at),
             held_until=now.clock - age + hold,
         )
     )
 
 
 def leave(seat: Seat, now: Moment, *, refusal: ErrorKind | None = None, removal: Removal | None = None) -> SeatChanged:
-    """Give a seat, or a place in the queue, up; `leftAt` is when its connection was last there."""
+    """Give up a seat, or a place in the queue.
+
+    `leftAt` is the time of the drop if the seat is held, else now.
+    """
     participant = msgspec.structs.replace(seat.participant, is_active=False, left_at=seat.dropped_at or now.stamp)
     return SeatChanged(msgspec.structs.replace(seat, participant=participant, claim=None), refusal, removal)
 
 
 def follow_up(room: Room, now: Moment, settings: RoomView | None = None) -> list[SeatChanged]:
-    """Decide what becomes of those who wait, first come, first served, under the room's settings or new ones.
+    """Return the changes of the queue that are due: who gets a free seat, and who can wait no longer.
 
-    While somebody waits for a seat there is no free one, so nobody overtakes them.
+    The queue is served in its order, by the room's settings or by new `settings`. While somebody waits for a seat no
+    seat is free, so nobody gets a seat out of order.
     """
     settings = settings or room.settings
     changes: list[SeatChanged] = []
     free = settings.max_participants - len(room.seats)
     for seat in room.queue.values():
-        barred = None
+        refusal = None
         if seat.participant.user_id is None and not settings.allow_guest_access:
-            barred = GUESTS_NOT_ALLOWED
+            refusal = GUESTS_NOT_ALLOWED
         if seat.waits_for == "waiting_room" and settings.waiting_room:
-            changes += [leave(seat, now, refusal=barred)] if barred else []
-        elif barred := barred or (ROOM_LOCKED if settings.is_locked else None):
-            changes.append(leave(seat, now, refusal=barred))
+            changes += [leave(seat, now, refusal=refusal)] if refusal else []
+        elif refusal := refusal or (ROOM_LOCKED if settings.is_locked else None):
+            changes.append(leave(seat, now, refusal=refusal))
         elif free > 0:
             free -= 1
             changes.append(admit(seat, now))
@@ -95,7 +103,7 @@ def follow_up(room: Room, now: Moment, settings: RoomView | None = None) -> list
 
 
 def describe_queue(queue: Mapping[str, Seat]) -> list[Waiting]:
-    """Describe everyone in a queue as hosts see them, in the order they came."""
+    """Return everyone in a queue as hosts see them, in the order in which they came."""
     return [
         Waiting(
             participant_id=key,

@@ -1,4 +1,4 @@
-"""What a host may choose for a room, and what the configuration sets for all of them."""
+"""The settings of one room, which its host chooses, and the rules for all rooms, which the configuration sets."""
 
 import msgspec
 
@@ -7,29 +7,37 @@ from roomd.protocol.objects import Room
 from roomd.protocol.text import clean_name
 
 DEFAULT_MAX_PARTICIPANTS = 100
+"""The limit of a room when its host chooses none."""
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """The settings of a room that a host may choose; None leaves one as it is."""
+    """The settings of a room that its host may choose. None leaves a setting as it is."""
 
     name: str | None = None
+    """The name of the room: 1 to 100 printable characters."""
     is_locked: bool | None = None
+    """Whether nobody new may join."""
     max_participants: int | None = None
+    """The number of seats: from 2 to `Rules.max_participants`."""
     allow_guest_access: bool | None = None
+    """Whether people without a token may join."""
     waiting_room: bool | None = None
+    """Whether newcomers wait until the host admits them."""
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """What the configuration sets for every room."""
+    """The rules for all rooms, from the configuration."""
 
     seat_hold: float
-    """Seconds a dropped seat, or place in the queue, is held."""
+    """The seconds for which a dropped seat, or a dropped place in the queue, is held."""
     max_participants: int
-    """The most a host may choose."""
+    """The largest limit that a host may choose."""
 
 
 def open_room(settings: Settings, rules: Rules, *, room_id: str, code: str, host_id: str, created_at: str) -> Room:
-    """Describe a new room.
+    """Build a new room: unlocked, with `settings` in place of the defaults.
+
+    `created_at` is a stamp.
 
     Raises `Refused` (400 `invalid_settings`).
     """
@@ -51,9 +59,9 @@ def open_room(settings: Settings, rules: Rules, *, room_id: str, code: str, host
 
 
 def change_settings(room: Room, settings: Settings, rules: Rules) -> Room:
-    """Apply a host's choices to a room.
+    """Return the room with a host's settings.
 
-    Raises `Refused` (400 `invalid_settings`) naming what is allowed (docs/protocol.md, section 7).
+    Raises `Refused` (400 `invalid_settings`) with a text that names what is allowed (docs/protocol.md, section 7).
     """
     changes = {key: value for key, value in msgspec.structs.asdict(settings).items() if value is not None}
     if settings.name is not None and (name := clean_name(settings.name, 100)) is None:

@@ -1,1 +1,1 @@
-"""The database: what is kept of rooms, and how it is read again."""
+"""The database: how rooms are stored and loaded."""

@@ -1,4 +1,4 @@
-"""The schema, and how a database of an older version is brought to it."""
+"""The schema of the database, and the migrations from older versions."""
 
 import logging
 import sqlite3
@@ -8,18 +8,19 @@ from importlib import resources
 log = logging.getLogger("roomd.storage.migrations")
 
 APPLICATION_ID = 0x726F6F6D
-"""How schema.sql marks a database as roomd's."""
+"""The `application_id` that schema.sql sets: it marks a database of roomd."""
 SCHEMA_VERSION = 2
 """The `user_version` that schema.sql sets."""
 
 MIGRATIONS: dict[int, str] = {}
-"""`MIGRATIONS[n]` is the SQL from `user_version` n to n + 1. There is none yet: no release had another version."""
+"""`MIGRATIONS[n]` is the SQL from `user_version` n to n + 1. There is none yet: no release had another schema."""
 
 
 def migrate(db: sqlite3.Connection, steps: Mapping[int, str]) -> int:
-    """Take a database from its `user_version` as far as there are steps, one transaction each; return the version.
+    """Apply the steps that follow from the database's `user_version`, and return the version after them.
 
-    A step is SQL that ends by setting `PRAGMA user_version`. An empty file is at 0.
+    `steps` has SQL by the version that it begins with. Each step runs in one transaction and ends by setting `PRAGMA
+    user_version`. An empty file has version 0. Raises `sqlite3.Error`.
     """
     while script := steps.get(version := user_version(db)):
         db.executescript(f"BEGIN IMMEDIATE;\n{script}\nCOMMIT;")
@@ -29,11 +30,11 @@ def migrate(db: sqlite3.Connection, steps: Mapping[int, str]) -> int:
 
 
 def user_version(db: sqlite3.Connection) -> int:
-    """Read the version of a database's schema."""
+    """Return the version of a database's schema."""
     version: int = db.execute("PRAGMA user_version").fetchone()[0]
     return version
 
 
 def schema() -> str:
-    """Read schema.sql; in a checkout it is a link to the file at the top."""
+    """Return the text of schema.sql. In a checkout it is a link to the file in the root folder."""
     return (resources.files("roomd.storage") / "schema.sql").read_text(encoding="utf-8")

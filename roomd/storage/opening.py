@@ -1,4 +1,4 @@
-"""Open the database: for this process alone, made when missing, migrated when old."""
+"""Open the database: lock it for this process, create it when missing, migrate it when old."""
 
 import fcntl
 import os
@@ -12,7 +12,7 @@ from roomd.storage.worker import Worker
 
 
 class StoreError(Exception):
-    """The database cannot be opened; the text says why and what to do."""
+    """The database cannot be opened. The text names the file, the reason and what to do."""
 
 
 class StoreBusy(StoreError):  # noqa: N818 - a state, not a mistake
@@ -20,14 +20,14 @@ class StoreBusy(StoreError):  # noqa: N818 - a state, not a mistake
 
 
 async def open_store(config: DatabaseConfig) -> SqliteStore:
-    """Open the database, made or migrated as needed, for this process alone.
+    """Open the database for this process alone. Create it when it is missing, and migrate it when it is old.
 
-    Raises `StoreError`.
+    The caller must close the store. Raises `StoreError`; `StoreBusy` when trying again later may help.
     """
     path = Path(config.path)
     lock = _lock(path)
     try:
-        sqlite3.connect(path).close()  # what cannot be opened fails here, where no thread has begun
+        sqlite3.connect(path).close()  # a file that cannot be opened fails here, before a thread starts
         writer = Worker(path, config.busy_timeout)
         await writer
         try:
@@ -48,10 +48,11 @@ async def open_store(config: DatabaseConfig) -> SqliteStore:
 
 
 def _lock(path: Path) -> int:
-    """Lock the database file for this process; the kernel frees the lock however the process ends.
+    """Lock the database file for this process, and return the descriptor that has the lock.
 
-    The lock is on the file itself, so it holds for every name of the file. Its descriptor is opened before SQLite's and
-    closed after them: closing one in between would drop SQLite's own locks, which belong to the process (POSIX).
+    The kernel releases the lock when the process ends in any way. The lock is on the file itself, so it applies to
+    every name of the file. The descriptor is opened before those of SQLite and closed after them: closing it earlier
+    would release SQLite's own locks, which belong to the process (POSIX). Raises `StoreError`.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,16 +76,16 @@ def _prepare(db: sqlite3.Connection, config: DatabaseConfig) -> None:
         )
     ours = db.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
     if not ours and (version or db.execute("SELECT 1 FROM sqlite_schema").fetchone()):
-        raise StoreError(f"{config.path}: a database of another program; choose another file")
+        raise StoreError(f"{config.path}: is a database of another program; choose another file")
     steps = {0: schema(), **MIGRATIONS}
     if version not in (*steps, SCHEMA_VERSION):
         raise StoreError(
             f"{config.path}: made by a roomd that was never released (schema {version}); choose another file"
         )
     if db.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
-        raise StoreError(f"{config.path}: its file system cannot do write-ahead logging; choose a local disk")
+        raise StoreError(f"{config.path}: the file system does not support write-ahead logging; choose a local disk")
     db.execute(f"PRAGMA synchronous = {config.synchronous}")
     db.execute("PRAGMA foreign_keys = ON")
-    # A statement of many rows can be undone alone; SQLite keeps what it needs for that in a file of its own by default.
+    # SQLite keeps a journal for each statement of many rows, to undo it alone; by default that is a temporary file.
     db.execute("PRAGMA temp_store = MEMORY")
     migrate(db, steps)

@@ -1,4 +1,4 @@
-"""The rows of the four tables (schema.sql), and the objects they are."""
+"""Convert the rows of the four tables (schema.sql) to objects and back. Values have the order of the columns below."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ BAN_COLUMNS = "room_id, user_id, display_name, reason, banned_at"
 
 
 def room_row(room: Room) -> tuple[Any, ...]:
-    """Write a room as a row."""
+    """Convert a room to a row with `ROOM_COLUMNS`."""
     return (
         room.id,
         room.code,
@@ -38,7 +38,7 @@ def room_row(room: Room) -> tuple[Any, ...]:
 
 
 def to_room(row: tuple[Any, ...]) -> Room:
-    """Read a room, with a participant count of 0."""
+    """Convert a row to a room, with a participant count of 0."""
     return Room(
         id=row[0],
         code=row[1],
@@ -56,7 +56,7 @@ def to_room(row: tuple[Any, ...]) -> Room:
 
 
 def seat_row(seat: Seat) -> tuple[Any, ...]:
-    """Write a seat, or a place in the queue, as a row."""
+    """Convert a seat, or a place in the queue, to a row with `PARTICIPANT_COLUMNS`."""
     person = seat.participant
     return (
         person.room_id,
@@ -76,7 +76,7 @@ def seat_row(seat: Seat) -> tuple[Any, ...]:
 
 
 def to_seat(row: tuple[Any, ...]) -> Seat:
-    """Read a seat, or a place in the queue; its connection is gone."""
+    """Convert a row to a seat, or a place in the queue, without a connection."""
     participant = Participant(
         id=row[1],
         room_id=row[0],
@@ -93,7 +93,7 @@ def to_seat(row: tuple[Any, ...]) -> Seat:
 
 
 def message_row(room_id: str, change: MessageSent) -> tuple[Any, ...]:
-    """Write a message as a row."""
+    """Convert a message to a row with `MESSAGE_COLUMNS`."""
     message = change.message
     return (
         room_id,
@@ -109,15 +109,15 @@ def message_row(room_id: str, change: MessageSent) -> tuple[Any, ...]:
 
 
 def to_message(row: tuple[Any, ...]) -> Message:
-    """Read a message."""
+    """Convert a row to a message."""
     return Message(id=row[1], participant_id=row[2], display_name=row[4], text=row[5], sent_at=row[6], to=row[7])
 
 
 def ban_row(room_id: str, ban: Ban) -> tuple[Any, ...]:
-    """Write a ban as a row."""
+    """Convert a ban to a row with `BAN_COLUMNS`."""
     return room_id, ban.user_id, ban.display_name, ban.reason, ban.banned_at
 
 
 def to_ban(row: tuple[Any, ...]) -> Ban:
-    """Read a ban."""
+    """Convert a row to a ban."""
     return Ban(user_id=row[1], display_name=row[2], reason=row[3], banned_at=row[4])

@@ -1,11 +1,11 @@
 """The store: rooms, participants, messages and bans in one SQLite file.
 
-`append` makes changes durable. While one transaction runs, the appends of all rooms gather and make the next one
-(group commit), so the price of an fsync is shared by whoever arrives together, without a timer. A transaction is one
-function on the database thread (see `writing.py`).
+`append` stores changes durably. While one transaction runs, the appends of all rooms are collected for the next one
+(group commit). So appends that arrive at the same time share one fsync, without a timer. A transaction is one function
+that runs on the writer's thread (see `writing.py`).
 
-Two connections: the writer, which only `append` and the start use, and a reader, so that a long page of history never
-holds up a join. Write-ahead logging lets them run side by side.
+There are two connections: a writer, which only `append` and the start use, and a reader, so that no join waits for a
+long page of history. With write-ahead logging both can work at the same time.
 """
 
 import asyncio
@@ -43,18 +43,23 @@ log = logging.getLogger("roomd.storage.sqlite")
 T = TypeVar("T")
 
 PAGE_BYTES = 256 * 1024
-"""Bytes of messages in one page, about the most."""
+"""The bytes of messages in one page, unless a single message is larger."""
 
 
 class _Append(NamedTuple):
-    """An append that waits for a transaction."""
+    """An append that waits for its transaction."""
 
     changes: RoomChanges
+    """The changes to store."""
     done: asyncio.Future[None]
+    """The future that is done when they are stored, or fails with `StorageFailed`."""
 
 
 class SqliteStore:
-    """An open database. Make one with `open_store`. Offers `ports.Store` and `ports.Archive`."""
+    """An open database. It implements `ports.Store` and `ports.Archive`; `open_store` builds it.
+
+    `lock` is the descriptor that has the lock on the file; -1 without one.
+    """
 
     def __init__(self, writer: Worker, reader: Worker, lock: int) -> None:
         self._writer = writer
@@ -64,7 +69,7 @@ class SqliteStore:
         self._committer: asyncio.Task[None] | None = None
 
     async def append(self, room_id: str, changes: Sequence[Change]) -> None:
-        """Make changes of one room durable, all or none.
+        """Store changes of one room durably: all of them or none.
 
         Raises `StorageFailed`; then nothing was changed.
         """
@@ -75,7 +80,7 @@ class SqliteStore:
         await done
 
     async def load(self, code: str) -> StoredRoom | None:
-        """Read a room that nobody has a seat in by its code; None when there is none.
+        """Read a room in which nobody has a seat, by its code; None when there is none.
 
         Raises `StorageFailed`.
         """
@@ -88,10 +93,10 @@ class SqliteStore:
         return await self._run(self._reader, read)
 
     async def hold_seats(self, restarted_at: str) -> list[StoredRoom]:
-        """Hold every seat, and every place in a queue, anew after a start, and read them with their rooms.
+        """Hold every seat and every place in a queue after a start, and return them with their rooms.
 
-        A seat that was connected when the daemon died counts as dropped at `restarted_at`: that its connection was
-        there until then is the most that is known.
+        A seat that was connected when the daemon ended is dropped as of `restarted_at`, a stamp: the time at which its
+        connection was really lost is not known. Raises `StorageFailed`.
         """
 
         def hold_and_read(db: sqlite3.Connection) -> list[StoredRoom]:
@@ -116,7 +121,7 @@ class SqliteStore:
     async def rooms_of(
         self, host_id: str | None, is_active: bool | None, cursor: str | None, limit: int
     ) -> tuple[list[Room], str | None]:
-        """Read a page of a host's rooms, of all rooms when `host_id` is None: newest first, and the next cursor.
+        """Read a page of a host's rooms, or of all rooms when `host_id` is None, newest first, and the next cursor.
 
         Raises `StorageFailed`.
         """
@@ -127,7 +132,7 @@ class SqliteStore:
         return page([to_room(row) for row in await self._read(sql, (*given.values(), limit + 1))], limit)
 
     async def history(self, room_id: str, cursor: str | None, limit: int) -> tuple[list[Participant], str | None]:
-        """Read a page of everyone who was ever in a room, in the order they joined, and the next cursor.
+        """Read a page of everyone who was ever in a room, in the order in which they joined, and the next cursor.
 
         Raises `StorageFailed`.
         """
@@ -139,7 +144,7 @@ class SqliteStore:
         return page([to_seat(row).participant for row in rows], limit)
 
     async def messages(self, reader: Reader, cursor: str | None, limit: int) -> tuple[list[Message], str | None]:
-        """Read a page of what was said to everyone and to or by the reader, in its order, and the next cursor.
+        """Read a page of public messages and of private ones to or from the reader, oldest first, and the next cursor.
 
         Raises `StorageFailed`.
         """
@@ -150,10 +155,10 @@ class SqliteStore:
         mine = (reader.participant_id, reader.user_id)
         rows = await self._read(sql, (reader.room_id, cursor or "", *mine, limit + 1))
         messages = [to_message(row) for row in rows]
-        return page(messages, min(limit, fitting(messages)))
+        return page(messages, min(limit, count_fitting(messages)))
 
     async def close(self) -> None:
-        """Finish what was begun and close the file. Closing twice is fine."""
+        """Finish the waiting appends and close the file. Closing twice is fine."""
         while self._committer is not None:
             await self._committer
         await self._reader.close()
@@ -174,14 +179,14 @@ class SqliteStore:
         failure: Exception | None = None
         try:
             await self._run(self._writer, lambda db: write(db, [one.changes for one in batch]))
-        except Exception as exc:  # noqa: BLE001 - the edge of a batch: whatever it was, those who wait must hear of it
+        except Exception as exc:  # noqa: BLE001 - the edge of a transaction: every append that waits must fail
             failure = exc
         if len(batch) > 1 and isinstance(failure and failure.__cause__, sqlite3.IntegrityError):
-            for one in batch:  # only the append that broke a constraint fails, not its neighbours
+            for one in batch:  # only the append that broke a constraint fails, not the others
                 await self._commit([one])
             return
         for one in batch:
-            if one.done.done():  # whoever asked was cancelled
+            if one.done.done():  # the caller of `append` was cancelled
                 continue
             if failure is None:
                 one.done.set_result(None)
@@ -197,27 +202,27 @@ class SqliteStore:
         except sqlite3.Error as exc:
             log.error("storage failed", {"error": type(exc).__name__, "reason": str(exc)})
             failed = StorageFailed()
-            failed.lasting = is_lasting(exc)
+            failed.is_lasting = is_lasting(exc)
             raise failed from exc
 
 
 def is_lasting(error: sqlite3.Error) -> bool:
-    """Tell what somebody must mend from what may pass: locked, full, failing."""
-    code = getattr(error, "sqlite_errorcode", 0)  # absent when it is not SQLite that objects
+    """Return whether an operator must repair the file. False for errors that may pass: locked, disk full, I/O error."""
+    code = getattr(error, "sqlite_errorcode", 0)  # absent when the error is not from SQLite itself
     return code & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR)
 
 
-def fitting(messages: Sequence[Message]) -> int:
-    """Count how many messages make a page that a slow client can be sent at once; one always does."""
+def count_fitting(messages: Sequence[Message]) -> int:
+    """Return how many of the messages fit into one page of `PAGE_BYTES`; at least 1."""
     sizes = accumulate(len(msgspec.json.encode(message)) for message in messages)
     return max(1, sum(size <= PAGE_BYTES for size in sizes))
 
 
 def _stored(db: sqlite3.Connection, room: Room, seats: Sequence[Seat] = ()) -> StoredRoom:
-    """Read what else belongs to a room."""
+    """Read the bans, the last messages and the last id of a room, and add its seats."""
     last_ids = (_last_id(db, table, room.id) for table in ("participants", "messages"))
     bans = db.execute(f"SELECT {BAN_COLUMNS} FROM bans WHERE room_id = ?", (room.id,))  # noqa: S608 - our own
-    # The planner takes the primary key for as good as `public_messages`, and would read every private message.
+    # Without INDEXED BY the planner chooses the primary key, and would read every private message.
     said = db.execute(
         f"SELECT {MESSAGE_COLUMNS} FROM messages INDEXED BY public_messages "  # noqa: S608 - our own
         "WHERE room_id = ? AND to_id IS NULL ORDER BY id DESC LIMIT ?",

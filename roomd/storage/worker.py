@@ -1,4 +1,4 @@
-"""aiosqlite's thread, for more than one statement a trip."""
+"""Run a function with several statements on the thread of an aiosqlite connection."""
 
 import sqlite3
 from collections.abc import Callable
@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 class Worker(aiosqlite.Connection):
-    """A connection to a SQLite file, and the thread that it lives on.
+    """A connection to a SQLite file, and the thread that uses it. Await it once to open it.
 
-    This class alone knows how aiosqlite (0.22) reaches its thread. aiosqlite documents one statement a call; a
-    transaction of a few would cost a trip through the event loop for each.
+    `busy_timeout` is in seconds. Only this class uses `_execute` and `_conn` of aiosqlite (0.22). The documented API
+    takes one statement for each call, so a transaction would wait for the event loop after every statement.
     """
 
     def __init__(self, path: Path, busy_timeout: float) -> None:
@@ -23,7 +23,7 @@ class Worker(aiosqlite.Connection):
         super().__init__(connect, iter_chunk_size=64)
 
     async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `function` on the thread and return its result.
+        """Run `function` on the thread with the SQLite connection, and return its result.
 
         Raises what `function` raises.
         """

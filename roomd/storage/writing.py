@@ -1,7 +1,7 @@
-"""The statements that keep changes, in one transaction.
+"""The SQL statements that store changes, in one transaction.
 
-A statement takes many rows: Python's sqlite3 gives up the interpreter lock around every statement, and every return to
-it costs a wait for the busy event loop.
+A statement writes many rows. Python's sqlite3 releases the interpreter lock around every statement, and then waits
+until the busy event loop gives it back.
 """
 
 import sqlite3
@@ -24,24 +24,29 @@ from roomd.storage.rows import (
 T = TypeVar("T")
 
 MOST_ROWS = 64
-"""Rows in one statement. Statements have 1, 2, 4, … rows, so that few are ever prepared."""
+"""The largest number of rows in one statement. The numbers are powers of two, so that few statements are prepared."""
 
 
 class RoomChanges(NamedTuple):
-    """What one room wants kept."""
+    """Changes of one room that are stored together."""
 
     room_id: str
+    """The id of the room."""
     changes: Sequence[Change]
+    """The changes, in their order."""
 
 
 def write(db: sqlite3.Connection, batch: Sequence[RoomChanges]) -> None:
-    """Write the changes of some rooms, all or none."""
+    """Write the changes of some rooms in one transaction.
+
+    Raises `sqlite3.Error`; then nothing was written.
+    """
     changes = [(room_id, change) for room_id, changes in batch for change in changes]
     rooms = [room_row(change.room) for _, change in changes if isinstance(change, RoomChanged)]
     seats = [change.seat for _, change in changes if isinstance(change, SeatChanged)]
     messages = [message_row(room_id, change) for room_id, change in changes if isinstance(change, MessageSent)]
     bans = [(room_id, change) for room_id, change in changes if isinstance(change, (UserBanned, UserUnbanned))]
-    gave_up = [  # who leaves the queue was never in the room
+    gave_up = [  # somebody who leaves the queue was never in the room
         (seat.participant.room_id, seat.participant.id) for seat in seats if seat.waits_for and seat.participant.left_at
     ]
 
@@ -58,7 +63,7 @@ def write(db: sqlite3.Connection, batch: Sequence[RoomChanges]) -> None:
 
 
 def in_transaction(db: sqlite3.Connection, function: Callable[[], T]) -> T:
-    """Run `function` in a transaction of its own, undone when it raises."""
+    """Run `function` in a transaction and return its result. The transaction is rolled back when `function` raises."""
     db.execute("BEGIN IMMEDIATE")
     try:
         result = function()
@@ -78,7 +83,7 @@ def _write_ban(db: sqlite3.Connection, room_id: str, change: UserBanned | UserUn
 
 
 def _write_rows(db: sqlite3.Connection, table: str, columns: str, key: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Write rows in their order, as many as can be in a statement; a later one of a key wins over an earlier one."""
+    """Insert or update rows in their order, many in one statement. The last row of a key decides."""
     start = 0
     while left := len(rows) - start:
         size = min(1 << left.bit_length() - 1, MOST_ROWS)
@@ -87,7 +92,7 @@ def _write_rows(db: sqlite3.Connection, table: str, columns: str, key: str, rows
         start += size
 
 
-@cache  # four tables, and seven numbers of rows
+@cache  # four tables and seven numbers of rows: 28 statements at most
 def _upsert(table: str, columns: str, key: str, rows: int) -> str:
     names = columns.split(", ")
     values = ", ".join([f"({', '.join('?' * len(names))})"] * rows)

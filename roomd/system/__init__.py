@@ -1,1 +1,1 @@
-"""What the machine gives: clocks, randomness, the log."""
+"""Services of the machine: the clock, random ids, the log."""

@@ -1,4 +1,4 @@
-"""Where time comes from, so that everything else can be handed it."""
+"""The machine's clock, which the daemon passes to all parts that need the time."""
 
 import asyncio
 import time
@@ -8,13 +8,13 @@ from roomd.engine.ports import Timer
 
 
 class Clock:
-    """Both of a machine's clocks, and calls at a time of the monotonic one."""
+    """The two clocks of the machine, and calls at a later time. It implements `ports.Clock`."""
 
     wall = staticmethod(time.time)
-    """Seconds since the epoch."""
+    """Returns seconds since the epoch."""
 
     monotonic = staticmethod(time.monotonic)
-    """Seconds that only ever go forward."""
+    """Returns seconds of a clock that never goes back."""
 
     def call_later(self, delay: float, function: Callable[[], None]) -> Timer:
         """Call `function` on the running loop after `delay` seconds."""

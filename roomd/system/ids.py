@@ -1,15 +1,15 @@
-"""Where ids, room codes and resume tokens come from: the operating system's randomness."""
+"""Random ids, room codes, claims and resume tokens, from the operating system."""
 
 import hashlib
 import os
 from typing import NamedTuple
 
 _POOL = 4096
-"""Bytes that are asked of the system at once: a call for each id would cost more than all the rest of it."""
+"""The random bytes that are read at once. A system call for each id would take most of the time."""
 
 
 class Ids:
-    """Draws ids, codes and secrets."""
+    """Generate ids, codes, claims and secrets. It implements `ports.Ids`."""
 
     def __init__(self) -> None:
         self._pool = b""
@@ -17,29 +17,30 @@ class Ids:
         self._last = 0
 
     def new_id(self, wall: float, above: str = "") -> str:
-        """Draw an identifier: 24 hexadecimal digits, half time (`wall`, seconds since the epoch), half random.
+        """Return an id: 24 hexadecimal digits, half of them the time, half of them random.
 
-        It sorts after every one drawn before, and after `above`, unless that is no identifier of this kind.
+        `wall` is in seconds since the epoch. The id sorts after every earlier one and after `above`, another id or
+        empty; a text that is not such an id is ignored.
         """
         fresh = int(wall * 1000) << 48 | int.from_bytes(self._draw(6))
         last = max(self._last, _number(above)) if above else self._last
-        if fresh <= last:  # the same millisecond, or a clock that was set back
+        if fresh <= last:  # the same millisecond, or the clock was set back
             fresh = last + 1 + int.from_bytes(self._draw(3))
         self._last = fresh
         return f"{fresh:024x}"
 
     def new_code(self) -> str:
-        """Draw a room code, `xxx-xxx-xxx`: one of 26**9, which nobody guesses."""
-        number = int.from_bytes(self._draw(16))  # 128 bits: the remainder favours no letter that could be noticed
+        """Return a room code, `xxx-xxx-xxx`: one of 26**9, so that it cannot be guessed."""
+        number = int.from_bytes(self._draw(16))  # 128 bits, so all codes have nearly the same probability
         letters = "".join(chr(ord("a") + number // 26**place % 26) for place in range(9))
         return f"{letters[:3]}-{letters[3:6]}-{letters[6:]}"
 
     def new_claim(self) -> int:
-        """Draw a number for one sitting: 64 random bits, so that no two are the same, restarts included."""
+        """Return a claim: 64 random bits, so that no two are the same, also after a restart."""
         return int.from_bytes(self._draw(8))
 
     def new_secret(self) -> str:
-        """Draw the secret of a resume token: 128 bits."""
+        """Return the secret of a resume token: 128 random bits, in hexadecimal."""
         return self._draw(16).hex()
 
     def _draw(self, size: int) -> bytes:
@@ -58,22 +59,25 @@ def _number(identifier: str) -> int:
 
 
 class ResumeToken(NamedTuple):
-    """What takes a seat back: where it is, and a secret that roomd keeps only as a hash."""
+    """A resume token: the place of a seat, and a secret of which roomd stores only a hash."""
 
     code: str
+    """The code of the room."""
     participant_id: str
+    """The id of the participant who has the seat."""
     secret: str
+    """The secret, as text."""
 
     def __str__(self) -> str:
         return f"{self.code}.{self.participant_id}.{self.secret}"
 
     @classmethod
     def parse(cls, text: str) -> "ResumeToken | None":
-        """Read a token back; None if it cannot be one."""
+        """Parse a token; None if the text is none. The parts are not checked."""
         parts = text.split(".")
         return cls(*parts) if len(parts) == 3 else None
 
 
 def hash_secret(secret: str) -> str:
-    """Make what is kept of a secret: its SHA-256."""
+    """Return the hash that is stored of a secret: its SHA-256, in hexadecimal."""
     return hashlib.sha256(secret.encode()).hexdigest()

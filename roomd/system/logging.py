@@ -1,4 +1,4 @@
-"""Log lines: for people on a terminal, JSON elsewhere. Ids only, never names, tokens or frame bodies."""
+"""Logging: text on a terminal, JSON elsewhere. Lines contain ids, never names, tokens or bodies of frames."""
 
 import asyncio
 import logging
@@ -13,21 +13,21 @@ import msgspec
 
 from roomd.protocol.timestamps import stamp
 
-GATHER = 0.05
-"""Seconds that lines gather before they are written together."""
+WRITE_INTERVAL = 0.05
+"""The seconds for which lines are collected before they are written together."""
 MOST_UNWRITTEN = 10_000
-"""Lines that may wait for a stalled reader; more are dropped."""
+"""The number of lines that may wait to be written; more are dropped."""
 FLUSH_TIMEOUT = 1.0
-"""Seconds that the end of the process waits for its last lines to be written."""
+"""The seconds that `flush` waits for the last lines to be written."""
 
 
 def _fields(record: logging.LogRecord) -> Mapping[str, Any]:
-    """Read a line's fields: roomd passes them as the one mapping argument, `log.info("joined", {"room": …})`."""
+    """Return the fields of a record. They are passed as one mapping: `log.info("joined", {"room": …})`."""
     return record.args if isinstance(record.args, dict) else {}
 
 
 class Record(logging.LogRecord):
-    """A line to come. Of what the standard record finds out for each, only what is shown."""
+    """A log record with only those attributes of the standard record that are shown."""
 
     def __init__(
         self,
@@ -53,18 +53,18 @@ class Record(logging.LogRecord):
 
 
 class EventLogger(logging.Logger):
-    """A logger that does not look for the line of code that logs, which would take as long as all the rest."""
+    """A logger that does not look up the line of code that logs. The lookup takes half of the time of logging."""
 
     def findCaller(self, *_: object, **__: object) -> tuple[str, int, str, str | None]:  # noqa: N802 - logging's name
-        """Find nothing."""
+        """Return an unknown place in the code."""
         return "", 0, "", None
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line."""
+    """Format each record as one JSON object."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Put the record's time, level, logger, event and fields into JSON."""
+        """Return the record's time, level, logger, event, fields and traceback as one line of JSON."""
         line: dict[str, Any] = {
             "time": stamp(record.created),
             "level": record.levelname.lower(),
@@ -78,20 +78,20 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """One line for people: time, level, event, then the fields as key=value."""
+    """Format each record as a line for people: time, level, event, then the fields as key=value."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Put the record into one readable line, and a traceback under it if there is one."""
+        """Return the record as a line, followed by the traceback if there is one."""
         fields = "".join(f" {key}={value}" for key, value in _fields(record).items())
         line = f"{stamp(record.created)} {record.levelname.lower():7} {record.getMessage()}{fields}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-class Lines(logging.Handler):
-    """Writes lines from a thread of its own, a few times a second.
+class LogHandler(logging.Handler):
+    """Write log lines on a thread, several times a second.
 
-    A reader of the log who stalls or goes away, or a full disk under it, holds up nothing: lines that cannot be written
-    are dropped, and counted in the next line that can.
+    A blocked or closed stream, or a full disk, does not delay the daemon. Lines that cannot be written are dropped, and
+    their number is logged with the next lines that can.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -106,20 +106,20 @@ class Lines(logging.Handler):
         threading.Thread(target=self._write_batches, name="log", daemon=True).start()
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Take a line; on an event loop, hand it to the thread together with those that follow soon.
+        """Keep a record for the thread. On an event loop, several records are given to the thread together.
 
-        A join writes one, so this is short: no lock, which appending does not need, and no words yet.
+        This runs for each join, so it takes no lock (`append` needs none) and does not format the record.
         """
         self._records.append(record)
         if len(self._records) == 1:
             try:
-                asyncio.get_running_loop().call_later(GATHER, self._hand_over)
+                asyncio.get_running_loop().call_later(WRITE_INTERVAL, self._hand_over)
             except RuntimeError:  # no loop in this thread
                 self._hand_over()
         return True
 
     def flush(self) -> None:
-        """Wait until every line is written, at most `FLUSH_TIMEOUT` seconds."""
+        """Wait until every line is written, for at most `FLUSH_TIMEOUT` seconds."""
         self._hand_over()
         with self._written:
             self._written.wait_for(lambda: self._unwritten == 0, FLUSH_TIMEOUT)
@@ -141,7 +141,7 @@ class Lines(logging.Handler):
             try:
                 self._stream.write("".join(f"{self._line(record)}\n" for record in records + report))
                 self._stream.flush()
-            except (OSError, ValueError):  # nobody reads, or nothing more fits
+            except (OSError, ValueError):  # the stream is closed, or the disk is full
                 self._dropped += len(records)
             else:
                 self._dropped -= dropped
@@ -150,11 +150,11 @@ class Lines(logging.Handler):
                 self._written.notify_all()
 
     def _line(self, record: logging.LogRecord) -> str:
-        """Put a line into words; one that cannot be must not end the thread."""
+        """Format a record. A record that cannot be formatted must not end the thread."""
         try:
             return self.format(record)
-        except Exception as exc:  # noqa: BLE001 - whatever its arguments do
-            return self.format(Record(record.name, logging.ERROR, "", 0, "unprintable line", ({"error": exc},), None))
+        except Exception as exc:  # noqa: BLE001 - the edge of the thread: the arguments may raise anything
+            return self.format(Record(record.name, logging.ERROR, "", 0, "cannot format line", ({"error": exc},), None))
 
 
 def _report(dropped: int) -> logging.LogRecord:
@@ -162,12 +162,12 @@ def _report(dropped: int) -> logging.LogRecord:
 
 
 def set_up(level: str, stream: TextIO = sys.stderr) -> None:
-    """Send every logger's lines to `stream`."""
+    """Write the lines of all loggers to `stream`, from `level` up: `debug`, `info`, `warning` or `error`."""
     logging.setLogRecordFactory(Record)
-    logging.basicConfig(level=level.upper(), handlers=[Lines(stream)], force=True)
-    # The libraries tell of every connection and statement; roomd's lines say what is to be known, with its ids.
+    logging.basicConfig(level=level.upper(), handlers=[LogHandler(stream)], force=True)
+    # The libraries log every connection and statement; roomd's own lines have the ids.
     for library in ("websockets", "aiosqlite", "asyncio"):
         logging.getLogger(library).setLevel(logging.WARNING)
-    # What no line shows need not be found out for each (the logging documentation's "Optimization").
+    # No line shows these attributes, so they are not computed ("Optimization" in the documentation of logging).
     for name in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks"):
         setattr(logging, name, None)

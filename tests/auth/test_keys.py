@@ -89,9 +89,9 @@ BAD_SECRETS: dict[str, tuple[str | bytes, int, str]] = {
     "a public key": (
         pem(RSA),
         0o600,
-        "holds a key for other algorithms, not a secret; `openssl rand -hex 32` makes one",
+        "contains a key for other algorithms, not a secret; `openssl rand -hex 32` makes one",
     ),
-    "a JWK": (RSAAlgorithm.to_jwk(RSA.public_key()), 0o600, "holds a key for other algorithms, not a secret"),
+    "a JWK": (RSAAlgorithm.to_jwk(RSA.public_key()), 0o600, "contains a key for other algorithms, not a secret"),
 }
 
 
@@ -206,7 +206,7 @@ def test_secret_that_cannot_be_made(tmp_path: Path) -> None:
     """Where no secret can be made, the message says where and what to do."""
     (tmp_path / "file").touch()
     assert refusal(no_key_file, tmp_path / "file" / "roomd.db").startswith(
-        f"auth: {tmp_path / 'file' / 'roomd.secret'}: the secret cannot be made: "
+        f"auth: {tmp_path / 'file' / 'roomd.secret'}: cannot create the secret: "
     )
 
 
@@ -235,12 +235,12 @@ PKCS1 = RSA.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncr
 CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 NO_KEY = "must be an RSA, EC P-256 or Ed25519 public key in PEM"
 BAD_KEYS = {
-    "private": (PKCS8, "is a private key; give its public half: `openssl pkey -in {file} -pubout`"),
-    "private, traditional": (PKCS1, "is a private key; give its public half"),
-    "certificate": (CERTIFICATE, "is a certificate; give its key: `openssl x509 -in {file} -noout -pubkey`"),
+    "private": (PKCS8, "is a private key; export its public key with `openssl pkey -in {file} -pubout`"),
+    "private, traditional": (PKCS1, "is a private key; export its public key"),
+    "certificate": (CERTIFICATE, "is a certificate; export its key with `openssl x509 -in {file} -noout -pubkey`"),
     "small RSA": (pem(SMALL_RSA), f"{NO_KEY} (an RSA key of 1024 bits; at least 2048 are needed)"),
-    "another curve": (pem(ec.generate_private_key(ec.SECP384R1())), f"{NO_KEY} (another kind of key)"),
-    "Ed448": (pem(ed448.Ed448PrivateKey.generate()), f"{NO_KEY} (another kind of key)"),
+    "another curve": (pem(ec.generate_private_key(ec.SECP384R1())), f"{NO_KEY} (the type of the key is not supported)"),
+    "Ed448": (pem(ed448.Ed448PrivateKey.generate()), f"{NO_KEY} (the type of the key is not supported)"),
     "DSA": (pem(dsa.generate_private_key(1024)), NO_KEY),
     "no PEM": (SECRET.encode(), NO_KEY),
     "empty": (b"", NO_KEY),

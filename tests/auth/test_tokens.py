@@ -82,11 +82,11 @@ IDENTITIES: dict[str, tuple[dict[str, Any], Identity]] = {
     "no grants": ({"roomd": {}}, Identity("alice", "alice", NOW + 60)),
     "null grants": ({"roomd": {"room": None, "admin": None}}, Identity("alice", "alice", NOW + 60)),
     "room": ({"roomd": {"room": "ABC DEF GHI"}}, Identity("alice", "alice", NOW + 60, "abc-def-ghi")),
-    "admin": ({"roomd": {"admin": True}}, Identity("alice", "alice", NOW + 60, admin=True)),
+    "admin": ({"roomd": {"admin": True}}, Identity("alice", "alice", NOW + 60, is_admin=True)),
     "no admin": ({"roomd": {"admin": False}}, Identity("alice", "alice", NOW + 60)),
     "admin of one room": (
         {"roomd": {"room": "abcdefghi", "admin": True}},
-        Identity("alice", "alice", NOW + 60, "abc-def-ghi", admin=True),
+        Identity("alice", "alice", NOW + 60, "abc-def-ghi", is_admin=True),
     ),
 }
 
@@ -321,7 +321,7 @@ def test_key_repr_hides_the_secret() -> None:
     [
         pytest.param({}, Identity("alice", "alice", NOW + 60), id="the least"),
         pytest.param({"name": "Alice"}, Identity("alice", "Alice", NOW + 60), id="named"),
-        pytest.param({"admin": True}, Identity("alice", "alice", NOW + 60, admin=True), id="admin"),
+        pytest.param({"admin": True}, Identity("alice", "alice", NOW + 60, is_admin=True), id="admin"),
         pytest.param({"room": "ABC DEF GHI"}, Identity("alice", "alice", NOW + 60, "abc-def-ghi"), id="room"),
     ],
 )

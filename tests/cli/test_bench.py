@@ -10,7 +10,7 @@ from datetime import datetime
 
 import pytest
 
-from roomd.load.trial import WARM_UP
+from roomd.load.runner import WARM_UP
 from tests.support.daemon import UNMEASURED, Daemon, serving
 from tests.support.processes import PATIENCE, free_port, spawned
 

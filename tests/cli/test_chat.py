@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from roomd.cli.chat import LONGEST_MESSAGE, Chat, Mistyped, Somebody, find, find_whole
-from roomd.cli.join import Attendance, SentAway
-from roomd.cli.words import HELLO
+from roomd.cli.chat import LONGEST_MESSAGE, Chat, CommandError, Person, find_exact, find_person
+from roomd.cli.join import MeetingEnded, TerminalMeeting
+from roomd.cli.meeting_text import HELLO
 from roomd.client import Closed
 from roomd.client.meeting import open_meeting
 from roomd.protocol.requests import JoinRoom
@@ -68,14 +68,14 @@ async def test_typed(line: str, request_: dict[str, Any], reply: dict[str, Any])
 
 MISTYPED = [
     ("/nonsense", "There is no such command"),
-    ("/msg Nobody hi", "There is nobody else of that name"),
-    ("/msg Bobby hi", "There is nobody else of that name"),
-    ("/msg Jane hi", "There is nobody else of that name"),
-    ("/mute Bob please", "There is nobody else of that name"),
-    ("/msg Carl hi", "Several people are called that; say which by the id: carl, carl-2"),
+    ("/msg Nobody hi", "There is nobody else with that name"),
+    ("/msg Bobby hi", "There is nobody else with that name"),
+    ("/msg Jane hi", "There is nobody else with that name"),
+    ("/mute Bob please", "There is nobody else with that name"),
+    ("/msg Carl hi", "Several people have that name; give an id: carl, carl-2"),
     ("/msg Bob", "A message has 1 to 2,000 characters"),
     ("x" * (LONGEST_MESSAGE + 1), "A message has 1 to 2,000 characters"),
-    ("/admit", "There is nobody else of that name"),
+    ("/admit", "There is nobody else with that name"),
 ]
 
 
@@ -85,7 +85,7 @@ async def test_mistyped(line: str, words: str) -> None:
     asked: list[dict[str, Any]] = []
     async with meeting_with(room_with(OK, asked)) as meeting:
         chat = Chat(meeting, lambda: None)
-        with pytest.raises(Mistyped, match=words):
+        with pytest.raises(CommandError, match=words):
             await chat.serve(line)
         await chat.serve("what is asked first is this")
     assert asked[0]["text"] == "what is asked first is this"
@@ -102,11 +102,11 @@ async def test_typed_in_vain() -> None:
 
     async with meeting_with(script, sleep=sleep) as meeting:
         chat = Chat(meeting, lambda: None)
-        with pytest.raises(Mistyped) as refused:
+        with pytest.raises(CommandError) as refused:
             await chat.serve("/lock")
         assert str(refused.value) == "not_host: Only\\x1b the host"
         await sleep.began.wait()
-        with pytest.raises(Mistyped, match="the connection is lost"):
+        with pytest.raises(CommandError, match="the connection is lost"):
             await chat.serve("hello?")
 
 
@@ -118,29 +118,29 @@ async def test_what_only_shows() -> None:
         chat = Chat(meeting, gone.set)
         assert (await chat.serve("/who"))[:2] == ["  Jane (you, guest)", "  Bob (guest)"]
         helped = await chat.serve("/help")
-        assert any("/ban NAME [REASON]" in line and "cannot come back" in line for line in helped)
+        assert any("/ban NAME [REASON]" in line and "ban the user" in line for line in helped)
         await chat.serve("/leave")
         assert gone.is_set()
         await chat.serve("bye")
 
 
-BOB_SAYS_I, SPAMMER = Somebody("b1", "Bob I"), Somebody("b2", "bob spam")
-FOUND: list[tuple[str, Somebody, str]] = [
-    ("jane smithers", Somebody("1", "Jane"), "smithers"),
-    ("2", Somebody("2", "Jane Smith"), ""),
-    ("2 is  here", Somebody("2", "Jane Smith"), "is  here"),
-    ('"jane" smith is here', Somebody("1", "Jane"), "smith is here"),
-    ('"Jane Smith" is here', Somebody("2", "Jane Smith"), "is here"),
-    ('"Q" "R" hello', Somebody("3", 'Q" "R'), "hello"),
-    ("4 me", Somebody("4", "Four"), "me"),
+BOB_SAYS_I, SPAMMER = Person("b1", "Bob I"), Person("b2", "bob spam")
+FOUND: list[tuple[str, Person, str]] = [
+    ("jane smithers", Person("1", "Jane"), "smithers"),
+    ("2", Person("2", "Jane Smith"), ""),
+    ("2 is  here", Person("2", "Jane Smith"), "is  here"),
+    ('"jane" smith is here', Person("1", "Jane"), "smith is here"),
+    ('"Jane Smith" is here', Person("2", "Jane Smith"), "is here"),
+    ('"Q" "R" hello', Person("3", 'Q" "R'), "hello"),
+    ("4 me", Person("4", "Four"), "me"),
 ]
 
 
 @pytest.mark.parametrize(("text", "somebody", "rest"), FOUND)
-def test_find(text: str, somebody: Somebody, rest: str) -> None:
+def test_find(text: str, somebody: Person, rest: str) -> None:
     """People are meant by id, by name or by "name", and what follows is kept as typed; an id wins over a name."""
-    people = [Somebody("1", "Jane"), Somebody("2", "Jane Smith"), Somebody("3", 'Q" "R'), Somebody("4", "Four")]
-    assert find(text, [*people, Somebody("5", "4 me"), Somebody("6", "4")]) == (somebody, rest)
+    people = [Person("1", "Jane"), Person("2", "Jane Smith"), Person("3", 'Q" "R'), Person("4", "Four")]
+    assert find_person(text, [*people, Person("5", "4 me"), Person("6", "4")]) == (somebody, rest)
 
 
 AMBIGUOUS = [
@@ -153,25 +153,25 @@ AMBIGUOUS = [
 @pytest.mark.parametrize(("text", "names"), AMBIGUOUS)
 def test_find_asks(text: str, names: str) -> None:
     """Nobody takes another's message or ban by a name that goes on as the sentence does: it has to be said who."""
-    people = [Somebody("b", "Bob"), BOB_SAYS_I, SPAMMER]
-    with pytest.raises(Mistyped) as mistyped:
-        find(text, people)
-    assert str(mistyped.value) == f"That can be several people; put the name in quotes, or give the id: {names}"
-    assert find(f'"bob"{text[3:]}', people) == (people[0], text[4:])
+    people = [Person("b", "Bob"), BOB_SAYS_I, SPAMMER]
+    with pytest.raises(CommandError) as mistyped:
+        find_person(text, people)
+    assert str(mistyped.value) == f"That can mean several people; put the name in quotes, or give the id: {names}"
+    assert find_person(f'"bob"{text[3:]}', people) == (people[0], text[4:])
 
 
 def test_find_whole() -> None:
     """A command that takes nothing but a name takes all that follows as the name."""
-    people = [Somebody("b", "Bob"), BOB_SAYS_I, SPAMMER]
+    people = [Person("b", "Bob"), BOB_SAYS_I, SPAMMER]
     for text, somebody in (("bob i", BOB_SAYS_I), ("Bob", people[0]), ('"Bob spam"', SPAMMER), ("b1", BOB_SAYS_I)):
-        assert find_whole(text, people) == somebody
-    with pytest.raises(Mistyped, match="There is nobody else of that name"):
-        find_whole("Bob please", people)
+        assert find_exact(text, people) == somebody
+    with pytest.raises(CommandError, match="There is nobody else with that name"):
+        find_exact("Bob please", people)
 
 
-def attendance(url: str, keyboard: int | None = None, entry: JoinRoom = JOIN) -> Attendance:
+def attendance(url: str, keyboard: int | None = None, entry: JoinRoom = JOIN) -> TerminalMeeting:
     """Attend with a pipe nobody writes to, or another descriptor."""
-    return Attendance(
+    return TerminalMeeting(
         open_meeting(url, entry, None, settings()), keyboard=os.pipe()[0] if keyboard is None else keyboard
     )
 
@@ -196,7 +196,7 @@ async def test_final_closes(code: int, words: str) -> None:
         await server.websocket.close(code)
 
     async with serving(script) as url:
-        with pytest.raises(SentAway, match=words):
+        with pytest.raises(MeetingEnded, match=words):
             await asyncio.wait_for(attendance(url).run(), PATIENCE)
 
 
@@ -225,9 +225,9 @@ async def test_comes_back(capsys: pytest.CaptureFixture[str]) -> None:
     assert out.splitlines().count(HELLO) == 2
     assert out.splitlines()[-1] == "The room has ended."
     assert err.splitlines() == [
-        "Connection lost; coming back in 1.0 s.",
-        "Storage is\\x1b unavailable; coming back in 6.2 s.",
-        "Your seat is no longer held, joining anew.",
+        "Connection lost; reconnecting in 1.0 s.",
+        "Storage is\\x1b unavailable; reconnecting in 6.2 s.",
+        "Your seat is no longer held; joining again.",
     ]
 
 
@@ -250,7 +250,7 @@ async def test_leaves_without_an_answer(capsys: pytest.CaptureFixture[str]) -> N
         await asyncio.wait_for(attendance(url, ended_pipe()).run(), PATIENCE)
     out, err = capsys.readouterr()
     assert "You left." not in out
-    assert err == "The daemon did not answer. The daemon gives the seat up by itself after a while.\n"
+    assert err == "The daemon did not answer. The seat is held for a short time, then the daemon gives it up.\n"
 
 
 async def test_leaves_before_it_is_in(capsys: pytest.CaptureFixture[str]) -> None:
@@ -301,7 +301,7 @@ async def test_waits(capsys: pytest.CaptureFixture[str]) -> None:
         place = {"participantId": "jane", "position": 2, "reason": "waiting_room"}
         request = await server.answer("waiting", **place)
         os.write(typing, b"/who\nhello?\n")
-        while "Nobody hears you" not in "".join(told):
+        while "You cannot send messages" not in "".join(told):
             told.extend(capsys.readouterr())
             await asyncio.sleep(0)
         fields = {"statusCode": 403, "code": "denied", "message": "The host declined"}
@@ -310,7 +310,7 @@ async def test_waits(capsys: pytest.CaptureFixture[str]) -> None:
 
     told: list[str] = []
     async with serving(script) as url:
-        with pytest.raises(SentAway, match="The host declined to let you in"):
+        with pytest.raises(MeetingEnded, match="The host declined to let you in"):
             await asyncio.wait_for(attendance(url, typed).run(), PATIENCE)
     assert "".join(told).count("You wait for the host to let you in, at position 2.") == 2
     for descriptor in (typed, typing):

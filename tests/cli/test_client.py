@@ -11,9 +11,9 @@ import typer
 
 from roomd.cli.access import Access, websocket_url
 from roomd.cli.keyboard import LONGEST_LINE, typed_lines
+from roomd.cli.meeting_text import HELLO, describe_end, describe_event, list_people
 from roomd.cli.output import plain, table
 from roomd.cli.rooms import list_rooms
-from roomd.cli.words import HELLO, end, tell, who
 from roomd.client import (
     AnyMeetingEvent,
     Dropped,
@@ -162,7 +162,7 @@ SEAT_WAITER = msgspec.structs.replace(WAITER, reason="room_full", is_active=Fals
 WORDS: list[tuple[AnyMeetingEvent, list[str]]] = [
     (Placed("jane", 2, "waiting_room"), ["You wait for the host to let you in, at position 2."]),
     (Placed("jane", 1, "room_full"), ["You wait for a seat, at position 1."]),
-    (Placed("jane", 1, "invented_tomorrow"), ["You wait in line, at position 1."]),
+    (Placed("jane", 1, "invented_tomorrow"), ["You wait in the queue, at position 1."]),
     (Joined(CARL), ["+ Carl (guest) joined"]),
     (Joined(EVIL), ["+ \\x1b[2J (host) joined"]),
     (Updated(BOB_AWAY, BOB), ["~ Bob dropped, the seat is held"]),
@@ -197,13 +197,13 @@ WORDS: list[tuple[AnyMeetingEvent, list[str]]] = [
     (Said(message("1", sender="jane", to="carl")), ["you to somebody who left alone: text 1"]),
     (
         MessagesSkipped("1", "2"),
-        ["* More was said meanwhile than is shown here; `roomd room messages` has all of it"],
+        ["* Some messages are not shown here; `roomd room messages` lists all of them"],
     ),
     (MuteRequested(), ["* The host asks you to mute yourself"]),
-    (LobbyChanged((WAITER, SEAT_WAITER)), ["* In line: W (guest), \\x1b (away, waits for a seat)"]),
-    (LobbyChanged(()), ["* Nobody is in line any more"]),
+    (LobbyChanged((WAITER, SEAT_WAITER)), ["* In the queue: W (guest), \\x1b (away, waits for a seat)"]),
+    (LobbyChanged(()), ["* Nobody waits any more"]),
     (Returned(), ["You are back."]),
-    (Refreshed(), ["* More happened than can be told; /who shows who is here"]),
+    (Refreshed(), ["* More has changed than can be shown; /who shows who is here"]),
     (Signalled("bob", {}), []),
     (Dropped("x", 1.0), []),
 ]
@@ -212,7 +212,7 @@ WORDS: list[tuple[AnyMeetingEvent, list[str]]] = [
 @pytest.mark.parametrize(("event", "lines"), WORDS)
 def test_words(event: AnyMeetingEvent, lines: list[str]) -> None:
     """Every event is a line for people, or none: about oneself, and what only programs care for, nothing is said."""
-    assert tell(event, present(BOB)) == lines
+    assert describe_event(event, present(BOB)) == lines
 
 
 def test_who() -> None:
@@ -220,15 +220,15 @@ def test_who() -> None:
     said = tuple(message(str(number)) for number in range(12))
     view = present(BOB_AWAY, said=said)
     listed = ["  Jane (you, guest)", "  Bob (guest, away)"]
-    assert tell(Entered(), view) == [
+    assert describe_event(Entered(), view) == [
         HELLO,
         "Weekly (abc-def-ghi), 2 of 5 seats taken:",
         *listed,
         *(f"Bob: text {number}" for number in range(2, 12)),
     ]
     view.apply(WaitingChanged(waiting=[WAITER]))
-    assert who(view) == [*listed, "  1. in line: W (guest)"]
-    assert tell(Entered(), View()) == [HELLO]
+    assert list_people(view) == [*listed, "  1. in the queue: W (guest)"]
+    assert describe_event(Entered(), View()) == [HELLO]
 
 
 @pytest.mark.parametrize(
@@ -244,4 +244,4 @@ def test_who() -> None:
 )
 def test_ends(over: Over, words: str) -> None:
     """Why a meeting is over is said in words."""
-    assert end(over) == words
+    assert describe_end(over) == words

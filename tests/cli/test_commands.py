@@ -317,7 +317,7 @@ def test_room_update(daemon: Daemon) -> None:
     changed = as_json(roomd("room", "update", code, "--waiting-room", "--json", environ=daemon.environ))["room"]
     assert (changed["waitingRoom"], changed["name"], changed["maxParticipants"]) == (True, "Daily", 7)
     nothing = roomd("room", "update", code, environ=daemon.environ)
-    assert (nothing.exit_code, "say what to change" in nothing.stderr) == (MISUSED, True)
+    assert (nothing.exit_code, "give a setting to change" in nothing.stderr) == (MISUSED, True)
 
 
 async def test_messages_name_whom_they_are_to(daemon: Daemon) -> None:

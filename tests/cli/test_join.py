@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from roomd.cli.words import HELLO
+from roomd.cli.meeting_text import HELLO
 from tests.support.daemon import Daemon
 from tests.support.processes import PATIENCE, child
 
@@ -88,7 +88,7 @@ async def test_leaves(daemon: Daemon) -> None:
     async with visiting(daemon, room["code"].upper(), "--as", "bob") as bob:
         await bob.until("  bob (you)")
         await bob.type("/nonsense")
-        await bob.expect("There is no such command; /help lists them. What begins with / is said by /say.")
+        await bob.expect("There is no such command; /help lists them. Use /say to send text that begins with /.")
         await bob.type("")
         await bob.type("/leave")
         await bob.expect("You left.", "")
@@ -173,7 +173,7 @@ async def test_comes_back_after_a_crash(make_daemon: Callable[..., Daemon]) -> N
         await jane.until("  Jane (you, guest)")
         before = await people(daemon, room["code"])
         daemon.kill()
-        assert (await jane.line()).startswith("Connection lost; coming back in ")
+        assert (await jane.line()).startswith("Connection lost; reconnecting in ")
         daemon.start()
         await jane.until("You are back.")
         assert await people(daemon, room["code"]) == before
@@ -190,9 +190,9 @@ async def test_comes_back_after_a_restart(make_daemon: Callable[..., Daemon]) ->
         await jane.until("  Jane (you, guest)")
         assert daemon.stop() == 0
         await jane.expect("* The daemon restarts")
-        assert (await jane.line()).startswith("Connection lost; coming back in ")
+        assert (await jane.line()).startswith("Connection lost; reconnecting in ")
         daemon.start()
-        await jane.until("Your seat is no longer held, joining anew.")
+        await jane.until("Your seat is no longer held; joining again.")
         await jane.until("  Jane (you, guest)")
         await jane.type("/leave")
         await jane.until("You left.")
@@ -206,7 +206,7 @@ async def test_leaves_while_the_daemon_is_away(make_daemon: Callable[..., Daemon
     async with visiting(daemon, room["code"], "--guest", "Jane") as jane:
         await jane.until("  Jane (you, guest)")
         daemon.kill()
-        assert (await jane.line()).startswith("Connection lost; coming back in ")
+        assert (await jane.line()).startswith("Connection lost; reconnecting in ")
         await jane.type("/leave")
         assert await jane.exit_code() == 0
 
@@ -254,10 +254,10 @@ async def test_the_lobby(daemon: Daemon) -> None:
         visiting(daemon, code, "--guest", "Jane Smith") as jane,
     ):
         await jane.expect("You wait for the host to let you in, at position 1.")
-        await alice.until("* In line: Jane Smith (guest)")
+        await alice.until("* In the queue: Jane Smith (guest)")
         async with visiting(daemon, code, "--as", "bob") as bob:
             await bob.expect("You wait for the host to let you in, at position 2.")
-            await alice.until("* In line: Jane Smith (guest), bob")
+            await alice.until("* In the queue: Jane Smith (guest), bob")
             await alice.type("/deny jane smith")
             await jane.until("The host declined to let you in.")
             assert await jane.exit_code() == 1
@@ -302,7 +302,7 @@ async def test_waits_for_a_seat(daemon: Daemon) -> None:
             async with visiting(daemon, code, "--guest", "Joe", "--wait") as joe:
                 await joe.expect("You wait for a seat, at position 2.")
                 await joe.type("anybody there?")
-                await joe.expect("Nobody hears you while you wait.")
+                await joe.expect("You cannot send messages while you wait.")
                 await bob.ask("leave-room")
                 await jane.expect(HELLO)
                 await joe.expect("You wait for a seat, at position 1.")

@@ -180,9 +180,9 @@ async def test_an_end_is_a_batch_of_its_own(stage: Stage) -> None:
 async def test_who_moves_hears_nothing_of_the_room_it_left(stage: Stage) -> None:
     """From the moment that the second room gives it a seat; only the member itself can be silenced."""
     ann, bob = await stage.seated("ann", "bob")
-    stage.hub.silence(stage.room.code, ann.seat, bob.sitting)
-    stage.hub.silence("no-such-one", ann.seat, ann.sitting)
-    stage.hub.silence(stage.room.code, bob.seat, bob.sitting)
+    stage.hub.unsubscribe(stage.room.code, ann.seat, bob.sitting)
+    stage.hub.unsubscribe("no-such-one", ann.seat, ann.sitting)
+    stage.hub.unsubscribe(stage.room.code, bob.seat, bob.sitting)
     await stage.guest().join()
     assert [len(ann.said()), bob.said()] == [1, []]
 

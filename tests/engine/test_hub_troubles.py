@@ -9,7 +9,7 @@ from roomd.engine.ports import RETRY_AFTER
 from roomd.protocol import errors
 from roomd.protocol.errors import Refused
 from roomd.rooms import commands
-from roomd.rooms.answers import Reader, RoomSeen
+from roomd.rooms.answers import Reader, RoomAnswer
 from roomd.rooms.model import Caller, Moment
 from roomd.rooms.room import Command, Decision, Room
 from roomd.rooms.settings import Settings
@@ -160,7 +160,7 @@ class BrokenClient(Person):
 async def test_a_reply_that_fails_costs_the_others_nothing(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     """One client's connection breaks in the middle of a batch: the batch goes on."""
     ann, bob = stage.guest(), stage.guest()
-    broken: BrokenAsker[RoomSeen] = BrokenAsker()
+    broken: BrokenAsker[RoomAnswer] = BrokenAsker()
     waiting = [ann.join(), stage.hub.submit(stage.room.code, commands.GetRoom(Caller()), broken), bob.join()]
     await asyncio.gather(*waiting)
     assert (ann.answers, bob.answers) == (["ok"], ["ok"])

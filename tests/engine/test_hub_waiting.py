@@ -190,8 +190,8 @@ async def test_a_waiter_who_went_to_another_room(stage: Stage) -> None:
     ann, bob, _, dave, erin = await stage.crowded("dave", "erin")
 
     def move() -> asyncio.Future[None]:
-        stage.hub.silence(stage.room.code, erin.seat, dave.sitting)  # not their own place
-        stage.hub.silence(stage.room.code, dave.seat, dave.sitting)
+        stage.hub.unsubscribe(stage.room.code, erin.seat, dave.sitting)  # not their own place
+        stage.hub.unsubscribe(stage.room.code, dave.seat, dave.sitting)
         return dave.leave()
 
     await stage.while_it_commits(ann.leave, move)

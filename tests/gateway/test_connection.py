@@ -27,7 +27,7 @@ async def test_what_was_read_is_served_before_what_comes_later(stage: Stage) -> 
     await jane.ask("join-room", code=stage.code, guestName="Jane")
     stage.store.hold()
     jane.send("update-participant", id=1, state={"muted": True})
-    first, heard = jane.connection._under_way, []
+    first, heard = jane.connection._running, []
     assert first is not None
 
     def come_between(_: object) -> None:

@@ -14,7 +14,7 @@ class Handler:
     """Answers every request with what it was, and takes bodies under /upload."""
 
     def __init__(self) -> None:
-        self.arriving: set[HttpConnection] = set()
+        self.http_connections: set[HttpConnection] = set()
         self.upgraded: list[bytes] = []
         self.transport = SocketTransport()
         self.connection = HttpConnection(self)
@@ -126,7 +126,7 @@ async def test_an_upgrade(cut: int) -> None:
     handler = Handler()
     assert handler.talk(data[:cut], data[cut:]).startswith("HTTP/1.1 101 ")
     assert handler.upgraded == [b"abc"]
-    assert handler.arriving == set()
+    assert handler.http_connections == set()
 
 
 @pytest.mark.parametrize("data", [b"\x16\x03\x01", b"\r\n", b"get / HTTP/1.1\r\n", b"GET /\r\n", b"GET / HTTP/2.0\r\n"])
@@ -150,4 +150,4 @@ async def test_time_is_bounded() -> None:
     handler.connection.tick(4)
     assert handler.transport.is_aborted
     await turns()
-    assert handler.arriving == set()
+    assert handler.http_connections == set()

@@ -46,11 +46,11 @@ def test_patience_ends_with_a_client_that_keeps_sending() -> None:
     """Section 9: 4429 for who kept sending past the limit, not for who was refused once and waited."""
     limit = Usage(rate=10, burst=20, now=0)
     assert sum(limit.take(0) == 0 for _ in range(30)) == 20
-    assert [limit.is_lost(0) for _ in range(3)] == [False, False, True]
+    assert [limit.count_refusal(0) for _ in range(3)] == [False, False, True]
     polite = Usage(rate=10, burst=20, now=0)
     for second in range(100):
         assert sum(polite.take(second) == 0 for _ in range(11)) >= 10
-        assert polite.is_lost(second) is False
+        assert polite.count_refusal(second) is False
 
 
 def test_frames_and_bytes_are_counted() -> None:

@@ -25,7 +25,7 @@ def test_a_slow_reader_is_closed_once() -> None:
     outbox.send(text_frame(b"{}"))
     outbox.send(text_frame(b"{}"))
     outbox.close(1000)
-    assert (transport.frames(), closes, outbox.closed) == ([], [(4408, "too slow to read")], True)
+    assert (transport.frames(), closes, outbox.is_closed) == ([], [(4408, "too slow to read")], True)
 
 
 BUSY = [(0, False), (500, False), (501, True), (1000, True), (1001, True)]
@@ -37,8 +37,8 @@ def test_a_reader_is_busy_with_half_the_limit_unread(unread: int, busy: bool) ->
     transport, closes = FakeTransport(), []
     outbox = Outbox(transport, 1000, FakeState(), lambda code, _: closes.append(code))
     transport.unread = unread
-    assert outbox.is_busy() is busy
-    assert (closes, outbox.closed) == ([], False), "asking changes nothing"
+    assert outbox.is_half_full() is busy
+    assert (closes, outbox.is_closed) == ([], False), "asking changes nothing"
 
 
 def test_a_connection_that_is_over_is_not_written_to() -> None:

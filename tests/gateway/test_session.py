@@ -104,7 +104,7 @@ def test_codes() -> None:
 
 def test_callers() -> None:
     """A seat counts only in its room; an expired token serves only there, and a resume token needs no other."""
-    alice = Caller(None, None, "alice", "Alice", admin=False)
+    alice = Caller(None, None, "alice", "Alice", is_admin=False)
     assert session().caller("abc-def-ghi", NOW) == Caller()
     assert session(ALICE).caller("abc-def-ghi", NOW) == alice
     assert refusal(session(ALICE).caller, "abc-def-ghi", LATE) == errors.UNAUTHENTICATED
@@ -192,8 +192,8 @@ def test_a_place_in_a_queue_is_no_seat() -> None:
 
 def test_a_grant_is_for_its_room() -> None:
     """Section 2: an admin's token for one room gives host rights there, and none where its holder has a seat."""
-    made = session(Identity("alice", "Alice", 1000.0, OTHER, admin=True), seat("alice"))
-    assert (made.caller_by_seat("abc-def-ghi").admin, made.caller_by_seat(OTHER).admin) == (False, True)
+    made = session(Identity("alice", "Alice", 1000.0, OTHER, is_admin=True), seat("alice"))
+    assert (made.caller_by_seat("abc-def-ghi").is_admin, made.caller_by_seat(OTHER).is_admin) == (False, True)
 
 
 def test_a_seat_taken_anew_has_the_new_claim() -> None:

@@ -10,7 +10,7 @@ import pytest
 from websockets.datastructures import Headers
 
 from roomd.config import ServerConfig
-from roomd.gateway.static import Site, page_files
+from roomd.gateway.static import StaticFiles, page_files
 from roomd.protocol import asyncapi
 from tests.support.daemon import Daemon
 from tests.support.processes import PATIENCE
@@ -169,7 +169,7 @@ PATHS = {"/rooms": "/rooms", '/a"><script>': "/a&quot;&gt;&lt;script&gt;", "/a&b
 @pytest.mark.parametrize(("path", "escaped"), PATHS.items())
 def test_the_page_knows_the_path(path: str, escaped: str) -> None:
     """The page is told where the WebSocket is, whatever characters the path has."""
-    answer = Site(ServerConfig(path=path)).answer("/", Headers(BROWSER))
+    answer = StaticFiles(ServerConfig(path=path)).answer("/", Headers(BROWSER))
     assert answer is not None
     assert f'<meta name="roomd-path" content="{escaped}">'.encode() in answer.body
     assert b'content="/ws"' not in answer.body

@@ -90,11 +90,11 @@ FAILURES: dict[str, tuple[Prepare, list[str]]] = {
     ),
     "another program's database": (
         lambda folder: database(folder, "CREATE TABLE diary (entry TEXT)"),
-        ["roomd.db: a database of another program", "choose another file"],
+        ["roomd.db: is a database of another program", "choose another file"],
     ),
     "another program's database with a version": (
         lambda folder: database(folder, "CREATE TABLE diary (entry TEXT); PRAGMA user_version = 1"),
-        ["roomd.db: a database of another program", "choose another file"],
+        ["roomd.db: is a database of another program", "choose another file"],
     ),
     "a newer database": (
         lambda folder: database(folder, f"{SCHEMA}; PRAGMA user_version = 99"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from roomd.load.guest import LEAVE, Tally, refusal_code
+from roomd.load.guest import LEAVE, Counts, refusal_code
 from roomd.load.times import Times
 from roomd.protocol import codec, requests
 
@@ -18,12 +18,12 @@ def test_times_are_known_to_ten_microseconds() -> None:
 
 
 def test_a_tally_begins_new_times_and_keeps_its_errors() -> None:
-    tally = Tally()
-    tally.joins.add(0.1)
-    tally.errors["room_full"] += 1
-    joins, leaves = tally.take()
+    counts = Counts()
+    counts.joins.add(0.1)
+    counts.errors["room_full"] += 1
+    joins, leaves = counts.take()
     assert (joins.total, leaves.total) == (1, 0)
-    assert (tally.joins.total, tally.errors) == (0, {"room_full": 1})
+    assert (counts.joins.total, counts.errors) == (0, {"room_full": 1})
 
 
 def test_a_leave_is_a_request_of_the_protocol() -> None:

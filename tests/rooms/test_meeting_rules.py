@@ -9,7 +9,7 @@ from roomd.protocol import errors
 from roomd.protocol.errors import ErrorKind, Refused
 from roomd.protocol.objects import Message
 from roomd.rooms import commands
-from roomd.rooms.answers import Changed, Reader
+from roomd.rooms.answers import ParticipantChanges, Reader
 from roomd.rooms.changes import MessageSent
 from roomd.rooms.model import Caller, StoredRoom
 from roomd.rooms.room import Command, Room
@@ -69,7 +69,7 @@ def test_presence_is_merged_key_by_key(before: dict[str, Any], change: dict[str,
     was, changes = a_room.checkpoint(), act(a_room, present(change))
     assert a_room.seats["p2"].participant.state == then
     effect = changed(a_room, was, changes)
-    assert effect == Changed([], [a_room.seats["p2"].participant] if then != before else [], [])
+    assert effect == ParticipantChanges([], [a_room.seats["p2"].participant] if then != before else [], [])
     assert len(changes) == len(effect.updated), "what changes nothing is not kept either"
 
 

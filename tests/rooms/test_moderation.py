@@ -95,7 +95,7 @@ MUTES: list[tuple[Caller, str, ErrorKind | None]] = [
     (ADMIN, "p1", None),
     (HOST, "p9", errors.PARTICIPANT_NOT_FOUND),
     (HOST, "p1", errors.WRONG_USER),
-    (Caller("p2", 3, "bob", admin=True), "p2", errors.WRONG_USER),
+    (Caller("p2", 3, "bob", is_admin=True), "p2", errors.WRONG_USER),
 ]
 
 

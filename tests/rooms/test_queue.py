@@ -6,7 +6,7 @@ from roomd.protocol import errors
 from roomd.protocol.errors import ErrorKind, Refused
 from roomd.protocol.objects import Waiting
 from roomd.rooms import commands
-from roomd.rooms.answers import Changed
+from roomd.rooms.answers import ParticipantChanges
 from roomd.rooms.changes import SeatChanged
 from roomd.rooms.commands.joining import MOST_WAITING
 from roomd.rooms.model import Caller
@@ -227,7 +227,7 @@ def test_the_host_declines(reason: str, command: Command[object]) -> None:
     before, changes = a_room.checkpoint(), act(a_room, command, 20)
     assert told(changes) == {"p3": errors.DENIED}
     assert list(a_room.queue) == ["p2", "p4"]
-    assert changed(a_room, before, changes) == Changed([], [], [])
+    assert changed(a_room, before, changes) == ParticipantChanges([], [], [])
     once_more: list[Command[object]] = [command, commands.Deny(HOST, "p1")]
     for again in once_more:
         assert refused(a_room, again) == errors.PARTICIPANT_NOT_FOUND
@@ -353,7 +353,7 @@ def test_leaving_the_queue() -> None:
     decision = a_room.decide(commands.Leave("p2", 3), at(20))
     changes = settle(a_room, decision.changes, 20)
     assert (decision.answer.id, decision.answer.left_at, decision.answer.is_active) == ("p2", at(20).stamp, False)
-    assert (told(changes), changed(a_room, before, changes)) == ({}, Changed([], [], []))
+    assert (told(changes), changed(a_room, before, changes)) == ({}, ParticipantChanges([], [], []))
     assert do(a_room, join(BOB, "p7")).participant.id == "p7", "a new place, at the end"
     assert list(a_room.queue) == ["p3", "p4", "p7"]
 

@@ -11,7 +11,7 @@ from roomd.protocol.errors import ErrorKind, Refused
 from roomd.protocol.objects import Participant
 from roomd.protocol.objects import Room as View
 from roomd.rooms import commands
-from roomd.rooms.answers import Changed
+from roomd.rooms.answers import ParticipantChanges
 from roomd.rooms.changes import Change, RoomChanged, SeatChanged
 from roomd.rooms.model import Caller, Moment, Seat, StoredRoom
 from roomd.rooms.room import Command, Room
@@ -186,7 +186,7 @@ def test_a_dropped_seat_is_held_and_then_left_as_of_the_drop() -> None:
     for change in changes:
         a_room.apply(change)
     left = msgspec.structs.replace(bob("p1"), is_active=False, left_at=at(10).stamp)
-    assert changed(a_room, before, changes) == Changed([], [], [left])
+    assert changed(a_room, before, changes) == ParticipantChanges([], [], [left])
     assert a_room.deadline() == 42
 
 

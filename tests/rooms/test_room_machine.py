@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from roomd.client.events import Placed
-from roomd.engine.broadcast import Broadcast, Entry
+from roomd.engine.broadcast import Broadcast, SeatAsker
 from roomd.engine.ports import Asker
 from roomd.protocol.errors import Close, Refused
 from roomd.protocol.objects import Message, Participant, Waiting
@@ -251,7 +251,7 @@ class Machine(RuleBasedStateMachine):
     def take_seat(self, client: Viewer, command: commands.SeatCommand) -> None:
         member = FakeMember(client.connect(), command.claim, request_id=command.claim)
         self.members.append(member)
-        client.request = self.submit(command, Entry(self.broadcast, command, member))
+        client.request = self.submit(command, SeatAsker(self.broadcast, command, member))
 
     def leave(self, a: int, b: int) -> None:
         if (client := self.pick(a)) is None or (line := client.line) is None:

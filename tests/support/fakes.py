@@ -16,7 +16,7 @@ from roomd.rooms.answers import Reader
 from roomd.rooms.changes import Change, MessageSent, RoomChanged, SeatChanged, UserBanned
 from roomd.rooms.model import Seat, StoredRoom
 from roomd.rooms.room import MESSAGES_SHOWN
-from roomd.storage.sqlite import fitting
+from roomd.storage.sqlite import count_fitting
 
 SECRET = b"a secret for tests only, 32 bytes and more"
 
@@ -160,7 +160,7 @@ class FakeStore:
             for event in self.said.get(reader.room_id, [])
             if event.message.id > (cursor or "") and (event.message.to is None or _concerns(event, reader))
         ]
-        return page(found[: limit + 1], min(limit, fitting(found[: limit + 1])))
+        return page(found[: limit + 1], min(limit, count_fitting(found[: limit + 1])))
 
     async def rooms_of(
         self, host_id: str | None, is_active: bool | None, cursor: str | None, limit: int

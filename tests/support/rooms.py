@@ -10,7 +10,7 @@ from roomd.protocol.errors import ErrorKind, Refused
 from roomd.protocol.objects import Admission, Ban, Participant
 from roomd.protocol.objects import Room as View
 from roomd.rooms import commands
-from roomd.rooms.answers import Changed
+from roomd.rooms.answers import ParticipantChanges
 from roomd.rooms.changes import Change, Removal, SeatChanged
 from roomd.rooms.model import Caller, Moment, StoredRoom, WaitsFor
 from roomd.rooms.room import Checkpoint, Command, Room
@@ -21,7 +21,7 @@ A = TypeVar("A")
 
 RULES = Rules(seat_hold=30.0, max_participants=1000)
 HOST = Caller(None, 1, "alice", "Alice")
-ADMIN = Caller(None, 2, "root", "Root", admin=True)
+ADMIN = Caller(None, 2, "root", "Root", is_admin=True)
 BOB = Caller(None, 3, "bob", "Bob")
 GUEST = Caller(None, 4)
 CAROL = Caller(None, 5, "carol", "Carol")
@@ -166,7 +166,7 @@ def refused(a_room: Room, command: Command[object], clock: float = 1.0) -> Error
 # What came of it.
 
 
-def changed(a_room: Room, before: Checkpoint, changes: Iterable[Change]) -> Changed:
+def changed(a_room: Room, before: Checkpoint, changes: Iterable[Change]) -> ParticipantChanges:
     """The net effect on who is in the room."""
     return a_room.changed_since(before, [change for change in changes if isinstance(change, SeatChanged)])
 

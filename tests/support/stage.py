@@ -23,7 +23,7 @@ A = TypeVar("A")
 HOLD = 30.0
 HOST = Caller(user_id="alice")
 """Alice, from wherever."""
-ADMIN = Caller(user_id="root", admin=True)
+ADMIN = Caller(user_id="root", is_admin=True)
 
 
 class Stage:

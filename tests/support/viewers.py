@@ -38,7 +38,7 @@ class Asked(Generic[A]):
         else:
             self._tell = partial(self._asker.answered, answer)
 
-    def settle(self) -> None:
+    def send_answer(self) -> None:
         """Tell the asker what was decided."""
         assert not self.is_done, "every request is answered once"
         self._tell()
@@ -120,4 +120,4 @@ class Viewer:
 
 def caller(user: str | None, key: str | None = None, claim: int | None = None) -> Caller:
     """Somebody who asks; `root` is an admin."""
-    return Caller(key, claim, user, user or "", admin=user == "root")
+    return Caller(key, claim, user, user or "", is_admin=user == "root")

@@ -121,7 +121,7 @@ async def test_a_stalled_reader_holds_up_nothing(monkeypatch: pytest.MonkeyPatch
     stream = Troubled()
     log.set_up("info", stream)
     logger = logging.getLogger("roomd.test")
-    handler = cast("log.Lines", logging.getLogger().handlers[0])
+    handler = cast("log.LogHandler", logging.getLogger().handlers[0])
     stream.is_read.clear()
     logger.info("first")
     handler._hand_over()

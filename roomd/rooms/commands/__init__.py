@@ -1,4 +1,4 @@
-"""What can be asked of a room, one class an operation: its arguments, and how it is decided.
+"""The commands of a room, one class for each operation: its arguments, and how it is decided.
 
 joining      Join, Resume, Leave, Drop, Expire
 meeting      UpdateState, SendMessage, ListParticipants, ListMessages

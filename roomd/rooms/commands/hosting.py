@@ -1,4 +1,4 @@
-"""A room as a whole: see it, change its settings, end it."""
+"""Commands about the whole room: show it, change its settings, end it."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ from roomd.protocol.errors import ROOM_INACTIVE, Refused
 from roomd.protocol.objects import Admission
 from roomd.protocol.objects import Room as RoomView
 from roomd.rooms import seats
-from roomd.rooms.answers import RoomSeen
+from roomd.rooms.answers import RoomAnswer
 from roomd.rooms.changes import RoomChanged
 from roomd.rooms.commands.joining import check_entry, check_space
 from roomd.rooms.model import Caller, Moment
@@ -17,29 +17,35 @@ from roomd.rooms.room import Command, Decision, Room
 from roomd.rooms.settings import Settings, change_settings
 
 
-class GetRoom(Command[RoomSeen], frozen=True):
-    """See the room, and whether the caller could join it now."""
+class GetRoom(Command[RoomAnswer], frozen=True):
+    """Return the room, and whether the caller could join it now."""
 
     caller: Caller
+    """Who sends the command."""
 
-    def decide(self, room: Room, now: Moment) -> Decision[RoomSeen]:
-        """Try the checks of a join."""
+    def decide(self, room: Room, now: Moment) -> Decision[RoomAnswer]:
+        """Run the checks of a join."""
         try:
             if check_entry(room, self.caller) is None:
                 check_space(room, self.caller, wait=False)
         except Refused as refused:
-            return Decision([], RoomSeen(room.view(), not_admitted(refused)))
-        return Decision([], RoomSeen(room.view(), Admission(allowed=True)))
+            return Decision([], RoomAnswer(room.view(), not_admitted(refused)))
+        return Decision([], RoomAnswer(room.view(), Admission(allowed=True)))
 
 
 class UpdateRoom(Command[RoomView], frozen=True):
-    """Change the room's settings. The answer is the room when those who could then come in have done so."""
+    """Change the room's settings. The answer is the room after the queue has been served by the new settings."""
 
     caller: Caller
+    """Who sends the command."""
     settings: Settings
+    """The settings to change."""
 
     def decide(self, room: Room, now: Moment) -> Decision[RoomView]:
-        """Refuse anyone but hosts (403), an ended room (400), and settings out of bounds (400)."""
+        """Return the change of the room and those of its queue.
+
+        Raises `Refused` for anybody but hosts (403), for an ended room (400), and for settings out of bounds (400).
+        """
         check_host(room, self.caller)
         check_active(room)
         changed = change_settings(room.settings, self.settings, room.rules)
@@ -52,14 +58,18 @@ class UpdateRoom(Command[RoomView], frozen=True):
 
 
 class EndRoom(Command[RoomView], frozen=True):
-    """End the room for everyone. It has a batch of its own, so that nobody joins a room that ends under them."""
+    """End the room for everyone. It has a batch of its own, so that nobody joins in the batch that ends the room."""
 
     is_alone: ClassVar[bool] = True
 
     caller: Caller
+    """Who sends the command."""
 
     def decide(self, room: Room, now: Moment) -> Decision[RoomView]:
-        """Refuse anyone but hosts (403), and an ended room (400)."""
+        """Let everyone leave, and end the room.
+
+        Raises `Refused` for anybody but hosts (403), and for an ended room (400).
+        """
         check_host(room, self.caller)
         check_active(room)
         ended = msgspec.structs.replace(room.settings, is_active=False, ended_at=now.stamp)
@@ -69,6 +79,6 @@ class EndRoom(Command[RoomView], frozen=True):
 
 
 def not_admitted(refused: Refused) -> Admission:
-    """Describe the error that a join would get."""
+    """Build the admission of a caller whose join would be refused with this error."""
     kind = refused.kind
     return Admission(allowed=False, status_code=kind.status_code, code=kind.code, message=refused.message)

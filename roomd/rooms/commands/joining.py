@@ -1,4 +1,4 @@
-"""Coming and going: join, resume, leave, drop, expire."""
+"""Commands that take a seat or give it up: join, resume, leave, drop, expire."""
 
 from typing import ClassVar
 
@@ -20,29 +20,33 @@ from roomd.rooms.rights import check_active, check_ban, is_host
 from roomd.rooms.room import Command, Decision, Room
 
 MOST_WAITING = 100
-"""People in a queue (docs/protocol.md, section 8)."""
+"""The number of people who may wait in one queue (docs/protocol.md, section 8)."""
 
 
 class SeatCommand(Command[Seat], frozen=True, kw_only=True):
-    """A command that gives its caller a seat, or a place in the queue: that is its answer."""
+    """A command that gives its caller a seat, or a place in the queue. The seat or the place is its answer."""
 
     caller: Caller
+    """Who sends the command."""
     resume_hash: str
-    """SHA-256 of the secret in the resume token that the caller gets."""
+    """The SHA-256, in hexadecimal, of the secret in the resume token that the caller gets."""
     claim: int
-    """A number that no sitting has had."""
+    """The claim of the new sitting, which no earlier sitting has had."""
 
 
 class Join(SeatCommand, frozen=True, kw_only=True):
     """Take a seat, or take over the one the caller already has."""
 
     guest_name: str | None
-    """Already clean; None for users."""
+    """The guest's name, already checked by `clean_name`; None for a user."""
     wait: bool = False
-    """Wait for a seat when the room is full."""
+    """Whether the caller waits for a seat when the room is full."""
 
     def decide(self, room: Room, now: Moment) -> Decision[Seat]:
-        """Follow the checks in the order of docs/protocol.md, section 4."""
+        """Return the change of the caller's own seat, or a new seat or place.
+
+        Raises `Refused` by the checks of docs/protocol.md, section 4, in that order.
+        """
         found = check_entry(room, self.caller)
         if found is not None:
             return _given(seats.take(found, self.claim, self.resume_hash))
@@ -63,16 +67,20 @@ class Join(SeatCommand, frozen=True, kw_only=True):
 
 
 class Resume(SeatCommand, frozen=True, kw_only=True):
-    """Take a seat, or a place in the queue, back with its resume token."""
+    """Take a seat, or a place in the queue, back by its resume token."""
 
     without_room: ClassVar[ErrorKind] = SEAT_EXPIRED
 
     participant_id: str
+    """The participant id in the resume token."""
     token_hash: str
-    """SHA-256 of the secret in the token that was shown; that token is used up."""
+    """The SHA-256, in hexadecimal, of the secret in the resume token. The token serves once."""
 
     def decide(self, room: Room, now: Moment) -> Decision[Seat]:
-        """Refuse a token that is not the seat's current one (410), and another user's seat (403)."""
+        """Return the change that gives the seat to the caller.
+
+        Raises `Refused` for a token that is not the seat's current one (410), and for the seat of another user (403).
+        """
         check_ban(room, self.caller)
         seat = room.place_of(self.participant_id)
         if seat is None or seat.resume_hash != self.token_hash:
@@ -83,13 +91,18 @@ class Resume(SeatCommand, frozen=True, kw_only=True):
 
 
 class Leave(Command[Participant], frozen=True):
-    """Give the seat, or the place in the queue, up. The answer is the participant as they left."""
+    """Give up the seat, or the place in the queue. The answer is the participant after they left."""
 
     participant_id: str
+    """The participant who leaves."""
     claim: int
+    """The claim of their sitting."""
 
     def decide(self, room: Room, now: Moment) -> Decision[Participant]:
-        """Refuse a claim that is not the seat's own (400 `not_in_room`)."""
+        """Let the participant leave.
+
+        Raises `Refused` (400 `not_in_room`) when there is no such seat, or when it has another claim.
+        """
         seat = room.place_of(self.participant_id)
         if seat is None or seat.claim != self.claim:
             raise Refused(NOT_IN_ROOM)
@@ -98,19 +111,21 @@ class Leave(Command[Participant], frozen=True):
 
 
 class Drop(Command[None], frozen=True):
-    """Hold the seat: its connection is gone."""
+    """Hold the seat, or the place in the queue, whose connection was lost."""
 
     participant_id: str
+    """The participant whose connection was lost."""
     claim: int
+    """The claim of their sitting."""
     age: float
-    """Seconds since the connection was lost."""
+    """The seconds since the connection was lost."""
 
     def delayed(self, seconds: float) -> "Drop":
-        """Return the drop as old as it is by then: the hold runs from when the connection was lost."""
+        """Return the drop with its age `seconds` higher: the hold begins when the connection was lost."""
         return Drop(self.participant_id, self.claim, self.age + seconds)
 
     def decide(self, room: Room, now: Moment) -> Decision[None]:
-        """Change nothing where the seat was taken over, resumed or left meanwhile."""
+        """Hold the seat; change nothing if it was taken over, resumed or left since."""
         seat = room.place_of(self.participant_id)
         if seat is None or seat.claim != self.claim:
             return Decision([], None)
@@ -118,17 +133,17 @@ class Drop(Command[None], frozen=True):
 
 
 class Expire(Command[None], frozen=True):
-    """Give up every seat whose hold has run out."""
+    """Give up every seat, and every place, whose hold is over."""
 
     def decide(self, room: Room, now: Moment) -> Decision[None]:
-        """Let everyone leave who is due."""
+        """Let their participants leave."""
         return Decision([seats.leave(seat, now) for seat in room.expired(now.clock)], None)
 
 
 def check_entry(room: Room, caller: Caller) -> Seat | None:
-    """Check a join up to the lock, in the order of docs/protocol.md, section 4.
+    """Run the checks of a join up to the lock, in the order of docs/protocol.md, section 4.
 
-    Returns the seat, or the place in the queue, that the caller already has. Raises `Refused`.
+    Returns the seat, or the place in the queue, that the caller already has, else None. Raises `Refused`.
     """
     check_active(room)
     check_ban(room, caller)
@@ -142,9 +157,10 @@ def check_entry(room: Room, caller: Caller) -> Seat | None:
 
 
 def check_space(room: Room, caller: Caller, *, wait: bool) -> WaitsFor | None:
-    """Return what a newcomer has to wait for; None for a seat at once.
+    """Return what a newcomer has to wait for; None when they get a seat at once.
 
-    Raises `Refused` (400 `room_full`) when they would not wait for a seat, or too many wait already.
+    `wait` is whether they wait when the room is full. Raises `Refused` (400 `room_full`) when they do not, or when too
+    many people wait already.
     """
     full = room.free_seats <= 0
     must_be_admitted = room.settings.waiting_room and not is_host(room, caller)

@@ -1,4 +1,4 @@
-"""What participants do and see in a meeting: state, messages, and lists."""
+"""Commands of participants: change their state, send messages, list people and messages."""
 
 from collections.abc import Mapping
 
@@ -10,22 +10,29 @@ from roomd.rooms.answers import Participants, Reader
 from roomd.rooms.changes import MessageSent, SeatChanged
 from roomd.rooms.model import Caller, Moment
 from roomd.rooms.rights import check_host, claimed_seat, member_or_host
-from roomd.rooms.room import Command, Decision, Room, look_the_same
+from roomd.rooms.room import Command, Decision, Room, is_same_to_clients
 
 MOST_STATE_KEYS = 16
+"""The number of keys that a participant's state may have (docs/protocol.md, section 8)."""
 MOST_STATE_BYTES = 1024
-"""Bounds of a participant's state (docs/protocol.md, section 8)."""
+"""The bytes of JSON that a participant's state may have (docs/protocol.md, section 8)."""
 
 
 class UpdateState(Command[None], frozen=True):
-    """Change the participant's own state, key by key; None takes a key away."""
+    """Change some keys of the participant's own state."""
 
     participant_id: str
+    """The participant who sends the command."""
     claim: int
+    """The claim of their sitting."""
     state: Mapping[str, Scalar | None]
+    """The new values by key; None deletes a key. Other keys keep their values."""
 
     def decide(self, room: Room, now: Moment) -> Decision[None]:
-        """Refuse a state that gets too large (400 `bad_frame`)."""
+        """Return the participant with the new state; no change if clients would see no difference.
+
+        Raises `Refused` (400 `bad_frame`) for a state that would be too large.
+        """
         seat = claimed_seat(room, self.participant_id, self.claim)
         merged = {**seat.participant.state, **self.state}
         state = {key: value for key, value in merged.items() if value is not None}
@@ -34,7 +41,7 @@ class UpdateState(Command[None], frozen=True):
                 BAD_FRAME, f"{BAD_FRAME.message}: state may have {MOST_STATE_KEYS} keys, {MOST_STATE_BYTES} bytes"
             )
         participant = msgspec.structs.replace(seat.participant, state=state)
-        if look_the_same(participant, seat.participant):
+        if is_same_to_clients(participant, seat.participant):
             return Decision([], None)
         return Decision([SeatChanged(msgspec.structs.replace(seat, participant=participant))], None)
 
@@ -43,13 +50,19 @@ class SendMessage(Command[None], frozen=True):
     """Send a message to everyone or to one participant."""
 
     participant_id: str
+    """The participant who sends the message."""
     claim: int
+    """The claim of their sitting."""
     text: str
+    """The text: 1 to 2000 characters, checked by the codec."""
     to: str | None
-    """The participant it is for; None for everyone."""
+    """The participant id of the addressee; None for everyone."""
 
     def decide(self, room: Room, now: Moment) -> Decision[None]:
-        """Refuse an addressee without a seat (404 `participant_not_found`)."""
+        """Return the message with a new id.
+
+        Raises `Refused` (404 `participant_not_found`) for an addressee without a seat.
+        """
         sender = claimed_seat(room, self.participant_id, self.claim).participant
         addressee = room.seats.get(self.to) if self.to is not None else None
         if self.to is not None and addressee is None:
@@ -67,13 +80,18 @@ class SendMessage(Command[None], frozen=True):
 
 
 class ListParticipants(Command[Participants], frozen=True):
-    """See who is in the room; with `history`, check that the caller may see who was."""
+    """List who is in the room; with `history`, only check that the caller may see who was in it."""
 
     caller: Caller
+    """Who sends the command."""
     history: bool
+    """Whether the caller asks for everyone who was ever in the room."""
 
     def decide(self, room: Room, now: Moment) -> Decision[Participants]:
-        """Refuse who is not in the room (400 `not_in_room`), and history for anyone but hosts (403 `not_host`)."""
+        """Return everyone who has a seat.
+
+        Raises `Refused`: 403 `not_host` for history to anybody but hosts, 400 `not_in_room` to others who have no seat.
+        """
         if self.history:
             check_host(room, self.caller)
         else:
@@ -82,12 +100,16 @@ class ListParticipants(Command[Participants], frozen=True):
 
 
 class ListMessages(Command[Reader], frozen=True):
-    """Check that the caller may read the messages, and answer with who reads."""
+    """Check that the caller may read the messages. The answer is the reader."""
 
     caller: Caller
+    """Who sends the command."""
 
     def decide(self, room: Room, now: Moment) -> Decision[Reader]:
-        """Refuse who is not in the room (400 `not_in_room`)."""
+        """Return the ids by which the caller's private messages are found.
+
+        Raises `Refused` (400 `not_in_room`) for a caller without a seat who is no host.
+        """
         seat = member_or_host(room, self.caller)
         participant_id = seat.participant.id if seat is not None else None
         return Decision([], Reader(room.settings.id, participant_id, self.caller.user_id))

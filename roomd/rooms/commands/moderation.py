@@ -1,4 +1,4 @@
-"""What hosts do to others: remove, ban, unban, mute, admit, deny."""
+"""Commands of hosts about other people: remove, ban, unban, mute, admit, deny."""
 
 from roomd.protocol.errors import DENIED, PARTICIPANT_NOT_FOUND, ROOM_FULL, WRONG_USER, Refused
 from roomd.protocol.objects import Ban
@@ -10,15 +10,22 @@ from roomd.rooms.room import Command, Decision, Room
 
 
 class RemoveParticipant(Command[None], frozen=True):
-    """Take somebody's seat, or place in the queue, away; with `ban` a user cannot come back."""
+    """Remove somebody from their seat, or from the queue."""
 
     caller: Caller
+    """The host."""
     participant_id: str
+    """The participant to remove."""
     ban: bool
+    """Whether the user is banned too. A guest has no user id and is not banned."""
     reason: str | None
+    """The text for the participant; None without one."""
 
     def decide(self, room: Room, now: Moment) -> Decision[None]:
-        """Refuse what `target_of` refuses. A guest has no user id and is not banned."""
+        """Return the leave of the participant, and the ban.
+
+        Raises `Refused` like `target_of`.
+        """
         seat = target_of(room, self.caller, self.participant_id)
         person = seat.participant
         if seat.waits_for:
@@ -36,34 +43,48 @@ class CheckMute(Command[None], frozen=True):
     """Check that the caller may ask a participant to mute."""
 
     caller: Caller
+    """Who sends the command."""
     participant_id: str
+    """The participant whom the command is about."""
 
     def decide(self, room: Room, now: Moment) -> Decision[None]:
-        """Refuse what `target_of` refuses, and who has no seat (404)."""
+        """Change nothing.
+
+        Raises `Refused` like `target_of`, and for a participant who waits in the queue (404).
+        """
         if target_of(room, self.caller, self.participant_id).waits_for:
             raise Refused(PARTICIPANT_NOT_FOUND)
         return Decision([], None)
 
 
 class ListBans(Command[list[Ban]], frozen=True):
-    """See who cannot come back, by user id."""
+    """List the bans, sorted by user id."""
 
     caller: Caller
+    """Who sends the command."""
 
     def decide(self, room: Room, now: Moment) -> Decision[list[Ban]]:
-        """Refuse anyone but hosts (403)."""
+        """Return all bans.
+
+        Raises `Refused` for anybody but hosts (403).
+        """
         check_host(room, self.caller)
         return Decision([], sorted(room.bans.values(), key=lambda ban: ban.user_id))
 
 
 class Unban(Command[None], frozen=True):
-    """Let a user come back."""
+    """Lift the ban of a user."""
 
     caller: Caller
+    """Who sends the command."""
     user_id: str
+    """The id of the banned user."""
 
     def decide(self, room: Room, now: Moment) -> Decision[None]:
-        """Refuse anyone but hosts (403), the caller's own ban (403), and who is not banned (404)."""
+        """Lift the ban.
+
+        Raises `Refused` for anybody but hosts (403), for the caller's own ban (403), and for a user with no ban (404).
+        """
         check_host(room, self.caller)
         if self.user_id == self.caller.user_id:
             raise Refused(WRONG_USER, "Nobody lifts their own ban")
@@ -73,13 +94,19 @@ class Unban(Command[None], frozen=True):
 
 
 class Admit(Command[None], frozen=True):
-    """Let somebody in who waits for the host; everybody when `participant_id` is None."""
+    """Admit people from the waiting room."""
 
     caller: Caller
+    """The host."""
     participant_id: str | None
+    """The participant to admit; None for everybody in the waiting room."""
 
     def decide(self, room: Room, now: Moment) -> Decision[None]:
-        """Give free seats, then let the others wait for one; a locked room has no queue for seats."""
+        """Give out the free seats; the others then wait for one, unless the room is locked.
+
+        Raises `Refused` for anybody but hosts (403), for an ended room (400), for somebody who does not wait (404), and
+        for one person whom a full and locked room cannot take (400 `room_full`).
+        """
         check_host(room, self.caller)
         check_active(room)
         chosen = room.queue.values() if self.participant_id is None else [_waiting(room, self.participant_id)]
@@ -87,7 +114,7 @@ class Admit(Command[None], frozen=True):
         changes: list[SeatChanged] = []
         for seat in chosen:
             if seat.waits_for != "waiting_room":
-                continue  # admitted already: it waits for a seat
+                continue  # already admitted: they wait for a free seat
             if free > 0:
                 free -= 1
                 changes.append(seats.admit(seat, now))
@@ -99,13 +126,18 @@ class Admit(Command[None], frozen=True):
 
 
 class Deny(Command[None], frozen=True):
-    """Send somebody away who waits."""
+    """Deny somebody in the queue a seat."""
 
     caller: Caller
+    """Who sends the command."""
     participant_id: str
+    """The participant whom the command is about."""
 
     def decide(self, room: Room, now: Moment) -> Decision[None]:
-        """Refuse anyone but hosts (403), and who does not wait (404)."""
+        """Remove them from the queue.
+
+        Raises `Refused` for anybody but hosts (403), and for somebody who does not wait (404).
+        """
         check_host(room, self.caller)
         return Decision([seats.leave(_waiting(room, self.participant_id), now, refusal=DENIED)], None)
 

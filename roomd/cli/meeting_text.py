@@ -1,4 +1,4 @@
-"""A meeting in words: who is there, what happens, and why it is over, as lines for people."""
+"""The text of a meeting for people: its events, its participants, and why it is over."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -26,61 +26,61 @@ from roomd.client import (
 from roomd.protocol.objects import Message, Participant, Room, Waiting
 
 HELLO = (
-    "You are in. What you type is said; /who shows who is here, /help what else can be typed, /leave (or Ctrl-D) goes."
+    "You are in the room. Type text to send a message. /who shows who is here, /help lists all commands, /leave leaves."
 )
 HISTORY = 10
-"""Messages from before that a newcomer is shown."""
+"""The number of earlier messages that are shown after a join."""
 
 _WAITS_FOR = {"waiting_room": "for the host to let you in", "room_full": "for a seat"}
 
 
-class Seen(Protocol):
-    """What is known of a meeting; a `Meeting` or its view."""
+class MeetingState(Protocol):
+    """The state of a meeting. `client.Meeting` and `client.View` have it."""
 
     @property
     def me(self) -> Participant | None:
-        """Oneself."""
+        """The participant of this client; None before the join."""
 
     @property
     def room(self) -> Room | None:
-        """The room."""
+        """The room; None before the join."""
 
     @property
     def participants(self) -> Mapping[str, Participant]:
-        """Everyone, by id and in the order they joined."""
+        """Everyone who has a seat, by id, in the order in which they joined."""
 
     @property
     def messages(self) -> list[Message]:
-        """What was said last."""
+        """The last messages, oldest first."""
 
     @property
     def lobby(self) -> tuple[Waiting, ...]:
-        """Who waits."""
+        """Those who wait in the queue; empty unless this client is a host."""
 
 
-def tell(event: AnyMeetingEvent, seen: Seen) -> list[str]:
-    """Put an event into lines; none for what people need not hear, like what they did themselves."""
-    word = _WORDS.get(type(event))
-    return list(word(event, seen)) if word is not None else []
+def describe_event(event: AnyMeetingEvent, state: MeetingState) -> list[str]:
+    """Describe an event in lines. There are none for events that people need not see, like their own."""
+    describe = _DESCRIPTIONS.get(type(event))
+    return list(describe(event, state)) if describe is not None else []
 
 
-def who(seen: Seen) -> list[str]:
-    """List everyone in the room, in the order they came, and for a host who waits."""
-    here = [f"  {call(one, seen)}" for one in seen.participants.values()]
-    return here + [f"  {one.position}. in line: {_call_waiting(one)}" for one in seen.lobby]
+def list_people(state: MeetingState) -> list[str]:
+    """List everyone in the room, in the order in which they came; for a host, also those who wait."""
+    here = [f"  {describe_person(one, state)}" for one in state.participants.values()]
+    return here + [f"  {one.position}. in the queue: {_describe_waiting(one)}" for one in state.lobby]
 
 
-def call(one: Participant, seen: Seen) -> str:
-    """Name somebody, with what there is to know."""
-    marks = ["you"] if _is_me(one.id, seen) else []
+def describe_person(one: Participant, state: MeetingState) -> str:
+    """Return a participant's name, with marks like host, guest and away."""
+    marks = ["you"] if _is_me(one.id, state) else []
     marks += ["host"] if one.is_host else []
     marks += ["guest"] if one.user_id is None else []
     marks += [] if one.is_active else [seat_state(one)]
     return plain(one.display_name) + (f" ({', '.join(marks)})" if marks else "")
 
 
-def end(over: Over) -> str:
-    """Say why a meeting is over."""
+def describe_end(over: Over) -> str:
+    """Describe why a meeting is over."""
     if over.code == "removed":
         return "The host removed you from the room" + (f": {plain(over.reason)}" if over.reason else ".")
     return _ENDS.get(over.code) or f"{plain(over.code)}: {plain(over.message)}"
@@ -96,27 +96,27 @@ _ENDS = {
 }
 
 
-def _placed(event: Placed, _: Seen) -> Iterable[str]:
-    return [f"You wait {_WAITS_FOR.get(event.reason, 'in line')}, at position {event.position}."]
+def _placed(event: Placed, _: MeetingState) -> Iterable[str]:
+    return [f"You wait {_WAITS_FOR.get(event.reason, 'in the queue')}, at position {event.position}."]
 
 
-def _entered(_: Entered, seen: Seen) -> Iterator[str]:
+def _entered(_: Entered, state: MeetingState) -> Iterator[str]:
     yield HELLO
-    if room := seen.room:
+    if room := state.room:
         locked = ", locked" if room.is_locked else ""
         seats = f"{room.participant_count} of {room.max_participants} seats taken"
         yield f"{plain(room.name)} ({room.code}), {seats}{locked}:"
-    yield from who(seen)
-    yield from (_spoken(message, seen) for message in seen.messages[-HISTORY:])
+    yield from list_people(state)
+    yield from (_message_line(message, state) for message in state.messages[-HISTORY:])
 
 
-def _joined(event: Joined, seen: Seen) -> Iterable[str]:
-    return [f"+ {call(event.participant, seen)} joined"]
+def _joined(event: Joined, state: MeetingState) -> Iterable[str]:
+    return [f"+ {describe_person(event.participant, state)} joined"]
 
 
-def _updated(event: Updated, seen: Seen) -> Iterator[str]:
+def _updated(event: Updated, state: MeetingState) -> Iterator[str]:
     one, before = event.participant, event.before
-    if _is_me(one.id, seen):
+    if _is_me(one.id, state):
         return
     name = plain(one.display_name)
     if one.is_active != before.is_active:
@@ -130,11 +130,11 @@ def _differs(key: str, one: Participant, before: Participant) -> bool:
     return one.state.get(key) != before.state.get(key)
 
 
-def _left(event: Left, seen: Seen) -> Iterable[str]:
-    return [] if _is_me(event.participant.id, seen) else [f"- {plain(event.participant.display_name)} left"]
+def _left(event: Left, state: MeetingState) -> Iterable[str]:
+    return [] if _is_me(event.participant.id, state) else [f"- {plain(event.participant.display_name)} left"]
 
 
-def _room_changed(event: RoomChanged, _: Seen) -> Iterator[str]:
+def _room_changed(event: RoomChanged, _: MeetingState) -> Iterator[str]:
     before, after = event.before, event.room
     if before.is_locked != after.is_locked:
         yield f"* The room is {'locked' if after.is_locked else 'open again'}"
@@ -148,64 +148,64 @@ def _room_changed(event: RoomChanged, _: Seen) -> Iterator[str]:
         yield f"* Newcomers {'wait for the host' if after.waiting_room else 'come in at once'}"
 
 
-def _said(event: Said, seen: Seen) -> Iterable[str]:
-    return [_spoken(event.message, seen)]
+def _said(event: Said, state: MeetingState) -> Iterable[str]:
+    return [_message_line(event.message, state)]
 
 
-def _skipped(_: MessagesSkipped, __: Seen) -> Iterable[str]:
-    return ["* More was said meanwhile than is shown here; `roomd room messages` has all of it"]
+def _skipped(_: MessagesSkipped, __: MeetingState) -> Iterable[str]:
+    return ["* Some messages are not shown here; `roomd room messages` lists all of them"]
 
 
-def _spoken(message: Message, seen: Seen) -> str:
-    name = "you" if _is_me(message.participant_id, seen) else plain(message.display_name)
+def _message_line(message: Message, state: MeetingState) -> str:
+    name = "you" if _is_me(message.participant_id, state) else plain(message.display_name)
     if message.to is not None:
-        name += f" to {_addressee(message.to, seen)} alone"
+        name += f" to {_addressee(message.to, state)} alone"
     return f"{name}: {plain(message.text)}"
 
 
-def _addressee(participant_id: str, seen: Seen) -> str:
-    if _is_me(participant_id, seen):
+def _addressee(participant_id: str, state: MeetingState) -> str:
+    if _is_me(participant_id, state):
         return "you"
-    one = seen.participants.get(participant_id)
+    one = state.participants.get(participant_id)
     return plain(one.display_name) if one is not None else "somebody who left"
 
 
-def _mute_requested(_: MuteRequested, __: Seen) -> Iterable[str]:
+def _mute_requested(_: MuteRequested, __: MeetingState) -> Iterable[str]:
     return ["* The host asks you to mute yourself"]
 
 
-def _lobby_changed(event: LobbyChanged, _: Seen) -> Iterable[str]:
-    return [f"* In line: {_line(event.lobby)}" if event.lobby else "* Nobody is in line any more"]
+def _lobby_changed(event: LobbyChanged, _: MeetingState) -> Iterable[str]:
+    return [f"* In the queue: {_line(event.lobby)}" if event.lobby else "* Nobody waits any more"]
 
 
 def _line(lobby: Sequence[Waiting]) -> str:
-    return ", ".join(_call_waiting(one) for one in lobby)
+    return ", ".join(_describe_waiting(one) for one in lobby)
 
 
-def _call_waiting(one: Waiting) -> str:
+def _describe_waiting(one: Waiting) -> str:
     marks = ["guest"] if one.user_id is None else []
     marks += [] if one.is_active else ["away"]
     marks += [] if one.reason == "waiting_room" else ["waits for a seat"]
     return plain(one.display_name) + (f" ({', '.join(marks)})" if marks else "")
 
 
-def _restarts(_: ServerRestarts, __: Seen) -> Iterable[str]:
+def _restarts(_: ServerRestarts, __: MeetingState) -> Iterable[str]:
     return ["* The daemon restarts"]
 
 
-def _returned(_: Returned, __: Seen) -> Iterable[str]:
+def _returned(_: Returned, __: MeetingState) -> Iterable[str]:
     return ["You are back."]
 
 
-def _refreshed(_: Refreshed, __: Seen) -> Iterable[str]:
-    return ["* More happened than can be told; /who shows who is here"]
+def _refreshed(_: Refreshed, __: MeetingState) -> Iterable[str]:
+    return ["* More has changed than can be shown; /who shows who is here"]
 
 
-def _is_me(participant_id: str, seen: Seen) -> bool:
-    return seen.me is not None and seen.me.id == participant_id
+def _is_me(participant_id: str, state: MeetingState) -> bool:
+    return state.me is not None and state.me.id == participant_id
 
 
-_WORDS: Mapping[type[Any], Callable[[Any, Seen], Iterable[str]]] = {
+_DESCRIPTIONS: Mapping[type[Any], Callable[[Any, MeetingState], Iterable[str]]] = {
     Placed: _placed,
     Entered: _entered,
     Joined: _joined,
