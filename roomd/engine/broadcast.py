@@ -111,6 +111,7 @@ class Broadcast:
         for pending in answers:
             pending.send_answer()
         self._inform_waiters(batch)
+        del self._batch  # it holds the encoded snapshot, which a quiet room need not keep
         self._send_removals(batch)
         if end is not None:
             self._announce([Addressed(end)], batch.got_snapshot)

@@ -26,22 +26,22 @@ class Asked(Generic[A]):
         self._command = command
         self._asked_at = asked_at
         self._asker = asker
-        self._tell: Callable[[], None]
+        self._send: Callable[[], None]
         self.is_done = False
 
     def decide(self, decide: Callable[[Command[A]], Decision[A]], clock: float) -> None:
-        """Decide the command, and remember what to tell."""
+        """Decide the command, and keep what is to be sent."""
         try:
             answer = decide(self._command.delayed(clock - self._asked_at)).answer
         except Refused as refused:
-            self._tell = partial(self._asker.refused, refused)
+            self._send = partial(self._asker.refused, refused)
         else:
-            self._tell = partial(self._asker.answered, answer)
+            self._send = partial(self._asker.answered, answer)
 
     def send_answer(self) -> None:
-        """Tell the asker what was decided."""
+        """Send the answer or the refusal to the asker."""
         assert not self.is_done, "every request is answered once"
-        self._tell()
+        self._send()
         self.is_done = True
 
 
