@@ -121,6 +121,18 @@ def test_no_private_name_of_a_dependency_is_used() -> None:
     assert used == PRIVATE_NAMES
 
 
+def test_no_test_imports_another() -> None:
+    """What test modules share is in tests/support and in conftest.py files."""
+    tests = PACKAGE.parent / "tests"
+    found = {
+        (file.relative_to(tests).as_posix(), name)
+        for file in tests.rglob("*.py")
+        for name in imports(ast.parse(file.read_text(encoding="utf-8")))
+        if any(part.startswith("test_") for part in name.split("."))
+    }
+    assert not found
+
+
 def test_no_file_is_long() -> None:
     """No file of the daemon or of its tests has more than 400 lines."""
     top = PACKAGE.parent

@@ -1,4 +1,4 @@
-"""WebSockets of a running daemon: floods, frames however they come, and how conversations end."""
+"""WebSockets of a running daemon: floods, frames in any pieces, and how connections end."""
 
 import asyncio
 import contextlib
@@ -7,23 +7,23 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
-from tests.journeys.test_hostile_wire import UPGRADE, close_code, frame, next_frame, next_payload, opened, pieces, tcp
 from tests.support.daemon import Daemon, serving
+from tests.support.raw_sockets import UPGRADE, close_code, frame, next_frame, next_payload, opened, pieces, tcp
 
 MakeDaemon = Callable[..., Daemon]
 PINGS = frame(b"", 9) * 10_000
 
 
 async def test_pings_past_the_rate_limit(daemon: Daemon) -> None:
-    """Pings count like requests: who keeps sending them is closed with 4429, and others are served meanwhile."""
+    """Pings count like requests: a client that keeps sending them is closed with 4429, and others are served."""
     async with opened(daemon) as (reader, writer), daemon.client() as other:
         writer.write(PINGS * 5)
         await other.nothing_more()
         assert await close_code(reader) == 4429
 
 
-async def test_a_flood_does_not_hold_up_the_end(make_daemon: MakeDaemon) -> None:
-    """SIGTERM is obeyed within 10 s however busy clients keep the daemon."""
+async def test_a_flood_does_not_delay_the_stop(make_daemon: MakeDaemon) -> None:
+    """The daemon stops within 10 s of SIGTERM, however much clients send."""
     daemon = make_daemon(ROOMD_LIMITS_REQUEST_RATE="1e9", ROOMD_LIMITS_REQUEST_BURST="1000000000")
 
     async def flood() -> None:
@@ -53,14 +53,14 @@ async def _read_all(reader: asyncio.StreamReader) -> None:
         pass
 
 
-async def test_large_heads_do_not_hold_up_others(daemon: Daemon) -> None:
-    """28 clients that send a head of 0.97 MB each are refused, and a client with a seat is served meanwhile."""
+async def test_large_heads_do_not_delay_others(daemon: Daemon) -> None:
+    """28 clients that send a head of 0.97 MB each are refused, and a client with a seat is served at the same time."""
     head = UPGRADE + b"".join(b"A: %s\r\n" % (b"a" * 8_180) for _ in range(118)) + b"\r\n"
     room = await daemon.room()
 
     async def send() -> bytes:
         async with tcp(daemon) as (reader, writer):
-            with contextlib.suppress(ConnectionError):  # not all of it needs be read
+            with contextlib.suppress(ConnectionError):  # the daemon need not read all of it
                 writer.write(head)
                 await writer.drain()
             return await reader.readline()
@@ -74,16 +74,16 @@ async def test_large_heads_do_not_hold_up_others(daemon: Daemon) -> None:
         await seated.nothing_more()
 
 
-async def test_an_upgrade_said_twice(daemon: Daemon) -> None:
-    """A handshake that says a header twice is refused as a bad request, not as a mistake of the server's."""
+async def test_a_header_sent_twice(daemon: Daemon) -> None:
+    """A handshake with a header twice is refused as a bad request, not as an error of the server."""
     async with tcp(daemon) as (reader, writer):
         writer.write(UPGRADE + b"Upgrade: websocket\r\n\r\n")
         assert (await reader.readline()).startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 426 "))
     assert "Traceback" not in daemon.log.read_text()
 
 
-async def test_too_many_fragments_and_a_takeover(make_daemon: MakeDaemon) -> None:
-    """A message cut into too many pieces costs its connection, whose seat another may take at once; nothing breaks."""
+async def test_too_many_fragments_during_a_takeover(make_daemon: MakeDaemon) -> None:
+    """A message in too many fragments ends its connection; another connection may take the seat at the same time."""
     daemon = make_daemon()
     room = await daemon.room()
 
@@ -93,7 +93,7 @@ async def test_too_many_fragments_and_a_takeover(make_daemon: MakeDaemon) -> Non
 
     async with daemon.client("bob") as first, daemon.client("bob") as second:
         seat = (await first.join(room["code"]))["participant"]
-        with contextlib.suppress(Exception):  # the connection may end while it sends
+        with contextlib.suppress(Exception):  # the connection may end before all is sent
             await first.websocket.send(pieces())
         assert (await second.join(room["code"]))["participant"] == seat
         assert await first.closed() in (1009, 4409)
@@ -102,7 +102,7 @@ async def test_too_many_fragments_and_a_takeover(make_daemon: MakeDaemon) -> Non
 
 
 async def test_a_refused_origin_is_logged(make_daemon: MakeDaemon) -> None:
-    """A page that may not connect leaves its line, like any refusal."""
+    """A handshake from an origin that is not allowed is logged, like any refusal."""
     daemon = make_daemon(measured=True, ROOMD_SERVER_ALLOWED_ORIGINS="https://meet.example")
     async with tcp(daemon) as (reader, writer):
         writer.write(UPGRADE + b"Origin: https://other.example\r\n\r\n")
@@ -112,8 +112,8 @@ async def test_a_refused_origin_is_logged(make_daemon: MakeDaemon) -> None:
     assert [line["code"] for line in refused] == ["origin"]
 
 
-async def test_silence(make_daemon: MakeDaemon) -> None:
-    """`server.ping_interval`: who is silent is pinged, dropped when silent for as long again, and kept for a pong."""
+async def test_ping_interval(make_daemon: MakeDaemon) -> None:
+    """`server.ping_interval`: a silent client is pinged, and dropped after as long again unless it sends a pong."""
     daemon = make_daemon(measured=True, ROOMD_SERVER_PING_INTERVAL="1")
     room = await daemon.room()
     async with daemon.client() as there, opened(daemon) as (reader, writer):
@@ -132,12 +132,12 @@ async def test_silence(make_daemon: MakeDaemon) -> None:
 
 
 def ping(number: int, size: int = 0) -> bytes:
-    """Make a request that is answered with its number, of `size` bytes at least."""
+    """Make a ping request with the id `number`, of `size` bytes at least."""
     return json.dumps({"type": "ping", "id": number}).ljust(size).encode()
 
 
 def masked(payload: bytes) -> bytes:
-    """Make a text frame whose mask does something."""
+    """Make a text frame whose mask changes its bytes."""
     key = b"\x01\xa0\x7f\xff"
     plain = frame(payload)
     head = len(plain) - len(payload) - len(key)
@@ -145,9 +145,9 @@ def masked(payload: bytes) -> bytes:
 
 
 def half_a_frame(payload: bytes) -> bytes:
-    """Make the first 132 bytes of a frame of 208 that would be `payload`, were they one of 126 bytes."""
+    """Make the first 132 bytes of a frame of 208; read as a whole frame of 126 bytes, they would hold `payload`."""
     head = bytes([0x81, 0x80 | 126, 0, 200])
-    key = head[2:] + b"\0\0"  # the frame's length, and half of its mask
+    key = head[2:] + b"\0\0"  # the frame's length, and two bytes of its mask
     return head + b"\0\0" + bytes(byte ^ key[i % 4] for i, byte in enumerate(payload))
 
 
@@ -187,8 +187,8 @@ BETWEEN = [1, 2, 3]
         pytest.param([ONE, frame(b"\x03\xe8", 8), TWO], [1, 1000], id="closed"),
     ],
 )
-async def test_frames_as_they_come(narrow: Daemon, chunks: list[bytes], answers: list[int]) -> None:
-    """However the network cuts what a client in a room sends, it means the same; what breaks RFC 6455 is the end."""
+async def test_frames_in_any_pieces(narrow: Daemon, chunks: list[bytes], answers: list[int]) -> None:
+    """Frames are read the same in whatever pieces they arrive; a frame that breaks RFC 6455 ends the connection."""
     room = await narrow.room()
     join = {"type": "join-room", "code": room["code"], "guestName": "Jane"}
     async with opened(narrow) as (reader, writer), narrow.client() as other:
@@ -203,15 +203,15 @@ async def test_frames_as_they_come(narrow: Daemon, chunks: list[bytes], answers:
 
 ENDS = {
     "closed": frame(b"\x03\xe8", 8),
-    "an opcode there is not": frame(b"", 11),
+    "an unknown opcode": frame(b"", 11),
     "not UTF-8": frame(b"\xff"),
     "too large": frame(b"")[:1] + b"\xff" + bytes([1] * 8),
 }
 
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
-async def test_nothing_counts_after_the_end(daemon: Daemon, end: bytes) -> None:
-    """Whoever ended the conversation, what comes later is not served (RFC 6455, sections 5.5.1 and 7.1.7)."""
+async def test_frames_after_the_close_are_not_served(daemon: Daemon, end: bytes) -> None:
+    """After a close by either side, later frames are not served (RFC 6455, sections 5.5.1 and 7.1.7)."""
     room = await daemon.room()
     join = {"type": "join-room", "code": room["code"], "guestName": "Jane"}
     async with opened(daemon) as (_, writer), daemon.client() as other:
@@ -227,8 +227,8 @@ async def test_nothing_counts_after_the_end(daemon: Daemon, end: bytes) -> None:
         await other.nothing_more()
 
 
-async def test_a_goodbye_without_hanging_up(daemon: Daemon) -> None:
-    """Who closes the conversation but not the connection, and keeps that warm, is gone all the same within seconds."""
+async def test_a_close_frame_without_the_end_of_the_connection(daemon: Daemon) -> None:
+    """A client that sends a close frame and then keeps the TCP connection open loses it, and its seat is held."""
     room = await daemon.room()
     join = frame(json.dumps({"type": "join-room", "code": room["code"], "guestName": "Jane"}).encode())
     async with opened(daemon) as (reader, writer), daemon.client() as other:
@@ -243,8 +243,8 @@ async def test_a_goodbye_without_hanging_up(daemon: Daemon) -> None:
         assert (await other.receive())["updated"] == [{**jane, "isActive": False}]
 
 
-async def test_half_a_message_is_silence(make_daemon: MakeDaemon) -> None:
-    """Before its first join a client has so long for a request, in pieces too; who has joined may take their time."""
+async def test_half_a_message_is_not_a_request(make_daemon: MakeDaemon) -> None:
+    """Before its first join a client must send a whole request within `limits.join_timeout`; after it, it need not."""
     daemon = make_daemon(ROOMD_LIMITS_JOIN_TIMEOUT="0.3")
     room = await daemon.room()
     join = frame(json.dumps({"type": "join-room", "code": room["code"], "guestName": "Jane"}).encode())
@@ -258,7 +258,7 @@ async def test_half_a_message_is_silence(make_daemon: MakeDaemon) -> None:
 
 
 async def answer(reader: asyncio.StreamReader) -> int:
-    """Read what the next reply is to, the status of an error, or the code of a close."""
+    """Read the next frame; return a reply's id, an error's status, or a close frame's code."""
     opcode, payload = await next_frame(reader)
     while opcode == 10:
         opcode, payload = await next_frame(reader)

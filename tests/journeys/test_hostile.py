@@ -1,7 +1,7 @@
-"""Hostile input in text frames and tokens: never a 500, a traceback or a growing process, and the next is served.
+"""Hostile text frames and tokens: the daemon sends no 500, logs no traceback, and its memory does not grow.
 
-One daemon takes it all, its rate limit out of the way. Its log is checked after every test; a line at level error is a
-failure like any other.
+One daemon, without a rate limit, serves all of these tests. After every test its log is checked, in which a line at
+level error is a failure, and a client joins a room.
 """
 
 import base64
@@ -18,44 +18,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from roomd.protocol.requests import REQUESTS
-from tests.journeys.test_hostile_wire import (
-    HTTP,
-    VIOLATIONS,
-    Frame,
-    answer_to,
-    check_reply,
-    close_code,
-    frame,
-    memory,
-    next_payload,
-    opened,
-)
-from tests.support.daemon import Client, Daemon
+from tests.support.daemon import Daemon, memory
+from tests.support.hostile import HTTP, VALUES, VIOLATIONS
 from tests.support.processes import PATIENCE
+from tests.support.raw_sockets import answer_to, close_code, frame, next_payload, opened
+from tests.support.replies import check_reply, replies_to
 
 pytestmark = pytest.mark.usefixtures("unharmed", "untraced")
-
-EVENTS = {
-    *("room-state", "participants-changed", "room-updated", "room-ended"),
-    *("message", "signal", "mute-requested", "removed", "waiting-changed"),
-}
-
-
-async def replies_to(client: Client, frames: list[str]) -> list[Frame]:
-    """Send frames at once; return their replies, of which each must get exactly one, without the events."""
-    for text in frames:
-        await client.websocket.send(text)
-    await client.send("ping", id="the end")
-    replies = []
-    while (frame := await client.receive()).get("id") != "the end":
-        if frame["type"] not in EVENTS and not (frame["type"] == "waiting" and "resumeToken" not in frame):
-            check_reply(frame)
-            replies.append(frame)
-    assert len(replies) == len(frames)
-    return replies
-
-
-# Text frames.
 
 MALFORMED = [
     "", " ", "\x00", "\x1b[31m", "\ufeff{}", "hello", "null", "1", "-", "true", '"ping"', "[]", "{}", "{", "}",
@@ -78,9 +47,9 @@ MALFORMED = [
 ]  # fmt: skip
 
 DEEP = f'{{"type": "ping", "x": {"[" * 1_000}{"]" * 1_000}}}'
-"""Valid, and too deep for some versions of Python."""
+"""Valid JSON, nested too deep for some versions of Python."""
 
-ODD_BUT_FINE = [
+UNUSUAL = [
     f'{{"type": "ping", "id": {2**63}}}',
     f'{{"type": "ping", "id": {-(2**64)}}}',
     '{"type": "ping", "id": "\\u0000"}',
@@ -90,18 +59,9 @@ ODD_BUT_FINE = [
     '{"type": "ping"}'.ljust(65_536),
 ]
 
-VALUES = [
-    "null", "true", "false", "0", "1", "-1", "1.5", "1e400", "-0", str(2**31), str(2**63), str(2**64), "9" * 5_000,
-    '""', '" "', '"x"', '"\\u0000"', '"\\ud800"', '"\\u202e"', '"\\u2028"', '"\\r\\nX: y"', f'"{"x" * 60_000}"',
-    '"%s%n"', '"' + "\\u0301" * 10_000 + '"', '"\U0001f4a9"', "\"'; DROP TABLE rooms; --\"",
-    '"../../etc/passwd"', "[]", "[1]", "{}", '{"type": "ping"}', "[" * 900 + "]" * 900,
-    "[" * 20_000 + "]" * 20_000, '"a.b.c"', '"..."',
-    '"aaa-aaa-aaa.x.y"',
-]  # fmt: skip
-
 
 def wrong_types(code: str) -> list[tuple[str, str]]:
-    """Put every value into every field of every request; the type, and the frame."""
+    """Put every value into every field of every request; return pairs of the request's type and the frame."""
     found = []
     usual: dict[str, Any] = {"code": code, "token": "x", "resumeToken": "x", "state": {}, "to": "x", "data": 1}
     usual |= {"text": "x", "participantId": "x", "userId": "x"}
@@ -117,17 +77,17 @@ def wrong_types(code: str) -> list[tuple[str, str]]:
 
 
 async def test_malformed_frames(target: Daemon) -> None:
-    """What is no request gets 400, one reply each, and the connection lives on; what is only odd is served."""
+    """A frame that is not a request gets one reply, 400, and the connection stays open; unusual requests are served."""
     async with target.client() as client:
         for reply in await replies_to(client, MALFORMED):
             assert reply["code"] in ("bad_frame", "unknown_type")
-        assert {reply["type"] for reply in await replies_to(client, ODD_BUT_FINE)} == {"pong"}
+        assert {reply["type"] for reply in await replies_to(client, UNUSUAL)} == {"pong"}
         (reply,) = await replies_to(client, [DEEP])
         assert reply["type"] == "pong" or reply["code"] == "bad_frame"
 
 
 async def send_wrong_types(daemon: Daemon, user: str | None) -> None:
-    """Send every value in every field; a bad token ends the connection, so each of those has its own."""
+    """Send every value in every field. A bad token ends the connection, so each `authenticate` has its own."""
     room = await daemon.room()
     frames = wrong_types(room["code"])
     async with daemon.client(user) as client:
@@ -145,8 +105,8 @@ async def send_wrong_types(daemon: Daemon, user: str | None) -> None:
 
 
 @pytest.mark.parametrize("user", [None, "alice"])
-async def test_wrong_types(target: Daemon, user: str | None) -> None:
-    """Any value in any field of any request gets one reply of the protocol's."""
+async def test_any_value_in_any_field(target: Daemon, user: str | None) -> None:
+    """Any value in any field of any request gets exactly one valid reply."""
     await send_wrong_types(target, user)
 
 
@@ -168,7 +128,7 @@ TOKENS = [
 
 @pytest.mark.parametrize("token", TOKENS, ids=range(len(TOKENS)))
 async def test_bad_tokens(target: Daemon, token: str) -> None:
-    """A token that is present and bad, however made, gets 401 and 4401."""
+    """A bad token gets the error 401 and the close code 4401, in a frame or in a header."""
     async with target.client() as client:
         assert (await client.ask("authenticate", token=token))["code"] == "invalid_token"
         assert await client.closed() == 4401
@@ -180,8 +140,8 @@ async def test_bad_tokens(target: Daemon, token: str) -> None:
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-async def test_anything(target: Daemon, data: st.DataObject) -> None:
-    """Any text, any JSON value, anything with a known type gets exactly one reply of the right shape."""
+async def test_arbitrary_frames(target: Daemon, data: st.DataObject) -> None:
+    """Any text, any JSON value and any object with a known type gets exactly one valid reply."""
     scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters())
     values = st.recursive(scalars, lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(), v, max_size=3))
     tags = [str(request.__struct_config__.tag) for request in REQUESTS]
@@ -195,22 +155,22 @@ async def test_anything(target: Daemon, data: st.DataObject) -> None:
 
 
 def descriptors(daemon: Daemon) -> int:
-    """Count the files and sockets the daemon has open."""
+    """Count the files and sockets that the daemon has open."""
     return len(list(Path(f"/proc/{daemon.process.pid}/fd").iterdir()))
 
 
-def strangers() -> list[str]:
-    """Make up codes of rooms that are not there, other ones every time."""
+def unknown_codes() -> list[str]:
+    """Return codes of rooms that do not exist, different ones at every call."""
     return ["".join(random.choices(string.ascii_lowercase, k=9)) for _ in range(500)]
 
 
-async def one_of_everything(daemon: Daemon) -> None:
-    """Go through the whole corpus once, over some two hundred connections."""
+async def send_everything(daemon: Daemon) -> None:
+    """Send all the hostile input once, over about two hundred connections."""
     await send_wrong_types(daemon, None)
     await send_wrong_types(daemon, "alice")
     async with daemon.client() as client:
         await replies_to(client, MALFORMED)
-        await replies_to(client, [f'{{"type": "get-room", "code": "{code}"}}' for code in strangers()])
+        await replies_to(client, [f'{{"type": "get-room", "code": "{code}"}}' for code in unknown_codes()])
     for raw, _ in VIOLATIONS.values():
         async with opened(daemon) as (reader, writer):
             writer.write(raw)
@@ -219,25 +179,25 @@ async def one_of_everything(daemon: Daemon) -> None:
         await answer_to(daemon, raw)
 
 
-async def test_nothing_grows(target: Daemon) -> None:
-    """Pass after pass through the corpus takes no more memory, and every descriptor is given back.
+async def test_memory_and_descriptors_do_not_grow(target: Daemon) -> None:
+    """Sending all the hostile input again takes no more memory, and every descriptor is closed.
 
-    Measured: about 1.5 MiB more with each pass (garbage in cycles that waits for its collection, arenas of the
-    allocator) up to the tenth, and nothing from then on; 9 MiB at most over the passes measured here, hence the margin
-    of 14. A leak adds to that: 12 MiB of connections with their buffers, 75 MiB of frames.
+    Measured: each pass takes about 1.5 MiB more (garbage in cycles that is not collected yet, arenas of the allocator)
+    up to the tenth, and later passes take nothing more. The passes of this test took 9 MiB at most, so the bound is 14.
+    A leak adds 12 MiB if connections with their buffers leak, and 75 MiB if frames do.
     """
     async with target.client("alice") as witness:
-        for request in ("create-room", "list-rooms"):  # with the first of each kind, SQLite opens its files
+        for request in ("create-room", "list-rooms"):  # SQLite opens its files at the first of each kind
             await witness.ask(request)
         before = descriptors(target)
         for _ in range(3):
-            await one_of_everything(target)
+            await send_everything(target)
         warm = memory(target)
         for _ in range(6):
-            await one_of_everything(target)
+            await send_everything(target)
         assert memory(target) - warm < 14 * 1024, "KiB more after six more passes"
-        assert await answer_to(target, b"") is None  # a stranger is waited for as long as those who were told to go
+        assert await answer_to(target, b"") is None  # ends after the connections that are still closing
         deadline = time.monotonic() + PATIENCE
-        while descriptors(target) > before:  # closing takes the daemon a moment
+        while descriptors(target) > before:  # the daemon has not closed them all yet
             await witness.nothing_more()
-            assert time.monotonic() < deadline, "descriptors that are not given back"
+            assert time.monotonic() < deadline, "descriptors are still open"

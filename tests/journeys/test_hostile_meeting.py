@@ -1,6 +1,6 @@
-"""Hostile people in a room: floods of messages, presence and signals, hopping in and out of the queue, odd values.
+"""Hostile clients in a room: floods of messages, presence and signals, joins and leaves of the queue, odd values.
 
-Nobody else is closed or kept from joining, what is kept of it in memory is bounded, and the log tells of no mistake.
+No other client is closed or kept from joining, memory is bounded, and the daemon logs no error of its own.
 """
 
 import asyncio
@@ -15,10 +15,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from roomd.protocol import requests
-from tests.journeys.test_hostile import VALUES, replies_to
-from tests.journeys.test_hostile_wire import memory
-from tests.support.daemon import UNMEASURED, Client, Daemon, faults, serving
+from tests.support.daemon import UNMEASURED, Client, Daemon, faults, memory, serving
+from tests.support.hostile import VALUES
 from tests.support.processes import PATIENCE
+from tests.support.replies import replies_to
 
 pytestmark = pytest.mark.usefixtures("untraced")
 
@@ -42,7 +42,7 @@ MEETING: list[type[requests.Request]] = [
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """A daemon with a limit on requests that floods reach on any machine, and the others everybody has."""
+    """A daemon whose rate limit floods reach on any machine; its other limits are the defaults."""
     limits = {"ROOMD_LIMITS_REQUEST_RATE": "0.01", "ROOMD_LIMITS_REQUEST_BURST": "500"}
     with serving(tmp_path_factory.mktemp("meeting"), **limits, **UNMEASURED) as daemon:
         yield daemon
@@ -50,7 +50,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 
 def odd_values(code: str, me: str) -> list[str]:
-    """Put every value into every field of every request of a meeting, the other fields being good."""
+    """Put every value into every field of every request of a meeting, with valid values in the other fields."""
     usual = {"code": code, "state": {"a": 1}, "to": me, "data": 1, "text": "x", "participantId": me, "userId": "x"}
     found = []
     for request in MEETING:
@@ -59,7 +59,7 @@ def odd_values(code: str, me: str) -> list[str]:
         for field in fields:
             for value in VALUES:
                 if (field.name, value) == ("id", "null") or (field.name == "data" and len(value) == 5_000):
-                    continue  # not answered by all of them; JSON, but more digits than this test's reader takes
+                    continue  # an id of null comes back as none; `json` reads no number of 5000 digits
                 keys = {"type": f'"{request.__struct_config__.tag}"', "id": "7", **good, field.encode_name: value}
                 found.append("{" + ", ".join(f'"{key}": {text}' for key, text in keys.items()) + "}")
     return found
@@ -67,7 +67,7 @@ def odd_values(code: str, me: str) -> list[str]:
 
 @pytest.mark.parametrize("user", [None, "alice"], ids=["guest", "host"])
 async def test_odd_values_from_a_participant(make_daemon: Callable[..., Daemon], user: str | None) -> None:
-    """Any value in any field, from one who may ask, gets one reply of the protocol's; the others can read all of it."""
+    """Any value in any field of a participant's request gets exactly one valid reply; others can read the events."""
     daemon = make_daemon(ROOMD_LIMITS_REQUEST_RATE="1e9", ROOMD_LIMITS_REQUEST_BURST="1000000000")
     room = await daemon.room()
     async with daemon.client() as witness, daemon.client(user) as client:
@@ -82,7 +82,7 @@ async def test_odd_values_from_a_participant(make_daemon: Callable[..., Daemon],
 
 
 async def flood(client: Client, frames: list[str]) -> list[dict[str, Any]]:
-    """Send all that the server takes; what it said until it had enough or there was no more."""
+    """Send all frames, or as many as the server takes; return what it sent until the connection ended."""
     heard: list[dict[str, Any]] = []
 
     async def listen() -> None:
@@ -98,14 +98,15 @@ async def flood(client: Client, frames: list[str]) -> list[dict[str, Any]]:
     return heard
 
 
-def said(text: str, **fields: Any) -> str:
+def send_message(text: str, **fields: Any) -> str:
+    """Make a request to send a message."""
     return json.dumps({"type": "send-message", "text": text, **fields}, ensure_ascii=False)
 
 
 FLOODS: dict[str, tuple[Callable[[int], str], bool]] = {
-    "long messages": (lambda n: said("\U0001f600" * 2000), True),
-    "short messages": (lambda n: said("x"), False),
-    "private messages": (lambda n: said("\U0001f600" * 2000, to="{me}"), True),
+    "long messages": (lambda n: send_message("\U0001f600" * 2000), True),
+    "short messages": (lambda n: send_message("x"), False),
+    "private messages": (lambda n: send_message("\U0001f600" * 2000, to="{me}"), True),
     "states": (lambda n: json.dumps({"type": "update-participant", "state": {"x": f"{n:0980}"}}), False),
     "states that do not fit": (lambda n: json.dumps({"type": "update-participant", "state": {"x": "y" * 9000}}), True),
     "signals to oneself": (lambda n: json.dumps({"type": "signal", "to": "{me}", "data": "x" * 9000}), False),
@@ -116,7 +117,10 @@ FLOODS: dict[str, tuple[Callable[[int], str], bool]] = {
 
 @pytest.mark.parametrize(("frame", "heavy"), FLOODS.values(), ids=FLOODS.keys())
 async def test_floods(target: Daemon, frame: Callable[[int], str], heavy: bool) -> None:
-    """429 and then 4429 for who floods; the others hear no more than `told_burst` and the rate allow, and live on."""
+    """A client that floods gets 429 and then the close code 4429.
+
+    The others get no more bytes than `told_burst` and the rate allow, and stay connected.
+    """
     room = await target.room()
     before = memory(target)
     async with target.client("alice") as host, target.client() as flooder, target.client() as witness:
@@ -139,8 +143,8 @@ async def test_floods(target: Daemon, frame: Callable[[int], str], heavy: bool) 
     assert memory(target) - before < 32 * 1024
 
 
-async def test_hopping_in_and_out_of_the_queue(target: Daemon) -> None:
-    """One who joins a waiting room and leaves it, over and over: the host and those who wait hear it out."""
+async def test_many_joins_and_leaves_of_the_queue(target: Daemon) -> None:
+    """A guest joins a waiting room and leaves it 150 times; the host and those who wait stay connected."""
     room = await target.room(waitingRoom=True)
     async with contextlib.AsyncExitStack() as stack:
         host, *people, hopper = [await stack.enter_async_context(target.client(u)) for u in ("alice", *[None] * 21)]
@@ -159,8 +163,8 @@ async def test_hopping_in_and_out_of_the_queue(target: Daemon) -> None:
         assert await host.ask("admit-all") == {"type": "ok"}
 
 
-async def test_a_heavy_room(target: Daemon) -> None:
-    """Fifty of the longest messages and the fullest presence: whoever comes gets it all and is not too slow for it."""
+async def test_room_with_the_largest_state(target: Daemon) -> None:
+    """With fifty of the longest messages and the largest presence, each newcomer gets all of it and stays connected."""
     room = await target.room()
     async with contextlib.AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(target.client()) for _ in range(10)]

@@ -1,40 +1,26 @@
-"""Leaving, dropping, coming back, and what the others see of it: docs/protocol.md, sections 5 and 6."""
+"""Leaving, dropping, and the events about both that others receive: docs/protocol.md, sections 5 and 6."""
 
 import asyncio
 import contextlib
-import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
-from datetime import UTC, datetime
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 
-from roomd.daemon import STOP_TIMEOUT
-from tests.support.daemon import UNHURRIED, Client, Daemon, error
+from tests.support.daemon import SEAT_HOLD, Client, Daemon, error
+from tests.support.wire import changed, now
 
 JANE = {"guestName": "Jane"}
-HOLD = float(UNHURRIED["ROOMD_ROOMS_SEAT_HOLD"])
-MakeDaemon = Callable[..., Daemon]
 
 
 @pytest.fixture
-def hasty(make_daemon: MakeDaemon) -> Daemon:
-    """A daemon whose clock can be moved to where a hold runs out."""
+def steered(make_daemon: Callable[..., Daemon]) -> Daemon:
+    """A daemon whose clock the test can move, past the end of a hold."""
     return make_daemon(steered=True)
 
 
-def now() -> str:
-    """The present as the wire writes it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def changed(seq: int, **lists: list[dict[str, Any]]) -> dict[str, Any]:
-    """Word a whole `participants-changed`."""
-    return {"type": "participants-changed", "seq": seq, "joined": [], "updated": [], "left": [], **lists}
-
-
 def follow(view: dict[str, dict[str, Any]], event: dict[str, Any]) -> None:
-    """Apply a `participants-changed` to a member's view, as a client does."""
+    """Apply a `participants-changed` to a member's view, which has participants by id."""
     assert event["type"] == "participants-changed"
     lists = [[who["id"] for who in event[key]] for key in ("joined", "updated", "left")]
     assert len({key for keys in lists for key in keys}) == sum(map(len, lists)), "in more than one list"
@@ -46,7 +32,7 @@ def follow(view: dict[str, dict[str, Any]], event: dict[str, Any]) -> None:
 
 
 async def hang_up(client: Client) -> None:
-    """Cut a client's connection without a word."""
+    """Abort a client's connection."""
     client.websocket.transport.abort()
 
 
@@ -57,8 +43,8 @@ DROPS: dict[str, Callable[[Client], Coroutine[Any, Any, None]]] = {
 }
 
 
-async def test_leave(daemon: Daemon) -> None:
-    """`leave-room` gives the seat up at once: `participant` with `leftAt` for the one, `left` for the others."""
+async def test_leave_room(daemon: Daemon) -> None:
+    """`leave-room` releases the seat at once: the client gets `participant` with `leftAt`, the others get `left`."""
     room = await daemon.room(maxParticipants=2)
     async with daemon.client("alice") as host, daemon.client() as guest, daemon.client() as next_one:
         state = (await host.join(room["code"]))["state"]
@@ -76,10 +62,10 @@ async def test_leave(daemon: Daemon) -> None:
 
 
 @pytest.mark.parametrize("drop", DROPS.values(), ids=DROPS.keys())
-async def test_drop_and_expiry(hasty: Daemon, drop: Callable[[Client], Coroutine[Any, Any, None]]) -> None:
-    """However a connection ends, its seat is held: others see `updated`, then `left` as of the drop."""
-    room = await hasty.room(maxParticipants=2)
-    async with hasty.client("alice") as host, hasty.client() as guest, hasty.client() as other:
+async def test_drop_and_end_of_the_hold(steered: Daemon, drop: Callable[[Client], Coroutine[Any, Any, None]]) -> None:
+    """However a connection ends, its seat is held: others receive `updated`, then `left` with the time of the drop."""
+    room = await steered.room(maxParticipants=2)
+    async with steered.client("alice") as host, steered.client() as guest, steered.client() as other:
         seq = (await host.join(room["code"]))["state"]["seq"]
         before = await guest.join(room["code"], **JANE)
         participant = before["participant"]
@@ -92,139 +78,37 @@ async def test_drop_and_expiry(hasty: Daemon, drop: Callable[[Client], Coroutine
         full = await other.ask("join-room", code=room["code"], **JANE)
         assert full == error("room_full")
         assert (await host.ask("list-participants", code=room["code"]))["participants"][1] == held
-        hasty.advance(HOLD)
-        told = await host.receive()
-        assert told == changed(seq + 3, left=[{**held, "leftAt": told["left"][0]["leftAt"]}])
-        assert earliest <= told["left"][0]["leftAt"] <= latest
+        steered.advance(SEAT_HOLD)
+        event = await host.receive()
+        assert event == changed(seq + 3, left=[{**held, "leftAt": event["left"][0]["leftAt"]}])
+        assert earliest <= event["left"][0]["leftAt"] <= latest
         assert await other.ask("resume", resumeToken=before["resumeToken"]) == error("seat_expired")
         assert (await other.join(room["code"], **JANE))["participant"]["id"] != participant["id"]
 
 
-@pytest.mark.parametrize("user", [None, "bob"], ids=["guest", "user"])
-async def test_resume(daemon: Daemon, user: str | None) -> None:
-    """A resume token takes the held seat back, under the same id, without saying who one is; it serves once."""
-    room = await daemon.room()
-    async with daemon.client("alice") as host, daemon.client() as client:
-        seq = (await host.join(room["code"]))["state"]["seq"]
-        async with daemon.client(user) as dropping:
-            before = await dropping.join(room["code"], **JANE)
-        participant = before["participant"]
-        assert await host.receive() == changed(seq + 1, joined=[participant])
-        assert await host.receive() == changed(seq + 2, updated=[{**participant, "isActive": False}])
-        reply = await client.ask("resume", resumeToken=before["resumeToken"])
-        assert reply == {"type": "participant", "participant": participant, "resumeToken": reply["resumeToken"]}
-        assert reply["resumeToken"] != before["resumeToken"]
-        state = await client.receive()
-        people = [*before["state"]["participants"]]
-        assert state == {**before["state"], "seq": seq + 3, "participants": people}
-        assert await host.receive() == changed(seq + 3, updated=[participant])
-        assert await client.ask("resume", resumeToken=before["resumeToken"]) == error("seat_expired")
-        assert (await client.ask("resume", resumeToken=reply["resumeToken"]))["participant"] == participant
-
-
-BAD_RESUME_TOKENS = {
-    "empty": "",
-    "garbage": "no token at all",
-    "dots": "..",
-    "of no room": "abc-def-ghi.0123456789abcdef01234567.secret",
-    "hostile": "abc-def-ghi.' OR 1=1 --.\x00",
-    "long": "x." * 20_000,
-}
-
-
-@pytest.mark.parametrize("token", BAD_RESUME_TOKENS.values(), ids=BAD_RESUME_TOKENS.keys())
-async def test_unknown_resume_token(daemon: Daemon, token: str) -> None:
-    """An unknown token is answered with 410."""
-    async with daemon.client() as client:
-        assert await client.ask("resume", resumeToken=token) == error("seat_expired")
-
-
-@pytest.mark.parametrize("keep", [str.upper, lambda token: token[:-1], lambda token: f"{token}x"], ids=["a", "b", "c"])
-async def test_resume_token_almost_right(daemon: Daemon, keep: Callable[[str], str]) -> None:
-    """Only the very token takes a seat."""
-    room = await daemon.room()
-    async with daemon.client() as holder, daemon.client() as thief:
-        token = (await holder.join(room["code"], **JANE))["resumeToken"]
-        assert await thief.ask("resume", resumeToken=keep(token)) == error("seat_expired")
-        await holder.nothing_more()
-
-
-async def test_resume_takes_over_a_live_connection(daemon: Daemon) -> None:
-    """A live connection that still has the seat is closed with 4409, and the others see nothing of it."""
-    room = await daemon.room()
-    async with daemon.client("alice") as host, daemon.client() as first, daemon.client() as second:
-        await host.join(room["code"])
-        before = await first.join(room["code"], **JANE)
-        await host.receive()
-        reply = await second.ask("resume", resumeToken=before["resumeToken"])
-        assert reply["participant"] == before["participant"]
-        assert await first.closed() == 4409
-        await host.nothing_more()
-        assert (await second.receive())["participants"] == before["state"]["participants"]
-        await second.nothing_more()
-
-
-async def test_resume_while_in_another_room(daemon: Daemon) -> None:
-    """A connection that resumes a seat in another room moves there; a refused resume leaves it where it is."""
-    first, second = await daemon.room(), await daemon.room()
-    async with daemon.client("alice") as host, daemon.client() as guest:
-        await host.join(second["code"])
-        async with daemon.client() as dropping:
-            held = await dropping.join(first["code"], **JANE)
-        elsewhere = (await guest.join(second["code"], guestName="Joan"))["participant"]
-        assert (await host.receive())["joined"] == [elsewhere]
-        assert await guest.ask("resume", resumeToken=f"{held['resumeToken']}x") == error("seat_expired")
-        await host.nothing_more()
-        assert (await guest.ask("resume", resumeToken=held["resumeToken"]))["participant"] == held["participant"]
-        assert [who["id"] for who in (await host.receive())["left"]] == [elsewhere["id"]]
-
-
-async def test_resume_of_somebody_else(daemon: Daemon) -> None:
-    """A user does not take a seat that belongs to somebody else, token or not; the token stays good."""
-    room = await daemon.room()
-    async with daemon.client("bob") as bob, daemon.client("carol") as carol, daemon.client("bob") as again:
-        before = await bob.join(room["code"])
-        assert await carol.ask("resume", resumeToken=before["resumeToken"]) == error("wrong_user")
-        await bob.nothing_more()
-        assert (await again.ask("resume", resumeToken=before["resumeToken"]))["participant"] == before["participant"]
-
-
-async def test_resume_in_a_locked_and_full_room(daemon: Daemon) -> None:
-    """A held seat is its owner's: neither a lock nor a full room nor a ban on guests keeps them from it."""
-    room = await daemon.room(maxParticipants=2)
-    async with daemon.client("alice") as host, daemon.client() as guest:
-        await host.join(room["code"])
-        async with daemon.client() as dropping:
-            held = await dropping.join(room["code"], **JANE)
-        await host.receive()
-        await host.receive()
-        await host.ask("update-room", code=room["code"], isLocked=True, allowGuestAccess=False)
-        assert (await guest.ask("resume", resumeToken=held["resumeToken"]))["participant"] == held["participant"]
-
-
-async def test_room_state_and_events_meet(daemon: Daemon) -> None:
-    """Every member's view, rebuilt from `room-state` and the events after it, in sequence, is what the server lists."""
+async def test_views_rebuilt_from_events(daemon: Daemon) -> None:
+    """Each member's view, rebuilt from `room-state` and the events after it, is equal to what the server lists."""
     room = await daemon.room()
     code = room["code"]
     async with contextlib.AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(daemon.client()) for _ in range(24)]
         host = await stack.enter_async_context(daemon.client("alice"))
 
-        async def come(number: int) -> Client:
+        async def begin_join(number: int) -> Client:
             client = clients[number]
             await client.send("join-room", id="join", code=code, guestName=f"guest {number}")
             return client
 
-        await asyncio.gather(*map(come, range(12)))
-        for number in range(12, 24):  # each comes while another goes
+        await asyncio.gather(*map(begin_join, range(12)))
+        for number in range(12, 24):  # each joins while another leaves or drops
             await (hang_up(clients[number - 12]) if number % 2 else clients[number - 12].send("leave-room"))
-            await come(number)
+            await begin_join(number)
             if number % 3 == 0:
-                await host.ask("get-room", code=code)  # what was sent before has had its turn
+                await host.ask("get-room", code=code)  # the batches of what was sent before are done
         epochs: set[str] = set()
         for client in clients[12:]:
             await client.send("ping", id="reached")
-        lists = [await self_view(client, epochs) for client in clients[12:]]
+        lists = [await view_until_pong(client, epochs) for client in clients[12:]]
         assert len(epochs) == 1
         listed = {
             who["id"]: who for who in (await host.ask("list-participants", code=code, history=True))["participants"]
@@ -235,8 +119,8 @@ async def test_room_state_and_events_meet(daemon: Daemon) -> None:
             assert view == seats
 
 
-async def self_view(client: Client, epochs: set[str]) -> tuple[dict[str, dict[str, Any]], list[int]]:
-    """Read a client's frames up to the answer of its ping; return its view of the room and the last `seq`."""
+async def view_until_pong(client: Client, epochs: set[str]) -> tuple[dict[str, dict[str, Any]], list[int]]:
+    """Read a client's frames up to the reply to its ping; return its view of the room and the last `seq`."""
     reply, state = await client.receive(), await client.receive()
     assert (reply["type"], reply["id"], state["type"]) == ("participant", "join", "room-state")
     epochs.add(state["epoch"])
@@ -256,13 +140,13 @@ def advance(view: dict[str, dict[str, Any]], seq: list[int], event: dict[str, An
 
 
 async def catch_up(client: Client, view: dict[str, dict[str, Any]], seq: list[int]) -> None:
-    """Apply everything that was told by now."""
+    """Apply every event that was sent by now."""
     for event in await client.events():
         advance(view, seq, event)
 
 
-async def test_many_joins_in_few_events(daemon: Daemon) -> None:
-    """Changes that fall together travel together: one `participants-changed` may carry many."""
+async def test_joins_in_one_batch_share_an_event(daemon: Daemon) -> None:
+    """Changes of one batch are sent in one `participants-changed`."""
     room = await daemon.room()
     async with contextlib.AsyncExitStack() as stack:
         host = await stack.enter_async_context(daemon.client("alice"))
@@ -276,8 +160,8 @@ async def test_many_joins_in_few_events(daemon: Daemon) -> None:
         assert len(events) < 60
 
 
-async def test_not_told_of_oneself(daemon: Daemon) -> None:
-    """A client is not told of its own join, nor of its own leaving."""
+async def test_no_events_about_oneself(daemon: Daemon) -> None:
+    """A client receives no events about its own join and its own leave."""
     room = await daemon.room()
     async with daemon.client() as guest, daemon.client("bob") as bob:
         await bob.join(room["code"])
@@ -287,8 +171,8 @@ async def test_not_told_of_oneself(daemon: Daemon) -> None:
         await guest.nothing_more()
 
 
-async def test_gone_before_the_reply(daemon: Daemon) -> None:
-    """A client that goes while its join is under way has a held seat, not one that looks connected for ever."""
+async def test_drop_before_the_reply_to_a_join(daemon: Daemon) -> None:
+    """The seat of a client that drops before the reply to its join is held, and not active for ever."""
     room = await daemon.room()
     view: dict[str, dict[str, Any]] = {}
     async with daemon.client("alice") as host:
@@ -301,18 +185,18 @@ async def test_gone_before_the_reply(daemon: Daemon) -> None:
         assert [who["userId"] for who in view.values()] == ["bob"]
 
 
-async def test_expiry_takes_the_many_at_once(hasty: Daemon) -> None:
-    """Every held seat runs out, and a room where all did is empty and can be joined."""
-    room = await hasty.room(maxParticipants=10)
-    async with hasty.client("alice") as host:
+async def test_the_holds_of_many_seats_run_out(steered: Daemon) -> None:
+    """Nine holds run out at the same time, and only the host is left in the room."""
+    room = await steered.room(maxParticipants=10)
+    async with steered.client("alice") as host:
         await host.join(room["code"])
         view: dict[str, dict[str, Any]] = {}
         async with contextlib.AsyncExitStack() as stack:
             for _ in range(9):
-                await (await stack.enter_async_context(hasty.client())).join(room["code"], **JANE)
+                await (await stack.enter_async_context(steered.client())).join(room["code"], **JANE)
         while len(view) < 9 or any(who["isActive"] for who in view.values()):
             follow(view, await host.receive())
-        hasty.advance(HOLD)
+        steered.advance(SEAT_HOLD)
         gone = 0
         while gone < 9:
             event = await host.receive()
@@ -321,90 +205,3 @@ async def test_expiry_takes_the_many_at_once(hasty: Daemon) -> None:
         assert view == {}
         state = await host.ask("get-room", code=room["code"])
         assert state["room"]["participantCount"] == 1
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "kill -9"])
-async def test_restart(make_daemon: MakeDaemon, number: signal.Signals) -> None:
-    """After a restart or a crash every seat is held anew under its id, and none outlives the window."""
-    daemon = make_daemon(steered=True)
-    code = (await daemon.room())["code"]
-    async with daemon.client("carol") as carol, daemon.client("bob") as bob, daemon.client() as guest:
-        joined = [await carol.join(code), await bob.join(code), await guest.join(code, **JANE)]
-        people = [reply["participant"] for reply in joined]
-        async with daemon.client() as early:
-            people.append((await early.join(code, guestName="Joan"))["participant"])
-        while not (await bob.receive()).get("updated"):
-            pass
-        dropped = now()
-        await asyncio.to_thread(daemon.stop, number)
-    stopped = now()
-    daemon.start()
-    async with daemon.client("alice") as host, daemon.client() as back, daemon.client("bob") as bob:
-        listed = (await host.ask("list-participants", code=code))["participants"]
-        assert listed == [{**who, "isActive": False} for who in people]
-        again = await bob.join(code)
-        assert again["participant"] == people[1]
-        assert again["state"]["epoch"] != joined[1]["state"]["epoch"]
-        assert (await back.ask("resume", resumeToken=joined[2]["resumeToken"]))["participant"] == people[2]
-        await bob.events()
-        daemon.advance(HOLD)
-        assert await wait_left(bob, 2) == {people[0]["id"], people[3]["id"]}
-        seats = (await host.ask("list-participants", code=code))["participants"]
-        assert seats == people[1:3]
-        history = (await host.ask("list-participants", code=code, history=True))["participants"]
-        assert history[3]["leftAt"] <= dropped <= history[0]["leftAt"]
-        assert history[0]["leftAt"] <= stopped or number == signal.SIGKILL
-
-
-async def wait_left(client: Client, count: int) -> set[str]:
-    """Wait until so many have left; return who."""
-    gone: set[str] = set()
-    while len(gone) < count:
-        gone |= {who["id"] for who in (await client.receive())["left"]}
-    return gone
-
-
-async def test_restart_is_announced(make_daemon: MakeDaemon) -> None:
-    """Every client is told when to come back, each a different moment, then closed with 1012; the exit code is 0."""
-    daemon = make_daemon()
-    room = await daemon.room()
-    async with contextlib.AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(daemon.client()) for _ in range(12)]
-        await clients[0].join(room["code"], **JANE)
-        stopping = asyncio.create_task(asyncio.to_thread(daemon.stop))
-        events = [await client.receive() for client in clients]
-        waits = [event["retryAfter"] for event in events]
-        assert events == [{"type": "server-restarting", "retryAfter": wait} for wait in waits]
-        assert all(0 < wait <= 10 for wait in waits)
-        assert len(set(waits)) > 1
-        assert [await client.closed() for client in clients] == [1012] * 12
-        assert await stopping == 0
-
-
-@contextlib.asynccontextmanager
-async def deaf_client(daemon: Daemon) -> AsyncIterator[None]:
-    """Connect a client that never answers a close."""
-    async with daemon.client() as client:
-        await client.nothing_more()
-        client.websocket.transport.pause_reading()
-        try:
-            yield
-        finally:
-            client.websocket.transport.abort()
-
-
-async def test_a_deaf_client_does_not_hold_up_the_end(make_daemon: MakeDaemon) -> None:
-    """The daemon ends in order within 10 s, whoever does not answer its close."""
-    assert STOP_TIMEOUT < 10
-    daemon = make_daemon()
-    async with deaf_client(daemon):
-        assert await asyncio.to_thread(daemon.stop) == 0
-
-
-async def test_a_second_signal_ends_at_once(make_daemon: MakeDaemon) -> None:
-    """A second signal does not wait for anybody."""
-    daemon = make_daemon()
-    async with deaf_client(daemon), daemon.client() as client:
-        daemon.process.send_signal(signal.SIGINT)
-        assert await client.closed() == 1012  # the drain has begun, and waits for the other client
-        assert await asyncio.to_thread(daemon.stop) == 1, "the exit code of an end that waits for nobody"

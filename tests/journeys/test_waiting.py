@@ -1,86 +1,13 @@
-"""The waiting room and waiting for a seat: docs/protocol.md, section 8, "Waiting", from a client's side."""
+"""The waiting room and waiting for a seat, as clients see it: docs/protocol.md, section 8, "Waiting"."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from tests.support.daemon import Client, Daemon, error
-
-JANE = {"guestName": "Jane"}
-OK = {"type": "ok"}
-FULL = "room_full"
-LOBBY = "waiting_room"
-ROOM_REQUESTS = {"update-room", "end-room", "get-room", "list-participants"}
-
-
-class Scene:
-    """A room with its host and a guest in it, full or with its waiting room on."""
-
-    def __init__(self, daemon: Daemon, stack: contextlib.AsyncExitStack) -> None:
-        self.daemon = daemon
-        self.stack = stack
-
-    async def set(self, why: str) -> "Scene":
-        self.code = (await self.daemon.room(maxParticipants=2 if why == FULL else 50, waitingRoom=why == LOBBY))["code"]
-        self.why = why
-        self.shown: list[str] = []
-        self.host = await self.connect("alice")
-        await self.host.join(self.code)
-        self.guest = await self.connect()
-        await self.guest.ask("join-room", code=self.code, guestName="Joan")
-        await self.do("admit-all")
-        await self.guest.events()
-        await self.queue()
-        return self
-
-    async def connect(self, user: str | None = None) -> Client:
-        return await self.stack.enter_async_context(self.daemon.client(user))
-
-    async def waiter(self, user: str | None = None) -> tuple[Client, dict[str, Any]]:
-        """A client that waits, by the join with id "join", and the answer it got."""
-        client = await self.connect(user)
-        return client, await self.wait(client)
-
-    async def wait(self, client: Client, code: str | None = None) -> dict[str, Any]:
-        await client.send("join-room", id="join", code=code or self.code, wait=True, **JANE)
-        return await client.receive()
-
-    async def do(self, type_: str, who: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
-        """Have the host ask for something, about one who waits or not."""
-        await self.queue()
-        if who is not None:
-            fields["participantId"] = who["participantId"]
-        return await self.host.ask(type_, **({"code": self.code} if type_ in ROOM_REQUESTS else {}), **fields)
-
-    async def queue(self) -> list[str]:
-        """Who waits, as the host was told by now."""
-        for event in await heard(self.host, "waiting-changed"):
-            assert [one["position"] for one in event["waiting"]] == list(range(1, len(event["waiting"]) + 1))
-            self.shown = [one["participantId"] for one in event["waiting"]]
-        return self.shown
-
-    async def free(self) -> None:
-        """Let whoever is first come in."""
-        if self.why == FULL:
-            await self.guest.events()
-            await self.guest.ask("leave-room")
-        else:
-            assert await self.do("admit-participant", {"participantId": (await self.queue())[0]}) == OK
-
-
-@pytest.fixture
-async def stack() -> AsyncIterator[contextlib.AsyncExitStack]:
-    async with contextlib.AsyncExitStack() as stack:
-        yield stack
-
-
-@pytest.fixture(params=[FULL, LOBBY])
-async def scene(daemon: Daemon, stack: contextlib.AsyncExitStack, request: Any) -> Scene:
-    """Both kinds of waiting."""
-    return await Scene(daemon, stack).set(request.param)
+from tests.support.daemon import Daemon, error
+from tests.support.scenes import FULL, JANE, LOBBY, OK, Scene, events_of, seated
 
 
 @pytest.fixture
@@ -95,28 +22,14 @@ async def lobby(daemon: Daemon, stack: contextlib.AsyncExitStack) -> Scene:
     return await Scene(daemon, stack).set(LOBBY)
 
 
-async def heard(client: Client, *lists: str) -> list[dict[str, Any]]:
-    """Take the events of these types."""
-    return [event for event in await client.events() if event["type"] in lists]
-
-
-async def seated(client: Client) -> dict[str, Any]:
-    """Wait for the answer that lets a waiter in, with the `id` of the join, and the `room-state` after it."""
-    reply = await client.receive()
-    assert (reply["type"], reply.pop("id")) == ("participant", "join"), reply
-    reply["state"] = await client.receive()
-    assert reply["participant"] in reply["state"]["participants"]
-    return reply
-
-
 @pytest.mark.parametrize("user", [None, "bob"], ids=["guest", "user"])
-async def test_waiting(scene: Scene, user: str | None) -> None:
+async def test_wait_and_get_a_seat(scene: Scene, user: str | None) -> None:
     """`waiting` answers the join; then come `participant`, with its `id` and the same token, and `room-state`."""
     client, answer = await scene.waiter(user)
     key, token = answer["participantId"], answer["resumeToken"]
     expected = {"type": "waiting", "id": "join", "participantId": key, "position": 1, "reason": scene.why}
     assert answer == {**expected, "resumeToken": token}
-    (told,) = await heard(scene.host, "waiting-changed")
+    (told,) = await events_of(scene.host, "waiting-changed")
     entry = told["waiting"][0]
     name = "bob" if user else "Jane"
     assert told == {
@@ -151,8 +64,8 @@ async def test_waiting(scene: Scene, user: str | None) -> None:
         assert await client.closed() == 4409
 
 
-async def test_the_host_need_not_wait(lobby: Scene) -> None:
-    """The host, an admin and who has a seat already come in at once; in a full room hosts wait like anyone."""
+async def test_hosts_and_admins_do_not_wait_in_the_waiting_room(lobby: Scene) -> None:
+    """The host and admins join at once, also over a second connection; in a full room they wait like others."""
     admin = lobby.daemon.token("root", roomd={"admin": True})
     async with lobby.daemon.client("alice") as again, lobby.daemon.client(token=admin) as boss:
         await again.join(lobby.code)
@@ -167,8 +80,8 @@ async def test_the_host_need_not_wait(lobby: Scene) -> None:
         assert (answer["type"], answer["reason"]) == ("waiting", FULL)
 
 
-async def test_checks_come_first(lobby: Scene) -> None:
-    """Who would be refused is refused, and does not wait: a banned one, a guest where none may come, a locked door."""
+async def test_refused_joins_do_not_wait(lobby: Scene) -> None:
+    """A join that would be refused does not wait: a banned user's, a guest's without guest access, in a locked room."""
     bob, answer = await lobby.waiter("bob")
     assert await lobby.do("remove-participant", answer, ban=True) == OK
     assert await bob.receive() == error("denied", id="join")
@@ -181,11 +94,11 @@ async def test_checks_come_first(lobby: Scene) -> None:
     assert await lobby.queue() == []
 
 
-# The ways out.
+# How waiting ends.
 
 
 async def test_denied(scene: Scene) -> None:
-    """403 with the `id` of the join; the connection lives on and may ask again; the token is dead."""
+    """403 with the `id` of the join; the connection stays open and may join again; the token is no longer valid."""
     client, answer = await scene.waiter()
     other, _ = await scene.waiter()
     assert await scene.do("deny-participant", answer) == OK
@@ -194,13 +107,13 @@ async def test_denied(scene: Scene) -> None:
     assert await client.ask("resume", resumeToken=answer["resumeToken"]) == error("seat_expired")
     assert await client.ask("leave-room") == error("not_in_room")
     signed_in = await client.ask("authenticate", token=scene.daemon.token("bob"))
-    assert signed_in["type"] == "authenticated", "no guest's any more, the connection may be a user's"
+    assert signed_in["type"] == "authenticated", "the connection has no guest any more and may become a user's"
     again = await scene.wait(client)
     assert (again["position"], again["participantId"] != answer["participantId"]) == (2, True)
 
 
 def only(queue: list[str], position: int, reason: str) -> dict[str, Any]:
-    """Word the rest of a `waiting` event."""
+    """Build a `waiting` event, but for its type."""
     return {"participantId": queue[position - 1], "position": position, "reason": reason}
 
 
@@ -215,8 +128,10 @@ SETTINGS: dict[str, tuple[dict[str, Any], dict[str, str | None], dict[str, str |
 
 
 @pytest.mark.parametrize(("settings", "guests", "users"), SETTINGS.values(), ids=SETTINGS.keys())
-async def test_settings(scene: Scene, settings: dict[str, Any], guests: dict[str, Any], users: dict[str, Any]) -> None:
-    """Who can no longer come in is told why, with the `id` of the join; the others move up."""
+async def test_settings_that_end_waiting(
+    scene: Scene, settings: dict[str, Any], guests: dict[str, Any], users: dict[str, Any]
+) -> None:
+    """Whoever can no longer join gets the error, with the `id` of the join; the others move up."""
     guest, _ = await scene.waiter()
     bob, place = await scene.waiter("bob")
     await scene.do("update-room", **settings)
@@ -228,7 +143,7 @@ async def test_settings(scene: Scene, settings: dict[str, Any], guests: dict[str
 
 
 async def test_the_room_ends(scene: Scene) -> None:
-    """400 `room_inactive` with the `id` of the join; the token is dead."""
+    """400 `room_inactive` with the `id` of the join; the token is no longer valid."""
     client, answer = await scene.waiter()
     assert (await scene.do("end-room"))["type"] == "room"
     assert await client.receive() == error("room_inactive", id="join")
@@ -236,8 +151,8 @@ async def test_the_room_ends(scene: Scene) -> None:
     assert await client.ask("resume", resumeToken=answer["resumeToken"]) == error("seat_expired")
 
 
-async def test_leaving(scene: Scene) -> None:
-    """`leave-room` gives the place up: `participant` with `leftAt`; the others move up; nobody was ever in the room."""
+async def test_leaving_the_queue(scene: Scene) -> None:
+    """`leave-room` ends waiting: `participant` with `leftAt`; the others move up; the history lists no participant."""
     client, answer = await scene.waiter("bob")
     other, _ = await scene.waiter()
     reply = await client.ask("leave-room")
@@ -251,7 +166,7 @@ async def test_leaving(scene: Scene) -> None:
 
 
 async def test_the_waiting_room_is_turned_off(lobby: Scene) -> None:
-    """Those who waited for the host come in, as many as there are seats; the rest wait for one."""
+    """Clients in the waiting room get the free seats in order; the others wait for one."""
     people = [await lobby.waiter() for _ in range(4)]
     await lobby.do("update-room", waitingRoom=False, maxParticipants=4)
     for client, answer in people[:2]:
@@ -263,7 +178,7 @@ async def test_the_waiting_room_is_turned_off(lobby: Scene) -> None:
 
 
 async def test_admit_all(lobby: Scene) -> None:
-    """Everybody who waits for the host comes in, in one turn; then there is nobody to admit, which is fine."""
+    """`admit-all` admits the whole waiting room in one batch; with an empty waiting room it is `ok`."""
     people = [await lobby.waiter() for _ in range(5)]
     assert await lobby.do("admit-all") == OK
     events = await lobby.host.events()
@@ -278,7 +193,7 @@ async def test_admit_all(lobby: Scene) -> None:
 
 
 async def test_the_order_of_those_admitted(lobby: Scene) -> None:
-    """`room-state` has the order they took their seats in, lists and history the order they came in."""
+    """`room-state` is in the order in which seats were taken, lists and history in the order of the joins."""
     people = [await lobby.waiter() for _ in range(3)]
     for _, answer in reversed(people):
         assert await lobby.do("admit-participant", answer) == OK
@@ -292,8 +207,8 @@ async def test_the_order_of_those_admitted(lobby: Scene) -> None:
             assert [who["id"] for who in listed][2:] == order[::-1]
 
 
-async def test_both(lobby: Scene) -> None:
-    """Who meets both waits for the host first and then, at the same place, for a seat; without `wait` it is full."""
+async def test_waiting_room_of_a_full_room(lobby: Scene) -> None:
+    """A client waits for the host first and then, in its place, for a seat; without `wait` it gets `room_full`."""
     await lobby.do("update-room", maxParticipants=2)
     impatient = await lobby.connect()
     assert await impatient.ask("join-room", code=lobby.code, **JANE) == error("room_full")
@@ -310,7 +225,7 @@ async def test_both(lobby: Scene) -> None:
 
 
 async def test_first_come_first_served(full: Scene) -> None:
-    """Seats go to the longest waiting, in order, and `position` is told as it changes; nobody overtakes."""
+    """Seats go to clients in the order of the queue, each new `position` is sent, and newcomers get no seat."""
     people = [await full.waiter() for _ in range(4)]
     assert [answer["position"] for _, answer in people] == [1, 2, 3, 4]
     keys = [answer["participantId"] for _, answer in people]
@@ -326,14 +241,11 @@ async def test_first_come_first_served(full: Scene) -> None:
         sitting = client
 
 
-# Seeing and being seen.
-
-
-async def test_outside(scene: Scene) -> None:
-    """Those who wait see nothing of the room, may do nothing in it, and the room sees nothing of them."""
+async def test_waiting_clients_are_not_in_the_room(scene: Scene) -> None:
+    """Waiting clients receive no events of the room and may do nothing in it; participants receive none about them."""
     client, _ = await scene.waiter()
     guest, _ = await scene.waiter()
-    seq = len(await heard(scene.guest, "participants-changed"))
+    seq = len(await events_of(scene.guest, "participants-changed"))
     await scene.guest.ask("send-message", text="hello")
     await scene.guest.events()
     await scene.guest.ask("update-participant", state={"muted": True})
@@ -354,11 +266,8 @@ async def test_outside(scene: Scene) -> None:
     assert len(state) == 2
 
 
-# Many.
-
-
-async def test_a_hundred(lobby: Scene) -> None:
-    """A hundred wait; the next is refused with `room_full`; one who is denied makes room; all come in at once."""
+async def test_a_hundred_wait(lobby: Scene) -> None:
+    """A hundred may wait; the next gets `room_full`, until one is denied; `admit-all` admits all of them."""
     await lobby.do("update-room", maxParticipants=200)
     clients = [await lobby.connect() for _ in range(101)]
     answers = [await lobby.wait(client) for client in clients]

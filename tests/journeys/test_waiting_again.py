@@ -1,37 +1,25 @@
-"""Those who wait drop and come back, or are in two rooms at once: docs/protocol.md, section 8, from a client's side."""
+"""Clients that wait drop and return, or are in two rooms at once, as clients see it: docs/protocol.md, section 8."""
 
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.journeys.test_waiting import FULL, JANE, LOBBY, OK, Scene, heard, seated
-from tests.support.daemon import UNHURRIED, Client, Daemon, error
+from tests.support.daemon import SEAT_HOLD, Client, Daemon, error
+from tests.support.scenes import FULL, JANE, LOBBY, OK, Scene, events_of, seated
 
 MakeDaemon = Callable[..., Daemon]
 
 
-@pytest.fixture
-async def stack() -> AsyncIterator[contextlib.AsyncExitStack]:
-    async with contextlib.AsyncExitStack() as stack:
-        yield stack
-
-
-@pytest.fixture(params=[FULL, LOBBY])
-async def scene(daemon: Daemon, stack: contextlib.AsyncExitStack, request: Any) -> Scene:
-    """Both kinds of waiting."""
-    return await Scene(daemon, stack).set(request.param)
-
-
-# Coming back.
+# Returning.
 
 
 @pytest.mark.parametrize("user", [None, "bob"], ids=["guest", "user"])
-async def test_drop_and_resume(scene: Scene, user: str | None) -> None:
-    """The token takes the place back, at its position; hosts see who is away; a token serves once."""
+async def test_drop_and_resume_while_waiting(scene: Scene, user: str | None) -> None:
+    """The token takes the place back at its position; hosts receive who is away; a token is valid once."""
     client, answer = await scene.waiter(user)
     other, _ = await scene.waiter()
     await scene.queue()
@@ -50,21 +38,21 @@ async def test_drop_and_resume(scene: Scene, user: str | None) -> None:
         assert (frame["type"], frame["id"], frame["resumeToken"]) == ("participant", 1, reply["resumeToken"])
 
 
-async def test_a_user_comes_again(scene: Scene) -> None:
-    """Users who join again take their place over; the connection that had it is closed with 4409."""
+async def test_a_waiting_user_joins_again(scene: Scene) -> None:
+    """A user who joins again takes the place over; the connection that had it is closed with 4409."""
     first, answer = await scene.waiter("bob")
     second, again = await scene.waiter("bob")
     assert again == {**answer, "resumeToken": again["resumeToken"]}
     assert again["resumeToken"] != answer["resumeToken"]
     assert await first.closed() == 4409
     third = await scene.wait(second)
-    assert third == {**answer, "resumeToken": third["resumeToken"]}, "the connection that waits may ask again"
+    assert third == {**answer, "resumeToken": third["resumeToken"]}, "the connection that waits may join again"
     await scene.free()
     assert (await seated(second))["resumeToken"] == third["resumeToken"]
 
 
-async def test_a_guest_comes_again(scene: Scene) -> None:
-    """The connection that waits may ask again and has the same place; by their name guests are never known."""
+async def test_a_waiting_guest_joins_again(scene: Scene) -> None:
+    """The connection that waits may join again and keeps its place; a guest of the same name gets another one."""
     client, answer = await scene.waiter()
     again = await scene.wait(client)
     assert again == {**answer, "resumeToken": again["resumeToken"]}
@@ -75,8 +63,8 @@ async def test_a_guest_comes_again(scene: Scene) -> None:
     assert [event["position"] for event in await other.events()] == [1]
 
 
-async def test_the_place_runs_out(make_daemon: MakeDaemon, stack: contextlib.AsyncExitStack) -> None:
-    """After the hold time the place is gone and the others move up; so is a seat that it became meanwhile."""
+async def test_the_hold_of_a_place_runs_out(make_daemon: MakeDaemon, stack: contextlib.AsyncExitStack) -> None:
+    """After the hold a place is released and the others move up; so is a seat that was given to an absent client."""
     daemon = make_daemon(steered=True)
     scene = await Scene(daemon, stack).set(FULL)
     gone, answer = await scene.waiter()
@@ -85,7 +73,7 @@ async def test_the_place_runs_out(make_daemon: MakeDaemon, stack: contextlib.Asy
     gone.websocket.transport.abort()
     while [one["isActive"] for one in (await scene.host.receive())["waiting"]] != [False, True, True]:
         pass
-    daemon.advance(float(UNHURRIED["ROOMD_ROOMS_SEAT_HOLD"]))
+    daemon.advance(SEAT_HOLD)
     assert [(await client.receive())["position"] for client in (other, last)] == [1, 2]
     assert await other.ask("resume", resumeToken=answer["resumeToken"]) == error("seat_expired")
     await scene.queue()
@@ -93,14 +81,16 @@ async def test_the_place_runs_out(make_daemon: MakeDaemon, stack: contextlib.Asy
     while [one["isActive"] for one in (await scene.host.receive())["waiting"]] != [False, True]:
         pass
     await scene.free()
-    assert (await last.receive())["position"] == 1, "the seat is held for the one before"
-    daemon.advance(float(UNHURRIED["ROOMD_ROOMS_SEAT_HOLD"]))
+    assert (await last.receive())["position"] == 1, "the seat is held for the one who was first"
+    daemon.advance(SEAT_HOLD)
     assert (await seated(last))["participant"]["isActive"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "kill -9"])
-async def test_restart(make_daemon: MakeDaemon, stack: contextlib.AsyncExitStack, number: signal.Signals) -> None:
-    """Those who wait survive a restart and a crash at their position, and come in as if nothing had been."""
+async def test_waiting_over_a_restart(
+    make_daemon: MakeDaemon, stack: contextlib.AsyncExitStack, number: signal.Signals
+) -> None:
+    """After a restart and after a crash clients have their positions in the queue, and can be admitted."""
     daemon = make_daemon()
     scenes = [await Scene(daemon, stack).set(why) for why in (FULL, LOBBY)]
     people = [[await scene.waiter(user) for user in (None, "bob", None)] for scene in scenes]
@@ -111,7 +101,7 @@ async def test_restart(make_daemon: MakeDaemon, stack: contextlib.AsyncExitStack
 
 
 async def check_all_come_back(scene: Scene, people: list[tuple[Client, dict[str, Any]]]) -> None:
-    """Have three who waited, a user between two guests, find their places, and then let in."""
+    """Have three who waited, a user between two guests, return, check their positions, and admit them."""
     back: dict[int, Client] = {}
     for place in (2, 0):
         back[place] = await scene.connect()
@@ -129,11 +119,11 @@ async def check_all_come_back(scene: Scene, people: list[tuple[Client, dict[str,
     assert [(await back[place].receive())["type"] for place in range(3)] == ["participant"] * 3
 
 
-# In two rooms at once.
+# Two rooms at once.
 
 
-async def test_sitting_here_and_waiting_there(scene: Scene) -> None:
-    """A connection may sit in one room while it waits in another; let in there, it leaves the first."""
+async def test_a_seat_in_one_room_and_a_place_in_another(scene: Scene) -> None:
+    """A connection may have a seat in one room and wait in another; when it gets a seat there, it leaves the first."""
     room = await scene.daemon.room("zoe")
     client = await scene.connect()
     watch = await scene.connect("zoe")
@@ -145,16 +135,16 @@ async def test_sitting_here_and_waiting_there(scene: Scene) -> None:
     assert (await client.receive())["message"]["participantId"] == seat["id"]
     await scene.free()
     assert (await seated(client))["participant"]["id"] == answer["participantId"]
-    changes = await heard(watch, "participants-changed")
+    changes = await events_of(watch, "participants-changed")
     while not changes[-1]["left"]:
-        changes += await heard(watch, "participants-changed")
+        changes += await events_of(watch, "participants-changed")
     assert [who["id"] for who in changes[-1]["left"]] == [seat["id"]]
     await watch.ask("send-message", text="heard by those who are in it")
-    assert await heard(client, "message") == []
+    assert await events_of(client, "message") == []
 
 
 async def test_waiting_in_one_room_after_another(scene: Scene) -> None:
-    """A connection waits in one room at most: in the second once it does there, and no more once it sits elsewhere."""
+    """A connection waits in one room at most; joining a second queue or taking a seat elsewhere ends its waiting."""
     room, third = await scene.daemon.room("zoe", waitingRoom=True), await scene.daemon.room("zoe")
     client, first = await scene.waiter()
     second = await scene.wait(client, room["code"])
@@ -169,8 +159,8 @@ async def test_waiting_in_one_room_after_another(scene: Scene) -> None:
     assert await client.ask("resume", resumeToken=second["resumeToken"]) == error("seat_expired")
 
 
-async def test_leaving_twice(scene: Scene) -> None:
-    """`leave-room` leaves the seat first, then the place in the queue of another room."""
+async def test_leaving_a_seat_and_then_a_place(scene: Scene) -> None:
+    """The first `leave-room` releases the seat, the second one the place in the queue of another room."""
     room = await scene.daemon.room("zoe")
     client = await scene.connect()
     seat = (await client.join(room["code"], **JANE))["participant"]

@@ -55,8 +55,11 @@ def error(code: str, message: str | None = None, **more: Any) -> dict[str, Any]:
     return {"type": "error", "statusCode": status, "code": code, "message": message or text, **more}
 
 
+SEAT_HOLD = 3600.0
+"""Seconds for which a daemon under test holds a seat, unless a test sets another time."""
+
 UNHURRIED = {
-    "ROOMD_ROOMS_SEAT_HOLD": "3600",
+    "ROOMD_ROOMS_SEAT_HOLD": str(SEAT_HOLD),
     "ROOMD_SERVER_PING_INTERVAL": "600",
     "ROOMD_LIMITS_JOIN_TIMEOUT": "3600",
 }
@@ -269,18 +272,27 @@ UNMEASURED = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
 """Settings of a process that does not count as covered: it starts sooner, and runs as fast as it can."""
 
 PATIENT = {"ROOMD_LIMITS_REQUEST_RATE": "1e9", "ROOMD_LIMITS_REQUEST_BURST": "1000000000"}
-"""Settings that let a flood through."""
+"""Settings with a rate limit that no flood reaches."""
+
+QUICK = {"compression": None, "max_queue": None, "ping_interval": None, "proxy": None}
+"""Options of a client that costs little and keeps every event it has not read, however many there are."""
 
 
 def faults(daemon: Daemon) -> list[str]:
-    """Find the lines of the log that tell of a mistake of roomd's own."""
+    """Return the lines of the log that report an error inside roomd."""
     signs = ("raceback", "internal_error", '"level":"error"', '"level":"critical"', "Exception")
     return [line for line in daemon.log.read_text().splitlines() if any(sign in line for sign in signs)]
 
 
+def memory(daemon: Daemon) -> int:
+    """Return the memory that the daemon's process has, in KiB."""
+    status = Path(f"/proc/{daemon.process.pid}/status").read_text(encoding="ascii")
+    return int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1])
+
+
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """The daemon that takes it all, with patience for floods."""
+    """A daemon for hostile input, shared by the tests of a module; its rate limit lets floods pass."""
     with serving(tmp_path_factory.mktemp("hostile"), **PATIENT, **UNMEASURED) as daemon:
         yield daemon
         daemon.kill()
@@ -288,7 +300,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 @pytest.fixture
 async def unharmed(target: Daemon) -> AsyncIterator[None]:
-    """Whatever a test did, the daemon logged no mistake and serves a join."""
+    """Check after a test that the target logged no error of its own and serves a join."""
     yield
     room = await target.room()
     async with target.client() as client:

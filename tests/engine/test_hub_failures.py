@@ -1,4 +1,4 @@
-"""What time, failing storage and bugs do to live rooms; nothing is waited for."""
+"""Live rooms when holds run out, when storage fails or is slow, and when code has a bug; no test waits."""
 
 import asyncio
 from typing import TypeVar
@@ -19,14 +19,14 @@ from tests.support.stage import HOLD, Person, Stage
 A = TypeVar("A")
 
 
-async def test_a_seat_is_held_and_runs_out(stage: Stage) -> None:
-    """Others see `updated`, then `left`; a seat that ran out is free for whoever asks in that moment."""
+async def test_a_dropped_seat_is_held_and_released(stage: Stage) -> None:
+    """Others receive `updated`, then `left`; a join after the hold gets the seat, though the timer is late."""
     ann, bob, carol = await stage.seated("ann", "bob", "carol")
     bob.drop()
     await stage.idle()
     assert ann.said() == [("changed", 4, {"updated": [bob.seat]})]
     assert bob.said() == []
-    stage.clock.timers.clear()  # the timer is late; the batch is not
+    stage.clock.timers.clear()  # the timer is late, and the batch must not need it
     stage.clock.seconds += HOLD
     dave = stage.guest()
     await dave.join()
@@ -34,8 +34,8 @@ async def test_a_seat_is_held_and_runs_out(stage: Stage) -> None:
     assert carol.said()[1] == ("changed", 5, {"joined": [dave.seat], "left": [bob.seat]})
 
 
-async def test_the_timer_empties_the_room(stage: Stage) -> None:
-    """With nobody asking anything, a seat that runs out is left and the room is no longer live."""
+async def test_the_timer_releases_the_last_seat(stage: Stage) -> None:
+    """Without any command, a seat is released after its hold, and the room is no longer live."""
     (ann,) = await stage.seated("ann")
     ann.drop()
     await stage.idle()
@@ -46,8 +46,8 @@ async def test_the_timer_empties_the_room(stage: Stage) -> None:
     assert stage.hub.statistics() == {"rooms": 0, "listeners": 0}
 
 
-async def test_a_drop_is_kept_however_long_storage_fails(stage: Stage) -> None:
-    """Others hear of it once it is kept; `leftAt` is when the connection was last there."""
+async def test_a_drop_is_stored_however_long_storage_fails(stage: Stage) -> None:
+    """Others receive the drop once it is stored; `leftAt` is when the connection was last open."""
     ann, bob = await stage.seated("ann", "bob")
     stage.store.failing = True
     bob.drop()
@@ -65,8 +65,8 @@ async def test_a_drop_is_kept_however_long_storage_fails(stage: Stage) -> None:
     assert (await stage.store.history(stage.room.id, None, 10))[0][1].left_at == "2026-03-03T10:35:00.000Z"
 
 
-async def test_expiry_that_cannot_be_kept_is_tried_again(stage: Stage) -> None:
-    """A storage failure at the deadline costs neither the seat's end nor a busy loop."""
+async def test_a_release_that_cannot_be_stored_is_tried_again(stage: Stage) -> None:
+    """When storage fails at the end of a hold, the release is tried again later, and not in a busy loop."""
     ann, bob = await stage.seated("ann", "bob")
     bob.drop()
     await stage.idle()
@@ -94,7 +94,7 @@ MISSING: list[tuple[Command[object], errors.ErrorKind]] = [
 
 @pytest.mark.parametrize(("command", "kind"), MISSING)
 async def test_rooms_that_do_not_exist(stage: Stage, command: Command[object], kind: errors.ErrorKind) -> None:
-    """404, or 410 for a seat in them; asking for them leaves nothing in memory."""
+    """404, or 410 for a seat in them; such a command leaves nothing in memory."""
     with pytest.raises(Refused) as caught:
         await stage.hub.ask("zzz-zzz-zzz", command)
     assert caught.value.kind == kind
@@ -102,7 +102,7 @@ async def test_rooms_that_do_not_exist(stage: Stage, command: Command[object], k
 
 
 async def test_a_room_that_cannot_be_loaded(stage: Stage) -> None:
-    """503, and the next one who asks finds it."""
+    """503; the next command loads the room."""
     stage.store.failing = True
     ann = stage.guest()
     await ann.join()
@@ -118,8 +118,8 @@ class Bug(Command[None], frozen=True):
         raise RuntimeError("broken")
 
 
-async def test_a_bug_in_a_decision_costs_one_answer(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
-    """500 `internal_error`, logged, and the others of the batch are served."""
+async def test_a_bug_in_a_decision_fails_one_command(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """500 `internal_error`, logged; the other commands of the batch are served."""
     (ann,) = await stage.seated("ann")
     bob, carol = stage.guest(), stage.guest()
     await asyncio.gather(bob.submit(Bug()), bob.join(), carol.join())
@@ -129,7 +129,7 @@ async def test_a_bug_in_a_decision_costs_one_answer(stage: Stage, caplog: pytest
 
 
 async def test_a_bug_in_a_batch_changes_nothing(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
-    """500 `internal_error` for everyone in it, logged; the room is as before, and a drop is not forgotten."""
+    """500 `internal_error` for every command in it, logged; the room is as before, and a drop is tried again."""
     ann, bob = await stage.seated("ann", "bob")
     stage.store.broken = RuntimeError("broken")
     carol = stage.guest()
@@ -144,21 +144,21 @@ async def test_a_bug_in_a_batch_changes_nothing(stage: Stage, caplog: pytest.Log
 
 
 class BrokenAsker(FakeAsker[A]):
-    """An asker that cannot be told."""
+    """An asker whose answer raises an error."""
 
     def answered(self, answer: A) -> None:
         raise RuntimeError("broken")
 
 
 class BrokenClient(Person):
-    """A client that nothing can be written to."""
+    """A client to which every write raises an error."""
 
     def write(self, frames: bytes) -> None:
         raise RuntimeError("broken")
 
 
-async def test_a_reply_that_fails_costs_the_others_nothing(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
-    """One client's connection breaks in the middle of a batch: the batch goes on."""
+async def test_others_are_served_when_a_reply_fails(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """When writing one reply raises an error, the batch continues."""
     ann, bob = stage.guest(), stage.guest()
     broken: BrokenAsker[RoomAnswer] = BrokenAsker()
     waiting = [ann.join(), stage.hub.submit(stage.room.code, commands.GetRoom(Caller()), broken), bob.join()]
@@ -168,10 +168,10 @@ async def test_a_reply_that_fails_costs_the_others_nothing(stage: Stage, caplog:
 
 
 @pytest.mark.parametrize("waits", [False, True], ids=["a seat", "a place in the queue"])
-async def test_who_is_taken_over_by_a_broken_client_is_told(
+async def test_takeover_by_a_client_whose_reply_fails(
     stage: Stage, caplog: pytest.LogCaptureFixture, waits: bool
 ) -> None:
-    """The reply of the newer connection fails: the older one has lost its place all the same."""
+    """The older connection is sent that it lost its place, though the newer one's reply fails."""
     await stage.seated(*(["ann", "bob", "carol"] if waits else ["ann"]))
     first, second = stage.user("dave"), BrokenClient(stage, "dave", None)
     await first.join(wait=True)
@@ -180,10 +180,10 @@ async def test_who_is_taken_over_by_a_broken_client_is_told(
     assert [record.message for record in caplog.records] == ["reply failed"]
 
 
-async def test_a_waiter_who_cannot_be_told_costs_the_others_nothing(
+async def test_others_get_seats_when_a_waiting_clients_reply_fails(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Two are given seats in one batch, and the first one's reply fails."""
+    """Two waiting clients get seats in one batch; the first one's reply fails, the second one's is written."""
     await stage.seated("ann", "bob", "carol")
     dave, erin = BrokenClient(stage, None, "dave"), stage.guest()
     await dave.join(wait=True)
@@ -194,16 +194,16 @@ async def test_a_waiter_who_cannot_be_told_costs_the_others_nothing(
     assert "reply failed" in {record.message for record in caplog.records}
 
 
-async def test_create_needs_storage(stage: Stage) -> None:
-    """503 when the room cannot be kept."""
+async def test_a_room_is_not_created_while_storage_fails(stage: Stage) -> None:
+    """503 when the room cannot be stored."""
     stage.store.failing = True
     with pytest.raises(Refused) as caught:
         await stage.hub.create(Settings(), "alice")
     assert caught.value.kind == errors.UNAVAILABLE
 
 
-async def test_a_restart_holds_every_seat_anew(stage: Stage) -> None:
-    """Section 5: under the same id for the full window, in a new epoch; after it no seat remains."""
+async def test_a_restart_holds_every_seat_once_more(stage: Stage) -> None:
+    """Every seat is held under its id for the full time, in a new epoch (docs/protocol.md, section 5)."""
     ann, bob = await stage.seated("ann", "bob")
     bob.drop()
     await stage.idle()
@@ -220,11 +220,11 @@ async def test_a_restart_holds_every_seat_anew(stage: Stage) -> None:
     await again.close()
 
 
-# Seats that are given up while storage fails, or is slow.
+# Seats that are released while storage fails or is slow.
 
 
-async def test_a_leave_is_kept_however_long_storage_fails(stage: Stage) -> None:
-    """A seat that a client left for another one does not stay behind; of a later sitting nothing is given up."""
+async def test_a_leave_is_stored_however_long_storage_fails(stage: Stage) -> None:
+    """A leave is tried again until it is stored; a leave with an older claim is refused."""
     ann, bob = await stage.seated("ann", "bob")
     stage.store.failing = True
     stage.hub.leave(stage.room.code, bob.seat, bob.claim)
@@ -238,11 +238,11 @@ async def test_a_leave_is_kept_however_long_storage_fails(stage: Stage) -> None:
     assert ann.said() == [("changed", 3, {"left": [bob.seat]})]
     stage.hub.leave(stage.room.code, ann.seat, bob.claim)
     await stage.idle()
-    assert (ann.said(), stage.clock.timers) == ([], []), "refused, and not asked again"
+    assert (ann.said(), stage.clock.timers) == ([], []), "refused, and not tried again"
 
 
-async def test_a_drop_behind_a_slow_batch_counts_from_the_loss(stage: Stage) -> None:
-    """`leftAt` is when the connection was last there, and the hold runs from then, however slow storage is."""
+async def test_the_hold_runs_from_the_drop_though_storage_is_slow(stage: Stage) -> None:
+    """`leftAt` is when the connection was last open, and the hold runs from then, however slow storage is."""
     ann, bob = await stage.seated("ann", "bob")
     stage.store.hold()
     saying = ann.say("hello")
@@ -259,8 +259,8 @@ async def test_a_drop_behind_a_slow_batch_counts_from_the_loss(stage: Stage) -> 
     assert (await stage.store.history(stage.room.id, None, 10))[0][1].left_at == "2026-03-03T10:35:00.000Z"
 
 
-async def test_a_drop_that_cannot_be_kept_while_draining(stage: Stage) -> None:
-    """The next start holds every seat anew: nothing is asked again, and no timer is left."""
+async def test_a_drop_that_cannot_be_stored_while_draining(stage: Stage) -> None:
+    """It is not tried again and leaves no timer, because the next start holds every seat once more."""
     ann, bob = await stage.seated("ann", "bob")
     bob.drop()
     await stage.idle()
@@ -272,8 +272,8 @@ async def test_a_drop_that_cannot_be_kept_while_draining(stage: Stage) -> None:
     assert not [timer for timer in stage.clock.timers if not timer.cancelled]
 
 
-class DeafClient(Person):
-    """A client that no event can be written to."""
+class NoEventsClient(Person):
+    """A client to which writing `participants-changed` raises an error."""
 
     def write(self, frames: bytes) -> None:
         if b"participants-changed" in frames:
@@ -281,9 +281,9 @@ class DeafClient(Person):
         super().write(frames)
 
 
-async def test_a_bug_in_the_telling_answers_nobody_twice(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
-    """What was answered before stays answered; the change is kept, and the next batch is served."""
-    deaf, bob, carol = DeafClient(stage, None, "deaf"), stage.guest(), stage.guest()
+async def test_a_bug_in_the_broadcast_sends_no_second_reply(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """Clients that have their replies get no second one; the change is stored, and the next batch is served."""
+    deaf, bob, carol = NoEventsClient(stage, None, "deaf"), stage.guest(), stage.guest()
     await deaf.join()
     await bob.join()
     assert bob.answers == ["ok"]
@@ -295,8 +295,8 @@ async def test_a_bug_in_the_telling_answers_nobody_twice(stage: Stage, caplog: p
 # Ids.
 
 
-async def test_ids_sort_after_what_storage_has(stage: Stage) -> None:
-    """A clock that was set back before a restart makes no id that sorts before an older one."""
+async def test_new_ids_sort_after_stored_ones(stage: Stage) -> None:
+    """After a restart with the clock set back, new ids still sort after older ones."""
     ann, bob = await stage.seated("ann", "bob")
     await ann.say("last")
     (said,), _ = await stage.store.messages(Reader(stage.room.id, None, None), None, 10)
@@ -311,7 +311,7 @@ async def test_ids_sort_after_what_storage_has(stage: Stage) -> None:
 
 
 async def test_ids_follow_the_order_of_the_batch(stage: Stage) -> None:
-    """Who is decided first has the lower id, and a message that comes between them stands between them."""
+    """Ids of participants and messages sort in the order in which a batch decides its commands."""
     (ann,) = await stage.seated("ann")
     bob, carol = stage.guest(), stage.guest()
     await stage.in_one_batch(bob.join, lambda: ann.say("between"), carol.join)

@@ -1,0 +1,36 @@
+"""The command line, run in the test's own process."""
+
+import json
+import os
+from typing import Any
+
+from typer.testing import CliRunner, Result
+
+from roomd.cli.app import build
+from roomd.config import Config
+
+OK, REFUSED, MISUSED, UNREACHABLE = 0, 1, 2, 3
+DAEMON_STOPPED = 9
+
+Served = list[tuple[Config, bool]]
+
+
+def roomd(*arguments: object, environ: dict[str, str] | None = None, served: Served | None = None) -> Result:
+    """Run a command in this process; `served` collects what the command would start a daemon with."""
+
+    def serve(config: Config, demo: bool) -> int:
+        assert served is not None, "this command must not start a daemon"
+        served.append((config, demo))
+        return DAEMON_STOPPED
+
+    inherited: dict[str, str | None] = {name: None for name in os.environ if name.startswith("ROOMD_")}
+    runner = CliRunner(env={**inherited, **(environ or {})})
+    return runner.invoke(
+        build(serve), [str(argument) for argument in arguments], catch_exceptions=False, prog_name="roomd"
+    )
+
+
+def as_json(result: Result) -> Any:
+    """Return the one JSON document a command printed."""
+    assert (result.exit_code, result.stderr) == (OK, "")
+    return json.loads(result.stdout)
