@@ -72,6 +72,8 @@ async def test_switches(tabs: Tabs, daemon: Daemon) -> None:
     code = (await daemon.room())["code"]
     host, jane = await asyncio.gather(tabs.open(code, user="alice", camera=True), tabs.open(code, camera=True))
     await host.enter()
+    camera = jane.page.get_by_role("button", name="Camera")
+    await expect(camera).to_have_attribute("aria-pressed", "true")  # a press before the camera is open would not close it
     await jane.press("Camera")
     await jane.enter("Jane")
     tile = host.tile("Jane")
