@@ -73,7 +73,7 @@ async def test_switches(tabs: Tabs, daemon: Daemon) -> None:
     host, jane = await asyncio.gather(tabs.open(code, user="alice", camera=True), tabs.open(code, camera=True))
     await host.enter()
     camera = jane.page.get_by_role("button", name="Camera")
-    await expect(camera).to_have_attribute("aria-pressed", "true")  # a press before the camera is open would not close it
+    await expect(camera).to_have_attribute("aria-pressed", "true")  # a press before that would not close it
     await jane.press("Camera")
     await jane.enter("Jane")
     tile = host.tile("Jane")
