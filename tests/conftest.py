@@ -5,3 +5,8 @@ import pytest
 pytest.register_assert_rewrite("tests.support")  # a failed assertion there shows its values, as in a test
 
 pytest_plugins = ["tests.support.daemon"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests of the page first: they take longest, and one browser at a time leaves room for the others."""
+    items.sort(key=lambda item: "/tests/page/" not in item.path.as_posix())

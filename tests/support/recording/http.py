@@ -2,14 +2,12 @@
 
 import asyncio
 import contextlib
-import hashlib
 import re
 
 from tests.support.recording.scene import PATIENCE
 from tests.support.recording.transcript import Transcript
 from tests.support.recording.wire import KEY
 
-SHORT = 200
 """Characters of a body that is shown; of a longer one the hash is."""
 
 _UPGRADE = {
@@ -44,7 +42,7 @@ PATHS = (
     "/nowhere",
     "/../etc",
 )
-FILES = ("/page.js", "/page.css", "/icon.svg", "/roomd.js", "/index.html", "/package.json", "/schema.sql")
+FILES = ("/page.js", "/page.css", "/icon.svg", "/client/roomd.js", "/index.html", "/package.json", "/schema.sql")
 METHODS = ("POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE", "JOIN")
 
 HANDSHAKES: dict[str, str] = {
@@ -110,9 +108,22 @@ async def _ask(port: int, answers: Transcript, note: str, request: str) -> str:
         await writer.wait_closed()
     answers.lines.append(f"{note}:")
     lines = [line for line in head.splitlines() if line and not line.lower().startswith("date:")]
-    answers.lines += [f"    {answers.clean(line)}" for line in lines]
-    if body:
+    served = _file_of(lines)
+    answers.lines += [f"    {served.get(line, answers.clean(line))}" for line in lines]
+    if served and body:
+        answers.lines.append("    the file")
+    elif body:
         text = re.sub(r"read \d+ bytes", "read <some> bytes", body.decode())  # as the network cut them
-        shown = repr(text) if len(text) <= SHORT else f"{len(body)} bytes, SHA-256 {hashlib.sha256(body).hexdigest()}"
-        answers.lines.append(f"    {shown}")
+        answers.lines.append(f"    {text!r}")
     return next((line.partition(": ")[2] for line in lines if line.lower().startswith("etag:")), "")
+
+
+def _file_of(lines: list[str]) -> dict[str, str]:
+    """Name what changes with every edit of a file that is served, in the header of an answer that has an ETag."""
+    if not any(line.startswith("ETag:") for line in lines):
+        return {}
+    return {
+        line: f"{line.partition(':')[0]}: <the file's>"
+        for line in lines
+        if line.startswith(("ETag:", "Content-Length:"))
+    }
