@@ -8,8 +8,6 @@ from tests.support.recording.scene import PATIENCE
 from tests.support.recording.transcript import Transcript
 from tests.support.recording.wire import KEY
 
-"""Characters of a body that is shown; of a longer one the hash is."""
-
 _UPGRADE = {
     "Host": "roomd.example",
     "Upgrade": "websocket",
