@@ -41,7 +41,7 @@ class Pending(Generic[A_co]):
         self._command = command
         self._asked_at = asked_at
         self._asker = asker
-        self._send: Callable[[], None] = partial(asker.refused, Refused(INTERNAL_ERROR))
+        self._send: Callable[[], None]  # set when the command is decided or refused
         self.done = done
         """The future that is done when the asker was answered."""
 
@@ -58,6 +58,7 @@ class Pending(Generic[A_co]):
             self._send = partial(self._asker.refused, refused)
         except Exception as exc:  # the edge of a batch: a decision only reads, so a bug in it affects one command
             log.exception("decision failed", {"error": type(exc).__name__})
+            self._send = partial(self._asker.refused, Refused(INTERNAL_ERROR))
         else:
             self._send = partial(self._asker.answered, decision.answer)
             return decision.changes
