@@ -39,8 +39,10 @@ test: system lint ## Run all checks and tests, and print the coverage
 screenshots: system $(VENV)/.installed-dev ## Write pictures of the meeting page to screenshots/
 	ROOMD_TEST_SCREENSHOTS=1 $(BIN)/python -m pytest tests/page/test_looks.py $(ARGS)
 
-nightly: $(VENV)/.installed-dev ## Run the long state machine: 100,000 steps
+nightly: $(VENV)/.installed-dev ## Run the long state machine and the long comparison with RFC 6455: 100,000 steps, 100,000 clients
 	ROOM_MACHINE_STEPS=100000 $(BIN)/python -m pytest tests/rooms/test_room_machine.py $(ARGS)
+	ROOMD_TEST_FUZZ=100000 $(BIN)/python -m pytest --numprocesses 4 --dist worksteal \
+		tests/gateway/test_conformance.py tests/gateway/test_http_fuzz.py $(ARGS)
 
 lint: $(VENV)/.installed-dev $(JS)/node_modules/.installed ## Check style and types
 	$(BIN)/ruff check .

@@ -137,10 +137,10 @@ class RequestReader:
     def _feed_head(self, data: bytes) -> None:
         if self._line is not None:
             data = self._line = self._line + data
-            if b"\n" not in data:
-                if data[:1].isupper():
-                    return
+            if not data[:1].isupper():
                 raise BadRequest(None)  # no HTTP method: for example TLS
+            if b"\n" not in data:
+                return
             self._check_line(data[: data.index(b"\n")])
             self._line = None
         self._parse(data)

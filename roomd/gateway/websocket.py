@@ -336,11 +336,11 @@ class ClientSocket(asyncio.Protocol):
         return data
 
     def _fail(self, code: int, reason: str) -> None:
-        """Close the connection because of an error of the client (section 7.1.7)."""
+        """Close the connection because of an error of the client (section 7.1.7). Messages that wait are not served."""
+        self._waiting.clear()
         if self._phase == _OPEN:
             library = self._get_library()
             library.fail(code, reason)
-            self._waiting.clear()
             self._write(library)
             self._end()
 

@@ -119,6 +119,17 @@ async def test_what_was_sent_before_the_end_is_served(end: str) -> None:
     assert not client.socket.is_open
 
 
+@pytest.mark.parametrize("end", [b"", GOODBYE])
+async def test_nothing_is_served_behind_what_is_not_utf8(end: bytes) -> None:
+    """RFC 6455, section 7.1.7: also where it had waited, and though the client had ended the conversation."""
+    client = Recorder()
+    gate = client.gate = asyncio.get_running_loop().create_future()
+    client.receive(client_frame(b"0"), client_frame(b"\xff"), client_frame(b"2"), end)
+    gate.set_result(None)
+    await turns()
+    assert (client.messages, client.ends) == (["0"], [None])
+
+
 async def test_our_close_drops_what_waits() -> None:
     """After our close frame only the client's counts; behind that, the end of the stream is written."""
     client = Recorder()

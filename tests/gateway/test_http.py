@@ -129,7 +129,10 @@ async def test_an_upgrade(cut: int) -> None:
     assert handler.http_connections == set()
 
 
-@pytest.mark.parametrize("data", [b"\x16\x03\x01", b"\r\n", b"get / HTTP/1.1\r\n", b"GET /\r\n", b"GET / HTTP/2.0\r\n"])
+@pytest.mark.parametrize(
+    "data",
+    [b"\x16\x03\x01", b"\r\n", b"\rGET / HTTP/1.1\r\n\r\n", b"get / HTTP/1.1\r\n", b"GET /\r\n", b"GET / HTTP/2.0\r\n"],
+)
 async def test_nonsense(data: bytes) -> None:
     """What is no request of HTTP/1 ends its connection at once, without an answer."""
     handler = Handler()
