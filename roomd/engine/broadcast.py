@@ -1,8 +1,9 @@
 """Send the answers and the events of a batch to clients.
 
-The answers are sent first, in the order of the batch. The events follow: at most one `participants-changed` and one
-`room-updated`, and one event for each message. A snapshot contains the result of the whole batch. So a member who gets
-a snapshot in this batch gets no public event of it, but still gets the events that are addressed to some members only.
+The answers are sent first, in the order of the batch, then what became of those who waited, and `removed` to those who
+were removed. The events follow: at most one `participants-changed` and one `room-updated`, one event for each message,
+and `waiting-changed` for hosts; or only `room-ended`. A snapshot contains the result of the whole batch. So a member
+who gets a snapshot in this batch gets no public event of it, but still gets what is addressed to some members only.
 """
 
 import logging
@@ -170,7 +171,7 @@ class Broadcast:
                 previous.seat_lost(TAKEN_OVER)
 
     def _queue(self, asker: SeatAsker, seat: Seat) -> None:
-        """Send the place in the queue to a join. The join that waited at the same place before has lost it."""
+        """Send the place in the queue to a member. The member that waited at this place before has lost it."""
         key = seat.participant.id
         previous = self.waiters.get(key)
         self.waiters[key] = asker

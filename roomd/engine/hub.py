@@ -1,8 +1,8 @@
 """All live rooms. Every change of a room is made in a batch of its live room.
 
-This is flat combining. The first command that waits starts the next batch; the commands that arrive while the batch
-before it commits are in the same batch. So batches grow with the load, without a timer, and an idle room has no delay.
-A batch is a task of the hub, so that a cancelled client does not cancel the commands of others.
+This is flat combining. The first command that waits starts a batch, which begins when the batch before it is over. All
+commands that have arrived by then are served by it. So batches grow with the load, without a timer, and an idle room
+has no delay. A batch is a task of the hub, so that a cancelled client does not cancel the commands of others.
 
 Answers are written inside the batch, before its events and before the room's next batch. So a client that has
 `room-state` at `seq` n has missed no event and gets every later event once.
@@ -35,9 +35,10 @@ MOST_IDLE = 1000
 
 
 class Hub:
-    """All live rooms: those in which somebody has a seat or waits for one, or for which a command waits.
+    """All rooms in memory. It implements `ports.Rooms`.
 
-    It implements `ports.Rooms`.
+    They are those in which somebody has a seat or waits for one, those for which a command waits, and some that were
+    left not long ago.
     """
 
     def __init__(self, store: Store, rules: Rules, clock: Clock, ids: Ids, encode: Encode) -> None:
@@ -219,7 +220,7 @@ class Hub:
         self._set_timer(live)
 
     def _unload_if_empty(self, live: LiveRoom) -> None:
-        """Unload a room with nobody in it. A small one stays in memory for a while, to be loaded less often."""
+        """Unload a room with nobody in it. One without bans and messages stays in memory, as one of `MOST_IDLE`."""
         if live.room is not None and (live.room.seats or live.room.queue):
             return
         self._idle[live.code] = None

@@ -123,7 +123,7 @@ class LiveRoom:
     def take_batch(self) -> list[Pending[object]]:
         """Remove the commands of the next batch from the inbox and return them.
 
-        A command that needs a batch of its own ends the batch before it.
+        A command that needs a batch of its own is alone in it; those before and behind it are in other batches.
         """
         alone = [i for i, pending in enumerate(self.inbox) if pending.is_alone]
         cut = max(alone[0], 1) if alone else len(self.inbox)
@@ -188,7 +188,7 @@ class LiveRoom:
                 pending.refuse(refused)
 
     def set_timer(self, wake: Callable[[str], None], at_least: float = 0.0) -> None:
-        """Call `wake` with the room's code when the next hold is over, or when a host must get the queue later.
+        """Call `wake` with the room's code when the next hold is over, or to send the queue to a host who was behind.
 
         The call is made after at least `at_least` seconds. An earlier timer of the room is cancelled.
         """

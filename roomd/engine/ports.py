@@ -129,9 +129,9 @@ class SeatLost(msgspec.Struct, frozen=True):
 class Member(Protocol):
     """One client's sitting in a room, or its wait for a seat. It gets the answers and the events.
 
-    The methods are called inside a batch of the room, the answers before the events. They must not block. The order of
-    the calls: `queued` any number of times, then `refused` or `seated`, then `events`; `seat_lost` comes once, and
-    nothing comes after it or after `refused`.
+    The methods are called inside a batch of the room, the answers before the events; only `Rooms.relay` calls `events`
+    outside of one. They must not block. The order of the calls: `queued` any number of times, then `refused` or
+    `seated`, then `events`. `seat_lost` comes at most once, and nothing comes after it or after `refused`.
     """
 
     @property

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from roomd.auth.keys import KeySource
+from roomd.auth.resume_tokens import ResumeToken
 from roomd.auth.tokens import Identity, Policy, verify
 from roomd.config import LimitsConfig
 from roomd.engine.ports import Archive, Clock, Rooms, SeatLost
@@ -28,7 +29,7 @@ from roomd.protocol.requests import HostRequest, Request
 from roomd.rooms.commands import SeatCommand
 from roomd.rooms.model import Caller, WaitsFor
 from roomd.rooms.room import Command
-from roomd.system.ids import Ids, ResumeToken
+from roomd.system.ids import Ids
 
 log = logging.getLogger("roomd.gateway.client")
 

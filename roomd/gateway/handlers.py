@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from roomd.auth.resume_tokens import ResumeToken, hash_secret
 from roomd.gateway.client import Client, close_for
 from roomd.ice import ice_servers
 from roomd.protocol import replies, requests
@@ -26,7 +27,6 @@ from roomd.rooms.answers import RoomAnswer
 from roomd.rooms.commands.hosting import not_admitted
 from roomd.rooms.commands.meeting import MOST_STATE_BYTES
 from roomd.rooms.settings import Settings
-from roomd.system.ids import ResumeToken, hash_secret
 
 PAGE = 100
 """The number of items in a page when the request has no `limit`."""
@@ -112,7 +112,7 @@ def update_room(client: Client, request: requests.UpdateRoom) -> Work:
 
 @handles(requests.GetRoom)
 def get_room(client: Client, request: requests.GetRoom) -> Work:
-    """Return a room, and whether the caller could join it. An expired token counts as a refusal of the join."""
+    """Return a room, and whether the caller could join it. With an expired token it could not."""
     code = client.session.room_code(request.code)
     expired = client.session.expiry(code, client.wall())
 

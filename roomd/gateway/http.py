@@ -121,7 +121,9 @@ class RequestReader:
             headers[name.decode("latin-1")] = value.decode("latin-1")
         self._fields.clear()
         version = f"HTTP/{parser.get_http_version()}"
-        self.request = Request(self._path.decode("ascii"), headers, parser.get_method().decode("ascii"), version)
+        self.request = Request(
+            self._path.decode("ascii", "surrogateescape"), headers, parser.get_method().decode("ascii"), version
+        )
         self._limit = self._body_limit(self.request)
         self.is_complete = self._limit == 0
 
@@ -160,6 +162,8 @@ class RequestReader:
             parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self.rest = data[upgrade.args[0] :]
+        except httptools.HttpParserCallbackError:
+            raise  # a fault of this class, not of the client: the loop logs it and ends the connection
         except httptools.HttpParserError:
             if not self.is_complete:
                 raise self._refusal() from None

@@ -2,7 +2,7 @@
 
 `decide` reads the state and returns changes, or raises `Refused`; `apply` writes one change. Nothing else changes a
 room. So a refused command has changed nothing, and all changes of a room, applied again in order, give the same room.
-After the changes of a command, the caller applies those of `seats.follow_up`.
+After the changes of a command, the engine applies those of `seats.follow_up`.
 
 Nothing here reads a clock, draws a random number or waits: times, ids and hashes are arguments. `deadline` returns the
 time at which `Expire` is due.
@@ -94,7 +94,7 @@ class Room:
 
     @property
     def settings(self) -> RoomView:
-        """The room with its current settings. Its participant count is not up to date; that of `view` is."""
+        """The room's settings, in the form that clients see. The participant count in it is always 0: see `view`."""
         return self._view
 
     @property

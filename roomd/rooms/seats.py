@@ -77,11 +77,16 @@ def leave(seat: Seat, now: Moment, *, refusal: ErrorKind | None = None, removal:
     return SeatChanged(msgspec.structs.replace(seat, participant=participant, claim=None), refusal, removal)
 
 
+def expire(room: Room, now: Moment) -> list[SeatChanged]:
+    """Give up every seat, and every place in the queue, whose hold is over."""
+    return [leave(seat, now) for seat in room.expired(now.clock)]
+
+
 def follow_up(room: Room, now: Moment, settings: RoomView | None = None) -> list[SeatChanged]:
     """Return the changes of the queue that are due: who gets a free seat, and who can wait no longer.
 
-    The queue is served in its order, by the room's settings or by new `settings`. While somebody waits for a seat no
-    seat is free, so nobody gets a seat out of order.
+    The queue is served in its order, by the room's settings or by new `settings`. While somebody
+    waits for a seat, and not for the host, no seat is free, so nobody gets a seat out of order.
     """
     settings = settings or room.settings
     changes: list[SeatChanged] = []

@@ -1,8 +1,6 @@
 """Random ids, room codes, claims and resume tokens, from the operating system."""
 
-import hashlib
 import os
-from typing import NamedTuple
 
 _POOL = 4096
 """The random bytes that are read at once. A system call for each id would take most of the time."""
@@ -56,28 +54,3 @@ def _number(identifier: str) -> int:
         return int(identifier, 16) if len(identifier) == 24 else 0
     except ValueError:
         return 0
-
-
-class ResumeToken(NamedTuple):
-    """A resume token: the place of a seat, and a secret of which roomd stores only a hash."""
-
-    code: str
-    """The code of the room."""
-    participant_id: str
-    """The id of the participant who has the seat."""
-    secret: str
-    """The secret, as text."""
-
-    def __str__(self) -> str:
-        return f"{self.code}.{self.participant_id}.{self.secret}"
-
-    @classmethod
-    def parse(cls, text: str) -> "ResumeToken | None":
-        """Parse a token; None if the text is none. The parts are not checked."""
-        parts = text.split(".")
-        return cls(*parts) if len(parts) == 3 else None
-
-
-def hash_secret(secret: str) -> str:
-    """Return the hash that is stored of a secret: its SHA-256, in hexadecimal."""
-    return hashlib.sha256(secret.encode()).hexdigest()

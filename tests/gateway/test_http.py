@@ -4,9 +4,10 @@ import asyncio
 from http import HTTPStatus
 
 import pytest
+from httptools import HttpParserCallbackError
 from websockets.http11 import Request, Response
 
-from roomd.gateway.http import DISCARD_LIMIT, FIELD_LIMIT, HEAD_LIMIT, HttpConnection, response
+from roomd.gateway.http import DISCARD_LIMIT, FIELD_LIMIT, HEAD_LIMIT, HttpConnection, RequestReader, response
 from tests.support.sockets import SocketTransport, turns
 
 
@@ -154,3 +155,14 @@ async def test_time_is_bounded() -> None:
     assert handler.transport.is_aborted
     await turns()
     assert handler.http_connections == set()
+
+
+async def test_a_fault_of_the_handler_is_not_taken_for_the_client_s() -> None:
+    """It goes to the loop, which logs it and ends the connection: the client asked for nothing wrong."""
+
+    def fail(_: Request) -> int:
+        raise ZeroDivisionError
+
+    reader = RequestReader(fail)
+    with pytest.raises(HttpParserCallbackError):
+        reader.feed(b"GET / HTTP/1.1\r\n\r\n")

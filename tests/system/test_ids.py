@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from roomd.system.ids import Ids, ResumeToken, hash_secret
+from roomd.auth.resume_tokens import ResumeToken, hash_secret
+from roomd.system.ids import Ids
 
 
 def test_ids_sort_by_time_and_never_meet() -> None:

@@ -137,7 +137,7 @@ class Expire(Command[None], frozen=True):
 
     def decide(self, room: Room, now: Moment) -> Decision[None]:
         """Let their participants leave."""
-        return Decision([seats.leave(seat, now) for seat in room.expired(now.clock)], None)
+        return Decision(seats.expire(room, now), None)
 
 
 def check_entry(room: Room, caller: Caller) -> Seat | None:

@@ -102,7 +102,7 @@ class Admit(Command[None], frozen=True):
     """The participant to admit; None for everybody in the waiting room."""
 
     def decide(self, room: Room, now: Moment) -> Decision[None]:
-        """Give out the free seats; the others then wait for one, unless the room is locked.
+        """Give out the free seats. The others then wait for a seat; in a locked room they go on waiting for the host.
 
         Raises `Refused` for anybody but hosts (403), for an ended room (400), for somebody who does not wait (404), and
         for one person whom a full and locked room cannot take (400 `room_full`).

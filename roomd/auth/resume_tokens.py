@@ -1,0 +1,29 @@
+"""Resume tokens: what takes a seat, or a place in a queue, back (docs/protocol.md, section 5)."""
+
+import hashlib
+from typing import NamedTuple
+
+
+class ResumeToken(NamedTuple):
+    """A resume token: the place of a seat, and a secret of which roomd stores only a hash."""
+
+    code: str
+    """The code of the room."""
+    participant_id: str
+    """The id of the participant who has the seat."""
+    secret: str
+    """The secret, as text."""
+
+    def __str__(self) -> str:
+        return f"{self.code}.{self.participant_id}.{self.secret}"
+
+    @classmethod
+    def parse(cls, text: str) -> "ResumeToken | None":
+        """Parse a token; None if the text is none. The parts are not checked."""
+        parts = text.split(".")
+        return cls(*parts) if len(parts) == 3 else None
+
+
+def hash_secret(secret: str) -> str:
+    """Return the hash that is stored of a secret: its SHA-256, in hexadecimal."""
+    return hashlib.sha256(secret.encode()).hexdigest()
