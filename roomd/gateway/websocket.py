@@ -59,7 +59,7 @@ class MessageHandler(Protocol):
         """Count a frame without a message: a ping, a pong, or every sixteenth fragment of a message."""
 
     def closed(self) -> None:
-        """Handle the end, once: the client has closed or failed, and all its messages were served."""
+        """Handle the end, once: the client has closed or failed, and all its messages were answered."""
 
     def lost(self, code: int) -> None:
         """Handle the loss of the connection, once. `code` is the close code, 1006 without one.
@@ -353,9 +353,14 @@ class ClientSocket(asyncio.Protocol):
         self._report_end()
 
     def _report_end(self) -> None:
-        if self._must_report_end and not self._waiting:
-            self._must_report_end = False
-            self._handler.closed()
+        """Report the end when the last message was answered, so that a message takes effect before the end does."""
+        if not self._must_report_end or self._waiting:
+            return
+        if self._running is not None and not self._running.done():
+            self._running.add_done_callback(self._serve_waiting)
+            return
+        self._must_report_end = False
+        self._handler.closed()
 
     def _stop(self, phase: int) -> None:
         self._phase = phase

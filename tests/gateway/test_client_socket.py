@@ -119,6 +119,19 @@ async def test_what_was_sent_before_the_end_is_served(end: str) -> None:
     assert not client.socket.is_open
 
 
+async def test_the_end_is_told_after_the_last_answer() -> None:
+    """A message that is still running has its effect before the end of the client has."""
+    client = Recorder()
+    client.gate = gate = asyncio.get_running_loop().create_future()
+    client.receive(client_frame(b"0"), GOODBYE)
+    client.transport.lose()
+    await turns()
+    assert None not in client.ends
+    gate.set_result(None)
+    await turns()
+    assert client.ends.count(None) == 1
+
+
 @pytest.mark.parametrize("end", [b"", GOODBYE])
 async def test_nothing_is_served_behind_what_is_not_utf8(end: bytes) -> None:
     """RFC 6455, section 7.1.7: also where it had waited, and though the client had ended the conversation."""

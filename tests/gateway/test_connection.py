@@ -85,6 +85,27 @@ async def test_a_client_that_goes_while_its_join_commits(stage: Stage) -> None:
     assert await stage.people() == {}
 
 
+@pytest.mark.parametrize("end", ["goodbye", "eof", "lost"])
+async def test_a_message_just_before_the_end(stage: Stage, end: str) -> None:
+    """The others see what a client sent before it went: first the message, then that its seat is held."""
+    host, client = stage.connect(stage.token("alice")), stage.connect()
+    await host.ask("join-room", code=stage.code)
+    await client.ask("join-room", code=stage.code, guestName="Jane")
+    host.heard()
+    client.send("send-message", text="bye")
+    match end:
+        case "goodbye":
+            client.transport.receive(client_frame(b"\x03\xe8", 0x8))
+        case "eof":
+            client.transport.hang_up()
+        case _:
+            client.transport.lose()
+    await stage.idle()
+    message, dropped = host.heard()
+    assert (message["type"], message["message"]["text"]) == ("message", "bye")
+    assert [person["isActive"] for person in dropped["updated"]] == [False]
+
+
 async def test_requests_during_a_restart(stage: Stage) -> None:
     """Section 9: 503 `restarting` with `retryAfter`, and nothing is begun."""
     client = stage.connect()
