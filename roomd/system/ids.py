@@ -5,6 +5,9 @@ import os
 _POOL = 4096
 """The random bytes that are read at once. A system call for each id would take most of the time."""
 
+_CEILING = 0xF0 << 88
+"""The smallest number that is ignored as an id to sort after. Later ids could need a 25th digit, and would not sort."""
+
 
 class Ids:
     """Generate ids, codes, claims and secrets. It implements `ports.Ids`."""
@@ -51,6 +54,7 @@ class Ids:
 def _number(identifier: str) -> int:
     """Read an identifier as a number; 0 for one that was put into the database by other means."""
     try:
-        return int(identifier, 16) if len(identifier) == 24 else 0
+        number = int(identifier, 16) if len(identifier) == 24 else 0
     except ValueError:
         return 0
+    return number if number < _CEILING else 0
