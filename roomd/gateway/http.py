@@ -21,6 +21,9 @@ DISCARD_LIMIT = 8_388_608
 """The bytes that are read and discarded after a response. Closing before a client has sent its body would reset the
 connection, and the response would be lost (RFC 9112, section 9.6)."""
 
+_PHRASES = {413: "Content Too Large", 414: "URI Too Long"}
+"""The names of RFC 9110, sections 15.5.14 and 15.5.15, which Python has had since 3.13."""
+
 _METHOD = re.compile(rb"[A-Z]+(?= )")
 
 
@@ -273,7 +276,7 @@ def response(status: HTTPStatus, content_type: str, body: bytes) -> Response:
             "Connection": "close",
         }
     )
-    return Response(status.value, status.phrase, headers, body)
+    return Response(status.value, _PHRASES.get(status.value, status.phrase), headers, body)
 
 
 def method_not_allowed() -> Response:
