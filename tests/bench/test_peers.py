@@ -1,7 +1,7 @@
 """The peers roomd is measured against keep the same rules: what a client of each sees, through its dialect.
 
 They are started one after another and need a few seconds each, so `make test` leaves them out:
-BENCH_PEERS=1 pytest tests/test_bench_peers.py, after `python -m bench.peers.install`.
+BENCH_PEERS=1 pytest tests/bench/test_peers.py, after `python -m bench.peers.install`.
 """
 
 import asyncio
