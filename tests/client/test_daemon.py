@@ -222,6 +222,7 @@ async def test_a_crash(make_daemon: Callable[..., Daemon]) -> None:
         await alice.admit_all()
         for waiter in waiters:
             assert await asyncio.wait_for(waiter.wait_present(), PATIENCE)
+        await settled(alice)  # what the others know may still be on its way to her
         assert len(alice.participants) == 4
         await alice.update_room(waiting_room=False)
         told = await truth(daemon, code)
