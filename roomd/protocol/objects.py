@@ -48,6 +48,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """ISO 8601."""
     to: str | None
     """The one participant it was for; null when it was for everyone."""
+    client_id: str | None = None
+    """The id that the sender's client gave it; null when it gave none."""
 
 
 class Ban(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -13,6 +13,7 @@ from roomd.protocol import replies
 from roomd.protocol.objects import Scalar
 from roomd.protocol.replies import OkReply, Reply, RequestId
 
+ClientId = Annotated[str, Meta(min_length=1, max_length=64)]
 PageLimit = Annotated[int, Meta(ge=1, le=200)]
 MessageText = Annotated[str, Meta(min_length=1, max_length=2000)]
 """Counted in code points."""
@@ -102,10 +103,11 @@ class JoinRoom(Request, frozen=True, tag="join-room"):
     code: str
     guest_name: str | None = None
     wait: bool | None = None
+    take_over: bool | None = None
 
 
 class Resume(Request, frozen=True, tag="resume"):
-    """Take a held seat back."""
+    """Take a seat back."""
 
     answers = (replies.ParticipantReply, replies.WaitingReply)
 
@@ -116,6 +118,12 @@ class LeaveRoom(Request, frozen=True, tag="leave-room"):
     """Give the seat up at once."""
 
     answers = (replies.ParticipantReply,)
+
+
+class UpdateConnection(Request, frozen=True, tag="update-connection"):
+    """Set for how many seconds the seat is held after the client closes this connection with 1000 or 1001."""
+
+    hold: Annotated[float, Meta(ge=0)]
 
 
 class ListParticipants(Request, frozen=True, tag="list-participants"):
@@ -153,6 +161,7 @@ class SendMessage(Request, frozen=True, tag="send-message"):
 
     text: MessageText
     to: str | None = None
+    client_id: ClientId | None = None
 
 
 class ListMessages(Request, frozen=True, tag="list-messages"):

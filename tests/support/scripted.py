@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -156,3 +157,10 @@ def end(*others: Participant, **seat: Any) -> Script:
         await server.gone()
 
     return script
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something is true."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.to_thread(time.sleep, 0.001)
