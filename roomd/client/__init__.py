@@ -77,6 +77,7 @@ __all__ = [
     "Unreachable",
     "Updated",
     "View",
+    "code_of",
     "connect",
     "join",
 ]

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 from websockets.asyncio.server import ServerConnection, serve
 
-from roomd.client import AnyMeetingEvent, Meeting
-from roomd.client.meeting import Token, open_meeting
+from roomd.client import AnyMeetingEvent, Meeting, Token
+from roomd.client.meeting import open_meeting
 from roomd.client.settings import Settings
 from roomd.protocol.objects import Participant
 from roomd.protocol.requests import JoinRoom
