@@ -5,13 +5,15 @@ The checks have a fixed order: the signature, the issuer and the audience, the u
 
 The header of a token does not select the algorithm. Each key has one algorithm, and the policy lists the accepted ones.
 A token with another algorithm is refused before its signature is checked. This excludes `none`, and HS256 with a public
-key as the secret (RFC 8725, sections 2.1 and 3.1). PyJWT does the cryptography. The claims are checked here, because
+key as the secret (RFC 8725, sections 2.1 and 3.1). PyJWT checks the signature. The claims are checked here, because
 PyJWT would read its own clock.
 """
 
+import functools
+import json
 import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeGuard
 
 import jwt
@@ -19,6 +21,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from jwt.algorithms import HMACAlgorithm
 
 from roomd.protocol.errors import INVALID_TOKEN, TOKEN_EXPIRED, Refused
 from roomd.protocol.text import clean_code, clean_name
@@ -89,11 +92,24 @@ class _Grants(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 # jwt raises UnicodeEncodeError for a token with lone surrogates.
 _UNREADABLE = (jwt.PyJWTError, UnicodeError)
 
-_SIGNATURE_ONLY: Any = {
-    **dict.fromkeys(("verify_exp", "verify_nbf", "verify_iat", "verify_aud", "verify_iss", "verify_sub"), False),
-    "verify_jti": False,
-    "enforce_minimum_key_length": True,
-}
+
+class _CheckedSecrets(HMACAlgorithm):
+    """HS256 that checks each secret once. Checking it for every token would take a third of the time of a token."""
+
+    def __init__(self) -> None:
+        super().__init__(HMACAlgorithm.SHA256)
+        self._checked: Callable[[str | bytes], bytes] = functools.lru_cache(maxsize=8)(super().prepare_key)
+
+    def prepare_key(self, key: str | bytes) -> bytes:
+        """Return the secret, as the library wants it.
+
+        Raises `jwt.InvalidKeyError` for a secret that is a public key.
+        """
+        return self._checked(key)
+
+
+_SIGNATURES = jwt.PyJWS(("RS256", "ES256", "EdDSA"), {"enforce_minimum_key_length": True})
+_SIGNATURES.register_algorithm("HS256", _CheckedSecrets())
 
 
 def verify(token: str, keys: Sequence[Key], policy: Policy, now: float) -> Identity:
@@ -165,13 +181,23 @@ def _signed_claims(token: str, keys: Sequence[Key], policy: Policy) -> dict[str,
         if key.algorithm not in policy.algorithms or (wanted and key.key_id and key.key_id != wanted):
             continue
         try:
-            decoded = jwt.decode_complete(token, key.material, [key.algorithm], _SIGNATURE_ONLY)
+            signed = _SIGNATURES.decode_complete(token, key.material, [key.algorithm])
         except _UNREADABLE:
             continue
-        _check_extensions(decoded["header"])
-        claims: dict[str, Any] = decoded["payload"]
-        return claims
+        _check_extensions(signed["header"])
+        return _claims(signed["payload"])
     raise Refused(INVALID_TOKEN)
+
+
+def _claims(payload: bytes) -> dict[str, Any]:
+    """Read the claims: a JSON object (RFC 7519, section 7.2)."""
+    try:
+        claims = json.loads(payload)
+    except (ValueError, RecursionError):
+        raise Refused(INVALID_TOKEN) from None
+    if not isinstance(claims, dict):
+        raise Refused(INVALID_TOKEN)
+    return claims
 
 
 def _check_length(token: str) -> None:
