@@ -230,7 +230,7 @@ def _check_addressee(claims: dict[str, Any], policy: Policy) -> None:
         audience = claims.get("aud")
         named = audience if isinstance(audience, list) else [audience]
         if policy.audience not in named:
-            raise _invalid("the claim aud is not auth.audience and does not contain it")
+            raise _invalid("auth.audience is not in the claim aud")
 
 
 def _identity(claims: dict[str, Any]) -> Identity:

@@ -178,17 +178,6 @@ def test_reason(reason: str, refused: tuple[str, list[Key] | None]) -> None:
     assert caught.value.message == caught.value.kind.message
 
 
-@pytest.mark.parametrize(
-    ("claims", "reason"),
-    [({}, "the claim iss is not auth.issuer"), ({"iss": "https://issuer.example"}, "the claim aud")],
-)
-def test_reason_of_another_addressee(claims: dict[str, Any], reason: str) -> None:
-    """A token for somebody else is refused for its issuer or its audience."""
-    with pytest.raises(Refused) as caught:
-        verify(token(**claims), [KEY], ADDRESSED, NOW)
-    assert (caught.value.reason or "").startswith(reason)
-
-
 @pytest.mark.parametrize("claim", ["exp", "nbf", "iat"])
 def test_null_is_no_time(claim: str) -> None:
     """A time that is null refuses the token: it is there, and it is no number."""
@@ -230,7 +219,9 @@ def test_addressee(claims: dict[str, Any], accepted: bool) -> None:
     if accepted:
         assert verify(token(**claims), [KEY], ADDRESSED, NOW).user_id == "alice"
     else:
-        assert refusal(token(**claims), policy=ADDRESSED) == INVALID_TOKEN
+        with pytest.raises(Refused, match="invalid_token") as caught:
+            verify(token(**claims), [KEY], ADDRESSED, NOW)
+        assert caught.value.reason in ("the claim iss is not auth.issuer", "auth.audience is not in the claim aud")
 
 
 @pytest.mark.parametrize("kid", ["own", None])

@@ -197,6 +197,8 @@ async def test_log(make_daemon: MakeDaemon) -> None:
     assert told == [(who["roomId"], who["id"]) for who in people]
     refused = [line["code"] for line in lines if line["event"] == "refused"]
     assert refused == ["not_host", "unknown_type", "invalid_token"]
+    reasons = [(line["connection"], line["code"], line["reason"]) for line in lines if line["event"] == "token refused"]
+    assert reasons == [(4, "invalid_token", "it is no JSON Web Token, or uses what roomd does not support")]
     for secret in ("Secretname", token, "bad.to.ken", joined["resumeToken"], seat["resumeToken"], daemon.secret):
         assert secret not in text
     assert not re.search("traceback", text, re.IGNORECASE)
