@@ -17,6 +17,7 @@ from roomd.config.sections import (
     LimitsConfig,
     RoomsConfig,
     ServerConfig,
+    is_every_address,
     local_url,
 )
 
@@ -35,6 +36,7 @@ __all__ = [
     "Setting",
     "check",
     "default_config",
+    "is_every_address",
     "load",
     "local_url",
     "section_doc",
