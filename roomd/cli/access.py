@@ -24,7 +24,9 @@ _TOKEN = re.compile(r"[!-~]+")
 
 
 def websocket_url(text: str) -> str:
-    """Return the WebSocket URL of an address as people type it. http means ws, and the path may be missing.
+    """Return the WebSocket URL of an address as people type it: http means ws, and the path may be missing.
+
+    A path that ends with / is that of the meeting page, below a prefix of a proxy. The WebSocket is beside the page.
 
     Raises `typer.BadParameter` for a text that is no address.
     """
@@ -35,7 +37,9 @@ def websocket_url(text: str) -> str:
         is_valid = False
     if not is_valid:
         raise typer.BadParameter("must be like ws://127.0.0.1:8765/ws")
-    path = parts.path if parts.path.strip("/") else ServerConfig().path
+    path = parts.path or "/"
+    if path.endswith("/"):
+        path = path.rstrip("/") + ServerConfig().path
     return SplitResult(_SCHEMES[parts.scheme], parts.netloc, path, parts.query, "").geturl()
 
 
@@ -69,7 +73,7 @@ class Access:
             metavar="URL",
             envvar="ROOMD_URL",
             parser=websocket_url,
-            help="The daemon's address; by default, the configured one.",
+            help="The address of the daemon or of its page, like https://meet.example/; default: the configured one.",
         ),
     ] = None
     token: Annotated[
