@@ -100,5 +100,7 @@ def _other_problems(config: Config) -> _Problems:
         yield ["server.path"], f"{config.server.path} ends like a file of the meeting page; choose another, e.g. /ws"
     if config.database.path.startswith("~"):
         yield ["database.path"], "must be written in full; only a shell expands ~"
+    if PurePath(config.database.path).name in ("", ".."):
+        yield ["database.path"], f"{config.database.path} is a folder; write the file in it, e.g. roomd.db"
     if config.database.path == ":memory:":
         yield ["database.path"], "must be a file: a database in memory is lost when the daemon stops"
