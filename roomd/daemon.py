@@ -63,7 +63,8 @@ async def run(config: Config, demo: bool, clock: Clock) -> None:
         services = Services(hub, store, keys, policy(config.auth), clock, ids, config.limits, ice)
         listener = Listener(config, services, hub)
         await listener.open()
-        log.info("listening", {"host": config.server.host, "port": listener.port, "path": config.server.path})
+        for host, port in listener.addresses:
+            log.info("listening", {"host": host, "port": port, "path": config.server.path})
         if demo:
             await show_demo(config, listener.port, hub, store, clock.wall())
         await stop.wait()

@@ -88,12 +88,17 @@ class Client:
         return self.session.has_joined
 
     async def identify(self, token: str) -> Identity:
-        """Verify a token and return its identity.
+        """Verify a token and return its identity. Log why a token is refused, and never the token.
 
         Raises `Refused` (401 `invalid_token` or `token_expired`, 503 `unavailable`).
         """
         services = self.services
-        return verify(token, await services.keys.keys_for(token), services.policy, services.clock.wall())
+        try:
+            return verify(token, await services.keys.keys_for(token), services.policy, services.clock.wall())
+        except Refused as refused:
+            fields = {"connection": self.number, "code": refused.kind.code, "reason": refused.reason}
+            log.info("token refused", fields)
+            raise
 
     def authenticate(self, identity: Identity) -> None:
         """Set the identity of the client, which `identify` returned.

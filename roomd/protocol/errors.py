@@ -24,14 +24,21 @@ class Refused(Exception):  # noqa: N818 - the protocol's word: a request is refu
     """A request was refused, and nothing was changed.
 
     `kind` is a row of the error table. `message` is the text for people. `retry_after` is in seconds; None when trying
-    the same request again does not help.
+    the same request again does not help. `reason` is for the log only, and never contains what the client sent.
     """
 
-    def __init__(self, kind: ErrorKind, message: str | None = None, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        kind: ErrorKind,
+        message: str | None = None,
+        retry_after: float | None = None,
+        reason: str | None = None,
+    ) -> None:
         super().__init__(kind.code)
         self.kind = kind
         self.message = message or kind.message
         self.retry_after = retry_after
+        self.reason = reason
 
 
 BAD_FRAME = ErrorKind(400, "bad_frame", "Malformed frame")

@@ -15,6 +15,10 @@ from roomd.protocol.replies import OkReply, Reply, RequestId
 
 ClientId = Annotated[str, Meta(min_length=1, max_length=64)]
 PageLimit = Annotated[int, Meta(ge=1, le=200)]
+Cursor = Annotated[str, Meta(max_length=24, pattern="^[0-9a-f]{24}$", examples=["019cb36d5a00c0ffee123456"])]
+"""The `nextCursor` of the page before: the id of its last item. A message's id serves for what came after it."""
+UserCursor = Annotated[str, Meta(max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$", examples=["bob"])]
+"""The `nextCursor` of the page before, in a list that is sorted by user id."""
 MessageText = Annotated[str, Meta(min_length=1, max_length=2000)]
 """Counted in code points."""
 Reason = Annotated[str, Meta(max_length=200)]
@@ -83,7 +87,7 @@ class ListRooms(Request, frozen=True, tag="list-rooms"):
     answers = (replies.RoomsReply,)
 
     is_active: bool | None = None
-    cursor: str | None = None
+    cursor: Cursor | None = None
     limit: PageLimit | None = None
 
 
@@ -133,7 +137,7 @@ class ListParticipants(Request, frozen=True, tag="list-participants"):
 
     code: str
     history: bool | None = None
-    cursor: str | None = None
+    cursor: Cursor | None = None
     limit: PageLimit | None = None
 
 
@@ -170,7 +174,7 @@ class ListMessages(Request, frozen=True, tag="list-messages"):
     answers = (replies.MessagesReply,)
 
     code: str
-    cursor: str | None = None
+    cursor: Cursor | None = None
     limit: PageLimit | None = None
 
 
@@ -207,7 +211,7 @@ class ListBans(HostRequest, frozen=True, kw_only=True, tag="list-bans"):
 
     answers = (replies.BansReply,)
 
-    cursor: str | None = None
+    cursor: UserCursor | None = None
     limit: PageLimit | None = None
 
 

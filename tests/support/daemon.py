@@ -122,6 +122,13 @@ class Daemon:
             assert time.monotonic() < deadline, "the daemon does not answer"
             time.sleep(0.02)
 
+    def wait_for_log(self, text: str) -> None:
+        """Wait until the log contains a text."""
+        deadline = time.monotonic() + PATIENCE
+        while text not in self.log.read_text():
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.02)
+
     def advance(self, seconds: float) -> None:
         """Move the clock of a steered daemon; what came due meanwhile has been called when this returns."""
         assert self._control is not None
