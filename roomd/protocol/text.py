@@ -4,12 +4,13 @@ The properties of characters are those of the Unicode Character Database, from t
 does not know which code points are default ignorable.
 """
 
+import re
 import unicodedata
 
 import regex
 
-_CODE = regex.compile(r"[a-z]{3}-[a-z]{3}-[a-z]{3}")
-_CODE_LETTERS = regex.compile(r"[a-z]{9}")
+_CODE = re.compile(r"[a-z]{3}-[a-z]{3}-[a-z]{3}")
+_CODE_LETTERS = re.compile(r"[a-z]{9}")
 _IN_CODES = regex.compile(r"[\p{Pd}\u2212\s\p{Default_Ignorable_Code_Point}]+")  # U+2212 is the minus sign
 _AROUND_CODES = regex.compile(r"^[\p{P}\p{S}]+|[\p{P}\p{S}]+$")
 LONGEST_TYPED_CODE = 256
@@ -81,7 +82,11 @@ def is_user_id(text: str, longest: int) -> bool:
     Default ignorable code points, controls and direction characters are hidden. A user id is never changed, because
     others compare it; two ids that look the same would be two users.
     """
-    return 1 <= len(text) <= longest and not _HIDDEN.search(text) and _shown(text) is not None
+    if not 1 <= len(text) <= longest:
+        return False
+    if text.isascii():  # most user ids; this is the fast path of a token
+        return text.isprintable() and not text.isspace()
+    return not _HIDDEN.search(text) and _shown(text) is not None
 
 
 def display_name(claim: str | None, longest: int, user_id: str) -> str:
