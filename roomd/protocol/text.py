@@ -43,14 +43,17 @@ _IGNORABLE = regex.compile(
 )
 """A sequence that needs its ignorable code points, as the group 1, or an ignorable code point that nothing needs.
 
-What is before an ignorable code point is checked when the code point was found. Checked first, it would be checked at
-every position, in quadratic time.
+What is before an ignorable code point is checked after it was found. Checked first, it would be checked at every
+position, in quadratic time.
 """
 
 BLANKS = "\u2800\U00013441\U00013442\U0001d159"
 """The blank glyphs: code points that are no spaces and not ignorable, and show nothing. Their names end with BLANK, and
 with NULL NOTEHEAD."""
 _BLANKS_TO_SPACES = dict.fromkeys(map(ord, BLANKS), " ")
+
+# A name that fills a frame would take 0.1 s, so one that is mostly ignorable is refused.
+_MOST_TYPED = 16
 
 # UAX #15: NFC makes one code point out of at most four. It takes quadratic time for a series of combining marks: 0.7 s
 # for a frame full of them. So a text that cannot become short enough is refused before.
@@ -67,7 +70,7 @@ def clean_name(text: str, longest: int) -> str | None:
     name = text.strip()
     if name.isascii():  # most names; this is the fast path of a join
         return name if 1 <= len(name) <= longest and name.isprintable() else None
-    if _FORBIDDEN.search(name):
+    if len(name) > _MOST_TYPED * longest or _FORBIDDEN.search(name):
         return None
     name = _IGNORABLE.sub(r"\1", name).translate(_BLANKS_TO_SPACES).strip()
     if len(name) > _MOST_COMPOSED * longest:
