@@ -1,4 +1,4 @@
--- The schema of roomd's database, version 2. Times are ISO 8601 in UTC with milliseconds, as on the wire.
+-- The schema of roomd's database, version 3. Times are ISO 8601 in UTC with milliseconds, as on the wire.
 -- Whoever changes this file adds a migration to roomd/storage/migrations.py and raises user_version.
 
 CREATE TABLE rooms (
@@ -22,7 +22,9 @@ CREATE INDEX rooms_by_state ON rooms (is_active, id);
 
 -- One row for each participant; it stays after they left, as the history of the room. Ids grow with time, so the
 -- primary key gives the history in the order in which people came. `waits_for` is set while somebody waits for a seat.
--- The row of somebody who leaves the queue without a seat is deleted.
+-- The row of somebody who leaves the queue without a seat is deleted. `resume_hash` and `previous_hash` are those of the
+-- current resume token and of the previous one, while that is valid too. `is_admin` and `token_exp` are of the last token
+-- that was presented for the seat: whether it gives host rights, and its claim `exp`, in seconds since the epoch.
 CREATE TABLE participants (
     room_id      TEXT NOT NULL REFERENCES rooms (id),
     id           TEXT NOT NULL,
@@ -37,6 +39,9 @@ CREATE TABLE participants (
     resume_hash  TEXT NOT NULL,
     state        TEXT NOT NULL DEFAULT '{}',
     waits_for    TEXT CHECK (waits_for IN ('waiting_room', 'room_full')),
+    previous_hash TEXT,
+    is_admin     INTEGER NOT NULL DEFAULT 0 CHECK (is_admin IN (0, 1)),
+    token_exp    REAL,
     PRIMARY KEY (room_id, id),
     CHECK ((user_id IS NULL) <> (guest_name IS NULL)),
     CHECK (left_at IS NULL OR is_active = 0)
@@ -74,4 +79,4 @@ CREATE TABLE bans (
 ) STRICT, WITHOUT ROWID;
 
 PRAGMA application_id = 0x726f6f6d; -- "room" in ASCII: marks a database of roomd
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;

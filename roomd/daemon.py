@@ -58,7 +58,7 @@ async def run(config: Config, demo: bool, clock: Clock) -> None:
     store = await open_store(config.database)
     try:
         keys = open_keys(config.auth, database)
-        hub = Hub(store, Rules(config.rooms.seat_hold, config.limits.max_participants), clock, ids, encode_frame)
+        hub = Hub(store, rules(config), clock, ids, encode_frame)
         await hub.open()
         services = Services(hub, store, keys, policy(config.auth), clock, ids, config.limits, ice)
         listener = Listener(config, services, hub)
@@ -73,6 +73,16 @@ async def run(config: Config, demo: bool, clock: Clock) -> None:
     finally:
         await store.close()
     log.info("stopped")
+
+
+def rules(config: Config) -> Rules:
+    """Return what the configuration sets for every room."""
+    return Rules(
+        seat_hold=config.rooms.seat_hold,
+        max_participants=config.limits.max_participants,
+        grace=config.auth.grace,
+        host_passes_lock=config.rooms.host_passes_lock,
+    )
 
 
 def serve(config: Config, demo: bool, clock: Clock | None = None) -> int:

@@ -80,6 +80,10 @@ class AuthConfig(Section, frozen=True):
         str | None, Meta(description="Required value of the claim aud; not set: aud is not checked.")
     ] = None
     leeway: Annotated[Seconds, Meta(description="Seconds by which the issuer's clock may differ.")] = 10.0
+    grace: Annotated[
+        Seconds,
+        Meta(description="Seconds for which a seat carries host rights after its user's token has expired."),
+    ] = 43_200.0
 
 
 class DatabaseConfig(Section, frozen=True):
@@ -102,6 +106,9 @@ class RoomsConfig(Section, frozen=True):
     """How rooms behave."""
 
     seat_hold: Annotated[Seconds, Meta(description="Seconds a seat is held after its connection dropped.")] = 30.0
+    host_passes_lock: Annotated[
+        bool, Meta(description="Whether the host and admins may join a locked room, also as newcomers.")
+    ] = True
 
 
 class IceConfig(Section, frozen=True):

@@ -52,15 +52,14 @@ class PendingAnswer(Protocol):
 class SeatAsker:
     """The asker of a join or a resume: when it is answered, its member gets the room's events.
 
-    `claim` is the claim of the new sitting; `is_admin` is whether its client has host rights by its token.
+    `claim` is the claim of the new sitting.
     """
 
-    __slots__ = ("_broadcast", "claim", "is_admin", "member")
+    __slots__ = ("_broadcast", "claim", "member")
 
     def __init__(self, broadcast: "Broadcast", command: SeatCommand, member: Member) -> None:
         self._broadcast = broadcast
         self.claim = command.claim
-        self.is_admin = command.caller.is_admin
         self.member = member
 
     def answered(self, seat: Seat) -> None:
@@ -118,7 +117,7 @@ class Broadcast:
             self._announce([Addressed(end)], batch.got_snapshot)
             self._end_members()
             return
-        self._forget_absent(room, seats)
+        self._follow_seats(batch, seats)
         events += [_message(change) for change in messages]
         events += self._queue_for_hosts(room, before, batch.got_snapshot)
         self._announce(events, batch.got_snapshot)
@@ -159,10 +158,7 @@ class Broadcast:
         waited = self.waiters.pop(key, None)
         previous = self.members.get(key, waited.member if waited is not None else None)
         self.members[key] = member
-        if seat.participant.is_host or asker.is_admin:
-            self._hosts.add(key)
-        else:
-            self._hosts.discard(key)
+        self._note_host(seat)
         batch.got_snapshot.add(key)
         try:
             member.seated(seat.participant, batch.state())
@@ -210,12 +206,25 @@ class Broadcast:
             if member is not None:
                 member.seat_lost(SeatLost("removed", removal.reason))
 
-    def _forget_absent(self, room: Room, seats: Iterable[SeatChanged]) -> None:
+    def _follow_seats(self, batch: "_Batch", seats: Iterable[SeatChanged]) -> None:
+        """Forget the members who have no seat any more, and note whose new token has made them a host, or no host."""
         for change in seats:
             key = change.seat.participant.id
-            seat = room.seats.get(key)
+            seat = batch.room.seats.get(key)
             if seat is None or seat.claim is None:
                 self._forget(key)
+            elif key in self.members and key not in batch.got_snapshot:
+                was_host = key in self._hosts
+                self._note_host(seat)
+                if batch.room.queue and not was_host and key in self._hosts:
+                    self.hosts_behind.add(key)  # they have not been sent the queue yet
+
+    def _note_host(self, seat: Seat) -> None:
+        if seat.participant.is_host or seat.is_admin:
+            self._hosts.add(seat.participant.id)
+        else:
+            self._hosts.discard(seat.participant.id)
+            self.hosts_behind.discard(seat.participant.id)
 
     def _forget(self, key: str) -> Member | None:
         self._hosts.discard(key)

@@ -209,7 +209,7 @@ class RejectedClient:
     def binary(self) -> None:
         """Serve nothing."""
 
-    def overhead(self) -> None:
+    def overhead(self, pong: bytes = b"") -> None:
         """Count nothing."""
 
     def closed(self) -> None:

@@ -65,6 +65,8 @@ WRONG_ROOM = ErrorKind(403, "wrong_room", "The token is for another room")
 ROOM_NOT_FOUND = ErrorKind(404, "room_not_found", "Room not found")
 PARTICIPANT_NOT_FOUND = ErrorKind(404, "participant_not_found", "Participant not found")
 
+TAKEN_OVER = ErrorKind(409, "taken_over", "Your seat is in use on another device")
+
 SEAT_EXPIRED = ErrorKind(410, "seat_expired", "Seat is no longer held")
 
 RATE_LIMITED = ErrorKind(429, "rate_limited", "Too many requests")

@@ -42,6 +42,7 @@ ERRORS = {
     "wrong_room": (403, "The token is for another room"),
     "room_not_found": (404, "Room not found"),
     "participant_not_found": (404, "Participant not found"),
+    "taken_over": (409, "Your seat is in use on another device"),
     "seat_expired": (410, "Seat is no longer held"),
     "rate_limited": (429, "Too many requests"),
     "unavailable": (503, "Storage is unavailable, nothing was changed"),

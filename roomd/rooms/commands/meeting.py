@@ -9,7 +9,7 @@ from roomd.protocol.objects import Message, Scalar
 from roomd.rooms.answers import Participants, Reader
 from roomd.rooms.changes import MessageSent, SeatChanged
 from roomd.rooms.model import Caller, Moment
-from roomd.rooms.rights import check_host, claimed_seat, member_or_host
+from roomd.rooms.rights import check_host, claimed_seat, member_or_host, user_of
 from roomd.rooms.room import Command, Decision, Room, is_same_to_clients
 
 MOST_STATE_KEYS = 16
@@ -93,9 +93,9 @@ class ListParticipants(Command[Participants], frozen=True):
         Raises `Refused`: 403 `not_host` for history to anybody but hosts, 400 `not_in_room` to others who have no seat.
         """
         if self.history:
-            check_host(room, self.caller)
+            check_host(room, self.caller, now)
         else:
-            member_or_host(room, self.caller)
+            member_or_host(room, self.caller, now)
         return Decision([], Participants(room.settings.id, room.participants()))
 
 
@@ -110,6 +110,6 @@ class ListMessages(Command[Reader], frozen=True):
 
         Raises `Refused` (400 `not_in_room`) for a caller without a seat who is no host.
         """
-        seat = member_or_host(room, self.caller)
+        seat = member_or_host(room, self.caller, now)
         participant_id = seat.participant.id if seat is not None else None
-        return Decision([], Reader(room.settings.id, participant_id, self.caller.user_id))
+        return Decision([], Reader(room.settings.id, participant_id, user_of(room, self.caller)))
