@@ -184,6 +184,10 @@ BAD_FILES: dict[str, tuple[str, str]] = {
         "[database]\npath = ':memory:'",
         "database.path: must be a file: a database in memory is lost when the daemon stops",
     ),
+    "a folder as database": (
+        "[database]\npath = 'var/..'",
+        "database.path: var/.. is a folder; write the file in it, e.g. roomd.db",
+    ),
     "home": ("[database]\npath = '~/roomd.db'", "database.path: must be written in full; only a shell expands ~"),
     "an origin with a path": (
         "[server]\nallowed_origins = ['https://x/']",

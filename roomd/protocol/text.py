@@ -4,12 +4,13 @@ The properties of characters are those of the Unicode Character Database, from t
 does not know which code points are default ignorable.
 """
 
+import re
 import unicodedata
 
 import regex
 
-_CODE = regex.compile(r"[a-z]{3}-[a-z]{3}-[a-z]{3}")
-_CODE_LETTERS = regex.compile(r"[a-z]{9}")
+_CODE = re.compile(r"[a-z]{3}-[a-z]{3}-[a-z]{3}")
+_CODE_LETTERS = re.compile(r"[a-z]{9}")
 _IN_CODES = regex.compile(r"[\p{Pd}\u2212\s\p{Default_Ignorable_Code_Point}]+")  # U+2212 is the minus sign
 _AROUND_CODES = regex.compile(r"^[\p{P}\p{S}]+|[\p{P}\p{S}]+$")
 LONGEST_TYPED_CODE = 256
@@ -42,14 +43,17 @@ _IGNORABLE = regex.compile(
 )
 """A sequence that needs its ignorable code points, as the group 1, or an ignorable code point that nothing needs.
 
-What is before an ignorable code point is checked when the code point was found. Checked first, it would be checked at
-every position, in quadratic time.
+What is before an ignorable code point is checked after it was found. Checked first, it would be checked at every
+position, in quadratic time.
 """
 
 BLANKS = "\u2800\U00013441\U00013442\U0001d159"
 """The blank glyphs: code points that are no spaces and not ignorable, and show nothing. Their names end with BLANK, and
 with NULL NOTEHEAD."""
 _BLANKS_TO_SPACES = dict.fromkeys(map(ord, BLANKS), " ")
+
+# A name that fills a frame would take 0.1 s, so one that is mostly ignorable is refused.
+_MOST_TYPED = 16
 
 # UAX #15: NFC makes one code point out of at most four. It takes quadratic time for a series of combining marks: 0.7 s
 # for a frame full of them. So a text that cannot become short enough is refused before.
@@ -66,7 +70,7 @@ def clean_name(text: str, longest: int) -> str | None:
     name = text.strip()
     if name.isascii():  # most names; this is the fast path of a join
         return name if 1 <= len(name) <= longest and name.isprintable() else None
-    if _FORBIDDEN.search(name):
+    if len(name) > _MOST_TYPED * longest or _FORBIDDEN.search(name):
         return None
     name = _IGNORABLE.sub(r"\1", name).translate(_BLANKS_TO_SPACES).strip()
     if len(name) > _MOST_COMPOSED * longest:
@@ -81,7 +85,11 @@ def is_user_id(text: str, longest: int) -> bool:
     Default ignorable code points, controls and direction characters are hidden. A user id is never changed, because
     others compare it; two ids that look the same would be two users.
     """
-    return 1 <= len(text) <= longest and not _HIDDEN.search(text) and _shown(text) is not None
+    if not 1 <= len(text) <= longest:
+        return False
+    if text.isascii():  # most user ids; this is the fast path of a token
+        return text.isprintable() and not text.isspace()
+    return not _HIDDEN.search(text) and _shown(text) is not None
 
 
 def display_name(claim: str | None, longest: int, user_id: str) -> str:

@@ -125,6 +125,7 @@ NAMES = {
     "50 after trimming": ("  " + "x" * 50 + "  ", "x" * 50),
     "50 astral characters": ("\U0001f600" * 50, "\U0001f600" * 50),
     "NFC": ("Zoe\u0308", "Zo\u00eb"),
+    "with an ignorable character": ("Jane\u200b", "Jane"),
     "50 after NFC": ("e\u0301" * 50, "\u00e9" * 50),
 }
 
@@ -141,6 +142,7 @@ async def test_guest_name(daemon: Daemon, sent: str, kept: str) -> None:
 BAD_NAMES = {
     "empty": "",
     "empty after trimming": " \t\u3000",
+    "Hangul filler": "\u3164",
     "51 characters": "x" * 51,
     "51 astral characters": "\U0001f600" * 51,
     "NUL": "Ja\0ne",

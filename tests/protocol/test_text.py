@@ -2,7 +2,6 @@
 
 import json
 import sys
-import time
 import unicodedata
 from pathlib import Path
 
@@ -39,6 +38,8 @@ NAMES: dict[str, tuple[str, str | None]] = {
     "blank glyph at the end": ("Jane\U0001d159", "Jane"),
     "space before an ignorable": ("Jane \u200b", "Jane"),
     "longest after removing": ("\u200b".join("x" * 50), "x" * 50),
+    "many ignorables": ("\u200b" * (16 * 50 - 4) + "Jane", "Jane"),
+    "too many ignorables": ("\u200b" * (16 * 50 - 3) + "Jane", None),
     "composed after removing": ("Zoe\u2060\u0308", "Zo\u00eb"),
     "emoji with a joiner at its end": ("\U0001f469\u200d", "\U0001f469"),
     "emoji with a skin tone": ("\U0001f469\U0001f3fd\u200d\U0001f4bb", "\U0001f469\U0001f3fd\u200d\U0001f4bb"),
@@ -96,22 +97,6 @@ def test_clean_name_is_stable(typed: str) -> None:
         assert 1 <= len(name) <= 50
         assert unicodedata.is_normalized("NFC", name)
         assert clean_name(name, 50) == name
-
-
-@pytest.mark.parametrize(
-    "unit",
-    ["\u200b", "\u200c\u0301", "\u0301\u200c", "\u0628\u200c", "\U0001f469\u200d", "\u0301", "\u094d\u200d", "\u180b"],
-)
-def test_a_name_that_fills_a_frame_takes_linear_time(unit: str) -> None:
-    """Eight times as long a name takes much less than 64 times as long, and so does one that ends with a letter."""
-
-    def seconds(length: int) -> float:
-        began = time.perf_counter()
-        clean_name(f"\u0628{unit * length}", 50)
-        clean_name(f"{unit * length}\u0628", 50)
-        return time.perf_counter() - began
-
-    assert min(seconds(16_000) for _ in range(5)) < 30 * min(seconds(2_000) for _ in range(5))
 
 
 def test_blank_glyphs() -> None:
