@@ -29,10 +29,12 @@ class Link:
             if direction not in self.swallowed:
                 writer.write(data)
                 await writer.drain()
-        writer.write_eof()
+        with contextlib.suppress(OSError, RuntimeError):
+            writer.write_eof()
 
     def cut(self) -> None:
         """End both sides without a close frame."""
+        self.flowing.set()
         for stream in self.streams:
             stream.transport.abort()
 
@@ -55,23 +57,23 @@ class Network:
             self.url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/ws"
             yield self
             server.close()
-            for link in list(self.links):
-                link.cut()
+            while self.links:
+                for link in self.links:
+                    link.cut()
+                await asyncio.sleep(0)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         link = Link()
         link.streams.append(writer)
         self.links.add(link)
-        with contextlib.suppress(OSError):
-            try:
+        try:
+            with contextlib.suppress(OSError):
                 there, onward = await asyncio.open_connection("127.0.0.1", self._port)
                 link.streams.append(onward)
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(_until_broken(link.pump("up", reader, onward), link))
-                    tasks.create_task(_until_broken(link.pump("down", there, writer), link))
-            finally:
-                self.links.discard(link)
-                link.cut()
+                await asyncio.gather(link.pump("up", reader, onward), link.pump("down", there, writer))
+        finally:
+            link.cut()
+            self.links.discard(link)
 
     async def fail(self, random: Random, seconds: float, pause: float, longest: float) -> None:
         """Do something to some connection every `pause` seconds on average. What lasts, lasts `longest` at most."""
@@ -87,13 +89,6 @@ class Network:
                     link = links[int(place * len(links))]
                     self.counts[kind] = self.counts.get(kind, 0) + 1
                     tasks.create_task(_harm(link, kind, length, frozenset(direction)))
-
-
-async def _until_broken(pump: "asyncio.Future[None] | object", link: Link) -> None:
-    with contextlib.suppress(OSError, RuntimeError):
-        await pump  # type: ignore[misc]  # a coroutine
-        return
-    link.cut()
 
 
 async def _harm(link: Link, kind: str, seconds: float, directions: frozenset[str]) -> None:
