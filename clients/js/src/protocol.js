@@ -60,6 +60,7 @@
  * @property {string} text Text, never markup.
  * @property {string} sentAt ISO 8601.
  * @property {string | null} to The one participant it was for; null when it was for everyone.
+ * @property {string | null} clientId The id that the sender's client gave it; null when it gave none.
  */
 
 /**

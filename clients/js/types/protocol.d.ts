@@ -92,6 +92,10 @@ export type Message = {
      * The one participant it was for; null when it was for everyone.
      */
     to: string | null;
+    /**
+     * The id that the sender's client gave it; null when it gave none.
+     */
+    clientId: string | null;
 };
 export type Waiting = {
     participantId: string;
@@ -215,6 +219,7 @@ export type ErrorCode = "bad_frame" | "unknown_type" | "not_in_room" | "invalid_
  * @property {string} text Text, never markup.
  * @property {string} sentAt ISO 8601.
  * @property {string | null} to The one participant it was for; null when it was for everyone.
+ * @property {string | null} clientId The id that the sender's client gave it; null when it gave none.
  */
 /**
  * Somebody who waits to be let in, as hosts see it.
