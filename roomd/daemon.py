@@ -58,7 +58,8 @@ async def run(config: Config, demo: bool, clock: Clock) -> None:
     store = await open_store(config.database)
     try:
         keys = open_keys(config.auth, database)
-        hub = Hub(store, Rules(config.rooms.seat_hold, config.limits.max_participants), clock, ids, encode_frame)
+        rules = Rules(config.rooms.seat_hold, config.limits.max_participants, config.rooms.history_for_newcomers)
+        hub = Hub(store, rules, clock, ids, encode_frame)
         await hub.open()
         services = Services(hub, store, keys, policy(config.auth), clock, ids, config.limits, ice)
         listener = Listener(config, services, hub)

@@ -99,6 +99,11 @@ class RoomsConfig(Section, frozen=True):
     """How rooms behave."""
 
     seat_hold: Annotated[Seconds, Meta(description="Seconds a seat is held after its connection dropped.")] = 30.0
+    history_for_newcomers: Annotated[
+        Literal["all", "since-joined", "none"],
+        Meta(description="The historyVisible of new rooms whose host chooses none: which messages a newcomer may read. "
+             "all: every one. since-joined: those sent since they got their seat. none: only their own."),
+    ] = "all"  # fmt: skip
 
 
 class IceConfig(Section, frozen=True):

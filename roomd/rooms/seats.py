@@ -38,7 +38,7 @@ def take(seat: Seat, claim: int, resume_hash: str) -> SeatChanged:
     participant = seat.participant
     if not participant.is_active:
         participant = msgspec.structs.replace(participant, is_active=True)
-    return SeatChanged(Seat(participant, resume_hash, claim, waits_for=seat.waits_for))
+    return SeatChanged(Seat(participant, resume_hash, claim, waits_for=seat.waits_for, seated_id=seat.seated_id))
 
 
 def wait_for(seat: Seat, waits_for: WaitsFor) -> SeatChanged:
@@ -46,11 +46,13 @@ def wait_for(seat: Seat, waits_for: WaitsFor) -> SeatChanged:
     return SeatChanged(msgspec.structs.replace(seat, waits_for=waits_for))
 
 
-def admit(seat: Seat, now: Moment) -> SeatChanged:
-    """Turn a place in the queue into a seat. If its connection is lost, the seat is held for the rest of the hold."""
+def admit(seat: Seat, now: Moment, seated_id: str) -> SeatChanged:
+    """Turn a place in the queue into a seat. If its connection is lost, the seat is held for the rest of the hold.
+
+    `seated_id` is a new id.
+    """
     participant = msgspec.structs.replace(seat.participant, joined_at=now.stamp)
-    dropped_at = now.stamp if seat.claim is None else None  # leftAt must not be earlier than joinedAt
-    return SeatChanged(msgspec.structs.replace(seat, participant=participant, dropped_at=dropped_at, waits_for=None))
+    return SeatChanged(msgspec.structs.replace(seat, participant=participant, waits_for=None, seated_id=seated_id))
 
 
 def drop(seat: Seat, now: Moment, age: float, hold: float) -> SeatChanged:
@@ -61,8 +63,7 @@ def drop(seat: Seat, now: Moment, age: float, hold: float) -> SeatChanged:
             seat,
             participant=participant,
             claim=None,
-            # A delayed drop may find that the place in the queue has become a seat since then.
-            dropped_at=max(now.ago(age), participant.joined_at),
+            dropped_at=now.ago(age),
             held_until=now.clock - age + hold,
         )
     )
@@ -71,9 +72,11 @@ def drop(seat: Seat, now: Moment, age: float, hold: float) -> SeatChanged:
 def leave(seat: Seat, now: Moment, *, refusal: ErrorKind | None = None, removal: Removal | None = None) -> SeatChanged:
     """Give up a seat, or a place in the queue.
 
-    `leftAt` is the time of the drop if the seat is held, else now.
+    `leftAt` is the time of the drop if the seat is held, else now. It is never before `joinedAt`, though the clock may
+    have been set back, or the connection lost while the participant waited.
     """
-    participant = msgspec.structs.replace(seat.participant, is_active=False, left_at=seat.dropped_at or now.stamp)
+    left_at = max(seat.dropped_at or now.stamp, seat.participant.joined_at)
+    participant = msgspec.structs.replace(seat.participant, is_active=False, left_at=left_at)
     return SeatChanged(msgspec.structs.replace(seat, participant=participant, claim=None), refusal, removal)
 
 
@@ -91,6 +94,7 @@ def follow_up(room: Room, now: Moment, settings: RoomView | None = None) -> list
     settings = settings or room.settings
     changes: list[SeatChanged] = []
     free = settings.max_participants - len(room.seats)
+    last_id = room.last_id
     for seat in room.queue.values():
         refusal = None
         if seat.participant.user_id is None and not settings.allow_guest_access:
@@ -101,7 +105,8 @@ def follow_up(room: Room, now: Moment, settings: RoomView | None = None) -> list
             changes.append(leave(seat, now, refusal=refusal))
         elif free > 0:
             free -= 1
-            changes.append(admit(seat, now))
+            last_id = now.new_id(last_id)
+            changes.append(admit(seat, now, last_id))
         elif seat.waits_for == "waiting_room":
             changes.append(wait_for(seat, "room_full"))
     return changes

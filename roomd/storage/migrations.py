@@ -9,11 +9,20 @@ log = logging.getLogger("roomd.storage.migrations")
 
 APPLICATION_ID = 0x726F6F6D
 """The `application_id` that schema.sql sets: it marks a database of roomd."""
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """The `user_version` that schema.sql sets."""
 
-MIGRATIONS: dict[int, str] = {}
-"""`MIGRATIONS[n]` is the SQL from `user_version` n to n + 1. There is none yet: no release had another schema."""
+MIGRATIONS: dict[int, str] = {
+    2: """
+ALTER TABLE rooms ADD COLUMN
+    history_visible TEXT NOT NULL DEFAULT 'all' CHECK (history_visible IN ('all', 'since-joined', 'none'));
+ALTER TABLE participants ADD COLUMN seated_id TEXT;
+ALTER TABLE messages ADD COLUMN client_id TEXT;
+CREATE UNIQUE INDEX sent_messages ON messages (room_id, participant_id, client_id) WHERE client_id IS NOT NULL;
+PRAGMA user_version = 3;
+""",
+}
+"""`MIGRATIONS[n]` is the SQL from `user_version` n to n + 1."""
 
 
 def migrate(db: sqlite3.Connection, steps: Mapping[int, str]) -> int:

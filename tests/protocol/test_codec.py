@@ -63,6 +63,10 @@ MEETING_REQUESTS: list[tuple[str, requests.Request]] = [
     ('{"type": "send-message", "text": "hi", "id": 7}', requests.SendMessage(id=7, text="hi")),
     ('{"type": "send-message", "text": " ", "to": "p"}', requests.SendMessage(text=" ", to="p")),
     (f'{{"type": "send-message", "text": "{FACES}"}}', requests.SendMessage(text=FACES)),
+    (f'{{"type": "send-message", "text": "x", "clientId": "{"c" * 64}"}}',
+     requests.SendMessage(text="x", client_id="c" * 64)),
+    ('{"type": "update-room", "code": "a", "historyVisible": "none"}',
+     requests.UpdateRoom(code="a", history_visible="none")),
     (f'{{"type": "send-message", "text": {json.dumps(FACES)}}}', requests.SendMessage(text=FACES)),
     (f'{{"type": "list-messages", "code": "{CODE}", "cursor": "{ID}", "limit": 50}}',
      requests.ListMessages(code=CODE, cursor=ID, limit=50)),
@@ -108,7 +112,8 @@ WEEKLY = objects.Room(
 )  # fmt: skip
 WEEKLY_JSON = {
     "id": "01jp", "code": "abc-def-ghi", "name": "Weekly", "hostId": "alice", "isActive": True, "isLocked": False,
-    "maxParticipants": 100, "allowGuestAccess": True, "waitingRoom": False, "participantCount": 3,
+    "maxParticipants": 100, "allowGuestAccess": True, "waitingRoom": False, "historyVisible": "all",
+    "participantCount": 3,
     "createdAt": "2026-03-03T10:35:00.000Z", "endedAt": None,
 }  # fmt: skip
 
@@ -179,6 +184,8 @@ FRAMES += [
     (events.WaitingChanged(waiting=[]), {"type": "waiting-changed", "waiting": []}),
     (replies.MessagesReply(id=7, messages=[HELLO], next_cursor="01js"),
      {"type": "messages", "id": 7, "messages": [HELLO_JSON], "nextCursor": "01js"}),
+    (events.MessageEvent(message=msgspec.structs.replace(HELLO, client_id="c1")),
+     {"type": "message", "message": {**HELLO_JSON, "clientId": "c1"}}),
     (events.MessageEvent(message=msgspec.structs.replace(HELLO, to="01jr")),
      {"type": "message", "message": {**HELLO_JSON, "to": "01jr"}}),
     (events.SignalEvent(sender="01jq", data=RAW), {"type": "signal", "from": "01jq", "data": {"sdp": [1, 2]}}),
@@ -291,6 +298,13 @@ SAY, STATE, SIGNAL, REMOVE = (
     for type_ in ("send-message", "update-participant", "signal", "remove-participant")
 )
 HOSTILE |= {
+    "client id empty": (SAY + '"text": "hi", "clientId": ""}', "Expected `str` of length >= 1 - at `$.clientId`", 7),
+    "client id of 65": (
+        f'{SAY}"text": "hi", "clientId": "{"x" * 65}"}}', "Expected `str` of length <= 64 - at `$.clientId`", 7
+    ),
+    "client id a number": (
+        SAY + '"text": "hi", "clientId": 5}', "Expected `str | null`, got `int` - at `$.clientId`", 7
+    ),
     "text missing": (SAY + '"to": "p"}', "Object missing required field `text`", 7),
     "text null": (SAY + '"text": null}', "Expected `str`, got `null` - at `$.text`", 7),
     "text empty": (SAY + '"text": ""}', "Expected `str` of length >= 1 - at `$.text`", 7),

@@ -86,8 +86,8 @@ def test_migrations_lead_forward_step_by_step() -> None:
 
 OURS = "PRAGMA application_id = 0x726f6f6d; "
 REFUSED = [
-    ("newer", "PRAGMA user_version = 99", "made by a newer roomd (schema 99, this one knows 2)"),
-    ("newer by one", OURS + "PRAGMA user_version = 3", "made by a newer roomd (schema 3, this one knows 2)"),
+    ("newer", "PRAGMA user_version = 99", "made by a newer roomd (schema 99, this one knows 3)"),
+    ("newer by one", OURS + "PRAGMA user_version = 4", "made by a newer roomd (schema 4, this one knows 3)"),
     ("never released", OURS + "PRAGMA user_version = 1", "made by a roomd that was never released (schema 1)"),
     ("foreign, with a version", "PRAGMA user_version = 1", "a database of another program"),
     ("foreign", "CREATE TABLE songs (title TEXT)", "a database of another program"),
@@ -124,7 +124,9 @@ READS: list[tuple[str, Callable[[SqliteStore], Awaitable[object]], list[list[str
         ["SEARCH messages USING INDEX public_messages (room_id=?)"],
         ["SEARCH participants USING PRIMARY KEY (room_id=?)"],
         ["SEARCH messages USING PRIMARY KEY (room_id=?)"],
+        ["CO-ROUTINE (subquery-1)", "SEARCH messages USING PRIMARY KEY (room_id=?)", "SCAN (subquery-1)"],
     ]),
+    ("the last room", lambda store: store.last_room_id(), [["SEARCH rooms USING PRIMARY KEY"]]),
     ("history", lambda store: store.history("r1", None, 10),
         [["SEARCH participants USING PRIMARY KEY (room_id=? AND id>?)"]]),
     ("messages", lambda store: store.messages(Reader("r1", "p1", "bob"), "m1", 10),
