@@ -96,11 +96,16 @@ class Connection:
         if self._refused is not None:
             self._refuse_token(request_id(message))
             return None
-        if not self._allows(message):
-            return None
-        request: requests.Request | None = None
         try:
             request = decode(message)
+        except BadFrame as bad:
+            if self._allows(bad.id):
+                self._client.refuse(bad, bad.id)
+            self.usage.count_malformed(self._services.clock.monotonic(), len(message))
+            return None
+        if not self._allows(request.id):
+            return None
+        try:
             self._running = self._begin(request)
         except Exception as exc:  # noqa: BLE001 - `_answer_failure` selects by type
             self._answer_failure(exc, request)
@@ -186,8 +191,8 @@ class Connection:
             closing = close_for(self._refused)
             self.outbox.close(closing.code, closing.reason)
 
-    def _allows(self, message: str) -> bool:
-        """Count a request against the limit and return whether it may be served.
+    def _allows(self, to: replies.RequestId | None) -> bool:
+        """Count the request with the `id` `to` against the limit and return whether it may be served.
 
         Otherwise it is refused. A client that continues to send is closed.
         """
@@ -195,7 +200,7 @@ class Connection:
         wait = self.usage.take(now)
         if not wait:
             return True
-        self._client.refuse(Refused(RATE_LIMITED, retry_after=math.ceil(wait * 1000) / 1000), request_id(message))
+        self._client.refuse(Refused(RATE_LIMITED, retry_after=math.ceil(wait * 1000) / 1000), to)
         if self.usage.count_refusal(now):
             self.outbox.close(Close.RATE_LIMITED, RATE_REASON)
         return False
@@ -219,12 +224,10 @@ class Connection:
         except Exception as exc:  # noqa: BLE001 - `_answer_failure` selects by type
             self._answer_failure(exc, request)
 
-    def _answer_failure(self, exc: Exception, request: requests.Request | None) -> None:
+    def _answer_failure(self, exc: Exception, request: requests.Request) -> None:
         """Send the reply to a request that raised `exc`, or close the connection."""
-        to = request.id if request is not None else None
+        to = request.id
         match exc:
-            case BadFrame():
-                self._client.refuse(exc, exc.id)
             case Refused():
                 self._client.refuse(exc, to)
             case StorageFailed():

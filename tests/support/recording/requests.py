@@ -10,7 +10,7 @@ NOBODY = "0" * 24
 
 def requests(code: str = "zzz-zzz-zzz", participant: str = NOBODY) -> dict[str, dict[str, Any]]:
     """Write every request with all its fields."""
-    page = {"cursor": "", "limit": 1}
+    page = {"cursor": NOBODY, "limit": 1}
     settings = {"name": "New", "maxParticipants": 9, "allowGuestAccess": True, "waitingRoom": False}
     one = {"participantId": participant, "code": code}
     return {
