@@ -82,6 +82,7 @@ def rules(config: Config) -> Rules:
         max_participants=config.limits.max_participants,
         grace=config.auth.grace,
         host_passes_lock=config.rooms.host_passes_lock,
+        history_visible=config.rooms.history_for_newcomers,
     )
 
 

@@ -109,6 +109,11 @@ class RoomsConfig(Section, frozen=True):
     host_passes_lock: Annotated[
         bool, Meta(description="Whether the host and admins may join a locked room, also as newcomers.")
     ] = True
+    history_for_newcomers: Annotated[
+        Literal["all", "since-joined", "none"],
+        Meta(description="The historyVisible of new rooms whose host chooses none: which messages a newcomer may read. "
+             "all: every one. since-joined: those sent since they got their seat. none: only their own."),
+    ] = "all"  # fmt: skip
 
 
 class IceConfig(Section, frozen=True):

@@ -21,9 +21,12 @@ from roomd.protocol.events import (
     RoomUpdated,
     WaitingChanged,
 )
+from roomd.protocol.objects import Message
 from roomd.rooms.changes import Change, MessageSent, Removal, RoomChanged, SeatChanged
 from roomd.rooms.commands import SeatCommand
+from roomd.rooms.history import shown_messages
 from roomd.rooms.model import Seat, WaitsFor
+from roomd.rooms.rights import carries_host_rights
 from roomd.rooms.room import Checkpoint, Room
 from roomd.rooms.seats import describe_queue
 
@@ -149,10 +152,11 @@ class Broadcast:
     def _seat(self, asker: SeatAsker, seat: Seat) -> None:
         """Make a member get the events of its seat. The member that had the seat or the place before has lost it."""
         batch, key, member = self._batch, seat.participant.id, asker.member
+        is_host = carries_host_rights(seat, batch.room.settings)
         if batch.is_taken_over(key, asker.claim):  # in the same batch
             if self.waiters.get(key) is asker:
                 del self.waiters[key]  # it is told once that it has lost the place
-            member.seated(seat.participant, batch.state())
+            member.seated(seat.participant, batch.state(seat, to_host=is_host))
             member.seat_lost(TAKEN_OVER)
             return
         waited = self.waiters.pop(key, None)
@@ -161,7 +165,7 @@ class Broadcast:
         self._note_host(seat)
         batch.got_snapshot.add(key)
         try:
-            member.seated(seat.participant, batch.state())
+            member.seated(seat.participant, batch.state(seat, to_host=is_host))
         finally:  # the other member is told even when this reply fails
             if previous is not None and previous is not member:
                 previous.seat_lost(TAKEN_OVER)
@@ -268,14 +272,14 @@ class Broadcast:
             elif common and key not in got_snapshot:
                 member.events(common)
 
-    def _state(self, room: Room) -> bytes:
+    def _state(self, room: Room, messages: Sequence[Message]) -> bytes:
         return self._encode(
             RoomState(
                 epoch=self.epoch,
                 seq=self.seq,
                 room=room.view(),
                 participants=room.participants(),
-                messages=list(room.messages),
+                messages=list(messages),
             )
         )
 
@@ -283,10 +287,24 @@ class Broadcast:
 class _Batch:
     """The result of a batch, and who has been sent what of it."""
 
-    __slots__ = ("_before", "_snapshot", "_state", "got_snapshot", "informed", "places", "refusals", "removals", "room")
+    __slots__ = (
+        "_before",
+        "_snapshot",
+        "_states",
+        "got_snapshot",
+        "informed",
+        "places",
+        "refusals",
+        "removals",
+        "room",
+    )
 
     def __init__(
-        self, room: Room, seats: Iterable[SeatChanged], before: Checkpoint, snapshot: Callable[[Room], bytes]
+        self,
+        room: Room,
+        seats: Iterable[SeatChanged],
+        before: Checkpoint,
+        snapshot: Callable[[Room, Sequence[Message]], bytes],
     ) -> None:
         self.room = room
         self.got_snapshot: set[str] = set()
@@ -301,7 +319,7 @@ class _Batch:
         """The position and the reason of everyone in the queue."""
         self._before = _places(before.queue)
         self._snapshot = snapshot
-        self._state = b""
+        self._states: dict[tuple[str, ...], bytes] = {}  # by the ids of the messages in it
         for change in seats:
             key = change.seat.participant.id
             if change.removal is not None:
@@ -320,10 +338,13 @@ class _Batch:
         seat = self.room.seats.get(key)
         return seat is not None and seat.claim is not None and seat.claim != claim
 
-    def state(self) -> bytes:
-        """Return the snapshot as a frame. It is encoded once for all who get it."""
-        self._state = self._state or self._snapshot(self.room)
-        return self._state
+    def state(self, seat: Seat, *, to_host: bool) -> bytes:
+        """Return the snapshot for a participant as a frame. It is encoded once for all who see the same messages."""
+        messages = shown_messages(self.room, seat, to_host=to_host)
+        key = tuple(message.id for message in messages)
+        if key not in self._states:
+            self._states[key] = self._snapshot(self.room, messages)
+        return self._states[key]
 
 
 def _places(queue: Mapping[str, Seat]) -> dict[str, tuple[int, WaitsFor]]:

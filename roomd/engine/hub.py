@@ -49,6 +49,7 @@ class Hub:
             str, None
         ] = {}  # codes of rooms with nobody in them; the room that is empty for longest is first
         self._tasks: set[asyncio.Task[None]] = set()
+        self._last_room_id = ""  # new rooms have higher ids, so that lists of rooms stay in their order
         self.is_draining = False
         """Whether the server stops and serves no more requests."""
 
@@ -58,6 +59,7 @@ class Hub:
         Raises `StorageFailed`.
         """
         services = self._services
+        self._last_room_id = await services.store.last_room_id()
         for stored in await services.store.hold_seats(stamp(services.clock.wall())):
             self._open_stored(stored)
 
@@ -86,10 +88,11 @@ class Hub:
         """
         services = self._services
         wall = services.clock.wall()
+        self._last_room_id = services.ids.new_id(wall, self._last_room_id)
         view = open_room(
             settings,
             services.rules,
-            room_id=services.ids.new_id(wall),
+            room_id=self._last_room_id,
             code=services.ids.new_code(),
             host_id=host_id,
             created_at=stamp(wall),

@@ -99,6 +99,7 @@ async def create_room(client: Client, request: requests.CreateRoom) -> None:
         max_participants=request.max_participants,
         allow_guest_access=request.allow_guest_access,
         waiting_room=request.waiting_room,
+        history_visible=request.history_visible,
     )
     room = await client.services.rooms.create(settings, identity.user_id)
     client.send(replies.RoomReply(id=request.id, room=room))
@@ -114,6 +115,7 @@ def update_room(client: Client, request: requests.UpdateRoom) -> Work:
         max_participants=request.max_participants,
         allow_guest_access=request.allow_guest_access,
         waiting_room=request.waiting_room,
+        history_visible=request.history_visible,
     )
     command = commands.UpdateRoom(client.session.caller(code, client.wall()), settings)
     return client.ask(code, command, request, lambda room: replies.RoomReply(id=request.id, room=room))
@@ -252,8 +254,10 @@ def signal(client: Client, request: requests.Signal) -> None:
 def send_message(client: Client, request: requests.SendMessage) -> Work:
     """Send a message to everyone or to one participant."""
     place = client.session.own_seat()
-    client.count_broadcast(MESSAGE_BYTES + size_of(request.text))
-    command = commands.SendMessage(place.participant.id, place.claim, request.text, request.to)
+    client.count_broadcast(MESSAGE_BYTES + size_of(request.text) + len(request.client_id or ""))
+    command = commands.SendMessage(
+        place.participant.id, place.claim, request.text, request.to, client_id=request.client_id
+    )
     return client.ask_ok(place.code, command, request)
 
 

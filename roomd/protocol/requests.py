@@ -4,16 +4,15 @@ A request names the replies that answer it, so that nothing else lists them.
 """
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, get_args
 
 import msgspec
 from msgspec import Meta
 
 from roomd.protocol import replies
-from roomd.protocol.objects import Scalar
+from roomd.protocol.objects import HistoryVisible, Scalar
 from roomd.protocol.replies import OkReply, Reply, RequestId
 
-ClientId = Annotated[str, Meta(min_length=1, max_length=64)]
 PageLimit = Annotated[int, Meta(ge=1, le=200)]
 Cursor = Annotated[str, Meta(max_length=24, pattern="^[0-9a-f]{24}$", examples=["019cb36d5a00c0ffee123456"])]
 """The `nextCursor` of the page before: the id of its last item. A message's id serves for what came after it."""
@@ -21,6 +20,10 @@ UserCursor = Annotated[str, Meta(max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$",
 """The `nextCursor` of the page before, in a list that is sorted by user id."""
 MessageText = Annotated[str, Meta(min_length=1, max_length=2000)]
 """Counted in code points."""
+ClientId = Annotated[str, Meta(min_length=1, max_length=64)]
+"""A client chooses it, and sends it again with a message of which it does not know whether it arrived."""
+HistoryChoice = Annotated[str, Meta(examples=list(get_args(HistoryVisible)))]
+"""Another text is refused with the other settings (400 `invalid_settings`)."""
 Reason = Annotated[str, Meta(max_length=200)]
 
 
@@ -58,6 +61,7 @@ class CreateRoom(Request, frozen=True, tag="create-room"):
     max_participants: int | None = None
     allow_guest_access: bool | None = None
     waiting_room: bool | None = None
+    history_visible: HistoryChoice | None = None
 
 
 class UpdateRoom(Request, frozen=True, tag="update-room"):
@@ -71,6 +75,7 @@ class UpdateRoom(Request, frozen=True, tag="update-room"):
     max_participants: int | None = None
     allow_guest_access: bool | None = None
     waiting_room: bool | None = None
+    history_visible: HistoryChoice | None = None
 
 
 class GetRoom(Request, frozen=True, tag="get-room"):
@@ -142,7 +147,7 @@ class ListParticipants(Request, frozen=True, tag="list-participants"):
 
 
 class UpdateParticipant(Request, frozen=True, tag="update-participant"):
-    """Change the caller's own state, key by key; null removes a key (RFC 7396)."""
+    """Change the caller's own state, key by key; null removes a key (RFC 7396), `"@now"` becomes the server's time."""
 
     is_quiet = True
 

@@ -13,6 +13,10 @@ WaitsFor = Literal["waiting_room", "room_full"]
 """What somebody in the queue waits for: to be admitted by the host, or for a free seat."""
 
 
+SentId = tuple[str, str]
+"""A participant id, and the client id of a message that the participant sent. No two messages of a room share it."""
+
+
 class Moment(msgspec.Struct, frozen=True):
     """The inputs of a decision that are not in the room: the time on two clocks, and a source of ids."""
 
@@ -79,6 +83,13 @@ class Seat(msgspec.Struct, frozen=True):
     """The claim `exp` of that token, in seconds since the epoch; None for a guest."""
     is_held_since_start: bool = False
     """Whether the seat is held because the daemon was restarted, and not because its client dropped."""
+    seated_id: str | None = None
+    """The id that was drawn when somebody who had waited got the seat. None for others: their own id was drawn then."""
+
+    @property
+    def since(self) -> str:
+        """The id of when the participant got the seat. What the room has with a higher id came later."""
+        return self.seated_id or self.participant.id
 
 
 class StoredRoom(NamedTuple):
@@ -93,4 +104,6 @@ class StoredRoom(NamedTuple):
     messages: Sequence[Message] = ()
     """The last public messages, at most 50, oldest first."""
     last_id: str = ""
-    """The highest id of any participant or message of the room so far; new ids sort after it. Empty for none."""
+    """The highest id of anything in the room so far; new ids sort after it. Empty for none."""
+    sent: Sequence[SentId] = ()
+    """Who sent the last messages under which client id, oldest first, as far as they have one."""

@@ -62,6 +62,7 @@ def take(seat: Seat, caller: Caller, claim: int, resume_hash: str, previous_hash
             previous_hash=previous_hash,
             is_admin=seat.is_admin,
             token_exp=seat.token_exp,
+            seated_id=seat.seated_id,
         ),
         caller,
     )
@@ -84,11 +85,13 @@ def wait_for(seat: Seat, waits_for: WaitsFor) -> SeatChanged:
     return SeatChanged(msgspec.structs.replace(seat, waits_for=waits_for))
 
 
-def admit(seat: Seat, now: Moment) -> SeatChanged:
-    """Turn a place in the queue into a seat. If its connection is lost, the seat is held for the rest of the hold."""
+def admit(seat: Seat, now: Moment, seated_id: str) -> SeatChanged:
+    """Turn a place in the queue into a seat. If its connection is lost, the seat is held for the rest of the hold.
+
+    `seated_id` is a new id.
+    """
     participant = msgspec.structs.replace(seat.participant, joined_at=now.stamp)
-    dropped_at = now.stamp if seat.claim is None else None  # leftAt must not be earlier than joinedAt
-    return SeatChanged(msgspec.structs.replace(seat, participant=participant, dropped_at=dropped_at, waits_for=None))
+    return SeatChanged(msgspec.structs.replace(seat, participant=participant, waits_for=None, seated_id=seated_id))
 
 
 def drop(seat: Seat, now: Moment, age: float, hold: float) -> SeatChanged:
@@ -110,9 +113,11 @@ def drop(seat: Seat, now: Moment, age: float, hold: float) -> SeatChanged:
 def leave(seat: Seat, now: Moment, *, refusal: ErrorKind | None = None, removal: Removal | None = None) -> SeatChanged:
     """Give up a seat, or a place in the queue.
 
-    `leftAt` is the time of the drop if the seat is held, else now.
+    `leftAt` is the time of the drop if the seat is held, else now. It is never before `joinedAt`, though the clock may
+    have been set back, or the connection lost while the participant waited.
     """
-    participant = msgspec.structs.replace(seat.participant, is_active=False, left_at=seat.dropped_at or now.stamp)
+    left_at = max(seat.dropped_at or now.stamp, seat.participant.joined_at)
+    participant = msgspec.structs.replace(seat.participant, is_active=False, left_at=left_at)
     return SeatChanged(msgspec.structs.replace(seat, participant=participant, claim=None), refusal, removal)
 
 
@@ -147,6 +152,7 @@ def follow_up(room: Room, now: Moment, settings: RoomView | None = None) -> list
     settings = settings or room.settings
     changes: list[SeatChanged] = []
     free = settings.max_participants - len(room.seats)
+    last_id = room.last_id
     for seat in room.queue.values():
         user_id, is_hosts = seat.participant.user_id, carries_host_rights(seat, settings)
         is_kept_out = settings.is_locked and not (is_hosts and room.rules.host_passes_lock)
@@ -159,9 +165,11 @@ def follow_up(room: Room, now: Moment, settings: RoomView | None = None) -> list
             changes.append(leave(seat, now, refusal=refusal))
         elif free > 0:
             free -= 1
-            changes.append(admit(seat, now))
+            last_id = now.new_id(last_id)
+            changes.append(admit(seat, now, last_id))
         elif free == 0 and (guest := held_for_host(room, user_id, settings)) is not None:
-            changes += [leave(guest, now), admit(seat, now)]
+            last_id = now.new_id(last_id)
+            changes += [leave(guest, now), admit(seat, now, last_id)]
         elif seat.waits_for == "waiting_room":
             changes.append(wait_for(seat, "room_full"))
     return changes

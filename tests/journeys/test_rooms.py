@@ -20,6 +20,7 @@ DEFAULTS = {
     "maxParticipants": 100,
     "allowGuestAccess": True,
     "waitingRoom": False,
+    "historyVisible": "all",
     "participantCount": 0,
     "endedAt": None,
 }
@@ -39,7 +40,7 @@ def client_of(daemon: Daemon, who: str) -> contextlib.AbstractAsyncContextManage
 
 SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "none": ({}, {}),
-    "null": (dict.fromkeys(("name", "maxParticipants", "allowGuestAccess", "waitingRoom")), {}),
+    "null": (dict.fromkeys(("name", "maxParticipants", "allowGuestAccess", "waitingRoom", "historyVisible")), {}),
     "all": (
         {"name": "Weekly", "maxParticipants": 12, "allowGuestAccess": False, "waitingRoom": True},
         {"name": "Weekly", "maxParticipants": 12, "allowGuestAccess": False, "waitingRoom": True},
@@ -49,6 +50,8 @@ SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "name with an ignorable character": ({"name": "Week\u200bly"}, {"name": "Weekly"}),
     "fewest": ({"maxParticipants": 2}, {"maxParticipants": 2}),
     "most": ({"maxParticipants": 1000}, {"maxParticipants": 1000}),
+    "history since the join": ({"historyVisible": "since-joined"}, {"historyVisible": "since-joined"}),
+    "no history": ({"historyVisible": "none"}, {"historyVisible": "none"}),
     "unknown keys": ({"colour": "blue", "hostId": "mallory", "code": "abc-def-ghi"}, {}),
 }
 
@@ -63,6 +66,10 @@ BAD_SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "negative": ({"maxParticipants": -1}, MAX_REFUSED),
     "too many": ({"maxParticipants": 1001}, MAX_REFUSED),
     "far too many": ({"maxParticipants": 10**30}, MAX_REFUSED),
+    "unknown history": (
+        {"historyVisible": "some"},
+        error("invalid_settings", "historyVisible must be one of all, since-joined, none"),
+    ),
     "half a waiting room": (
         {"waitingRoom": 1},
         error("bad_frame", "Malformed frame: Expected `bool | null`, got `int` - at `$.waitingRoom`"),

@@ -153,7 +153,7 @@ def value(kind: shape.Type, full: bool) -> Any:
             return [value(item, full)] if full else []
         case shape.DictType(value_type=item):
             return {"key": value(item, full)} if full else {}
-        case shape.Metadata(type=item, extra_json_schema={"examples": [first, *_]}):
+        case shape.Metadata(extra_json_schema={"examples": [first, *_]}) | shape.LiteralType(values=(first, *_)):
             return first
     return VALUES[type(kind)]
 

@@ -51,8 +51,7 @@ REQUESTS: list[tuple[str, requests.Request]] = [
     ('{"type": "resume", "id": 1, "resumeToken": "r"}', requests.Resume(id=1, resume_token="r")),
     ('{"type": "leave-room"}', requests.LeaveRoom()),
     ('{"type": "update-connection", "id": 1, "hold": 10}', requests.UpdateConnection(id=1, hold=10.0)),
-    ('{"type": "join-room", "code": "abc-def-ghi", "takeOver": false}',
-     requests.JoinRoom(code=CODE, take_over=False)),
+    ('{"type": "join-room", "code": "abc-def-ghi", "takeOver": false}', requests.JoinRoom(code=CODE, take_over=False)),
     ('{"type": "list-participants", "code": "abc-def-ghi"}', requests.ListParticipants(code=CODE)),
     (f'{{"type": "list-participants", "code": "{CODE}", "history": true, "cursor": "{ID}", "limit": 1}}',
      requests.ListParticipants(code=CODE, history=True, cursor=ID, limit=1)),
@@ -66,6 +65,10 @@ MEETING_REQUESTS: list[tuple[str, requests.Request]] = [
     ('{"type": "send-message", "text": "hi", "id": 7}', requests.SendMessage(id=7, text="hi")),
     ('{"type": "send-message", "text": " ", "to": "p"}', requests.SendMessage(text=" ", to="p")),
     (f'{{"type": "send-message", "text": "{FACES}"}}', requests.SendMessage(text=FACES)),
+    (f'{{"type": "send-message", "text": "x", "clientId": "{"c" * 64}"}}',
+     requests.SendMessage(text="x", client_id="c" * 64)),
+    ('{"type": "update-room", "code": "a", "historyVisible": "none"}',
+     requests.UpdateRoom(code="a", history_visible="none")),
     (f'{{"type": "send-message", "text": {json.dumps(FACES)}}}', requests.SendMessage(text=FACES)),
     (f'{{"type": "list-messages", "code": "{CODE}", "cursor": "{ID}", "limit": 50}}',
      requests.ListMessages(code=CODE, cursor=ID, limit=50)),
@@ -111,7 +114,8 @@ WEEKLY = objects.Room(
 )  # fmt: skip
 WEEKLY_JSON = {
     "id": "01jp", "code": "abc-def-ghi", "name": "Weekly", "hostId": "alice", "isActive": True, "isLocked": False,
-    "maxParticipants": 100, "allowGuestAccess": True, "waitingRoom": False, "participantCount": 3,
+    "maxParticipants": 100, "allowGuestAccess": True, "waitingRoom": False, "historyVisible": "all",
+    "participantCount": 3,
     "createdAt": "2026-03-03T10:35:00.000Z", "endedAt": None,
 }  # fmt: skip
 
@@ -182,6 +186,8 @@ FRAMES += [
     (events.WaitingChanged(waiting=[]), {"type": "waiting-changed", "waiting": []}),
     (replies.MessagesReply(id=7, messages=[HELLO], next_cursor="01js"),
      {"type": "messages", "id": 7, "messages": [HELLO_JSON], "nextCursor": "01js"}),
+    (events.MessageEvent(message=msgspec.structs.replace(HELLO, client_id="c1")),
+     {"type": "message", "message": {**HELLO_JSON, "clientId": "c1"}}),
     (events.MessageEvent(message=msgspec.structs.replace(HELLO, to="01jr")),
      {"type": "message", "message": {**HELLO_JSON, "to": "01jr"}}),
     (events.SignalEvent(sender="01jq", data=RAW), {"type": "signal", "from": "01jq", "data": {"sdp": [1, 2]}}),
@@ -262,9 +268,7 @@ HOSTILE: dict[str, tuple[str, str | None, int | str | None]] = {
         "Expected `str` matching regex '^[0-9a-f]{24}$' - at `$.cursor`", 7,
     ),
     "an empty cursor": ('{"type": "list-messages", "id": 7, "code": "a", "cursor": ""}', None, 7),
-    "a cursor with a line break": (
-        f'{{"type": "list-participants", "id": 7, "code": "a", "cursor": "{ID}\\n"}}', None, 7
-    ),
+    "a cursor with a line": (f'{{"type": "list-participants", "id": 7, "code": "a", "cursor": "{ID}\\n"}}', None, 7),
     "a cursor that is no user id": (r'{"type": "list-bans", "id": 7, "cursor": "\u0000nonsense"}', None, 7),
     "huge number": ('{"type": "create-room", "maxParticipants": 1e999}', None, None),
     "number of 60,000 digits": (f'{{"type": "create-room", "maxParticipants": {"9" * 60_000}}}', None, None),
@@ -294,6 +298,13 @@ SAY, STATE, SIGNAL, REMOVE = (
     for type_ in ("send-message", "update-participant", "signal", "remove-participant")
 )
 HOSTILE |= {
+    "client id empty": (SAY + '"text": "hi", "clientId": ""}', "Expected `str` of length >= 1 - at `$.clientId`", 7),
+    "client id of 65": (
+        f'{SAY}"text": "hi", "clientId": "{"x" * 65}"}}', "Expected `str` of length <= 64 - at `$.clientId`", 7
+    ),
+    "client id a number": (
+        SAY + '"text": "hi", "clientId": 5}', "Expected `str | null`, got `int` - at `$.clientId`", 7
+    ),
     "text missing": (SAY + '"to": "p"}', "Object missing required field `text`", 7),
     "text null": (SAY + '"text": null}', "Expected `str`, got `null` - at `$.text`", 7),
     "text empty": (SAY + '"text": ""}', "Expected `str` of length >= 1 - at `$.text`", 7),

@@ -61,7 +61,7 @@ STATES: dict[str, Callable[[], Room]] = {
     "messages": lambda: _after(
         meeting(),
         commands.SendMessage("p2", 3, "a word to all", None),
-        commands.SendMessage("p2", 3, "a word to one", "p1"),
+        commands.SendMessage("p2", 3, "a word to one", "p1", client_id="c1"),
     ),
     "more seats taken than there are": lambda: _after(
         meeting(), commands.UpdateRoom(HOST, Settings(max_participants=2))
@@ -74,6 +74,8 @@ SEATS = (("p1", 1), ("p2", 3), ("p3", 4), ("p4", 5), ("p9", 9), ("p2", 99), ("no
 SETTINGS = (
     Settings(),
     Settings(name="x"),
+    Settings(history_visible="none"),
+    Settings(history_visible="some"),
     Settings(name=""),
     Settings(max_participants=2),
     Settings(max_participants=9),
@@ -100,7 +102,10 @@ VARIANTS: dict[type[Command[object]], Callable[[], Iterator[Command[object]]]] =
         for state in ({"muted": True}, {"muted": None}, {"k": "x" * 2000})
     ),
     commands.SendMessage: lambda: (
-        commands.SendMessage(*seat, "hello", to) for seat in SEATS for to in (None, "p1", "p3", "nobody")
+        commands.SendMessage(*seat, "hello", to, client_id=client_id)
+        for seat in SEATS
+        for to in (None, "p1", "p3", "nobody")
+        for client_id in (None, "c1")
     ),
     commands.ListParticipants: lambda: (
         commands.ListParticipants(who, history) for who in CALLERS for history in (False, True)

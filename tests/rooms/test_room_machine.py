@@ -273,8 +273,8 @@ class Machine(RuleBasedStateMachine):
 
     def say(self, a: int, b: int) -> None:
         if client := self.pick(a):
-            to = self.key(b) if b % 2 else None
-            self.submit(commands.SendMessage(client.key or "", client.claim or 0, "hello", to))
+            to, again = self.key(b) if b % 2 else None, f"c{b % 5}" if b % 3 else None
+            self.submit(commands.SendMessage(client.key or "", client.claim or 0, "hello", to, client_id=again))
 
     def present(self, a: int, b: int) -> None:
         if client := self.pick(a):
@@ -294,7 +294,6 @@ class Machine(RuleBasedStateMachine):
             self.submit(commands.EndRoom(caller("alice")))
 
     # What befalls them all.
-
     def pass_time(self, a: int, b: int) -> None:
         """What waits for its batch goes on waiting, unless a hold runs out."""
         self.clock += (a + 1) / 16
@@ -316,7 +315,8 @@ class Machine(RuleBasedStateMachine):
             for seat in places
         ]  # fmt: skip
         self.log += [SeatChanged(seat) for seat in held]
-        self.room = Room(StoredRoom(stored.view, held, [*stored.bans.values()], stored.messages, stored.last_id), RULES)
+        kept = (stored.messages, stored.last_id, stored.sent)
+        self.room = Room(StoredRoom(stored.view, held, [*stored.bans.values()], *kept), RULES)
         assert list(self.room.queue) == list(told.queue), "at their positions"
         assert self.room.seats.keys() == told.seats.keys()
         assert (self.room.checkpoint().bans, self.room.messages) == (told.bans, told.messages)

@@ -136,6 +136,12 @@ class Daemon:
         self._control.sendall(f"{seconds}\n".encode())
         assert self._control.recv(64) == b"moved\n"
 
+    def set_clock(self, seconds: float) -> None:
+        """Set the wall clock of a steered daemon so many seconds ahead of the right time, or behind it."""
+        assert self._control is not None
+        self._control.sendall(f"set {seconds}\n".encode())
+        assert self._control.recv(64) == b"moved\n"
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal, wait for the end, and return the exit code."""
         process, self._process = self.process, None

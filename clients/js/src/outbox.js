@@ -84,7 +84,7 @@ export class Outbox {
   /**
    * Take a message that turned up: if it is an own one, that is its answer.
    *
-   * @param {Message & {clientId?: string | null}} message
+   * @param {Message} message
    */
   arrived({ clientId, participantId }) {
     if (clientId == null) return;

@@ -45,6 +45,7 @@
  * @property {number} maxParticipants
  * @property {boolean} allowGuestAccess
  * @property {boolean} waitingRoom Newcomers wait until a host admits them.
+ * @property {"all" | "none" | "since-joined"} historyVisible What a newcomer gets of the messages that were sent before.
  * @property {number} participantCount Seats, held ones included.
  * @property {string} createdAt ISO 8601.
  * @property {string | null} endedAt Null while the room is open.
@@ -60,7 +61,7 @@
  * @property {string} text Text, never markup.
  * @property {string} sentAt ISO 8601.
  * @property {string | null} to The one participant it was for; null when it was for everyone.
- * @property {string | null} clientId The id that the sender's client gave it; null when it gave none.
+ * @property {string} [clientId] The id that its sender's client gave it; left out when it gave none.
  */
 
 /**

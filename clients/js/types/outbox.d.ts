@@ -50,11 +50,9 @@ export declare class Outbox {
     /**
      * Take a message that turned up: if it is an own one, that is its answer.
      *
-     * @param {Message & {clientId?: string | null}} message
+     * @param {Message} message
      */
-    arrived({ clientId, participantId }: Message & {
-        clientId?: string | null;
-    }): void;
+    arrived({ clientId, participantId }: Message): void;
     /** Give everything up: the meeting is over. */
     close(): void;
 }

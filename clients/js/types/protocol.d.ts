@@ -58,6 +58,10 @@ export type Room = {
      */
     waitingRoom: boolean;
     /**
+     * What a newcomer gets of the messages that were sent before.
+     */
+    historyVisible: "all" | "none" | "since-joined";
+    /**
      * Seats, held ones included.
      */
     participantCount: number;
@@ -93,9 +97,9 @@ export type Message = {
      */
     to: string | null;
     /**
-     * The id that the sender's client gave it; null when it gave none.
+     * The id that its sender's client gave it; left out when it gave none.
      */
-    clientId: string | null;
+    clientId?: string;
 };
 export type Waiting = {
     participantId: string;
@@ -205,6 +209,7 @@ export type ErrorCode = "bad_frame" | "unknown_type" | "not_in_room" | "invalid_
  * @property {number} maxParticipants
  * @property {boolean} allowGuestAccess
  * @property {boolean} waitingRoom Newcomers wait until a host admits them.
+ * @property {"all" | "none" | "since-joined"} historyVisible What a newcomer gets of the messages that were sent before.
  * @property {number} participantCount Seats, held ones included.
  * @property {string} createdAt ISO 8601.
  * @property {string | null} endedAt Null while the room is open.
@@ -219,7 +224,7 @@ export type ErrorCode = "bad_frame" | "unknown_type" | "not_in_room" | "invalid_
  * @property {string} text Text, never markup.
  * @property {string} sentAt ISO 8601.
  * @property {string | null} to The one participant it was for; null when it was for everyone.
- * @property {string | null} clientId The id that the sender's client gave it; null when it gave none.
+ * @property {string} [clientId] The id that its sender's client gave it; left out when it gave none.
  */
 /**
  * Somebody who waits to be let in, as hosts see it.

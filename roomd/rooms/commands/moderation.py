@@ -110,14 +110,15 @@ class Admit(Command[None], frozen=True):
         check_host(room, self.caller, now)
         check_active(room)
         chosen = room.queue.values() if self.participant_id is None else [_waiting(room, self.participant_id)]
-        free = room.free_seats
+        free, last_id = room.free_seats, room.last_id
         changes: list[SeatChanged] = []
         for seat in chosen:
             if seat.waits_for != "waiting_room":
                 continue  # already admitted: they wait for a free seat
             if free > 0:
                 free -= 1
-                changes.append(seats.admit(seat, now))
+                last_id = now.new_id(last_id)
+                changes.append(seats.admit(seat, now, last_id))
             elif not room.settings.is_locked:
                 changes.append(seats.wait_for(seat, "room_full"))
             elif self.participant_id is not None:

@@ -120,7 +120,7 @@ class PythonAttendee:
 class RawAttendee:
     """A client of fifty lines, as docs/protocol.md tells its author to write it."""
 
-    def __init__(self, name: str, token: str | None, random: Random, speed: float) -> None:
+    def __init__(self, name: str, token: Callable[[], str] | None, random: Random, speed: float) -> None:
         self.report = Report(name)
         self._token = token
         self._random = random
@@ -159,9 +159,9 @@ class RawAttendee:
     async def _visit_again(self, url: str, code: str, here: asyncio.Event) -> None:
         while True:
             # Only a join needs the token: it may have expired since.
-            first = self._token if self._resume_token is None else None
+            token = self._token() if self._token is not None and self._resume_token is None else None
             options: dict[str, Any] = {
-                "additional_headers": {"Authorization": f"Bearer {first}"} if first else {},
+                "additional_headers": {"Authorization": f"Bearer {token}"} if token else {},
                 "ping_interval": 2 / self._speed,
                 "ping_timeout": 4 / self._speed,
                 "open_timeout": 5,

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 import shutil
 from collections.abc import AsyncIterator
@@ -110,16 +111,16 @@ async def run(daemon: Daemon, plan: Plan) -> dict[str, Any]:
     random = Random(plan.seed)
     code = (await daemon.room(maxParticipants=100))["code"]
     cues = Cues()
-    people: list[PythonAttendee | RawAttendee] = []
-    for index in range(EACH):
-        token, soon = _token(daemon, f"py{index}", index), daemon.token(f"raw{index}", ttl=3)
-        chances = Random(random.random()), Random(random.random())
-        people.append(PythonAttendee(f"py{index}", token, chances[0], plan.speed))
-        people.append(RawAttendee(f"raw{index}", soon if index % 2 else None, chances[1], plan.speed))
     async with Network(daemon.port).serve() as network, contextlib.AsyncExitStack() as stack:
         names = [f"js{index}" for index in range(EACH)]
         where = {"url": network.url, "code": code, "secret": daemon.secret, "names": names, "speed": plan.speed}
         scripts = await stack.enter_async_context(javascript(**where))
+        people: list[PythonAttendee | RawAttendee] = []
+        for index in range(EACH):
+            token, soon = _token(daemon, f"py{index}", index), functools.partial(daemon.token, f"raw{index}", ttl=3)
+            chances = Random(random.random()), Random(random.random())
+            people.append(PythonAttendee(f"py{index}", token, chances[0], plan.speed))
+            people.append(RawAttendee(f"raw{index}", soon if index % 2 else None, chances[1], plan.speed))
         arrivals = [asyncio.Event() for _ in people]
         tasks = [
             asyncio.create_task(one.attend(network.url, code, here, cues))
