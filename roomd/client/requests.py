@@ -72,6 +72,7 @@ class Requests(ABC):
         max_participants: int | None = None,
         allow_guest_access: bool | None = None,
         waiting_room: bool | None = None,
+        history_visible: objects.HistoryVisible | None = None,
     ) -> objects.Room:
         """Change the settings that are given, and return the room."""
         request = requests.UpdateRoom(
@@ -81,6 +82,7 @@ class Requests(ABC):
             max_participants=max_participants,
             allow_guest_access=allow_guest_access,
             waiting_room=waiting_room,
+            history_visible=history_visible,
         )
         return (await self.request(request, replies.RoomReply)).room
 

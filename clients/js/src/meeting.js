@@ -240,7 +240,7 @@ export class Meeting extends Target {
    * Change the room's settings. For hosts.
    *
    * @param {{name?: string, isLocked?: boolean, maxParticipants?: number, allowGuestAccess?: boolean,
-   *   waitingRoom?: boolean}} settings
+   *   waitingRoom?: boolean, historyVisible?: Room["historyVisible"]}} settings
    * @returns {Promise<Frame & RoomReply>}
    */
   updateRoom(settings) {

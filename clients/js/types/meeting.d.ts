@@ -158,7 +158,7 @@ export declare class Meeting extends Target {
      * Change the room's settings. For hosts.
      *
      * @param {{name?: string, isLocked?: boolean, maxParticipants?: number, allowGuestAccess?: boolean,
-     *   waitingRoom?: boolean}} settings
+     *   waitingRoom?: boolean, historyVisible?: Room["historyVisible"]}} settings
      * @returns {Promise<Frame & RoomReply>}
      */
     updateRoom(settings: {
@@ -167,6 +167,7 @@ export declare class Meeting extends Target {
         maxParticipants?: number;
         allowGuestAccess?: boolean;
         waitingRoom?: boolean;
+        historyVisible?: Room["historyVisible"];
     }): Promise<Frame & RoomReply>;
     /**
      * End the room for everyone in it. For hosts.
