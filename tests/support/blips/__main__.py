@@ -17,7 +17,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=120, help="how long things fail")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
     given = parser.parse_args()
-    plan = Plan(given.seed, given.seconds, pause=0.4, longest=6, restart=17, speed=1)
+    plan = Plan(given.seed, given.seconds, pause=0.5, longest=6, restart=17, talk=4, speed=1)
     sys.stdout.write(f"seed {plan.seed}\n")
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder), False, **SETTINGS) as daemon:
         try:

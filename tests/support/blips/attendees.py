@@ -52,10 +52,11 @@ class Report:
 class PythonAttendee:
     """The Python client."""
 
-    def __init__(self, name: str, token: Token, random: Random, speed: float) -> None:
+    def __init__(self, name: str, token: Token, random: Random, talk: float, speed: float) -> None:
         self.report = Report(name)
         self._token = token
         self._random = random
+        self._talk = talk
         self._speed = speed
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -73,7 +74,7 @@ class PythonAttendee:
                     number += 1
                     self._start(self._say(meeting, f"{self.report.name} {number}"))
                     self._start(self._wave(meeting, number))
-                    await asyncio.sleep(self._random.uniform(0.5, 1.5) / self._speed)
+                    await asyncio.sleep(self._random.uniform(0.5, 1.5) * self._talk)
                 await cues.end.wait()
             finally:
                 listening.cancel()
@@ -120,10 +121,11 @@ class PythonAttendee:
 class RawAttendee:
     """A client of fifty lines, as docs/protocol.md tells its author to write it."""
 
-    def __init__(self, name: str, token: Callable[[], str] | None, random: Random, speed: float) -> None:
+    def __init__(self, name: str, token: Callable[[], str] | None, random: Random, talk: float, speed: float) -> None:
         self.report = Report(name)
         self._token = token
         self._random = random
+        self._talk = talk
         self._speed = speed
         self._resume_token: str | None = None
         self._unsaid: dict[str, str] = {}
@@ -150,7 +152,7 @@ class RawAttendee:
                 self._unsaid[text.replace(" ", "-")] = text
                 self.report.unanswered = len(self._unsaid)
                 await self._say(text.replace(" ", "-"))
-                await asyncio.sleep(self._random.uniform(0.5, 1.5) / self._speed)
+                await asyncio.sleep(self._random.uniform(0.5, 1.5) * self._talk)
             await cues.end.wait()
         finally:
             visiting.cancel()

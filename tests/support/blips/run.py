@@ -33,6 +33,8 @@ class Plan:
     """Seconds that a failure lasts at most."""
     restart: float
     """Seconds between two ends of the daemon, by SIGTERM and SIGKILL in turn."""
+    talk: float
+    """Seconds between two messages of a client, on average. In an outage less than 500 may be missed."""
     speed: float
     """How much faster than usual the clients' clocks run."""
 
@@ -113,14 +115,21 @@ async def run(daemon: Daemon, plan: Plan) -> dict[str, Any]:
     cues = Cues()
     async with Network(daemon.port).serve() as network, contextlib.AsyncExitStack() as stack:
         names = [f"js{index}" for index in range(EACH)]
-        where = {"url": network.url, "code": code, "secret": daemon.secret, "names": names, "speed": plan.speed}
+        where = {
+            "url": network.url,
+            "code": code,
+            "secret": daemon.secret,
+            "names": names,
+            "talk": plan.talk,
+            "speed": plan.speed,
+        }
         scripts = await stack.enter_async_context(javascript(**where))
         people: list[PythonAttendee | RawAttendee] = []
         for index in range(EACH):
             token, soon = _token(daemon, f"py{index}", index), functools.partial(daemon.token, f"raw{index}", ttl=3)
             chances = Random(random.random()), Random(random.random())
-            people.append(PythonAttendee(f"py{index}", token, chances[0], plan.speed))
-            people.append(RawAttendee(f"raw{index}", soon if index % 2 else None, chances[1], plan.speed))
+            people.append(PythonAttendee(f"py{index}", token, chances[0], plan.talk, plan.speed))
+            people.append(RawAttendee(f"raw{index}", soon if index % 2 else None, chances[1], plan.talk, plan.speed))
         arrivals = [asyncio.Event() for _ in people]
         tasks = [
             asyncio.create_task(one.attend(network.url, code, here, cues))

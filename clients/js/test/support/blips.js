@@ -9,7 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Meeting, Refusal } from "../../src/roomd.js";
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-const { url, code, secret, names, speed } = JSON.parse((await lines.next()).value);
+const { url, code, secret, names, talk, speed } = JSON.parse((await lines.next()).value);
 let isQuiet = false;
 
 /** @param {string} sub @param {number} ttl Seconds. */
@@ -58,7 +58,7 @@ class Attendee {
       void this.ask(() => this.say(`${this.name} ${number}`));
       void this.ask(() => this.meeting.updateState({ number }));
       void this.ask(() => this.meeting.iceServers());
-      await sleep((500 + Math.random() * 1000) / speed);
+      await sleep((500 + Math.random() * 1000) * talk);
     }
   }
 
