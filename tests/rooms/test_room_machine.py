@@ -274,9 +274,8 @@ class Machine(RuleBasedStateMachine):
 
     def say(self, a: int, b: int) -> None:
         if client := self.pick(a):
-            to = self.key(b) if b % 2 else None
-            again = f"c{b % 5}" if b % 3 else None
-            self.submit(commands.SendMessage(client.key or "", client.claim or 0, "hello", to, client_id=again))
+            to, again = self.key(b) if b % 2 else None, f"c{b % 5}" if b % 3 else None
+            self.submit(commands.SendMessage(client.key or "", client.claim or 0, "hello", to, again))
 
     def present(self, a: int, b: int) -> None:
         if client := self.pick(a):
@@ -317,8 +316,7 @@ class Machine(RuleBasedStateMachine):
             for seat in places
         ]  # fmt: skip
         self.log += [SeatChanged(seat) for seat in held]
-        bans = [*stored.bans.values()]
-        self.room = Room(StoredRoom(stored.view, held, bans, stored.messages, stored.last_id, stored.sent), RULES)
+        self.room = Room(StoredRoom(stored.view, held, [*stored.bans.values()], *stored[6:]), RULES)
         assert list(self.room.queue) == list(told.queue), "at their positions"
         assert self.room.seats.keys() == told.seats.keys()
         assert (self.room.checkpoint().bans, self.room.messages) == (told.bans, told.messages)
