@@ -23,8 +23,11 @@ CREATE INDEX rooms_by_state ON rooms (is_active, id);
 
 -- One row for each participant; it stays after they left, as the history of the room. Ids grow with time, so the
 -- primary key gives the history in the order in which people came. `waits_for` is set while somebody waits for a seat.
--- The row of somebody who leaves the queue without a seat is deleted. `seated_id` is the id that was drawn when somebody
--- who had waited got a seat: seats are in the order of these ids, and of `id` for those who did not wait.
+-- The row of somebody who leaves the queue without a seat is deleted. `resume_hash` and `previous_hash` are those of the
+-- current resume token and of the previous one, while that is valid too. `is_admin` and `token_exp` are of the last token
+-- that was presented for the seat: whether it gives host rights, and its claim `exp`, in seconds since the epoch.
+-- `seated_id` is the id that was drawn when somebody who had waited got a seat: seats are in the order of these ids, and
+-- of `id` for those who did not wait.
 CREATE TABLE participants (
     room_id      TEXT NOT NULL REFERENCES rooms (id),
     id           TEXT NOT NULL,
@@ -39,6 +42,9 @@ CREATE TABLE participants (
     resume_hash  TEXT NOT NULL,
     state        TEXT NOT NULL DEFAULT '{}',
     waits_for    TEXT CHECK (waits_for IN ('waiting_room', 'room_full')),
+    previous_hash TEXT,
+    is_admin     INTEGER NOT NULL DEFAULT 0 CHECK (is_admin IN (0, 1)),
+    token_exp    REAL,
     seated_id    TEXT,
     PRIMARY KEY (room_id, id),
     CHECK ((user_id IS NULL) <> (guest_name IS NULL)),

@@ -1,6 +1,7 @@
 """The interfaces of the live rooms: what they need from other parts, and what they offer. The daemon connects them."""
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol, TypeVar
 
@@ -205,8 +206,14 @@ class Rooms(Protocol):
     def leave(self, code: str, participant_id: str, claim: int) -> None:
         """Give up a seat. When storage fails, this is tried again until it succeeds."""
 
-    def drop(self, code: str, participant_id: str, claim: int) -> None:
-        """Hold a seat whose connection was lost now. When storage fails, this is tried again until it succeeds."""
+    def drop(self, code: str, participant_id: str, claim: int, hold: float = math.inf) -> None:
+        """Hold a seat whose connection was lost now, for at most `hold` seconds.
+
+        When storage fails, this is tried again until it succeeds.
+        """
+
+    def confirm(self, code: str, participant_id: str, claim: int) -> None:
+        """Void the previous resume token of a seat: its client has the current one."""
 
     def unsubscribe(self, code: str, participant_id: str, member: Member) -> None:
         """Send a member no more events of the room: its client has taken another seat."""

@@ -27,6 +27,9 @@ BAD_TOKEN_GRACE = 1.0
 RESTART_AFTER = 2.0
 """The `retryAfter`, in seconds, of requests that arrive while the server stops."""
 
+CLEAN_CLOSES = (1000, 1001)
+"""The close codes of a client that closes in order: it is done, or its page goes away (RFC 6455, section 7.4.1)."""
+
 INTERNAL_ERROR_CLOSE = 1011
 """The close code for a fault of the daemon (RFC 6455, section 7.4.1)."""
 
@@ -116,8 +119,13 @@ class Connection:
         else:
             self.outbox.close(Close.BINARY_FRAME, "text frames only")
 
-    def overhead(self) -> None:
-        """Count a frame without a message as a request, and check the outbox, because the library answers pings."""
+    def overhead(self, pong: bytes = b"") -> None:
+        """Count a frame without a message as a request, and check the outbox, because the library answers pings.
+
+        A pong that answers a ping shows that the client has received what was sent before it.
+        """
+        if pong:
+            self._client.arrived(pong)
         now = self._services.clock.monotonic()
         if self.usage.take(now) and self.usage.count_refusal(now):
             self.outbox.close(Close.RATE_LIMITED, RATE_REASON)
@@ -126,7 +134,7 @@ class Connection:
     def closed(self) -> None:
         """Drop the client's seat: no more requests follow."""
         self.outbox.is_closed = True
-        self._client.release()
+        self._client.release(is_clean=self.socket.close_received in CLEAN_CLOSES)
 
     def lost(self, code: int) -> None:
         """Report the end of the connection to its owner."""
@@ -140,6 +148,8 @@ class Connection:
         request is running do not count. After `ping_after` ticks without a frame the client is pinged.
         """
         self.socket.tick(ping_after)
+        for payload in self._client.take_told():
+            self.socket.ping(payload)
         if self._client.has_joined or self.outbox.is_closed:
             return
         if self._running is not None and not self._running.done():

@@ -5,6 +5,8 @@ it returns is done. It is a coroutine only if it must await something before it 
 `Refused` for a request that it does not serve.
 """
 
+import contextlib
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -70,13 +72,20 @@ def ping(client: Client, request: requests.Ping) -> None:
 
 @handles(requests.Authenticate)
 async def authenticate(client: Client, request: requests.Authenticate) -> None:
-    """Verify a token and set the client's identity. A bad token closes the connection."""
+    """Verify a token, set the client's identity, and store its rights with the client's places.
+
+    A bad token closes the connection.
+    """
     try:
         identity = await client.identify(request.token)
     except Refused as refused:
         client.refuse(refused, request.id)
         raise close_for(refused) from None
     client.authenticate(identity)
+    for place in client.session.places:
+        caller = client.session.caller_by_seat(place.code)
+        with contextlib.suppress(Refused):  # storage failed: the seat keeps the rights that it had, and so do they
+            await client.services.rooms.ask(place.code, commands.Renew(caller))
     expires_at = stamp(identity.expires_at)
     client.send(replies.AuthenticatedReply(id=request.id, user_id=identity.user_id, expires_at=expires_at))
 
@@ -152,7 +161,7 @@ def end_room(client: Client, request: requests.EndRoom) -> Work:
 @handles(requests.JoinRoom)
 def join_room(client: Client, request: requests.JoinRoom) -> Work:
     """Take a seat in a room, or a place in its queue."""
-    guest_name = client.session.guest_name(request.guest_name)
+    guest_name = client.session.guest_name(request.guest_name, request.code)
     code = client.session.room_code(request.code)
     secret = client.services.ids.new_secret()
     command = commands.Join(
@@ -161,17 +170,19 @@ def join_room(client: Client, request: requests.JoinRoom) -> Work:
         resume_hash=hash_secret(secret),
         claim=client.services.ids.new_claim(),
         wait=bool(request.wait),
+        take_over=request.take_over is not False,
     )
     return client.take_seat(code, command, request, secret)
 
 
 @handles(requests.Resume)
 def resume(client: Client, request: requests.Resume) -> Work:
-    """Take a seat, or a place in a queue, back by its resume token."""
+    """Take a seat, or a place in a queue, back by its resume token. The hold is the configured one again."""
     token = ResumeToken.parse(request.resume_token)
     if token is None or clean_code(token.code) != token.code:
         raise Refused(SEAT_EXPIRED)
     code = client.session.room_code(token.code)
+    client.clean_hold = math.inf
     secret = client.services.ids.new_secret()
     command = commands.Resume(
         caller=client.session.caller_by_seat(code),
@@ -195,6 +206,13 @@ def leave_room(client: Client, request: requests.LeaveRoom) -> Work:
         return replies.ParticipantReply(id=request.id, participant=participant)
 
     return client.ask(place.code, commands.Leave(place.participant.id, place.claim), request, reply)
+
+
+@handles(requests.UpdateConnection)
+def update_connection(client: Client, request: requests.UpdateConnection) -> None:
+    """Set the hold after a clean close of the connection."""
+    client.clean_hold = request.hold
+    client.acknowledge(request)
 
 
 @handles(requests.ListParticipants)

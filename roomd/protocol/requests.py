@@ -112,10 +112,11 @@ class JoinRoom(Request, frozen=True, tag="join-room"):
     code: str
     guest_name: str | None = None
     wait: bool | None = None
+    take_over: bool | None = None
 
 
 class Resume(Request, frozen=True, tag="resume"):
-    """Take a held seat back."""
+    """Take a seat back."""
 
     answers = (replies.ParticipantReply, replies.WaitingReply)
 
@@ -126,6 +127,12 @@ class LeaveRoom(Request, frozen=True, tag="leave-room"):
     """Give the seat up at once."""
 
     answers = (replies.ParticipantReply,)
+
+
+class UpdateConnection(Request, frozen=True, tag="update-connection"):
+    """Set for how many seconds the seat is held after the client closes this connection with 1000 or 1001."""
+
+    hold: Annotated[float, Meta(ge=0)]
 
 
 class ListParticipants(Request, frozen=True, tag="list-participants"):

@@ -15,22 +15,22 @@ from collections.abc import Sequence
 
 from roomd.protocol.objects import Message
 from roomd.rooms.answers import Reader
-from roomd.rooms.model import Caller, Seat
-from roomd.rooms.rights import is_host, member_or_host
+from roomd.rooms.model import Caller, Moment, Seat
+from roomd.rooms.rights import is_host, member_or_host, user_of
 from roomd.rooms.room import Room
 
 
-def reader(room: Room, caller: Caller) -> Reader:
+def reader(room: Room, caller: Caller, now: Moment) -> Reader:
     """Return what the caller may read in `list-messages`.
 
     Raises `Refused` (400 `not_in_room`) for a caller without a seat who is no host.
     """
-    seat = member_or_host(room, caller)
+    seat, user_id = member_or_host(room, caller, now), user_of(room, caller)
     participant_id = seat.participant.id if seat is not None else None
     if seat is None or is_host(room, caller) or room.settings.history_visible == "all":
-        return Reader(room.settings.id, participant_id, caller.user_id)
+        return Reader(room.settings.id, participant_id, user_id)
     sees_public = room.settings.history_visible == "since-joined"
-    return Reader(room.settings.id, participant_id, caller.user_id, seat.since, sees_public)
+    return Reader(room.settings.id, participant_id, user_id, seat.since, sees_public)
 
 
 def shown_messages(room: Room, seat: Seat, *, to_host: bool) -> Sequence[Message]:

@@ -36,6 +36,10 @@ class Rules(msgspec.Struct, frozen=True):
     """The seconds for which a dropped seat, or a dropped place in the queue, is held."""
     max_participants: int
     """The largest limit that a host may choose."""
+    grace: float = 43_200.0
+    """The seconds for which a seat carries host rights after its user's token has expired."""
+    host_passes_lock: bool = True
+    """Whether the host and admins may join a locked room."""
     history_visible: HistoryVisible = "all"
     """What a newcomer gets of earlier messages in a new room when its host chooses nothing."""
 

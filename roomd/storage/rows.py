@@ -14,7 +14,7 @@ ROOM_COLUMNS = (
 )
 PARTICIPANT_COLUMNS = (
     "room_id, id, user_id, guest_name, display_name, is_active, is_host, joined_at, left_at, dropped_at, resume_hash, "
-    "state, waits_for, seated_id"
+    "state, waits_for, previous_hash, is_admin, token_exp, seated_id"
 )
 MESSAGE_COLUMNS = "room_id, id, participant_id, user_id, display_name, text, sent_at, to_id, to_user_id, client_id"
 BAN_COLUMNS = "room_id, user_id, display_name, reason, banned_at"
@@ -74,6 +74,9 @@ def seat_row(seat: Seat) -> tuple[Any, ...]:
         seat.resume_hash,
         msgspec.json.encode(person.state).decode() if person.state else "{}",
         seat.waits_for,
+        seat.previous_hash,
+        seat.is_admin,
+        seat.token_exp,
         seat.seated_id,
     )
 
@@ -92,7 +95,17 @@ def to_seat(row: tuple[Any, ...]) -> Seat:
         display_name=row[4],
         state=msgspec.json.decode(row[11]),
     )
-    return Seat(participant, resume_hash=row[10], claim=None, dropped_at=row[9], waits_for=row[12], seated_id=row[13])
+    return Seat(
+        participant,
+        resume_hash=row[10],
+        claim=None,
+        dropped_at=row[9],
+        waits_for=row[12],
+        previous_hash=row[13],
+        is_admin=bool(row[14]),
+        token_exp=row[15],
+        seated_id=row[16],
+    )
 
 
 def message_row(room_id: str, change: MessageSent) -> tuple[Any, ...]:

@@ -47,6 +47,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "shortest name": ({"name": " x "}, {"name": "x"}),
     "longest name": ({"name": "\U0001f600" * 100}, {"name": "\U0001f600" * 100}),
+    "name with an ignorable character": ({"name": "Week\u200bly"}, {"name": "Weekly"}),
     "fewest": ({"maxParticipants": 2}, {"maxParticipants": 2}),
     "most": ({"maxParticipants": 1000}, {"maxParticipants": 1000}),
     "history since the join": ({"historyVisible": "since-joined"}, {"historyVisible": "since-joined"}),
@@ -57,6 +58,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 BAD_SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "no name": ({"name": ""}, NAME_REFUSED),
     "blank name": ({"name": " "}, NAME_REFUSED),
+    "invisible name": ({"name": "\u3164"}, NAME_REFUSED),
     "long name": ({"name": "x" * 101}, NAME_REFUSED),
     "control character": ({"name": "a\0b"}, NAME_REFUSED),
     "one seat": ({"maxParticipants": 1}, MAX_REFUSED),

@@ -50,6 +50,8 @@ REQUESTS: list[tuple[str, requests.Request]] = [
      requests.JoinRoom(code="", guest_name="\U0001f600")),
     ('{"type": "resume", "id": 1, "resumeToken": "r"}', requests.Resume(id=1, resume_token="r")),
     ('{"type": "leave-room"}', requests.LeaveRoom()),
+    ('{"type": "update-connection", "id": 1, "hold": 10}', requests.UpdateConnection(id=1, hold=10.0)),
+    ('{"type": "join-room", "code": "abc-def-ghi", "takeOver": false}', requests.JoinRoom(code=CODE, take_over=False)),
     ('{"type": "list-participants", "code": "abc-def-ghi"}', requests.ListParticipants(code=CODE)),
     (f'{{"type": "list-participants", "code": "{CODE}", "history": true, "cursor": "{ID}", "limit": 1}}',
      requests.ListParticipants(code=CODE, history=True, cursor=ID, limit=1)),
@@ -266,9 +268,7 @@ HOSTILE: dict[str, tuple[str, str | None, int | str | None]] = {
         "Expected `str` matching regex '^[0-9a-f]{24}$' - at `$.cursor`", 7,
     ),
     "an empty cursor": ('{"type": "list-messages", "id": 7, "code": "a", "cursor": ""}', None, 7),
-    "a cursor with a line break": (
-        f'{{"type": "list-participants", "id": 7, "code": "a", "cursor": "{ID}\\n"}}', None, 7
-    ),
+    "a cursor with a line": (f'{{"type": "list-participants", "id": 7, "code": "a", "cursor": "{ID}\\n"}}', None, 7),
     "a cursor that is no user id": (r'{"type": "list-bans", "id": 7, "cursor": "\u0000nonsense"}', None, 7),
     "huge number": ('{"type": "create-room", "maxParticipants": 1e999}', None, None),
     "number of 60,000 digits": (f'{{"type": "create-room", "maxParticipants": {"9" * 60_000}}}', None, None),

@@ -43,6 +43,10 @@ def _after(a_room: Room, *moves: Command[object]) -> Room:
 
 STATES: dict[str, Callable[[], Room]] = {
     "empty": new_room,
+    "resumed": lambda: _after(meeting(), resume("p2", "t-p2", 3, then="next")),
+    "full, with a held guest": lambda: _after(
+        meeting(), commands.Leave("p1", 1), join(CAROL, "p1"), commands.UpdateRoom(HOST, Settings(is_locked=True))
+    ),
     "a meeting": meeting,
     "locked": lambda: _after(meeting(), commands.UpdateRoom(HOST, Settings(is_locked=True))),
     "no guests": lambda: _after(meeting(), commands.UpdateRoom(HOST, Settings(allow_guest_access=False))),
@@ -85,8 +89,12 @@ VARIANTS: dict[type[Command[object]], Callable[[], Iterator[Command[object]]]] =
     commands.Resume: lambda: (
         resume(key, token, 50, who) for key, _ in SEATS for token in (f"t-{key}", "used") for who in (Caller(), BOB)
     ),
+    commands.Renew: lambda: (commands.Renew(who) for who in (*CALLERS, Caller("p2", 3, "bob", token_exp=DAY))),
+    commands.Confirm: lambda: (commands.Confirm(*seat) for seat in SEATS),
     commands.Leave: lambda: (commands.Leave(*seat) for seat in SEATS),
-    commands.Drop: lambda: (commands.Drop(*seat, age) for seat in SEATS for age in (0, 2.5, 100)),
+    commands.Drop: lambda: (
+        commands.Drop(*seat, age, hold) for seat in SEATS for age in (0, 2.5, 100) for hold in (0, 5, 100)
+    ),
     commands.Expire: lambda: iter([commands.Expire()]),
     commands.UpdateState: lambda: (
         commands.UpdateState(*seat, state)

@@ -1,12 +1,14 @@
 """How a database came to its schema: made, migrated or refused; and that every read of it has an index."""
 
 import contextlib
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from roomd.auth.resume_tokens import hash_secret
 from roomd.config import DatabaseConfig
 from roomd.rooms.answers import Reader
 from roomd.rooms.changes import RoomChanged
@@ -14,6 +16,7 @@ from roomd.storage.migrations import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION,
 from roomd.storage.opening import StoreError, open_store
 from roomd.storage.sqlite import SqliteStore
 from tests.support.stored import BOB, JANE, LATER, ROOM, append, seat
+from tests.support.upgrades import make_version_2
 
 
 @pytest.fixture
@@ -45,9 +48,9 @@ def opened(config: DatabaseConfig) -> Iterator[sqlite3.Connection]:
 
 
 def described(db: sqlite3.Connection) -> dict[tuple[str, str], str]:
-    """Tables and indexes with their SQL, spaces and comments aside."""
+    """Tables and indexes with their SQL, spaces and quotes aside."""
     found = db.execute("SELECT type, name, coalesce(sql, '') FROM sqlite_schema").fetchall()
-    return {(kind, name): " ".join(sql.split()) for kind, name, sql in found}
+    return {(kind, name): re.sub(r"\s+", "", sql.replace('"', "")) for kind, name, sql in found}
 
 
 def test_the_schema_and_every_migration_lead_to_the_version() -> None:
@@ -57,6 +60,24 @@ def test_the_schema_and_every_migration_lead_to_the_version() -> None:
     assert db.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
     db.close()
     assert sorted(MIGRATIONS) == list(range(SCHEMA_VERSION - len(MIGRATIONS), SCHEMA_VERSION))
+
+
+async def test_a_database_of_version_2_is_migrated(config: DatabaseConfig) -> None:
+    """A migrated database has the schema of a new one, and its seats keep everything; users keep their rights."""
+    tokens = make_version_2(Path(config.path))
+    async with served(config) as store:
+        rooms = await store.hold_seats(LATER)
+    new = sqlite3.connect(":memory:", isolation_level=None)
+    new.executescript(schema())
+    with opened(config) as db:
+        assert described(db) == described(new)
+    new.close()
+    seats = {seat.participant.id: seat for room in rooms for seat in room.seats}
+    assert {token.split(".")[1] for token in tokens.values()} == set(seats)
+    for token in tokens.values():
+        seat = seats[token.split(".")[1]]
+        assert (seat.resume_hash, seat.previous_hash) == (hash_secret(token.split(".")[2]), None)
+        assert (seat.token_exp is None) == (seat.participant.user_id is None)
 
 
 def test_migrations_lead_forward_step_by_step() -> None:

@@ -42,6 +42,7 @@ ERRORS = {
     "wrong_room": (403, "The token is for another room"),
     "room_not_found": (404, "Room not found"),
     "participant_not_found": (404, "Participant not found"),
+    "taken_over": (409, "Your seat is in use on another device"),
     "seat_expired": (410, "Seat is no longer held"),
     "rate_limited": (429, "Too many requests"),
     "unavailable": (503, "Storage is unavailable, nothing was changed"),
@@ -120,6 +121,13 @@ class Daemon:
                 return
             assert process.poll() is None, self.log.read_text()
             assert time.monotonic() < deadline, "the daemon does not answer"
+            time.sleep(0.02)
+
+    def wait_for_log(self, text: str) -> None:
+        """Wait until the log contains a text."""
+        deadline = time.monotonic() + PATIENCE
+        while text not in self.log.read_text():
+            assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.02)
 
     def advance(self, seconds: float) -> None:

@@ -143,13 +143,12 @@ class FakeStore:
         for key, seat in order:
             if seat.participant.left_at is None:
                 participant = msgspec.structs.replace(seat.participant, is_active=False)
-                self.people[key] = Seat(
-                    participant,
-                    seat.resume_hash,
-                    None,
-                    seat.dropped_at or restarted_at,
-                    waits_for=seat.waits_for,
-                    seated_id=seat.seated_id,
+                self.people[key] = msgspec.structs.replace(
+                    seat,
+                    participant=participant,
+                    claim=None,
+                    dropped_at=seat.dropped_at or restarted_at,
+                    held_until=0.0,
                 )
                 found.setdefault(key[0], []).append(self.people[key])
         return [self._kept(self.rooms[room_id], seats) for room_id, seats in found.items()]

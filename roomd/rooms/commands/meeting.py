@@ -105,9 +105,9 @@ class ListParticipants(Command[Participants], frozen=True):
         Raises `Refused`: 403 `not_host` for history to anybody but hosts, 400 `not_in_room` to others who have no seat.
         """
         if self.history:
-            check_host(room, self.caller)
+            check_host(room, self.caller, now)
         else:
-            member_or_host(room, self.caller)
+            member_or_host(room, self.caller, now)
         return Decision([], Participants(room.settings.id, room.participants()))
 
 
@@ -122,7 +122,7 @@ class ListMessages(Command[Reader], frozen=True):
 
         Raises `Refused` (400 `not_in_room`) for a caller without a seat who is no host.
         """
-        return Decision([], reader(room, self.caller))
+        return Decision([], reader(room, self.caller, now))
 
 
 def _time_for(room: Room, key: str, now: Moment) -> str:
