@@ -78,6 +78,8 @@ class View:
         self._seq: int | None = None
         self._waiting_id: RequestId | None = None  # the id of the join that waits: its answer carries it
         self._heard_of_lobby = False  # on this connection
+        # Read as messages of before. One that is not was sent after the `room-state`, and its event follows.
+        self._untold: set[str] = set()
 
     @property
     def me(self) -> Participant | None:
@@ -103,6 +105,7 @@ class View:
             self._seq = None
             self._waiting_id = None
             self._heard_of_lobby = False
+            self._untold = set()
             self.is_stale = False
 
     def forget_seat(self) -> None:
@@ -222,6 +225,9 @@ class View:
         if self.missed is not None:
             self.missed.hold_back(frame.message)
             return ()
+        if frame.message.id in self._untold:
+            self._untold.remove(frame.message.id)
+            return (Said(frame.message),)
         return self._tell(self._unknown([frame.message]))
 
     def _take_messages(self, frame: replies.MessagesReply) -> Iterable[AnyMeetingEvent]:
@@ -254,6 +260,7 @@ class View:
         messages = missed.messages()
         if not missed.is_news:
             new = self._unknown(missed.held_back())
+            self._untold = {message.id for message in self._unknown(messages)} - {message.id for message in new}
         else:
             new = messages if missed.has_gap else self._unknown(messages)
         kept = [] if missed.has_gap else self.messages[: self._place_of(missed.after) + 1]

@@ -56,6 +56,8 @@ export class View {
   #knownAs = null;
   /** Ids of the requests for a seat that wait: their answers carry them. @type {Set<unknown>} */
   #waitingIds = new Set();
+  /** Read as messages of before. One that is not was sent after the `room-state`, and its event follows. @type {Set<string>} */
+  #untold = new Set();
   /** A `room-state` came on this connection. */
   #isCurrent = false;
   /** The lobby was told on this connection, or nobody waits. */
@@ -111,9 +113,8 @@ export class View {
   drop() {
     if (this.over !== null) return;
     this.status = "reconnecting";
-    this.#isCurrent = false;
-    this.#heardOfLobby = false;
-    this.isStale = false;
+    this.#isCurrent = this.#heardOfLobby = this.isStale = false;
+    this.#untold.clear();
   }
 
   /** Note that the held seat, or the place in the queue, has expired. */
@@ -272,8 +273,9 @@ export class View {
    * @param {Message} message
    */
   #takeMessage(message) {
-    if (this.missed === null) return this.#tell(this.#unknown([message]));
-    this.missed.holdBack(message);
+    if (this.missed !== null) this.missed.holdBack(message);
+    else if (this.#untold.delete(message.id)) return newsOfMessages([message]);
+    else return this.#tell(this.#unknown([message]));
     return [];
   }
 
@@ -309,7 +311,9 @@ export class View {
     const { after, isNews } = missed;
     const messages = missed.messages();
     const { hasGap } = missed;
+    if (!isNews) for (const { id } of this.#unknown(messages)) this.#untold.add(id);
     const told = isNews ? (hasGap ? messages : this.#unknown(messages)) : this.#unknown(missed.heldBack);
+    for (const { id } of told) this.#untold.delete(id);
     const kept = hasGap ? [] : this.messages.slice(0, this.messages.findIndex(({ id }) => id === after) + 1);
     this.messages = [...kept, ...messages].slice(-MOST_MESSAGES);
     const news = newsOfMessages(told);

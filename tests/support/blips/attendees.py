@@ -52,7 +52,7 @@ class Report:
 class PythonAttendee:
     """The Python client."""
 
-    def __init__(self, name: str, token: Token, random: Random, talk: float, speed: float) -> None:
+    def __init__(self, name: str, token: Callable[[], Token], random: Random, talk: float, speed: float) -> None:
         self.report = Report(name)
         self._token = token
         self._random = random
@@ -64,7 +64,8 @@ class PythonAttendee:
         """Join, say something now and then until it is to be quiet, and stay until the end."""
         settings = Settings(sleep=lambda seconds: asyncio.sleep(seconds / self._speed), patience=10 / self._speed)
         entry = JoinRoom(code=code, guest_name=self.report.name)
-        async with open_meeting(url, entry, self._token, settings) as meeting:
+        async with contextlib.AsyncExitStack() as stack:
+            meeting = await self._join(stack, url, entry, settings)
             listening = asyncio.create_task(self._listen(meeting))
             here.set()
             try:
@@ -79,6 +80,12 @@ class PythonAttendee:
             finally:
                 listening.cancel()
                 await asyncio.gather(listening, *self._tasks, return_exceptions=True)
+
+    async def _join(self, stack: contextlib.AsyncExitStack, url: str, entry: JoinRoom, settings: Settings) -> Meeting:
+        """Join; on a busy machine a token may expire before it is used."""
+        while True:
+            with contextlib.suppress(Refused):
+                return await stack.enter_async_context(open_meeting(url, entry, self._token(), settings))
 
     async def _listen(self, meeting: Meeting) -> None:
         if meeting.me is not None:

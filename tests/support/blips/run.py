@@ -5,11 +5,12 @@ import contextlib
 import functools
 import json
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from roomd.client import Token
 from tests.support.blips.attendees import Cues, PythonAttendee, RawAttendee, Report
 from tests.support.blips.network import Network
 from tests.support.daemon import Daemon
@@ -156,11 +157,13 @@ async def run(daemon: Daemon, plan: Plan) -> dict[str, Any]:
     return {"clients": kinds, "messages": messages, "restarts": restarts, **network.counts}
 
 
-def _token(daemon: Daemon, name: str, index: int) -> Any:
-    """A guest, a token that expires soon, and functions that return such tokens."""
-    if index == 0:
-        return None
-    return daemon.token(name, ttl=3) if index == 1 else (lambda: daemon.token(name, ttl=3))
+def _token(daemon: Daemon, name: str, index: int) -> Callable[[], Token]:
+    """Return what gives the token of a join: none, one that expires soon, or a function that returns such tokens."""
+
+    def fresh() -> str:
+        return daemon.token(name, ttl=3)
+
+    return (lambda: None) if index == 0 else fresh if index == 1 else lambda: fresh
 
 
 async def _cancel(tasks: list["asyncio.Task[None]"]) -> None:

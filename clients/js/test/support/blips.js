@@ -37,19 +37,34 @@ class Attendee {
   /** @param {string} name @param {number} index */
   constructor(name, index) {
     this.name = name;
-    // One is a guest, one has a token that expires soon, the others a function of such tokens.
-    const fixed = sign(name, 3);
-    const token = index === 0 ? undefined : index === 1 ? fixed : () => sign(name, 3);
-    this.meeting = new Meeting(url, { code, guestName: name, token, clock });
-    this.meeting.addEventListener("message", ({ detail }) => this.heard.push([detail.message.id, detail.message.text]));
-    this.meeting.addEventListener("change", () => {
-      const id = this.meeting.me?.id;
-      if (id !== undefined && id !== this.ids.at(-1)) this.ids.push(id);
-    });
+    this.index = index;
+    this.meeting = this.prepare();
   }
 
+  prepare() {
+    // One is a guest, one has a token that expires soon, the others a function of such tokens.
+    const fresh = () => sign(this.name, 3);
+    const token = this.index === 0 ? undefined : this.index === 1 ? fresh() : fresh;
+    const meeting = new Meeting(url, { code, guestName: this.name, token, clock });
+    meeting.addEventListener("message", ({ detail }) => this.heard.push([detail.message.id, detail.message.text]));
+    meeting.addEventListener("change", () => {
+      const id = meeting.me?.id;
+      if (id !== undefined && id !== this.ids.at(-1)) this.ids.push(id);
+    });
+    return meeting;
+  }
+
+  /** Join; on a busy machine a token may expire before it is used. */
   async attend() {
-    await this.meeting.join();
+    for (;;) {
+      try {
+        await this.meeting.join();
+        break;
+      } catch (error) {
+        if (!(error instanceof Refusal) || error.code !== "token_expired") throw error;
+        this.meeting = this.prepare();
+      }
+    }
     this.heard.unshift(...this.meeting.messages.map(({ id, text }) => /** @type {[string, string]} */ ([id, text])));
   }
 
