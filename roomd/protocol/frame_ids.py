@@ -10,9 +10,9 @@ import msgspec
 
 from roomd.protocol.replies import RequestId
 
-# Strings, structural characters, and what is between them. A string that does not end is one token with all that
-# follows, so it is read only once.
-_PIECE = re.compile(r'"(?:[^"\\]++|\\.?)*+"?|[\[\]{}:,]|[^"\[\]{}:,]++', re.DOTALL)
+# Strings, series of the same bracket, colons, commas, and what is between them. A string that does not end is one token
+# with all that follows, so it is read only once.
+_PIECE = re.compile(r'"(?:[^"\\]++|\\.?)*+"?|\[++|\]++|\{++|\}++|[:,]|[^"\[\]{}:,]++', re.DOTALL)
 _CLOSING = {"{": "}", "[": "]"}
 _SPACE = " \t\r\n"
 """The white space of JSON (RFC 8259, section 2)."""
@@ -32,16 +32,18 @@ def find_id(text: str) -> RequestId | None:
 
 def _value_of_id(pieces: list[str]) -> str:
     """Return the text of the last `id` of an object; empty without one, and for anything but one whole object."""
-    if pieces[:1] != ["{"]:
+    if not pieces or pieces[0][0] != "{":
         return ""
     value = ""
-    expected = ["}"]  # the closing brackets that are still to come
+    expected = ["}"] * len(pieces[0])  # the closing brackets that are still to come, the next one last
     start, colon = 1, 0  # where the member begins, and where its colon is; 0 before it
     for at, piece in enumerate(pieces[1:], 1):
-        if piece in _CLOSING:
-            expected.append(_CLOSING[piece])
-        elif piece in _CLOSING.values() and expected.pop() != piece:
-            return ""
+        if piece[0] in _CLOSING:
+            expected.extend(_CLOSING[piece[0]] * len(piece))
+        elif piece[0] in _CLOSING.values():
+            if expected[-len(piece) :] != [*piece]:
+                return ""
+            del expected[-len(piece) :]
         if len(expected) > 1:
             continue
         if piece == ":":
