@@ -46,6 +46,7 @@ nightly: $(VENV)/.installed-dev ## Run the long state machine and the long compa
 	ROOM_MACHINE_STEPS=100000 $(BIN)/python -m pytest tests/rooms/test_room_machine.py $(ARGS)
 	ROOMD_TEST_FUZZ=100000 $(BIN)/python -m pytest --numprocesses 4 --dist worksteal \
 		tests/gateway/test_conformance.py tests/gateway/test_http_fuzz.py $(ARGS)
+	$(MAKE) browsers
 
 blips: node $(VENV)/.installed-dev ## Try clients of each kind for two minutes on a network that fails
 	$(BIN)/python -m tests.support.blips $(ARGS)

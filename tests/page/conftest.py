@@ -16,15 +16,20 @@ if TYPE_CHECKING:  # Playwright may be missing: then the tests that need it are 
     from tests.support.tabs import Tabs
 
 
-ONE_BROWSER = {"test_looks", "test_page"}
-"""Modules whose tests `make test` runs in Chromium alone. `make browsers` runs every test in every browser."""
+BOTH_BROWSERS = {"test_devices", "test_reload"}
+"""Modules whose tests `make test` runs in both browsers: devices, and what a browser does when a page goes. The others
+run in Chromium there; `make browsers` and `make nightly` run every test in both."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the second browser out where `make test` does."""
     if os.environ.get("ROOMD_TEST_BROWSERS") == "all":
         return
-    left_out = [item for item in items if item.path.stem in ONE_BROWSER and "[firefox" in item.name]
+    left_out = [
+        item
+        for item in items
+        if "page" in item.path.parts and item.path.stem not in BOTH_BROWSERS and "[firefox" in item.name
+    ]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
 

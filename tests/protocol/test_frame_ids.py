@@ -5,7 +5,7 @@ import time
 
 import msgspec
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from roomd.protocol.codec import BadFrame, decode, request_id
@@ -145,6 +145,7 @@ values = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(
     st.dictionaries(st.text() | st.just("id"), values), st.integers(-(2**53), 2**53) | st.text(min_size=1, max_size=64)
 )
