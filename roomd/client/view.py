@@ -264,7 +264,8 @@ class View:
         else:
             new = messages if missed.has_gap else self._unknown(messages)
         kept = [] if missed.has_gap else self.messages[: self._place_of(missed.after) + 1]
-        self.messages = [*kept, *messages][-MOST_MESSAGES:]
+        known = {message.id for message in kept}
+        self.messages = [*kept, *(message for message in messages if message.id not in known)][-MOST_MESSAGES:]
         told: list[AnyMeetingEvent] = [Said(message) for message in new]
         if missed.has_gap and missed.is_news:
             told.insert(0, MessagesSkipped(missed.after, messages[0].id if messages else None))

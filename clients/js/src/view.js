@@ -315,7 +315,8 @@ export class View {
     const told = isNews ? (hasGap ? messages : this.#unknown(messages)) : this.#unknown(missed.heldBack);
     for (const { id } of told) this.#untold.delete(id);
     const kept = hasGap ? [] : this.messages.slice(0, this.messages.findIndex(({ id }) => id === after) + 1);
-    this.messages = [...kept, ...messages].slice(-MOST_MESSAGES);
+    const known = new Set(kept.map(({ id }) => id));
+    this.messages = [...kept, ...messages.filter(({ id }) => !known.has(id))].slice(-MOST_MESSAGES);
     const news = newsOfMessages(told);
     if (hasGap && isNews)
       return [{ type: "messages-missed", detail: { after, before: messages[0]?.id ?? null } }, ...news];
