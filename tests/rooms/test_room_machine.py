@@ -381,7 +381,6 @@ def test_room_machine(machine: type[Machine]) -> None:
         settings=settings(
             max_examples=STEPS // 40,
             stateful_step_count=50,
-            deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
     )

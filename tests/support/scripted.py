@@ -62,9 +62,10 @@ class Server:
         await self.send("room-state", **{"epoch": "e", "seq": seq, "room": room, "messages": [], **fields,
                                          "participants": people})  # fmt: skip
 
-    async def left(self) -> None:
-        """Take a `leave-room`, and answer it."""
-        request = await self.take("leave-room")
+    async def left(self, request: dict[str, Any] | None = None) -> None:
+        """Answer a `leave-room`, the next request if it was not taken yet."""
+        request = request or await self.take("leave-room")
+        assert request["type"] == "leave-room", request
         gone = msgspec.structs.replace(JANE, is_active=False, left_at="2026-03-03T10:40:00.000Z")
         await self.send("participant", id=request["id"], participant=gone)
 
