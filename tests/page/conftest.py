@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 EACH = [pytest.param(name, marks=needs(program, program)) for name, program in BROWSERS.items()]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=EACH)
+@pytest_asyncio.fixture(scope="session", loop_scope="session", params=EACH)
 async def browser(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> "AsyncIterator[Browser]":
     """One browser for all tests, which run in each; each tab has a profile of its own."""
     from tests.support.browsers import launched
@@ -64,7 +64,7 @@ def all_tabs(browser: "Browser", daemon: Daemon) -> "Tabs":
     return Tabs(browser, daemon)
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def tabs(all_tabs: "Tabs") -> "AsyncIterator[Tabs]":
     """Tabs that are cleared when the test ends, and had nothing to complain of."""
     yield all_tabs

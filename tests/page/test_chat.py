@@ -15,7 +15,7 @@ from playwright.async_api import WebSocketRoute, expect
 
 from tests.support.tabs import Tabs
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_chat(tabs: Tabs, daemon: Daemon) -> None:

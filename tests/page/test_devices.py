@@ -13,7 +13,7 @@ from playwright.async_api import expect
 
 from tests.support.tabs import Tab, Tabs, update
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 WATCHED = """
 const media = window.MediaDevices.prototype;

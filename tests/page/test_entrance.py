@@ -16,7 +16,7 @@ from playwright.async_api import WebSocketRoute, expect
 from tests.support.prefix import below
 from tests.support.tabs import Tabs, update
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 REFUSALS: dict[str, dict[str, Any]] = {
     "The room is locked": {"isLocked": True},

@@ -19,7 +19,7 @@ from tests.support.looks import ACCESSIBLE, AXE, CONTRAST, CUT_OFF, DRAWN, TEXT_
 from tests.support.node import needs_tsc
 from tests.support.tabs import Tab, Tabs, update
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SCREENSHOTS = Path(__file__).parents[2] / "screenshots" if os.environ.get("ROOMD_TEST_SCREENSHOTS") else None
 """Where pictures of the page are put, when they are wanted: they take half as long as all that is checked of it."""

@@ -13,7 +13,7 @@ from playwright.async_api import expect
 
 from tests.support.tabs import Network, Tabs
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 LOST = re.compile("WebSocket connection to .* failed|ERR_|can’t establish a connection|was interrupted|ICE failed")
 """What a browser says itself of a connection that cannot be made."""

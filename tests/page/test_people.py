@@ -13,7 +13,7 @@ from playwright.async_api import expect
 
 from tests.support.tabs import Tabs
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SIGNED_IN = "[aria-label='signed in']:not([hidden])"
 

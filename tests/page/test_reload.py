@@ -13,7 +13,7 @@ from playwright.async_api import Browser, expect
 
 from tests.support.tabs import Tab, Tabs, update
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def is_back(tab: Tab, watcher: Tab, name: str, ids: dict[str, str]) -> None:

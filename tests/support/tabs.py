@@ -56,7 +56,7 @@ IDS = """() => Object.fromEntries([...document.querySelectorAll(".tiles li")]
 SMALL = """
 const { getUserMedia } = window.MediaDevices?.prototype ?? {};
 if (getUserMedia) MediaDevices.prototype.getUserMedia = function ({ audio, video }) {
-  return getUserMedia.call(this, { audio, video: video && { width: 320, height: 180, frameRate: 10 } });
+  return getUserMedia.call(this, { audio, video: video && { width: 160, height: 90, frameRate: 5 } });
 };
 """
 """A camera that two slow cores can encode four times over."""
