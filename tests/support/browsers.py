@@ -40,7 +40,12 @@ FIREFOX_PREFS: dict[str, str | int | bool] = {
     "network.dns.localDomains": "meet.test",
     "ui.prefersReducedMotion": 1,
     "browser.sessionhistory.max_total_viewers": 4,  # pages that come back as they were left, as people have them
-    "dom.ipc.processPrelaunch.enabled": False,
+    "dom.ipc.processPrelaunch.enabled": False,  # no process but those that a tab needs
+    "dom.ipc.processCount": 1,
+    "fission.autostart": False,
+    "browser.tabs.remote.separatePrivilegedContentProcess": False,
+    "media.rdd-process.enabled": False,
+    "network.process.enabled": False,
     "focusmanager.testmode": True,  # every tab has the focus, as if its window were in front
 }
 
