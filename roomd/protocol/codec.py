@@ -8,6 +8,7 @@ import msgspec
 from roomd.protocol.errors import BAD_FRAME, UNKNOWN_TYPE, Refused
 from roomd.protocol.events import Event
 from roomd.protocol.frame_ids import find_id
+from roomd.protocol.nesting import is_too_deep
 from roomd.protocol.replies import ErrorReply, Reply, RequestId
 from roomd.protocol.requests import REQUESTS, Request
 
@@ -37,7 +38,7 @@ _TYPES = {cls.__struct_config__.tag for cls in REQUESTS}
 _LONGEST_DETAIL = 200
 """The characters of a detail in an error text. msgspec quotes the client's text, which may be a whole frame."""
 
-# msgspec raises RecursionError for input nested deeper than the interpreter's limit.
+# Input that is nested too deep raises RecursionError: by our bound, or in msgspec by the limit of the interpreter.
 _UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
@@ -47,6 +48,8 @@ def decode(text: str) -> Request:
     Raises `BadFrame` (400 `bad_frame` or `unknown_type`) for any other text, and nothing else.
     """
     try:
+        if is_too_deep(text):
+            raise RecursionError
         return _requests.decode(text)
     except _UNREADABLE as exc:
         raise _bad_frame(text, exc) from None

@@ -41,14 +41,11 @@ MALFORMED = [
     '{"type": "ping", "id": "\\ud800"}', '{"type": "ping", "id": "\\udc00\\ud800"}', '{"type": "\\ud800"}',
     '{"type": "ping", "\\udfff": 1}', '{"type": "ping", "x": "\\ud800x"}', '{"type": "\\u0000"}', "[" * 65_000,
     '{"x":' * 13_000, "9" * 65_000, '"' + "x" * 65_000, " " * 65_536, "\U0001f4a9" * 16_000,
-    f'{{"type": "ping", "x": {"[" * 30_000}{"]" * 30_000}}}',
-    *(f'{{"type": "ping", "id": {"[" * deep}{"]" * deep}}}' for deep in (1_000, 30_000)),
+    *(f'{{"type": "ping", "x": {"[" * deep}{"]" * deep}}}' for deep in (500, 30_000)),
+    *(f'{{"type": "ping", "id": {"[" * deep}{"]" * deep}}}' for deep in (500, 30_000)),
     *(f'{"[" * deep}{"]" * deep}' for deep in (1_000, 30_000)),
     *('{"type": "join-room", "code": ' + '{"code":' * deep + "1" + "}" * deep + "}" for deep in (1_000, 7_000)),
 ]  # fmt: skip
-
-DEEP = f'{{"type": "ping", "x": {"[" * 1_000}{"]" * 1_000}}}'
-"""Valid JSON, nested too deep for some versions of Python."""
 
 UNUSUAL = [
     f'{{"type": "ping", "id": {2**63}}}',
@@ -83,8 +80,6 @@ async def test_malformed_frames(target: Daemon) -> None:
         for reply in await replies_to(client, MALFORMED):
             assert reply["code"] in ("bad_frame", "unknown_type")
         assert {reply["type"] for reply in await replies_to(client, UNUSUAL)} == {"pong"}
-        (reply,) = await replies_to(client, [DEEP])
-        assert reply["type"] == "pong" or reply["code"] == "bad_frame"
 
 
 async def send_wrong_types(daemon: Daemon, user: str | None) -> None:
