@@ -26,10 +26,9 @@ def test_as_deep_as_allowed(value: str) -> None:
     ("text", "id_"),
     [
         (f'{{"id": 7, "type": "ping", "x": {DEEPER}}}', 7),
-        (f'{{"id": 7, "type": "get-room", "code": {DEEPER}}}', 7),
-        (f'{{"id": 7, "type": "ping", "x": {"[" * 500}', None),
+        (f'{{"type": "get-room", "code": {DEEPER}}}', None),
     ],
-    ids=["an unknown key", "where a text belongs", "never closed"],
+    ids=["an unknown key", "where a text belongs"],
 )
 def test_deeper_than_allowed(text: str, id_: int | None) -> None:
     """One level more is refused, with the id where the brackets are balanced."""
