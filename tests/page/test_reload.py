@@ -66,6 +66,36 @@ async def test_a_reload_keeps_the_place_in_the_queue(tabs: Tabs, daemon: Daemon)
     await expect(jane.page.locator("#meeting")).to_be_visible()
 
 
+async def test_a_tab_that_is_not_told(tabs: Tabs, daemon: Daemon) -> None:
+    """A reload resumes also when nothing was sent or kept as the page went: a crash gives no notice."""
+    code = (await daemon.room())["code"]
+    alice, jane = await asyncio.gather(tabs.open(code, user="alice"), tabs.open(code))
+    for tab, name in ((alice, ""), (jane, "Jane")):
+        await tab.enter(name)
+    await expect(alice.page.locator(".tiles li")).to_have_count(2)
+    ids = await alice.ids()
+    await jane.page.evaluate("""["pagehide", "beforeunload", "unload", "visibilitychange"].forEach((type) =>
+      addEventListener(type, (event) => event.stopImmediatePropagation(), true))""")
+    await jane.page.reload()
+    await is_back(jane, alice, "Jane", ids)
+
+
+async def test_a_duplicated_tab(tabs: Tabs, daemon: Daemon) -> None:
+    """A second tab, with a copy of what the first one keeps, leaves the seat where it is and asks for a name."""
+    code = (await daemon.room())["code"]
+    alice, jane = await asyncio.gather(tabs.open(code, user="alice"), tabs.open(code, lasts=False))
+    for tab, name in ((alice, ""), (jane, "Jane")):
+        await tab.enter(name)
+    await expect(alice.page.locator(".tiles li")).to_have_count(2)
+    async with jane.page.expect_popup() as popup:
+        await jane.page.evaluate("void open(location.href)")
+    copy = await popup.value
+    assert await copy.evaluate("sessionStorage.length") > 0
+    await expect(copy.get_by_label("Your name")).to_have_value("Jane")
+    await expect(jane.page.locator("#meeting")).to_be_visible()
+    await expect(alice.page.locator(".tiles li")).to_have_count(2)
+
+
 async def test_a_closed_tab(tabs: Tabs, daemon: Daemon) -> None:
     """Who closes the tab is gone after some seconds, though the daemon holds seats for an hour."""
     code = (await daemon.room())["code"]
