@@ -70,7 +70,7 @@ def test_the_python_of_a_checkout_is_the_one_of_its_venv(tmp_path: Path) -> None
 
 
 def test_both_checkouts_are_measured_in_every_round_and_take_turns_to_be_first(tmp_path: Path) -> None:
-    plan = Plan(("g",), ("roomd",), 0.5, True, has_largest=False)
+    plan = Plan(("g",), ("roomd",), 0.2, True, has_largest=False)
     pair = Pair(plan, HERE, HERE, CORES, tmp_path)
     pair.run_round()
     pair.run_round()
