@@ -1,7 +1,5 @@
 """The fixtures of every test: see tests/support."""
 
-import os
-
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -11,13 +9,6 @@ settings.load_profile("a busy machine")
 pytest.register_assert_rewrite("tests.support")  # a failed assertion there shows its values, as in a test
 
 pytest_plugins = ["tests.support.daemon"]
-
-
-def pytest_configure() -> None:
-    """Measure the coverage of the tests alone: what they start runs as fast as it can, which spares minutes."""
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
-            os.environ.pop(name, None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

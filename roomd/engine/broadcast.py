@@ -319,7 +319,8 @@ class _Batch:
         """The position and the reason of everyone in the queue."""
         self._before = _places(before.queue)
         self._snapshot = snapshot
-        self._states: dict[tuple[str, ...], bytes] = {}  # by the ids of the messages in it
+        # By the ids of the messages in it; None: all that the room shows.
+        self._states: dict[tuple[str, ...] | None, bytes] = {}
         for change in seats:
             key = change.seat.participant.id
             if change.removal is not None:
@@ -341,7 +342,7 @@ class _Batch:
     def state(self, seat: Seat, *, to_host: bool) -> bytes:
         """Return the snapshot for a participant as a frame. It is encoded once for all who see the same messages."""
         messages = shown_messages(self.room, seat, to_host=to_host)
-        key = tuple(message.id for message in messages)
+        key = None if messages is self.room.messages else tuple(message.id for message in messages)
         if key not in self._states:
             self._states[key] = self._snapshot(self.room, messages)
         return self._states[key]

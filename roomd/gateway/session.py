@@ -140,8 +140,10 @@ class Session(Generic[P]):
         `code` is that of the room to join, as a person typed it. Raises `Refused` (400 `guest_name_required` or
         `invalid_guest_name`).
         """
-        own = self._find(clean_code(code))
-        if self._identity is not None or (own is not None and own.participant.user_id is not None):
+        if self._identity is not None:
+            return None
+        own = self._find(clean_code(code)) if self.places else None
+        if own is not None and own.participant.user_id is not None:
             return None
         if text is None:
             raise Refused(GUEST_NAME_REQUIRED)
@@ -182,7 +184,10 @@ class Session(Generic[P]):
             self.waiting = None
 
     def _find(self, code: str | None) -> P | None:
-        return next((place for place in self.places if place.code == code), None)
+        for place in self.places:
+            if place.code == code:
+                return place
+        return None
 
     def _place_in(self, code: str) -> tuple[str | None, int | None]:
         """Return the participant id and the claim of the client in the room `code`; None and None without a place."""

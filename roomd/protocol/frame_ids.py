@@ -10,9 +10,9 @@ import msgspec
 
 from roomd.protocol.replies import RequestId
 
-# Strings, series of the same bracket, colons, commas, and what is between them. A string that does not end is one token
-# with all that follows, so it is read only once.
-_PIECE = re.compile(r'"(?:[^"\\]++|\\.?)*+"?|\[++|\]++|\{++|\}++|[:,]|[^"\[\]{}:,]++', re.DOTALL)
+PIECE = re.compile(r'"(?:[^"\\]++|\\.?)*+"?|\[++|\]++|\{++|\}++|[:,]|[^"\[\]{}:,]++', re.DOTALL)
+"""The pieces of a frame: strings, series of the same bracket, colons, commas, and what is between them. A string that
+does not end is one piece with all that follows, so it is read only once."""
 _CLOSING = {"{": "}", "[": "]"}
 _SPACE = " \t\r\n"
 """The white space of JSON (RFC 8259, section 2)."""
@@ -23,7 +23,7 @@ _ids: msgspec.json.Decoder[RequestId | None] = msgspec.json.Decoder(RequestId | 
 
 def find_id(text: str) -> RequestId | None:
     """Return the `id` of a frame; None when it has none or cannot be read. It takes linear time."""
-    value = _value_of_id(_PIECE.findall(text.strip(_SPACE)))
+    value = _value_of_id(PIECE.findall(text.strip(_SPACE)))
     try:
         return _ids.decode(value) if value else None
     except (msgspec.MsgspecError, UnicodeError):

@@ -24,11 +24,14 @@ class Ids:
         empty; a text that is not such an id is ignored.
         """
         fresh = int(wall * 1000) << 48 | int.from_bytes(self._draw(6))
-        last = max(self._last, _number(above)) if above else self._last
-        if fresh <= last:  # the same millisecond, or the clock was set back
+        if fresh <= self._last:  # the same millisecond, or the clock was set back
+            fresh = self._last + 1 + int.from_bytes(self._draw(3))
+        identifier = f"{fresh:024x}"
+        if identifier <= above and (last := _number(above)) >= fresh:  # the clock was ahead before this run
             fresh = last + 1 + int.from_bytes(self._draw(3))
+            identifier = f"{fresh:024x}"
         self._last = fresh
-        return f"{fresh:024x}"
+        return identifier
 
     def new_code(self) -> str:
         """Return a room code, `xxx-xxx-xxx`: one of 26**9, so that it cannot be guessed."""

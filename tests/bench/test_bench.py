@@ -19,7 +19,7 @@ from bench.suite import WORK, Failure, Plan, Sample, Suite
 from bench.work import cold, crowd, cycle, growth, latency, memory, relay
 from bench.work.storm import Event, check_view
 from roomd.protocol import codec, events, objects, requests
-from tests.support.daemon import SECRET, UNMEASURED
+from tests.support.daemon import SECRET
 
 EVERYBODY = {"a", "b", "c"}
 STATE = Event(4, True, frozenset("ab"), True)
@@ -90,15 +90,6 @@ def test_the_ceiling_of_deliveries_writes_the_frame_that_roomd_writes() -> None:
 def test_a_quantile_is_the_least_value_that_a_share_does_not_exceed(share: float, value: float) -> None:
     assert latency.quantile([float(number) for number in range(1, 101)], share) == value
     assert latency.quantile([7.0], share) == 7.0
-
-
-@pytest.fixture(scope="module", autouse=True)
-def unmeasured() -> Iterator[None]:
-    """The servers run as fast as they can."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in UNMEASURED.items():
-            patch.setenv(name, value)
-        yield
 
 
 @pytest.fixture(scope="module")

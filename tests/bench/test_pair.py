@@ -13,7 +13,6 @@ from bench.pair import AFTER, BEFORE, Pair, find_checkout, letter, markdown, rat
 from bench.processes import StartFailed, Usage
 from bench.rig import HERE, Checkout
 from bench.suite import Failure, Plan, Sample
-from tests.support.daemon import UNMEASURED
 
 CORES = os.sched_getaffinity(0)
 USAGE = Usage(1.0, 0.99, 0.9)
@@ -29,13 +28,6 @@ RESULTS = report.Results(
     ],
     [Failure(3, "g", AFTER, "not done within 60 s")],
 )  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The daemons run as fast as they can."""
-    for name, value in UNMEASURED.items():
-        monkeypatch.setenv(name, value)
 
 
 def test_ratios_are_taken_within_a_round() -> None:

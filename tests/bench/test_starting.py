@@ -13,7 +13,6 @@ from bench.peers.folders import folder_of
 from bench.peers.servers import ROOT
 from bench.processes import StartFailed, serving
 from bench.suite import check_installed
-from tests.support.daemon import UNMEASURED
 
 CORES = os.sched_getaffinity(0)
 
@@ -143,7 +142,7 @@ def test_a_peer_that_does_not_start_stops_the_run_unless_it_is_left_out(tmp_path
     arguments += ["--folder", str(tmp_path), "--results", str(tmp_path / "results")]
     done = subprocess.run(
         [sys.executable, "-m", "bench", *arguments, *(["--without", "python_socketio"] if left_out else [])],
-        env={**os.environ, **UNMEASURED, "PYTHONPATH": str(modules)},
+        env={**os.environ, "PYTHONPATH": str(modules)},
         cwd=ROOT, check=False, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert (tmp_path / "results").exists() is left_out

@@ -11,7 +11,7 @@ from datetime import datetime
 import pytest
 
 from roomd.load.runner import WARM_UP
-from tests.support.daemon import UNMEASURED, Daemon, serving
+from tests.support.daemon import Daemon, serving
 from tests.support.processes import PATIENCE, free_port, spawned
 
 OK, REFUSED, MISUSED, UNREACHABLE = 0, 1, 2, 3
@@ -25,7 +25,7 @@ def bench(daemon: Daemon, *arguments: str) -> "subprocess.CompletedProcess[str]"
 @pytest.fixture(scope="module")
 def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A daemon that runs as fast as it can."""
-    with serving(tmp_path_factory.mktemp("swift"), **UNMEASURED) as daemon:
+    with serving(tmp_path_factory.mktemp("swift")) as daemon:
         yield daemon
 
 

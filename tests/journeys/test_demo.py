@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import re
 import shlex
 import subprocess
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.daemon import UNMEASURED, Daemon
+from tests.support.daemon import Daemon
 from tests.support.processes import PATIENCE, at_most, end, free_port, spawn
 
 
@@ -72,9 +71,8 @@ Start = Callable[[Daemon], Demo]
 def paste(line: str) -> list[str]:
     """Do what the newcomer does with a line, and leave at once; return what was shown."""
     done = subprocess.run(
-        shlex.split(line), env=os.environ | UNMEASURED, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        timeout=PATIENCE, check=True,
-    )  # fmt: skip
+        shlex.split(line), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=True
+    )
     return done.stdout.splitlines()
 
 

@@ -15,7 +15,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from roomd.protocol import requests
-from tests.support.daemon import UNMEASURED, Client, Daemon, faults, memory, serving
+from tests.support.daemon import Client, Daemon, faults, memory, serving
 from tests.support.hostile import VALUES
 from tests.support.processes import PATIENCE
 from tests.support.replies import replies_to
@@ -44,7 +44,7 @@ MEETING: list[type[requests.Request]] = [
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A daemon whose rate limit floods reach on any machine; its other limits are the defaults."""
     limits = {"ROOMD_LIMITS_REQUEST_RATE": "0.01", "ROOMD_LIMITS_REQUEST_BURST": "500"}
-    with serving(tmp_path_factory.mktemp("meeting"), **limits, **UNMEASURED) as daemon:
+    with serving(tmp_path_factory.mktemp("meeting"), **limits) as daemon:
         yield daemon
         assert faults(daemon) == []
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import jwt
 import pytest
 
-from tests.support.daemon import SECRET, UNMEASURED, Daemon
+from tests.support.daemon import SECRET, Daemon
 from tests.support.processes import PATIENCE, free_port
 
 SCHEMA = (Path(__file__).parents[2] / "schema.sql").read_text(encoding="utf-8")
@@ -31,7 +31,6 @@ def run(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProces
         env=clean
         | {"ROOMD_DATABASE_PATH": str(folder / "roomd.db"), "ROOMD_SERVER_PORT": str(free_port())}
         | {"PYTHONPATH": str(Path(__file__).parents[2])}
-        | UNMEASURED
         | environ,
         cwd=folder,
         capture_output=True,

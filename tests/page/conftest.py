@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from tests.support.daemon import UNMEASURED, Daemon, serving
+from tests.support.daemon import Daemon, serving
 from tests.support.needs import BROWSERS, needs
 
 if TYPE_CHECKING:  # Playwright may be missing: then the tests that need it are skipped, the others run
@@ -51,7 +51,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A daemon that soon notices who is gone, with its WebSocket where the page has to be told."""
     path = "/rooms&more"
     folder = tmp_path_factory.mktemp("page")
-    with serving(folder, ROOMD_SERVER_PING_INTERVAL="5", ROOMD_SERVER_PATH=path, **UNMEASURED) as daemon:
+    with serving(folder, ROOMD_SERVER_PING_INTERVAL="5", ROOMD_SERVER_PATH=path) as daemon:
         daemon.url = f"ws://127.0.0.1:{daemon.port}{path}"
         yield daemon
 

@@ -19,7 +19,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.support import steered
-from tests.support.processes import PATIENCE, end, free_port, spawn
+from tests.support.processes import MEASURED, PATIENCE, end, free_port, spawn
 
 SECRET = "a secret for tests only, 32 bytes and more"
 
@@ -244,12 +244,12 @@ class Client:
 def make_daemon(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
     """Start daemons with settings of their own, e.g. `ROOMD_ROOMS_SEAT_HOLD="1"`.
 
-    One that is `measured` for coverage, as lines may need that no other test runs, takes half as long again to start.
+    One that is `measured` counts as covered, for lines that no other test runs. It takes half as long again to start.
     """
     with contextlib.ExitStack() as stack:
 
         def make(*, measured: bool = False, steered: bool = False, **settings: str) -> Daemon:
-            environ = {} if measured else UNMEASURED
+            environ = MEASURED if measured else {}
             return stack.enter_context(serving(tmp_path, steered, **environ, **settings))
 
         yield make
@@ -282,9 +282,6 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         yield daemon
 
 
-UNMEASURED = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
-"""Settings of a process that does not count as covered: it starts sooner, and runs as fast as it can."""
-
 PATIENT = {"ROOMD_LIMITS_REQUEST_RATE": "1e9", "ROOMD_LIMITS_REQUEST_BURST": "1000000000"}
 """Settings with a rate limit that no flood reaches."""
 
@@ -307,7 +304,7 @@ def memory(daemon: Daemon) -> int:
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A daemon for hostile input, shared by the tests of a module; its rate limit lets floods pass."""
-    with serving(tmp_path_factory.mktemp("hostile"), **PATIENT, **UNMEASURED) as daemon:
+    with serving(tmp_path_factory.mktemp("hostile"), **PATIENT) as daemon:
         yield daemon
         daemon.kill()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -15,6 +16,11 @@ PATIENCE = 60.0
 
 LEASH = [setpriv, "--pdeathsig", "KILL"] if (setpriv := shutil.which("setpriv")) else []
 """Put before a command, has the system kill it when the thread that started it ends (prctl(2), PR_SET_PDEATHSIG)."""
+
+_COVERAGE = "COVERAGE_PROCESS_CONFIG"
+
+MEASURED = {_COVERAGE: os.environ.pop(_COVERAGE, "")} if "PYTEST_XDIST_WORKER" in os.environ else {}
+"""Settings of a child that counts as covered. The others do not: they start sooner, and run as fast as they can."""
 
 _starter = ThreadPoolExecutor(1)
 """Starts processes. This thread ends with the test process and no sooner, unlike one that a test runs a call in."""

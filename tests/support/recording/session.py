@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
-from tests.support.daemon import UNMEASURED, Daemon
+from tests.support.daemon import Daemon
 from tests.support.recording import edges, meeting, people, requests
 from tests.support.recording.http import http
 from tests.support.recording.scene import AUDIENCE, ISSUER, PATIENCE, Scene
@@ -16,7 +16,6 @@ from tests.support.recording.transcript import TURN_SECRET, Transcript
 Chapter = Callable[[Scene], Awaitable[None]]
 
 BOUNDLESS = {
-    **UNMEASURED,
     "ROOMD_LIMITS_REQUEST_RATE": "1e9",
     "ROOMD_LIMITS_REQUEST_BURST": "1000000000",
     "ROOMD_LIMITS_TOLD_RATE": "1e9",
