@@ -54,7 +54,7 @@ async def run(config: Config, demo: bool, clock: Clock) -> None:
     # Check the whole configuration before the store creates a database, so that a wrong one creates no file.
     database = Path(config.database.path)
     check_keys(config.auth, database)
-    ice = open_ice(config.ice)
+    ice = open_ice(config.ice, database)
     store = await open_store(config.database)
     try:
         keys = open_keys(config.auth, database)

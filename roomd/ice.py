@@ -31,8 +31,8 @@ class Ice(msgspec.Struct, frozen=True):
     """The seconds for which credentials are valid."""
 
 
-def open_ice(ice: IceConfig) -> Ice:
-    """Read the secret of the TURN servers, if one is configured.
+def open_ice(ice: IceConfig, database: Path | None = None) -> Ice:
+    """Read the secret of the TURN servers, if one is configured. The owner of `database` may own its file.
 
     Raises `ConfigError` that names the setting, the file and what to do.
     """
@@ -40,7 +40,7 @@ def open_ice(ice: IceConfig) -> Ice:
     if ice.turn_secret is not None:
         secret = check_length(os.fsencode(ice.turn_secret), "ice.turn_secret", SHORTEST_TURN_SECRET)
     elif ice.turn_secret_file is not None:
-        content, source = read_private(Path(ice.turn_secret_file), "ice.turn_secret_file")
+        content, source = read_private(Path(ice.turn_secret_file), "ice.turn_secret_file", database)
         secret = check_length(content, source, SHORTEST_TURN_SECRET)
     return Ice(ice.stun, ice.turn, secret, ice.turn_ttl)
 

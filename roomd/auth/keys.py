@@ -12,9 +12,9 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from roomd.auth.jwks import FetchedKeys, from_public_key
-from roomd.auth.secret_files import local_secret, local_secret_file, make_secret, read_file
+from roomd.auth.secret_files import local_secret, local_secret_file, make_secret
 from roomd.auth.tokens import Key, Policy
-from roomd.config import Algorithm, AuthConfig, ConfigError
+from roomd.config import Algorithm, AuthConfig, ConfigError, read_file, trusted_owners
 
 
 class KeySource(Protocol):
@@ -52,7 +52,7 @@ def open_keys(auth: AuthConfig, database: Path) -> KeySource:
     if auth.jwks_url is not None:
         return FetchedKeys(auth.jwks_url)
     if auth.public_key_file is not None:
-        return FixedKeys(_public_key(Path(auth.public_key_file), policy(auth)))
+        return FixedKeys(_public_key(Path(auth.public_key_file), policy(auth), database))
     secret = local_secret(auth, database)
     return FixedKeys(Key(make_secret(local_secret_file(database)) if secret is None else secret, "HS256"))
 
@@ -63,7 +63,7 @@ def check_keys(auth: AuthConfig, database: Path) -> None:
     Raises `ConfigError` that names the setting, the file and what to do.
     """
     if auth.public_key_file is not None:
-        _public_key(Path(auth.public_key_file), policy(auth))
+        _public_key(Path(auth.public_key_file), policy(auth), database)
     else:
         local_secret(auth, database)
 
@@ -75,9 +75,9 @@ def policy(auth: AuthConfig) -> Policy:
     return Policy(auth.algorithms or allowed, auth.issuer, auth.audience, auth.leeway)
 
 
-def _public_key(file: Path, policy: Policy) -> Key:
+def _public_key(file: Path, policy: Policy, database: Path) -> Key:
     source = f"auth.public_key_file: {file}"
-    content, _ = read_file(file, "auth.public_key_file")
+    content = read_file(file, "auth.public_key_file", is_secret=False, owners=trusted_owners(database))
     if b"PRIVATE KEY-----" in content:
         raise ConfigError(f"{source}: is a private key; export its public key with `openssl pkey -in {file} -pubout`")
     if b"-----BEGIN CERTIFICATE-----" in content:

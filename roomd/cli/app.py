@@ -179,7 +179,7 @@ def check_config(config: ConfigFile = None, database: DatabaseFile = None) -> No
     settings = configuration(config, database={"path": database})
     path = Path(settings.database.path)
     keys.check_keys(settings.auth, path)
-    ice.open_ice(settings.ice)
+    ice.open_ice(settings.ice, path)
     server = settings.server
     source = str(config) if config else "the defaults and the environment"
     where = f"{server.host} (all addresses, IPv6 and IPv4)" if is_every_address(server.host) else server.host
