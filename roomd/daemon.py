@@ -93,6 +93,7 @@ def serve(config: Config, demo: bool, clock: Clock | None = None) -> int:
     database is in use, storage fails); 2 when the configuration is wrong.
     """
     os.umask(0o077)  # other users must not read the database, its log and the secret
+    _write_no_core_dump()
     log_lines.set_up(config.server.log_level)
     _raise_file_limit(config.limits.connections)
     _tune_garbage_collector()
@@ -113,6 +114,14 @@ def _report_failure(why: str, *, is_lasting: bool) -> int:
         handler.flush()
     print(f"roomd: {why}", file=sys.stderr)
     return MISCONFIGURED if is_lasting else RETRY_LATER
+
+
+def _write_no_core_dump() -> None:
+    """Keep the kernel, and systemd-coredump, from writing the memory to disk: secrets and messages are in it.
+
+    That the process cannot be traced at all (PR_SET_DUMPABLE) would hide its open files from its own user, too.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _raise_file_limit(connections: int) -> None:
