@@ -143,8 +143,9 @@ class IceConfig(Section, frozen=True):
     # the credentials of an existing allocation, so they have to be valid for as long as a call lasts.
     turn_ttl: Annotated[
         int,
-        Meta(ge=60, le=86_400, description="Seconds for which TURN credentials are valid; longer than a call, since "
-             "some servers end a relayed call when they expire."),
+        Meta(ge=60, le=86_400, description="Seconds for which TURN credentials are valid at most; longer than a call, "
+             "since some servers end a relayed call when they expire. They last for as long as the participant has "
+             "been in the room, at least an hour."),
     ] = 21_600  # fmt: skip
 
 

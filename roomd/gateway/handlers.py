@@ -14,7 +14,7 @@ import msgspec
 
 from roomd.auth.resume_tokens import ResumeToken, hash_secret
 from roomd.gateway.client import Client, close_for
-from roomd.ice import ice_servers
+from roomd.ice import ice_servers, time_left
 from roomd.protocol import replies, requests
 from roomd.protocol.codec import size_of
 from roomd.protocol.errors import NOT_IN_ROOM, SEAT_EXPIRED, Refused
@@ -23,7 +23,7 @@ from roomd.protocol.objects import Admission, Ban, Participant, Room
 from roomd.protocol.paging import page
 from roomd.protocol.requests import Request
 from roomd.protocol.text import clean_code
-from roomd.protocol.timestamps import stamp
+from roomd.protocol.timestamps import seconds_of, stamp
 from roomd.rooms import commands
 from roomd.rooms.answers import RoomAnswer
 from roomd.rooms.commands.hosting import not_admitted
@@ -274,9 +274,10 @@ async def list_messages(client: Client, request: requests.ListMessages) -> None:
 @handles(requests.GetIceServers)
 def get_ice_servers(client: Client, request: requests.GetIceServers) -> None:
     """Return the STUN and TURN servers, with credentials for this participant."""
-    place, ice = client.session.own_seat(), client.services.ice
-    servers = ice_servers(ice, place.participant.id, client.wall())
-    client.send(replies.IceServersReply(id=request.id, ice_servers=servers, ttl=ice.ttl))
+    participant, ice, now = client.session.own_seat().participant, client.services.ice, client.wall()
+    servers = ice_servers(ice, participant.id, now, now - seconds_of(participant.joined_at))
+    ttl = time_left(ice, participant.id, now)
+    client.send(replies.IceServersReply(id=request.id, ice_servers=servers, ttl=ttl))
 
 
 @handles(requests.RemoveParticipant)
