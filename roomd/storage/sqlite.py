@@ -25,6 +25,7 @@ from roomd.rooms.answers import Reader
 from roomd.rooms.changes import Change
 from roomd.rooms.model import Seat, StoredRoom
 from roomd.rooms.room import MESSAGES_SHOWN, MOST_SENT
+from roomd.storage.reading import read_messages
 from roomd.storage.rows import (
     BAN_COLUMNS,
     MESSAGE_COLUMNS,
@@ -156,15 +157,10 @@ class SqliteStore:
 
         Raises `StorageFailed`.
         """
-        sql = (
-            f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE room_id = ? AND id > ? "  # noqa: S608
-            "AND (? AND to_id IS NULL OR ? IN (participant_id, to_id) OR ? IN (user_id, to_user_id)) "
-            "ORDER BY id LIMIT ?"
-        )
-        who = (reader.sees_public, reader.participant_id, reader.user_id)
-        rows = await self._read(sql, (reader.room_id, max(cursor or "", reader.after), *who, limit + 1))
+        rows, unread = await self._run(self._reader, lambda db: read_messages(db, reader, cursor, limit + 1))
         messages = [to_message(row) for row in rows]
-        return page(messages, min(limit, count_fitting(messages)))
+        found, following = page(messages, min(limit, count_fitting(messages)))
+        return found, following or unread
 
     async def close(self) -> None:
         """Finish the waiting appends and close the file. Closing twice is fine."""
