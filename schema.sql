@@ -57,7 +57,8 @@ CREATE UNIQUE INDEX seats ON participants (room_id, user_id) WHERE left_at IS NU
 -- Messages. The user ids of sender and addressee are stored too: a user who joins again is another participant and may
 -- still read the message. `client_id` is the id that the sender's client gave the message; a message that is sent again
 -- with the same one is the same message. `sender` and `recipient` are who reads a private message: `u` and a user id, or
--- `g` and the participant id of a guest.
+-- `g` and the participant id of a guest. `total_bytes` is about how many bytes the messages of the room have, up to this
+-- one; messages from before version 4 do not count.
 CREATE TABLE messages (
     room_id        TEXT NOT NULL REFERENCES rooms (id),
     id             TEXT NOT NULL,
@@ -71,6 +72,7 @@ CREATE TABLE messages (
     client_id      TEXT,
     sender         TEXT GENERATED ALWAYS AS (iif(user_id IS NULL, 'g' || participant_id, 'u' || user_id)) VIRTUAL,
     recipient      TEXT GENERATED ALWAYS AS (iif(to_user_id IS NULL, 'g' || to_id, 'u' || to_user_id)) VIRTUAL,
+    total_bytes    INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (room_id, id)
 ) STRICT, WITHOUT ROWID;
 

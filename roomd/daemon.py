@@ -83,6 +83,7 @@ def rules(config: Config) -> Rules:
         grace=config.auth.grace,
         host_passes_lock=config.rooms.host_passes_lock,
         history_visible=config.rooms.history_for_newcomers,
+        room_bytes=config.limits.room_bytes,
     )
 
 

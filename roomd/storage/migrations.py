@@ -31,6 +31,7 @@ MIGRATIONS: dict[int, str] = {
             sender TEXT GENERATED ALWAYS AS (iif(user_id IS NULL, 'g' || participant_id, 'u' || user_id)) VIRTUAL;
         ALTER TABLE messages ADD COLUMN
             recipient TEXT GENERATED ALWAYS AS (iif(to_user_id IS NULL, 'g' || to_id, 'u' || to_user_id)) VIRTUAL;
+        ALTER TABLE messages ADD COLUMN total_bytes INTEGER NOT NULL DEFAULT 0;
         CREATE INDEX messages_from ON messages (room_id, sender, id) WHERE to_id IS NOT NULL;
         CREATE INDEX messages_to ON messages (room_id, recipient, id) WHERE to_id IS NOT NULL;
         PRAGMA user_version = 4;

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from roomd.config import ConfigError, DatabaseConfig, check_file, is_open_to_others
 from roomd.storage.migrations import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION, migrate, schema, user_version
+from roomd.storage.space import Space
 from roomd.storage.sqlite import SqliteStore, is_lasting
 from roomd.storage.worker import Worker
 
@@ -49,7 +50,7 @@ async def open_store(config: DatabaseConfig) -> SqliteStore:
             kind = StoreError if is_lasting(exc) else StoreBusy
             raise kind(f"{path}: cannot be opened: {exc}") from None
         raise
-    return SqliteStore(writer, reader, lock)
+    return SqliteStore(writer, reader, lock, Space(path, config.reserve))
 
 
 def _lock(path: Path) -> int:
