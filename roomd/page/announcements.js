@@ -1,6 +1,6 @@
 /** Announcements: toasts of what others do, as far as it is not on the screen already. One object for each stay. */
 
-import { find } from "./dom.js";
+import { bdi, find } from "./dom.js";
 import { toast } from "./toasts.js";
 
 /** @import { Message, Participant, Waiting } from "./client/roomd.js" */
@@ -38,8 +38,9 @@ export class Announcements {
     names.set(id, displayName);
     if (names.size > 1) return;
     setTimeout(() => {
-      const who = names.size > 3 ? `${names.size} people` : [...names.values()].join(", ");
-      if (!this._isClosed) toast(`${who} ${what}.`);
+      const each = [...names.values()].flatMap((name, index) => (index ? [", ", bdi(name)] : [bdi(name)]));
+      const who = names.size > 3 ? [`${names.size} people`] : each;
+      if (!this._isClosed) toast([...who, ` ${what}.`]);
       names.clear();
     }, TOGETHER);
   }
@@ -53,7 +54,7 @@ export class Announcements {
     const before = this._messages.get(participantId);
     const number = before?.box.isConnected ? before.number + 1 : 1;
     before?.box.remove();
-    const box = toast(`${displayName} wrote ${number > 1 ? `${number} messages` : "a message"}.`);
+    const box = toast([bdi(displayName), ` wrote ${number > 1 ? `${number} messages` : "a message"}.`]);
     this._messages.set(participantId, { box, number });
   }
 
@@ -68,8 +69,8 @@ export class Announcements {
     if (asking.length === 0) this._lobby?.remove();
     if (!news[0] || !find("people", HTMLElement).hidden) return;
     this._lobby?.remove();
-    const who = news.length > 1 ? `${news.length} people wait` : `${news[0].displayName} waits`;
-    this._lobby = toast(`${who} to be let in.`, "Show", this._showPeople);
+    const who = news.length > 1 ? [`${news.length} people wait`] : [bdi(news[0].displayName), " waits"];
+    this._lobby = toast([...who, " to be let in."], { button: "Show", action: this._showPeople });
   }
 
   /**

@@ -1,6 +1,6 @@
 /** Dialogs before something that cannot be undone. Escape and a click beside a dialog mean no. */
 
-import { find } from "./dom.js";
+import { bdi, find } from "./dom.js";
 
 /** @import { Participant } from "./client/roomd.js" */
 
@@ -14,7 +14,7 @@ export async function askRemove(person, name) {
   const isUser = person.userId !== null;
   const ban = find("remove-ban", HTMLInputElement);
   const reason = find("remove-reason", HTMLInputElement);
-  find("remove-title", HTMLElement).textContent = `Remove ${name}?`;
+  find("remove-title", HTMLElement).replaceChildren("Remove ", bdi(name), "?");
   find("remove-ban-row", HTMLElement).hidden = !isUser;
   find("remove-guest", HTMLElement).hidden = isUser;
   ban.checked = false;

@@ -27,6 +27,14 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
+/**
+ * Make an element with a name: whatever direction it is written in, it does not mix with what is around it.
+ * @param {string} name
+ */
+export function bdi(name) {
+  return make("bdi", {}, name);
+}
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /**
@@ -51,7 +59,8 @@ export function icon(name, label = "", className = "") {
 }
 
 /**
- * Put items into a list, keeping the elements that were there, so that focus and playing videos survive.
+ * Put items into a list, keeping the elements that were there, so that focus and playing videos survive. When the element
+ * with the focus goes, the next one gets it, or the one before.
  * @template T
  * @param {Element} list
  * @param {Iterable<T>} items
@@ -61,27 +70,61 @@ export function icon(name, label = "", className = "") {
  * @param {(element: HTMLElement, item: T) => void} [how.update] done to new elements too
  */
 export function reconcile(list, items, { key, create, update }) {
-  const old = new Map([...list.children].map((element) => [/** @type {HTMLElement} */ (element).dataset.key, element]));
+  const wanted = [...items];
+  const keys = new Set(wanted.map(key));
+  /** @type {Map<string, Element>} */
+  const old = new Map();
+  for (const element of [...list.children]) {
+    const { key = "" } = /** @type {HTMLElement} */ (element).dataset;
+    if (keys.has(key)) old.set(key, element);
+    else removeItem(element);
+  }
   let at = list.firstElementChild;
-  for (const item of items) {
+  for (const item of wanted) {
     const element = /** @type {HTMLElement} */ (old.get(key(item)) ?? create(item));
-    old.delete(key(item));
     element.dataset.key = key(item);
     if (element === at) at = at.nextElementSibling;
     else list.insertBefore(element, at);
     update?.(element, item);
   }
-  for (const element of old.values()) element.remove();
+}
+
+/** @param {Element} element */
+function removeItem(element) {
+  const next = element.contains(document.activeElement) ? (element.nextElementSibling ?? element.previousElementSibling) : null;
+  const index = buttonsOf(element).findIndex((button) => button === document.activeElement);
+  element.remove();
+  if (next) (buttonsOf(next)[index] ?? buttonsOf(next)[0])?.focus();
+}
+
+/** @param {Element} element */
+function buttonsOf(element) {
+  return [...element.querySelectorAll("button")].filter((button) => !button.hidden);
 }
 
 /**
- * The letters that stand for a person: of the first word and the last.
+ * Change a part of the page; if the focus is lost by that, it goes to `fallback`.
+ * @param {Element} part
+ * @param {HTMLElement} fallback
+ * @param {() => void} change
+ */
+export function keepFocus(part, fallback, change) {
+  const had = part.contains(document.activeElement);
+  change();
+  if (had && !(part.contains(document.activeElement) && document.activeElement?.checkVisibility())) fallback.focus();
+}
+
+const SEGMENTER = new Intl.Segmenter(undefined, { granularity: "grapheme" });
+
+/**
+ * The letters that stand for a person: of the first word and the last. What people see as one letter is one: a flag, for example.
  * @param {string} name
  */
 export function initials(name) {
   const words = name.trim().split(/\s+/u);
-  const letters = words.length > 1 ? [words[0], words[words.length - 1]] : [words[0]];
-  return letters.map((word) => [...(word ?? "")][0] ?? "").join("").toLocaleUpperCase();
+  const ends = words.length > 1 ? [words[0], words[words.length - 1]] : [words[0]];
+  const letters = ends.map((word) => SEGMENTER.segment(word ?? "").containing(0)?.segment ?? "");
+  return letters.join("").toLocaleUpperCase();
 }
 
 /**

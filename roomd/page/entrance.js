@@ -1,7 +1,9 @@
 /** The entrance: the form with name, code and token, filled in by links, and the preview of camera and microphone. */
 
+import { fold, parseLink, readTyped } from "./codes.js";
 import { find, initials } from "./dom.js";
-import { FIELDS, preview } from "./words.js";
+import { local, session } from "./storage.js";
+import { FIELDS, asking, preview } from "./words.js";
 
 /** @import { Media } from "./media.js" */
 
@@ -33,26 +35,29 @@ export class Entrance {
     });
     this._fields.token.addEventListener("input", () => this._showNameField());
     this._fields.name.addEventListener("input", () => this.showPreview());
-    this._fields.name.value = recall();
-    this.readLink();
+    this._fields.name.value = local.get(NAME_KEY) ?? "";
     this.showPreview();
   }
 
-  /** Fill in the form from the address: `#abc-def-ghi`, `#code=…&token=…` or `?room=…`. A token is removed from it. */
+  /**
+   * Fill in the form from the address: `#abc-def-ghi`, `#code=…&token=…` or `?room=…`. A token is removed from it, and kept
+   * in the tab.
+   */
   readLink() {
-    const fragment = decode(location.hash.slice(1));
-    const given = new URLSearchParams(fragment.includes("=") ? fragment : { code: fragment });
-    const code = given.get("code") || new URLSearchParams(location.search).get("room") || "";
-    const token = given.get("token") || recallToken(code);
-    if (code) this._fields.code.value = tidy(code) ?? code;
-    if (token) {
-      this._fields.token.value = token;
-      this._host.open = true;
-    }
-    if (given.has("token")) {
+    const given = parseLink(location.href);
+    const code = fold(given.code) ?? given.code;
+    if (code) this._fields.code.value = code;
+    if (given.token) {
+      rememberToken(code, given.token);
       history.replaceState(null, "", link(code)); // keep it out of the history and of screenshots
     }
-    this._showNameField();
+    this._showToken(recallToken(code));
+  }
+
+  /** What the form says; the name and the token may be empty. @returns {Credentials} */
+  get credentials() {
+    const { name, code, token } = this._fields;
+    return { code: readTyped(code.value).code ?? "", name: name.value.trim(), token: token.value.trim() };
   }
 
   /** Focus the first empty field, or the button, and ask for the devices. */
@@ -60,7 +65,7 @@ export class Entrance {
     const fields = /** @type {FieldName[]} */ (["name", "code"]).filter((name) => !this._box(name).hidden);
     const empty = fields.find((name) => !this._fields[name].value);
     (empty ? this._fields[empty] : this._button).focus();
-    if (!this._media.audio && !this._media.cameraOn) void this._media.open();
+    void this._media.open();
   }
 
   /** @param {boolean} busy whether a join is under way */
@@ -91,7 +96,8 @@ export class Entrance {
     video.hidden = !track;
     find("preview-avatar", HTMLElement).hidden = track !== null;
     find("preview-initials", HTMLElement).textContent = initials(this._fields.name.value) || "?";
-    this.say(media.trouble ? preview(media.trouble, media.audio !== null, media.cameraOn) : "");
+    const asked = [...media.asked];
+    this.say(asked.length ? asking(asked) : preview(media.trouble, media.audio !== null, media.cameraOn));
     find("preview-mic", HTMLElement).setAttribute("aria-pressed", String(!media.muted));
     find("preview-camera", HTMLElement).setAttribute("aria-pressed", String(media.cameraOn));
   }
@@ -103,16 +109,25 @@ export class Entrance {
 
   /** @returns {Credentials | null} */
   _check() {
-    const name = this._fields.name.value.trim();
-    const token = this._fields.token.value.trim();
-    const code = tidy(this._fields.code.value);
+    const pasted = readTyped(this._fields.code.value).token;
+    if (pasted) this._showToken(pasted);
+    const { code, name, token } = this.credentials;
     this.complain("token", "");
     this.complain("code", code ? "" : NEEDS_CODE);
     this.complain("name", name || token ? "" : FIELDS.guest_name_required[1]);
     if (!code || !(name || token)) return null;
-    remember(name);
+    if (name) local.set(NAME_KEY, name);
     this._fields.code.value = code;
     return { code, name, token };
+  }
+
+  /** @param {string} token */
+  _showToken(token) {
+    if (token) {
+      this._fields.token.value = token;
+      this._host.open = true;
+    }
+    this._showNameField();
   }
 
   /** Hide the field for the name while there is a token: it has a name. */
@@ -131,64 +146,20 @@ export class Entrance {
  * @param {string} code
  */
 export function link(code) {
-  return `${location.origin}${location.pathname}${code ? `#${tidy(code) ?? code}` : ""}`;
+  return `${location.origin}${location.pathname}${code ? `#${fold(code) ?? code}` : ""}`;
 }
 
 /**
- * Read a room code in any spelling, or from a pasted link; null if there is none.
- * @param {string} typed
- */
-function tidy(typed) {
-  const inLink = /[#=/]([a-z]{3}-[a-z]{3}-[a-z]{3})(?![a-z])/iu.exec(typed);
-  const letters = (inLink?.[1] ?? typed).toLowerCase().replace(/[\s-]+/gu, "");
-  return /^[a-z]{9}$/u.test(letters) ? `${letters.slice(0, 3)}-${letters.slice(3, 6)}-${letters.slice(6)}` : null;
-}
-
-/** @param {string} fragment */
-function decode(fragment) {
-  try {
-    return decodeURIComponent(fragment);
-  } catch {
-    return fragment;
-  }
-}
-
-/**
- * Keep a token until the tab is closed, so that a reload takes the seat back.
+ * Keep a token until the tab is closed, for joining again.
  * @param {string} code
  * @param {string | null} token null: forget it
  */
 export function rememberToken(code, token) {
-  try {
-    if (token) sessionStorage.setItem(`${TOKEN_KEY}.${tidy(code)}`, token);
-    else sessionStorage.removeItem(`${TOKEN_KEY}.${tidy(code)}`);
-  } catch {
-    // the browser has no storage for this page
-  }
+  if (token) session.set(`${TOKEN_KEY}.${fold(code)}`, token);
+  else session.remove(`${TOKEN_KEY}.${fold(code)}`);
 }
 
 /** @param {string} code */
 function recallToken(code) {
-  try {
-    return sessionStorage.getItem(`${TOKEN_KEY}.${tidy(code)}`);
-  } catch {
-    return null;
-  }
-}
-
-/** @param {string} name */
-function remember(name) {
-  try {
-    if (name) localStorage.setItem(NAME_KEY, name);
-  } catch {
-    // the browser has no storage for this page
-  }
-}
-
-function recall() {
-  try {
-    return localStorage.getItem(NAME_KEY) ?? "";
-  } catch {
-    return "";
-  }
+  return session.get(`${TOKEN_KEY}.${fold(code)}`) ?? "";
 }

@@ -1,12 +1,14 @@
 /** The view of the meeting: the bar, the tiles, the panels and the numbers on their buttons. */
 
 import { find } from "./dom.js";
+import { wish } from "./wish.js";
 
 /** @import { Meeting, Participant } from "./client/roomd.js" */
 /** @import { Media } from "./media.js" */
-/** @import { Chat, People } from "./panels.js" */
+/** @import { Chat } from "./chat.js" */
 /** @import { Tiles } from "./tiles.js" */
-/** @import { Names } from "./words.js" */
+/** @import { Names } from "./names.js" */
+/** @import { People } from "./people.js" */
 
 /**
  * What is drawn: one stay, as it is now.
@@ -15,7 +17,6 @@ import { find } from "./dom.js";
  * @property {Meeting} meeting
  * @property {Names} names
  * @property {Map<string, MediaStream>} streams what others send, by participant
- * @property {boolean} hand whether the own hand is raised
  */
 
 const $ = (/** @type {string} */ id) => find(id, HTMLElement);
@@ -30,7 +31,7 @@ export class MeetingView {
   }
 
   /** @param {Shown} shown */
-  draw({ meeting, names, streams, hand }) {
+  draw({ meeting, names, streams }) {
     const { me, room } = meeting;
     if (!me || !room) return;
     names.update(meeting.participants);
@@ -40,16 +41,18 @@ export class MeetingView {
     $("locked").hidden = !room.isLocked;
     $("waiting-room-on").hidden = !room.waitingRoom;
     const others = [...meeting.participants.values()].filter((person) => person.id !== me.id);
+    const hands = meeting.hands.map(({ id }) => id);
+    const handOf = (/** @type {Participant} */ { id }) => hands.indexOf(id) + 1;
     this._tiles.render([
-      ...others.map((person) => tileOf(person, names.of(person), streams.get(person.id) ?? null)),
-      this._ownTile(me, names.of(me), hand),
+      ...others.map((person) => tileOf(person, names.of(person), handOf(person), streams.get(person.id) ?? null)),
+      this._ownTile(me, names.of(me), handOf(me)),
     ]);
     $("alone").hidden = others.length > 0;
     this._people.render(meeting, me, names);
     count("open-chat", this._chat.render(meeting, me, names, !$("chat").hidden), "unread");
     count("open-people", me.isHost ? meeting.lobby.length : 0, "waiting");
     const { muted, cameraOn, sharing } = this._media;
-    for (const [id, on] of Object.entries({ mic: !muted, camera: cameraOn, screen: sharing, hand })) {
+    for (const [id, on] of Object.entries({ mic: !muted, camera: cameraOn, screen: sharing, hand: wish.hand })) {
       $(id).setAttribute("aria-pressed", String(on));
     }
   }
@@ -57,29 +60,31 @@ export class MeetingView {
   /**
    * @param {Participant} me
    * @param {string} label
-   * @param {boolean} hand
+   * @param {number} hand
    */
-  _ownTile({ id, displayName }, label, hand) {
+  _ownTile({ id, userId, displayName }, label, hand) {
     const { muted, sharing, shown } = this._media;
-    return { id, name: displayName, label, mine: true, held: false, muted, hand, sharing, stream: shown };
+    return { id, userId, name: displayName, label, mine: true, held: false, muted, hand, sharing, stream: shown };
   }
 }
 
 /**
  * @param {Participant} person
  * @param {string} label
+ * @param {number} hand
  * @param {MediaStream | null} stream
  */
-function tileOf({ id, displayName, isActive, state = {} }, label, stream) {
+function tileOf({ id, userId, displayName, isActive, state = {} }, label, hand, stream) {
   const sharing = state.screen === true;
   return {
     id,
+    userId,
     name: displayName,
     label,
     mine: false,
     held: !isActive,
     muted: state.muted === true,
-    hand: state.handRaised === true,
+    hand,
     sharing,
     stream,
     dark: !sharing && state.camera !== true,

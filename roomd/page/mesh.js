@@ -33,10 +33,14 @@ const ICE_RETRY = 30_000;
 
 /** Events: `stream` {id, stream}: what a participant sends; null when it ended. */
 export class Mesh extends EventTarget {
-  /** @param {Meeting} meeting joined or about to be; the mesh follows it from now on */
-  constructor(meeting) {
+  /**
+   * @param {Meeting} meeting joined or about to be; the mesh follows it from now on
+   * @param {boolean} isBack whether others may have links with this participant that an earlier page began
+   */
+  constructor(meeting, isBack) {
     super();
     this._meeting = meeting;
+    this._isBack = isBack;
     this._me = "";
     /** @type {Map<string, Link>} */
     this._links = new Map();
@@ -59,6 +63,7 @@ export class Mesh extends EventTarget {
     on("updated", (event) => this._seen(event.detail.participant));
     on("left", (event) => this._drop(event.detail.participant.id));
     on("signal", (event) => this._hear(event.detail.from, event.detail.data));
+    on("replaced", () => this._renew());
     on("over", () => this.close());
     /** @type {Set<string>} who had no connection at the last look */
     this._away = new Set();
@@ -95,15 +100,21 @@ export class Mesh extends EventTarget {
     const returned = this._me === me.id;
     if (!returned) for (const id of [...this._links.keys()]) this._drop(id); // another seat: the others do not know these links
     this._me = me.id;
+    this._tries.clear();
     if (!returned) this._ready = this._fetchServers();
     void this._ready.then(() => {
-      for (const [id, person] of this._meeting.participants) {
-        if (id === this._me || !person.isActive) continue;
-        this._tries.delete(id);
-        if (returned && !this._links.get(id)?.isWell) this._restart(id);
-      }
+      if (returned || this._isBack) this._renew();
       this._meet();
     });
+  }
+
+  /** Begin each link again that is not well: signals may have been lost. */
+  _renew() {
+    for (const [id, person] of this._meeting.participants) {
+      if (id === this._me || !person.isActive) continue;
+      this._tries.delete(id);
+      if (!this._links.get(id)?.isWell) this._restart(id);
+    }
   }
 
   /** Begin a link with everyone who is there and has none. */

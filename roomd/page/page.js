@@ -7,20 +7,27 @@
  */
 
 import { Announcements } from "./announcements.js";
-import { Meeting, Refusal } from "./client/roomd.js";
+import { showConnected, showReconnecting, stopCountdown } from "./banner.js";
+import { onClick, wireDevices } from "./buttons.js";
+import { Chat } from "./chat.js";
+import { Refusal } from "./client/roomd.js";
 import { askLeave, askRemove, closeDialogs } from "./dialogs.js";
-import { find } from "./dom.js";
+import { bdi, find } from "./dom.js";
 import { Entrance, link, rememberToken } from "./entrance.js";
 import { Media } from "./media.js";
 import { MeetingView } from "./meeting.js";
 import { Mesh } from "./mesh.js";
+import { Names } from "./names.js";
 import { fillNotice } from "./notice.js";
-import { Chat, People } from "./panels.js";
+import { mayUnlock, unlock } from "./outside.js";
+import { People } from "./people.js";
+import { meetingOf, socketUrl } from "./seat.js";
 import { Tiles } from "./tiles.js";
 import { clearToasts, toast } from "./toasts.js";
-import { FIELDS, Names, ending, mediaTrouble, queue, reconnecting, refusal, waiting } from "./words.js";
+import { choose, wish } from "./wish.js";
+import { FIELDS, ending, queue, refusal, waiting } from "./words.js";
 
-/** @import { MeetingEvents, Participant, Place } from "./client/roomd.js" */
+/** @import { Meeting, MeetingEvents, Participant, Place } from "./client/roomd.js" */
 /** @import { Credentials } from "./entrance.js" */
 /** @import { Notice } from "./notice.js" */
 /** @import { Offer } from "./words.js" */
@@ -36,7 +43,7 @@ const narrow = matchMedia("(width <= 760px)"); // as in page.css
 const media = new Media();
 const entrance = new Entrance(media, (who) => void join(who));
 const tiles = new Tiles($("tiles"), () => {
-  toast("The browser holds the sound back.", "Turn sound on", () => tiles.play());
+  toast("The browser holds the sound back.", { button: "Turn sound on", action: () => tiles.play() });
 });
 const people = new People({
   updateRoom: (change) => attempt((meeting) => meeting.updateRoom(change)),
@@ -44,16 +51,16 @@ const people = new People({
   deny: (id) => void attempt((meeting) => meeting.deny(id)),
   admitAll: () => void attempt((meeting) => meeting.admitAll()),
   mute: async (person) => {
-    if (await attempt((meeting) => meeting.mute(person.id))) toast(`${nameOf(person)} was asked to mute.`);
+    if (await attempt((meeting) => meeting.mute(person.id))) toast([bdi(nameOf(person)), " was asked to mute."]);
   },
   remove: async (person) => {
     const how = await askRemove(person, nameOf(person));
     if (how) await attempt((meeting) => meeting.remove(person.id, how));
   },
 });
-const chat = new Chat(async (text, to) => {
+const chat = new Chat(async (text, to, clientId) => {
   if (!stay) throw new Refusal(0, "disconnected", "There is no connection to the room");
-  await stay.meeting.say(text, to);
+  await stay.meeting.say(text, to, { clientId });
 });
 
 const view = new MeetingView({ media, tiles, people, chat });
@@ -66,16 +73,15 @@ const view = new MeetingView({ media, tiles, people, chat });
  * @property {Names} names
  * @property {Mesh} mesh
  * @property {Map<string, MediaStream>} streams what others send, by participant
- * @property {boolean} hand whether the own hand is raised
  * @property {Announcements} announcements
  */
 
 /** @type {Stay | null} */
 let stay = null;
 const nameOf = (/** @type {Participant} */ person) => stay?.names.of(person) ?? person.displayName;
-/** @type {ReturnType<typeof setInterval> | undefined} */
-let countdown;
 let drawing = false;
+/** The end that is on the screen. @type {Notice | null} */
+let shown = null;
 
 // A stay
 
@@ -83,28 +89,34 @@ let drawing = false;
  * @param {Credentials} who
  * @param {boolean} [wait] for a seat, when the room is full
  */
-async function join(who, wait = false) {
+function join(who, wait = false) {
+  return begin(who, wait, (meeting) => meeting.join());
+}
+
+/**
+ * @param {Credentials} who
+ * @param {boolean} wait
+ * @param {(meeting: Meeting) => Promise<void>} ask
+ */
+async function begin(who, wait, ask) {
   end();
-  const { code, name, token } = who;
+  const { code, token } = who;
   history.replaceState(null, "", link(code));
-  const path = document.querySelector("meta[name=roomd-path]")?.getAttribute("content") ?? "/ws";
-  const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}`;
-  const meeting = new Meeting(url, { code, wait, ...(token ? { token } : { guestName: name }) });
+  const meeting = meetingOf(who, wait);
   if (token) rememberToken(code, token);
   stay = {
     who,
     wait,
     meeting,
     names: new Names(),
-    mesh: new Mesh(meeting),
+    mesh: new Mesh(meeting, meeting.canResume),
     streams: new Map(),
-    hand: false,
     announcements: new Announcements(() => openPanel("people")),
   };
   listen(stay);
   entrance.setBusy(true);
   try {
-    await meeting.join();
+    await ask(meeting);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error; // a refusal is told by `over`
   } finally {
@@ -142,7 +154,10 @@ function listen(mine) {
   on("messages-missed", () => toast("So much was said while you were away that some of it is not shown."));
   on("over", ({ code, message, reason }) => {
     end();
-    if (FORGETTING.includes(code)) rememberToken(mine.who.code, null);
+    if (FORGETTING.includes(code)) {
+      rememberToken(mine.who.code, null);
+      choose("hand", false);
+    }
     showEnding(mine, code === "left" && !meeting.me ? "stopped" : code, message, reason);
   });
   mesh.addEventListener("stream", (event) => {
@@ -155,7 +170,7 @@ function listen(mine) {
 
 /** Forget the stay there was. */
 function end() {
-  clearInterval(countdown);
+  stopCountdown();
   closeDialogs();
   stay?.mesh.close();
   stay?.announcements.close();
@@ -164,9 +179,7 @@ function end() {
 
 /** Show the meeting, for the first time or again. */
 function enter() {
-  clearInterval(countdown);
-  $("banner").hidden = true;
-  $("banner-said").textContent = "";
+  showConnected();
   if ($("meeting").hidden) {
     chat.reset();
     openPanel(null);
@@ -174,18 +187,25 @@ function enter() {
     $("mic").focus();
   }
   shareMedia();
+  if (wish.hand !== Boolean(stay?.meeting.me?.state.handRaised)) shareHand();
 }
 
 /** Give the own tracks to the mesh, and tell the others which there are. */
 function shareMedia() {
   if (!stay) return;
-  const { meeting, mesh, hand } = stay;
+  const { meeting, mesh } = stay;
   mesh.setTrack("audio", media.audio);
   mesh.setTrack("video", media.video);
-  const state = { muted: media.muted, camera: media.cameraOn, screen: media.sharing, handRaised: hand };
+  const state = { muted: media.muted, camera: media.cameraOn, screen: media.sharing };
   const told = meeting.me?.state ?? {};
   if (Object.entries(state).every(([key, value]) => told[key] === value)) return;
   void meeting.updateState(state).catch(() => undefined); // over
+}
+
+/** Tell the others whether the own hand is raised. */
+function shareHand() {
+  const told = wish.hand ? stay?.meeting.raiseHand() : stay?.meeting.lowerHand();
+  void told?.catch(() => undefined); // over
 }
 
 /**
@@ -213,7 +233,7 @@ async function leave() {
 
 /** @param {Place} place */
 function showWaiting(place) {
-  clearInterval(countdown);
+  stopCountdown();
   const { title, text } = waiting(place);
   showNotice({
     icon: "clock",
@@ -237,12 +257,32 @@ function showEnding({ who, wait }, code, message, reason) {
   media.close();
   /** @type {Record<Offer, [string, () => void]>} */
   const offers = {
-    again: [code === "left" ? "Join again" : "Try again", () => void rejoin(who, wait)],
+    again: [["left", "seat_expired"].includes(code) ? "Join again" : "Try again", () => void rejoin(who, wait)],
+    here: ["Use it here", () => void rejoin(who, wait)],
+    unlock: ["Unlock and join", () => void unlockAndJoin(who, wait)],
     wait: ["Wait for a seat", () => void rejoin(who, true)],
     back: ["Back", showEntrance],
     home: ["Back to the start", showEntrance],
   };
-  showNotice({ ...words, buttons: words.actions.map((action) => offers[action]) });
+  const notice = (shown = { ...words, buttons: words.actions.map((action) => offers[action]) });
+  showNotice(notice);
+  if (code !== "room_locked" || !who.token) return;
+  void mayUnlock(socketUrl(), who.code, who.token).then((may) => {
+    if (may && shown === notice) showNotice({ ...notice, buttons: [offers.unlock, ...notice.buttons] });
+  });
+}
+
+/**
+ * @param {Credentials} who
+ * @param {boolean} wait
+ */
+async function unlockAndJoin(who, wait) {
+  try {
+    await unlock(socketUrl(), who.code, who.token);
+    await rejoin(who, wait);
+  } catch (error) {
+    toast(refusal(error));
+  }
 }
 
 /**
@@ -250,32 +290,22 @@ function showEnding({ who, wait }, code, message, reason) {
  * @param {boolean} [wait]
  */
 function rejoin(who, wait) {
+  showJoining();
+  return join(who, wait);
+}
+
+function showJoining() {
   showNotice({ icon: "clock", title: "Joining…", text: "", buttons: [] });
   void media.open();
-  return join(who, wait);
 }
 
 /** @param {Notice} notice */
 function showNotice(notice) {
+  if (notice.title !== shown?.title) shown = null;
   document.title = `${notice.title} – roomd`;
   if (!fillNotice(notice)) return;
   show("notice");
   $("notice-title").focus();
-}
-
-/** @param {number} seconds until the next attempt */
-function showReconnecting(seconds) {
-  clearInterval(countdown);
-  let left = Math.ceil(seconds);
-  const tick = () => {
-    const target = $("meeting").hidden ? $("notice-text") : $("banner-text");
-    target.textContent = reconnecting(left--);
-    if (left < 0) clearInterval(countdown);
-  };
-  $("banner").hidden = false;
-  if (!$("banner-said").textContent) $("banner-said").textContent = reconnecting(0); // once, not every second
-  countdown = setInterval(tick, 1000);
-  tick();
 }
 
 // The meeting
@@ -320,34 +350,25 @@ function show(shown) {
 }
 
 function showEntrance() {
+  shown = null;
   document.title = "roomd";
   show("entrance");
   entrance.enter();
 }
 
-/**
- * @param {string} id
- * @param {() => unknown} action may return a promise; a DOMException is trouble with a device
- */
-function onClick(id, action) {
-  $(id).addEventListener("click", async () => {
-    try {
-      await action();
-    } catch (error) {
-      if (!(error instanceof DOMException)) throw error;
-      if (id === "screen" && error.name === "NotAllowedError") return; // the person has cancelled
-      if ($("entrance").hidden) toast(mediaTrouble(error));
-      else entrance.say(mediaTrouble(error));
-    }
-  });
+/** A page that is loaded again goes on where it was; else the form is shown. */
+function start() {
+  entrance.readLink();
+  const who = entrance.credentials;
+  if (!who.code || !meetingOf(who, false).canResume) return showEntrance();
+  showJoining();
+  void begin(who, false, (meeting) => meeting.resume());
 }
 
-for (const id of ["mic", "preview-mic"]) onClick(id, () => media.toggleMicrophone());
-for (const id of ["camera", "preview-camera"]) onClick(id, () => media.toggleCamera());
-onClick("screen", () => media.toggleScreen());
+wireDevices(media);
 onClick("hand", () => {
-  if (stay) stay.hand = !stay.hand;
-  shareMedia();
+  choose("hand", !wish.hand);
+  shareHand();
   draw();
 });
 for (const name of PANELS) onClick(`open-${name}`, () => openPanel($(name).hidden ? name : null));
@@ -367,10 +388,6 @@ media.addEventListener("change", () => {
 addEventListener("hashchange", () => {
   if (!$("entrance").hidden) entrance.readLink();
 });
-addEventListener("pagehide", () => {
-  // A guest cannot take the seat back after a reload; a user can.
-  if (stay && !stay.who.token) void stay.meeting.leave();
-});
 addEventListener("keydown", (event) => {
   const open = PANELS.some((name) => !$(name).hidden);
   if (event.key === "Escape" && open && !document.querySelector("dialog[open]")) openPanel(null);
@@ -378,4 +395,4 @@ addEventListener("keydown", (event) => {
 narrow.addEventListener("change", coverRest);
 
 $("screen").hidden = !Media.canShare;
-showEntrance();
+start();

@@ -1,16 +1,18 @@
 /** The tiles: one for every participant, with what they send or their initials. */
 
 import { hue, icon, initials, make, reconcile } from "./dom.js";
+import { nameBox, showName } from "./people.js";
 
 /**
  * @typedef {object} Tile what a tile shows
  * @property {string} id
  * @property {string} name
  * @property {string} label the name, with a number when others have it too
+ * @property {string | null} userId of somebody whose identity was verified
  * @property {boolean} mine
  * @property {boolean} held the connection dropped, the seat waits
  * @property {boolean} muted
- * @property {boolean} hand
+ * @property {number} hand its place among those raised, from 1; 0: it is not raised
  * @property {boolean} sharing
  * @property {MediaStream | null} stream
  * @property {boolean} [dark] that the stream has no picture at the moment
@@ -68,9 +70,10 @@ export class Tiles {
       if (tile.stream) video.play().catch((error) => error.name === "NotAllowedError" && this._onBlocked());
     }
     text(part(element, ".avatar span"), initials(tile.name));
-    text(part(element, ".label b"), tile.mine ? `${tile.label} (you)` : tile.label);
+    showName(part(element, ".label"), tile.label, tile);
     part(element, ".muted").toggleAttribute("hidden", !tile.muted);
     part(element, ".raised").hidden = !tile.hand;
+    text(part(element, ".raised b"), tile.hand > 0 ? String(tile.hand) : "");
     part(element, ".held-note").hidden = !tile.held;
   }
 
@@ -96,8 +99,9 @@ export class Tiles {
 function create(tile) {
   const avatar = make("div", { className: "avatar" }, make("span", { ariaHidden: "true" }));
   avatar.style.setProperty("--hue", hue(tile.id));
-  const raised = make("div", { className: "raised" }, icon("hand", "has a hand raised"));
-  const label = make("div", { className: "label" }, make("b"), icon("mic-off", "muted", "muted"));
+  const raised = make("div", { className: "raised" }, icon("hand", "has a hand raised"), make("b"));
+  const you = tile.mine ? [make("span", {}, " (you)")] : [];
+  const label = make("div", { className: "label" }, nameBox(), ...you, icon("mic-off", "muted", "muted"));
   const video = make("video", { playsInline: true, autoplay: true, hidden: true, muted: tile.mine });
   const held = make("div", { className: "held-note" }, "Reconnecting…");
   return make("li", { className: "tile" }, avatar, video, held, raised, label);

@@ -10,14 +10,16 @@ const MOST = 3;
 
 /**
  * Show a toast.
- * @param {string} words
- * @param {string} [button]
- * @param {() => void} [action] what the button does
+ * @param {string | (Node | string)[]} words
+ * @param {object} [options]
+ * @param {string} [options.button] something to press
+ * @param {() => void} [options.action] what the button does
+ * @param {boolean} [options.lasts] until it is removed
  * @returns {HTMLElement} to be removed when it is no longer true
  */
-export function toast(words, button, action) {
+export function toast(words, { button, action, lasts = false } = {}) {
   const list = find("toasts", HTMLElement);
-  const box = make("div", { className: "toast" }, make("span", {}, words));
+  const box = make("div", { className: "toast" }, make("span", {}, ...[words].flat()));
   if (button) {
     const press = make("button", { type: "button" }, button);
     press.addEventListener("click", () => {
@@ -28,7 +30,7 @@ export function toast(words, button, action) {
   }
   list.append(box);
   while (list.children.length > MOST) list.firstElementChild?.remove();
-  setTimeout(() => box.remove(), button ? STAY_WITH_BUTTON : STAY);
+  if (!lasts) setTimeout(() => box.remove(), button ? STAY_WITH_BUTTON : STAY);
   return box;
 }
 

@@ -1,10 +1,12 @@
 /** The page's words for refusals, ends and problems, by the codes of the protocol. */
 
-/** @import { Participant, Place } from "./client/roomd.js" */
+/** @import { Place } from "./client/roomd.js" */
+/** @import { DeviceName } from "./media.js" */
 
 const LOST = "Connection lost.";
+const DEVICES = /** @type {const} */ (["camera", "microphone"]);
 
-/** @typedef {"again" | "wait" | "back" | "home"} Offer */
+/** @typedef {"again" | "here" | "unlock" | "wait" | "back" | "home"} Offer */
 
 /**
  * @typedef {object} Words
@@ -54,9 +56,9 @@ const ENDINGS = {
   },
   taken_over: {
     title: "You joined from somewhere else",
-    text: "Your seat is used by another window or device now.",
+    text: "Your seat is in use in another window or on another device.",
     icon: "people",
-    actions: ["again", "home"],
+    actions: ["here", "home"],
   },
   seat_expired: {
     title: "Your seat is gone",
@@ -166,35 +168,6 @@ export function ending(code, message, reason = null, waited = false) {
   return reason ? { ...words, text: `${words.text}\nThey said: “${reason}”` } : words;
 }
 
-/** Tells people of the same name apart: a second Sam is "Sam (2)", and stays so when the first has left. */
-export class Names {
-  constructor() {
-    /** @type {Map<string, {name: string, number: number}>} */
-    this._numbers = new Map();
-  }
-
-  /**
-   * Number those who have joined, and forget those who have left.
-   * @param {ReadonlyMap<string, Participant>} people
-   */
-  update(people) {
-    for (const id of this._numbers.keys()) if (!people.has(id)) this._numbers.delete(id);
-    for (const { id, displayName: name } of people.values()) {
-      if (this._numbers.has(id)) continue;
-      const taken = [...this._numbers.values()].filter((one) => one.name === name).map((one) => one.number);
-      let number = 1;
-      while (taken.includes(number)) number += 1;
-      this._numbers.set(id, { name, number });
-    }
-  }
-
-  /** @param {Participant} person */
-  of({ id, displayName }) {
-    const number = this._numbers.get(id)?.number ?? 1;
-    return number > 1 ? `${displayName} (${number})` : displayName;
-  }
-}
-
 /**
  * Describe what one waits for.
  * @param {Place} place
@@ -229,31 +202,46 @@ export function reconnecting(seconds) {
   return `${LOST} Your seat is kept; trying again in ${seconds} s`;
 }
 
+/** @param {DeviceName[]} names */
+const listed = (names) => names.map((name) => `the ${name}`).join(" and ");
+
 /**
- * Describe why there is no camera, microphone or screen.
+ * Describe why a device cannot be used, and what helps.
+ * @param {DeviceName | "screen"} name
  * @param {unknown} error what the browser threw
  */
-export function mediaTrouble(error) {
-  const name = error instanceof DOMException ? error.name : "";
-  const why = {
-    NotAllowedError: "The browser was not allowed to use the camera or microphone.",
-    NotFoundError: "No camera or microphone was found.",
-    NotReadableError: "Another program is using the camera or microphone.",
-    SecurityError: "Browsers give camera and microphone only to https:// pages.",
-  }[name];
-  return why ?? "The camera or microphone cannot be used.";
+export function mediaTrouble(name, error) {
+  const code = error instanceof DOMException ? error.name : "";
+  const press = `then press the ${name} button`;
+  const words = {
+    NotAllowedError: `The browser was not allowed to use the ${name}. Allow it beside the address of this page, ${press}.`,
+    NotFoundError: `No ${name} was found. Connect one, ${press}.`,
+    NotReadableError: `Another program is using the ${name}. Close that program, ${press}.`,
+    AbortError: `The ${name} could not be started. Close other programs that use it, ${press}.`,
+    SecurityError: "Browsers give camera and microphone only to https:// pages. Open this page by https://.",
+  }[code];
+  return words ?? `The ${name} cannot be used. Check that it is connected, ${press}.`;
 }
 
 /**
- * Describe what somebody without a device can do.
- * @param {unknown} error what the browser threw
+ * Describe what the browser asks the person now.
+ * @param {DeviceName[]} names
+ */
+export function asking(names) {
+  return `The browser asks whether this page may use ${listed(names)}. Answer it beside the address of this page.`;
+}
+
+/**
+ * Describe what is missing before joining, and what helps; empty when nothing is.
+ * @param {Partial<Record<DeviceName, unknown>>} trouble what the browser threw
  * @param {boolean} isHeard
  * @param {boolean} isSeen
  */
-export function preview(error, isHeard, isSeen) {
-  if (isHeard) return "No camera was found. The others will hear you.";
-  if (isSeen) return "No microphone was found. The others will see you.";
-  return `${mediaTrouble(error)} You can join and watch.`;
+export function preview(trouble, isHeard, isSeen) {
+  const words = new Set(DEVICES.filter((name) => name in trouble).map((name) => mediaTrouble(name, trouble[name])));
+  if (words.size === 0) return "";
+  const rest = isHeard ? "The others will hear you." : isSeen ? "The others will see you." : "You can join and watch.";
+  return [...words, rest].join(" ");
 }
 
 /**
@@ -266,6 +254,7 @@ export function refusal(error) {
   if (code === "participant_not_found") return "They are not here any more.";
   if (code === "not_host") return "Only the host can do this.";
   if (code === "room_full") return "The room is full: there is no seat to let them into.";
+  if (code === "no_answer") return "The server did not answer. Try again in a moment.";
   if (code === "disconnected" || !(error instanceof Error && "statusCode" in error)) return `${LOST} Try again in a moment.`;
   return error.message;
 }

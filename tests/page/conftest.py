@@ -7,6 +7,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support.daemon import UNMEASURED, Daemon, serving
+from tests.support.needs import BROWSERS, needs
 
 if TYPE_CHECKING:  # Playwright may be missing: then the tests that need it are skipped, the others run
     from playwright.async_api import Browser
@@ -14,12 +15,15 @@ if TYPE_CHECKING:  # Playwright may be missing: then the tests that need it are 
     from tests.support.tabs import Tabs
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> "AsyncIterator[Browser]":
-    """One browser for all tests; each tab has a profile of its own."""
-    from tests.support.tabs import chromium
+EACH = [pytest.param(name, marks=needs(program, program)) for name, program in BROWSERS.items()]
 
-    async with chromium() as browser:
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=EACH)
+async def browser(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> "AsyncIterator[Browser]":
+    """One browser for all tests, which run in each; each tab has a profile of its own."""
+    from tests.support.browsers import launched
+
+    async with launched(request.param, tmp_path_factory.mktemp("browser")) as browser:
         yield browser
 
 

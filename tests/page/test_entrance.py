@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from tests.support.daemon import Daemon, error
-from tests.support.needs import needs
 
 pytest.importorskip("playwright", reason="needs Playwright for Python: `make test` installs it")
 
 from playwright.async_api import WebSocketRoute, expect
 
+from tests.support.prefix import below
 from tests.support.tabs import Tabs, update
 
-pytestmark = [needs("chromium", "chromium"), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 REFUSALS: dict[str, dict[str, Any]] = {
     "The room is locked": {"isLocked": True},
@@ -62,10 +62,42 @@ async def test_a_form_that_is_wrong(tabs: Tabs, daemon: Daemon) -> None:
     await expect(name).to_be_hidden()
     await tab.join()
     await expect(tab.page.get_by_text("This token is not valid")).to_be_visible()
-    assert await tab.page.evaluate("sessionStorage.length") == 0
+    assert await tab.page.evaluate("Object.keys(sessionStorage).filter(key => key.includes('token'))") == []
     await tab.page.goto(f"http://127.0.0.1:{daemon.port}/?room={await code.input_value()}")
     await expect(tab.page.get_by_label("Token")).to_have_value("")
     await tab.enter("Jane")
+
+
+async def test_a_whole_link_in_the_field(tabs: Tabs, daemon: Daemon) -> None:
+    """The field for the code takes a link of any length, and a code with whatever stands around it."""
+    code = (await daemon.room())["code"]
+    tab = await tabs.open("")
+    field = tab.page.get_by_label("Room code")
+    for typed in (
+        f"https://meetings.my-organisation.example.org/rooms/of/the/board/#{code}",
+        f"https://meet.example/rooms/#code={code}&token=",
+        f"({code.replace('-', chr(0x2013)).upper()}).\u200b",
+    ):
+        await field.fill(typed)
+        assert await field.input_value() == typed
+        await tab.enter("Jane")
+        await tab.press("Leave")
+        await tab.press("Back to the start")
+        await expect(field).to_have_value(code)
+    await field.fill(f"https://meet.example/#code={code}&token={daemon.token('bob', name='Bob')}")
+    await tab.enter()
+    await expect(tab.tile("Bob")).to_have_count(1)
+
+
+async def test_below_a_path(tabs: Tabs, daemon: Daemon) -> None:
+    """Behind a proxy that serves it below a path, the page finds its files and the socket there, and invites there."""
+    code = (await daemon.room())["code"]
+    async with below(b"/meet/", daemon.port) as port:
+        tab = await tabs.open(code, lasts=False)
+        await tab.page.goto(f"http://127.0.0.1:{port}/meet/#code={code}")
+        await tab.enter("Jane")
+        assert tab.page.url == f"http://127.0.0.1:{port}/meet/#{code}"
+        await tab.page.close()
 
 
 async def test_waiting_for_a_seat(tabs: Tabs, daemon: Daemon) -> None:
@@ -106,34 +138,6 @@ def refuse(route: WebSocketRoute) -> None:
     route.on_message(answer)
 
 
-async def test_reload(tabs: Tabs, daemon: Daemon) -> None:
-    """Who reloads leaves no ghost: a guest leaves, a user takes the same seat again, with a token that is not in the
-    address but known until the user leaves. Who joins in another tab takes the seat there, and the first does not fight
-    for it.
-    """
-    code = (await daemon.room())["code"]
-    alice, jane, bob = await asyncio.gather(tabs.open(code, user="alice"), tabs.open(code), tabs.open(code, user="bob"))
-    for tab, name in ((alice, ""), (jane, "Jane"), (bob, "")):
-        await tab.enter(name)
-    assert bob.page.url == f"http://127.0.0.1:{daemon.port}/#{code}"
-    ids = await alice.ids()
-    await jane.page.reload()
-    await expect(alice.tile("Jane")).to_have_count(0)
-    await expect(jane.page.get_by_label("Your name")).to_have_value("Jane")
-    await bob.page.reload()
-    await bob.enter()
-    await expect(alice.tile("Bob").locator(".held-note")).to_be_hidden()
-    assert (await alice.ids())["Bob"] == ids["Bob"]
-    other = await (await tabs.open(code, user="bob")).enter()
-    await bob.told("You joined from somewhere else")
-    await expect(other.page.locator(".tiles li")).to_have_count(2)
-    assert (await alice.ids())["Bob"] == ids["Bob"]
-    await other.press("Leave")
-    await other.told("You left the meeting")
-    await other.page.reload()
-    await expect(other.page.get_by_label("Your name")).to_be_visible()
-
-
 async def test_without_camera_and_microphone(tabs: Tabs, daemon: Daemon) -> None:
     """Who has no camera, or allows none, is told why and joins all the same, and sees the others."""
     code = (await daemon.room())["code"]
@@ -144,7 +148,9 @@ async def test_without_camera_and_microphone(tabs: Tabs, daemon: Daemon) -> None
     await viewer.sees(1)
     await expect(seen.tile("Ben").locator(".avatar")).to_have_text("B")
     await viewer.press("Camera")
-    await expect(viewer.page.locator("#toasts")).to_contain_text("was not allowed to use the camera")
+    await expect(viewer.page.locator("#toasts")).to_contain_text(
+        "was not allowed to use the camera. Allow it beside the address of this page, then press the camera button."
+    )
 
 
 async def test_on_an_insecure_page(tabs: Tabs, daemon: Daemon) -> None:
@@ -161,6 +167,7 @@ async def test_by_keyboard(tabs: Tabs, daemon: Daemon) -> None:
     """Everything can be reached and used without a mouse; Escape closes, and the focus goes back to where it was."""
     code = (await daemon.room())["code"]
     tab = await tabs.open(code, user="alice")
+    await tab.page.bring_to_front()
     await expect(tab.page.get_by_role("button", name="Join", exact=True)).to_be_focused()
     await tab.page.keyboard.press("Enter")
     await expect(tab.page.get_by_role("button", name="Microphone")).to_be_focused()

@@ -10,15 +10,16 @@ from typing import Literal
 import pytest
 
 from tests.support.daemon import Daemon
-from tests.support.needs import needs
 
 pytest.importorskip("playwright", reason="needs Playwright for Python: `make test` installs it")
 
 from playwright.async_api import expect
 
+from tests.support.looks import ACCESSIBLE, AXE, CONTRAST, CUT_OFF, DRAWN, TEXT_SIZE
+from tests.support.node import needs_tsc
 from tests.support.tabs import Tab, Tabs, update
 
-pytestmark = [needs("chromium", "chromium"), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SCREENSHOTS = Path(__file__).parents[2] / "screenshots" if os.environ.get("ROOMD_TEST_SCREENSHOTS") else None
 """Where pictures of the page are put, when they are wanted: they take half as long as all that is checked of it."""
@@ -29,29 +30,12 @@ LOOKS: dict[str, tuple[int, int, Literal["light", "dark"]]] = {
     for scheme in ("light", "dark")
 }
 
-CONTRAST = """() => {
-  const luminance = ([r, g, b]) => [r, g, b]
-    .map((value) => value / 255)
-    .map((value) => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, value, index) => sum + value * [0.2126, 0.7152, 0.0722][index], 0);
-  const parse = (color) => color.match(/[\\d.]+/g).map(Number);
-  const ground = (element) => {
-    for (let at = element; at; at = at.parentElement) {
-      const [r, g, b, alpha = 1] = parse(getComputedStyle(at).backgroundColor);
-      if (alpha > 0.7) return [r, g, b];
-    }
-    return [255, 255, 255];
-  };
-  const poor = [];
-  for (const element of document.querySelectorAll("body *")) {
-    const words = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
-    if (!words || !element.checkVisibility() || element.closest(".visually-hidden, .sprite, :disabled")) continue;
-    const pair = [parse(getComputedStyle(element).color), ground(element)].map(luminance);
-    const contrast = (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
-    if (contrast < 4.5) poor.push(`${contrast.toFixed(2)}: ${element.outerHTML.slice(0, 80)}`);
-  }
-  return poor;
-}"""
+SMALL: dict[str, tuple[int, int, str]] = {
+    "320": (320, 640, "100%"),
+    "320-large": (320, 640, "200%"),
+    "large": (1280, 800, "200%"),
+}
+"""The narrowest width of WCAG 2.2, 1.4.10, and text at twice its size, 1.4.4."""
 
 
 MESSAGES = {
@@ -60,29 +44,60 @@ MESSAGES = {
 }
 
 
-async def look(tab: Tab, name: str) -> None:
-    """In every width, light and dark: check that nothing sticks out and all can be read, and take a picture of it."""
-    await tab.page.evaluate("document.getElementById('toasts').replaceChildren()")
+async def look(tab: Tab, name: str, wrong: list[str]) -> None:
+    """In every width, light and dark: note what sticks out or cannot be read, and take a picture of it."""
+    page = tab.page
+    is_firefox = page.context.browser is not None and page.context.browser.browser_type.name == "firefox"
+
+    async def check(script: str, look: str) -> None:
+        await page.evaluate(DRAWN)
+        wrong.extend(f"{name}-{look}: {problem}" for problem in await page.evaluate(script))
+
+    await page.bring_to_front()  # else it may not be drawn
+    await page.evaluate("document.getElementById('toasts').replaceChildren()")
+    if not is_firefox:  # of which 140 crashes when the chat is used after axe-core has run (a fault in libxul)
+        await check(ACCESSIBLE, "axe")
     for look, (width, height, scheme) in LOOKS.items():
-        await tab.page.set_viewport_size({"width": width, "height": height})
-        await tab.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-        needed, given = await tab.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-        assert needed <= given, (name, look)
-        assert await tab.page.evaluate(CONTRAST) == [], (name, look)
-        if SCREENSHOTS:
-            await tab.page.screenshot(path=SCREENSHOTS / f"{name}-{look}.png")
-    await tab.page.set_viewport_size({"width": 1280, "height": 720})
-    await tab.page.emulate_media(color_scheme="null", reduced_motion="null")
+        if is_firefox and scheme == "dark":
+            continue  # Firefox 140 cannot be told which colours to prefer
+        await page.set_viewport_size({"width": width, "height": height})
+        await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        await check(CUT_OFF, look)
+        await check(CONTRAST, look)
+        await picture(tab, f"{name}-{look}")
+    for look, (width, height, size) in SMALL.items():
+        await page.set_viewport_size({"width": width, "height": height})
+        await page.evaluate(TEXT_SIZE, size)
+        await check(CUT_OFF, look)
+        await picture(tab, f"{name}-{look}")
+    await page.evaluate(TEXT_SIZE, "")
+    await page.set_viewport_size({"width": 1280, "height": 720})
+    await page.emulate_media(color_scheme="null", reduced_motion="null")
 
 
+async def picture(tab: Tab, name: str) -> None:
+    """Take a picture, where pictures are wanted."""
+    if SCREENSHOTS:
+        browser = tab.page.context.browser
+        await tab.page.screenshot(
+            path=SCREENSHOTS / (browser.browser_type.name if browser else "") / f"{name}.png", caret="initial"
+        )
+
+
+@needs_tsc
 async def test_looks(tabs: Tabs, daemon: Daemon) -> None:
     """On phones and desktops, in light and dark, nothing sticks out and text has enough contrast."""
+    wrong: list[str] = []
     code = (await daemon.room(name="Weekly planning"))["code"]
-    host, jane, emil = await asyncio.gather(*(tabs.open(code, user=user, camera=True) for user in ("alice", "", "")))
+    opened = [tabs.open(code, user=user, camera=True, lasts=False) for user in ("alice", "", "")]
+    host, jane, emil = await asyncio.gather(*opened)
+    for tab in (host, emil):
+        await tab.page.add_init_script(path=AXE)
+        await tab.page.reload()
     await expect(host.page.locator("#preview-video")).to_be_visible()
-    await look(host, "join")
+    await look(host, "join", wrong)
     await host.enter()
-    await look(host, "alone")
+    await look(host, "alone", wrong)
     await jane.enter("Jane Smith")
     await jane.press("Raise your hand")
     async with contextlib.AsyncExitStack() as stack:
@@ -94,14 +109,14 @@ async def test_looks(tabs: Tabs, daemon: Daemon) -> None:
         await expect(host.tile("Jane Smith").get_by_label("has a hand raised")).to_be_visible()
         await expect(host.page.locator(".tiles video:visible")).to_have_count(2)
         await host.sees(1)
-        await look(host, "meeting")
+        await look(host, "meeting", wrong)
         guest.websocket.transport.abort()
         await expect(host.tile("Cem").get_by_text("Reconnecting…")).to_be_visible()
         await host.press(re.compile("^Chat"))
         await host.page.get_by_label("Message", exact=True).fill("Thank you!")
         await host.press("Send")
         await expect(host.page.get_by_role("log").get_by_role("listitem")).to_have_count(1 + len(MESSAGES))
-        await look(host, "chat")
+        await look(host, "chat", wrong)
 
         await update(daemon, code, waitingRoom=True)
         await (await stack.enter_async_context(daemon.client())).send("join-room", code=code, guestName="Dee")
@@ -109,12 +124,13 @@ async def test_looks(tabs: Tabs, daemon: Daemon) -> None:
         await emil.join("Emil Sørensen")
         await emil.told("Waiting for the host")
         await host.press("People, 2 waiting")
-        await look(host, "lobby")
-        await look(emil, "waiting")
+        await look(host, "lobby", wrong)
+        await look(emil, "waiting", wrong)
         await host.press("Remove Ben")
-        await look(host, "remove")
+        await look(host, "remove", wrong)
         await emil.press("Stop waiting")
         await update(daemon, code, maxParticipants=2, waitingRoom=False)
         await emil.press("Try again")
         await emil.told("The room is full")
-        await look(emil, "refusal")
+        await look(emil, "refusal", wrong)
+    assert not wrong, "\n".join(wrong)

@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Refusal } from "../../clients/js/src/roomd.js";
-import { person } from "../../clients/js/test/support/frames.js";
-import { ending, Names, reconnecting, refusal } from "../../roomd/page/words.js";
+import { ending, reconnecting, refusal } from "../../roomd/page/words.js";
 
 test("a removal is told with the host's own words where there are any, whatever these are", () => {
   const reason = "You were removed from this room";
@@ -32,17 +31,4 @@ test("a lost connection has the same words everywhere", () => {
   assert.equal(refusal(new TypeError("failed")), lost);
   assert.ok(reconnecting(0).startsWith("Connection lost. "));
   assert.ok(reconnecting(5).startsWith("Connection lost. "));
-});
-
-test("people of one name are told apart, and keep their number while they are here", () => {
-  const names = new Names();
-  const sam = (/** @type {string} */ id) => person(id, { displayName: "Sam" });
-  const see = (/** @type {import("../../clients/js/src/roomd.js").Participant[]} */ ...people) => {
-    names.update(new Map(people.map((one) => [one.id, one])));
-    return people.map((one) => names.of(one));
-  };
-  assert.deepEqual(see(sam("a"), person("b"), sam("c")), ["Sam", "b", "Sam (2)"]);
-  assert.deepEqual(see(sam("c"), person("b")), ["Sam (2)", "b"]);
-  assert.deepEqual(see(sam("c"), sam("d")), ["Sam (2)", "Sam"]);
-  assert.deepEqual(see(sam("e")), ["Sam"]);
 });

@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 
+BROWSERS = {"chromium": "chromium", "firefox": "firefox-esr"}
+"""The programs of the browsers in which the page is tested. Debian's packages have the same names."""
 SYSTEM_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 """Where programs are looked for, daemons included: the PATH of users of Debian lacks their folders."""
 

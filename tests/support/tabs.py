@@ -3,34 +3,15 @@
 import asyncio
 import contextlib
 import re
-import shutil
 import socket
-from collections.abc import AsyncIterator
 from typing import Any
 
-from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
+from playwright.async_api import Browser, ConsoleMessage, Page, expect
 
 from tests.support.daemon import Daemon
 from tests.support.processes import PATIENCE
 
 expect.set_options(timeout=1000 * PATIENCE)
-
-ARGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-    "--allow-loopback-in-peer-connection",
-    "--host-resolver-rules=MAP meet.test 127.0.0.1",
-    # Every window would load two pages of the browser's own, for its address bar: more work than ours. As this replaces
-    # Playwright's list, it also has what keeps the browser from trying https.
-    "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup,HttpsUpgrades,HttpsFirstBalancedModeAutoEnable",
-]
 
 CONNECTIONS = """
 const connections = window.connections = [];
@@ -69,6 +50,9 @@ window.framesRise = async (count) => {
 """
 """Has the page's connections within a test's reach; the page itself knows nothing of it."""
 
+IDS = """() => Object.fromEntries([...document.querySelectorAll(".tiles li")]
+  .map(tile => [tile.querySelector(".label").textContent, tile.dataset.key]))"""
+
 SMALL = """
 const { getUserMedia } = window.MediaDevices?.prototype ?? {};
 if (getUserMedia) MediaDevices.prototype.getUserMedia = function ({ audio, video }) {
@@ -76,6 +60,12 @@ if (getUserMedia) MediaDevices.prototype.getUserMedia = function ({ audio, video
 };
 """
 """A camera that two slow cores can encode four times over."""
+
+NO_SCREEN = """
+const camera = () => navigator.mediaDevices.getUserMedia({ video: true });
+if (window.MediaDevices) MediaDevices.prototype.getDisplayMedia = camera;
+"""
+"""A screen for Firefox, which has none to share without a display."""
 
 NO_DEVICES = """
 const devices = window.MediaDevices?.prototype ?? {};
@@ -88,7 +78,7 @@ window.RTCPeerConnection = class extends RTCPeerConnection {
   async addIceCandidate(candidate) {
     const [, ip, port] = / udp \\d+ ([\\d.]+) (\\d+) typ host/i.exec(candidate?.candidate ?? "") ?? [];
     if (!port) return;
-    const relayed = `127.0.0.1 ${await window.relay(ip, Number(port))}`;
+    const relayed = `${ip} ${await window.relay(ip, Number(port))}`;
     await super.addIceCandidate({ ...candidate, candidate: candidate.candidate.replace(`${ip} ${port}`, relayed) });
   }
 };
@@ -131,9 +121,9 @@ class Network:
         self._abort()
 
     def relay(self, ip: str, port: int) -> int:
-        """Return a port of this machine that leads to another one, and the answers back."""
+        """Return a port of the same address that leads to another one, and the answers back."""
         near = self._socket()
-        near.bind(("127.0.0.1", 0))
+        near.bind((ip, 0))
         ways: dict[Any, socket.socket] = {}
 
         def forth() -> None:
@@ -239,10 +229,7 @@ class Tab:
 
     async def ids(self) -> dict[str, str]:
         """Return the participants' ids by the names on their tiles."""
-        script = (
-            "tiles => Object.fromEntries(tiles.map(tile => [tile.querySelector('b').textContent, tile.dataset.key]))"
-        )
-        ids: dict[str, str] = await self.page.locator(".tiles li").evaluate_all(script)
+        ids: dict[str, str] = await self.page.evaluate(IDS)
         return ids
 
     async def sees(self, count: int) -> None:
@@ -289,7 +276,8 @@ class Tabs:
             await context.expose_function("relay", network.relay)
             await context.add_init_script(RELAYED)
         context.set_default_timeout(1000 * PATIENCE)
-        await context.add_init_script(f"{{ {CONNECTIONS} {SMALL if camera else NO_DEVICES} }}")
+        screen = NO_SCREEN if self._browser.browser_type.name == "firefox" else ""
+        await context.add_init_script(f"{{ {CONNECTIONS} {SMALL if camera else NO_DEVICES} {screen} }}")
         return Tab(await context.new_page(), camera=camera, lasts=lasts)
 
     async def clear(self) -> None:
@@ -303,19 +291,6 @@ class Tabs:
         for tab in opened:
             tab.problems = []
         assert problems == [], problems
-
-
-@contextlib.asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
-    """Run Debian's Chromium."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=ARGS, timeout=1000 * PATIENCE
-        )
-        try:
-            yield browser
-        finally:
-            await browser.close()
 
 
 async def update(daemon: Daemon, code: str, **settings: Any) -> None:

@@ -1,11 +1,12 @@
 /**
  * View: what a client knows of a room. Frames go in, the events that follow from them come out.
  *
- * - `room-state` replaces everything. When the room was known before (after a drop, or after a gap), the differences are
- *   returned as events, in the order of one `participants-changed`: joined, updated, left.
+ * - `room-state` replaces everything, also one that nobody asked for. When the room was known before, the differences are
+ *   returned as events, in the order of one `participants-changed`: joined, updated, left. `replaced` follows when it is
+ *   not the first one on its connection: signals may be lost.
  * - Every event with a `seq` must be the next one. If one is missing, the view is stale: it ignores all that follow, and
  *   the client asks for a new `room-state` by joining its room again on the same connection.
- * - Messages have no `seq`. After a drop or a gap, `missed` says what to ask for. The missed messages, and those that
+ * - Messages have no `seq`. After such a `room-state`, `missed` says what to ask for. The missed messages, and those that
  *   arrive meanwhile, are told together, in order, when the last page was read (see catchup.js).
  *
  * The Python client has the same rules; docs/reference/clients.md describes them and `clients/vectors` tests both.
@@ -55,6 +56,8 @@ export class View {
   #knownAs = null;
   /** Ids of the requests for a seat that wait: their answers carry them. @type {Set<unknown>} */
   #waitingIds = new Set();
+  /** Read as messages of before. One that is not was sent after the `room-state`, and its event follows. @type {Set<string>} */
+  #untold = new Set();
   /** A `room-state` came on this connection. */
   #isCurrent = false;
   /** The lobby was told on this connection, or nobody waits. */
@@ -110,9 +113,8 @@ export class View {
   drop() {
     if (this.over !== null) return;
     this.status = "reconnecting";
-    this.#isCurrent = false;
-    this.#heardOfLobby = false;
-    this.isStale = false;
+    this.#isCurrent = this.#heardOfLobby = this.isStale = false;
+    this.#untold.clear();
   }
 
   /** Note that the held seat, or the place in the queue, has expired. */
@@ -194,7 +196,7 @@ export class View {
   #takeState({ epoch, seq, room, participants, messages = [] }) {
     const before = { room: this.room, participants: this.participants };
     const own = [this.#knownAs, this.#seat?.id];
-    const hasMissed = this.isStale || this.status === "reconnecting";
+    const isReplaced = this.#isCurrent;
     this.epoch = epoch;
     this.seq = seq;
     this.#isCurrent = true;
@@ -217,19 +219,13 @@ export class View {
       now.filter((one) => before.participants.has(one.id) && !same(before.participants.get(one.id), one)),
       [...before.participants.values()].filter(({ id }) => !this.participants.has(id) && !own.includes(id)),
     );
-    return [...news, ...roomNews(before.room, after), ...this.#takeShown(messages, hasMissed)];
-  }
-
-  /**
-   * Take the messages of a `room-state`. After a drop or a gap there may be more: they are read first.
-   *
-   * @param {Message[]} messages
-   * @param {boolean} hasMissed
-   */
-  #takeShown(messages, hasMissed) {
-    const unknown = this.#unknown(messages);
-    if (hasMissed) this.missed = new CatchUp(this.messages.at(-1)?.id ?? null, unknown);
-    return this.missed === null ? this.#tell(unknown) : [];
+    news.push(...roomNews(before.room, after));
+    if (isReplaced) news.push({ type: "replaced", detail: {} });
+    // There may be more messages than those that are shown: they are read first.
+    const missed = new CatchUp(this.messages.at(-1)?.id ?? null, this.#unknown(messages));
+    missed.isAsked = missed.isLate = isReplaced && this.missed !== null && this.missed.isAsked;
+    this.missed = missed;
+    return news;
   }
 
   /**
@@ -277,8 +273,9 @@ export class View {
    * @param {Message} message
    */
   #takeMessage(message) {
-    if (this.missed === null) return this.#tell(this.#unknown([message]));
-    this.missed.holdBack(message);
+    if (this.missed !== null) this.missed.holdBack(message);
+    else if (this.#untold.delete(message.id)) return newsOfMessages([message]);
+    else return this.#tell(this.#unknown([message]));
     return [];
   }
 
@@ -314,7 +311,9 @@ export class View {
     const { after, isNews } = missed;
     const messages = missed.messages();
     const { hasGap } = missed;
+    if (!isNews) for (const { id } of this.#unknown(messages)) this.#untold.add(id);
     const told = isNews ? (hasGap ? messages : this.#unknown(messages)) : this.#unknown(missed.heldBack);
+    for (const { id } of told) this.#untold.delete(id);
     const kept = hasGap ? [] : this.messages.slice(0, this.messages.findIndex(({ id }) => id === after) + 1);
     this.messages = [...kept, ...messages].slice(-MOST_MESSAGES);
     const news = newsOfMessages(told);

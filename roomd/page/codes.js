@@ -1,0 +1,44 @@
+/** Room codes and links as people paste them. */
+
+/**
+ * Fold a code to the form `abc-def-ghi`, as the server does; null if the text is no code.
+ * @param {string} text
+ */
+export function fold(text) {
+  const letters = text
+    .normalize("NFKC")
+    .replace(/[\p{Pd}\u2212\s\p{Default_Ignorable_Code_Point}]+/gu, "") // U+2212 is the minus sign
+    .replace(/^[\p{P}\p{S}]+|[\p{P}\p{S}]+$/gu, "")
+    .toLowerCase();
+  return /^[a-z]{9}$/u.test(letters) ? letters.replace(/^(...)(...)/u, "$1-$2-") : null;
+}
+
+/**
+ * Read what an address says: `#abc-def-ghi`, `#code=…&token=…` or `?room=…`. What is missing is empty.
+ * @param {string} address
+ */
+export function parseLink(address) {
+  const [before = "", ...rest] = address.split("#");
+  const fragment = decode(rest.join("#"));
+  const given = new URLSearchParams(fragment.includes("=") ? fragment : { code: fragment });
+  const query = new URLSearchParams(before.split("?")[1] ?? "");
+  return { code: given.get("code") || query.get("room") || "", token: given.get("token") ?? "" };
+}
+
+/**
+ * Read a code, or a whole link to a room; the code is null if there is none.
+ * @param {string} typed
+ */
+export function readTyped(typed) {
+  const { code, token } = parseLink(typed);
+  return { code: fold(typed) ?? fold(code), token };
+}
+
+/** @param {string} fragment */
+function decode(fragment) {
+  try {
+    return decodeURIComponent(fragment);
+  } catch {
+    return fragment;
+  }
+}

@@ -1,0 +1,26 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { parseLink, readTyped } from "../../roomd/page/codes.js";
+
+/** @type {Record<string, string[]>} */
+const { none = [], ...found } = JSON.parse(readFileSync(new URL("../cases/codes.json", import.meta.url), "utf-8"));
+
+test("a code is found in every spelling, and in a link", () => {
+  const all = Object.values(found).flat();
+  assert.ok(all.length > 10);
+  for (const typed of [...all, "meet.example/#abc-def-ghi", "https://meet.example/meet/?room=abc-def-ghi"])
+    assert.equal(readTyped(typed).code, "abc-def-ghi", typed);
+});
+
+test("what is no code is none", () => {
+  for (const typed of [...none, "https://meet.example/", "https://meet.example/#", "abc-def-ghi-jkl"])
+    assert.equal(readTyped(typed).code, null, typed);
+});
+
+test("a link has a token besides the code", () => {
+  assert.deepEqual(parseLink("https://meet.example/#code=abc-def-ghi&token=a.b.c"), { code: "abc-def-ghi", token: "a.b.c" });
+  assert.deepEqual(parseLink("https://meet.example/#code%3Dabc-def-ghi%26token%3Dx"), { code: "abc-def-ghi", token: "x" });
+  assert.deepEqual(parseLink("https://meet.example/?room=abc-def-ghi#"), { code: "abc-def-ghi", token: "" });
+  assert.deepEqual(parseLink("https://meet.example/#%"), { code: "%", token: "" });
+});
