@@ -96,5 +96,13 @@ CREATE TABLE bans (
     PRIMARY KEY (room_id, user_id)
 ) STRICT, WITHOUT ROWID;
 
+-- The tickets that were used, until they are not valid any more. `id` is a hash of a ticket's issuer and its claim `jti`;
+-- `valid_until` is in seconds since the epoch.
+CREATE TABLE used_tickets (
+    id          TEXT PRIMARY KEY,
+    valid_until REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX used_tickets_by_time ON used_tickets (valid_until);
+
 PRAGMA application_id = 0x726f6f6d; -- "room" in ASCII: marks a database of roomd
 PRAGMA user_version = 4;

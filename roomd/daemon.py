@@ -12,7 +12,7 @@ from pathlib import Path
 
 import uvloop
 
-from roomd.auth.keys import check_keys, open_keys, policy
+from roomd.auth.keys import check_keys, make_own_key, open_keys, policy
 from roomd.config import Config, ConfigError
 from roomd.demo import show_demo
 from roomd.engine.hub import Hub
@@ -57,10 +57,11 @@ async def run(config: Config, demo: bool, clock: Clock) -> None:
     ice = open_ice(config.ice, database)
     store = await open_store(config.database)
     try:
-        keys = open_keys(config.auth, database)
+        own = make_own_key(config.auth, database)
+        keys = open_keys(config.auth, database, own)
         hub = Hub(store, rules(config), clock, ids, encode_frame)
         await hub.open()
-        services = Services(hub, store, keys, policy(config.auth), clock, ids, config.limits, ice)
+        services = Services(hub, store, keys, policy(config.auth), clock, ids, config.limits, ice, own, store)
         listener = Listener(config, services, hub)
         await listener.open()
         for host, port in listener.addresses:

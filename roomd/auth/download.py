@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from email.message import Message
 from typing import IO
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
@@ -37,7 +38,12 @@ def download(url: str, timeout: float, clock: Callable[[], float] = time.monoton
     """
     deadline = clock() + timeout
     content = bytearray()
-    with build_opener(_Redirects).open(Request(url, headers=HEADERS), timeout=timeout) as response:  # noqa: S310
+    try:
+        response = build_opener(_Redirects).open(Request(url, headers=HEADERS), timeout=timeout)  # noqa: S310 - the URL of the settings
+    except HTTPError as refusal:
+        refusal.close()
+        raise
+    with response:
         while piece := response.read1(PIECE):
             content += piece
             if len(content) > LARGEST_DOCUMENT:

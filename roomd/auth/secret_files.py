@@ -3,6 +3,7 @@
 Every error of a file raises a `ConfigError` that names the setting, the file and what to do.
 """
 
+import hmac
 import os
 import secrets
 from pathlib import Path
@@ -33,6 +34,17 @@ def local_secret(auth: AuthConfig, database: Path) -> bytes | None:
         return _read_secret(file, "auth", database)
     except FileMissing:
         return None
+
+
+def exchange_secret(auth: AuthConfig, secret: bytes) -> bytes:
+    """Return the secret that signs the tokens that are given for tickets. `secret` is the local one.
+
+    Where tokens come from an issuer with public keys, it is another one, derived from it. So a token that roomd signed
+    when it was its own issuer is not accepted.
+    """
+    if auth.jwks_url is None and auth.public_key_file is None:
+        return secret
+    return hmac.digest(secret, b"tokens that are given for tickets", "sha256")
 
 
 def local_secret_file(database: Path) -> Path:

@@ -144,7 +144,7 @@ def check_token(config: Config, token: str) -> str:
     database = Path(config.database.path)
     if not _has_issuer(config) and secret_files.local_secret(config.auth, database) is None:
         raise ConfigError(_START_ONCE.format(database))
-    source = keys.open_keys(config.auth, database)
+    source = keys.open_keys(config.auth, database, keys.find_own_key(config.auth, database))
 
     async def verify() -> tokens.Identity:
         return tokens.verify(token, await source.keys_for(token), keys.policy(config.auth), time.time())

@@ -34,6 +34,8 @@ MIGRATIONS: dict[int, str] = {
         ALTER TABLE messages ADD COLUMN total_bytes INTEGER NOT NULL DEFAULT 0;
         CREATE INDEX messages_from ON messages (room_id, sender, id) WHERE to_id IS NOT NULL;
         CREATE INDEX messages_to ON messages (room_id, recipient, id) WHERE to_id IS NOT NULL;
+        CREATE TABLE used_tickets (id TEXT PRIMARY KEY, valid_until REAL NOT NULL) STRICT, WITHOUT ROWID;
+        CREATE INDEX used_tickets_by_time ON used_tickets (valid_until);
         PRAGMA user_version = 4;
     """,
 }

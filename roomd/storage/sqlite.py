@@ -37,6 +37,7 @@ from roomd.storage.rows import (
     to_seat,
 )
 from roomd.storage.space import Space
+from roomd.storage.tickets import use
 from roomd.storage.worker import Worker
 from roomd.storage.writing import RoomChanges, in_transaction, write_new
 
@@ -167,6 +168,17 @@ class SqliteStore:
         messages = [to_message(row) for row in rows]
         found, following = page(messages, min(limit, count_fitting(messages)))
         return found, following or unread
+
+    async def use_ticket(self, key: str, valid_until: float, now: float) -> bool:
+        """Note that a ticket was used, durably. Return False when it was used before. Times are in seconds.
+
+        Tickets that are not valid any more are forgotten. Raises `StorageFailed`, also when too many are known.
+        """
+        used = await self._run(self._writer, lambda db: in_transaction(db, lambda: use(db, key, valid_until, now)))
+        if used is None:
+            log.error("too many tickets")
+            raise StorageFailed
+        return used
 
     async def close(self) -> None:
         """Finish the waiting appends and close the file. Closing twice is fine."""

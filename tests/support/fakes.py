@@ -83,6 +83,7 @@ class FakeStore:
         self.failing = False
         self.fails_once = False
         self.nearly_full = False
+        self.used: dict[str, float] = {}
         self.broken: Exception | None = None
         self.reached = asyncio.Event()
         self._gate = asyncio.Event()
@@ -206,6 +207,14 @@ class FakeStore:
             if room == room_id and key > (cursor or "") and seat.waits_for is None
         ]
         return page(found, limit)
+
+    async def use_ticket(self, key: str, valid_until: float, now: float) -> bool:
+        if self.failing:
+            raise StorageFailed
+        self.used = {known: until for known, until in self.used.items() if until >= now}
+        is_new = key not in self.used
+        self.used.setdefault(key, valid_until)
+        return is_new
 
     async def close(self) -> None:
         pass
