@@ -14,7 +14,7 @@ LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate
 	--strip-extras --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test screenshots nightly blips lint types fmt docs lock bench bench-pair peers clean node system
+.PHONY: help install run test browsers screenshots nightly blips lint types fmt docs lock bench bench-pair peers clean node system
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ test: system lint ## Run all checks and tests, and print the coverage
 
 screenshots: system $(VENV)/.installed-dev ## Write pictures of the meeting page to screenshots/
 	ROOMD_TEST_SCREENSHOTS=1 $(BIN)/python -m pytest tests/page/test_looks.py $(ARGS)
+
+browsers: system $(VENV)/.installed-dev ## Run every test of the meeting page in Chromium and in Firefox
+	ROOMD_TEST_BROWSERS=all $(BIN)/python -m pytest --numprocesses 2 tests/page $(ARGS)
 
 nightly: $(VENV)/.installed-dev ## Run the long state machine and the long comparison with RFC 6455: 100,000 steps, 100,000 clients
 	ROOM_MACHINE_STEPS=100000 $(BIN)/python -m pytest tests/rooms/test_room_machine.py $(ARGS)

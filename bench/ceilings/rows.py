@@ -20,7 +20,10 @@ UPSERT = (
     "ON CONFLICT (room_id, id) DO UPDATE SET is_active = excluded.is_active, left_at = excluded.left_at"
 )
 JOINED, LEFT = "2026-03-03T10:36:00.000Z", "2026-03-03T10:37:00.000Z"
-ROOM = "INSERT INTO rooms VALUES (?, ?, 'Room', 'bench', 1, 0, 4, 1, 0, ?, NULL)"
+ROOM = (
+    "INSERT INTO rooms (id, code, name, host_id, is_active, is_locked, max_participants, allow_guest_access, "
+    "waiting_room, created_at) VALUES (?, ?, 'Room', 'bench', 1, 0, 4, 1, 0, ?)"
+)
 ROOMS = 50
 
 

@@ -41,15 +41,16 @@ CODE = " || ".join(
 )
 COUNT = "WITH RECURSIVE c (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM c LIMIT {})"
 INSERT_ROOMS = f"""
-    {COUNT} INSERT INTO rooms SELECT printf('%024x', n), {CODE}, 'Room ' || n, 'bench', 1, 0, 4, 1, 0,
-    '2025-03-03T10:00:00.000Z', NULL FROM c
+    {COUNT} INSERT INTO rooms (id, code, name, host_id, is_active, is_locked, max_participants, allow_guest_access,
+    waiting_room, created_at)
+    SELECT printf('%024x', n), {CODE}, 'Room ' || n, 'bench', 1, 0, 4, 1, 0, '2025-03-03T10:00:00.000Z' FROM c
 """
 INSERT_PARTICIPANTS = f"""
-    {COUNT} INSERT INTO participants
-    SELECT printf('%024x', n / {{}}), printf('%024x', n), NULL, 'Guest ' || n % 10000, 'Guest ' || n % 10000, 0,
-    0, '2025-03-03T10:36:00.000Z', '2025-03-03T11:36:00.000Z', NULL, 'hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh', '{{{{}}}}', NULL
-    FROM c
-"""  # noqa: E501 - one row
+    {COUNT} INSERT INTO participants (room_id, id, guest_name, display_name, is_active, is_host, joined_at, left_at,
+    resume_hash)
+    SELECT printf('%024x', n / {{}}), printf('%024x', n), 'Guest ' || n % 10000, 'Guest ' || n % 10000, 0, 0,
+    '2025-03-03T10:36:00.000Z', '2025-03-03T11:36:00.000Z', 'hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh' FROM c
+"""
 
 
 def prepare(history: History, folder: Path) -> Path:

@@ -9,6 +9,23 @@ import { session } from "./storage.js";
 /** Seconds for which the seat of a closed tab is held: a page that is loaded again is back by then. */
 const HOLD = 10;
 
+/**
+ * A WebSocket that closes in order when the page goes for good, which Chromium does not always do for a closed tab. Where
+ * the close does not arrive, the seat is held for as long as after a drop.
+ */
+class PageSocket extends WebSocket {
+  /**
+   * @param {string} url
+   * @param {string[]} protocols
+   */
+  constructor(url, protocols) {
+    super(url, protocols);
+    const gone = new AbortController();
+    addEventListener("pagehide", ({ persisted }) => persisted || this.close(1000), { signal: gone.signal });
+    this.addEventListener("close", () => gone.abort());
+  }
+}
+
 /** The address of the WebSocket: beside the page, wherever a proxy has put that. */
 export function socketUrl() {
   const path = document.querySelector("meta[name=roomd-path]")?.getAttribute("content") ?? "/ws";
@@ -29,7 +46,8 @@ export function meetingOf({ code, name, token }, wait) {
     set: (/** @type {string} */ key, /** @type {string} */ value) => session.set(prefix + key, value),
     remove: (/** @type {string} */ key) => session.remove(prefix + key),
   };
-  const meeting = new Meeting(socketUrl(), { code, wait, store, ...(token ? { token } : { guestName: name }) });
+  const who = token ? { token } : { guestName: name };
+  const meeting = new Meeting(socketUrl(), { code, wait, store, WebSocket: PageSocket, ...who });
   void meeting.updateConnection({ hold: HOLD });
   return meeting;
 }

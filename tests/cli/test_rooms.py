@@ -28,7 +28,7 @@ def test_create_show_lock_and_end_a_room(daemon: Daemon) -> None:
     )
     assert roomd("room", "lock", loose, environ=daemon.environ).stdout == f"{code} (Weekly) is locked\n"
     assert sheet()["state"] == "locked"
-    assert sheet()["you may join"] == "no, room_locked: Room is locked"
+    assert sheet()["you may join"] == "yes", "the lock is for others"
     assert roomd("room", "unlock", loose, environ=daemon.environ).stdout == f"{code} (Weekly) is open\n"
     assert roomd("room", "end", loose, environ=daemon.environ).stdout == f"{code} (Weekly) has ended\n"
     assert (sheet()["state"], "ended" in sheet()) == ("ended", True)

@@ -11,7 +11,7 @@ from tests.support.daemon import Daemon, faults
 async def test_nobody_loses_the_meeting(make_daemon: Callable[..., Daemon]) -> None:
     """Everyone is in under the first id, every message is there once and in one order, and nothing is unanswered."""
     daemon = make_daemon(**SETTINGS)
-    figures = await run(daemon, Plan(seed=1, seconds=2.5, pause=0.15, longest=0.6, restart=1, talk=0.2, speed=8))
+    figures = await run(daemon, Plan(seed=1, seconds=2.5, pause=0.15, longest=0.6, restart=1, talk=0.3, speed=8))
     assert figures["restarts"] == 2
     assert figures["messages"] > 30
     assert faults(daemon) == []

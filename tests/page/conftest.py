@@ -1,5 +1,6 @@
 """A browser for the page, a daemon that serves it, and tabs."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,19 @@ if TYPE_CHECKING:  # Playwright may be missing: then the tests that need it are 
     from playwright.async_api import Browser
 
     from tests.support.tabs import Tabs
+
+
+ONE_BROWSER = {"test_looks", "test_page"}
+"""Modules whose tests `make test` runs in Chromium alone. `make browsers` runs every test in every browser."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the second browser out where `make test` does."""
+    if os.environ.get("ROOMD_TEST_BROWSERS") == "all":
+        return
+    left_out = [item for item in items if item.path.stem in ONE_BROWSER and "[firefox" in item.name]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 EACH = [pytest.param(name, marks=needs(program, program)) for name, program in BROWSERS.items()]

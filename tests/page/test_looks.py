@@ -54,7 +54,7 @@ async def look(tab: Tab, name: str, wrong: list[str]) -> None:
         wrong.extend(f"{name}-{look}: {problem}" for problem in await page.evaluate(script))
 
     await page.bring_to_front()  # else it may not be drawn
-    await page.evaluate("document.getElementById('toasts').replaceChildren()")
+    await page.evaluate("document.getElementById('toasts').hidden = true")  # a late one would be over other things
     if not is_firefox:  # of which 140 crashes when the chat is used after axe-core has run (a fault in libxul)
         await check(ACCESSIBLE, "axe")
     for look, (width, height, scheme) in LOOKS.items():
@@ -71,6 +71,7 @@ async def look(tab: Tab, name: str, wrong: list[str]) -> None:
         await check(CUT_OFF, look)
         await picture(tab, f"{name}-{look}")
     await page.evaluate(TEXT_SIZE, "")
+    await page.evaluate("document.getElementById('toasts').hidden = false")
     await page.set_viewport_size({"width": 1280, "height": 720})
     await page.emulate_media(color_scheme="null", reduced_motion="null")
 

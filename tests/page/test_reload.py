@@ -76,7 +76,7 @@ async def test_a_closed_tab(tabs: Tabs, daemon: Daemon) -> None:
         await tab.enter(name)
     await expect(alice.page.locator(".tiles li")).to_have_count(3)
     for tab in (jane, bob):
-        await tab.page.close()
+        await tab.page.close(run_before_unload=True)  # as by a person: the page is told before it goes
     await expect(alice.page.locator(".tiles .held-note:visible")).to_have_count(2)
     await expect(alice.page.locator(".tiles li")).to_have_count(1)
 

@@ -84,6 +84,12 @@ def test_clean_name(typed: str, name: str | None) -> None:
     assert clean_name(typed, 50) == name
 
 
+def test_a_name_is_bounded_before_it_is_normalised() -> None:
+    """Four code points may become one by NFC, so 201 visible ones are too long for 50, and are refused at once."""
+    assert clean_name("\u00e9" * 201, 50) is None
+    assert clean_name("\u00e9" * 50 + "\u200b" * 100, 50) == "\u00e9" * 50
+
+
 AROUND_JOINERS = (
     "\u200c\u200d\ufe0f\ufe00\U000e0100\u180b\u200b\u0301\u094d\u0915\u0951\u06cc\u1820\u845b\u2764\U0001f469 a1"
 )

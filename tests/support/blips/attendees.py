@@ -16,6 +16,8 @@ from roomd.client.meeting import open_meeting
 from roomd.client.settings import Settings
 from roomd.protocol.requests import JoinRoom
 
+MOST = 30
+"""Messages that each says. All together are fewer than the 500 that a client reads after an outage, however long."""
 LOST = (Closed, NoAnswer, Refused, Unreachable)
 
 
@@ -62,7 +64,7 @@ class PythonAttendee:
 
     async def attend(self, url: str, code: str, here: asyncio.Event, cues: Cues) -> None:
         """Join, say something now and then until it is to be quiet, and stay until the end."""
-        settings = Settings(sleep=lambda seconds: asyncio.sleep(seconds / self._speed), patience=10 / self._speed)
+        settings = Settings(sleep=lambda seconds: asyncio.sleep(seconds / self._speed))
         entry = JoinRoom(code=code, guest_name=self.report.name)
         async with contextlib.AsyncExitStack() as stack:
             meeting = await self._join(stack, url, entry, settings)
@@ -71,7 +73,7 @@ class PythonAttendee:
             try:
                 await cues.talk.wait()
                 number = 0
-                while not cues.quiet.is_set():
+                while not cues.quiet.is_set() and number < MOST:
                     number += 1
                     self._start(self._say(meeting, f"{self.report.name} {number}"))
                     self._start(self._wave(meeting, number))
@@ -153,7 +155,7 @@ class RawAttendee:
         number = 0
         try:
             await cues.talk.wait()
-            while not cues.quiet.is_set():
+            while not cues.quiet.is_set() and number < MOST:
                 number += 1
                 text = f"{self.report.name} {number}"
                 self._unsaid[text.replace(" ", "-")] = text
@@ -171,8 +173,8 @@ class RawAttendee:
             token = self._token() if self._token is not None and self._resume_token is None else None
             options: dict[str, Any] = {
                 "additional_headers": {"Authorization": f"Bearer {token}"} if token else {},
-                "ping_interval": 2 / self._speed,
-                "ping_timeout": 4 / self._speed,
+                "ping_interval": 2,
+                "ping_timeout": 4,
                 "open_timeout": 5,
                 "close_timeout": 0.1,
             }

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from roomd.client import Token
-from tests.support.blips.attendees import Cues, PythonAttendee, RawAttendee, Report
+from tests.support.blips.attendees import MOST, Cues, PythonAttendee, RawAttendee, Report
 from tests.support.blips.network import Network
 from tests.support.daemon import Daemon
 from tests.support.node import CLIENT
@@ -35,9 +35,9 @@ class Plan:
     restart: float
     """Seconds between two ends of the daemon, by SIGTERM and SIGKILL in turn."""
     talk: float
-    """Seconds between two messages of a client, on average. In an outage less than 500 may be missed."""
+    """Seconds between two messages of a client, on average, of which there are 30 at most."""
     speed: float
-    """How much faster than usual the clients' clocks run."""
+    """By how much the clients' pauses before an attempt to reconnect are shortened."""
 
 
 SETTINGS = {
@@ -122,6 +122,7 @@ async def run(daemon: Daemon, plan: Plan) -> dict[str, Any]:
             "secret": daemon.secret,
             "names": names,
             "talk": plan.talk,
+            "most": MOST,
             "speed": plan.speed,
         }
         scripts = await stack.enter_async_context(javascript(**where))

@@ -186,10 +186,14 @@ class Scene:
             person.received = 0
 
     async def hear(self, name: str) -> Frame | None:
-        """Wait for a client's next frame; None for the end of its connection."""
+        """Wait for a client's next frame; None for the end of its connection.
+
+        The ping that asks whether a resume token has arrived comes with a tick of the server, so it is not recorded.
+        """
         person = self._people[name]
         async with asyncio.timeout(PATIENCE):
-            got = await person.wire.read()
+            while (got := await person.wire.read()) is not None and got.opcode == PING and got.payload:
+                await person.wire.send(frame(got.payload, PONG))
         if got is None:
             self.transcript.received(name, "[cut off]")
             self._end(person)
