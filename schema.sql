@@ -1,4 +1,4 @@
--- The schema of roomd's database, version 3. Times are ISO 8601 in UTC with milliseconds, as on the wire.
+-- The schema of roomd's database, version 4. Times are ISO 8601 in UTC with milliseconds, as on the wire.
 -- Whoever changes this file adds a migration to roomd/storage/migrations.py and raises user_version.
 
 CREATE TABLE rooms (
@@ -56,7 +56,9 @@ CREATE UNIQUE INDEX seats ON participants (room_id, user_id) WHERE left_at IS NU
 
 -- Messages. The user ids of sender and addressee are stored too: a user who joins again is another participant and may
 -- still read the message. `client_id` is the id that the sender's client gave the message; a message that is sent again
--- with the same one is the same message.
+-- with the same one is the same message. `sender` and `recipient` are who reads a private message: `u` and a user id, or
+-- `g` and the participant id of a guest. `total_bytes` is about how many bytes the messages of the room have, up to this
+-- one; messages from before version 4 do not count.
 CREATE TABLE messages (
     room_id        TEXT NOT NULL REFERENCES rooms (id),
     id             TEXT NOT NULL,
@@ -68,11 +70,18 @@ CREATE TABLE messages (
     to_id          TEXT,
     to_user_id     TEXT,
     client_id      TEXT,
+    sender         TEXT GENERATED ALWAYS AS (iif(user_id IS NULL, 'g' || participant_id, 'u' || user_id)) VIRTUAL,
+    recipient      TEXT GENERATED ALWAYS AS (iif(to_user_id IS NULL, 'g' || to_id, 'u' || to_user_id)) VIRTUAL,
+    total_bytes    INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (room_id, id)
 ) STRICT, WITHOUT ROWID;
 
 -- Index for the last public messages of a room, without reading the private ones between them.
 CREATE INDEX public_messages ON messages (room_id, id) WHERE to_id IS NULL;
+
+-- Indexes for the private messages that one reader sent or got. They cost a public message nothing.
+CREATE INDEX messages_from ON messages (room_id, sender, id) WHERE to_id IS NOT NULL;
+CREATE INDEX messages_to ON messages (room_id, recipient, id) WHERE to_id IS NOT NULL;
 
 -- Index that keeps a message that is sent again from being stored twice.
 CREATE UNIQUE INDEX sent_messages ON messages (room_id, participant_id, client_id) WHERE client_id IS NOT NULL;
@@ -87,5 +96,13 @@ CREATE TABLE bans (
     PRIMARY KEY (room_id, user_id)
 ) STRICT, WITHOUT ROWID;
 
+-- The tickets that were used, until they are not valid any more. `id` is a hash of a ticket's issuer and its claim `jti`;
+-- `valid_until` is in seconds since the epoch.
+CREATE TABLE used_tickets (
+    id          TEXT PRIMARY KEY,
+    valid_until REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX used_tickets_by_time ON used_tickets (valid_until);
+
 PRAGMA application_id = 0x726f6f6d; -- "room" in ASCII: marks a database of roomd
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import uvloop
 
-from roomd.auth.keys import check_keys, open_keys, policy
+from roomd.auth.keys import check_keys, make_own_key, open_keys, policy
 from roomd.config import Config, ConfigError
 from roomd.demo import show_demo
 from roomd.engine.hub import Hub
@@ -54,13 +54,14 @@ async def run(config: Config, demo: bool, clock: Clock) -> None:
     # Check the whole configuration before the store creates a database, so that a wrong one creates no file.
     database = Path(config.database.path)
     check_keys(config.auth, database)
-    ice = open_ice(config.ice)
+    ice = open_ice(config.ice, database)
     store = await open_store(config.database)
     try:
-        keys = open_keys(config.auth, database)
+        own = make_own_key(config.auth, database)
+        keys = open_keys(config.auth, database, own)
         hub = Hub(store, rules(config), clock, ids, encode_frame)
         await hub.open()
-        services = Services(hub, store, keys, policy(config.auth), clock, ids, config.limits, ice)
+        services = Services(hub, store, keys, policy(config.auth), clock, ids, config.limits, ice, own, store)
         listener = Listener(config, services, hub)
         await listener.open()
         for host, port in listener.addresses:
@@ -83,6 +84,7 @@ def rules(config: Config) -> Rules:
         grace=config.auth.grace,
         host_passes_lock=config.rooms.host_passes_lock,
         history_visible=config.rooms.history_for_newcomers,
+        room_bytes=config.limits.room_bytes,
     )
 
 
@@ -93,6 +95,7 @@ def serve(config: Config, demo: bool, clock: Clock | None = None) -> int:
     database is in use, storage fails); 2 when the configuration is wrong.
     """
     os.umask(0o077)  # other users must not read the database, its log and the secret
+    _write_no_core_dump()
     log_lines.set_up(config.server.log_level)
     _raise_file_limit(config.limits.connections)
     _tune_garbage_collector()
@@ -113,6 +116,14 @@ def _report_failure(why: str, *, is_lasting: bool) -> int:
         handler.flush()
     print(f"roomd: {why}", file=sys.stderr)
     return MISCONFIGURED if is_lasting else RETRY_LATER
+
+
+def _write_no_core_dump() -> None:
+    """Keep the kernel, and systemd-coredump, from writing the memory to disk: secrets and messages are in it.
+
+    That the process cannot be traced at all (PR_SET_DUMPABLE) would hide its open files from its own user, too.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _raise_file_limit(connections: int) -> None:

@@ -100,6 +100,11 @@ class DatabaseConfig(Section, frozen=True):
     busy_timeout: Annotated[
         Seconds, Meta(description="Seconds to wait while another program has locked the database.")
     ] = 5.0
+    reserve: Annotated[
+        int,
+        Meta(ge=0, le=1 << 50, description="Bytes of free space below which new rooms and messages are refused, so "
+             "that people can still join and leave, and hosts lock and end rooms. 0: never."),
+    ] = 268_435_456  # fmt: skip
 
 
 class RoomsConfig(Section, frozen=True):
@@ -143,8 +148,9 @@ class IceConfig(Section, frozen=True):
     # the credentials of an existing allocation, so they have to be valid for as long as a call lasts.
     turn_ttl: Annotated[
         int,
-        Meta(ge=60, le=86_400, description="Seconds for which TURN credentials are valid; longer than a call, since "
-             "some servers end a relayed call when they expire."),
+        Meta(ge=60, le=86_400, description="Seconds for which TURN credentials are valid at most; longer than a call, "
+             "since some servers end a relayed call when they expire. They last for as long as the participant has "
+             "been in the room, at least an hour."),
     ] = 21_600  # fmt: skip
 
 
@@ -185,6 +191,11 @@ class LimitsConfig(Section, frozen=True):
             ge=65_536, description="Bytes that may wait for one client. A client with more unread is closed with 4408."
         ),
     ] = 2_097_152
+    room_bytes: Annotated[
+        int,
+        Meta(ge=1, le=1 << 50, description="Bytes that the messages of one room may have in the database, about. One "
+             "more is refused."),
+    ] = 268_435_456  # fmt: skip
     join_timeout: Annotated[
         float, Meta(gt=0, le=86_400, description="Seconds a client may be silent before its first join.")
     ] = 60.0

@@ -18,7 +18,7 @@ import msgspec
 from roomd.engine.broadcast import SeatAsker
 from roomd.engine.live_room import LiveRoom, Pending, RoomServices
 from roomd.engine.ports import RETRY_AFTER, Asker, Clock, Encode, Ids, Member, StorageFailed, Store
-from roomd.protocol.errors import PARTICIPANT_NOT_FOUND, RATE_LIMITED, UNAVAILABLE, Refused
+from roomd.protocol.errors import PARTICIPANT_NOT_FOUND, RATE_LIMITED, STORAGE_LOW, UNAVAILABLE, Refused
 from roomd.protocol.events import Event
 from roomd.protocol.objects import Participant
 from roomd.protocol.objects import Room as RoomView
@@ -84,7 +84,7 @@ class Hub:
     async def create(self, settings: Settings, host_id: str) -> RoomView:
         """Create a room and store it.
 
-        Raises `Refused` (400 `invalid_settings`, 503 `unavailable`).
+        Raises `Refused` (400 `invalid_settings`, 503 `unavailable`, 507 `storage_low`).
         """
         services = self._services
         wall = services.clock.wall()
@@ -97,6 +97,8 @@ class Hub:
             host_id=host_id,
             created_at=stamp(wall),
         )
+        if services.store.is_nearly_full():
+            raise Refused(STORAGE_LOW)
         try:
             await services.store.append(view.id, [RoomChanged(view)])
         except StorageFailed:

@@ -49,6 +49,10 @@ class Store(Protocol):
     async def append(self, room_id: str, changes: Sequence[Change]) -> None:
         """Store changes of one room durably: all of them or none. May raise `AlreadySent`."""
 
+    def is_nearly_full(self) -> bool:
+        """Return whether new rooms and messages must be refused, so that everything else can still be stored."""
+        ...
+
     async def load(self, code: str) -> StoredRoom | None:
         """Read a room in which nobody has a seat, by its code; None when there is none."""
         ...

@@ -6,14 +6,15 @@ The handlers of its requests are in `handlers.py`.
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 import msgspec
 
 from roomd.auth.keys import KeySource
 from roomd.auth.resume_tokens import ResumeToken
-from roomd.auth.tokens import Identity, Policy, verify
+from roomd.auth.tickets import UsedTickets, mint_token, read_ticket
+from roomd.auth.tokens import Identity, Key, Policy, verify
 from roomd.config import LimitsConfig
 from roomd.engine.ports import Archive, Clock, Rooms, SeatLost
 from roomd.gateway.limits import TokenBucket
@@ -21,7 +22,7 @@ from roomd.gateway.outbox import Outbox, encode_frame
 from roomd.gateway.session import Session
 from roomd.ice import Ice
 from roomd.protocol.codec import error_reply
-from roomd.protocol.errors import RATE_LIMITED, UNAVAILABLE, Close, Refused
+from roomd.protocol.errors import INVALID_TOKEN, RATE_LIMITED, UNAVAILABLE, Close, Refused
 from roomd.protocol.events import Event, Removed
 from roomd.protocol.objects import Participant
 from roomd.protocol.replies import OkReply, ParticipantReply, Reply, RequestId, WaitingReply
@@ -34,6 +35,7 @@ from roomd.system.ids import Ids
 log = logging.getLogger("roomd.gateway.client")
 
 A = TypeVar("A")
+V = TypeVar("V")
 
 
 class CloseConnection(Exception):  # noqa: N818 - a result, not an error
@@ -64,6 +66,10 @@ class Services(msgspec.Struct, frozen=True):
     """The limits for one client, and for all of them."""
     ice: Ice
     """The STUN and TURN servers."""
+    own_key: Key
+    """The key that signs the tokens that are given for tickets."""
+    used_tickets: UsedTickets
+    """The tickets that were used."""
 
 
 class Client:
@@ -108,9 +114,25 @@ class Client:
 
         Raises `Refused` (401 `invalid_token` or `token_expired`, 503 `unavailable`).
         """
+        return await self._verified(token, verify)
+
+    async def exchange(self, text: str) -> tuple[Identity, str]:
+        """Verify a ticket and return its identity, and a token for it. The ticket is used up then.
+
+        Raises `Refused` like `identify`, 401 `invalid_token` also for a ticket that was used before, and 403
+        `wrong_user`; and `StorageFailed`, after which the ticket may still be good.
+        """
+        services, now = self.services, self.services.clock.wall()
+        ticket = await self._verified(text, read_ticket)
+        self.session.check_user(ticket.identity)
+        if not await services.used_tickets.use_ticket(ticket.key, ticket.valid_until, now):
+            raise Refused(INVALID_TOKEN, "The ticket was used before")
+        return ticket.identity, mint_token(ticket, services.own_key, services.policy, now)
+
+    async def _verified(self, text: str, verify: Callable[[str, Sequence[Key], Policy, float], V]) -> V:
         services = self.services
         try:
-            return verify(token, await services.keys.keys_for(token), services.policy, services.clock.wall())
+            return verify(text, await services.keys.keys_for(text), services.policy, services.clock.wall())
         except Refused as refused:
             fields = {"connection": self.number, "code": refused.kind.code, "reason": refused.reason}
             log.info("token refused", fields)

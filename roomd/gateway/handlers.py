@@ -13,17 +13,18 @@ from typing import Any, TypeVar
 import msgspec
 
 from roomd.auth.resume_tokens import ResumeToken, hash_secret
+from roomd.auth.tokens import Identity
 from roomd.gateway.client import Client, close_for
-from roomd.ice import ice_servers
+from roomd.ice import ice_servers, time_left
 from roomd.protocol import replies, requests
 from roomd.protocol.codec import size_of
-from roomd.protocol.errors import NOT_IN_ROOM, SEAT_EXPIRED, Refused
+from roomd.protocol.errors import BAD_FRAME, NOT_IN_ROOM, SEAT_EXPIRED, WRONG_USER, Refused
 from roomd.protocol.events import MuteRequested, SignalEvent
 from roomd.protocol.objects import Admission, Ban, Participant, Room
 from roomd.protocol.paging import page
 from roomd.protocol.requests import Request
 from roomd.protocol.text import clean_code
-from roomd.protocol.timestamps import stamp
+from roomd.protocol.timestamps import seconds_of, stamp
 from roomd.rooms import commands
 from roomd.rooms.answers import RoomAnswer
 from roomd.rooms.commands.hosting import not_admitted
@@ -72,22 +73,34 @@ def ping(client: Client, request: requests.Ping) -> None:
 
 @handles(requests.Authenticate)
 async def authenticate(client: Client, request: requests.Authenticate) -> None:
-    """Verify a token, set the client's identity, and store its rights with the client's places.
+    """Verify a token or exchange a ticket, set the client's identity, and store its rights with the client's places.
 
-    A bad token closes the connection.
+    A bad token or ticket closes the connection.
     """
-    try:
-        identity = await client.identify(request.token)
-    except Refused as refused:
-        client.refuse(refused, request.id)
-        raise close_for(refused) from None
+    identity, given = await _identify(client, request)
     client.authenticate(identity)
     for place in client.session.places:
         caller = client.session.caller_by_seat(place.code)
         with contextlib.suppress(Refused):  # storage failed: the seat keeps the rights that it had, and so do they
             await client.services.rooms.ask(place.code, commands.Renew(caller))
     expires_at = stamp(identity.expires_at)
-    client.send(replies.AuthenticatedReply(id=request.id, user_id=identity.user_id, expires_at=expires_at))
+    client.send(replies.AuthenticatedReply(id=request.id, user_id=identity.user_id, expires_at=expires_at, token=given))
+
+
+async def _identify(client: Client, request: requests.Authenticate) -> tuple[Identity, str | None]:
+    """Return the identity of a token or a ticket, and the token that is given for a ticket."""
+    try:
+        match request.token, request.ticket:
+            case str(token), None:
+                return await client.identify(token), None
+            case None, str(ticket):
+                return await client.exchange(ticket)
+    except Refused as refused:
+        if refused.kind is WRONG_USER:
+            raise
+        client.refuse(refused, request.id)
+        raise close_for(refused) from None
+    raise Refused(BAD_FRAME, f"{BAD_FRAME.message}: give token or ticket")
 
 
 @handles(requests.CreateRoom)
@@ -274,9 +287,10 @@ async def list_messages(client: Client, request: requests.ListMessages) -> None:
 @handles(requests.GetIceServers)
 def get_ice_servers(client: Client, request: requests.GetIceServers) -> None:
     """Return the STUN and TURN servers, with credentials for this participant."""
-    place, ice = client.session.own_seat(), client.services.ice
-    servers = ice_servers(ice, place.participant.id, client.wall())
-    client.send(replies.IceServersReply(id=request.id, ice_servers=servers, ttl=ice.ttl))
+    participant, ice, now = client.session.own_seat().participant, client.services.ice, client.wall()
+    servers = ice_servers(ice, participant.id, now, now - seconds_of(participant.joined_at))
+    ttl = time_left(ice, participant.id, now)
+    client.send(replies.IceServersReply(id=request.id, ice_servers=servers, ttl=ttl))
 
 
 @handles(requests.RemoveParticipant)

@@ -73,6 +73,14 @@ class Session(Generic[P]):
     def authenticate(self, identity: Identity) -> None:
         """Set the identity, which must be verified, or renew it (docs/protocol.md, section 2).
 
+        Raises `Refused` like `check_user`.
+        """
+        self.check_user(identity)
+        self._identity = identity
+
+    def check_user(self, identity: Identity) -> None:
+        """Check that the connection may have this identity.
+
         Raises `Refused` (403 `wrong_user`) when the connection already belongs to another user, or has the place of a
         guest.
         """
@@ -80,7 +88,6 @@ class Session(Generic[P]):
         users |= {place.participant.user_id or "" for place in self.places}
         if users - {identity.user_id}:
             raise Refused(WRONG_USER)
-        self._identity = identity
 
     def user(self, now: float) -> Identity:
         """Return the client's identity, for requests that name no room.

@@ -18,11 +18,17 @@ export function fold(text) {
  * @param {string} address
  */
 export function parseLink(address) {
-  const [before = "", ...rest] = address.split("#");
-  const fragment = decode(rest.join("#"));
-  const given = new URLSearchParams(fragment.includes("=") ? fragment : { code: fragment });
-  const query = new URLSearchParams(before.split("?")[1] ?? "");
+  const given = valuesOf(address);
+  const query = new URLSearchParams(address.split("#")[0]?.split("?")[1] ?? "");
   return { code: given.get("code") || query.get("room") || "", token: given.get("token") ?? "" };
+}
+
+/**
+ * Read the one-time ticket in an address, `#ticket=…`; empty without one.
+ * @param {string} address
+ */
+export function ticketIn(address) {
+  return valuesOf(address).get("ticket") ?? "";
 }
 
 /**
@@ -32,6 +38,12 @@ export function parseLink(address) {
 export function readTyped(typed) {
   const { code, token } = parseLink(typed);
   return { code: fold(typed) ?? fold(code), token };
+}
+
+/** @param {string} address */
+function valuesOf(address) {
+  const fragment = decode(address.split("#").slice(1).join("#"));
+  return new URLSearchParams(fragment.includes("=") ? fragment : { code: fragment });
 }
 
 /** @param {string} fragment */

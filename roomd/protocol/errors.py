@@ -74,6 +74,7 @@ RATE_LIMITED = ErrorKind(429, "rate_limited", "Too many requests")
 INTERNAL_ERROR = ErrorKind(500, "internal_error", "Internal error")
 UNAVAILABLE = ErrorKind(503, "unavailable", "Storage is unavailable, nothing was changed")
 RESTARTING = ErrorKind(503, "restarting", "The server is restarting")
+STORAGE_LOW = ErrorKind(507, "storage_low", "Storage is nearly full")
 
 
 class Close:

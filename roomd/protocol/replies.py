@@ -32,10 +32,12 @@ class PongReply(Reply, frozen=True, tag="pong"):
 
 
 class AuthenticatedReply(Reply, frozen=True, tag="authenticated"):
-    """The token is valid."""
+    """The token is valid, or the ticket was."""
 
     user_id: str
     expires_at: str
+    token: str | None = None
+    """In the answer to a ticket only: the token that it was exchanged for."""
 
 
 class RoomReply(Reply, frozen=True, tag="room"):

@@ -45,11 +45,12 @@ class Ping(Request, frozen=True, tag="ping"):
 
 
 class Authenticate(Request, frozen=True, tag="authenticate"):
-    """Authenticate the connection with a token, or renew its token."""
+    """Authenticate the connection with a token or, in its place, a ticket; or renew its token."""
 
     answers = (replies.AuthenticatedReply,)
 
-    token: str
+    token: str | None = None
+    ticket: str | None = None
 
 
 class CreateRoom(Request, frozen=True, tag="create-room"):

@@ -43,6 +43,8 @@ class MessageSent(msgspec.Struct, frozen=True):
     message."""
     to_user_id: str | None
     """The user id of the addressee; None for a public message and for a guest."""
+    total_bytes: int = 0
+    """About how many bytes the messages of the room have in the database, up to this one."""
 
 
 class UserBanned(msgspec.Struct, frozen=True):

@@ -107,3 +107,5 @@ class StoredRoom(NamedTuple):
     """The highest id of anything in the room so far; new ids sort after it. Empty for none."""
     sent: Sequence[SentId] = ()
     """Who sent the last messages under which client id, oldest first, as far as they have one."""
+    message_bytes: int = 0
+    """About how many bytes the messages of the room have in the database."""

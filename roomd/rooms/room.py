@@ -22,6 +22,15 @@ from roomd.rooms.changes import Change, MessageSent, RoomChanged, SeatChanged, U
 from roomd.rooms.model import Caller, Moment, Seat, SentId, StoredRoom
 from roomd.rooms.settings import Rules
 
+SEAT_BYTES = 600
+"""About how many bytes a participant has in the database, with its place in the indexes."""
+ROOM_BYTES = 800
+"""The same of a room."""
+BAN_BYTES = 300
+"""The same of a ban."""
+MESSAGE_BYTES = 600
+"""The same of a message without its text."""
+
 MESSAGES_SHOWN = 50
 """The number of public messages in a `room-state` (docs/protocol.md, section 8)."""
 
@@ -48,6 +57,8 @@ class Command(msgspec.Struct, Generic[A_co], frozen=True):
     """The error when there is no room with the code."""
     is_alone: ClassVar[bool] = False
     """Whether the command needs a batch of its own."""
+    row_bytes: ClassVar[int] = 0
+    """The bytes that the command writes to the database, about, without a text in it; 0 for one that only reads."""
 
     @abstractmethod
     def decide(self, room: "Room", now: Moment) -> Decision[A_co]:
@@ -55,6 +66,10 @@ class Command(msgspec.Struct, Generic[A_co], frozen=True):
 
         Raises `Refused`.
         """
+
+    def bytes_stored(self) -> int:
+        """Return about how many bytes the command writes to the database: what its sender is charged."""
+        return self.row_bytes
 
     def delayed(self, seconds: float) -> "Command[A_co]":  # noqa: ARG002 - the age of most commands does not matter
         """Return the command as it is after it has waited `seconds` for its batch."""
@@ -77,6 +92,7 @@ class Checkpoint(NamedTuple):
     messages: Sequence[Message]
     last_id: str
     sent: Sequence[SentId]
+    message_bytes: int
 
 
 class Room:
@@ -94,6 +110,7 @@ class Room:
         self._messages = tuple(stored.messages)
         self._last_id = stored.last_id
         self._sent = dict.fromkeys(stored.sent)
+        self._message_bytes = stored.message_bytes
         for seat in stored.seats:
             self.apply(SeatChanged(seat))
 
@@ -131,6 +148,11 @@ class Room:
     def sent(self) -> Collection[SentId]:
         """Who sent the last messages under which client id; the caller must not change it."""
         return self._sent.keys()
+
+    @property
+    def message_bytes(self) -> int:
+        """About how many bytes the messages of the room have in the database."""
+        return self._message_bytes
 
     @property
     def free_seats(self) -> int:
@@ -185,6 +207,7 @@ class Room:
             case RoomChanged(room=room):
                 self._view = room
             case MessageSent(message=message):
+                self._message_bytes = change.total_bytes
                 self._last_id = max(self._last_id, message.id)
                 if message.client_id is not None:
                     self._sent[message.participant_id, message.client_id] = None
@@ -212,6 +235,7 @@ class Room:
             self._messages,
             self._last_id,
             tuple(self._sent),
+            self._message_bytes,
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -225,6 +249,7 @@ class Room:
         self._messages = tuple(checkpoint.messages)
         self._last_id = checkpoint.last_id
         self._sent = dict.fromkeys(checkpoint.sent)
+        self._message_bytes = checkpoint.message_bytes
 
     def add_sent(self, sent: Iterable[SentId]) -> None:
         """Add client ids of older messages, which the store has found."""

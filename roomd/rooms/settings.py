@@ -42,6 +42,8 @@ class Rules(msgspec.Struct, frozen=True):
     """Whether the host and admins may join a locked room."""
     history_visible: HistoryVisible = "all"
     """What a newcomer gets of earlier messages in a new room when its host chooses nothing."""
+    room_bytes: int = 1 << 28
+    """The bytes that the messages of one room may have in the database."""
 
 
 def open_room(settings: Settings, rules: Rules, *, room_id: str, code: str, host_id: str, created_at: str) -> Room:

@@ -9,7 +9,7 @@ log = logging.getLogger("roomd.storage.migrations")
 
 APPLICATION_ID = 0x726F6F6D
 """The `application_id` that schema.sql sets: it marks a database of roomd."""
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """The `user_version` that schema.sql sets."""
 
 MIGRATIONS: dict[int, str] = {
@@ -25,6 +25,18 @@ MIGRATIONS: dict[int, str] = {
         UPDATE participants SET token_exp = strftime('%s', 'now') WHERE left_at IS NULL AND user_id IS NOT NULL;
         CREATE UNIQUE INDEX sent_messages ON messages (room_id, participant_id, client_id) WHERE client_id IS NOT NULL;
         PRAGMA user_version = 3;
+    """,
+    3: """
+        ALTER TABLE messages ADD COLUMN
+            sender TEXT GENERATED ALWAYS AS (iif(user_id IS NULL, 'g' || participant_id, 'u' || user_id)) VIRTUAL;
+        ALTER TABLE messages ADD COLUMN
+            recipient TEXT GENERATED ALWAYS AS (iif(to_user_id IS NULL, 'g' || to_id, 'u' || to_user_id)) VIRTUAL;
+        ALTER TABLE messages ADD COLUMN total_bytes INTEGER NOT NULL DEFAULT 0;
+        CREATE INDEX messages_from ON messages (room_id, sender, id) WHERE to_id IS NOT NULL;
+        CREATE INDEX messages_to ON messages (room_id, recipient, id) WHERE to_id IS NOT NULL;
+        CREATE TABLE used_tickets (id TEXT PRIMARY KEY, valid_until REAL NOT NULL) STRICT, WITHOUT ROWID;
+        CREATE INDEX used_tickets_by_time ON used_tickets (valid_until);
+        PRAGMA user_version = 4;
     """,
 }
 """`MIGRATIONS[n]` is the SQL from `user_version` n to n + 1. No release had version 1."""

@@ -16,7 +16,9 @@ PARTICIPANT_COLUMNS = (
     "room_id, id, user_id, guest_name, display_name, is_active, is_host, joined_at, left_at, dropped_at, resume_hash, "
     "state, waits_for, previous_hash, is_admin, token_exp, seated_id"
 )
-MESSAGE_COLUMNS = "room_id, id, participant_id, user_id, display_name, text, sent_at, to_id, to_user_id, client_id"
+MESSAGE_COLUMNS = (
+    "room_id, id, participant_id, user_id, display_name, text, sent_at, to_id, to_user_id, client_id, total_bytes"
+)
 BAN_COLUMNS = "room_id, user_id, display_name, reason, banned_at"
 
 
@@ -122,6 +124,7 @@ def message_row(room_id: str, change: MessageSent) -> tuple[Any, ...]:
         message.to,
         change.to_user_id,
         message.client_id,
+        change.total_bytes,
     )
 
 

@@ -36,6 +36,7 @@ TABLE = [
     ("INTERNAL_ERROR", 500, "internal_error", "Internal error", None),
     ("UNAVAILABLE", 503, "unavailable", "Storage is unavailable, nothing was changed", None),
     ("RESTARTING", 503, "restarting", "The server is restarting", None),
+    ("STORAGE_LOW", 507, "storage_low", "Storage is nearly full", None),
 ]
 
 CLOSES = {

@@ -315,7 +315,7 @@ class Machine(RuleBasedStateMachine):
             for seat in places
         ]  # fmt: skip
         self.log += [SeatChanged(seat) for seat in held]
-        kept = (stored.messages, stored.last_id, stored.sent)
+        kept = (stored.messages, stored.last_id, stored.sent, stored.message_bytes)
         self.room = Room(StoredRoom(stored.view, held, [*stored.bans.values()], *kept), RULES)
         assert list(self.room.queue) == list(told.queue), "at their positions"
         assert self.room.seats.keys() == told.seats.keys()

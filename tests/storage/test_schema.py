@@ -107,8 +107,8 @@ def test_migrations_lead_forward_step_by_step() -> None:
 
 OURS = "PRAGMA application_id = 0x726f6f6d; "
 REFUSED = [
-    ("newer", "PRAGMA user_version = 99", "made by a newer roomd (schema 99, this one knows 3)"),
-    ("newer by one", OURS + "PRAGMA user_version = 4", "made by a newer roomd (schema 4, this one knows 3)"),
+    ("newer", "PRAGMA user_version = 99", "made by a newer roomd (schema 99, this one knows 4)"),
+    ("newer by one", OURS + "PRAGMA user_version = 5", "made by a newer roomd (schema 5, this one knows 4)"),
     ("never released", OURS + "PRAGMA user_version = 1", "made by a roomd that was never released (schema 1)"),
     ("foreign, with a version", "PRAGMA user_version = 1", "a database of another program"),
     ("foreign", "CREATE TABLE songs (title TEXT)", "a database of another program"),
@@ -150,8 +150,15 @@ READS: list[tuple[str, Callable[[SqliteStore], Awaitable[object]], list[list[str
     ("the last room", lambda store: store.last_room_id(), [["SEARCH rooms USING PRIMARY KEY"]]),
     ("history", lambda store: store.history("r1", None, 10),
         [["SEARCH participants USING PRIMARY KEY (room_id=? AND id>?)"]]),
-    ("messages", lambda store: store.messages(Reader("r1", "p1", "bob"), "m1", 10),
-        [["SEARCH messages USING PRIMARY KEY (room_id=? AND id>?)"]]),
+    ("messages", lambda store: store.messages(Reader("r1", "p1", "bob"), "m1", 10), [[
+        "SEARCH messages USING PRIMARY KEY (room_id=? AND id=?)", "LIST SUBQUERY 4", "CO-ROUTINE (subquery-3)",
+        "MERGE (UNION)",
+        "LEFT", "MERGE (UNION)",
+        "LEFT", "SEARCH messages USING INDEX public_messages (room_id=? AND id>? AND id<?)",
+        "RIGHT", "SEARCH messages USING INDEX messages_from (room_id=? AND sender=? AND id>? AND id<?)",
+        "RIGHT", "SEARCH messages USING INDEX messages_to (room_id=? AND recipient=? AND id>? AND id<?)",
+        "SCAN (subquery-3)",
+    ]]),
     ("a host's rooms", lambda store: store.rooms_of("alice", None, "r2", 10),
         [["SEARCH rooms USING INDEX rooms_of_host (host_id=? AND id<?)"]]),
     ("a host's active rooms", lambda store: store.rooms_of("alice", True, "r2", 10),

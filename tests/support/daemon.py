@@ -45,6 +45,7 @@ ERRORS = {
     "taken_over": (409, "Your seat is in use on another device"),
     "seat_expired": (410, "Seat is no longer held"),
     "rate_limited": (429, "Too many requests"),
+    "storage_low": (507, "Storage is nearly full"),
     "unavailable": (503, "Storage is unavailable, nothing was changed"),
 }
 """What docs/protocol.md says of every error with a fixed text."""

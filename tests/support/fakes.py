@@ -82,6 +82,8 @@ class FakeStore:
         self.appends = 0
         self.failing = False
         self.fails_once = False
+        self.nearly_full = False
+        self.used: dict[str, float] = {}
         self.broken: Exception | None = None
         self.reached = asyncio.Event()
         self._gate = asyncio.Event()
@@ -128,6 +130,9 @@ class FakeStore:
             else:
                 del self.bans[room_id, event.user_id]
 
+    def is_nearly_full(self) -> bool:
+        return self.nearly_full
+
     async def load(self, code: str) -> StoredRoom | None:
         if self.failing:
             raise StorageFailed
@@ -160,7 +165,8 @@ class FakeStore:
         ids += [event.message.id for event in self.said.get(room.id, [])]
         last = map(_sent_id, self.said.get(room.id, [])[-MOST_SENT:])
         sent = [(sender, client_id) for sender, client_id in last if client_id is not None] if seats else ()
-        return StoredRoom(room, seats, bans, public[-MESSAGES_SHOWN:], max(ids, default=""), sent)
+        total = next((event.total_bytes for event in reversed(self.said.get(room.id, []))), 0)
+        return StoredRoom(room, seats, bans, public[-MESSAGES_SHOWN:], max(ids, default=""), sent, total)
 
     async def last_room_id(self) -> str:
         if self.failing:
@@ -201,6 +207,14 @@ class FakeStore:
             if room == room_id and key > (cursor or "") and seat.waits_for is None
         ]
         return page(found, limit)
+
+    async def use_ticket(self, key: str, valid_until: float, now: float) -> bool:
+        if self.failing:
+            raise StorageFailed
+        self.used = {known: until for known, until in self.used.items() if until >= now}
+        is_new = key not in self.used
+        self.used.setdefault(key, valid_until)
+        return is_new
 
     async def close(self) -> None:
         pass

@@ -6,11 +6,13 @@ from roomd.rooms import seats
 from roomd.rooms.changes import Change, Removal, SeatChanged, UserBanned, UserUnbanned
 from roomd.rooms.model import Caller, Moment, Seat
 from roomd.rooms.rights import check_active, check_host, target_of, user_of
-from roomd.rooms.room import Command, Decision, Room
+from roomd.rooms.room import BAN_BYTES, SEAT_BYTES, Command, Decision, Room
 
 
 class RemoveParticipant(Command[None], frozen=True):
     """Remove somebody from their seat, or from the queue."""
+
+    row_bytes = SEAT_BYTES + BAN_BYTES
 
     caller: Caller
     """The host."""
@@ -75,6 +77,8 @@ class ListBans(Command[list[Ban]], frozen=True):
 class Unban(Command[None], frozen=True):
     """Lift the ban of a user."""
 
+    row_bytes = BAN_BYTES
+
     caller: Caller
     """Who sends the command."""
     user_id: str
@@ -95,6 +99,8 @@ class Unban(Command[None], frozen=True):
 
 class Admit(Command[None], frozen=True):
     """Admit people from the waiting room."""
+
+    row_bytes = SEAT_BYTES
 
     caller: Caller
     """The host."""
@@ -128,6 +134,8 @@ class Admit(Command[None], frozen=True):
 
 class Deny(Command[None], frozen=True):
     """Deny somebody in the queue a seat."""
+
+    row_bytes = SEAT_BYTES
 
     caller: Caller
     """Who sends the command."""
