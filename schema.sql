@@ -27,7 +27,7 @@ CREATE INDEX rooms_by_state ON rooms (is_active, id);
 -- current resume token and of the previous one, while that is valid too. `is_admin` and `token_exp` are of the last token
 -- that was presented for the seat: whether it gives host rights, and its claim `exp`, in seconds since the epoch.
 -- `seated_id` is the id that was drawn when somebody who had waited got a seat: seats are in the order of these ids, and
--- of `id` for those who did not wait.
+-- of `id` for those who did not wait. `address_key` is the key of a guest's network address, as in `bans`.
 CREATE TABLE participants (
     room_id      TEXT NOT NULL REFERENCES rooms (id),
     id           TEXT NOT NULL,
@@ -46,6 +46,7 @@ CREATE TABLE participants (
     is_admin     INTEGER NOT NULL DEFAULT 0 CHECK (is_admin IN (0, 1)),
     token_exp    REAL,
     seated_id    TEXT,
+    address_key  TEXT,
     PRIMARY KEY (room_id, id),
     CHECK ((user_id IS NULL) <> (guest_name IS NULL)),
     CHECK (left_at IS NULL OR is_active = 0)
@@ -86,14 +87,20 @@ CREATE INDEX messages_to ON messages (room_id, recipient, id) WHERE to_id IS NOT
 -- Index that keeps a message that is sent again from being stored twice.
 CREATE UNIQUE INDEX sent_messages ON messages (room_id, participant_id, client_id) WHERE client_id IS NOT NULL;
 
--- The users who cannot join a room again.
+-- Those who cannot join a room again: users, and guests by the address that a banned guest had, until `expires_at`.
+-- `address_key` is a keyed hash of the address. Its key is below, so it hides addresses from whoever reads a table or a
+-- log, and not from whoever has the whole file and tries all addresses.
 CREATE TABLE bans (
     room_id      TEXT NOT NULL REFERENCES rooms (id),
-    user_id      TEXT NOT NULL,
+    id           TEXT NOT NULL,
+    user_id      TEXT,
+    address_key  TEXT,
     display_name TEXT NOT NULL,
     reason       TEXT,
     banned_at    TEXT NOT NULL,
-    PRIMARY KEY (room_id, user_id)
+    expires_at   TEXT,
+    PRIMARY KEY (room_id, id),
+    CHECK ((user_id IS NULL) <> (address_key IS NULL))
 ) STRICT, WITHOUT ROWID;
 
 -- The tickets that were used, until they are not valid any more. `id` is a hash of a ticket's issuer and its claim `jti`;
@@ -103,6 +110,9 @@ CREATE TABLE used_tickets (
     valid_until REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX used_tickets_by_time ON used_tickets (valid_until);
+-- Random keys of this database, by what they are for.
+CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO secrets VALUES ('address', randomblob(32));
 
 PRAGMA application_id = 0x726f6f6d; -- "room" in ASCII: marks a database of roomd
 PRAGMA user_version = 4;

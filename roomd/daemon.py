@@ -17,6 +17,7 @@ from roomd.config import Config, ConfigError
 from roomd.demo import show_demo
 from roomd.engine.hub import Hub
 from roomd.engine.ports import StorageFailed
+from roomd.gateway.addresses import address_keys
 from roomd.gateway.client import Services
 from roomd.gateway.listener import AddressUnavailable, Listener
 from roomd.gateway.outbox import encode_frame
@@ -50,7 +51,7 @@ async def run(config: Config, demo: bool, clock: Clock) -> None:
     """
     stop = asyncio.Event()
     _stop_on_signal(stop)
-    ids = Ids()
+    ids = Ids(config.rooms.code_groups)
     # Check the whole configuration before the store creates a database, so that a wrong one creates no file.
     database = Path(config.database.path)
     check_keys(config.auth, database)
@@ -61,7 +62,10 @@ async def run(config: Config, demo: bool, clock: Clock) -> None:
         keys = open_keys(config.auth, database, own)
         hub = Hub(store, rules(config), clock, ids, encode_frame)
         await hub.open()
-        services = Services(hub, store, keys, policy(config.auth), clock, ids, config.limits, ice, own, store)
+        keys_of_addresses = address_keys(await store.address_secret())
+        services = Services(
+            hub, store, keys, policy(config.auth), clock, ids, config.limits, ice, own, store, keys_of_addresses
+        )
         listener = Listener(config, services, hub)
         await listener.open()
         for host, port in listener.addresses:
@@ -85,6 +89,8 @@ def rules(config: Config) -> Rules:
         host_passes_lock=config.rooms.host_passes_lock,
         history_visible=config.rooms.history_for_newcomers,
         room_bytes=config.limits.room_bytes,
+        address_ban=config.rooms.address_ban,
+        show_user_ids=config.rooms.show_user_ids,
     )
 
 

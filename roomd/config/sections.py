@@ -119,6 +119,21 @@ class RoomsConfig(Section, frozen=True):
         Meta(description="The historyVisible of new rooms whose host chooses none: which messages a newcomer may read. "
              "all: every one. since-joined: those sent since they got their seat. none: only their own."),
     ] = "all"  # fmt: skip
+    address_ban: Annotated[
+        float,
+        Meta(ge=1, le=2_592_000, description="Seconds for which the ban of a guest keeps guests of the same network "
+             "address out of the room. This is a hurdle, not a wall: whoever gets another address can come back."),
+    ] = 3600.0  # fmt: skip
+    show_user_ids: Annotated[
+        Literal["all", "users"],
+        Meta(description="Who sees the user ids of participants and hosts: all, or users only. "
+             "Guests, and people outside without a token, then see names alone."),
+    ] = "all"  # fmt: skip
+    code_groups: Annotated[
+        int,
+        Meta(ge=3, le=5, description="Groups of three letters in the code of a new room. "
+             "Each one more makes a code 17,576 times as hard to guess."),
+    ] = 3  # fmt: skip
 
 
 class IceConfig(Section, frozen=True):

@@ -237,12 +237,17 @@ class Hub:
         self._set_timer(live)
 
     def _unload_if_empty(self, live: LiveRoom) -> None:
-        """Unload a room with nobody in it. One without bans and messages stays in memory, as one of `MOST_IDLE`."""
+        """Unload a room with nobody in it. One without bans and messages stays in memory, as one of `MOST_IDLE`.
+
+        So does one that has denied somebody a seat, because that is not stored.
+        """
         if live.room is not None and (live.room.seats or live.room.queue):
             return
         self._idle[live.code] = None
         oldest = next(iter(self._idle)) if len(self._idle) > MOST_IDLE else None
-        forgotten = live.code if live.room is None or live.room.bans or live.room.messages else oldest
+        room = live.room
+        is_small = room is not None and (room.denials or not (room.bans or room.messages))
+        forgotten = oldest if is_small else live.code
         if forgotten is not None:
             del self._idle[forgotten], self._rooms[forgotten]
 

@@ -173,7 +173,7 @@ class LiveRoom:
         except BaseException:
             room.restore(before)
             raise
-        self.broadcast.tell(room, batch, changes, before)
+        self.broadcast.tell(room, batch, changes, before, self._services.clock.monotonic())
         self.broadcast_seat_count = len(room.seats)
 
     async def _decide_and_store(self, room: Room, batch: list[Pending[object]]) -> list[Change]:
@@ -203,16 +203,15 @@ class LiveRoom:
                 pending.refuse(refused)
 
     def set_timer(self, wake: Callable[[str], None], at_least: float = 0.0) -> None:
-        """Call `wake` with the room's code when the next hold is over, or to send the queue to a host who was behind.
+        """Call `wake` with the room's code when the next hold is over, or when a host is to be sent the queue.
 
         The call is made after at least `at_least` seconds. An earlier timer of the room is cancelled.
         """
         self.stop_timer()
         deadline = self.room.deadline() if self.room is not None else None
         now = self._services.clock.monotonic()
-        if self.broadcast.hosts_behind:
-            deadline = min(deadline or math.inf, now + RETRY_AFTER)
-        if deadline is not None:
+        deadline = min(math.inf if deadline is None else deadline, self.broadcast.hosts.wake_at(now))
+        if deadline < math.inf:
             self._timer = self._services.clock.call_later(max(deadline - now, at_least), partial(wake, self.code))
 
     def stop_timer(self) -> None:

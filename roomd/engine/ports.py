@@ -14,7 +14,7 @@ from roomd.protocol.objects import Room as RoomView
 from roomd.rooms.answers import Reader
 from roomd.rooms.changes import Change
 from roomd.rooms.commands import SeatCommand
-from roomd.rooms.model import SentId, StoredRoom, WaitsFor
+from roomd.rooms.model import PastStay, SentId, StoredRoom, WaitsFor
 from roomd.rooms.room import Command
 from roomd.rooms.settings import Settings
 
@@ -85,6 +85,10 @@ class Archive(Protocol):
 
     async def history(self, room_id: str, cursor: str | None, limit: int) -> tuple[list[Participant], str | None]:
         """Read everyone who was ever in a room, in the order in which they joined."""
+        ...
+
+    async def past_stay(self, code: str, participant_id: str) -> PastStay | None:
+        """Read somebody who is, or was, in the room with this code; None when there is nobody."""
         ...
 
     async def messages(self, reader: Reader, cursor: str | None, limit: int) -> tuple[list[Message], str | None]:

@@ -17,12 +17,13 @@ from roomd.auth.tickets import UsedTickets, mint_token, read_ticket
 from roomd.auth.tokens import Identity, Key, Policy, verify
 from roomd.config import LimitsConfig
 from roomd.engine.ports import Archive, Clock, Rooms, SeatLost
+from roomd.gateway.addresses import AddressKeys
 from roomd.gateway.limits import TokenBucket
 from roomd.gateway.outbox import Outbox, encode_frame
 from roomd.gateway.session import Session
 from roomd.ice import Ice
 from roomd.protocol.codec import error_reply
-from roomd.protocol.errors import INVALID_TOKEN, RATE_LIMITED, UNAVAILABLE, Close, Refused
+from roomd.protocol.errors import INVALID_TOKEN, RATE_LIMITED, ROOM_NOT_FOUND, UNAVAILABLE, Close, Refused
 from roomd.protocol.events import Event, Removed
 from roomd.protocol.objects import Participant
 from roomd.protocol.replies import OkReply, ParticipantReply, Reply, RequestId, WaitingReply
@@ -70,10 +71,15 @@ class Services(msgspec.Struct, frozen=True):
     """The key that signs the tokens that are given for tickets."""
     used_tickets: UsedTickets
     """The tickets that were used."""
+    address_key: AddressKeys
+    """The keys of network addresses."""
 
 
 class Client:
-    """One client: its identity, its seats, and the frames that it is sent. `number` is that of its connection."""
+    """One client: its identity, its seats, and the frames that it is sent.
+
+    `number` is that of its connection, `address_key` the key of its network address; None when that is not known.
+    """
 
     __slots__ = (
         "_broadcast_limit",
@@ -85,14 +91,17 @@ class Client:
         "outbox",
         "services",
         "session",
+        "unknown_codes",
     )  # fmt: skip
 
-    def __init__(self, number: int, outbox: Outbox, services: Services) -> None:
+    def __init__(self, number: int, outbox: Outbox, services: Services, address_key: str | None) -> None:
         self.number = number
         """The number of the connection, for the log."""
         self.outbox = outbox
         self.services = services
-        self.session: Session[Sitting] = Session(services.policy.leeway)
+        self.session: Session[Sitting] = Session(services.policy.leeway, number, address_key)
+        self.unknown_codes = 0
+        """The number of requests that named a room that does not exist."""
         self.has_ended = False
         """Whether the connection has ended. If a running batch later grants a seat, the seat is dropped."""
         self.clean_hold = math.inf
@@ -152,6 +161,8 @@ class Client:
     def refuse(self, refused: Refused, to: RequestId | None) -> None:
         """Send an error reply to a request. `to` is the request's `id`; None when there is no request or no `id`."""
         log.info("refused", {"connection": self.number, "code": refused.kind.code})
+        if refused.kind is ROOM_NOT_FOUND:
+            self.unknown_codes += 1
         self.send(error_reply(refused, to))
 
     def acknowledge(self, request: Request) -> None:

@@ -43,6 +43,7 @@ class Connection:
     """The connection of one client, from its handshake to its end. It implements `websocket.MessageHandler`.
 
     `number` is for the log. `spawn` starts a task and owns it. `on_lost` is called once, when the connection is lost.
+    `address` is the client's network address; None when it is not known.
     """
 
     __slots__ = (
@@ -66,6 +67,7 @@ class Connection:
         services: Services,
         spawn: Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"],
         on_lost: Callable[["Connection"], None],
+        address: str | None,
     ) -> None:
         limits = services.limits
         self.number = number
@@ -76,7 +78,8 @@ class Connection:
         self._services = services
         self._spawn = spawn
         self._on_lost = on_lost
-        self._client = Client(number, self.outbox, services)
+        address_key = services.address_key(address) if address is not None else None
+        self._client = Client(number, self.outbox, services, address_key)
         self._refused: Refused | None = None  # why the token was refused; the first request is answered with it
         self._running: asyncio.Future[None] | None = None  # the last request that was not answered at once
         self._silent_ticks = 0  # the number of ticks without a request, before the first join

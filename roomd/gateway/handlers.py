@@ -27,6 +27,7 @@ from roomd.protocol.text import clean_code
 from roomd.protocol.timestamps import seconds_of, stamp
 from roomd.rooms import commands
 from roomd.rooms.answers import RoomAnswer
+from roomd.rooms.commands.banning import ban_order
 from roomd.rooms.commands.hosting import not_admitted
 from roomd.rooms.commands.meeting import MOST_STATE_BYTES
 from roomd.rooms.settings import Settings
@@ -301,6 +302,19 @@ def remove_participant(client: Client, request: requests.RemoveParticipant) -> W
     return client.ask_ok(code, command, request)
 
 
+@handles(requests.BanPerson)
+async def ban(client: Client, request: requests.BanPerson) -> None:
+    """Ban a user, or somebody who is or was in the room."""
+    user_id, participant_id = request.user_id, request.participant_id
+    if (user_id is None) == (participant_id is None):
+        raise Refused(BAD_FRAME, f"{BAD_FRAME.message}: give userId or participantId")
+    code, caller = client.room_and_caller(request)
+    archive = client.services.archive
+    past = await archive.past_stay(code, participant_id) if participant_id is not None else None
+    await client.services.rooms.ask(code, commands.BanPerson(caller, user_id, participant_id, past, request.reason))
+    client.acknowledge(request)
+
+
 @handles(requests.MuteParticipant)
 async def mute_participant(client: Client, request: requests.MuteParticipant) -> None:
     """Ask a participant's client to mute itself."""
@@ -313,20 +327,25 @@ async def mute_participant(client: Client, request: requests.MuteParticipant) ->
 
 @handles(requests.ListBans)
 async def list_bans(client: Client, request: requests.ListBans) -> None:
-    """List the bans of a room, sorted by user id."""
+    """List the bans of a room."""
     code, caller = client.room_and_caller(request)
     listed: list[Ban] = await client.services.rooms.ask(code, commands.ListBans(caller))
     limit = request.limit or PAGE
-    later = [ban for ban in listed if ban.user_id > (request.cursor or "")]
-    cursor = later[limit - 1].user_id if len(later) > limit else None
+    later = [ban for ban in listed if ban_order(ban) > (request.cursor or "")]
+    cursor = ban_order(later[limit - 1]) if len(later) > limit else None
     client.send(replies.BansReply(id=request.id, bans=later[:limit], next_cursor=cursor))
 
 
 @handles(requests.Unban)
 def unban(client: Client, request: requests.Unban) -> Work:
-    """Lift the ban of a user."""
+    """Lift the ban of a user, or a ban by its id."""
+    ban_id = request.ban_id
+    if request.user_id is None and ban_id is None and isinstance(request.id, str):
+        ban_id = request.id
+    if (request.user_id is None) == (ban_id is None):
+        raise Refused(BAD_FRAME, f"{BAD_FRAME.message}: give userId or banId")
     code, caller = client.room_and_caller(request)
-    return client.ask_ok(code, commands.Unban(caller, request.user_id), request)
+    return client.ask_ok(code, commands.Unban(caller, request.user_id, ban_id), request)
 
 
 @handles(requests.AdmitParticipant)

@@ -15,6 +15,7 @@ from websockets.http11 import Request, Response
 
 from roomd.config import Config, is_every_address
 from roomd.engine.hub import Hub
+from roomd.gateway.addresses import client_address
 from roomd.gateway.client import Services
 from roomd.gateway.connection import Connection
 from roomd.gateway.handshake import find_token
@@ -136,7 +137,7 @@ class Listener:
             log.warning("at the connection limit", {"connection": number})
             self._rejected.add(RejectedClient(transport, limits.frame, self._forget))
             return
-        connection = Connection(number, transport, self._services, self._spawn, self._forget)
+        connection = Connection(number, transport, self._services, self._spawn, self._forget, client_address(transport))
         self._connections.add(connection)
         log.info("connected", {"connection": number})
         connection.start(find_token(request.headers), rest)

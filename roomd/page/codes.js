@@ -1,7 +1,7 @@
 /** Room codes and links as people paste them. */
 
 /**
- * Fold a code to the form `abc-def-ghi`, as the server does; null if the text is no code.
+ * Fold a code to the form `abc-def-ghi`, of three to five groups, as the server does; null if the text is no code.
  * @param {string} text
  */
 export function fold(text) {
@@ -10,7 +10,7 @@ export function fold(text) {
     .replace(/[\p{Pd}\u2212\s\p{Default_Ignorable_Code_Point}]+/gu, "") // U+2212 is the minus sign
     .replace(/^[\p{P}\p{S}]+|[\p{P}\p{S}]+$/gu, "")
     .toLowerCase();
-  return /^[a-z]{9}$/u.test(letters) ? letters.replace(/^(...)(...)/u, "$1-$2-") : null;
+  return /^(?:[a-z]{3}){3,5}$/u.test(letters) ? letters.replace(/...(?=.)/gu, "$&-") : null;
 }
 
 /**

@@ -12,7 +12,7 @@ import { FIELDS, asking, preview } from "./words.js";
 
 const NAME_KEY = "roomd.name";
 const TOKEN_KEY = "roomd.token"; // with the room's code behind it
-const NEEDS_CODE = "A room code has nine letters, like abc-def-ghi.";
+const NEEDS_CODE = "A room code has nine letters or more, like abc-def-ghi.";
 
 export class Entrance {
   /**

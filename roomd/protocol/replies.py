@@ -43,7 +43,8 @@ class AuthenticatedReply(Reply, frozen=True, tag="authenticated"):
 class RoomReply(Reply, frozen=True, tag="room"):
     """One room; `admission` only in the answer to `get-room`."""
 
-    room: Room
+    room: Room | None
+    """Null only in the answer to `get-room`, for somebody banned and for a guest where guests are not allowed."""
     admission: Admission | None = None
 
 
@@ -93,7 +94,7 @@ class MessagesReply(Reply, frozen=True, tag="messages"):
 
 
 class BansReply(Reply, frozen=True, tag="bans"):
-    """A page of bans by user id; `nextCursor` is null on the last page."""
+    """A page of bans, by user id or else by id; `nextCursor` is null on the last page."""
 
     bans: list[Ban]
     next_cursor: str | None

@@ -36,6 +36,25 @@ MIGRATIONS: dict[int, str] = {
         CREATE INDEX messages_to ON messages (room_id, recipient, id) WHERE to_id IS NOT NULL;
         CREATE TABLE used_tickets (id TEXT PRIMARY KEY, valid_until REAL NOT NULL) STRICT, WITHOUT ROWID;
         CREATE INDEX used_tickets_by_time ON used_tickets (valid_until);
+        ALTER TABLE participants ADD COLUMN address_key TEXT;
+        ALTER TABLE bans RENAME TO user_bans;
+        CREATE TABLE bans (
+            room_id      TEXT NOT NULL REFERENCES rooms (id),
+            id           TEXT NOT NULL,
+            user_id      TEXT,
+            address_key  TEXT,
+            display_name TEXT NOT NULL,
+            reason       TEXT,
+            banned_at    TEXT NOT NULL,
+            expires_at   TEXT,
+            PRIMARY KEY (room_id, id),
+            CHECK ((user_id IS NULL) <> (address_key IS NULL))
+        ) STRICT, WITHOUT ROWID;
+        INSERT INTO bans (room_id, id, user_id, display_name, reason, banned_at)
+            SELECT room_id, lower(hex(randomblob(12))), user_id, display_name, reason, banned_at FROM user_bans;
+        DROP TABLE user_bans;
+        CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+        INSERT INTO secrets VALUES ('address', randomblob(32));
         PRAGMA user_version = 4;
     """,
 }

@@ -23,7 +23,7 @@ from roomd.protocol.objects import Message, Participant, Room
 from roomd.protocol.paging import page
 from roomd.rooms.answers import Reader
 from roomd.rooms.changes import Change
-from roomd.rooms.model import Seat, StoredRoom
+from roomd.rooms.model import PastStay, Seat, StoredRoom
 from roomd.rooms.room import MESSAGES_SHOWN, MOST_SENT
 from roomd.storage.reading import read_messages
 from roomd.storage.rows import (
@@ -179,6 +179,26 @@ class SqliteStore:
             log.error("too many tickets")
             raise StorageFailed
         return used
+
+    async def past_stay(self, code: str, participant_id: str) -> PastStay | None:
+        """Read somebody who is, or was, in the room with this code; None when there is nobody.
+
+        Raises `StorageFailed`.
+        """
+        sql = (
+            f"SELECT {PARTICIPANT_COLUMNS} FROM participants "  # noqa: S608 - our own names
+            "WHERE room_id = (SELECT id FROM rooms WHERE code = ?) AND id = ? AND waits_for IS NULL"
+        )
+        seats = [to_seat(row) for row in await self._read(sql, (code, participant_id))]
+        return PastStay(seats[0].participant, seats[0].address_key) if seats else None
+
+    async def address_secret(self) -> bytes:
+        """Read the key of the hashes of network addresses.
+
+        Raises `StorageFailed`.
+        """
+        ((secret,),) = await self._read("SELECT value FROM secrets WHERE name = 'address'", ())
+        return bytes(secret)
 
     async def close(self) -> None:
         """Finish the waiting appends and close the file. Closing twice is fine."""

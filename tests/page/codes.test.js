@@ -13,8 +13,13 @@ test("a code is found in every spelling, and in a link", () => {
     assert.equal(readTyped(typed).code, "abc-def-ghi", typed);
 });
 
+test("a code has three to five groups", () => {
+  assert.equal(readTyped("ABC DEF GHI JKL").code, "abc-def-ghi-jkl");
+  assert.equal(readTyped("https://meet.example/#abc-def-ghi-jkl-mno").code, "abc-def-ghi-jkl-mno");
+});
+
 test("what is no code is none", () => {
-  for (const typed of [...none, "https://meet.example/", "https://meet.example/#", "abc-def-ghi-jkl"])
+  for (const typed of [...none, "https://meet.example/", "https://meet.example/#", "abc-def-ghi-jkl-mno-pqr"])
     assert.equal(readTyped(typed).code, null, typed);
 });
 

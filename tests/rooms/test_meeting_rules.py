@@ -246,7 +246,7 @@ def test_a_batch_that_was_not_kept_has_changed_nothing() -> None:
     stored = StoredRoom(
         before.view,
         [*before.seats.values(), *before.queue.values()],
-        [*before.bans.values()],
+        [*before.bans.items()],
         before.messages,
         before.last_id,
         message_bytes=before.message_bytes,

@@ -107,6 +107,7 @@ class Client:
             stage.services,
             stage.spawn,
             lambda connection: stage.lost.append(connection.number),
+            "192.0.2.1",
         )
         self.connection.start(token, b"")
         self.view: dict[str, Any] = {}

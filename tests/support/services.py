@@ -5,6 +5,7 @@ from typing import Any
 from roomd.auth.tokens import Key, Policy
 from roomd.config import LimitsConfig
 from roomd.engine.hub import Hub
+from roomd.gateway.addresses import address_keys
 from roomd.gateway.client import Services
 from roomd.ice import Ice
 from roomd.system.ids import Ids
@@ -24,4 +25,5 @@ def services(hub: Hub, store: FakeStore, keys: FakeKeys, clock: FakeClock, **lim
         Ice(),
         Key(SECRET, "HS256"),
         store,
+        address_keys(b"k"),
     )

@@ -48,8 +48,10 @@ class Asked(Generic[A]):
 class Viewer:
     """One person's client: the library's view, on one connection after another."""
 
-    def __init__(self, user: str | None) -> None:
+    def __init__(self, user: str | None, address: str | None = None) -> None:
         self.user = user
+        self.address = address
+        """The key of its network address."""
         self.view = View()
         self.line: FakeClient | None = None
         """Its connection, while there is one."""
@@ -85,7 +87,7 @@ class Viewer:
         return self.line is not None and self.line.last_place is None and bool(self.line.answers)
 
     def caller(self) -> Caller:
-        return caller(self.user, self.key, self.claim)
+        return caller(self.user, self.key, self.claim, self.address)
 
     def connect(self) -> FakeClient:
         """Open a connection, unless there is one. What it had before is worth its resume token only."""
@@ -118,6 +120,6 @@ class Viewer:
         self.heard |= {event.message.id for event in self.view.apply(frame) if isinstance(event, Said)}
 
 
-def caller(user: str | None, key: str | None = None, claim: int | None = None) -> Caller:
+def caller(user: str | None, key: str | None = None, claim: int | None = None, address: str | None = None) -> Caller:
     """Somebody who asks; `root` is an admin."""
-    return Caller(key, claim, user, user or "", is_admin=user == "root")
+    return Caller(key, claim, user, user or "", is_admin=user == "root", address_key=address)

@@ -11,8 +11,9 @@ from roomd.rooms.answers import Participants, Reader
 from roomd.rooms.changes import MessageSent, SeatChanged
 from roomd.rooms.history import reader
 from roomd.rooms.model import Caller, Moment
-from roomd.rooms.rights import check_host, claimed_seat, member_or_host
+from roomd.rooms.rights import check_host, claimed_seat, member_or_host, user_of
 from roomd.rooms.room import MESSAGE_BYTES, SEAT_BYTES, Command, Decision, Room, is_same_to_clients
+from roomd.rooms.user_ids import sees_user_ids, without_user_ids
 
 MOST_STATE_KEYS = 16
 """The number of keys that a participant's state may have (docs/protocol.md, section 8)."""
@@ -120,7 +121,10 @@ class ListParticipants(Command[Participants], frozen=True):
             check_host(room, self.caller, now)
         else:
             member_or_host(room, self.caller, now)
-        return Decision([], Participants(room.settings.id, room.participants()))
+        people = room.participants()
+        if not sees_user_ids(room.rules, user_of(room, self.caller)):
+            people = without_user_ids(people)
+        return Decision([], Participants(room.settings.id, people))
 
 
 class ListMessages(Command[Reader], frozen=True):

@@ -107,7 +107,7 @@ async def http_answers(folder: Path) -> str:
 
 async def _main(folder: Path) -> tuple[str, bytes]:
     transcript = Transcript()
-    async with _daemon(folder, MAIN) as daemon:
+    async with _daemon(folder, MAIN, steered=True) as daemon:
         with _scene(daemon, transcript) as early, _scene(daemon, transcript) as s:
             transcript.heading("Two whose tokens expire soon")
             expiry = time.time() + SOON
@@ -158,10 +158,10 @@ def _scene(daemon: Daemon, transcript: Transcript, *, barriers: bool = True) -> 
 
 
 @contextlib.asynccontextmanager
-async def _daemon(folder: Path, settings: dict[str, str]) -> AsyncIterator[Daemon]:
+async def _daemon(folder: Path, settings: dict[str, str], *, steered: bool = False) -> AsyncIterator[Daemon]:
     """Start a daemon, and end it whatever happens."""
     folder.mkdir()
-    daemon = Daemon(folder, **settings)
+    daemon = Daemon(folder, steered, **settings)
     if "ROOMD_AUTH_JWKS_URL" in settings:
         del daemon.environ["ROOMD_AUTH_SECRET"]  # one source of keys at most
     try:
