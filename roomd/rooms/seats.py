@@ -31,7 +31,7 @@ A seat, and a place in the queue, has a current resume token and at most one pre
 The functions here return the changes; the commands check who may ask for them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -126,17 +126,17 @@ def expire(room: Room, now: Moment) -> list[SeatChanged]:
     return [leave(seat, now) for seat in room.expired(now.clock)]
 
 
-def held_for_host(room: Room, user_id: str | None, settings: RoomView | None = None) -> Seat | None:
+def held_for_host(seats: Iterable[Seat], user_id: str | None, settings: RoomView) -> Seat | None:
     """Return the seat that the room's host takes the place of when no seat is free; None for anybody but the host.
 
     It is that of the guest who joined last of those who have dropped. A hold that a restart began does not count: all
-    guests of the room are held then. `settings` replace the room's.
+    guests of the room are held then. `seats` are those of the room.
     """
-    if user_id != (settings or room.settings).host_id:
+    if user_id != settings.host_id:
         return None
     dropped = [
         seat
-        for seat in room.seats.values()
+        for seat in seats
         if seat.participant.user_id is None and seat.claim is None and not seat.is_held_since_start
     ]
     return max(dropped, key=lambda seat: (seat.participant.joined_at, seat.participant.id), default=None)
@@ -151,7 +151,8 @@ def follow_up(room: Room, now: Moment, settings: RoomView | None = None) -> list
     """
     settings = settings or room.settings
     changes: list[SeatChanged] = []
-    free = settings.max_participants - len(room.seats)
+    seated = [*room.seats.values()]
+    free = settings.max_participants - len(seated)
     last_id = room.last_id
     for seat in room.queue.values():
         user_id, is_hosts = seat.participant.user_id, carries_host_rights(seat, settings)
@@ -167,7 +168,8 @@ def follow_up(room: Room, now: Moment, settings: RoomView | None = None) -> list
             free -= 1
             last_id = now.new_id(last_id)
             changes.append(admit(seat, now, last_id))
-        elif free == 0 and (guest := held_for_host(room, user_id, settings)) is not None:
+            seated.append(changes[-1].seat)
+        elif free == 0 and (guest := held_for_host(seated, user_id, settings)) is not None:
             last_id = now.new_id(last_id)
             changes += [leave(guest, now), admit(seat, now, last_id)]
         elif seat.waits_for == "waiting_room":

@@ -234,4 +234,4 @@ def check_space(room: Room, caller: Caller, *, wait: bool) -> WaitsFor | None:
 
 def _place_for_host(room: Room, caller: Caller) -> Seat | None:
     """Return the seat that the caller takes the place of, as the host of a room that is just full; else None."""
-    return seats.held_for_host(room, caller.user_id) if room.free_seats == 0 else None
+    return seats.held_for_host(room.seats.values(), caller.user_id, room.settings) if room.free_seats == 0 else None
