@@ -172,7 +172,7 @@ def bans(access: Access, code: Code, json: Json = False) -> None:
 def ban(
     access: Access,
     code: Code,
-    user_id: Annotated[str | None, typer.Argument(metavar="[USER]", help="The user id.", show_default=False)] = None,
+    user_id: Annotated[str | None, typer.Argument(metavar="USER", help="The user id.", show_default=False)] = None,
     participant: Annotated[
         str | None,
         typer.Option("--participant", metavar="ID", help="A participant id, for a guest, instead of a user id."),
@@ -188,7 +188,7 @@ def ban(
 def unban(
     access: Access,
     code: Code,
-    user_id: Annotated[str | None, typer.Argument(metavar="[USER]", help="The user id.", show_default=False)] = None,
+    user_id: Annotated[str | None, typer.Argument(metavar="USER", help="The user id.", show_default=False)] = None,
     ban_id: Annotated[
         str | None, typer.Option("--id", metavar="ID", help="The id of a ban, as `roomd room bans` shows it.")
     ] = None,

@@ -172,7 +172,9 @@ def follow_up(room: Room, now: Moment, settings: RoomView | None = None) -> list
             changes.append(leave(seat, now, refusal=refusal))
         elif (given_up := space.take(user_id, is_connected=seat.claim is not None)) is not None:
             last_id = now.new_id(last_id)
-            changes += [*(leave(guest, now) for guest in given_up), admit(seat, now, last_id)]
+            admitted = admit(seat, now, last_id)
+            changes += [*(leave(guest, now) for guest in given_up), admitted]
+            space.add(admitted.seat)
         elif seat.waits_for == "waiting_room":
             changes.append(wait_for(seat, "room_full"))
     return changes

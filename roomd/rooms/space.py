@@ -26,11 +26,14 @@ class Space:
     def __init__(self, room: Room, settings: RoomView | None = None) -> None:
         self._settings = settings or room.settings
         self._free = self._settings.max_participants - len(room.seats)
-        self._held = [
-            seat
-            for seat in room.held
-            if seat.waits_for is None and seat.participant.user_id is None and not seat.is_held_since_start
-        ]
+        self._held: list[Seat] = []
+        for seat in room.held:
+            self.add(seat)
+
+    def add(self, seat: Seat) -> None:
+        """Add a seat that can be given up, if it is that of a guest who has dropped."""
+        if seat.claim is None and seat.waits_for is None and seat.participant.user_id is None:
+            self._held += [] if seat.is_held_since_start else [seat]
 
     def take(self, user_id: str | None, *, is_connected: bool = True) -> list[Seat] | None:
         """Take a seat for somebody. Return the seats that are given up for it; None when there is no seat for them.

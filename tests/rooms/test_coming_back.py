@@ -205,6 +205,18 @@ def test_a_host_who_waits_takes_it_too() -> None:
     assert (list(a_room.seats), queue(a_room)) == (["p2", "p4", "p6"], {"p5": "room_full"})
 
 
+def test_a_host_who_waits_takes_a_seat_that_becomes_a_held_one() -> None:
+    """A guest who waits and has dropped gets the free seat, and gives way to the host at once."""
+    a_room = new_room(max_participants=2)
+    do(a_room, join(BOB, "p2"), 1)
+    for number in (3, 4):
+        do(a_room, join(Caller(None, number), f"p{number}", wait=True), number)
+    do(a_room, commands.Drop("p4", 4, 0), 5)
+    do(a_room, join(HOST, "p1", wait=True), 6)
+    do(a_room, commands.Leave("p2", 3), 7)
+    assert (list(a_room.seats), queue(a_room)) == (["p3", "p1"], {})
+
+
 def test_a_user_who_has_dropped_keeps_the_seat() -> None:
     """Only guests give way, also where a user who has dropped came later."""
     a_room = new_room(max_participants=2)
