@@ -63,7 +63,7 @@ def test_masked(peer: str, masked: str) -> None:
 @pytest.mark.parametrize("entry", ["localhost", "10.0.0.1/8", "10.0.0.0/33", ""])
 def test_an_entry_that_is_no_network(entry: str) -> None:
     """A typing error in the list of proxies is noticed at the start."""
-    with pytest.raises(ValueError, match="appear|has host bits"):
+    with pytest.raises(ValueError, match=r"appear|has host bits"):
         Proxies([entry])
 
 
