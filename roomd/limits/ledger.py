@@ -1,8 +1,8 @@
-"""The ledger: what each address, user, seat and room has used lately.
+"""The ledger: what each address, user, guest and room has used lately.
 
 An account belongs to somebody, not to a connection: who reconnects finds the account as it was. What somebody uses is
-charged in units of what it costs: frames, bytes, rows. A charge becomes a debt, which is paid off at a fixed rate. So
-the ledger answers one question: how long must this account wait?
+charged in units of what it costs: requests, bytes, rows. A charge becomes a debt, which is paid off at a fixed rate. So
+an account answers one question: how long must its holder wait?
 
 The ledger has a bound of its own. An account without a debt is forgotten when nobody uses it. When there are too many,
 those with the smallest debts are forgotten first: an attacker with many addresses cannot make the ledger forget the
@@ -10,14 +10,33 @@ address that used most.
 """
 
 import heapq
-from collections.abc import Hashable, Mapping
-from enum import Enum
+from collections.abc import Hashable, Sequence
+from enum import IntEnum
 from typing import Generic, TypeVar
 
 import msgspec
 
 KEPT = 0.75
 """The part of the accounts that is kept when there are too many."""
+
+
+class Use(IntEnum):
+    """What can be used, and the unit that it is counted in."""
+
+    REQUESTS = 0
+    """Requests, and frames without a message."""
+    RECEIVED = 1
+    """Bytes received, with the headers of the frames."""
+    TOLD = 2
+    """Bytes sent to others: the bytes of an event for each one who gets it."""
+    STORED = 3
+    """Bytes written to the database."""
+    READ = 4
+    """Rows read from the database."""
+    FAILURES = 5
+    """Joins that were refused, tokens that are not valid, and codes of no room."""
+    ARRIVALS = 6
+    """Connections without a seat."""
 
 
 class Allowance(msgspec.Struct, frozen=True):
@@ -29,78 +48,94 @@ class Allowance(msgspec.Struct, frozen=True):
     """The debt, in units, up to which nobody has to wait."""
 
 
-W = TypeVar("W", bound=Enum)
-"""The enumeration of what can be used."""
+UNLIMITED = Allowance(float("inf"), float("inf"))
+"""The allowance for what is not limited for a kind of holder."""
+
+Allowances = Sequence[Allowance]
+"""The allowance for every `Use`, in its order."""
 
 
-class Account(Generic[W]):
-    """What one holder has used lately. `now` is in seconds of a monotonic clock."""
+class Account:
+    """What one holder has used lately. `now` is in seconds of a monotonic clock, and grows from call to call."""
 
-    __slots__ = ("_allowances", "_debts", "users")
+    __slots__ = ("_allowances", "_debts", "_since", "users")
 
-    def __init__(self, allowances: Mapping[W, Allowance]) -> None:
+    def __init__(self, allowances: Allowances) -> None:
         self._allowances = allowances
-        self._debts: dict[W, tuple[float, float]] = {}  # the debt in units, and the time when it had that size
+        self._debts = [0.0] * len(allowances)  # in units
+        self._since = [0.0] * len(allowances)  # the time when the debt had that size
         self.users = 0
         """The number of those who use the account now, for example connections."""
 
-    def charge(self, what: W, amount: float, now: float) -> float:
-        """Add `amount` units to the debt. Return the seconds until the debt is within the burst again; 0 if it is."""
-        allowance = self._allowances[what]
-        debt = self.debt(what, now) + amount
-        self._debts[what] = (debt, now)
-        return max(0.0, (debt - allowance.burst) / allowance.rate)
+    def charge(self, use: Use, amount: float, now: float) -> float:
+        """Add `amount` units to the debt and return what `wait` returns. A negative amount pays debt back."""
+        allowance = self._allowances[use]
+        if allowance is UNLIMITED:
+            return 0.0
+        debt = self._debts[use] = max(0.0, self.debt(use, now) + amount)
+        self._since[use] = now
+        return (debt - allowance.burst) / allowance.rate if debt > allowance.burst else 0.0
 
-    def take(self, what: W, amount: float, now: float) -> float:
+    def take(self, use: Use, amount: float, now: float) -> float:
         """Charge `amount` units if the debt stays within the burst and return 0, else the seconds until it would.
 
         More units than the burst are charged when there is no debt.
         """
-        allowance = self._allowances[what]
-        debt = self.debt(what, now)
+        allowance = self._allowances[use]
+        if allowance is UNLIMITED:
+            return 0.0
+        debt = self.debt(use, now)
         room = max(0.0, allowance.burst - amount)
         if debt > room:
             return (debt - room) / allowance.rate
-        self._debts[what] = (debt + amount, now)
+        self._debts[use] = debt + amount
+        self._since[use] = now
         return 0.0
 
-    def debt(self, what: W, now: float) -> float:
-        """Return the debt in units."""
-        debt, since = self._debts.get(what, (0.0, now))
-        return max(0.0, debt - max(0.0, now - since) * self._allowances[what].rate)
+    def wait(self, use: Use, now: float) -> float:
+        """Return the seconds until the debt is within the burst; 0 if it is."""
+        allowance = self._allowances[use]
+        return max(0.0, (self.debt(use, now) - allowance.burst) / allowance.rate)
 
-    def add_debts(self, other: "Account[W]", now: float) -> None:
-        """Take over the debts of another account of the same kind, which must not be used any more."""
-        for what in other._debts:
-            self.charge(what, other.debt(what, now), now)
-        other._debts.clear()
+    def debt(self, use: Use, now: float) -> float:
+        """Return the debt in units."""
+        debt = self._debts[use]
+        if not debt:
+            return 0.0
+        return max(0.0, debt - (now - self._since[use]) * self._allowances[use].rate)
+
+    def add_debts(self, other: "Account", now: float) -> None:
+        """Take over the debts of another account, which is left without any."""
+        for use in Use:
+            self.charge(use, debt := other.debt(use, now), now)
+            other.charge(use, -debt, now)
 
     def seconds_in_debt(self, now: float) -> float:
         """Return the seconds until every debt is paid off."""
-        return max((self.debt(what, now) / self._allowances[what].rate for what in self._debts), default=0.0)
+        return max(self.debt(use, now) / self._allowances[use].rate for use in Use)
 
 
 K = TypeVar("K", bound=Hashable)
 """The name of an account's holder."""
 
 
-class Ledger(Generic[K, W]):
+class Ledger(Generic[K]):
     """The accounts of all holders of one kind. It keeps `capacity` accounts that nobody uses, at most.
 
     `allowances` says how much each holder may use.
     """
 
-    def __init__(self, allowances: Mapping[W, Allowance], capacity: int) -> None:
+    def __init__(self, allowances: Allowances, capacity: int) -> None:
         self._allowances = allowances
         self._capacity = capacity
-        self._accounts: dict[K, Account[W]] = {}
+        self._accounts: dict[K, Account] = {}
         self._unused: dict[K, None] = {}
 
     def __len__(self) -> int:
         """Return the number of accounts."""
         return len(self._accounts)
 
-    def open(self, holder: K) -> Account[W]:
+    def open(self, holder: K) -> Account:
         """Return the account of a holder, which is kept until `close` was called as often as `open`."""
         account = self._accounts.get(holder)
         if account is None:
