@@ -104,11 +104,10 @@ class Account:
             return 0.0
         return max(0.0, debt - (now - self._since[use]) * self._allowances[use].rate)
 
-    def add_debts(self, other: "Account", now: float) -> None:
-        """Take over the debts of another account, which is left without any."""
+    def raise_to(self, other: "Account", now: float) -> None:
+        """Raise each debt to that of another account, if it is smaller."""
         for use in Use:
-            self.charge(use, debt := other.debt(use, now), now)
-            other.charge(use, -debt, now)
+            self.charge(use, max(0.0, other.debt(use, now) - self.debt(use, now)), now)
 
     def seconds_in_debt(self, now: float) -> float:
         """Return the seconds until every debt is paid off."""

@@ -74,13 +74,14 @@ def test_each_thing_has_its_own_debt() -> None:
 
 
 def test_debts_pass_on() -> None:
-    """The next guest of an address begins with the debts of the last one."""
+    """The next guest of an address begins with the debts of the last one, who keeps them."""
     left, comes = account(), account()
     left.charge(Use.STORED, 80, 0)
-    comes.charge(Use.STORED, 10, 1)
-    comes.add_debts(left, 1)
-    assert comes.debt(Use.STORED, 1) == pytest.approx(80)
-    assert left.seconds_in_debt(1) == 0
+    left.charge(Use.REQUESTS, 1, 0)
+    comes.charge(Use.REQUESTS, 4, 0)
+    comes.raise_to(left, 1)
+    assert (comes.debt(Use.STORED, 1), comes.debt(Use.REQUESTS, 1)) == (pytest.approx(70), pytest.approx(2))
+    assert left.debt(Use.STORED, 1) == pytest.approx(70)
 
 
 def test_a_reconnect_finds_its_account() -> None:
