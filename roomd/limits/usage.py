@@ -48,15 +48,15 @@ class Usage:
 
     __slots__ = (
         "_address",
+        "_advance",
         "_at_address",
         "_holder",
         "_ledgers",
-        "_requests",
         "_uncharged",
         "bytes",
         "frames",
         "payer",
-    )
+    )  # fmt: skip
 
     def __init__(self, ledgers: Ledgers, address: Address | None) -> None:
         self.frames = 0

@@ -80,7 +80,7 @@ def test_debts_pass_on() -> None:
     left.charge(Use.REQUESTS, 1, 0)
     comes.charge(Use.REQUESTS, 4, 0)
     comes.raise_to(left, 1)
-    assert (comes.debt(Use.STORED, 1), comes.debt(Use.REQUESTS, 1)) == (pytest.approx(70), pytest.approx(2))
+    assert [comes.debt(Use.STORED, 1), comes.debt(Use.REQUESTS, 1)] == pytest.approx([70, 2])
     assert left.debt(Use.STORED, 1) == pytest.approx(70)
 
 
