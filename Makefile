@@ -137,15 +137,18 @@ node:
 	[ -z "$$packages" ] || { eval "$$APT"; apt_install $$packages; } \
 	|| echo "JavaScript is not checked, its tests are skipped: they need Node 18 or newer and npm (Debian: $$packages)"
 
-# A browser for the page, and a TURN server with its client; tests/support/needs.py skips the tests of what is missing.
-# Debian's coturn would run as an open service: its unit is masked while it is installed and disabled afterwards.
+# A browser for the page, a TURN server with its client, and a proxy; tests/support/needs.py skips the tests of what is missing.
+# Debian's coturn and nginx would run as open services: their units are masked while they are installed and disabled afterwards.
 system: node
 	@packages=; \
 	command -v chromium >/dev/null || packages=chromium; \
 	command -v turnserver >/dev/null || packages="$$packages coturn"; \
+	PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || packages="$$packages nginx"; \
 	[ -n "$$packages" ] || exit 0; \
 	eval "$$APT"; \
-	unit() { case $$packages in *coturn*) [ ! -d /run/systemd/system ] || $$sudo systemctl --quiet $$1 coturn; esac; }; \
+	unit() { for one in coturn nginx; do \
+		case $$packages in *$$one*) [ ! -d /run/systemd/system ] || $$sudo systemctl --quiet $$1 $$one; esac; \
+	done; }; \
 	unit mask 2>/dev/null; \
 	apt_install $$packages \
 	|| echo "Tests are skipped that need: $$packages. Install by: sudo apt-get install $$packages"; \

@@ -1,4 +1,4 @@
--- The schema of roomd's database, version 2. Times are ISO 8601 in UTC with milliseconds, as on the wire.
+-- The schema of roomd's database, version 3. Times are ISO 8601 in UTC with milliseconds, as on the wire.
 -- Whoever changes this file adds a migration to roomd/storage/migrations.py and raises user_version.
 
 CREATE TABLE rooms (
@@ -12,7 +12,8 @@ CREATE TABLE rooms (
     allow_guest_access INTEGER NOT NULL CHECK (allow_guest_access IN (0, 1)),
     waiting_room       INTEGER NOT NULL CHECK (waiting_room IN (0, 1)),
     created_at         TEXT NOT NULL,
-    ended_at           TEXT
+    ended_at           TEXT,
+    history_visible    TEXT NOT NULL DEFAULT 'all' CHECK (history_visible IN ('all', 'since-joined', 'none'))
 ) STRICT, WITHOUT ROWID;
 
 -- Indexes for pages of rooms: of one host or of all, with or without a selection by is_active.
@@ -22,7 +23,11 @@ CREATE INDEX rooms_by_state ON rooms (is_active, id);
 
 -- One row for each participant; it stays after they left, as the history of the room. Ids grow with time, so the
 -- primary key gives the history in the order in which people came. `waits_for` is set while somebody waits for a seat.
--- The row of somebody who leaves the queue without a seat is deleted.
+-- The row of somebody who leaves the queue without a seat is deleted. `resume_hash` and `previous_hash` are those of the
+-- current resume token and of the previous one, while that is valid too. `is_admin` and `token_exp` are of the last token
+-- that was presented for the seat: whether it gives host rights, and its claim `exp`, in seconds since the epoch.
+-- `seated_id` is the id that was drawn when somebody who had waited got a seat: seats are in the order of these ids, and
+-- of `id` for those who did not wait.
 CREATE TABLE participants (
     room_id      TEXT NOT NULL REFERENCES rooms (id),
     id           TEXT NOT NULL,
@@ -37,6 +42,10 @@ CREATE TABLE participants (
     resume_hash  TEXT NOT NULL,
     state        TEXT NOT NULL DEFAULT '{}',
     waits_for    TEXT CHECK (waits_for IN ('waiting_room', 'room_full')),
+    previous_hash TEXT,
+    is_admin     INTEGER NOT NULL DEFAULT 0 CHECK (is_admin IN (0, 1)),
+    token_exp    REAL,
+    seated_id    TEXT,
     PRIMARY KEY (room_id, id),
     CHECK ((user_id IS NULL) <> (guest_name IS NULL)),
     CHECK (left_at IS NULL OR is_active = 0)
@@ -46,7 +55,8 @@ CREATE TABLE participants (
 CREATE UNIQUE INDEX seats ON participants (room_id, user_id) WHERE left_at IS NULL;
 
 -- Messages. The user ids of sender and addressee are stored too: a user who joins again is another participant and may
--- still read the message.
+-- still read the message. `client_id` is the id that the sender's client gave the message; a message that is sent again
+-- with the same one is the same message.
 CREATE TABLE messages (
     room_id        TEXT NOT NULL REFERENCES rooms (id),
     id             TEXT NOT NULL,
@@ -57,11 +67,15 @@ CREATE TABLE messages (
     sent_at        TEXT NOT NULL,
     to_id          TEXT,
     to_user_id     TEXT,
+    client_id      TEXT,
     PRIMARY KEY (room_id, id)
 ) STRICT, WITHOUT ROWID;
 
 -- Index for the last public messages of a room, without reading the private ones between them.
 CREATE INDEX public_messages ON messages (room_id, id) WHERE to_id IS NULL;
+
+-- Index that keeps a message that is sent again from being stored twice.
+CREATE UNIQUE INDEX sent_messages ON messages (room_id, participant_id, client_id) WHERE client_id IS NOT NULL;
 
 -- The users who cannot join a room again.
 CREATE TABLE bans (
@@ -74,4 +88,4 @@ CREATE TABLE bans (
 ) STRICT, WITHOUT ROWID;
 
 PRAGMA application_id = 0x726f6f6d; -- "room" in ASCII: marks a database of roomd
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;

@@ -58,12 +58,13 @@ async def run(config: Config, demo: bool, clock: Clock) -> None:
     store = await open_store(config.database)
     try:
         keys = open_keys(config.auth, database)
-        hub = Hub(store, Rules(config.rooms.seat_hold, config.limits.max_participants), clock, ids, encode_frame)
+        hub = Hub(store, rules(config), clock, ids, encode_frame)
         await hub.open()
         services = Services(hub, store, keys, policy(config.auth), clock, ids, config.limits, ice)
         listener = Listener(config, services, hub)
         await listener.open()
-        log.info("listening", {"host": config.server.host, "port": listener.port, "path": config.server.path})
+        for host, port in listener.addresses:
+            log.info("listening", {"host": host, "port": port, "path": config.server.path})
         if demo:
             await show_demo(config, listener.port, hub, store, clock.wall())
         await stop.wait()
@@ -72,6 +73,17 @@ async def run(config: Config, demo: bool, clock: Clock) -> None:
     finally:
         await store.close()
     log.info("stopped")
+
+
+def rules(config: Config) -> Rules:
+    """Return what the configuration sets for every room."""
+    return Rules(
+        seat_hold=config.rooms.seat_hold,
+        max_participants=config.limits.max_participants,
+        grace=config.auth.grace,
+        host_passes_lock=config.rooms.host_passes_lock,
+        history_visible=config.rooms.history_for_newcomers,
+    )
 
 
 def serve(config: Config, demo: bool, clock: Clock | None = None) -> int:

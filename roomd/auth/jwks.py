@@ -4,11 +4,13 @@ These rules limit how many fetches clients can cause:
 
 - Keys are used for `lifetime` seconds. After that, or for a token with an unknown key id, the set is fetched again.
 - Fetches start at least `interval` seconds apart, also after a failed one. In between, a token with an unknown key id
-  is checked with the known keys, and so refused.
+  gets 503 `unavailable` with `retryAfter`: the issuer may have a new key. So one who sends invented key ids delays the
+  first token of a new key by at most `interval`. A token is refused for its key id (401) only when a fetch that began
+  after the token came has not found it.
 - All clients that need keys wait for the same fetch. A client that disconnects does not cancel it for the others.
 - After a fetch that fails, or that returns no usable key, the old keys are used. So roomd works without the issuer.
-- Until the first keys are fetched, tokens get 503 `unavailable` with `retryAfter`. They do not get 401 `invalid_token`,
-  because its close code 4401 makes a client discard a token that may be valid. Nor do they get the rights of a guest.
+- Until the first keys are fetched, tokens get 503 `unavailable` too. They do not get 401 `invalid_token`, because its
+  close code 4401 makes a client discard a token that may be valid. Nor do they get the rights of a guest.
 """
 
 import asyncio
@@ -21,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from roomd import __version__
 from roomd.auth.tokens import Key, PublicKey, key_id
 from roomd.protocol.errors import UNAVAILABLE, Refused
 
@@ -30,6 +33,8 @@ SMALLEST_RSA = 2048
 """The bits that an RSA key must have (RFC 7518, section 3.3)."""
 FETCH_TIMEOUT = 5.0
 """The seconds that a fetch may take."""
+HEADERS = {"User-Agent": f"roomd/{__version__}", "Accept": "application/json"}
+"""The header fields of a fetch. Some filters in front of issuers refuse the library's own user agent."""
 
 
 class FetchedKeys:
@@ -47,11 +52,13 @@ class FetchedKeys:
         interval: float = 30.0,
         timeout: float = FETCH_TIMEOUT,
     ) -> None:
-        self._client = jwt.PyJWKClient(url, cache_jwk_set=False, timeout=timeout)
+        self._client = jwt.PyJWKClient(url, cache_jwk_set=False, timeout=timeout, headers=HEADERS)
         self._clock = clock
         self._lifetime = lifetime
         self._interval = interval
         self._keys: tuple[Key, ...] = ()
+        self._begun = 0  # the number of fetches that began
+        self._fetched = 0  # the number of the fetch that the keys are from
         self._fresh_until = self._may_fetch_at = clock()
         self._fetching: asyncio.Task[None] | None = None
         self._downloading: asyncio.Task[tuple[Key, ...]] | None = None  # at most one thread waits for the issuer
@@ -60,19 +67,28 @@ class FetchedKeys:
     async def keys_for(self, token: str) -> Sequence[Key]:
         """Return the issuer's keys. Fetch them first if they are old, or if the token has an unknown key id.
 
-        Raises `Refused`: 401 `invalid_token` for a token without a readable header, 503 `unavailable` without any keys.
+        Raises `Refused`: 401 `invalid_token` for a token without a readable header, 503 `unavailable` without any keys,
+        and for an unknown key id when the keys were not fetched since.
         """
-        wanted = key_id(token)
+        wanted, begun = key_id(token), self._begun
         known = any(wanted in (None, key.key_id) for key in self._keys)
         if not known or self._clock() >= self._fresh_until:
             fetching = self._refresh()
             if fetching is not None:
                 # Shielded: a client that disconnects must not cancel the fetch for the others.
                 await asyncio.shield(fetching)
-        if not self._keys:
-            wait = max(0.0, self._may_fetch_at - self._clock())
-            raise Refused(UNAVAILABLE, "The keys to check tokens with are unavailable", retry_after=round(wait, 1))
-        return self._keys
+        may_fit = any(wanted is None or key.key_id in (None, wanted) for key in self._keys)
+        if may_fit or self._fetched > begun:
+            return self._keys
+        wait = max(0.0, self._may_fetch_at - self._clock())
+        raise Refused(
+            UNAVAILABLE,
+            "The keys to check tokens with are unavailable",
+            retry_after=round(wait, 1),
+            reason="its key id is unknown, and the keys cannot be fetched again yet"
+            if self._keys
+            else "there are no keys",
+        )
 
     async def close(self) -> None:
         """Cancel a running fetch. Its thread ends at the timeout of the download. Closing twice is fine."""
@@ -87,6 +103,7 @@ class FetchedKeys:
         may_begin = self._fetching is None and now >= self._may_fetch_at
         if may_begin and (self._downloading is None or self._downloading.done()):
             self._may_fetch_at = now + self._interval
+            self._begun += 1
             self._fetching = asyncio.create_task(self._fetch(), name="fetch token keys")
         return self._fetching
 
@@ -100,6 +117,7 @@ class FetchedKeys:
             if not self._downloading.done():
                 raise TimeoutError("the issuer takes too long")
             self._keys = self._downloading.result()
+            self._fetched = self._begun
         # An edge: three libraries read the response of another server. No error in it may stop roomd.
         except Exception as exc:  # noqa: BLE001
             fields = {"kept": len(self._keys), "error": type(exc).__name__, "reason": str(exc)}

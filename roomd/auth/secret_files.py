@@ -21,6 +21,10 @@ CREDENTIALS = Path("/run/credentials")
 _HOW_TO_MAKE_ONE = "`openssl rand -hex 32` makes one"
 
 
+class FileMissing(ConfigError):  # noqa: N818 - a state, not a mistake
+    """The file does not exist."""
+
+
 def local_secret(auth: AuthConfig, database: Path) -> bytes | None:
     """Return the secret that signs tokens; None if there is none, or none yet. Creates nothing.
 
@@ -35,7 +39,10 @@ def local_secret(auth: AuthConfig, database: Path) -> bytes | None:
     file = local_secret_file(database)
     if file == database:
         raise ConfigError(f"database.path: {database}: the secret has this name; choose another name for the database")
-    return _read_secret(file, "auth") if file.exists() else None
+    try:
+        return _read_secret(file, "auth")
+    except FileMissing:
+        return None
 
 
 def local_secret_file(database: Path) -> Path:
@@ -46,13 +53,15 @@ def local_secret_file(database: Path) -> Path:
 def read_file(file: Path, setting: str) -> tuple[bytes, int]:
     """Return the content and the mode of a file, both read from one open file.
 
-    Raises `ConfigError` that names `setting` when the file cannot be read.
+    Raises `ConfigError` that names `setting` when the file cannot be read; `FileMissing` when it does not exist.
     """
     try:
         with file.open("rb") as opened:
             return opened.read(LARGEST_FILE), os.fstat(opened.fileno()).st_mode
     except OSError as exc:
-        raise ConfigError(f"{setting}: {file}: cannot be read: {exc.strerror}") from None
+        kind = FileMissing if isinstance(exc, FileNotFoundError | NotADirectoryError) else ConfigError
+        remedy = "; run this as the user of the daemon" if isinstance(exc, PermissionError) else ""
+        raise kind(f"{setting}: {file}: cannot be read: {exc.strerror}{remedy}") from None
 
 
 def is_open_to_others(file: Path, mode: int) -> bool:

@@ -12,7 +12,6 @@ PyJWT would read its own clock.
 import functools
 import json
 import math
-import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any, TypeGuard
 
@@ -24,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import HMACAlgorithm
 
 from roomd.protocol.errors import INVALID_TOKEN, TOKEN_EXPIRED, Refused
-from roomd.protocol.text import clean_code, clean_name
+from roomd.protocol.text import clean_code, clean_name, display_name, is_user_id
 
 PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 
@@ -82,8 +81,8 @@ class Policy(msgspec.Struct, frozen=True):
     """The seconds by which the issuer's clock may differ."""
 
 
-class _Grants(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The claim `roomd`. Unknown keys are refused, because a misspelt restriction would give more rights."""
+class _Grants(msgspec.Struct, frozen=True):
+    """The claim `roomd`. Unknown keys are ignored: a later roomd, and others, may give them a meaning."""
 
     room: str | None = None
     admin: bool | None = None
@@ -91,6 +90,12 @@ class _Grants(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 # jwt raises UnicodeEncodeError for a token with lone surrogates.
 _UNREADABLE = (jwt.PyJWTError, UnicodeError)
+_REASONS: dict[type[Exception], str] = {
+    jwt.InvalidAlgorithmError: "its algorithm is not that of the key",
+    jwt.InvalidSignatureError: "its signature is not by the key",
+}
+_MALFORMED = "it is no JSON Web Token, or uses what roomd does not support"
+_USER_ID = f"1 to {LONGEST_USER_ID} characters, at least one of them visible and none hidden"
 
 
 class _CheckedSecrets(HMACAlgorithm):
@@ -115,7 +120,8 @@ _SIGNATURES.register_algorithm("HS256", _CheckedSecrets())
 def verify(token: str, keys: Sequence[Key], policy: Policy, now: float) -> Identity:
     """Verify a token and return its identity. `now` is in seconds since the epoch.
 
-    Raises `Refused`: `TOKEN_EXPIRED` for a token that is valid except for its expiry, `INVALID_TOKEN` for others.
+    Raises `Refused`: `TOKEN_EXPIRED` for a token that is valid except for its expiry, `INVALID_TOKEN` for others. Its
+    `reason` says why.
     """
     claims = _signed_claims(token, keys, policy)
     _check_addressee(claims, policy)
@@ -133,7 +139,7 @@ def key_id(token: str) -> str | None:
     try:
         header = jwt.get_unverified_header(token)
     except _UNREADABLE:
-        raise Refused(INVALID_TOKEN) from None
+        raise _invalid("it is no JSON Web Token: its header cannot be read") from None
     _check_extensions(header)
     kid: str | None = header.get("kid")  # jwt has refused any other type
     return kid
@@ -159,7 +165,7 @@ def mint(
     claims = {"sub": user, "iat": math.floor(now), "exp": math.ceil(now + ttl)}
     claims |= {claim: value for claim, value in optional.items() if value is not None}
     if not _is_user_id(user):
-        raise ValueError(f"user: must be 1 to {LONGEST_USER_ID} characters without control characters")
+        raise ValueError(f"user: must be {_USER_ID}")
     if name is not None and clean_name(name, LONGEST_DISPLAY_NAME) is None:
         raise ValueError(f"name: must be 1 to {LONGEST_DISPLAY_NAME} printable characters")
     return jwt.encode(claims, secret, algorithm="HS256")
@@ -177,16 +183,22 @@ def _grants_claim(room: str | None, admin: bool) -> dict[str, Any] | None:
 def _signed_claims(token: str, keys: Sequence[Key], policy: Policy) -> dict[str, Any]:
     _check_length(token)
     wanted = key_id(token) if any(key.key_id for key in keys) else None
+    reason = "there is no key with its key id and an accepted algorithm"
     for key in keys:
         if key.algorithm not in policy.algorithms or (wanted and key.key_id and key.key_id != wanted):
             continue
         try:
             signed = _SIGNATURES.decode_complete(token, key.material, [key.algorithm])
-        except _UNREADABLE:
+        except _UNREADABLE as exc:
+            reason = next((text for kind, text in _REASONS.items() if isinstance(exc, kind)), _MALFORMED)
             continue
         _check_extensions(signed["header"])
         return _claims(signed["payload"])
-    raise Refused(INVALID_TOKEN)
+    raise _invalid(reason)
+
+
+def _invalid(reason: str) -> Refused:
+    return Refused(INVALID_TOKEN, reason=reason)
 
 
 def _claims(payload: bytes) -> dict[str, Any]:
@@ -194,42 +206,42 @@ def _claims(payload: bytes) -> dict[str, Any]:
     try:
         claims = json.loads(payload)
     except (ValueError, RecursionError):
-        raise Refused(INVALID_TOKEN) from None
+        claims = None
     if not isinstance(claims, dict):
-        raise Refused(INVALID_TOKEN)
+        raise _invalid("it is no JSON Web Token: its claims are no JSON object")
     return claims
 
 
 def _check_length(token: str) -> None:
     if len(token) > LONGEST_TOKEN:
-        raise Refused(INVALID_TOKEN)
+        raise _invalid(f"it is longer than {LONGEST_TOKEN} characters")
 
 
 def _check_extensions(header: dict[str, Any]) -> None:
     """Refuse a header with `crit`: roomd supports no extensions, and must refuse them (RFC 7515, section 4.1.11)."""
     if "crit" in header:
-        raise Refused(INVALID_TOKEN)
+        raise _invalid("its header names extensions (crit), and roomd supports none")
 
 
 def _check_addressee(claims: dict[str, Any], policy: Policy) -> None:
     if policy.issuer is not None and claims.get("iss") != policy.issuer:
-        raise Refused(INVALID_TOKEN)
+        raise _invalid("the claim iss is not auth.issuer")
     if policy.audience is not None:
         audience = claims.get("aud")
         named = audience if isinstance(audience, list) else [audience]
         if policy.audience not in named:
-            raise Refused(INVALID_TOKEN)
+            raise _invalid("auth.audience is not in the claim aud")
 
 
 def _identity(claims: dict[str, Any]) -> Identity:
     user_id = claims.get("sub")
     if not _is_user_id(user_id):
-        raise Refused(INVALID_TOKEN)
+        raise _invalid(f"the claim sub is missing, or is not {_USER_ID}")
     name = claims.get("name")
     grants = _grants(claims.get("roomd"))
     return Identity(
         user_id=user_id,
-        display_name=(clean_name(name, LONGEST_DISPLAY_NAME) if isinstance(name, str) else None) or user_id,
+        display_name=display_name(name if isinstance(name, str) else None, LONGEST_DISPLAY_NAME, user_id),
         expires_at=min(_time(claims, "exp", None), _LATEST),
         room=grants.room,
         is_admin=grants.admin or False,
@@ -237,12 +249,7 @@ def _identity(claims: dict[str, Any]) -> Identity:
 
 
 def _is_user_id(value: Any) -> TypeGuard[str]:
-    """Return whether it is a text of 1 to 128 characters without control characters (Cc) and surrogates (Cs)."""
-    return (
-        isinstance(value, str)
-        and 1 <= len(value) <= LONGEST_USER_ID
-        and {"Cc", "Cs"}.isdisjoint(unicodedata.category(char) for char in value)
-    )
+    return isinstance(value, str) and is_user_id(value, LONGEST_USER_ID)
 
 
 def _grants(claim: Any) -> _Grants:
@@ -252,21 +259,21 @@ def _grants(claim: Any) -> _Grants:
     try:
         grants = msgspec.convert(claim, _Grants)
     except msgspec.ValidationError:
-        raise Refused(INVALID_TOKEN) from None
+        raise _invalid("a key in the claim roomd has a value of a wrong type") from None
     if grants.room is None:
         return grants
     code = clean_code(grants.room)
     if code is None:
-        raise Refused(INVALID_TOKEN)
+        raise _invalid("room in the claim roomd is no room code like abc-def-ghi")
     return _Grants(room=code, admin=grants.admin)
 
 
 def _check_times(claims: dict[str, Any], leeway: float, now: float) -> None:
     """Compare `nbf`, `iat` and `exp` with `now` (RFC 7519, sections 4.1.4 to 4.1.6)."""
     if max(_time(claims, "nbf", now), _time(claims, "iat", now)) > now + leeway:
-        raise Refused(INVALID_TOKEN)
+        raise _invalid("the claim nbf or iat is in the future, so a clock is wrong or the token is not valid yet")
     if _time(claims, "exp", None) <= now - leeway:
-        raise Refused(TOKEN_EXPIRED)
+        raise Refused(TOKEN_EXPIRED, reason="the claim exp is in the past")
 
 
 def _time(claims: dict[str, Any], claim: str, absent: float | None) -> float:
@@ -275,12 +282,10 @@ def _time(claims: dict[str, Any], claim: str, absent: float | None) -> float:
     Raises `Refused` when the value is no finite number.
     """
     value = claims.get(claim, absent)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Refused(INVALID_TOKEN)
     try:
-        seconds = float(value)
+        seconds = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
     except OverflowError:  # an integer beyond 1e308
-        raise Refused(INVALID_TOKEN) from None
+        seconds = math.nan
     if not math.isfinite(seconds):
-        raise Refused(INVALID_TOKEN)
+        raise _invalid(f"the claim {claim} is missing, or is no number of seconds")
     return seconds

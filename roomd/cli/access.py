@@ -1,5 +1,6 @@
 """The options by which a command connects to the running daemon: its address, and the token or the user."""
 
+import asyncio
 import os
 import re
 import time
@@ -12,19 +13,28 @@ from urllib.parse import SplitResult, urlsplit
 
 import typer
 
+from roomd.cli.output import plain
 from roomd.config import Config, ConfigError, ServerConfig, load, local_url
+from roomd.protocol.errors import Refused
+from roomd.protocol.timestamps import stamp
 
 OPERATOR = "operator"
 """The user id of a command without a token and without a user: an admin, with a token from the local secret."""
 SHORT_TTL = 300.0
 """The seconds for which a command's own token is valid; each connection gets a new one."""
 
+_START_ONCE = (
+    "there is no secret beside {} yet: start `roomd serve` once, or name the daemon's configuration with --config or "
+    "its database with --database"
+)
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 _TOKEN = re.compile(r"[!-~]+")
 
 
 def websocket_url(text: str) -> str:
-    """Return the WebSocket URL of an address as people type it. http means ws, and the path may be missing.
+    """Return the WebSocket URL of an address as people type it: http means ws, and the path may be missing.
+
+    A path that ends with / is that of the meeting page, below a prefix of a proxy. The WebSocket is beside the page.
 
     Raises `typer.BadParameter` for a text that is no address.
     """
@@ -35,7 +45,9 @@ def websocket_url(text: str) -> str:
         is_valid = False
     if not is_valid:
         raise typer.BadParameter("must be like ws://127.0.0.1:8765/ws")
-    path = parts.path if parts.path.strip("/") else ServerConfig().path
+    path = parts.path or "/"
+    if path.endswith("/"):
+        path = path.rstrip("/") + ServerConfig().path
     return SplitResult(_SCHEMES[parts.scheme], parts.netloc, path, parts.query, "").geturl()
 
 
@@ -69,7 +81,7 @@ class Access:
             metavar="URL",
             envvar="ROOMD_URL",
             parser=websocket_url,
-            help="The daemon's address; by default, the configured one.",
+            help="The address of the daemon or of its page, like https://meet.example/; default: the configured one.",
         ),
     ] = None
     token: Annotated[
@@ -122,6 +134,40 @@ class Access:
         return try_mint(self.config, user=OPERATOR, ttl=SHORT_TTL, admin=True)
 
 
+def check_token(config: Config, token: str) -> str:
+    """Return what a token allows, as lines of text, by the keys and the conditions of the configured daemon.
+
+    Raises `Refused` with the reason, and `ConfigError` when there is no key to check it with.
+    """
+    from roomd.auth import keys, secret_files, tokens  # imported here, because they import the cryptography
+
+    database = Path(config.database.path)
+    if not _has_issuer(config) and secret_files.local_secret(config.auth, database) is None:
+        raise ConfigError(_START_ONCE.format(database))
+    source = keys.open_keys(config.auth, database)
+
+    async def verify() -> tokens.Identity:
+        return tokens.verify(token, await source.keys_for(token), keys.policy(config.auth), time.time())
+
+    try:
+        identity = asyncio.run(verify())
+    except Refused as refused:
+        raise Refused(refused.kind, f"{refused.message}: {refused.reason}") from None
+    return "\n".join(
+        (
+            f"user: {plain(identity.user_id)}",
+            f"name: {plain(identity.display_name)}",
+            f"expires: {stamp(identity.expires_at)}",
+            f"rooms: {identity.room or 'all'}",
+            f"admin: {'yes' if identity.is_admin else 'no'}",
+        )
+    )
+
+
+def _has_issuer(config: Config) -> bool:
+    return config.auth.public_key_file is not None or config.auth.jwks_url is not None
+
+
 def configuration(file: Path | None, **flags: Mapping[str, Any]) -> Config:
     """Load the configuration from a file, the environment and `flags`, which are values by section and key.
 
@@ -140,12 +186,9 @@ def mint(
     token = try_mint(config, user=user, ttl=ttl, name=name, admin=admin, room=room)
     if token is not None:
         return token
-    if config.auth.public_key_file is not None or config.auth.jwks_url is not None:
+    if _has_issuer(config):
         raise ConfigError("tokens come from the issuer whose public keys are configured; roomd cannot make them")
-    raise ConfigError(
-        f"there is no secret beside {config.database.path} yet: start `roomd serve` once, or name the daemon's "
-        "configuration with --config or its database with --database"
-    )
+    raise ConfigError(_START_ONCE.format(config.database.path))
 
 
 def try_mint(

@@ -1,5 +1,6 @@
 """The command line: the commands of the daemon and of the client. Errors become exit codes only here."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -8,13 +9,13 @@ import typer
 from typer.core import TyperGroup
 
 from roomd import __version__, client
-from roomd.cli.access import ConfigFile, DatabaseFile, configuration, mint
+from roomd.cli.access import ConfigFile, DatabaseFile, bearer_token, check_token, configuration, mint
 from roomd.cli.bench import bench
 from roomd.cli.join import MeetingEnded, join
 from roomd.cli.options import connected, example, room_code, time_to_live
 from roomd.cli.output import plain, say, say_error
 from roomd.cli.rooms import room_commands
-from roomd.config import Config, ConfigError, default_config
+from roomd.config import Config, ConfigError, default_config, is_every_address
 from roomd.protocol.errors import INVALID_TOKEN, UNAUTHENTICATED, Refused
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -136,7 +137,7 @@ def _serve_command(serve: Serve) -> Callable[..., None]:
 
 
 def token(
-    user: Annotated[str, typer.Option(metavar="USER", help="The user id: 1 to 128 characters.")],
+    user: Annotated[str | None, typer.Option(metavar="USER", help="The user id: 1 to 128 characters.")] = None,
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="The name that others see; by default, the user id.")
     ] = None,
@@ -146,11 +147,24 @@ def token(
     ] = "1h",  # type: ignore[assignment]  # Typer parses defaults too
     admin: Annotated[bool, typer.Option("--admin", help="Give the user host rights in every room.")] = False,
     room: Annotated[str | None, typer.Option(metavar="CODE", parser=room_code, help="Allow only this room.")] = None,
+    check: Annotated[
+        str | None,
+        typer.Option(
+            metavar="JWT",
+            parser=bearer_token,
+            help="Print what this token allows, or why the daemon refuses it; - reads it from standard input.",
+        ),
+    ] = None,
     config: ConfigFile = None,
     database: DatabaseFile = None,
 ) -> None:
-    """Print a token that is signed with the local secret."""
+    """Print a token that is signed with the local secret, or check a token."""
+    if (user is None) == (check is None):
+        raise typer.BadParameter("give --user, or --check")
     settings = configuration(config, database={"path": database})
+    if user is None:
+        say(check_token(settings, bearer_token(sys.stdin.read()) if check == "-" else str(check)))
+        return
     say(mint(settings, user=user, name=name, ttl=ttl, admin=admin, room=room))
 
 
@@ -168,7 +182,8 @@ def check_config(config: ConfigFile = None, database: DatabaseFile = None) -> No
     ice.open_ice(settings.ice)
     server = settings.server
     source = str(config) if config else "the defaults and the environment"
-    say(f"{source}: fine; roomd would listen on {server.host}, port {server.port}, and keep its rooms in {path}")
+    where = f"{server.host} (all addresses, IPv6 and IPv4)" if is_every_address(server.host) else server.host
+    say(f"{source}: fine; roomd would listen on {where}, port {server.port}, and keep its rooms in {path}")
 
 
 def print_default_config() -> None:

@@ -5,6 +5,7 @@ import inspect
 import re
 from collections.abc import Callable
 from typing import Annotated, Any, Concatenate, ParamSpec
+from urllib.parse import parse_qs, unquote
 
 import typer
 
@@ -18,13 +19,16 @@ _UNIT = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 def room_code(text: str) -> str:
-    """Return a room code in its normal form.
+    """Return a room code in its normal form. The text is a code, or a link to the meeting page with one.
 
-    Raises `typer.BadParameter` for a text that is no room code.
+    Raises `typer.BadParameter` for any other text.
     """
-    code = clean_code(text)
+    typed = text.partition("#")[2] or text.partition("?")[2] or text
+    given = parse_qs(typed)
+    typed = next((given[key][0] for key in ("code", "room") if key in given), unquote(typed))
+    code = clean_code(typed)
     if code is None:
-        raise typer.BadParameter(f"{text!r} is no room code; they look like abc-def-ghi")
+        raise typer.BadParameter(f"{typed!r} is no room code; they look like abc-def-ghi")
     return code
 
 
@@ -40,7 +44,8 @@ def time_to_live(text: str) -> float:
 
 
 Code = Annotated[
-    str, typer.Argument(metavar="CODE", parser=room_code, help="The code of the room, like abc-def-ghi or ABCDEFGHI.")
+    str,
+    typer.Argument(metavar="CODE", parser=room_code, help="The room's code, like abc-def-ghi, or a link to the room."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, in the format of the protocol.")]
 

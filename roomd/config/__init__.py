@@ -1,7 +1,7 @@
 """The configuration: every setting with its default, and how it is read, checked and documented.
 
-`sections` declares the settings, `loading` reads them, `checks` refuses wrong ones, `documents` describes them. Import
-from this package, not from its modules.
+`sections` declares the settings, `loading` reads them, `checks` refuses wrong ones, `origins` has the form of one kind,
+`documents` describes them. Import from this package, not from its modules.
 """
 
 from roomd.config.checks import SHORTEST_SECRET, SHORTEST_TURN_SECRET, check
@@ -17,6 +17,7 @@ from roomd.config.sections import (
     LimitsConfig,
     RoomsConfig,
     ServerConfig,
+    is_every_address,
     local_url,
 )
 
@@ -35,6 +36,7 @@ __all__ = [
     "Setting",
     "check",
     "default_config",
+    "is_every_address",
     "load",
     "local_url",
     "section_doc",

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import get_args
 
+from roomd.config.origins import web_origin
 from roomd.config.sections import Algorithm, AuthConfig, Config, ConfigError, IceConfig
 
 _HOST = r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?"
@@ -88,11 +89,18 @@ def _is_server(form: re.Pattern[str], url: str) -> bool:
 
 
 def _other_problems(config: Config) -> _Problems:
+    for text in config.server.allowed_origins:
+        try:
+            web_origin(text)
+        except ValueError as exc:
+            yield ["server.allowed_origins"], f"{text!r} {exc}"
     if config.server.path in ("/", "/healthz", "/asyncapi.json"):
         yield ["server.path"], f"{config.server.path} is taken; choose another, e.g. /ws"
     if PurePath(config.server.path).suffix.lower() in PAGE_SUFFIXES:
         yield ["server.path"], f"{config.server.path} ends like a file of the meeting page; choose another, e.g. /ws"
     if config.database.path.startswith("~"):
         yield ["database.path"], "must be written in full; only a shell expands ~"
+    if PurePath(config.database.path).name in ("", ".."):
+        yield ["database.path"], f"{config.database.path} is a folder; write the file in it, e.g. roomd.db"
     if config.database.path == ":memory:":
         yield ["database.path"], "must be a file: a database in memory is lost when the daemon stops"

@@ -12,6 +12,7 @@ import msgspec
 
 from roomd.config.checks import check
 from roomd.config.documents import settings
+from roomd.config.origins import web_origin
 from roomd.config.sections import Config, ConfigError
 
 COMMAND_LINE_ENV = frozenset({"ROOMD_CONFIG", "ROOMD_TOKEN", "ROOMD_URL"})
@@ -41,7 +42,8 @@ def load(
             origins |= {f"{section}.{key}": f"{source}: {section}.{key}" for key in values}
     config = _convert(merged, "the configuration")
     check(config, origins)
-    return config
+    allowed = tuple(map(web_origin, config.server.allowed_origins))
+    return msgspec.structs.replace(config, server=msgspec.structs.replace(config.server, allowed_origins=allowed))
 
 
 def _from_file(file: Path) -> dict[str, dict[str, Any]]:

@@ -31,11 +31,14 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ServerConfig(Section, frozen=True):
     """Where roomd listens and how it logs."""
 
-    host: Annotated[str, Meta(min_length=1, description="Address to listen on; 0.0.0.0 or :: for all.")] = "127.0.0.1"
+    host: Annotated[
+        str,
+        Meta(min_length=1, description="Address to listen on; 0.0.0.0 for all of IPv4, :: for all of IPv6 and IPv4."),
+    ] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="TCP port; 0 lets the system choose one.")] = 8765
     path: Annotated[str, Meta(pattern="^/[!-~]*$", description="Path of the WebSocket, starting with /.")] = "/ws"
     allowed_origins: Annotated[
-        tuple[Annotated[str, Meta(pattern=r"^(null|[a-z][a-z0-9+.-]*://[^/\s]+)$")], ...],
+        tuple[str, ...],
         Meta(description="Origins of the web pages that may connect, like https://meet.example. Empty allows all; "
              "users are identified by tokens, never by cookies."),
     ] = ()  # fmt: skip
@@ -82,6 +85,10 @@ class AuthConfig(Section, frozen=True):
         str | None, Meta(description="Required value of the claim aud; not set: aud is not checked.")
     ] = None
     leeway: Annotated[Seconds, Meta(description="Seconds by which the issuer's clock may differ.")] = 10.0
+    grace: Annotated[
+        Seconds,
+        Meta(description="Seconds for which a seat carries host rights after its user's token has expired."),
+    ] = 43_200.0
 
 
 class DatabaseConfig(Section, frozen=True):
@@ -104,6 +111,14 @@ class RoomsConfig(Section, frozen=True):
     """How rooms behave."""
 
     seat_hold: Annotated[Seconds, Meta(description="Seconds a seat is held after its connection dropped.")] = 30.0
+    host_passes_lock: Annotated[
+        bool, Meta(description="Whether the host and admins may join a locked room, also as newcomers.")
+    ] = True
+    history_for_newcomers: Annotated[
+        Literal["all", "since-joined", "none"],
+        Meta(description="The historyVisible of new rooms whose host chooses none: which messages a newcomer may read. "
+             "all: every one. since-joined: those sent since they got their seat. none: only their own."),
+    ] = "all"  # fmt: skip
 
 
 class IceConfig(Section, frozen=True):
@@ -236,6 +251,14 @@ class Config(Section, frozen=True):
     rooms: RoomsConfig = RoomsConfig()
     ice: IceConfig = IceConfig()
     limits: LimitsConfig = LimitsConfig()
+
+
+def is_every_address(host: str) -> bool:
+    """Return whether a host stands for every address of the machine, those of IPv6 and of IPv4."""
+    try:
+        return ipaddress.IPv6Address(host).is_unspecified
+    except ValueError:
+        return False
 
 
 def local_url(server: ServerConfig) -> str:

@@ -21,9 +21,12 @@ from roomd.protocol.events import (
     RoomUpdated,
     WaitingChanged,
 )
+from roomd.protocol.objects import Message
 from roomd.rooms.changes import Change, MessageSent, Removal, RoomChanged, SeatChanged
 from roomd.rooms.commands import SeatCommand
+from roomd.rooms.history import shown_messages
 from roomd.rooms.model import Seat, WaitsFor
+from roomd.rooms.rights import carries_host_rights
 from roomd.rooms.room import Checkpoint, Room
 from roomd.rooms.seats import describe_queue
 
@@ -52,15 +55,14 @@ class PendingAnswer(Protocol):
 class SeatAsker:
     """The asker of a join or a resume: when it is answered, its member gets the room's events.
 
-    `claim` is the claim of the new sitting; `is_admin` is whether its client has host rights by its token.
+    `claim` is the claim of the new sitting.
     """
 
-    __slots__ = ("_broadcast", "claim", "is_admin", "member")
+    __slots__ = ("_broadcast", "claim", "member")
 
     def __init__(self, broadcast: "Broadcast", command: SeatCommand, member: Member) -> None:
         self._broadcast = broadcast
         self.claim = command.claim
-        self.is_admin = command.caller.is_admin
         self.member = member
 
     def answered(self, seat: Seat) -> None:
@@ -118,7 +120,7 @@ class Broadcast:
             self._announce([Addressed(end)], batch.got_snapshot)
             self._end_members()
             return
-        self._forget_absent(room, seats)
+        self._follow_seats(batch, seats)
         events += [_message(change) for change in messages]
         events += self._queue_for_hosts(room, before, batch.got_snapshot)
         self._announce(events, batch.got_snapshot)
@@ -150,22 +152,20 @@ class Broadcast:
     def _seat(self, asker: SeatAsker, seat: Seat) -> None:
         """Make a member get the events of its seat. The member that had the seat or the place before has lost it."""
         batch, key, member = self._batch, seat.participant.id, asker.member
+        is_host = carries_host_rights(seat, batch.room.settings)
         if batch.is_taken_over(key, asker.claim):  # in the same batch
             if self.waiters.get(key) is asker:
                 del self.waiters[key]  # it is told once that it has lost the place
-            member.seated(seat.participant, batch.state())
+            member.seated(seat.participant, batch.state(seat, to_host=is_host))
             member.seat_lost(TAKEN_OVER)
             return
         waited = self.waiters.pop(key, None)
         previous = self.members.get(key, waited.member if waited is not None else None)
         self.members[key] = member
-        if seat.participant.is_host or asker.is_admin:
-            self._hosts.add(key)
-        else:
-            self._hosts.discard(key)
+        self._note_host(seat)
         batch.got_snapshot.add(key)
         try:
-            member.seated(seat.participant, batch.state())
+            member.seated(seat.participant, batch.state(seat, to_host=is_host))
         finally:  # the other member is told even when this reply fails
             if previous is not None and previous is not member:
                 previous.seat_lost(TAKEN_OVER)
@@ -210,12 +210,25 @@ class Broadcast:
             if member is not None:
                 member.seat_lost(SeatLost("removed", removal.reason))
 
-    def _forget_absent(self, room: Room, seats: Iterable[SeatChanged]) -> None:
+    def _follow_seats(self, batch: "_Batch", seats: Iterable[SeatChanged]) -> None:
+        """Forget the members who have no seat any more, and note whose new token has made them a host, or no host."""
         for change in seats:
             key = change.seat.participant.id
-            seat = room.seats.get(key)
+            seat = batch.room.seats.get(key)
             if seat is None or seat.claim is None:
                 self._forget(key)
+            elif key in self.members and key not in batch.got_snapshot:
+                was_host = key in self._hosts
+                self._note_host(seat)
+                if batch.room.queue and not was_host and key in self._hosts:
+                    self.hosts_behind.add(key)  # they have not been sent the queue yet
+
+    def _note_host(self, seat: Seat) -> None:
+        if seat.participant.is_host or seat.is_admin:
+            self._hosts.add(seat.participant.id)
+        else:
+            self._hosts.discard(seat.participant.id)
+            self.hosts_behind.discard(seat.participant.id)
 
     def _forget(self, key: str) -> Member | None:
         self._hosts.discard(key)
@@ -259,14 +272,14 @@ class Broadcast:
             elif common and key not in got_snapshot:
                 member.events(common)
 
-    def _state(self, room: Room) -> bytes:
+    def _state(self, room: Room, messages: Sequence[Message]) -> bytes:
         return self._encode(
             RoomState(
                 epoch=self.epoch,
                 seq=self.seq,
                 room=room.view(),
                 participants=room.participants(),
-                messages=list(room.messages),
+                messages=list(messages),
             )
         )
 
@@ -274,10 +287,24 @@ class Broadcast:
 class _Batch:
     """The result of a batch, and who has been sent what of it."""
 
-    __slots__ = ("_before", "_snapshot", "_state", "got_snapshot", "informed", "places", "refusals", "removals", "room")
+    __slots__ = (
+        "_before",
+        "_snapshot",
+        "_states",
+        "got_snapshot",
+        "informed",
+        "places",
+        "refusals",
+        "removals",
+        "room",
+    )
 
     def __init__(
-        self, room: Room, seats: Iterable[SeatChanged], before: Checkpoint, snapshot: Callable[[Room], bytes]
+        self,
+        room: Room,
+        seats: Iterable[SeatChanged],
+        before: Checkpoint,
+        snapshot: Callable[[Room, Sequence[Message]], bytes],
     ) -> None:
         self.room = room
         self.got_snapshot: set[str] = set()
@@ -292,7 +319,7 @@ class _Batch:
         """The position and the reason of everyone in the queue."""
         self._before = _places(before.queue)
         self._snapshot = snapshot
-        self._state = b""
+        self._states: dict[tuple[str, ...], bytes] = {}  # by the ids of the messages in it
         for change in seats:
             key = change.seat.participant.id
             if change.removal is not None:
@@ -311,10 +338,13 @@ class _Batch:
         seat = self.room.seats.get(key)
         return seat is not None and seat.claim is not None and seat.claim != claim
 
-    def state(self) -> bytes:
-        """Return the snapshot as a frame. It is encoded once for all who get it."""
-        self._state = self._state or self._snapshot(self.room)
-        return self._state
+    def state(self, seat: Seat, *, to_host: bool) -> bytes:
+        """Return the snapshot for a participant as a frame. It is encoded once for all who see the same messages."""
+        messages = shown_messages(self.room, seat, to_host=to_host)
+        key = tuple(message.id for message in messages)
+        if key not in self._states:
+            self._states[key] = self._snapshot(self.room, messages)
+        return self._states[key]
 
 
 def _places(queue: Mapping[str, Seat]) -> dict[str, tuple[int, WaitsFor]]:

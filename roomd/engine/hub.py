@@ -9,6 +9,7 @@ Answers are written inside the batch, before its events and before the room's ne
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -23,7 +24,7 @@ from roomd.protocol.objects import Participant
 from roomd.protocol.objects import Room as RoomView
 from roomd.protocol.timestamps import stamp
 from roomd.rooms.changes import RoomChanged
-from roomd.rooms.commands import Drop, Expire, Leave, SeatCommand
+from roomd.rooms.commands import Confirm, Drop, Expire, Leave, SeatCommand
 from roomd.rooms.model import StoredRoom
 from roomd.rooms.room import Command
 from roomd.rooms.settings import Rules, Settings, open_room
@@ -48,6 +49,7 @@ class Hub:
             str, None
         ] = {}  # codes of rooms with nobody in them; the room that is empty for longest is first
         self._tasks: set[asyncio.Task[None]] = set()
+        self._last_room_id = ""  # new rooms have higher ids, so that lists of rooms stay in their order
         self.is_draining = False
         """Whether the server stops and serves no more requests."""
 
@@ -57,6 +59,7 @@ class Hub:
         Raises `StorageFailed`.
         """
         services = self._services
+        self._last_room_id = await services.store.last_room_id()
         for stored in await services.store.hold_seats(stamp(services.clock.wall())):
             self._open_stored(stored)
 
@@ -85,10 +88,11 @@ class Hub:
         """
         services = self._services
         wall = services.clock.wall()
+        self._last_room_id = services.ids.new_id(wall, self._last_room_id)
         view = open_room(
             settings,
             services.rules,
-            room_id=services.ids.new_id(wall),
+            room_id=self._last_room_id,
             code=services.ids.new_code(),
             host_id=host_id,
             created_at=stamp(wall),
@@ -128,15 +132,26 @@ class Hub:
 
         self._submit_with_retry(code, leave)
 
-    def drop(self, code: str, participant_id: str, claim: int) -> None:
-        """Hold a seat whose connection was lost now. When storage fails, this is tried again until it succeeds."""
+    def drop(self, code: str, participant_id: str, claim: int, hold: float = math.inf) -> None:
+        """Hold a seat whose connection was lost now, for at most `hold` seconds.
+
+        When storage fails, this is tried again until it succeeds.
+        """
         clock = self._services.clock
         lost_at = clock.monotonic()
 
         def drop() -> Command[None]:
-            return Drop(participant_id, claim, clock.monotonic() - lost_at)
+            return Drop(participant_id, claim, clock.monotonic() - lost_at, hold)
 
         self._submit_with_retry(code, drop)
+
+    def confirm(self, code: str, participant_id: str, claim: int) -> None:
+        """Void the previous resume token of a seat: its client has the current one.
+
+        This is not tried again when storage fails: then the token is valid until the next resume.
+        """
+        if not self.is_draining:
+            self.submit(code, Confirm(participant_id, claim), _IgnoringAsker())
 
     def unsubscribe(self, code: str, participant_id: str, member: Member) -> None:
         """Send a member no more events of the room: its client has taken another seat."""
@@ -214,7 +229,7 @@ class Hub:
     def _open_stored(self, stored: StoredRoom) -> None:
         """Load a room at the start. Its holds begin now, because seats could not be resumed before."""
         held_until = self._services.clock.monotonic() + self._services.rules.seat_hold
-        held = [msgspec.structs.replace(seat, held_until=held_until) for seat in stored.seats]
+        held = [msgspec.structs.replace(seat, held_until=held_until, is_held_since_start=True) for seat in stored.seats]
         live = self._live(stored.view.code)
         live.open_stored(stored._replace(seats=held))
         self._set_timer(live)

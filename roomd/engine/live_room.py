@@ -7,6 +7,7 @@
 
 Nothing is sent before it is stored. When the append fails, the room is set back to its checkpoint and every command of
 the batch is answered with 503. That includes refused commands, because they were decided after changes that are undone.
+When a message of the batch was stored earlier, under the same client id, the batch is decided once more without it.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from roomd.engine.broadcast import Broadcast
-from roomd.engine.ports import RETRY_AFTER, Asker, Clock, Encode, Ids, StorageFailed, Store, Timer
+from roomd.engine.ports import RETRY_AFTER, AlreadySent, Asker, Clock, Encode, Ids, StorageFailed, Store, Timer
 from roomd.protocol.errors import INTERNAL_ERROR, UNAVAILABLE, Refused
 from roomd.rooms.changes import Change
 from roomd.rooms.commands import Expire
@@ -158,14 +159,23 @@ class LiveRoom:
             return
         before = room.checkpoint()
         try:
-            changes = self._decide(room, batch)
-            if changes:
-                await self._services.store.append(room.settings.id, changes)
+            try:
+                changes = await self._decide_and_store(room, batch)
+            except AlreadySent as stored:  # older than what the room has in memory
+                room.restore(before)
+                room.add_sent(stored.sent)
+                changes = await self._decide_and_store(room, batch)
         except BaseException:
             room.restore(before)
             raise
         self.broadcast.tell(room, batch, changes, before)
         self.broadcast_seat_count = len(room.seats)
+
+    async def _decide_and_store(self, room: Room, batch: list[Pending[object]]) -> list[Change]:
+        changes = self._decide(room, batch)
+        if changes:
+            await self._services.store.append(room.settings.id, changes)
+        return changes
 
     async def _load(self) -> Room | None:
         stored = await self._services.store.load(self.code)

@@ -1,6 +1,7 @@
 """The interfaces of the live rooms: what they need from other parts, and what they offer. The daemon connects them."""
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol, TypeVar
 
@@ -13,7 +14,7 @@ from roomd.protocol.objects import Room as RoomView
 from roomd.rooms.answers import Reader
 from roomd.rooms.changes import Change
 from roomd.rooms.commands import SeatCommand
-from roomd.rooms.model import StoredRoom, WaitsFor
+from roomd.rooms.model import SentId, StoredRoom, WaitsFor
 from roomd.rooms.room import Command
 from roomd.rooms.settings import Settings
 
@@ -31,11 +32,22 @@ class StorageFailed(Exception):  # noqa: N818 - an event, not a mistake of the c
     """Whether trying again does not help: the file is damaged, or it is no database."""
 
 
+class AlreadySent(Exception):  # noqa: N818 - an event, not a mistake of the caller
+    """Some messages of an append are stored already, sent by the same participants with the same client ids.
+
+    Nothing was changed. `sent` has all of them that the append contains.
+    """
+
+    def __init__(self, sent: Sequence[SentId]) -> None:
+        super().__init__(f"{len(sent)} messages")
+        self.sent = sent
+
+
 class Store(Protocol):
     """The durable storage of rooms. Every method may raise `StorageFailed`."""
 
     async def append(self, room_id: str, changes: Sequence[Change]) -> None:
-        """Store changes of one room durably: all of them or none."""
+        """Store changes of one room durably: all of them or none. May raise `AlreadySent`."""
 
     async def load(self, code: str) -> StoredRoom | None:
         """Read a room in which nobody has a seat, by its code; None when there is none."""
@@ -43,6 +55,10 @@ class Store(Protocol):
 
     async def hold_seats(self, restarted_at: str) -> list[StoredRoom]:
         """Hold every seat and every place in a queue as of `restarted_at`, a stamp, and return their rooms."""
+        ...
+
+    async def last_room_id(self) -> str:
+        """Read the highest id of a room; empty without rooms."""
         ...
 
 
@@ -68,7 +84,7 @@ class Archive(Protocol):
         ...
 
     async def messages(self, reader: Reader, cursor: str | None, limit: int) -> tuple[list[Message], str | None]:
-        """Read the public messages, and the private ones to or from the reader, in the order they were sent."""
+        """Read the messages that the reader may see, in the order they were sent."""
         ...
 
 
@@ -190,8 +206,14 @@ class Rooms(Protocol):
     def leave(self, code: str, participant_id: str, claim: int) -> None:
         """Give up a seat. When storage fails, this is tried again until it succeeds."""
 
-    def drop(self, code: str, participant_id: str, claim: int) -> None:
-        """Hold a seat whose connection was lost now. When storage fails, this is tried again until it succeeds."""
+    def drop(self, code: str, participant_id: str, claim: int, hold: float = math.inf) -> None:
+        """Hold a seat whose connection was lost now, for at most `hold` seconds.
+
+        When storage fails, this is tried again until it succeeds.
+        """
+
+    def confirm(self, code: str, participant_id: str, claim: int) -> None:
+        """Void the previous resume token of a seat: its client has the current one."""
 
     def unsubscribe(self, code: str, participant_id: str, member: Member) -> None:
         """Send a member no more events of the room: its client has taken another seat."""

@@ -26,7 +26,7 @@ from roomd.protocol.events import Event, Removed
 from roomd.protocol.objects import Participant
 from roomd.protocol.replies import OkReply, ParticipantReply, Reply, RequestId, WaitingReply
 from roomd.protocol.requests import HostRequest, Request
-from roomd.rooms.commands import SeatCommand
+from roomd.rooms.commands import Resume, SeatCommand
 from roomd.rooms.model import Caller, WaitsFor
 from roomd.rooms.room import Command
 from roomd.system.ids import Ids
@@ -69,7 +69,17 @@ class Services(msgspec.Struct, frozen=True):
 class Client:
     """One client: its identity, its seats, and the frames that it is sent. `number` is that of its connection."""
 
-    __slots__ = ("_broadcast_limit", "has_ended", "number", "outbox", "services", "session")
+    __slots__ = (
+        "_broadcast_limit",
+        "_told",
+        "_told_before",
+        "clean_hold",
+        "has_ended",
+        "number",
+        "outbox",
+        "services",
+        "session",
+    )  # fmt: skip
 
     def __init__(self, number: int, outbox: Outbox, services: Services) -> None:
         self.number = number
@@ -79,6 +89,12 @@ class Client:
         self.session: Session[Sitting] = Session(services.policy.leeway)
         self.has_ended = False
         """Whether the connection has ended. If a running batch later grants a seat, the seat is dropped."""
+        self.clean_hold = math.inf
+        """The seconds for which the client's places are held after it has closed with 1000 or 1001, if fewer than the
+        configured ones."""
+        # The sittings whose new resume token was sent in this tick, and those in the tick before. Both are seldom used.
+        self._told: tuple[Sitting, ...] = ()
+        self._told_before: tuple[Sitting, ...] = ()
         limits = services.limits
         self._broadcast_limit = TokenBucket(limits.told_rate, limits.told_burst, services.clock.monotonic())
 
@@ -88,12 +104,17 @@ class Client:
         return self.session.has_joined
 
     async def identify(self, token: str) -> Identity:
-        """Verify a token and return its identity.
+        """Verify a token and return its identity. Log why a token is refused, and never the token.
 
         Raises `Refused` (401 `invalid_token` or `token_expired`, 503 `unavailable`).
         """
         services = self.services
-        return verify(token, await services.keys.keys_for(token), services.policy, services.clock.wall())
+        try:
+            return verify(token, await services.keys.keys_for(token), services.policy, services.clock.wall())
+        except Refused as refused:
+            fields = {"connection": self.number, "code": refused.kind.code, "reason": refused.reason}
+            log.info("token refused", fields)
+            raise
 
     def authenticate(self, identity: Identity) -> None:
         """Set the identity of the client, which `identify` returned.
@@ -116,12 +137,35 @@ class Client:
         if request.id is not None or not request.is_quiet:
             self.send(OkReply(id=request.id))
 
-    def release(self) -> None:
-        """Drop the client's seat and its place in a queue: the connection has ended."""
+    def release(self, *, is_clean: bool = False) -> None:
+        """Drop the client's seat and its place in a queue: the connection has ended.
+
+        `is_clean` is whether the client has closed it with 1000 or 1001.
+        """
         self.has_ended = True
+        if not is_clean:
+            self.clean_hold = math.inf
         for place in self.session.places:
-            self.services.rooms.drop(place.code, place.participant.id, place.claim)
+            self.services.rooms.drop(place.code, place.participant.id, place.claim, self.clean_hold)
             self.session.release(place.participant.id)
+
+    def expect_arrival(self, sitting: "Sitting") -> None:
+        """Note that a new resume token was sent while the client may still resume with the previous one."""
+        self._told = (*self._told, sitting)
+
+    def take_told(self) -> list[bytes]:
+        """Return the payloads of the pings that ask whether the client has got its resume tokens. Called every tick.
+
+        A token is asked about a tick later, so that a client whose connection is lost with the reply can come back.
+        """
+        due, self._told_before, self._told = self._told_before, self._told, ()
+        return [_payload(sitting) for sitting in due if sitting in self.session.places]
+
+    def arrived(self, payload: bytes) -> None:
+        """Void the previous resume token: the client has answered the ping with this payload."""
+        for place in self.session.places:
+            if _payload(place) == payload:
+                self.services.rooms.confirm(place.code, place.participant.id, place.claim)
 
     def ask(
         self, code: str, command: Command[A], request: Request, reply: Callable[[A], Reply]
@@ -138,7 +182,8 @@ class Client:
 
         The future is done when the reply was sent.
         """
-        sitting = Sitting(self, code, command.claim, request.id, secret)
+        is_return = isinstance(command, Resume) or command.caller.claim is not None
+        sitting = Sitting(self, code, command.claim, request.id, secret, is_return=is_return)
         return self.services.rooms.take_seat(code, command, sitting)
 
     def room_and_caller(self, request: HostRequest) -> tuple[str, Caller]:
@@ -165,16 +210,20 @@ class Client:
 class Sitting:
     """A client's seat in one room, or its wait for one. It implements `ports.Member`.
 
-    `request_id` is the `id` of the join or the resume; `secret` is that of the new resume token.
+    `request_id` is the `id` of the join or the resume; `secret` is that of the new resume token. `is_return` is whether
+    the client has had a resume token of this place before.
     """
 
-    __slots__ = ("_client", "_has_waited", "_request_id", "_secret", "claim", "code", "participant")
+    __slots__ = ("_client", "_has_waited", "_is_return", "_request_id", "_secret", "claim", "code", "participant")
 
     participant: Participant
     """The client's participant, as the client was last told. The first answer sets it."""
 
-    def __init__(self, client: Client, code: str, claim: int, request_id: RequestId | None, secret: str) -> None:
+    def __init__(
+        self, client: Client, code: str, claim: int, request_id: RequestId | None, secret: str, *, is_return: bool
+    ) -> None:
         self._client = client
+        self._is_return = is_return
         self._request_id = request_id
         self._secret = secret
         self._has_waited = False
@@ -253,7 +302,10 @@ class Sitting:
             rooms.unsubscribe(other.code, other.participant.id, other)
             rooms.leave(other.code, other.participant.id, other.claim)
         if client.has_ended:  # the connection ended while the batch was running
-            rooms.drop(self.code, participant.id, self.claim)
+            rooms.drop(self.code, participant.id, self.claim, client.clean_hold)
+        elif self._is_return:
+            client.expect_arrival(self)
+            self._is_return = False
 
 
 class ReplyAsker(Generic[A]):
@@ -291,6 +343,11 @@ class OkAsker:
     def refused(self, refused: Refused) -> None:
         """Send the error."""
         self._client.refuse(refused, self._request.id)
+
+
+def _payload(sitting: Sitting) -> bytes:
+    """Return the payload of the ping for a sitting: its claim, which no other sitting has."""
+    return sitting.claim.to_bytes(8)
 
 
 def close_for(refused: Refused) -> CloseConnection:

@@ -27,6 +27,9 @@ BAD_TOKEN_GRACE = 1.0
 RESTART_AFTER = 2.0
 """The `retryAfter`, in seconds, of requests that arrive while the server stops."""
 
+CLEAN_CLOSES = (1000, 1001)
+"""The close codes of a client that closes in order: it is done, or its page goes away (RFC 6455, section 7.4.1)."""
+
 INTERNAL_ERROR_CLOSE = 1011
 """The close code for a fault of the daemon (RFC 6455, section 7.4.1)."""
 
@@ -93,11 +96,16 @@ class Connection:
         if self._refused is not None:
             self._refuse_token(request_id(message))
             return None
-        if not self._allows(message):
-            return None
-        request: requests.Request | None = None
         try:
             request = decode(message)
+        except BadFrame as bad:
+            if self._allows(bad.id):
+                self._client.refuse(bad, bad.id)
+            self.usage.count_malformed(self._services.clock.monotonic(), len(message))
+            return None
+        if not self._allows(request.id):
+            return None
+        try:
             self._running = self._begin(request)
         except Exception as exc:  # noqa: BLE001 - `_answer_failure` selects by type
             self._answer_failure(exc, request)
@@ -111,8 +119,13 @@ class Connection:
         else:
             self.outbox.close(Close.BINARY_FRAME, "text frames only")
 
-    def overhead(self) -> None:
-        """Count a frame without a message as a request, and check the outbox, because the library answers pings."""
+    def overhead(self, pong: bytes = b"") -> None:
+        """Count a frame without a message as a request, and check the outbox, because the library answers pings.
+
+        A pong that answers a ping shows that the client has received what was sent before it.
+        """
+        if pong:
+            self._client.arrived(pong)
         now = self._services.clock.monotonic()
         if self.usage.take(now) and self.usage.count_refusal(now):
             self.outbox.close(Close.RATE_LIMITED, RATE_REASON)
@@ -121,7 +134,7 @@ class Connection:
     def closed(self) -> None:
         """Drop the client's seat: no more requests follow."""
         self.outbox.is_closed = True
-        self._client.release()
+        self._client.release(is_clean=self.socket.close_received in CLEAN_CLOSES)
 
     def lost(self, code: int) -> None:
         """Report the end of the connection to its owner."""
@@ -135,6 +148,8 @@ class Connection:
         request is running do not count. After `ping_after` ticks without a frame the client is pinged.
         """
         self.socket.tick(ping_after)
+        for payload in self._client.take_told():
+            self.socket.ping(payload)
         if self._client.has_joined or self.outbox.is_closed:
             return
         if self._running is not None and not self._running.done():
@@ -176,8 +191,8 @@ class Connection:
             closing = close_for(self._refused)
             self.outbox.close(closing.code, closing.reason)
 
-    def _allows(self, message: str) -> bool:
-        """Count a request against the limit and return whether it may be served.
+    def _allows(self, to: replies.RequestId | None) -> bool:
+        """Count the request with the `id` `to` against the limit and return whether it may be served.
 
         Otherwise it is refused. A client that continues to send is closed.
         """
@@ -185,7 +200,7 @@ class Connection:
         wait = self.usage.take(now)
         if not wait:
             return True
-        self._client.refuse(Refused(RATE_LIMITED, retry_after=math.ceil(wait * 1000) / 1000), request_id(message))
+        self._client.refuse(Refused(RATE_LIMITED, retry_after=math.ceil(wait * 1000) / 1000), to)
         if self.usage.count_refusal(now):
             self.outbox.close(Close.RATE_LIMITED, RATE_REASON)
         return False
@@ -209,12 +224,10 @@ class Connection:
         except Exception as exc:  # noqa: BLE001 - `_answer_failure` selects by type
             self._answer_failure(exc, request)
 
-    def _answer_failure(self, exc: Exception, request: requests.Request | None) -> None:
+    def _answer_failure(self, exc: Exception, request: requests.Request) -> None:
         """Send the reply to a request that raised `exc`, or close the connection."""
-        to = request.id if request is not None else None
+        to = request.id
         match exc:
-            case BadFrame():
-                self._client.refuse(exc, exc.id)
             case Refused():
                 self._client.refuse(exc, to)
             case StorageFailed():

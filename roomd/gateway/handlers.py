@@ -5,6 +5,8 @@ it returns is done. It is a coroutine only if it must await something before it 
 `Refused` for a request that it does not serve.
 """
 
+import contextlib
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -70,13 +72,20 @@ def ping(client: Client, request: requests.Ping) -> None:
 
 @handles(requests.Authenticate)
 async def authenticate(client: Client, request: requests.Authenticate) -> None:
-    """Verify a token and set the client's identity. A bad token closes the connection."""
+    """Verify a token, set the client's identity, and store its rights with the client's places.
+
+    A bad token closes the connection.
+    """
     try:
         identity = await client.identify(request.token)
     except Refused as refused:
         client.refuse(refused, request.id)
         raise close_for(refused) from None
     client.authenticate(identity)
+    for place in client.session.places:
+        caller = client.session.caller_by_seat(place.code)
+        with contextlib.suppress(Refused):  # storage failed: the seat keeps the rights that it had, and so do they
+            await client.services.rooms.ask(place.code, commands.Renew(caller))
     expires_at = stamp(identity.expires_at)
     client.send(replies.AuthenticatedReply(id=request.id, user_id=identity.user_id, expires_at=expires_at))
 
@@ -90,6 +99,7 @@ async def create_room(client: Client, request: requests.CreateRoom) -> None:
         max_participants=request.max_participants,
         allow_guest_access=request.allow_guest_access,
         waiting_room=request.waiting_room,
+        history_visible=request.history_visible,
     )
     room = await client.services.rooms.create(settings, identity.user_id)
     client.send(replies.RoomReply(id=request.id, room=room))
@@ -105,6 +115,7 @@ def update_room(client: Client, request: requests.UpdateRoom) -> Work:
         max_participants=request.max_participants,
         allow_guest_access=request.allow_guest_access,
         waiting_room=request.waiting_room,
+        history_visible=request.history_visible,
     )
     command = commands.UpdateRoom(client.session.caller(code, client.wall()), settings)
     return client.ask(code, command, request, lambda room: replies.RoomReply(id=request.id, room=room))
@@ -150,7 +161,7 @@ def end_room(client: Client, request: requests.EndRoom) -> Work:
 @handles(requests.JoinRoom)
 def join_room(client: Client, request: requests.JoinRoom) -> Work:
     """Take a seat in a room, or a place in its queue."""
-    guest_name = client.session.guest_name(request.guest_name)
+    guest_name = client.session.guest_name(request.guest_name, request.code)
     code = client.session.room_code(request.code)
     secret = client.services.ids.new_secret()
     command = commands.Join(
@@ -159,17 +170,19 @@ def join_room(client: Client, request: requests.JoinRoom) -> Work:
         resume_hash=hash_secret(secret),
         claim=client.services.ids.new_claim(),
         wait=bool(request.wait),
+        take_over=request.take_over is not False,
     )
     return client.take_seat(code, command, request, secret)
 
 
 @handles(requests.Resume)
 def resume(client: Client, request: requests.Resume) -> Work:
-    """Take a seat, or a place in a queue, back by its resume token."""
+    """Take a seat, or a place in a queue, back by its resume token. The hold is the configured one again."""
     token = ResumeToken.parse(request.resume_token)
     if token is None or clean_code(token.code) != token.code:
         raise Refused(SEAT_EXPIRED)
     code = client.session.room_code(token.code)
+    client.clean_hold = math.inf
     secret = client.services.ids.new_secret()
     command = commands.Resume(
         caller=client.session.caller_by_seat(code),
@@ -193,6 +206,13 @@ def leave_room(client: Client, request: requests.LeaveRoom) -> Work:
         return replies.ParticipantReply(id=request.id, participant=participant)
 
     return client.ask(place.code, commands.Leave(place.participant.id, place.claim), request, reply)
+
+
+@handles(requests.UpdateConnection)
+def update_connection(client: Client, request: requests.UpdateConnection) -> None:
+    """Set the hold after a clean close of the connection."""
+    client.clean_hold = request.hold
+    client.acknowledge(request)
 
 
 @handles(requests.ListParticipants)
@@ -234,8 +254,10 @@ def signal(client: Client, request: requests.Signal) -> None:
 def send_message(client: Client, request: requests.SendMessage) -> Work:
     """Send a message to everyone or to one participant."""
     place = client.session.own_seat()
-    client.count_broadcast(MESSAGE_BYTES + size_of(request.text))
-    command = commands.SendMessage(place.participant.id, place.claim, request.text, request.to)
+    client.count_broadcast(MESSAGE_BYTES + size_of(request.text) + len(request.client_id or ""))
+    command = commands.SendMessage(
+        place.participant.id, place.claim, request.text, request.to, client_id=request.client_id
+    )
     return client.ask_ok(place.code, command, request)
 
 

@@ -4,6 +4,7 @@ Every response ends its connection, except the 101 that makes it a WebSocket.
 """
 
 import asyncio
+import logging
 import re
 from collections.abc import Callable
 from http import HTTPStatus
@@ -13,8 +14,11 @@ import httptools
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
+log = logging.getLogger("roomd.gateway.http")
+
 HEAD_LIMIT = 16_384
-"""The bytes that a request line and its header fields may have."""
+"""The bytes that a request line and its header fields may have: room for a token of 12 KiB and what browsers and
+proxies add. A longer token comes with `authenticate`."""
 FIELD_LIMIT = 128
 """The number of header fields that a request may have."""
 DISCARD_LIMIT = 8_388_608
@@ -208,6 +212,8 @@ class HttpConnection(asyncio.Protocol):
         try:
             reader.feed(data)
         except BadRequest as bad:
+            if bad.answer is not None:
+                log.info("request refused", {"status": bad.answer.status_code, "reason": bad.answer.reason_phrase})
             self._end(bad.answer)
             return
         if reader.is_complete and reader.request is not None:

@@ -25,6 +25,15 @@ class TokenBucket:
         self._level = level
         return (min(tokens, self._burst) - level) / self._rate
 
+    def spend(self, now: float, tokens: float) -> None:
+        """Take the tokens, also those that are not there yet."""
+        self._level = min(self._burst, self._level + (now - self._at) * self._rate) - tokens
+        self._at = now
+
+
+CHARACTERS_SEARCHED = 256
+"""The characters of a malformed frame that count as one more request: finding the `id` of 64 KiB takes about 15 ms."""
+
 
 class Usage(TokenBucket):
     """Count the frames and requests of one client. Nothing else counts them.
@@ -51,3 +60,9 @@ class Usage(TokenBucket):
     def count_refusal(self, now: float) -> bool:
         """Count a refused request. Return whether the client has had too many and must be disconnected."""
         return self._refusals.take(now) > 0
+
+    def count_malformed(self, now: float, size: int) -> None:
+        """Count the work for a malformed frame of `size` characters, whether it is answered or refused."""
+        requests = size // CHARACTERS_SEARCHED
+        self.spend(now, requests)
+        self._refusals.spend(now, requests / 10)

@@ -7,12 +7,13 @@ import logging
 import math
 import os
 import random
+import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from websockets.http11 import Request, Response
 
-from roomd.config import Config
+from roomd.config import Config, is_every_address
 from roomd.engine.hub import Hub
 from roomd.gateway.client import Services
 from roomd.gateway.connection import Connection
@@ -56,6 +57,8 @@ class Listener:
         """The port. After `open` it is the real one, also if the configuration has 0."""
         self.http_connections: set[HttpConnection] = set()
         """The connections that are not WebSockets, or not yet."""
+        self.addresses: list[tuple[str, int]] = []
+        """The addresses that are listened on, and their ports. `open` sets them."""
         self._config = config
         self._services = services
         self._hub = hub
@@ -81,14 +84,23 @@ class Listener:
         """
         settings = self._config.server
         loop = asyncio.get_running_loop()
+        both = is_every_address(settings.host) and socket.has_dualstack_ipv6()
         try:
-            self._server = await loop.create_server(lambda: HttpConnection(self), settings.host, settings.port)
+            if both:  # the event loop would open a socket for IPv6 alone
+                address = (settings.host, settings.port)
+                opened = socket.create_server(address, family=socket.AF_INET6, dualstack_ipv6=True)
+                self._server = await loop.create_server(lambda: HttpConnection(self), sock=opened)
+            else:
+                self._server = await loop.create_server(lambda: HttpConnection(self), settings.host, settings.port)
         except OSError as exc:
             raise AddressUnavailable(
                 f"server: cannot listen on {settings.host}:{settings.port}: {os.strerror(exc.errno or 0)}; "
                 "choose another address with --host and --port"
             ) from None
-        self.port = next(iter(self._server.sockets)).getsockname()[1]
+        self.addresses = [listening.getsockname()[:2] for listening in self._server.sockets]
+        self.port = self.addresses[0][1]
+        if both:
+            self.addresses.append(("0.0.0.0", self.port))  # noqa: S104 - what is listened on
         self._ticking = loop.create_task(self._keep_ticking())
 
     async def close(self) -> None:
@@ -168,8 +180,9 @@ class Listener:
                     await self._all_closed.wait()
                 if self._tasks:
                     await asyncio.wait(self._tasks)
-        for socket in [client.socket for client in self._connections] + [one.socket for one in self._rejected]:
-            socket.abort()
+        sockets = [client.socket for client in self._connections] + [one.socket for one in self._rejected]
+        for client_socket in sockets:
+            client_socket.abort()
         for http_connections in list(self.http_connections):
             http_connections.close()
         tasks = [*self._tasks, *([self._ticking] if self._ticking is not None else [])]
@@ -196,7 +209,7 @@ class RejectedClient:
     def binary(self) -> None:
         """Serve nothing."""
 
-    def overhead(self) -> None:
+    def overhead(self, pong: bytes = b"") -> None:
         """Count nothing."""
 
     def closed(self) -> None:

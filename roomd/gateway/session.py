@@ -108,12 +108,15 @@ class Session(Generic[P]):
     def caller(self, code: str, now: float) -> Caller:
         """Return the client as the caller of a command to the room `code`.
 
-        A seat stays valid after the token has expired (docs/protocol.md, section 2). Raises `Refused` (401
-        `unauthenticated`) for an expired token in a room where the client has no seat.
+        A seat stays valid after the token has expired (docs/protocol.md, section 2). Its client is then like one
+        without a token: what it may do, its seat says. Raises `Refused` (401 `unauthenticated`) for an expired token in
+        a room where the client has no seat.
         """
         expired = self.expiry(code, now)
         if expired is not None:
             raise expired
+        if self._identity is not None and self._has_expired(self._identity, now):
+            return Caller(*self._place_in(code))
         return self.caller_by_seat(code)
 
     def expiry(self, code: str, now: float) -> Refused | None:
@@ -125,19 +128,20 @@ class Session(Generic[P]):
     def caller_by_seat(self, code: str) -> Caller:
         """Return the client as the caller of a command that needs no valid token: `GetRoom` and `Resume`."""
         identity = self._identity
-        here = next((place for place in (self.seat, self.waiting) if place is not None and place.code == code), None)
-        seat_id, claim = (here.participant.id, here.claim) if here is not None else (None, None)
+        seat_id, claim = self._place_in(code)
         if identity is None:
             return Caller(seat_id, claim)
         admin = identity.is_admin and identity.room in (None, code)
-        return Caller(seat_id, claim, identity.user_id, identity.display_name, admin)
+        return Caller(seat_id, claim, identity.user_id, identity.display_name, admin, identity.expires_at)
 
-    def guest_name(self, text: str | None) -> str | None:
-        """Return a guest's name in its normal form; None for a user, whose name is in the token.
+    def guest_name(self, text: str | None, code: str) -> str | None:
+        """Return a guest's name in its normal form; None for a user, whose name is in the token, or stored.
 
-        Raises `Refused` (400 `guest_name_required` or `invalid_guest_name`).
+        `code` is that of the room to join, as a person typed it. Raises `Refused` (400 `guest_name_required` or
+        `invalid_guest_name`).
         """
-        if self._identity is not None:
+        own = self._find(clean_code(code))
+        if self._identity is not None or (own is not None and own.participant.user_id is not None):
             return None
         if text is None:
             raise Refused(GUEST_NAME_REQUIRED)
@@ -176,6 +180,14 @@ class Session(Generic[P]):
             self.seat = None
         if self.waiting is not None and self.waiting.participant.id == participant_id:
             self.waiting = None
+
+    def _find(self, code: str | None) -> P | None:
+        return next((place for place in self.places if place.code == code), None)
+
+    def _place_in(self, code: str) -> tuple[str | None, int | None]:
+        """Return the participant id and the claim of the client in the room `code`; None and None without a place."""
+        here = self._find(code)
+        return (here.participant.id, here.claim) if here is not None else (None, None)
 
     def _has_seat_in(self, code: str) -> bool:
         return self.seat is not None and self.seat.code == code

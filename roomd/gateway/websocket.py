@@ -36,8 +36,7 @@ SHORT = 1024
 # Section 5.2: the first byte of a text message in one frame; in the second byte, the mask bit and the length bits.
 _WHOLE_TEXT, _MASKED, _SIZE = 0x81, 0x80, 0x7F
 _OPCODES = frozenset({0x0, 0x1, 0x2, 0x8, 0x9, 0xA})
-_REFUSED = 0
-_PING = b"\x89\x00"
+_REFUSED, _PING = 0, 0x89
 
 _OPEN, _CLOSING, _ENDED = range(3)
 
@@ -55,8 +54,8 @@ class MessageHandler(Protocol):
     def binary(self) -> None:
         """Refuse a binary message."""
 
-    def overhead(self) -> None:
-        """Count a frame without a message: a ping, a pong, or every sixteenth fragment of a message."""
+    def overhead(self, pong: bytes = b"") -> None:
+        """Count a frame without a message: a ping, a pong with its payload, every sixteenth fragment of a message."""
 
     def closed(self) -> None:
         """Handle the end, once: the client has closed or failed, and all its messages were answered."""
@@ -91,12 +90,15 @@ class ClientSocket(asyncio.Protocol):
         "_timer",
         "_transport",
         "_waiting",
+        "close_received",
         "is_open",
     )  # fmt: skip
 
     def __init__(self, transport: asyncio.Transport, limit: int, handler: MessageHandler) -> None:
         self.is_open = True
         """Whether the connection is open and no close frame was sent or received."""
+        self.close_received = 0
+        """The code in the client's close frame; 0 without one."""
         self._transport = transport
         self._limit = limit
         self._handler = handler
@@ -142,6 +144,11 @@ class ClientSocket(asyncio.Protocol):
         """Abort the connection at once."""
         self._transport.abort()
 
+    def ping(self, payload: bytes) -> None:
+        """Send a ping. A pong with the same payload, of at most 125 bytes, answers it (section 5.5.3)."""
+        if self.is_open:
+            self._transport.write(bytes((_PING, len(payload))) + payload)
+
     def tick(self, ping_after: int) -> None:
         """Count one tick. Ping after `ping_after` ticks without bytes, and abort after twice as many.
 
@@ -153,8 +160,8 @@ class ClientSocket(asyncio.Protocol):
         self._silent_ticks += 1
         if self._silent_ticks > 2 * ping_after:
             self._transport.abort()
-        elif self._silent_ticks == ping_after + 1 and self.is_open:
-            self._transport.write(_PING)
+        elif self._silent_ticks == ping_after + 1:
+            self.ping(b"")
 
     def data_received(self, data: bytes) -> None:
         """Divide the bytes into frames, and serve them."""
@@ -256,8 +263,9 @@ class ClientSocket(asyncio.Protocol):
     def _take_event(self, frame: Frame) -> None:
         """Handle a frame that the library has parsed and checked. It has answered a ping or a close."""
         if frame.opcode in (Opcode.PING, Opcode.PONG):
-            self._handler.overhead()
+            self._handler.overhead(bytes(frame.data) if frame.opcode is Opcode.PONG else b"")
         elif frame.opcode is Opcode.CLOSE:
+            self.close_received = int.from_bytes(frame.data[:2])
             self._end()
         elif self._phase != _OPEN:
             pass

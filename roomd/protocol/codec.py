@@ -7,6 +7,7 @@ import msgspec
 
 from roomd.protocol.errors import BAD_FRAME, UNKNOWN_TYPE, Refused
 from roomd.protocol.events import Event
+from roomd.protocol.frame_ids import find_id
 from roomd.protocol.replies import ErrorReply, Reply, RequestId
 from roomd.protocol.requests import REQUESTS, Request
 
@@ -52,11 +53,11 @@ def decode(text: str) -> Request:
 
 
 def request_id(text: str) -> RequestId | None:
-    """Return the `id` of a frame without checking the rest; None when it has none or cannot be read."""
+    """Return the `id` of a frame, also of one that is malformed; None when it has none or cannot be read."""
     try:
         return _identified.decode(text).id
     except _UNREADABLE:
-        return None
+        return find_id(text)
 
 
 def _bad_frame(text: str, exc: Exception) -> BadFrame:

@@ -24,14 +24,21 @@ class Refused(Exception):  # noqa: N818 - the protocol's word: a request is refu
     """A request was refused, and nothing was changed.
 
     `kind` is a row of the error table. `message` is the text for people. `retry_after` is in seconds; None when trying
-    the same request again does not help.
+    the same request again does not help. `reason` is for the log only, and never contains what the client sent.
     """
 
-    def __init__(self, kind: ErrorKind, message: str | None = None, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        kind: ErrorKind,
+        message: str | None = None,
+        retry_after: float | None = None,
+        reason: str | None = None,
+    ) -> None:
         super().__init__(kind.code)
         self.kind = kind
         self.message = message or kind.message
         self.retry_after = retry_after
+        self.reason = reason
 
 
 BAD_FRAME = ErrorKind(400, "bad_frame", "Malformed frame")
@@ -57,6 +64,8 @@ WRONG_ROOM = ErrorKind(403, "wrong_room", "The token is for another room")
 
 ROOM_NOT_FOUND = ErrorKind(404, "room_not_found", "Room not found")
 PARTICIPANT_NOT_FOUND = ErrorKind(404, "participant_not_found", "Participant not found")
+
+TAKEN_OVER = ErrorKind(409, "taken_over", "Your seat is in use on another device")
 
 SEAT_EXPIRED = ErrorKind(410, "seat_expired", "Seat is no longer held")
 

@@ -1,6 +1,6 @@
 """What a room is made of, as clients see it: the objects that frames carry (docs/protocol.md, section 3)."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -10,6 +10,10 @@ SafeInteger = Annotated[int, Meta(ge=-(2**53) + 1, le=2**53 - 1)]
 Scalar = bool | SafeInteger | float | str
 State = dict[str, Scalar]
 """A participant's own state, like `{"muted": true}`: at most 16 keys, 1 KiB of JSON."""
+
+
+HistoryVisible = Literal["all", "since-joined", "none"]
+"""What a newcomer gets of the messages that were sent before (docs/protocol.md, section 7)."""
 
 
 class Participant(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -34,7 +38,7 @@ class Participant(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The participant's own state, as it last set it."""
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A message in a room."""
 
     id: str
@@ -48,6 +52,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """ISO 8601."""
     to: str | None
     """The one participant it was for; null when it was for everyone."""
+    client_id: str | None = None
+    """The id that its sender's client gave it; left out when it gave none."""
 
 
 class Ban(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -100,6 +106,8 @@ class Room(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     allow_guest_access: bool
     waiting_room: bool
     """Newcomers wait until a host admits them."""
+    history_visible: HistoryVisible = "all"
+    """What a newcomer gets of the messages that were sent before."""
     participant_count: int
     """Seats, held ones included."""
     created_at: str

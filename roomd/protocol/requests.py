@@ -4,18 +4,26 @@ A request names the replies that answer it, so that nothing else lists them.
 """
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, get_args
 
 import msgspec
 from msgspec import Meta
 
 from roomd.protocol import replies
-from roomd.protocol.objects import Scalar
+from roomd.protocol.objects import HistoryVisible, Scalar
 from roomd.protocol.replies import OkReply, Reply, RequestId
 
 PageLimit = Annotated[int, Meta(ge=1, le=200)]
+Cursor = Annotated[str, Meta(max_length=24, pattern="^[0-9a-f]{24}$", examples=["019cb36d5a00c0ffee123456"])]
+"""The `nextCursor` of the page before: the id of its last item. A message's id serves for what came after it."""
+UserCursor = Annotated[str, Meta(max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$", examples=["bob"])]
+"""The `nextCursor` of the page before, in a list that is sorted by user id."""
 MessageText = Annotated[str, Meta(min_length=1, max_length=2000)]
 """Counted in code points."""
+ClientId = Annotated[str, Meta(min_length=1, max_length=64)]
+"""A client chooses it, and sends it again with a message of which it does not know whether it arrived."""
+HistoryChoice = Annotated[str, Meta(examples=list(get_args(HistoryVisible)))]
+"""Another text is refused with the other settings (400 `invalid_settings`)."""
 Reason = Annotated[str, Meta(max_length=200)]
 
 
@@ -53,6 +61,7 @@ class CreateRoom(Request, frozen=True, tag="create-room"):
     max_participants: int | None = None
     allow_guest_access: bool | None = None
     waiting_room: bool | None = None
+    history_visible: HistoryChoice | None = None
 
 
 class UpdateRoom(Request, frozen=True, tag="update-room"):
@@ -66,6 +75,7 @@ class UpdateRoom(Request, frozen=True, tag="update-room"):
     max_participants: int | None = None
     allow_guest_access: bool | None = None
     waiting_room: bool | None = None
+    history_visible: HistoryChoice | None = None
 
 
 class GetRoom(Request, frozen=True, tag="get-room"):
@@ -82,7 +92,7 @@ class ListRooms(Request, frozen=True, tag="list-rooms"):
     answers = (replies.RoomsReply,)
 
     is_active: bool | None = None
-    cursor: str | None = None
+    cursor: Cursor | None = None
     limit: PageLimit | None = None
 
 
@@ -102,10 +112,11 @@ class JoinRoom(Request, frozen=True, tag="join-room"):
     code: str
     guest_name: str | None = None
     wait: bool | None = None
+    take_over: bool | None = None
 
 
 class Resume(Request, frozen=True, tag="resume"):
-    """Take a held seat back."""
+    """Take a seat back."""
 
     answers = (replies.ParticipantReply, replies.WaitingReply)
 
@@ -118,6 +129,12 @@ class LeaveRoom(Request, frozen=True, tag="leave-room"):
     answers = (replies.ParticipantReply,)
 
 
+class UpdateConnection(Request, frozen=True, tag="update-connection"):
+    """Set for how many seconds the seat is held after the client closes this connection with 1000 or 1001."""
+
+    hold: Annotated[float, Meta(ge=0)]
+
+
 class ListParticipants(Request, frozen=True, tag="list-participants"):
     """List who is in the room; with `history` also who was."""
 
@@ -125,12 +142,12 @@ class ListParticipants(Request, frozen=True, tag="list-participants"):
 
     code: str
     history: bool | None = None
-    cursor: str | None = None
+    cursor: Cursor | None = None
     limit: PageLimit | None = None
 
 
 class UpdateParticipant(Request, frozen=True, tag="update-participant"):
-    """Change the caller's own state, key by key; null removes a key (RFC 7396)."""
+    """Change the caller's own state, key by key; null removes a key (RFC 7396), `"@now"` becomes the server's time."""
 
     is_quiet = True
 
@@ -153,6 +170,7 @@ class SendMessage(Request, frozen=True, tag="send-message"):
 
     text: MessageText
     to: str | None = None
+    client_id: ClientId | None = None
 
 
 class ListMessages(Request, frozen=True, tag="list-messages"):
@@ -161,7 +179,7 @@ class ListMessages(Request, frozen=True, tag="list-messages"):
     answers = (replies.MessagesReply,)
 
     code: str
-    cursor: str | None = None
+    cursor: Cursor | None = None
     limit: PageLimit | None = None
 
 
@@ -198,7 +216,7 @@ class ListBans(HostRequest, frozen=True, kw_only=True, tag="list-bans"):
 
     answers = (replies.BansReply,)
 
-    cursor: str | None = None
+    cursor: UserCursor | None = None
     limit: PageLimit | None = None
 
 

@@ -1,6 +1,7 @@
 """Stamps: times as text on the wire and in the database. They are ISO 8601 in UTC with milliseconds."""
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 
@@ -8,6 +9,20 @@ def stamp(seconds: float) -> str:
     """Return the stamp of a time in seconds since the epoch, like `2026-03-03T10:36:00.000Z`."""
     whole, milliseconds = divmod(int(seconds * 1000), 1000)
     return f"{_second(whole)}.{milliseconds:03}Z"
+
+
+_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
+
+
+def next_stamp(text: str) -> str | None:
+    """Return the stamp one millisecond after the given one; None if the text is no stamp or there is no later one."""
+    if not _STAMP.fullmatch(text):
+        return None
+    try:
+        time = datetime.fromisoformat(text) + timedelta(milliseconds=1)
+    except (ValueError, OverflowError):
+        return None
+    return f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03}Z"
 
 
 @lru_cache(maxsize=4)

@@ -25,9 +25,9 @@ class Participants(NamedTuple):
 
 
 class Reader(NamedTuple):
-    """The answer to `ListMessages`: who reads.
+    """The answer to `ListMessages`: who reads, and what.
 
-    A reader sees the public messages, and the private messages from or to the reader's ids.
+    A reader sees the public messages, and the messages from or to the reader's ids.
     """
 
     room_id: str
@@ -36,6 +36,10 @@ class Reader(NamedTuple):
     """The reader's participant id; None for a host without a seat."""
     user_id: str | None
     """The reader's user id; None for a guest."""
+    after: str = ""
+    """The reader sees only messages with a higher id."""
+    sees_public: bool = True
+    """Whether the reader sees public messages of others."""
 
 
 class ParticipantChanges(NamedTuple):

@@ -13,6 +13,10 @@ WaitsFor = Literal["waiting_room", "room_full"]
 """What somebody in the queue waits for: to be admitted by the host, or for a free seat."""
 
 
+SentId = tuple[str, str]
+"""A participant id, and the client id of a message that the participant sent. No two messages of a room share it."""
+
+
 class Moment(msgspec.Struct, frozen=True):
     """The inputs of a decision that are not in the room: the time on two clocks, and a source of ids."""
 
@@ -48,6 +52,8 @@ class Caller(msgspec.Struct, frozen=True):
     """The name of a user that others see; empty for a guest, whose name comes with the join."""
     is_admin: bool = False
     """Whether the caller has host rights in this room by its token."""
+    token_exp: float | None = None
+    """The claim `exp` of the caller's token, in seconds since the epoch; None for a guest."""
 
 
 class Seat(msgspec.Struct, frozen=True):
@@ -60,7 +66,7 @@ class Seat(msgspec.Struct, frozen=True):
     participant: Participant
     """The participant as clients see them. In the queue, `joined_at` is the time at which the waiting began."""
     resume_hash: str
-    """The SHA-256, in hexadecimal, of the secret in the valid resume token."""
+    """The SHA-256, in hexadecimal, of the secret in the current resume token."""
     claim: int | None
     """The claim of the connection that has the seat; None while the seat is held."""
     dropped_at: str | None = None
@@ -69,6 +75,21 @@ class Seat(msgspec.Struct, frozen=True):
     """The time on the monotonic clock, in seconds, at which a held seat expires."""
     waits_for: WaitsFor | None = None
     """What the participant waits for in the queue; None when they have a seat."""
+    previous_hash: str | None = None
+    """The same of the previous resume token, while it is valid too; None when the client has the current one."""
+    is_admin: bool = False
+    """Whether the last token that was presented for the seat gives host rights."""
+    token_exp: float | None = None
+    """The claim `exp` of that token, in seconds since the epoch; None for a guest."""
+    is_held_since_start: bool = False
+    """Whether the seat is held because the daemon was restarted, and not because its client dropped."""
+    seated_id: str | None = None
+    """The id that was drawn when somebody who had waited got the seat. None for others: their own id was drawn then."""
+
+    @property
+    def since(self) -> str:
+        """The id of when the participant got the seat. What the room has with a higher id came later."""
+        return self.seated_id or self.participant.id
 
 
 class StoredRoom(NamedTuple):
@@ -83,4 +104,6 @@ class StoredRoom(NamedTuple):
     messages: Sequence[Message] = ()
     """The last public messages, at most 50, oldest first."""
     last_id: str = ""
-    """The highest id of any participant or message of the room so far; new ids sort after it. Empty for none."""
+    """The highest id of anything in the room so far; new ids sort after it. Empty for none."""
+    sent: Sequence[SentId] = ()
+    """Who sent the last messages under which client id, oldest first, as far as they have one."""

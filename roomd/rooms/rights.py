@@ -1,4 +1,8 @@
-"""Checks of the caller's rights. Each check raises `Refused`, or returns what the command needs next."""
+"""Checks of the caller's rights. Each check raises `Refused`, or returns what the command needs next.
+
+A caller with a token has the rights of the token. A caller without one has, in this room, the rights that its own seat
+carries: those of the user who took it (docs/protocol.md, section 5).
+"""
 
 from roomd.protocol.errors import (
     BANNED,
@@ -6,25 +10,46 @@ from roomd.protocol.errors import (
     NOT_IN_ROOM,
     PARTICIPANT_NOT_FOUND,
     ROOM_INACTIVE,
+    TOKEN_EXPIRED,
     WRONG_USER,
     Refused,
 )
-from roomd.rooms.model import Caller, Seat
+from roomd.protocol.objects import Room as RoomView
+from roomd.rooms.model import Caller, Moment, Seat
 from roomd.rooms.room import Room
+
+
+def user_of(room: Room, caller: Caller) -> str | None:
+    """Return the id of the user as whom the caller acts in the room: that of its token, or of its own seat."""
+    if caller.user_id is not None:
+        return caller.user_id
+    seat = room.place_of_caller(caller)
+    return seat.participant.user_id if seat is not None else None
 
 
 def is_host(room: Room, caller: Caller) -> bool:
     """Return whether the caller has host rights in the room: as its host, or as an admin."""
-    return caller.is_admin or (caller.user_id is not None and caller.user_id == room.settings.host_id)
+    if caller.user_id is not None:
+        return caller.is_admin or caller.user_id == room.settings.host_id
+    seat = room.place_of_caller(caller)
+    return seat is not None and carries_host_rights(seat, room.settings)
 
 
-def check_host(room: Room, caller: Caller) -> None:
+def carries_host_rights(seat: Seat, settings: RoomView) -> bool:
+    """Return whether a seat, or a place in the queue, is that of the room's host or of an admin."""
+    return seat.is_admin or seat.participant.user_id == settings.host_id
+
+
+def check_host(room: Room, caller: Caller, now: Moment) -> None:
     """Check that the caller is a host.
 
-    Raises `Refused` (403 `not_host`).
+    Raises `Refused`: 403 `not_host`; 401 `token_expired` for a seat that has outlived its user's token by the grace.
     """
     if not is_host(room, caller):
         raise Refused(NOT_HOST)
+    seat = room.place_of_caller(caller) if caller.user_id is None else None
+    if seat is not None and seat.token_exp is not None and seat.token_exp + room.rules.grace <= now.wall:
+        raise Refused(TOKEN_EXPIRED)
 
 
 def check_active(room: Room) -> None:
@@ -45,16 +70,17 @@ def check_ban(room: Room, caller: Caller) -> None:
         raise Refused(BANNED)
 
 
-def member_or_host(room: Room, caller: Caller) -> Seat | None:
+def member_or_host(room: Room, caller: Caller, now: Moment) -> Seat | None:
     """Return the caller's seat; None for a host without one.
 
-    Raises `Refused` (400 `not_in_room`) for anybody else.
+    Raises `Refused` (400 `not_in_room`) for anybody else, and like `check_host`.
     """
     seat = room.place_of_caller(caller)
     if seat is not None and seat.waits_for is None:
         return seat
     if not is_host(room, caller):
         raise Refused(NOT_IN_ROOM)
+    check_host(room, caller, now)
     return None
 
 
@@ -69,13 +95,13 @@ def claimed_seat(room: Room, participant_id: str, claim: int) -> Seat:
     return seat
 
 
-def target_of(room: Room, caller: Caller, participant_id: str) -> Seat:
+def target_of(room: Room, caller: Caller, participant_id: str, now: Moment) -> Seat:
     """Return the seat, or the place in the queue, that a host acts on.
 
-    Raises `Refused`: 403 `not_host` for anybody but hosts, 404 `participant_not_found` for an unknown participant, 403
-    `wrong_user` for a host who names themselves.
+    Raises `Refused`: like `check_host`; 404 `participant_not_found` for an unknown participant; 403 `wrong_user` for a
+    host who names themselves.
     """
-    check_host(room, caller)
+    check_host(room, caller, now)
     seat = room.place_of(participant_id)
     if seat is None:
         raise Refused(PARTICIPANT_NOT_FOUND)

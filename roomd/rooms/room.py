@@ -9,7 +9,7 @@ time at which `Expire` is due.
 """
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -19,11 +19,14 @@ from roomd.protocol.objects import Ban, Message, Participant
 from roomd.protocol.objects import Room as RoomView
 from roomd.rooms.answers import ParticipantChanges
 from roomd.rooms.changes import Change, MessageSent, RoomChanged, SeatChanged, UserBanned, UserUnbanned
-from roomd.rooms.model import Caller, Moment, Seat, StoredRoom
+from roomd.rooms.model import Caller, Moment, Seat, SentId, StoredRoom
 from roomd.rooms.settings import Rules
 
 MESSAGES_SHOWN = 50
 """The number of public messages in a `room-state` (docs/protocol.md, section 8)."""
+
+MOST_SENT = 500
+"""The number of messages whose client ids a room has in memory. The store finds those of older ones."""
 
 A_co = TypeVar("A_co", covariant=True)
 A = TypeVar("A")
@@ -73,6 +76,7 @@ class Checkpoint(NamedTuple):
     bans: Mapping[str, Ban]
     messages: Sequence[Message]
     last_id: str
+    sent: Sequence[SentId]
 
 
 class Room:
@@ -89,6 +93,7 @@ class Room:
         self._bans = {ban.user_id: ban for ban in stored.bans}
         self._messages = tuple(stored.messages)
         self._last_id = stored.last_id
+        self._sent = dict.fromkeys(stored.sent)
         for seat in stored.seats:
             self.apply(SeatChanged(seat))
 
@@ -119,8 +124,13 @@ class Room:
 
     @property
     def last_id(self) -> str:
-        """The highest id of any participant or message so far; empty for none."""
+        """The highest id of anything in the room so far; empty for none."""
         return self._last_id
+
+    @property
+    def sent(self) -> Collection[SentId]:
+        """Who sent the last messages under which client id; the caller must not change it."""
+        return self._sent.keys()
 
     @property
     def free_seats(self) -> int:
@@ -176,6 +186,8 @@ class Room:
                 self._view = room
             case MessageSent(message=message):
                 self._last_id = max(self._last_id, message.id)
+                if message.client_id is not None:
+                    self._sent[message.participant_id, message.client_id] = None
                 if message.to is None:
                     self._messages = (*self._messages, message)[-MESSAGES_SHOWN:]
             case UserBanned(ban=ban):
@@ -184,7 +196,12 @@ class Room:
                 del self._bans[change.user_id]
 
     def checkpoint(self) -> Checkpoint:
-        """Return a copy of the state, for `restore` and `changed_since`."""
+        """Return a copy of the state, for `restore` and `changed_since`.
+
+        It is made before a batch, so that no client id is forgotten within one.
+        """
+        while len(self._sent) > MOST_SENT:
+            del self._sent[next(iter(self._sent))]
         return Checkpoint(
             self._view,
             self._seats.copy(),
@@ -194,6 +211,7 @@ class Room:
             self._bans.copy(),
             self._messages,
             self._last_id,
+            tuple(self._sent),
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -206,6 +224,11 @@ class Room:
         self._bans = dict(checkpoint.bans)
         self._messages = tuple(checkpoint.messages)
         self._last_id = checkpoint.last_id
+        self._sent = dict.fromkeys(checkpoint.sent)
+
+    def add_sent(self, sent: Iterable[SentId]) -> None:
+        """Add client ids of older messages, which the store has found."""
+        self._sent.update(dict.fromkeys(sent))
 
     def changed_since(self, before: Checkpoint, seats: Iterable[SeatChanged]) -> ParticipantChanges:
         """Return the net effect on participants since `before`, in the order of `seats`.
@@ -227,7 +250,7 @@ class Room:
     def _place(self, seat: Seat) -> None:
         """Write a seat into the seats or the queue, or remove it when the participant has left."""
         key, user_id = seat.participant.id, seat.participant.user_id
-        self._last_id = max(self._last_id, key)
+        self._last_id = max(self._last_id, key, seat.since)
         self._held.pop(key, None)
         here, elsewhere = (self._queue, self._seats) if seat.waits_for else (self._seats, self._queue)
         elsewhere.pop(key, None)

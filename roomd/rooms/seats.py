@@ -11,9 +11,22 @@
     dropped    |                        | claim, new token |                |                |              |
     connected  | isActive, leftAt null  | connected, new   |                | left           | held         |
                |                        | claim, new token |                |                |              |
-    held       | not isActive, leftAt   | connected, new   |                | left           |              | left as of
-               | null                   | claim, new token |                |                |              | the drop
+    held       | not isActive, leftAt   | connected, new   |                | left; also     |              | left as of
+               | null                   | claim, new token |                | for the host   |              | the drop
     left       | not isActive, leftAt   |                  |                |                |              |
+
+"For the host": the host of a full room takes the place of a held guest (`held_for_host`). A drop whose hold is over
+already, as after a clean close of a client that asked for no hold, is a leave.
+
+A seat, and a place in the queue, has a current resume token and at most one previous one:
+
+    event                                  | current | previous
+    ---------------------------------------|---------|-----------------------------------------------------------
+    Join as a newcomer                     | new     | none
+    Join from another connection           | new     | none
+    Join on the same connection            | new     | the previous one; without one, the one that was current
+    Resume with the current or previous    | new     | the one presented
+    Confirm: the client has the current    | stays   | none
 
 The functions here return the changes; the commands check who may ask for them.
 """
@@ -26,19 +39,45 @@ from roomd.protocol.errors import GUESTS_NOT_ALLOWED, ROOM_LOCKED, ErrorKind
 from roomd.protocol.objects import Room as RoomView
 from roomd.protocol.objects import Waiting
 from roomd.rooms.changes import Removal, SeatChanged
-from roomd.rooms.model import Moment, Seat, WaitsFor
+from roomd.rooms.model import Caller, Moment, Seat, WaitsFor
+from roomd.rooms.rights import carries_host_rights
 from roomd.rooms.room import Room
 
 
-def take(seat: Seat, claim: int, resume_hash: str) -> SeatChanged:
-    """Give a seat, or a place in the queue, to the connection with `claim`.
+def take(seat: Seat, caller: Caller, claim: int, resume_hash: str, previous_hash: str | None) -> SeatChanged:
+    """Give a seat, or a place in the queue, to the caller's connection, whose sitting gets `claim`.
 
-    `resume_hash` is the SHA-256 of the secret in its new resume token.
+    `resume_hash` is the SHA-256 of the secret in its new resume token, `previous_hash` that of the previous token; None
+    for none.
     """
     participant = seat.participant
     if not participant.is_active:
         participant = msgspec.structs.replace(participant, is_active=True)
-    return SeatChanged(Seat(participant, resume_hash, claim, waits_for=seat.waits_for))
+    return renew(
+        Seat(
+            participant,
+            resume_hash,
+            claim,
+            waits_for=seat.waits_for,
+            previous_hash=previous_hash,
+            is_admin=seat.is_admin,
+            token_exp=seat.token_exp,
+            seated_id=seat.seated_id,
+        ),
+        caller,
+    )
+
+
+def renew(seat: Seat, caller: Caller) -> SeatChanged:
+    """Store the rights of the caller's token with its seat. Without a token the seat keeps those that it has."""
+    if caller.user_id is None:
+        return SeatChanged(seat)
+    return SeatChanged(msgspec.structs.replace(seat, is_admin=caller.is_admin, token_exp=caller.token_exp))
+
+
+def confirm(seat: Seat) -> SeatChanged:
+    """Void the previous resume token: the client is known to have the current one."""
+    return SeatChanged(msgspec.structs.replace(seat, previous_hash=None))
 
 
 def wait_for(seat: Seat, waits_for: WaitsFor) -> SeatChanged:
@@ -46,34 +85,39 @@ def wait_for(seat: Seat, waits_for: WaitsFor) -> SeatChanged:
     return SeatChanged(msgspec.structs.replace(seat, waits_for=waits_for))
 
 
-def admit(seat: Seat, now: Moment) -> SeatChanged:
-    """Turn a place in the queue into a seat. If its connection is lost, the seat is held for the rest of the hold."""
+def admit(seat: Seat, now: Moment, seated_id: str) -> SeatChanged:
+    """Turn a place in the queue into a seat. If its connection is lost, the seat is held for the rest of the hold.
+
+    `seated_id` is a new id.
+    """
     participant = msgspec.structs.replace(seat.participant, joined_at=now.stamp)
-    dropped_at = now.stamp if seat.claim is None else None  # leftAt must not be earlier than joinedAt
-    return SeatChanged(msgspec.structs.replace(seat, participant=participant, dropped_at=dropped_at, waits_for=None))
+    return SeatChanged(msgspec.structs.replace(seat, participant=participant, waits_for=None, seated_id=seated_id))
 
 
 def drop(seat: Seat, now: Moment, age: float, hold: float) -> SeatChanged:
-    """Hold a seat, or a place, for `hold` seconds after its connection was lost, which was `age` seconds ago."""
-    participant = msgspec.structs.replace(seat.participant, is_active=False)
-    return SeatChanged(
-        msgspec.structs.replace(
-            seat,
-            participant=participant,
-            claim=None,
-            # A delayed drop may find that the place in the queue has become a seat since then.
-            dropped_at=max(now.ago(age), participant.joined_at),
-            held_until=now.clock - age + hold,
-        )
+    """Hold a seat, or a place, for `hold` seconds after its connection was lost, which was `age` seconds ago.
+
+    If that is over already, give it up.
+    """
+    held = msgspec.structs.replace(
+        seat,
+        participant=msgspec.structs.replace(seat.participant, is_active=False),
+        claim=None,
+        # A delayed drop may find that the place in the queue has become a seat since then.
+        dropped_at=max(now.ago(age), seat.participant.joined_at),
+        held_until=now.clock - age + hold,
     )
+    return SeatChanged(held) if held.held_until > now.clock else leave(held, now)
 
 
 def leave(seat: Seat, now: Moment, *, refusal: ErrorKind | None = None, removal: Removal | None = None) -> SeatChanged:
     """Give up a seat, or a place in the queue.
 
-    `leftAt` is the time of the drop if the seat is held, else now.
+    `leftAt` is the time of the drop if the seat is held, else now. It is never before `joinedAt`, though the clock may
+    have been set back, or the connection lost while the participant waited.
     """
-    participant = msgspec.structs.replace(seat.participant, is_active=False, left_at=seat.dropped_at or now.stamp)
+    left_at = max(seat.dropped_at or now.stamp, seat.participant.joined_at)
+    participant = msgspec.structs.replace(seat.participant, is_active=False, left_at=left_at)
     return SeatChanged(msgspec.structs.replace(seat, participant=participant, claim=None), refusal, removal)
 
 
@@ -82,26 +126,50 @@ def expire(room: Room, now: Moment) -> list[SeatChanged]:
     return [leave(seat, now) for seat in room.expired(now.clock)]
 
 
+def held_for_host(room: Room, user_id: str | None, settings: RoomView | None = None) -> Seat | None:
+    """Return the seat that the room's host takes the place of when no seat is free; None for anybody but the host.
+
+    It is that of the guest who joined last of those who have dropped. A hold that a restart began does not count: all
+    guests of the room are held then. `settings` replace the room's.
+    """
+    if user_id != (settings or room.settings).host_id:
+        return None
+    dropped = [
+        seat
+        for seat in room.seats.values()
+        if seat.participant.user_id is None and seat.claim is None and not seat.is_held_since_start
+    ]
+    return max(dropped, key=lambda seat: (seat.participant.joined_at, seat.participant.id), default=None)
+
+
 def follow_up(room: Room, now: Moment, settings: RoomView | None = None) -> list[SeatChanged]:
     """Return the changes of the queue that are due: who gets a free seat, and who can wait no longer.
 
     The queue is served in its order, by the room's settings or by new `settings`. While somebody
-    waits for a seat, and not for the host, no seat is free, so nobody gets a seat out of order.
+    waits for a seat, and not for the host, no seat is free, so nobody gets a seat out of order; only the host of the
+    room does, in the place of a held guest.
     """
     settings = settings or room.settings
     changes: list[SeatChanged] = []
     free = settings.max_participants - len(room.seats)
+    last_id = room.last_id
     for seat in room.queue.values():
+        user_id, is_hosts = seat.participant.user_id, carries_host_rights(seat, settings)
+        is_kept_out = settings.is_locked and not (is_hosts and room.rules.host_passes_lock)
         refusal = None
-        if seat.participant.user_id is None and not settings.allow_guest_access:
+        if user_id is None and not settings.allow_guest_access:
             refusal = GUESTS_NOT_ALLOWED
-        if seat.waits_for == "waiting_room" and settings.waiting_room:
+        if seat.waits_for == "waiting_room" and settings.waiting_room and not is_hosts:
             changes += [leave(seat, now, refusal=refusal)] if refusal else []
-        elif refusal := refusal or (ROOM_LOCKED if settings.is_locked else None):
+        elif refusal := refusal or (ROOM_LOCKED if is_kept_out else None):
             changes.append(leave(seat, now, refusal=refusal))
         elif free > 0:
             free -= 1
-            changes.append(admit(seat, now))
+            last_id = now.new_id(last_id)
+            changes.append(admit(seat, now, last_id))
+        elif free == 0 and (guest := held_for_host(room, user_id, settings)) is not None:
+            last_id = now.new_id(last_id)
+            changes += [leave(guest, now), admit(seat, now, last_id)]
         elif seat.waits_for == "waiting_room":
             changes.append(wait_for(seat, "room_full"))
     return changes

@@ -1,9 +1,11 @@
 """The settings of one room, which its host chooses, and the rules for all rooms, which the configuration sets."""
 
+from typing import get_args
+
 import msgspec
 
 from roomd.protocol.errors import INVALID_SETTINGS, Refused
-from roomd.protocol.objects import Room
+from roomd.protocol.objects import HistoryVisible, Room
 from roomd.protocol.text import clean_name
 
 DEFAULT_MAX_PARTICIPANTS = 100
@@ -23,6 +25,8 @@ class Settings(msgspec.Struct, frozen=True):
     """Whether people without a token may join."""
     waiting_room: bool | None = None
     """Whether newcomers wait until the host admits them."""
+    history_visible: str | None = None
+    """What a newcomer gets of the messages that were sent before: a `HistoryVisible`."""
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -32,6 +36,12 @@ class Rules(msgspec.Struct, frozen=True):
     """The seconds for which a dropped seat, or a dropped place in the queue, is held."""
     max_participants: int
     """The largest limit that a host may choose."""
+    grace: float = 43_200.0
+    """The seconds for which a seat carries host rights after its user's token has expired."""
+    host_passes_lock: bool = True
+    """Whether the host and admins may join a locked room."""
+    history_visible: HistoryVisible = "all"
+    """What a newcomer gets of earlier messages in a new room when its host chooses nothing."""
 
 
 def open_room(settings: Settings, rules: Rules, *, room_id: str, code: str, host_id: str, created_at: str) -> Room:
@@ -51,6 +61,7 @@ def open_room(settings: Settings, rules: Rules, *, room_id: str, code: str, host
         max_participants=min(DEFAULT_MAX_PARTICIPANTS, rules.max_participants),
         allow_guest_access=True,
         waiting_room=False,
+        history_visible=rules.history_visible,
         participant_count=0,
         created_at=created_at,
         ended_at=None,
@@ -70,4 +81,6 @@ def change_settings(room: Room, settings: Settings, rules: Rules) -> Room:
         changes["name"] = name
     if settings.max_participants is not None and not 2 <= settings.max_participants <= rules.max_participants:
         raise Refused(INVALID_SETTINGS, f"maxParticipants must be 2 to {rules.max_participants}")
+    if settings.history_visible not in (None, *get_args(HistoryVisible)):
+        raise Refused(INVALID_SETTINGS, f"historyVisible must be one of {', '.join(get_args(HistoryVisible))}")
     return msgspec.structs.replace(room, **changes)

@@ -10,13 +10,13 @@ from roomd.rooms.model import Seat
 
 ROOM_COLUMNS = (
     "id, code, name, host_id, is_active, is_locked, max_participants, allow_guest_access, waiting_room, "
-    "created_at, ended_at"
+    "created_at, ended_at, history_visible"
 )
 PARTICIPANT_COLUMNS = (
     "room_id, id, user_id, guest_name, display_name, is_active, is_host, joined_at, left_at, dropped_at, resume_hash, "
-    "state, waits_for"
+    "state, waits_for, previous_hash, is_admin, token_exp, seated_id"
 )
-MESSAGE_COLUMNS = "room_id, id, participant_id, user_id, display_name, text, sent_at, to_id, to_user_id"
+MESSAGE_COLUMNS = "room_id, id, participant_id, user_id, display_name, text, sent_at, to_id, to_user_id, client_id"
 BAN_COLUMNS = "room_id, user_id, display_name, reason, banned_at"
 
 
@@ -34,6 +34,7 @@ def room_row(room: Room) -> tuple[Any, ...]:
         room.waiting_room,
         room.created_at,
         room.ended_at,
+        room.history_visible,
     )
 
 
@@ -52,6 +53,7 @@ def to_room(row: tuple[Any, ...]) -> Room:
         participant_count=0,
         created_at=row[9],
         ended_at=row[10],
+        history_visible=row[11],
     )
 
 
@@ -72,6 +74,10 @@ def seat_row(seat: Seat) -> tuple[Any, ...]:
         seat.resume_hash,
         msgspec.json.encode(person.state).decode() if person.state else "{}",
         seat.waits_for,
+        seat.previous_hash,
+        seat.is_admin,
+        seat.token_exp,
+        seat.seated_id,
     )
 
 
@@ -89,7 +95,17 @@ def to_seat(row: tuple[Any, ...]) -> Seat:
         display_name=row[4],
         state=msgspec.json.decode(row[11]),
     )
-    return Seat(participant, resume_hash=row[10], claim=None, dropped_at=row[9], waits_for=row[12])
+    return Seat(
+        participant,
+        resume_hash=row[10],
+        claim=None,
+        dropped_at=row[9],
+        waits_for=row[12],
+        previous_hash=row[13],
+        is_admin=bool(row[14]),
+        token_exp=row[15],
+        seated_id=row[16],
+    )
 
 
 def message_row(room_id: str, change: MessageSent) -> tuple[Any, ...]:
@@ -105,12 +121,21 @@ def message_row(room_id: str, change: MessageSent) -> tuple[Any, ...]:
         message.sent_at,
         message.to,
         change.to_user_id,
+        message.client_id,
     )
 
 
 def to_message(row: tuple[Any, ...]) -> Message:
     """Convert a row to a message."""
-    return Message(id=row[1], participant_id=row[2], display_name=row[4], text=row[5], sent_at=row[6], to=row[7])
+    return Message(
+        id=row[1],
+        participant_id=row[2],
+        display_name=row[4],
+        text=row[5],
+        sent_at=row[6],
+        to=row[7],
+        client_id=row[9],
+    )
 
 
 def ban_row(room_id: str, ban: Ban) -> tuple[Any, ...]:

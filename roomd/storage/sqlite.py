@@ -18,13 +18,13 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from roomd.engine.ports import StorageFailed
+from roomd.engine.ports import AlreadySent, StorageFailed
 from roomd.protocol.objects import Message, Participant, Room
 from roomd.protocol.paging import page
 from roomd.rooms.answers import Reader
 from roomd.rooms.changes import Change
 from roomd.rooms.model import Seat, StoredRoom
-from roomd.rooms.room import MESSAGES_SHOWN
+from roomd.rooms.room import MESSAGES_SHOWN, MOST_SENT
 from roomd.storage.rows import (
     BAN_COLUMNS,
     MESSAGE_COLUMNS,
@@ -36,7 +36,7 @@ from roomd.storage.rows import (
     to_seat,
 )
 from roomd.storage.worker import Worker
-from roomd.storage.writing import RoomChanges, in_transaction, write
+from roomd.storage.writing import RoomChanges, in_transaction, write_new
 
 log = logging.getLogger("roomd.storage.sqlite")
 
@@ -71,7 +71,7 @@ class SqliteStore:
     async def append(self, room_id: str, changes: Sequence[Change]) -> None:
         """Store changes of one room durably: all of them or none.
 
-        Raises `StorageFailed`; then nothing was changed.
+        Raises `StorageFailed` and `AlreadySent`; then nothing was changed.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Append(RoomChanges(room_id, changes), done))
@@ -111,12 +111,20 @@ class SqliteStore:
             seats: dict[str, list[Seat]] = {}
             for row in db.execute(
                 f"SELECT {PARTICIPANT_COLUMNS} FROM participants WHERE left_at IS NULL "  # noqa: S608
-                "ORDER BY CASE WHEN waits_for IS NULL THEN joined_at END, id"
+                "ORDER BY CASE WHEN waits_for IS NULL THEN coalesce(seated_id, id) END, id"
             ):
                 seats.setdefault(row[0], []).append(to_seat(row))
-            return [_stored(db, to_room(row), seats[row[0]]) for row in rooms]
+            return [_with_seats(db, _stored(db, to_room(row)), seats[row[0]]) for row in rooms]
 
         return await self._run(self._writer, lambda db: in_transaction(db, lambda: hold_and_read(db)))
+
+    async def last_room_id(self) -> str:
+        """Read the highest id of a room; empty without rooms.
+
+        Raises `StorageFailed`.
+        """
+        ((last_id,),) = await self._read("SELECT coalesce(max(id), '') FROM rooms", ())
+        return str(last_id)
 
     async def rooms_of(
         self, host_id: str | None, is_active: bool | None, cursor: str | None, limit: int
@@ -144,16 +152,17 @@ class SqliteStore:
         return page([to_seat(row).participant for row in rows], limit)
 
     async def messages(self, reader: Reader, cursor: str | None, limit: int) -> tuple[list[Message], str | None]:
-        """Read a page of public messages and of private ones to or from the reader, oldest first, and the next cursor.
+        """Read a page of the messages that the reader may see, oldest first, and the next cursor.
 
         Raises `StorageFailed`.
         """
         sql = (
             f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE room_id = ? AND id > ? "  # noqa: S608
-            "AND (to_id IS NULL OR ? IN (participant_id, to_id) OR ? IN (user_id, to_user_id)) ORDER BY id LIMIT ?"
+            "AND (? AND to_id IS NULL OR ? IN (participant_id, to_id) OR ? IN (user_id, to_user_id)) "
+            "ORDER BY id LIMIT ?"
         )
-        mine = (reader.participant_id, reader.user_id)
-        rows = await self._read(sql, (reader.room_id, cursor or "", *mine, limit + 1))
+        who = (reader.sees_public, reader.participant_id, reader.user_id)
+        rows = await self._read(sql, (reader.room_id, max(cursor or "", reader.after), *who, limit + 1))
         messages = [to_message(row) for row in rows]
         return page(messages, min(limit, count_fitting(messages)))
 
@@ -178,9 +187,17 @@ class SqliteStore:
     async def _commit(self, batch: list[_Append]) -> None:
         failure: Exception | None = None
         try:
-            await self._run(self._writer, lambda db: write(db, [one.changes for one in batch]))
+            sent = await self._run(self._writer, lambda db: write_new(db, [one.changes for one in batch]))
         except Exception as exc:  # noqa: BLE001 - the edge of a transaction: every append that waits must fail
-            failure = exc
+            failure, sent = exc, {}
+        if sent:  # nothing was written: only the appends with these messages fail
+            for one in batch:
+                if (own := sent.get(one.changes.room_id)) and not one.done.done():
+                    one.done.set_exception(AlreadySent(own))
+            batch = [one for one in batch if one.changes.room_id not in sent]
+            if batch:
+                await self._commit(batch)
+            return
         if len(batch) > 1 and isinstance(failure and failure.__cause__, sqlite3.IntegrityError):
             for one in batch:  # only the append that broke a constraint fails, not the others
                 await self._commit([one])
@@ -218,8 +235,18 @@ def count_fitting(messages: Sequence[Message]) -> int:
     return max(1, sum(size <= PAGE_BYTES for size in sizes))
 
 
-def _stored(db: sqlite3.Connection, room: Room, seats: Sequence[Seat] = ()) -> StoredRoom:
-    """Read the bans, the last messages and the last id of a room, and add its seats."""
+def _with_seats(db: sqlite3.Connection, stored: StoredRoom, seats: Sequence[Seat]) -> StoredRoom:
+    """Add the seats of a room, and the client ids of its last messages, which their participants may send again."""
+    sent = db.execute(
+        "SELECT participant_id, client_id FROM (SELECT * FROM messages WHERE room_id = ? ORDER BY id DESC LIMIT ?) "
+        "WHERE client_id IS NOT NULL",
+        (stored.view.id, MOST_SENT),
+    ).fetchall()[::-1]
+    return stored._replace(seats=seats, sent=sent)
+
+
+def _stored(db: sqlite3.Connection, room: Room) -> StoredRoom:
+    """Read the bans, the last messages and the last id of a room."""
     last_ids = (_last_id(db, table, room.id) for table in ("participants", "messages"))
     bans = db.execute(f"SELECT {BAN_COLUMNS} FROM bans WHERE room_id = ?", (room.id,))  # noqa: S608 - our own
     # Without INDEXED BY the planner chooses the primary key, and would read every private message.
@@ -229,7 +256,7 @@ def _stored(db: sqlite3.Connection, room: Room, seats: Sequence[Seat] = ()) -> S
         (room.id, MESSAGES_SHOWN),
     )
     messages = [to_message(row) for row in said][::-1]
-    return StoredRoom(room, seats, [to_ban(row) for row in bans], messages, max(last_ids))
+    return StoredRoom(room, (), [to_ban(row) for row in bans], messages, max(last_ids))
 
 
 def _last_id(db: sqlite3.Connection, table: str, room_id: str) -> str:

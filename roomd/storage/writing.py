@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
 from roomd.rooms.changes import Change, MessageSent, RoomChanged, SeatChanged, UserBanned, UserUnbanned
+from roomd.rooms.model import SentId
 from roomd.storage.rows import (
     BAN_COLUMNS,
     MESSAGE_COLUMNS,
@@ -60,6 +61,30 @@ def write(db: sqlite3.Connection, batch: Sequence[RoomChanges]) -> None:
             db.executemany("DELETE FROM participants WHERE room_id = ? AND id = ?", gave_up)
 
     in_transaction(db, statements)
+
+
+def write_new(db: sqlite3.Connection, batch: Sequence[RoomChanges]) -> dict[str, list[SentId]]:
+    """Write the changes of some rooms in one transaction, unless messages of theirs are stored already.
+
+    Returns such messages by room id: they have the same sender and client id as a stored one. If there are any, nothing
+    was written. Raises `sqlite3.Error`; then nothing was written either.
+    """
+    try:
+        write(db, batch)
+    except sqlite3.IntegrityError:
+        sent = {room_id: _find_sent(db, room_id, changes) for room_id, changes in batch}
+        if not any(sent.values()):
+            raise  # another constraint is broken
+        return {room_id: found for room_id, found in sent.items() if found}
+    return {}
+
+
+def _find_sent(db: sqlite3.Connection, room_id: str, changes: Sequence[Change]) -> list[SentId]:
+    """Return the senders and client ids of those messages that are stored already."""
+    messages = [change.message for change in changes if isinstance(change, MessageSent)]
+    ids = [(message.participant_id, message.client_id) for message in messages if message.client_id is not None]
+    sql = "SELECT 1 FROM messages WHERE room_id = ? AND participant_id = ? AND client_id = ?"
+    return [sent for sent in ids if db.execute(sql, (room_id, *sent)).fetchone()]
 
 
 def in_transaction(db: sqlite3.Connection, function: Callable[[], T]) -> T:

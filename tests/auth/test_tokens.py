@@ -32,6 +32,8 @@ KEYS = [
     Key(ED.public_key(), "EdDSA", "ed"),
 ]
 PUBLIC = Policy(("RS256", "ES256", "EdDSA"))
+ALL = Policy(("HS256", "RS256", "ES256", "EdDSA"))
+ADDRESSED = Policy(("HS256",), issuer="https://issuer.example", audience="roomd")
 
 
 def b64(data: bytes | str | dict[str, Any]) -> str:
@@ -79,6 +81,13 @@ IDENTITIES: dict[str, tuple[dict[str, Any], Identity]] = {
     "issued within the leeway": ({"iat": NOW + 10}, Identity("alice", "alice", NOW + 60)),
     "issuer and audience nobody asked for": ({"iss": 5, "aud": ["x"]}, Identity("alice", "alice", NOW + 60)),
     "claims of others": ({"email": "a@b.example", "jti": 5}, Identity("alice", "alice", NOW + 60)),
+    "grants of later": ({"roomd": {"rooms": 5, "cohost": True}}, Identity("alice", "alice", NOW + 60)),
+    "name nobody sees": ({"name": "\u3164"}, Identity("alice", "alice", NOW + 60)),
+    "name with an ignorable": ({"name": "Alice\u200b"}, Identity("alice", "Alice", NOW + 60)),
+    "room as pasted": (
+        {"roomd": {"room": "(abc\u2013def\u2013ghi)."}},
+        Identity("alice", "alice", NOW + 60, "abc-def-ghi"),
+    ),
     "no grants": ({"roomd": {}}, Identity("alice", "alice", NOW + 60)),
     "null grants": ({"roomd": {"room": None, "admin": None}}, Identity("alice", "alice", NOW + 60)),
     "room": ({"roomd": {"room": "ABC DEF GHI"}}, Identity("alice", "alice", NOW + 60, "abc-def-ghi")),
@@ -106,6 +115,9 @@ BAD_CLAIMS: dict[str, dict[str, Any]] = {
     "user a list": {"sub": ["alice"]},
     "user with a control character": {"sub": "ali\x00ce"},
     "user with a C1 control character": {"sub": "ali\u0085ce"},
+    "user with an ignorable character": {"sub": "alice\u200b"},
+    "user with an override": {"sub": "\u202ealice"},
+    "user nobody sees": {"sub": "\u2800"},
     "user with a lone surrogate": {"sub": "alice\ud800"},
     "no exp": {"exp": None},
     **{
@@ -121,7 +133,6 @@ BAD_CLAIMS: dict[str, dict[str, Any]] = {
     "grants a text": {"roomd": "admin"},
     "grants a list": {"roomd": [["admin", True]]},
     "grants false": {"roomd": False},
-    "grant misspelt": {"roomd": {"rooms": "abc-def-ghi"}},
     "room empty": {"roomd": {"room": ""}},
     "room no code": {"roomd": {"room": "abc"}},
     "room a list": {"roomd": {"room": ["abc-def-ghi"]}},
@@ -135,6 +146,36 @@ BAD_CLAIMS: dict[str, dict[str, Any]] = {
 def test_bad_claims(claims: dict[str, Any]) -> None:
     """A claim that is missing or malformed refuses the token; grants are never guessed."""
     assert refusal(token(**claims)) == INVALID_TOKEN
+
+
+REASONS: dict[str, tuple[str, list[Key] | None]] = {
+    "there is no key with its key id": (jwt.encode(GOOD, EC, "ES256", {"kid": "gone"}), KEYS),
+    "its algorithm is not that of the key": (jwt.encode(GOOD, SECRET * 2, "HS512"), None),
+    "its signature is not by the key": (forge({"alg": "HS256"}, GOOD, SECRET[::-1]), None),
+    "it is no JSON Web Token, or": ("guest", None),
+    "it is no JSON Web Token: its header": ("guest", KEYS),
+    "it is no JSON Web Token: its claims": (forge({"alg": "HS256"}, "[]"), None),
+    "it is longer than 16384 characters": ("x" * 16_385, None),
+    "its header names extensions": (forge({"alg": "HS256", "crit": ["b64"], "b64": True}, GOOD), KEYS),
+    "the claim sub is missing": (token(sub=None), None),
+    "the claim exp is missing": (token(exp=None), None),
+    "a key in the claim roomd has a value of a wrong type": (token(roomd={"admin": 1}), None),
+    "room in the claim roomd is no room code": (token(roomd={"room": "abc"}), None),
+    "the claim nbf or iat is in the future": (token(nbf=NOW + 60), None),
+    "the claim exp is in the past": (token(exp=NOW - 60), None),
+}
+
+
+@pytest.mark.parametrize(("reason", "refused"), REASONS.items(), ids=REASONS.keys())
+def test_reason(reason: str, refused: tuple[str, list[Key] | None]) -> None:
+    """A refusal has the reason for the log. The token is not in it."""
+    text, keys = refused
+    with pytest.raises(Refused) as caught:
+        verify(text, [KEY] if keys is None else keys, ALL if keys else POLICY, NOW)
+    assert caught.value.reason is not None
+    assert caught.value.reason.startswith(reason)
+    assert text not in caught.value.reason
+    assert caught.value.message == caught.value.kind.message
 
 
 @pytest.mark.parametrize("claim", ["exp", "nbf", "iat"])
@@ -157,7 +198,6 @@ def test_expired_and_bad(claims: dict[str, Any]) -> None:
     assert refusal(token(exp=NOW - 60, **claims)) == INVALID_TOKEN
 
 
-ADDRESSED = Policy(("HS256",), issuer="https://issuer.example", audience="roomd")
 FOR_US = {"iss": "https://issuer.example", "aud": "roomd"}
 ADDRESSEES: dict[str, tuple[dict[str, Any], bool]] = {
     "ours": (FOR_US, True),
@@ -179,7 +219,9 @@ def test_addressee(claims: dict[str, Any], accepted: bool) -> None:
     if accepted:
         assert verify(token(**claims), [KEY], ADDRESSED, NOW).user_id == "alice"
     else:
-        assert refusal(token(**claims), policy=ADDRESSED) == INVALID_TOKEN
+        with pytest.raises(Refused, match="invalid_token") as caught:
+            verify(token(**claims), [KEY], ADDRESSED, NOW)
+        assert caught.value.reason in ("the claim iss is not auth.issuer", "auth.audience is not in the claim aud")
 
 
 @pytest.mark.parametrize("kid", ["own", None])
@@ -207,7 +249,6 @@ def test_key_without_an_id_fits_any() -> None:
 
 PEM = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 DER = RSA.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-ALL = Policy(("HS256", "RS256", "ES256", "EdDSA"))
 SIGNED = jwt.encode(GOOD, SECRET, "HS256")
 HEAD, BODY, SIGNATURE = SIGNED.split(".")
 HS = {"alg": "HS256", "typ": "JWT"}

@@ -12,6 +12,7 @@ import typer
 from roomd.cli.access import Access, websocket_url
 from roomd.cli.keyboard import LONGEST_LINE, typed_lines
 from roomd.cli.meeting_text import HELLO, describe_end, describe_event, list_people
+from roomd.cli.options import room_code
 from roomd.cli.output import plain, table
 from roomd.cli.rooms import list_rooms
 from roomd.client import (
@@ -105,11 +106,37 @@ def test_plain() -> None:
         ("localhost:8765", "ws://localhost:8765/ws"),
         ("https://rooms.example/", "wss://rooms.example/ws"),
         ("ws://[::1]:1/other", "ws://[::1]:1/other"),
+        ("http://host/meet/", "ws://host/meet/ws"),
+        ("https://host/a/meet/?x=1#abc-def-ghi", "wss://host/a/meet/ws?x=1"),
+        ("https://host/meet/ws", "wss://host/meet/ws"),
+        ("ws://host//", "ws://host/ws"),
     ],
 )
 def test_websocket_url(typed: str, url: str) -> None:
     """An address is taken as people type it."""
     assert websocket_url(typed) == url
+
+
+CASES = json.loads((Path(__file__).parents[1] / "cases" / "codes.json").read_text(encoding="utf-8"))
+LINKS = [
+    *CASES["links (page and command line)"],
+    "https://meet.example/?room=abc%E2%80%93def-ghi",
+    "<https://meet.example/meet/#ABC-DEF-GHI>",
+    "meet.example/#abc-def-ghi.",
+]
+
+
+@pytest.mark.parametrize("typed", [*CASES["abc-def-ghi"], *LINKS])
+def test_room_code(typed: str) -> None:
+    """A code is taken as people paste it, and so is a link to the room."""
+    assert room_code(typed) == "abc-def-ghi"
+
+
+@pytest.mark.parametrize("typed", [*CASES["none"], "https://meet.example/", "https://meet.example/#code=abc"])
+def test_room_code_refused(typed: str) -> None:
+    """A text without a code is refused."""
+    with pytest.raises(typer.BadParameter, match="is no room code"):
+        room_code(typed)
 
 
 @pytest.mark.parametrize("typed", ["", "ws://", "ftp://host", "ws://user@host/ws", "ws://host:0/ws", "ws://[/ws"])

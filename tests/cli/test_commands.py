@@ -89,6 +89,8 @@ def test_check_config(tmp_path: Path) -> None:
     assert result.exit_code == OK
     assert "fine" in result.stdout
     assert not database.parent.exists()
+    everywhere = roomd("check-config", environ={"ROOMD_SERVER_HOST": "::"})
+    assert "would listen on :: (all addresses, IPv6 and IPv4), port 8765" in everywhere.stdout
     missing = roomd("check-config", environ={"ROOMD_AUTH_PUBLIC_KEY_FILE": str(tmp_path / "none.pem")})
     assert missing.exit_code == MISUSED
     assert "auth.public_key_file" in missing.stderr

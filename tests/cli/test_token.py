@@ -1,13 +1,18 @@
 """`roomd token` as users and scripts see it."""
 
+import contextlib
+import importlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
 
-from tests.support.commands import MISUSED, OK, roomd
+from tests.support.commands import MISUSED, OK, REFUSED, roomd
 from tests.support.daemon import SECRET
+from tests.support.processes import free_port
 
 
 def claims(*arguments: str) -> dict[str, Any]:
@@ -38,6 +43,105 @@ def test_invalid_time_to_live(ttl: str) -> None:
     result = roomd("token", "--user", "alice", f"--ttl={ttl}", environ={"ROOMD_AUTH_SECRET": SECRET})
     assert result.exit_code == MISUSED
     assert "90s, 15m, 1h or 7d" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "room", "admin"),
+    [((), "all", "no"), (("--room", "https://meet.example/#ABC-DEF-GHI", "--admin"), "abc-def-ghi", "yes")],
+)
+def test_check(options: tuple[str, ...], room: str, admin: str) -> None:
+    """A good token is read out: who, until when, and what it allows."""
+    environ = {"ROOMD_AUTH_SECRET": SECRET}
+    made = roomd("token", "--user", "alice", "--name", "Alice", *options, environ=environ).stdout.strip()
+    result = roomd("token", "--check", made, environ=environ)
+    assert (result.exit_code, result.stderr) == (OK, "")
+    user, name, expires, *rights = result.stdout.splitlines()
+    assert (user, name, rights) == ("user: alice", "name: Alice", [f"rooms: {room}", f"admin: {admin}"])
+    assert expires.startswith("expires: 2")
+    assert roomd("token", "--check", "-", environ=environ, typed=f"{made}\n").stdout == result.stdout
+
+
+REFUSED_TOKENS = {
+    "another secret": (jwt.encode({"sub": "a", "exp": 1}, SECRET[::-1]), "its signature is not by the key"),
+    "expired": (jwt.encode({"sub": "a", "exp": 1}, SECRET), "the claim exp is in the past"),
+    "no token": ("guest", "it is no JSON Web Token, or uses what roomd does not support"),
+}
+
+
+@pytest.mark.parametrize(("text", "reason"), REFUSED_TOKENS.values(), ids=REFUSED_TOKENS.keys())
+def test_check_says_why(text: str, reason: str) -> None:
+    """A token that the daemon would refuse is refused with the reason."""
+    result = roomd("token", "--check", text, environ={"ROOMD_AUTH_SECRET": SECRET})
+    assert (result.exit_code, result.stdout) == (REFUSED, "")
+    assert result.stderr.splitlines()[0].partition(": ")[2].partition(": ")[2] == reason
+
+
+def test_check_without_keys(nowhere: dict[str, str], tmp_path: Path) -> None:
+    """Without a key nothing is checked, and no secret is created. Keys of an issuer are fetched."""
+    result = roomd("token", "--check", "x", environ=nowhere)
+    assert (result.exit_code, result.stdout) == (MISUSED, "")
+    assert "start `roomd serve` once" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+    issuer = f"http://127.0.0.1:{free_port()}/keys"
+    text = jwt.encode({"sub": "a", "exp": 1}, SECRET)
+    away = roomd("token", "--check", text, environ=nowhere | {"ROOMD_AUTH_JWKS_URL": issuer})
+    assert away.exit_code == REFUSED
+    assert away.stderr.startswith("unavailable: The keys to check tokens with are unavailable: ")
+
+
+@pytest.mark.parametrize("options", [(), ("--user", "alice", "--check", "x")])
+def test_user_or_check(options: tuple[str, ...]) -> None:
+    """A token is made or checked, not both and not neither."""
+    result = roomd("token", *options, environ={"ROOMD_AUTH_SECRET": SECRET})
+    assert result.exit_code == MISUSED
+    assert "give --user, or --check" in result.stderr
+
+
+@contextlib.contextmanager
+def as_somebody_else(folder: Path) -> Iterator[None]:
+    """Act as a user who may not read what is in a folder."""
+    importlib.import_module("roomd.auth.keys")  # commands import it when they need it, and somebody else could not
+    folder.chmod(0)
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+        folder.chmod(0o700)
+
+
+MINT = [("token", "--user", "alice"), ("room", "list"), ("join", "abc-def-ghi")]
+CHECK = [("token", "--check", "x"), ("check-config",)]
+READ = [
+    *((command, "ROOMD_DATABASE_PATH", "auth") for command in MINT + CHECK),
+    *((command, "ROOMD_AUTH_SECRET_FILE", "auth.secret_file") for command in MINT + CHECK),
+    *((command, "ROOMD_AUTH_PUBLIC_KEY_FILE", "auth.public_key_file") for command in CHECK),
+]
+
+
+@pytest.mark.parametrize(("command", "variable", "setting"), READ)
+def test_unreadable_files(command: tuple[str, ...], variable: str, setting: str, tmp_path: Path) -> None:
+    """A command that may not read a secret or a key says so in one line, with what to do."""
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    secret = folder / "roomd.secret"
+    secret.write_text(SECRET)
+    given = secret.with_suffix(".db") if variable == "ROOMD_DATABASE_PATH" else secret
+    with as_somebody_else(folder):
+        result = roomd(*command, environ={variable: str(given)})
+    problem = f"roomd: {setting}: {secret}: cannot be read: Permission denied; run this as the user of the daemon\n"
+    assert (result.exit_code, result.stdout, result.stderr) == (MISUSED, "", problem)
+
+
+@pytest.mark.parametrize("database", [".", "/", "var/..", f"{'x' * 300}.db"])
+def test_impossible_database(database: str) -> None:
+    """A database whose secret cannot have a name, or a name that is too long, is refused in one line."""
+    result = roomd("token", "--user", "alice", "--database", database)
+    assert result.exit_code == MISUSED
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_token_without_a_secret(nowhere: dict[str, str], tmp_path: Path) -> None:

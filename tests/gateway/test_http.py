@@ -47,12 +47,16 @@ def head(size: int) -> bytes:
 
 
 @pytest.mark.parametrize("piece", [HEAD_LIMIT, 1_000, 1])
-async def test_a_head_is_bounded(piece: int) -> None:
-    """A head of 16 KiB is read, a byte more is not, however it comes."""
+async def test_a_head_is_bounded(piece: int, caplog: pytest.LogCaptureFixture) -> None:
+    """A head of 16 KiB is read, a byte more is not, however it comes. The log has a line about it."""
+    caplog.set_level("INFO")
     for size, status in ((HEAD_LIMIT, "200"), (HEAD_LIMIT + 1, "431")):
         data = head(size)
         answer = Handler().talk(*(data[i : i + piece] for i in range(0, size, piece)))
         assert answer.startswith(f"HTTP/1.1 {status} ")
+    assert [(record.message, record.args) for record in caplog.records] == [
+        ("request refused", {"status": 431, "reason": "Request Header Fields Too Large"})
+    ]
 
 
 @pytest.mark.parametrize(

@@ -60,3 +60,17 @@ def test_frames_and_bytes_are_counted() -> None:
         usage.count(size)
     assert (usage.frames, usage.bytes) == (3, 106)
     assert usage.take(0) == 0
+
+
+def test_a_malformed_frame_counts_by_its_length() -> None:
+    """Finding the id of a long malformed frame takes long: it counts as one request more for each 256 characters."""
+    usage = Usage(rate=10, burst=100, now=0)
+    usage.count_malformed(0, 255)
+    assert usage.take(0, 100) == 0, "a short one costs nothing more"
+    usage.count_malformed(10, 256 * 80)
+    assert usage.take(10, 20) == 0
+    assert usage.take(10) == pytest.approx(0.1)
+    assert not usage.count_refusal(10), "2 of 10 are left"
+    usage.count_malformed(10, 256 * 80)
+    assert usage.take(10) == pytest.approx(8.1), "it is paid off before anything else is served"
+    assert usage.count_refusal(10), "a client that goes on with it is disconnected"

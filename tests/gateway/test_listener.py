@@ -28,9 +28,11 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 HEALTH = {"status": "ok", "version": __version__}
 
 
-def fetch(daemon: Daemon, method: str, path: str, **options: Any) -> tuple[http.client.HTTPResponse, bytes]:
+def fetch(
+    daemon: Daemon, method: str, path: str, *, address: str = "127.0.0.1", **options: Any
+) -> tuple[http.client.HTTPResponse, bytes]:
     """Make one plain HTTP request."""
-    connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=PATIENCE)
+    connection = http.client.HTTPConnection(address, daemon.port, timeout=PATIENCE)
     try:
         connection.request(method, path, **options)
         response = connection.getresponse()
@@ -197,9 +199,23 @@ async def test_log(make_daemon: MakeDaemon) -> None:
     assert told == [(who["roomId"], who["id"]) for who in people]
     refused = [line["code"] for line in lines if line["event"] == "refused"]
     assert refused == ["not_host", "unknown_type", "invalid_token"]
+    reasons = [(line["connection"], line["code"], line["reason"]) for line in lines if line["event"] == "token refused"]
+    assert reasons == [(4, "invalid_token", "it is no JSON Web Token, or uses what roomd does not support")]
     for secret in ("Secretname", token, "bad.to.ken", joined["resumeToken"], seat["resumeToken"], daemon.secret):
         assert secret not in text
     assert not re.search("traceback", text, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("host", ["::", "0:0::0"])
+async def test_every_address(make_daemon: MakeDaemon, host: str) -> None:
+    """`--host ::` serves IPv6 and IPv4 on one port, and the log says so."""
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no IPv6")
+    daemon = make_daemon(ROOMD_SERVER_HOST=host)
+    for address in ("127.0.0.1", "::1"):
+        assert fetch(daemon, "GET", "/healthz", address=address)[0].status == 200
+    for shown in ("::", "0.0.0.0"):
+        await asyncio.to_thread(daemon.wait_for_log, f'"event":"listening","host":"{shown}","port":{daemon.port}')
 
 
 async def test_log_level(make_daemon: MakeDaemon) -> None:

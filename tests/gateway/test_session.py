@@ -104,26 +104,37 @@ def test_codes() -> None:
 
 def test_callers() -> None:
     """A seat counts only in its room; an expired token serves only there, and a resume token needs no other."""
-    alice = Caller(None, None, "alice", "Alice", is_admin=False)
+    alice = Caller(None, None, "alice", "Alice", is_admin=False, token_exp=1000.0)
     assert session().caller("abc-def-ghi", NOW) == Caller()
     assert session(ALICE).caller("abc-def-ghi", NOW) == alice
     assert refusal(session(ALICE).caller, "abc-def-ghi", LATE) == errors.UNAUTHENTICATED
     assert session(ALICE).caller_by_seat("abc-def-ghi") == alice
     seated = session(ALICE, seat("alice"))
-    assert seated.caller("abc-def-ghi", LATE) == Caller("p1", 7, "alice", "Alice")
+    assert seated.caller("abc-def-ghi", LATE) == Caller("p1", 7), "the seat says what it may do"
+    assert session(None, seat("alice")).caller("abc-def-ghi", NOW) == Caller("p1", 7), "resumed without a token"
     assert seated.caller("zzz-zzz-zzz", NOW) == alice
     assert refusal(seated.caller, "zzz-zzz-zzz", LATE) == errors.UNAUTHENTICATED
     waits = session(ALICE, None, seat("alice"))
-    assert waits.caller("abc-def-ghi", NOW) == Caller("p1", 7, "alice", "Alice")
+    assert waits.caller("abc-def-ghi", NOW) == Caller("p1", 7, "alice", "Alice", token_exp=1000.0)
     assert refusal(waits.caller, "abc-def-ghi", LATE) == errors.UNAUTHENTICATED, "a place in a queue is not a seat"
 
 
 def test_guest_names() -> None:
     """Section 4: required of guests and cleaned; a user's is ignored."""
-    assert session().guest_name(" Jane ") == "Jane"
-    assert refusal(session().guest_name, None) == errors.GUEST_NAME_REQUIRED
-    assert refusal(session().guest_name, "x" * 51) == errors.INVALID_GUEST_NAME
-    assert session(ALICE).guest_name("x" * 51) is None
+    code = "abc-def-ghi"
+    assert session().guest_name(" Jane ", code) == "Jane"
+    assert refusal(session().guest_name, None, code) == errors.GUEST_NAME_REQUIRED
+    assert refusal(session().guest_name, "x" * 51, code) == errors.INVALID_GUEST_NAME
+    assert session(ALICE).guest_name("x" * 51, code) is None
+
+
+def test_names_without_a_token() -> None:
+    """Section 5: who resumed a user's seat without a token has its name there, and is a guest in any other room."""
+    resumed = session(None, seat("alice"))
+    assert resumed.guest_name(None, "ABC DEF GHI") is None
+    assert refusal(resumed.guest_name, None, OTHER) == errors.GUEST_NAME_REQUIRED
+    assert refusal(resumed.guest_name, None, "no code") == errors.GUEST_NAME_REQUIRED
+    assert refusal(session(None, seat(None)).guest_name, None, "abc-def-ghi") == errors.GUEST_NAME_REQUIRED
 
 
 def test_taking_and_losing_a_seat() -> None:
@@ -193,7 +204,7 @@ def test_a_place_in_a_queue_is_no_seat() -> None:
 def test_a_grant_is_for_its_room() -> None:
     """Section 2: an admin's token for one room gives host rights there, and none where its holder has a seat."""
     made = session(Identity("alice", "Alice", 1000.0, OTHER, is_admin=True), seat("alice"))
-    assert (made.caller_by_seat("abc-def-ghi").is_admin, made.caller_by_seat(OTHER).is_admin) == (False, True)
+    assert [made.caller_by_seat(code).is_admin for code in ("abc-def-ghi", OTHER)] == [False, True]
 
 
 def test_a_seat_taken_anew_has_the_new_claim() -> None:

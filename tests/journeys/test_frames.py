@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from tests.support.cases import FrameCase, frame_cases
 from tests.support.daemon import Client, Daemon, error
 
 
@@ -65,6 +66,16 @@ async def test_each_frame_gets_one_reply(daemon: Daemon, sent: str, reply: dict[
     async with daemon.client() as client:
         await client.websocket.send(sent)
         assert await client.receive() == reply
+        await client.nothing_more()
+
+
+@pytest.mark.parametrize("case", frame_cases(), ids=lambda case: case.frame[:60])
+async def test_a_refusal_carries_the_id(daemon: Daemon, case: FrameCase) -> None:
+    """A frame that cannot be decoded is refused with the `id` that it has, and the connection serves the next one."""
+    async with daemon.client("alice") as client:
+        await client.websocket.send(case.frame)
+        refusal = await client.receive()
+        assert (refusal["code"], refusal["statusCode"], refusal.get("id")) == (case.code, 400, case.id)
         await client.nothing_more()
 
 

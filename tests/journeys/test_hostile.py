@@ -64,7 +64,7 @@ def wrong_types(code: str) -> list[tuple[str, str]]:
     """Put every value into every field of every request; return pairs of the request's type and the frame."""
     found = []
     usual: dict[str, Any] = {"code": code, "token": "x", "resumeToken": "x", "state": {}, "to": "x", "data": 1}
-    usual |= {"text": "x", "participantId": "x", "userId": "x"}
+    usual |= {"text": "x", "participantId": "x", "userId": "x", "hold": 1}
     for request in REQUESTS:
         fields = msgspec.structs.fields(request)
         required = {f.encode_name: json.dumps(usual[f.encode_name]) for f in fields if f.required}

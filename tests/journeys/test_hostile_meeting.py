@@ -51,7 +51,16 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 def odd_values(code: str, me: str) -> list[str]:
     """Put every value into every field of every request of a meeting, with valid values in the other fields."""
-    usual = {"code": code, "state": {"a": 1}, "to": me, "data": 1, "text": "x", "participantId": me, "userId": "x"}
+    usual = {
+        "code": code,
+        "state": {"a": 1},
+        "to": me,
+        "data": 1,
+        "text": "x",
+        "participantId": me,
+        "userId": "x",
+        "hold": 1,
+    }
     found = []
     for request in MEETING:
         fields = msgspec.structs.fields(request)

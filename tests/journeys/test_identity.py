@@ -1,5 +1,6 @@
 """Three ways to say who is asking, one outcome: docs/protocol.md, section 2, from a client's side."""
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from typing import Any
 import jwt
 import pytest
 from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from tests.support.daemon import SECRET, Client, Daemon, error
@@ -48,6 +50,40 @@ async def test_good_token(daemon: Daemon, way: Way) -> None:
     async with way(daemon, daemon.token("bob", name="Bob B.")) as client:
         participant = (await client.join(room["code"]))["participant"]
         assert (participant["userId"], participant["displayName"]) == ("bob", "Bob B.")
+
+
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
+"""What a browser sends with each request, beside cookies."""
+
+
+@pytest.mark.parametrize("way", UPGRADES.values(), ids=UPGRADES.keys())
+async def test_long_token(daemon: Daemon, way: Way) -> None:
+    """A token of 12 KiB is read from the handshake, beside what a browser and its proxies send."""
+    token = padded(daemon, 12_288)
+    others = {"User-Agent": BROWSER, "Cookie": "a" * 2_048, "X-Forwarded-For": "192.0.2.1"}
+    headers = others | ({"Authorization": f"Bearer {token}"} if way is by_header else {})
+    offered = [] if way is by_header else [Subprotocol("roomd.v1"), Subprotocol(f"bearer.{token}")]
+    async with connect(daemon.url, additional_headers=headers, subprotocols=offered or None) as websocket:
+        assert (await Client(websocket).ask("create-room"))["room"]["hostId"] == "bob"
+
+
+async def test_longest_token(daemon: Daemon) -> None:
+    """A token of 16 KiB comes with `authenticate`; in a handshake it is too large, and the log says so."""
+    token = padded(daemon, 16_384)
+    async with by_frame(daemon, token) as client:
+        assert (await client.ask("create-room"))["room"]["hostId"] == "bob"
+    with pytest.raises(InvalidStatus) as caught:
+        async with by_header(daemon, token):
+            pass
+    assert caught.value.response.status_code == 431
+    await asyncio.to_thread(daemon.wait_for_log, '"event":"request refused","status":431')
+
+
+def padded(daemon: Daemon, size: int) -> str:
+    """Make a token of exactly so many characters."""
+    return next(
+        token for pad in range(size * 3 // 4 - 300, size) if len(token := daemon.token("bob", pad="x" * pad)) == size
+    )
 
 
 SUBPROTOCOLS: dict[str, tuple[list[str], str | None]] = {

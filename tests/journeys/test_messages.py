@@ -197,8 +197,18 @@ async def test_what_came_after(daemon: Daemon) -> None:
         await guest.join(room["code"], **JANE)
         ids = [(await say(guest, text))["id"] for text in "abcd"]
         assert [await read(guest, room["code"], cursor=key) for key in ids] == [["b", "c", "d"], ["c", "d"], ["d"], []]
-        assert await read(guest, room["code"], cursor="") == ["a", "b", "c", "d"]
-        assert await read(guest, room["code"], cursor="zzz' OR 1=1 --\0") == []
+        assert await read(guest, room["code"], cursor=None) == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("cursor", ["", "nonsense", "\0nonsense", "zzz' OR 1=1 --\0", "9" * 25, "A" * 24, 5])
+async def test_no_cursor(daemon: Daemon, cursor: Any) -> None:
+    """Section 1: what is no cursor is 400 `bad_frame`, and not an empty page."""
+    room = await daemon.room()
+    async with daemon.client("alice") as host:
+        for type_ in ("list-rooms", "list-participants", "list-messages"):
+            refusal = await host.ask(type_, code=room["code"], cursor=cursor)
+            assert refusal["code"] == "bad_frame"
+            assert "at `$.cursor`" in refusal["message"]
 
 
 async def test_who_may_list(daemon: Daemon) -> None:

@@ -20,6 +20,7 @@ DEFAULTS = {
     "maxParticipants": 100,
     "allowGuestAccess": True,
     "waitingRoom": False,
+    "historyVisible": "all",
     "participantCount": 0,
     "endedAt": None,
 }
@@ -39,21 +40,25 @@ def client_of(daemon: Daemon, who: str) -> contextlib.AbstractAsyncContextManage
 
 SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "none": ({}, {}),
-    "null": (dict.fromkeys(("name", "maxParticipants", "allowGuestAccess", "waitingRoom")), {}),
+    "null": (dict.fromkeys(("name", "maxParticipants", "allowGuestAccess", "waitingRoom", "historyVisible")), {}),
     "all": (
         {"name": "Weekly", "maxParticipants": 12, "allowGuestAccess": False, "waitingRoom": True},
         {"name": "Weekly", "maxParticipants": 12, "allowGuestAccess": False, "waitingRoom": True},
     ),
     "shortest name": ({"name": " x "}, {"name": "x"}),
     "longest name": ({"name": "\U0001f600" * 100}, {"name": "\U0001f600" * 100}),
+    "name with an ignorable character": ({"name": "Week\u200bly"}, {"name": "Weekly"}),
     "fewest": ({"maxParticipants": 2}, {"maxParticipants": 2}),
     "most": ({"maxParticipants": 1000}, {"maxParticipants": 1000}),
+    "history since the join": ({"historyVisible": "since-joined"}, {"historyVisible": "since-joined"}),
+    "no history": ({"historyVisible": "none"}, {"historyVisible": "none"}),
     "unknown keys": ({"colour": "blue", "hostId": "mallory", "code": "abc-def-ghi"}, {}),
 }
 
 BAD_SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "no name": ({"name": ""}, NAME_REFUSED),
     "blank name": ({"name": " "}, NAME_REFUSED),
+    "invisible name": ({"name": "\u3164"}, NAME_REFUSED),
     "long name": ({"name": "x" * 101}, NAME_REFUSED),
     "control character": ({"name": "a\0b"}, NAME_REFUSED),
     "one seat": ({"maxParticipants": 1}, MAX_REFUSED),
@@ -61,6 +66,10 @@ BAD_SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "negative": ({"maxParticipants": -1}, MAX_REFUSED),
     "too many": ({"maxParticipants": 1001}, MAX_REFUSED),
     "far too many": ({"maxParticipants": 10**30}, MAX_REFUSED),
+    "unknown history": (
+        {"historyVisible": "some"},
+        error("invalid_settings", "historyVisible must be one of all, since-joined, none"),
+    ),
     "half a waiting room": (
         {"waitingRoom": 1},
         error("bad_frame", "Malformed frame: Expected `bool | null`, got `int` - at `$.waitingRoom`"),

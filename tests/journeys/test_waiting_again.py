@@ -19,7 +19,7 @@ MakeDaemon = Callable[..., Daemon]
 
 @pytest.mark.parametrize("user", [None, "bob"], ids=["guest", "user"])
 async def test_drop_and_resume_while_waiting(scene: Scene, user: str | None) -> None:
-    """The token takes the place back at its position; hosts receive who is away; a token is valid once."""
+    """The token takes the place back at its position; hosts receive who is away; an old token is superseded."""
     client, answer = await scene.waiter(user)
     other, _ = await scene.waiter()
     await scene.queue()
@@ -31,11 +31,12 @@ async def test_drop_and_resume_while_waiting(scene: Scene, user: str | None) -> 
         assert reply == {"type": "waiting", **again, "resumeToken": reply["resumeToken"]}
         assert [who["isActive"] for who in (await scene.host.receive())["waiting"]] == [True, True]
         assert await other.events() == []
+        last = await back.ask("resume", resumeToken=reply["resumeToken"])
         async with scene.daemon.client(user) as late:
-            assert await late.ask("resume", resumeToken=answer["resumeToken"]) == error("seat_expired")
+            assert await late.ask("resume", resumeToken=answer["resumeToken"]) == error("taken_over")
         await scene.free()
         frame = await back.receive()
-        assert (frame["type"], frame["id"], frame["resumeToken"]) == ("participant", 1, reply["resumeToken"])
+        assert (frame["type"], frame["id"], frame["resumeToken"]) == ("participant", 2, last["resumeToken"])
 
 
 async def test_a_waiting_user_joins_again(scene: Scene) -> None:

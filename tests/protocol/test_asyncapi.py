@@ -153,6 +153,8 @@ def value(kind: shape.Type, full: bool) -> Any:
             return [value(item, full)] if full else []
         case shape.DictType(value_type=item):
             return {"key": value(item, full)} if full else {}
+        case shape.Metadata(extra_json_schema={"examples": [first, *_]}) | shape.LiteralType(values=(first, *_)):
+            return first
     return VALUES[type(kind)]
 
 
@@ -187,6 +189,7 @@ WRONG_REQUESTS: dict[str, tuple[type[Request], Json]] = {
     "key null": (requests.GetRoom, {"type": "get-room", "code": None}),
     "key of another type": (requests.JoinRoom, {"type": "join-room", "code": "a", "guestName": 5}),
     "page of none": (requests.ListRooms, {"type": "list-rooms", "limit": 0}),
+    "a cursor that is none": (requests.ListRooms, {"type": "list-rooms", "cursor": "nonsense"}),
     "page too large": (requests.ListRooms, {"type": "list-rooms", "limit": 201}),
     "id empty": (requests.Ping, {"type": "ping", "id": ""}),
     "id too long": (requests.Ping, {"type": "ping", "id": "x" * 65}),

@@ -13,6 +13,7 @@ from roomd.protocol.codec import BadFrame, decode, encode, error_reply, request_
 from roomd.protocol.errors import BAD_FRAME, RATE_LIMITED, ROOM_FULL, UNKNOWN_TYPE, Refused
 
 CODE = "abc-def-ghi"
+ID = "0190d2a3b4c5d6e7f8091a2b"
 FACES = "\U0001f600" * 2000
 """A message of 2,000 code points, which are 8,000 bytes of UTF-8 and 4,000 units of UTF-16."""
 RAW = msgspec.Raw(b'{"sdp" : [1,2]}')
@@ -34,8 +35,8 @@ REQUESTS: list[tuple[str, requests.Request]] = [
      requests.CreateRoom(name="W", max_participants=100, allow_guest_access=False, waiting_room=True)),
     ('{"type": "get-room", "code": "ABC DEF GHI"}', requests.GetRoom(code="ABC DEF GHI")),
     ('{"type": "list-rooms", "isActive": null, "cursor": null, "limit": null}', requests.ListRooms()),
-    ('{"type": "list-rooms", "isActive": true, "cursor": "c", "limit": 200}',
-     requests.ListRooms(is_active=True, cursor="c", limit=200)),
+    (f'{{"type": "list-rooms", "isActive": true, "cursor": "{ID}", "limit": 200}}',
+     requests.ListRooms(is_active=True, cursor=ID, limit=200)),
     ('{"type": "update-room", "code": "a", "name": "W", "isLocked": true, "maxParticipants": 2, "waitingRoom": false}',
      requests.UpdateRoom(code="a", name="W", is_locked=True, max_participants=2, waiting_room=False)),
     ('{"type": "update-room", "code": "a", "allowGuestAccess": true}',
@@ -49,9 +50,11 @@ REQUESTS: list[tuple[str, requests.Request]] = [
      requests.JoinRoom(code="", guest_name="\U0001f600")),
     ('{"type": "resume", "id": 1, "resumeToken": "r"}', requests.Resume(id=1, resume_token="r")),
     ('{"type": "leave-room"}', requests.LeaveRoom()),
+    ('{"type": "update-connection", "id": 1, "hold": 10}', requests.UpdateConnection(id=1, hold=10.0)),
+    ('{"type": "join-room", "code": "abc-def-ghi", "takeOver": false}', requests.JoinRoom(code=CODE, take_over=False)),
     ('{"type": "list-participants", "code": "abc-def-ghi"}', requests.ListParticipants(code=CODE)),
-    ('{"type": "list-participants", "code": "abc-def-ghi", "history": true, "cursor": "c", "limit": 1}',
-     requests.ListParticipants(code=CODE, history=True, cursor="c", limit=1)),
+    (f'{{"type": "list-participants", "code": "{CODE}", "history": true, "cursor": "{ID}", "limit": 1}}',
+     requests.ListParticipants(code=CODE, history=True, cursor=ID, limit=1)),
 ]  # fmt: skip
 
 MEETING_REQUESTS: list[tuple[str, requests.Request]] = [
@@ -62,9 +65,13 @@ MEETING_REQUESTS: list[tuple[str, requests.Request]] = [
     ('{"type": "send-message", "text": "hi", "id": 7}', requests.SendMessage(id=7, text="hi")),
     ('{"type": "send-message", "text": " ", "to": "p"}', requests.SendMessage(text=" ", to="p")),
     (f'{{"type": "send-message", "text": "{FACES}"}}', requests.SendMessage(text=FACES)),
+    (f'{{"type": "send-message", "text": "x", "clientId": "{"c" * 64}"}}',
+     requests.SendMessage(text="x", client_id="c" * 64)),
+    ('{"type": "update-room", "code": "a", "historyVisible": "none"}',
+     requests.UpdateRoom(code="a", history_visible="none")),
     (f'{{"type": "send-message", "text": {json.dumps(FACES)}}}', requests.SendMessage(text=FACES)),
-    ('{"type": "list-messages", "code": "abc-def-ghi", "cursor": "c", "limit": 50}',
-     requests.ListMessages(code=CODE, cursor="c", limit=50)),
+    (f'{{"type": "list-messages", "code": "{CODE}", "cursor": "{ID}", "limit": 50}}',
+     requests.ListMessages(code=CODE, cursor=ID, limit=50)),
     ('{"type": "get-ice-servers", "id": 12}', requests.GetIceServers(id=12)),
     ('{"type": "remove-participant", "participantId": "p"}', requests.RemoveParticipant(participant_id="p")),
     (f'{{"type": "remove-participant", "participantId": "p", "ban": true, "reason": "{"x" * 200}", "code": "a"}}',
@@ -107,7 +114,8 @@ WEEKLY = objects.Room(
 )  # fmt: skip
 WEEKLY_JSON = {
     "id": "01jp", "code": "abc-def-ghi", "name": "Weekly", "hostId": "alice", "isActive": True, "isLocked": False,
-    "maxParticipants": 100, "allowGuestAccess": True, "waitingRoom": False, "participantCount": 3,
+    "maxParticipants": 100, "allowGuestAccess": True, "waitingRoom": False, "historyVisible": "all",
+    "participantCount": 3,
     "createdAt": "2026-03-03T10:35:00.000Z", "endedAt": None,
 }  # fmt: skip
 
@@ -178,6 +186,8 @@ FRAMES += [
     (events.WaitingChanged(waiting=[]), {"type": "waiting-changed", "waiting": []}),
     (replies.MessagesReply(id=7, messages=[HELLO], next_cursor="01js"),
      {"type": "messages", "id": 7, "messages": [HELLO_JSON], "nextCursor": "01js"}),
+    (events.MessageEvent(message=msgspec.structs.replace(HELLO, client_id="c1")),
+     {"type": "message", "message": {**HELLO_JSON, "clientId": "c1"}}),
     (events.MessageEvent(message=msgspec.structs.replace(HELLO, to="01jr")),
      {"type": "message", "message": {**HELLO_JSON, "to": "01jr"}}),
     (events.SignalEvent(sender="01jq", data=RAW), {"type": "signal", "from": "01jq", "data": {"sdp": [1, 2]}}),
@@ -253,6 +263,13 @@ HOSTILE: dict[str, tuple[str, str | None, int | str | None]] = {
      "Expected `int | null`, got `float` - at `$.maxParticipants`", None),
     "page of none": ('{"type": "list-rooms", "limit": 0}', "Expected `int` >= 1 - at `$.limit`", None),
     "page too large": ('{"type": "list-rooms", "limit": 201}', "Expected `int` <= 200 - at `$.limit`", None),
+    "a cursor that is none": (
+        '{"type": "list-rooms", "id": 7, "cursor": "nonsense"}',
+        "Expected `str` matching regex '^[0-9a-f]{24}$' - at `$.cursor`", 7,
+    ),
+    "an empty cursor": ('{"type": "list-messages", "id": 7, "code": "a", "cursor": ""}', None, 7),
+    "a cursor with a line": (f'{{"type": "list-participants", "id": 7, "code": "a", "cursor": "{ID}\\n"}}', None, 7),
+    "a cursor that is no user id": (r'{"type": "list-bans", "id": 7, "cursor": "\u0000nonsense"}', None, 7),
     "huge number": ('{"type": "create-room", "maxParticipants": 1e999}', None, None),
     "number of 60,000 digits": (f'{{"type": "create-room", "maxParticipants": {"9" * 60_000}}}', None, None),
     "id bool": ('{"type": "ping", "id": true}', None, None),
@@ -262,8 +279,7 @@ HOSTILE: dict[str, tuple[str, str | None, int | str | None]] = {
     "id huge": (f'{{"type": "ping", "id": {"9" * 60_000}}}', None, None),
     "id object": ('{"type": "ping", "id": {"a": 1}}', None, None),
     "nested arrays": ("[" * 60_000, None, None),
-    "nested in an unknown key": (f'{{"id": 7, "type": "ping", "x": {"[" * DEEP}{"]" * DEEP}}}', "nested too deep",
-     None),
+    "nested in an unknown key": (f'{{"id": 7, "type": "ping", "x": {"[" * DEEP}{"]" * DEEP}}}', "nested too deep", 7),
     "nested objects": (f'{{"type": "ping", "x": {"{" * 2}', None, None),
     "nested 1,000 deep where a text belongs": (f'{{"type": "get-room", "code": {"[" * 1000}{"]" * 1000}}}', None, None),
     "lone surrogate, escaped": (r'{"type": "join-room", "code": "a", "guestName": "\ud800"}', None, None),
@@ -282,6 +298,13 @@ SAY, STATE, SIGNAL, REMOVE = (
     for type_ in ("send-message", "update-participant", "signal", "remove-participant")
 )
 HOSTILE |= {
+    "client id empty": (SAY + '"text": "hi", "clientId": ""}', "Expected `str` of length >= 1 - at `$.clientId`", 7),
+    "client id of 65": (
+        f'{SAY}"text": "hi", "clientId": "{"x" * 65}"}}', "Expected `str` of length <= 64 - at `$.clientId`", 7
+    ),
+    "client id a number": (
+        SAY + '"text": "hi", "clientId": 5}', "Expected `str | null`, got `int` - at `$.clientId`", 7
+    ),
     "text missing": (SAY + '"to": "p"}', "Object missing required field `text`", 7),
     "text null": (SAY + '"text": null}', "Expected `str`, got `null` - at `$.text`", 7),
     "text empty": (SAY + '"text": ""}', "Expected `str` of length >= 1 - at `$.text`", 7),
@@ -289,7 +312,7 @@ HOSTILE |= {
     "text of 2,001, escaped": (
         f'{SAY}"text": {json.dumps(FACES + "x")}}}', "Expected `str` of length <= 2000 - at `$.text`", 7
     ),
-    "text with half a surrogate": (SAY + r'"text": "\ud800 "}', None, None),
+    "text with half a surrogate": (SAY + r'"text": "\ud800 "}', None, 7),
     "to a number": (SAY + '"text": "hi", "to": 5}', "Expected `str | null`, got `int` - at `$.to`", 7),
     "state missing": (STATE + '"x": 1}', "Object missing required field `state`", 7),
     "state null": (STATE + '"state": null}', "Expected `object`, got `null` - at `$.state`", 7),
@@ -304,12 +327,12 @@ HOSTILE |= {
     ),
     "state of 60,000 digits": (f'{STATE}"state": {{"a": {"9" * 60_000}}}}}', None, 7),
     "state beyond all numbers": (STATE + '"state": {"a": 1e999}}', "Number out of range - at `$.state[...]`", 7),
-    "state with half a surrogate": (STATE + r'"state": {"\ud800 ": 1}}', None, None),
+    "state with half a surrogate": (STATE + r'"state": {"\ud800 ": 1}}', None, 7),
     "data missing": (SIGNAL + '"to": "p"}', "Object missing required field `data`", 7),
-    "data malformed": (SIGNAL + '"to": "p", "data": {"a":}}', None, None),
-    "data NaN": (SIGNAL + '"to": "p", "data": NaN}', None, None),
-    "data with half a surrogate": (SIGNAL + r'"to": "p", "data": "\ud800 "}', None, None),
-    "data nested too deep": (f'{SIGNAL}"to": "p", "data": {"[" * DEEP}{"]" * DEEP}}}', "nested too deep", None),
+    "data malformed": (SIGNAL + '"to": "p", "data": {"a":}}', None, 7),
+    "data NaN": (SIGNAL + '"to": "p", "data": NaN}', None, 7),
+    "data with half a surrogate": (SIGNAL + r'"to": "p", "data": "\ud800 "}', None, 7),
+    "data nested too deep": (f'{SIGNAL}"to": "p", "data": {"[" * DEEP}{"]" * DEEP}}}', "nested too deep", 7),
     "data for nobody": (SIGNAL + '"data": 1}', "Object missing required field `to`", 7),
     "reason of 201": (
         f'{REMOVE}"participantId": "p", "reason": "{"x" * 201}"}}', "Expected `str` of length <= 200 - at `$.reason`", 7

@@ -30,6 +30,7 @@ TABLE = [
     ("WRONG_ROOM", 403, "wrong_room", "The token is for another room", None),
     ("ROOM_NOT_FOUND", 404, "room_not_found", "Room not found", None),
     ("PARTICIPANT_NOT_FOUND", 404, "participant_not_found", "Participant not found", None),
+    ("TAKEN_OVER", 409, "taken_over", "Your seat is in use on another device", None),
     ("SEAT_EXPIRED", 410, "seat_expired", "Seat is no longer held", None),
     ("RATE_LIMITED", 429, "rate_limited", "Too many requests", None),
     ("INTERNAL_ERROR", 500, "internal_error", "Internal error", None),

@@ -43,6 +43,10 @@ def _after(a_room: Room, *moves: Command[object]) -> Room:
 
 STATES: dict[str, Callable[[], Room]] = {
     "empty": new_room,
+    "resumed": lambda: _after(meeting(), resume("p2", "t-p2", 3, then="next")),
+    "full, with a held guest": lambda: _after(
+        meeting(), commands.Leave("p1", 1), join(CAROL, "p1"), commands.UpdateRoom(HOST, Settings(is_locked=True))
+    ),
     "a meeting": meeting,
     "locked": lambda: _after(meeting(), commands.UpdateRoom(HOST, Settings(is_locked=True))),
     "no guests": lambda: _after(meeting(), commands.UpdateRoom(HOST, Settings(allow_guest_access=False))),
@@ -57,7 +61,7 @@ STATES: dict[str, Callable[[], Room]] = {
     "messages": lambda: _after(
         meeting(),
         commands.SendMessage("p2", 3, "a word to all", None),
-        commands.SendMessage("p2", 3, "a word to one", "p1"),
+        commands.SendMessage("p2", 3, "a word to one", "p1", client_id="c1"),
     ),
     "more seats taken than there are": lambda: _after(
         meeting(), commands.UpdateRoom(HOST, Settings(max_participants=2))
@@ -70,6 +74,8 @@ SEATS = (("p1", 1), ("p2", 3), ("p3", 4), ("p4", 5), ("p9", 9), ("p2", 99), ("no
 SETTINGS = (
     Settings(),
     Settings(name="x"),
+    Settings(history_visible="none"),
+    Settings(history_visible="some"),
     Settings(name=""),
     Settings(max_participants=2),
     Settings(max_participants=9),
@@ -83,8 +89,12 @@ VARIANTS: dict[type[Command[object]], Callable[[], Iterator[Command[object]]]] =
     commands.Resume: lambda: (
         resume(key, token, 50, who) for key, _ in SEATS for token in (f"t-{key}", "used") for who in (Caller(), BOB)
     ),
+    commands.Renew: lambda: (commands.Renew(who) for who in (*CALLERS, Caller("p2", 3, "bob", token_exp=DAY))),
+    commands.Confirm: lambda: (commands.Confirm(*seat) for seat in SEATS),
     commands.Leave: lambda: (commands.Leave(*seat) for seat in SEATS),
-    commands.Drop: lambda: (commands.Drop(*seat, age) for seat in SEATS for age in (0, 2.5, 100)),
+    commands.Drop: lambda: (
+        commands.Drop(*seat, age, hold) for seat in SEATS for age in (0, 2.5, 100) for hold in (0, 5, 100)
+    ),
     commands.Expire: lambda: iter([commands.Expire()]),
     commands.UpdateState: lambda: (
         commands.UpdateState(*seat, state)
@@ -92,7 +102,10 @@ VARIANTS: dict[type[Command[object]], Callable[[], Iterator[Command[object]]]] =
         for state in ({"muted": True}, {"muted": None}, {"k": "x" * 2000})
     ),
     commands.SendMessage: lambda: (
-        commands.SendMessage(*seat, "hello", to) for seat in SEATS for to in (None, "p1", "p3", "nobody")
+        commands.SendMessage(*seat, "hello", to, client_id=client_id)
+        for seat in SEATS
+        for to in (None, "p1", "p3", "nobody")
+        for client_id in (None, "c1")
     ),
     commands.ListParticipants: lambda: (
         commands.ListParticipants(who, history) for who in CALLERS for history in (False, True)

@@ -331,7 +331,7 @@ def test_a_place_is_taken_over_like_a_seat(reason: str) -> None:
     assert list(a_room.queue) == ["p2", "p3", "p4"]
     assert refused(a_room, commands.Leave("p2", 3)) == errors.NOT_IN_ROOM
     assert a_room.decide(commands.Drop("p2", 3, 0), at(1)).changes == []
-    assert refused(a_room, resume("p2", "t-p2", 9)) == errors.SEAT_EXPIRED
+    assert refused(a_room, resume("p2", "t-p2", 9)) == errors.TAKEN_OVER
     assert refused(a_room, resume("p2", "h", 9, CAROL)) == errors.WRONG_USER
     assert refused(a_room, resume("p3", "t-p3", 9, CAROL)) == errors.WRONG_USER
     assert do(a_room, resume("p2", "h", 9)) == a_room.queue["p2"]

@@ -4,8 +4,9 @@ It does what `roomd/engine/live_room.py` does, without a loop and with storage t
 share a batch, and every client makes the library's view from the frames that it gets, which must be the room.
 """
 
+import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -26,8 +27,9 @@ from roomd.rooms.model import Caller, Moment, StoredRoom
 from roomd.rooms.room import MESSAGES_SHOWN, Command, Decision, Room
 from roomd.rooms.seats import describe_queue, follow_up
 from roomd.rooms.settings import Rules, Settings, open_room
+from tests.support.deeds import CHOICES, MODERATION, STATES
 from tests.support.fakes import START
-from tests.support.invariants import check_entry, check_order
+from tests.support.invariants import check_entry, check_given_up, check_order
 from tests.support.members import FakeAsker, FakeMember, encode_line
 from tests.support.viewers import Asked, Viewer, caller
 
@@ -39,25 +41,9 @@ HOSTS = ("alice", "root")
 NOBODY = -1
 USERS = (None, "bob", None, "carol", "alice", None, "root")
 ASKERS = ("alice", "root", "alice", "bob")
-STATES: tuple[dict[str, Any], ...] = ({"muted": True}, {"muted": None}, {"hand": 1, "muted": None}, {})
-CHOICES = (
-    Settings(waiting_room=True), Settings(waiting_room=False), Settings(max_participants=2), Settings(is_locked=True),
-    Settings(is_locked=False, allow_guest_access=True), Settings(max_participants=3), Settings(max_participants=5),
-    Settings(allow_guest_access=False), Settings(is_locked=False, allow_guest_access=True, waiting_room=True),
-    Settings(max_participants=3, waiting_room=False, is_locked=True), Settings(is_locked=False, max_participants=4),
-)  # fmt: skip
-MODERATION: tuple[Callable[[Caller, str], Command[None]], ...] = (
-    lambda who, key: commands.Admit(who, key),
-    lambda who, _: commands.Admit(who, None),
-    lambda who, key: commands.RemoveParticipant(who, key, ban=True, reason=None),
-    lambda who, key: commands.Deny(who, key),
-    lambda who, _: commands.Unban(who, "bob"),
-    lambda who, key: commands.RemoveParticipant(who, key, ban=False, reason="spam"),
-    lambda who, _: commands.Unban(who, "carol"),
-)
 OFTEN = {
     "join": 6, "join_again": 1, "resume": 3, "leave": 2, "drop": 2, "say": 2, "present": 2, "update": 3, "moderate": 5,
-    "pass_time": 2, "crash": 1, "end": 1,
+    "confirm": 1, "renew": 1, "pass_time": 2, "crash": 1, "end": 1,
 }  # fmt: skip
 DEEDS = st.sampled_from([deed for deed, weight in OFTEN.items() for _ in range(weight)])
 """One rule for all of them, so that Hypothesis leaves none out of an example, as it does with rules."""
@@ -136,6 +122,8 @@ class Machine(RuleBasedStateMachine):
         check_entry(command, None, before)
         assert not decision.changes or getattr(command, "claim", None) != NOBODY, "an old claim changes nothing"
         assert self.room.checkpoint() == before, "to decide is to read"
+        if isinstance(command, commands.Join):
+            check_given_up(decision.changes, before)
         if decision.changes:
             self.apply(decision.changes)
             self.apply(follow_up(self.room, now))
@@ -218,30 +206,33 @@ class Machine(RuleBasedStateMachine):
     def join(self, a: int, b: int) -> None:
         client = Viewer(USERS[a % len(USERS)])
         self.clients.append(client)
-        self.ask_for_seat(client, wait=b % 4 > 0)
+        self.ask_for_seat(client, wait=b % 4 > 0, take_over=b % 3 > 0)
 
     def join_again(self, a: int, b: int) -> None:
         """On the same connection: the same participant, and a new `room-state`."""
         if (client := self.pick(a)) and (client.key in self.room.seats or self.gathering == 0):
             self.ask_for_seat(client, wait=b % 4 > 0)
 
-    def ask_for_seat(self, client: Viewer, wait: bool) -> None:
+    def ask_for_seat(self, client: Viewer, wait: bool, take_over: bool = True) -> None:
         claim, name = self.new_claim(), None if client.user else "guest"
         self.take_seat(client, commands.Join(
             caller=client.caller(), guest_name=name, resume_hash=token(claim), claim=claim, wait=wait,
+            take_over=take_over,
         ))  # fmt: skip
 
     def resume(self, a: int, b: int) -> None:
-        """With the token of a client that is away; or with that of one that is there, from another connection."""
+        """With a token, current or previous, of a client that is away, or that is there on another connection."""
         if (client := self.pick(a, is_live=False)) is None:
             return
-        key, shown = client.key or "", token(client.claim) if b % 4 > 0 else "used"
+        key, seat = client.key or "", self.room.place_of(client.key)
+        previous = (seat.previous_hash if seat is not None else None) or "used"
+        shown, who = ("used", previous, *[token(client.claim)] * 2)[b % 4], caller(client.user) if b % 3 else Caller()
         if client.line is not None:
             client = Viewer(client.user)
             self.clients.append(client)
         claim = self.new_claim()
         self.take_seat(client, commands.Resume(
-            caller=caller(client.user), participant_id=key, token_hash=shown, resume_hash=token(claim), claim=claim,
+            caller=who, participant_id=key, token_hash=shown, resume_hash=token(claim), claim=claim,
         ))  # fmt: skip
 
     def new_claim(self) -> int:
@@ -252,6 +243,14 @@ class Machine(RuleBasedStateMachine):
         member = FakeMember(client.connect(), command.claim, request_id=command.claim)
         self.members.append(member)
         client.request = self.submit(command, SeatAsker(self.broadcast, command, member))
+
+    def confirm(self, a: int, b: int) -> None:
+        if client := self.pick(a):
+            self.submit(commands.Confirm(client.key or "", (client.claim or 0) if b % 4 > 0 else NOBODY))
+
+    def renew(self, a: int, b: int) -> None:
+        if (client := self.pick(a)) and client.user is not None:
+            self.submit(commands.Renew(msgspec.structs.replace(client.caller(), token_exp=float(b))))
 
     def leave(self, a: int, b: int) -> None:
         if (client := self.pick(a)) is None or (line := client.line) is None:
@@ -270,12 +269,12 @@ class Machine(RuleBasedStateMachine):
             key, claim = client.key or "", (client.claim or 0) if b % 4 > 0 else NOBODY
             if claim != NOBODY:
                 client.drop()
-            self.submit(commands.Drop(key, claim, age=0))
+            self.submit(commands.Drop(key, claim, age=0, hold=(math.inf, HOLD, 5, 0)[b % 4]))
 
     def say(self, a: int, b: int) -> None:
         if client := self.pick(a):
-            to = self.key(b) if b % 2 else None
-            self.submit(commands.SendMessage(client.key or "", client.claim or 0, "hello", to))
+            to, again = self.key(b) if b % 2 else None, f"c{b % 5}" if b % 3 else None
+            self.submit(commands.SendMessage(client.key or "", client.claim or 0, "hello", to, client_id=again))
 
     def present(self, a: int, b: int) -> None:
         if client := self.pick(a):
@@ -295,7 +294,6 @@ class Machine(RuleBasedStateMachine):
             self.submit(commands.EndRoom(caller("alice")))
 
     # What befalls them all.
-
     def pass_time(self, a: int, b: int) -> None:
         """What waits for its batch goes on waiting, unless a hold runs out."""
         self.clock += (a + 1) / 16
@@ -312,11 +310,13 @@ class Machine(RuleBasedStateMachine):
             msgspec.structs.replace(
                 seat, participant=msgspec.structs.replace(seat.participant, is_active=False), claim=None,
                 dropped_at=seat.dropped_at or now.stamp, held_until=self.clock + HOLD,
+                is_held_since_start=True,
             )
             for seat in places
         ]  # fmt: skip
         self.log += [SeatChanged(seat) for seat in held]
-        self.room = Room(StoredRoom(stored.view, held, [*stored.bans.values()], stored.messages, stored.last_id), RULES)
+        kept = (stored.messages, stored.last_id, stored.sent)
+        self.room = Room(StoredRoom(stored.view, held, [*stored.bans.values()], *kept), RULES)
         assert list(self.room.queue) == list(told.queue), "at their positions"
         assert self.room.seats.keys() == told.seats.keys()
         assert (self.room.checkpoint().bans, self.room.messages) == (told.bans, told.messages)
@@ -394,7 +394,7 @@ def test_a_private_message_in_the_batch_of_a_return() -> None:
     for deed, a, b, more in (("join", 0, 0, 0), ("join", 1, 0, 0), ("drop", 1, 1, 0), ("say", 0, 1, 1)):
         machine.gathering = more
         getattr(machine, deed)(a, b)
-    machine.resume(1, 1)
+    machine.resume(1, 2)
     machine.teardown()
     _, back = machine.clients
     assert (back.user, [message.text for message in back.view.messages], len(back.heard)) == ("bob", ["hello"], 1)

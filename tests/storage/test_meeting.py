@@ -11,15 +11,14 @@ from roomd.config import DatabaseConfig
 from roomd.engine.ports import StorageFailed
 from roomd.protocol.objects import Ban, Message, Participant, State
 from roomd.rooms.answers import Reader
-from roomd.rooms.changes import Change, MessageSent, RoomChanged, SeatChanged, UserBanned, UserUnbanned
-from roomd.rooms.model import Seat, StoredRoom, WaitsFor
+from roomd.rooms.changes import Change, RoomChanged, SeatChanged, UserBanned, UserUnbanned
+from roomd.rooms.model import Seat, StoredRoom
 from roomd.rooms.room import MESSAGES_SHOWN
 from roomd.storage.opening import open_store
 from roomd.storage.sqlite import SqliteStore
 from tests.support.fakes import FakeStore
-from tests.support.stored import BOB, JANE, LATER, ROOM, InRoom, append, seat
+from tests.support.stored import BOB, JANE, LATER, OTHER, ROOM, TALK, InRoom, append, kept, queued, said, seat
 
-OTHER = msgspec.structs.replace(ROOM, id="r2", code="zzz-zzz-zzz")
 EVE = Ban(user_id="eve", display_name="Eve 😀", reason="spam\u0000", banned_at=LATER)
 ANN = Ban(user_id="ann", display_name="Ann", reason=None, banned_at=LATER)
 
@@ -43,50 +42,6 @@ async def real(config: DatabaseConfig) -> AsyncIterator[SqliteStore]:
     await append(opened, [RoomChanged(ROOM), RoomChanged(OTHER)])
     yield opened
     await opened.close()
-
-
-class Said(InRoom):
-    """A message in a room."""
-
-    change: MessageSent
-
-    @property
-    def message(self) -> Message:
-        """What was sent."""
-        return self.change.message
-
-
-def said(
-    number: int,
-    text: str = "Hello",
-    *,
-    by: tuple[str, str | None] = ("p1", None),
-    to: tuple[str | None, str | None] = (None, None),
-    room: str = "r1",
-) -> "Said":
-    """Something said `by` a participant and the user they are, `to` another or to everyone."""
-    message = Message(
-        id=f"m{number:06}", participant_id=by[0], display_name="Jane 😀", text=text, sent_at=LATER, to=to[0]
-    )
-    return Said(room, MessageSent(message, by[1], to[1]))
-
-
-def queued(
-    number: int, waits_for: WaitsFor | None, *, dropped_at: str | None = None, left: bool = False
-) -> SeatChanged:
-    """A guest in the queue, or, having waited for nothing, on a seat."""
-    person = msgspec.structs.replace(
-        JANE, id=f"p{number:03}", is_active=not (dropped_at or left), left_at=LATER if left else None
-    )
-    claim = None if dropped_at or left else number
-    return SeatChanged(Seat(person, f"hash-{number}", claim, dropped_at, waits_for=waits_for))
-
-
-async def kept(store: SqliteStore | FakeStore, code: str = ROOM.code) -> StoredRoom:
-    """A room that is there."""
-    found = await store.load(code)
-    assert found is not None
-    return found
 
 
 TEXTS = ["Hello", "😀" * 2000, "\u0000", "a\u0000b", "\u202eolleH", "<script>'\"; --", " \r\n\t ", "e\u0301", "\uffff"]
@@ -123,16 +78,6 @@ async def test_pages_of_messages(store: SqliteStore | FakeStore, size: int) -> N
     assert await store.messages(Reader("r1", "p9", None), "m999999", 9) == ([], None)
 
 
-# Who sees which of these: 0 to everyone; 1 from guest p1 to guest p2; 2 from guest p1 to bob, then p3; 3 from bob, then
-# p3, to guest p2; 4 from carol, then p5, to dave, then p6; 5 to everyone in another room.
-TALK = [
-    said(0),
-    said(1, to=("p2", None)),
-    said(2, to=("p3", "bob")),
-    said(3, by=("p3", "bob"), to=("p2", None)),
-    said(4, by=("p5", "carol"), to=("p6", "dave")),
-    said(5, room="r2"),
-]
 READERS = [
     ("the guest who sent", Reader("r1", "p1", None), [0, 1, 2]),
     ("the guest it is for", Reader("r1", "p2", None), [0, 1, 3]),
@@ -170,7 +115,7 @@ async def test_the_last_public_messages(store: SqliteStore | FakeStore) -> None:
     assert MESSAGES_SHOWN == 50 < len(public)
     assert (await kept(store)).messages == public[-50:]
     await append(store, [seat(JANE)])
-    ((_, _, _, messages, _),) = await store.hold_seats(LATER)
+    ((_, _, _, messages, _, _),) = await store.hold_seats(LATER)
     assert messages == public[-50:]
 
 
@@ -188,7 +133,7 @@ async def test_bans(store: SqliteStore | FakeStore) -> None:
     await append(store, [UserBanned(EVE), UserUnbanned("ann"), UserUnbanned("eve")])
     assert (await kept(store)).bans == []
     await append(store, [UserBanned(EVE), UserUnbanned("eve"), UserBanned(again), seat(JANE)])
-    ((_, _, bans, _, _),) = await store.hold_seats(LATER)
+    ((_, _, bans, _, _, _),) = await store.hold_seats(LATER)
     assert bans == [again]
 
 
@@ -207,7 +152,7 @@ async def test_presence_is_read_back(store: SqliteStore | FakeStore, state: Stat
     person = msgspec.structs.replace(BOB, state=state)
     await append(store, [seat(msgspec.structs.replace(BOB, state={"before": 1}))])
     await append(store, [seat(person)])
-    ((_, seats, _, _, _),) = await store.hold_seats(LATER)
+    ((_, seats, _, _, _, _),) = await store.hold_seats(LATER)
     (found,), _ = await store.history("r1", None, 10)
     for participant in (seats[0].participant, found):
         assert participant == msgspec.structs.replace(person, is_active=False)
@@ -220,7 +165,7 @@ async def test_the_queue_outlives_a_restart(store: SqliteStore | FakeStore) -> N
     queue = [queued(1, "waiting_room"), queued(2, "room_full", dropped_at=earlier), queued(3, "room_full")]
     await append(store, [queued(5, "waiting_room"), *queue, queued(4, None), queued(6, "waiting_room", left=True)])
     await append(store, [queued(5, "room_full")])  # admitted to a full room: the same place
-    ((room, seats, _, _, last_id),) = await store.hold_seats(LATER)
+    ((room, seats, _, _, last_id, _),) = await store.hold_seats(LATER)
     assert room == ROOM
     assert [(one.participant.id, one.waits_for, one.dropped_at, one.resume_hash) for one in seats] == [
         ("p001", "waiting_room", LATER, "hash-1"),
@@ -231,7 +176,7 @@ async def test_the_queue_outlives_a_restart(store: SqliteStore | FakeStore) -> N
     ]
     assert not any(one.claim or one.participant.is_active for one in seats)
     again = await store.hold_seats("2026-03-03T12:00:00.000Z")
-    assert again == [StoredRoom(ROOM, seats, [], [], last_id)], "another restart counts from the first drop"
+    assert again == [StoredRoom(ROOM, seats, [], [], last_id, [])], "another restart counts from the first drop"
 
 
 async def test_who_only_waited_is_no_history(store: SqliteStore | FakeStore) -> None:

@@ -1,12 +1,14 @@
 """How a database came to its schema: made, migrated or refused; and that every read of it has an index."""
 
 import contextlib
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from roomd.auth.resume_tokens import hash_secret
 from roomd.config import DatabaseConfig
 from roomd.rooms.answers import Reader
 from roomd.rooms.changes import RoomChanged
@@ -14,6 +16,7 @@ from roomd.storage.migrations import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION,
 from roomd.storage.opening import StoreError, open_store
 from roomd.storage.sqlite import SqliteStore
 from tests.support.stored import BOB, JANE, LATER, ROOM, append, seat
+from tests.support.upgrades import make_version_2
 
 
 @pytest.fixture
@@ -45,9 +48,9 @@ def opened(config: DatabaseConfig) -> Iterator[sqlite3.Connection]:
 
 
 def described(db: sqlite3.Connection) -> dict[tuple[str, str], str]:
-    """Tables and indexes with their SQL, spaces and comments aside."""
+    """Tables and indexes with their SQL, spaces and quotes aside."""
     found = db.execute("SELECT type, name, coalesce(sql, '') FROM sqlite_schema").fetchall()
-    return {(kind, name): " ".join(sql.split()) for kind, name, sql in found}
+    return {(kind, name): re.sub(r"\s+", "", sql.replace('"', "")) for kind, name, sql in found}
 
 
 def test_the_schema_and_every_migration_lead_to_the_version() -> None:
@@ -57,6 +60,24 @@ def test_the_schema_and_every_migration_lead_to_the_version() -> None:
     assert db.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
     db.close()
     assert sorted(MIGRATIONS) == list(range(SCHEMA_VERSION - len(MIGRATIONS), SCHEMA_VERSION))
+
+
+async def test_a_database_of_version_2_is_migrated(config: DatabaseConfig) -> None:
+    """A migrated database has the schema of a new one, and its seats keep everything; users keep their rights."""
+    tokens = make_version_2(Path(config.path))
+    async with served(config) as store:
+        rooms = await store.hold_seats(LATER)
+    new = sqlite3.connect(":memory:", isolation_level=None)
+    new.executescript(schema())
+    with opened(config) as db:
+        assert described(db) == described(new)
+    new.close()
+    seats = {seat.participant.id: seat for room in rooms for seat in room.seats}
+    assert {token.split(".")[1] for token in tokens.values()} == set(seats)
+    for token in tokens.values():
+        seat = seats[token.split(".")[1]]
+        assert (seat.resume_hash, seat.previous_hash) == (hash_secret(token.split(".")[2]), None)
+        assert (seat.token_exp is None) == (seat.participant.user_id is None)
 
 
 def test_migrations_lead_forward_step_by_step() -> None:
@@ -86,8 +107,8 @@ def test_migrations_lead_forward_step_by_step() -> None:
 
 OURS = "PRAGMA application_id = 0x726f6f6d; "
 REFUSED = [
-    ("newer", "PRAGMA user_version = 99", "made by a newer roomd (schema 99, this one knows 2)"),
-    ("newer by one", OURS + "PRAGMA user_version = 3", "made by a newer roomd (schema 3, this one knows 2)"),
+    ("newer", "PRAGMA user_version = 99", "made by a newer roomd (schema 99, this one knows 3)"),
+    ("newer by one", OURS + "PRAGMA user_version = 4", "made by a newer roomd (schema 4, this one knows 3)"),
     ("never released", OURS + "PRAGMA user_version = 1", "made by a roomd that was never released (schema 1)"),
     ("foreign, with a version", "PRAGMA user_version = 1", "a database of another program"),
     ("foreign", "CREATE TABLE songs (title TEXT)", "a database of another program"),
@@ -124,7 +145,9 @@ READS: list[tuple[str, Callable[[SqliteStore], Awaitable[object]], list[list[str
         ["SEARCH messages USING INDEX public_messages (room_id=?)"],
         ["SEARCH participants USING PRIMARY KEY (room_id=?)"],
         ["SEARCH messages USING PRIMARY KEY (room_id=?)"],
+        ["CO-ROUTINE (subquery-1)", "SEARCH messages USING PRIMARY KEY (room_id=?)", "SCAN (subquery-1)"],
     ]),
+    ("the last room", lambda store: store.last_room_id(), [["SEARCH rooms USING PRIMARY KEY"]]),
     ("history", lambda store: store.history("r1", None, 10),
         [["SEARCH participants USING PRIMARY KEY (room_id=? AND id>?)"]]),
     ("messages", lambda store: store.messages(Reader("r1", "p1", "bob"), "m1", 10),

@@ -15,7 +15,7 @@ import pytest
 
 from roomd.config import DatabaseConfig
 from roomd.engine.ports import StorageFailed
-from roomd.rooms.changes import RoomChanged
+from roomd.rooms.changes import RoomChanged, SeatChanged
 from roomd.rooms.model import Seat, StoredRoom
 from roomd.storage.migrations import SCHEMA_VERSION
 from roomd.storage.opening import StoreError, open_store
@@ -65,13 +65,26 @@ async def test_after_a_start_every_seat_is_held(store: SqliteStore | FakeStore) 
     held = msgspec.structs.replace(BOB, is_active=False)
     await append(store, [RoomChanged(ROOM), RoomChanged(other), seat(JANE), seat(gone)])
     await append(store, [seat(held, claim=None, dropped_at="2026-03-03T10:30:00.000Z")])
-    ((room, seats, _, _, last_id),) = await store.hold_seats(LATER)
+    ((room, seats, _, _, last_id, _),) = await store.hold_seats(LATER)
     assert (room, last_id) == (ROOM, "p2")
     assert seats == [
         Seat(msgspec.structs.replace(JANE, is_active=False), "hash-p1", None, LATER),
         Seat(held, "hash-p2", None, "2026-03-03T10:30:00.000Z"),
     ]
     assert (await store.history("r1", None, 1))[0] == [seats[0].participant]
+
+
+async def test_what_proves_a_seat_is_kept(store: SqliteStore | FakeStore) -> None:
+    """Section 5: both resume tokens of a seat and of a place in a queue, and the rights that it carries."""
+    proved = SeatChanged(Seat(BOB, "new", 1, previous_hash="old", is_admin=True, token_exp=1_772_534_100.5))
+    waits = SeatChanged(Seat(JANE, "new", 2, waits_for="waiting_room", previous_hash="old"))
+    await append(store, [RoomChanged(ROOM), proved, waits])
+    ((_, seats, *_),) = await store.hold_seats(LATER)
+    found = [(one.resume_hash, one.previous_hash, one.is_admin, one.token_exp) for one in seats]
+    assert found == [("new", "old", False, None), ("new", "old", True, 1_772_534_100.5)]
+    await append(store, [SeatChanged(msgspec.structs.replace(seats[1], previous_hash=None, is_admin=False))])
+    ((_, seats, *_),) = await store.hold_seats(LATER)
+    assert (seats[1].previous_hash, seats[1].is_admin) == (None, False)
 
 
 async def test_pages(store: SqliteStore | FakeStore) -> None:

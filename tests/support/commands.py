@@ -15,8 +15,13 @@ DAEMON_STOPPED = 9
 Served = list[tuple[Config, bool]]
 
 
-def roomd(*arguments: object, environ: dict[str, str] | None = None, served: Served | None = None) -> Result:
-    """Run a command in this process; `served` collects what the command would start a daemon with."""
+def roomd(
+    *arguments: object, environ: dict[str, str] | None = None, served: Served | None = None, typed: str | None = None
+) -> Result:
+    """Run a command in this process; `served` collects what the command would start a daemon with.
+
+    `typed` is its standard input.
+    """
 
     def serve(config: Config, demo: bool) -> int:
         assert served is not None, "this command must not start a daemon"
@@ -26,7 +31,7 @@ def roomd(*arguments: object, environ: dict[str, str] | None = None, served: Ser
     inherited: dict[str, str | None] = {name: None for name in os.environ if name.startswith("ROOMD_")}
     runner = CliRunner(env={**inherited, **(environ or {})})
     return runner.invoke(
-        build(serve), [str(argument) for argument in arguments], catch_exceptions=False, prog_name="roomd"
+        build(serve), [str(one) for one in arguments], input=typed, catch_exceptions=False, prog_name="roomd"
     )
 
 

@@ -42,6 +42,7 @@ ERRORS = {
     "wrong_room": (403, "The token is for another room"),
     "room_not_found": (404, "Room not found"),
     "participant_not_found": (404, "Participant not found"),
+    "taken_over": (409, "Your seat is in use on another device"),
     "seat_expired": (410, "Seat is no longer held"),
     "rate_limited": (429, "Too many requests"),
     "unavailable": (503, "Storage is unavailable, nothing was changed"),
@@ -122,10 +123,23 @@ class Daemon:
             assert time.monotonic() < deadline, "the daemon does not answer"
             time.sleep(0.02)
 
+    def wait_for_log(self, text: str) -> None:
+        """Wait until the log contains a text."""
+        deadline = time.monotonic() + PATIENCE
+        while text not in self.log.read_text():
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.02)
+
     def advance(self, seconds: float) -> None:
         """Move the clock of a steered daemon; what came due meanwhile has been called when this returns."""
         assert self._control is not None
         self._control.sendall(f"{seconds}\n".encode())
+        assert self._control.recv(64) == b"moved\n"
+
+    def set_clock(self, seconds: float) -> None:
+        """Set the wall clock of a steered daemon so many seconds ahead of the right time, or behind it."""
+        assert self._control is not None
+        self._control.sendall(f"set {seconds}\n".encode())
         assert self._control.recv(64) == b"moved\n"
 
     def stop(self, number: int = signal.SIGTERM) -> int:

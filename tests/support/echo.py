@@ -126,7 +126,7 @@ class OurEcho:
             self.outcome.hung_up_on = self._socket.is_open
             self._socket.close(*BINARY_REFUSED)
 
-    def overhead(self) -> None:
+    def overhead(self, pong: bytes = b"") -> None:
         pass
 
     def closed(self) -> None:

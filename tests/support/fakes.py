@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from roomd.auth.tokens import Key
-from roomd.engine.ports import StorageFailed
+from roomd.engine.ports import AlreadySent, StorageFailed
 from roomd.protocol.errors import UNAVAILABLE, Refused
 from roomd.protocol.objects import Ban, Message, Participant, Room
 from roomd.protocol.paging import page
@@ -15,7 +15,7 @@ from roomd.protocol.timestamps import stamp
 from roomd.rooms.answers import Reader
 from roomd.rooms.changes import Change, MessageSent, RoomChanged, SeatChanged, UserBanned
 from roomd.rooms.model import Seat, StoredRoom
-from roomd.rooms.room import MESSAGES_SHOWN
+from roomd.rooms.room import MESSAGES_SHOWN, MOST_SENT
 from roomd.storage.sqlite import count_fitting
 
 SECRET = b"a secret for tests only, 32 bytes and more"
@@ -104,6 +104,10 @@ class FakeStore:
         await self._gate.wait()
         if self.broken is not None:
             raise self.broken
+        stored = set(map(_sent_id, self.said.get(room_id, [])))
+        sent = [_sent_id(event) for event in changes if isinstance(event, MessageSent)]
+        if again := [(sender, client_id) for sender, client_id in sent if client_id and (sender, client_id) in stored]:
+            raise AlreadySent(again)
         if self.failing or self.fails_once:
             self.fails_once = False
             raise StorageFailed
@@ -134,13 +138,17 @@ class FakeStore:
         found: dict[str, list[Seat]] = {}
         order = sorted(
             self.people.items(),
-            key=lambda item: ("" if item[1].waits_for else item[1].participant.joined_at, item[0][1]),
+            key=lambda item: ("" if item[1].waits_for else item[1].since, item[0][1]),
         )
         for key, seat in order:
             if seat.participant.left_at is None:
                 participant = msgspec.structs.replace(seat.participant, is_active=False)
-                self.people[key] = Seat(
-                    participant, seat.resume_hash, None, seat.dropped_at or restarted_at, waits_for=seat.waits_for
+                self.people[key] = msgspec.structs.replace(
+                    seat,
+                    participant=participant,
+                    claim=None,
+                    dropped_at=seat.dropped_at or restarted_at,
+                    held_until=0.0,
                 )
                 found.setdefault(key[0], []).append(self.people[key])
         return [self._kept(self.rooms[room_id], seats) for room_id, seats in found.items()]
@@ -150,7 +158,14 @@ class FakeStore:
         public = [event.message for event in self.said.get(room.id, []) if event.message.to is None]
         ids = [key for room_id, key in self.people if room_id == room.id]
         ids += [event.message.id for event in self.said.get(room.id, [])]
-        return StoredRoom(room, seats, bans, public[-MESSAGES_SHOWN:], max(ids, default=""))
+        last = map(_sent_id, self.said.get(room.id, [])[-MOST_SENT:])
+        sent = [(sender, client_id) for sender, client_id in last if client_id is not None] if seats else ()
+        return StoredRoom(room, seats, bans, public[-MESSAGES_SHOWN:], max(ids, default=""), sent)
+
+    async def last_room_id(self) -> str:
+        if self.failing:
+            raise StorageFailed
+        return max(self.rooms, default="")
 
     async def messages(self, reader: Reader, cursor: str | None, limit: int) -> tuple[list[Message], str | None]:
         if self.failing:
@@ -158,7 +173,8 @@ class FakeStore:
         found = [
             event.message
             for event in self.said.get(reader.room_id, [])
-            if event.message.id > (cursor or "") and (event.message.to is None or _concerns(event, reader))
+            if event.message.id > max(cursor or "", reader.after)
+            and ((reader.sees_public and event.message.to is None) or _concerns(event, reader))
         ]
         return page(found[: limit + 1], min(limit, count_fitting(found[: limit + 1])))
 
@@ -188,6 +204,11 @@ class FakeStore:
 
     async def close(self) -> None:
         pass
+
+
+def _sent_id(event: MessageSent) -> tuple[str, str | None]:
+    """Return what a message has in common with one that is sent again, if it has a client id."""
+    return event.message.participant_id, event.message.client_id
 
 
 def _concerns(event: MessageSent, reader: Reader) -> bool:

@@ -31,11 +31,10 @@ DAY = 1_772_532_000.0
 
 
 def at(clock: float, key: str = "") -> Moment:
-    """A moment `clock` seconds into the test, in which the next id is `key`."""
+    """A moment `clock` seconds into the test, in which the next id is `key`; without one it sorts after the last."""
 
     def new_id(above: str) -> str:
-        assert key, "a decision that makes nothing draws no id"
-        return key
+        return key or f"{above}+"
 
     return Moment(DAY + clock, clock, new_id)
 

@@ -172,7 +172,7 @@ class Recorder:
     def binary(self) -> None:
         self.messages.append(None)
 
-    def overhead(self) -> None:
+    def overhead(self, pong: bytes = b"") -> None:
         self.overheads += 1
 
     def closed(self) -> None:

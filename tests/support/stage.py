@@ -202,8 +202,8 @@ class Person(FakeClient):
         self.stage.members.append(member)
         return self.stage.hub.take_seat(self.stage.room.code, command, member)
 
-    def say(self, text: str, to: str | None = None) -> asyncio.Future[None]:
-        return self.submit(commands.SendMessage(self.seat, self.claim, text, to))
+    def say(self, text: str, to: str | None = None, client_id: str | None = None) -> asyncio.Future[None]:
+        return self.submit(commands.SendMessage(self.seat, self.claim, text, to, client_id=client_id))
 
     def present(self, **state: Any) -> asyncio.Future[None]:
         return self.submit(commands.UpdateState(self.seat, self.claim, state))

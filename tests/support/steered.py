@@ -2,7 +2,7 @@
 
 Time goes on by itself, too. So a test gives a time limit of an hour, which no machine is slow enough to reach, and then
 moves the clock past it. Each number of seconds that is read from the socket DESCRIPTOR is answered when the clock was
-moved and what came due has been called.
+moved and what came due has been called. A line `set SECONDS` sets only the wall clock, so many seconds ahead.
 """
 
 import asyncio
@@ -51,13 +51,14 @@ class SteeredClock(Clock):
 
     def __init__(self, control: socket.socket) -> None:
         self.ahead = 0.0
+        self.wall_ahead = 0.0
         self.timers: set[SteeredTimer] = set()
         self.control = control
         self.loop: asyncio.AbstractEventLoop | None = None
         threading.Thread(target=self.listen, daemon=True).start()
 
     def wall(self) -> float:
-        return time.time() + self.ahead
+        return time.time() + self.ahead + self.wall_ahead
 
     def monotonic(self) -> float:
         return time.monotonic() + self.ahead
@@ -74,7 +75,9 @@ class SteeredClock(Clock):
         with self.control.makefile("rw", encoding="ascii") as lines:
             for line in lines:
                 moved = threading.Event()
-                if self.loop is None:
+                if line.startswith("set "):
+                    self.wall_ahead = float(line.removeprefix("set "))
+                elif self.loop is None:
                     self.ahead += float(line)
                 else:
                     self.loop.call_soon_threadsafe(self.advance, float(line), moved)

@@ -45,6 +45,7 @@
  * @property {number} maxParticipants
  * @property {boolean} allowGuestAccess
  * @property {boolean} waitingRoom Newcomers wait until a host admits them.
+ * @property {"all" | "none" | "since-joined"} historyVisible What a newcomer gets of the messages that were sent before.
  * @property {number} participantCount Seats, held ones included.
  * @property {string} createdAt ISO 8601.
  * @property {string | null} endedAt Null while the room is open.
@@ -60,6 +61,7 @@
  * @property {string} text Text, never markup.
  * @property {string} sentAt ISO 8601.
  * @property {string | null} to The one participant it was for; null when it was for everyone.
+ * @property {string} [clientId] The id that its sender's client gave it; left out when it gave none.
  */
 
 /**
@@ -166,13 +168,14 @@
  * - `wrong_room`, 403: The token is for another room.
  * - `room_not_found`, 404: Room not found.
  * - `participant_not_found`, 404: Participant not found.
+ * - `taken_over`, 409: Your seat is in use on another device.
  * - `seat_expired`, 410: Seat is no longer held.
  * - `rate_limited`, 429: Too many requests.
  * - `internal_error`, 500: Internal error.
  * - `unavailable`, 503: Storage is unavailable, nothing was changed.
  * - `restarting`, 503: The server is restarting.
  *
- * @typedef {"bad_frame" | "unknown_type" | "not_in_room" | "invalid_settings" | "guest_name_required" | "invalid_guest_name" | "room_inactive" | "room_full" | "unauthenticated" | "invalid_token" | "token_expired" | "not_host" | "room_locked" | "banned" | "denied" | "guests_not_allowed" | "wrong_user" | "wrong_room" | "room_not_found" | "participant_not_found" | "seat_expired" | "rate_limited" | "internal_error" | "unavailable" | "restarting"} ErrorCode
+ * @typedef {"bad_frame" | "unknown_type" | "not_in_room" | "invalid_settings" | "guest_name_required" | "invalid_guest_name" | "room_inactive" | "room_full" | "unauthenticated" | "invalid_token" | "token_expired" | "not_host" | "room_locked" | "banned" | "denied" | "guests_not_allowed" | "wrong_user" | "wrong_room" | "room_not_found" | "participant_not_found" | "taken_over" | "seat_expired" | "rate_limited" | "internal_error" | "unavailable" | "restarting"} ErrorCode
  */
 
 export {};

@@ -58,6 +58,10 @@ export type Room = {
      */
     waitingRoom: boolean;
     /**
+     * What a newcomer gets of the messages that were sent before.
+     */
+    historyVisible: "all" | "none" | "since-joined";
+    /**
      * Seats, held ones included.
      */
     participantCount: number;
@@ -92,6 +96,10 @@ export type Message = {
      * The one participant it was for; null when it was for everyone.
      */
     to: string | null;
+    /**
+     * The id that its sender's client gave it; left out when it gave none.
+     */
+    clientId?: string;
 };
 export type Waiting = {
     participantId: string;
@@ -162,7 +170,7 @@ export type Admission = {
     code?: ErrorCode;
     message?: string;
 };
-export type ErrorCode = "bad_frame" | "unknown_type" | "not_in_room" | "invalid_settings" | "guest_name_required" | "invalid_guest_name" | "room_inactive" | "room_full" | "unauthenticated" | "invalid_token" | "token_expired" | "not_host" | "room_locked" | "banned" | "denied" | "guests_not_allowed" | "wrong_user" | "wrong_room" | "room_not_found" | "participant_not_found" | "seat_expired" | "rate_limited" | "internal_error" | "unavailable" | "restarting";
+export type ErrorCode = "bad_frame" | "unknown_type" | "not_in_room" | "invalid_settings" | "guest_name_required" | "invalid_guest_name" | "room_inactive" | "room_full" | "unauthenticated" | "invalid_token" | "token_expired" | "not_host" | "room_locked" | "banned" | "denied" | "guests_not_allowed" | "wrong_user" | "wrong_room" | "room_not_found" | "participant_not_found" | "taken_over" | "seat_expired" | "rate_limited" | "internal_error" | "unavailable" | "restarting";
 /**
  * Presence, like `{muted: true}`: at most 16 keys, 1 KiB of JSON.
  *
@@ -201,6 +209,7 @@ export type ErrorCode = "bad_frame" | "unknown_type" | "not_in_room" | "invalid_
  * @property {number} maxParticipants
  * @property {boolean} allowGuestAccess
  * @property {boolean} waitingRoom Newcomers wait until a host admits them.
+ * @property {"all" | "none" | "since-joined"} historyVisible What a newcomer gets of the messages that were sent before.
  * @property {number} participantCount Seats, held ones included.
  * @property {string} createdAt ISO 8601.
  * @property {string | null} endedAt Null while the room is open.
@@ -215,6 +224,7 @@ export type ErrorCode = "bad_frame" | "unknown_type" | "not_in_room" | "invalid_
  * @property {string} text Text, never markup.
  * @property {string} sentAt ISO 8601.
  * @property {string | null} to The one participant it was for; null when it was for everyone.
+ * @property {string} [clientId] The id that its sender's client gave it; left out when it gave none.
  */
 /**
  * Somebody who waits to be let in, as hosts see it.
@@ -312,12 +322,13 @@ export type ErrorCode = "bad_frame" | "unknown_type" | "not_in_room" | "invalid_
  * - `wrong_room`, 403: The token is for another room.
  * - `room_not_found`, 404: Room not found.
  * - `participant_not_found`, 404: Participant not found.
+ * - `taken_over`, 409: Your seat is in use on another device.
  * - `seat_expired`, 410: Seat is no longer held.
  * - `rate_limited`, 429: Too many requests.
  * - `internal_error`, 500: Internal error.
  * - `unavailable`, 503: Storage is unavailable, nothing was changed.
  * - `restarting`, 503: The server is restarting.
  *
- * @typedef {"bad_frame" | "unknown_type" | "not_in_room" | "invalid_settings" | "guest_name_required" | "invalid_guest_name" | "room_inactive" | "room_full" | "unauthenticated" | "invalid_token" | "token_expired" | "not_host" | "room_locked" | "banned" | "denied" | "guests_not_allowed" | "wrong_user" | "wrong_room" | "room_not_found" | "participant_not_found" | "seat_expired" | "rate_limited" | "internal_error" | "unavailable" | "restarting"} ErrorCode
+ * @typedef {"bad_frame" | "unknown_type" | "not_in_room" | "invalid_settings" | "guest_name_required" | "invalid_guest_name" | "room_inactive" | "room_full" | "unauthenticated" | "invalid_token" | "token_expired" | "not_host" | "room_locked" | "banned" | "denied" | "guests_not_allowed" | "wrong_user" | "wrong_room" | "room_not_found" | "participant_not_found" | "taken_over" | "seat_expired" | "rate_limited" | "internal_error" | "unavailable" | "restarting"} ErrorCode
  */
 export {};

@@ -46,14 +46,15 @@ class UpdateRoom(Command[RoomView], frozen=True):
 
         Raises `Refused` for anybody but hosts (403), for an ended room (400), and for settings out of bounds (400).
         """
-        check_host(room, self.caller)
+        check_host(room, self.caller, now)
         check_active(room)
         changed = change_settings(room.settings, self.settings, room.rules)
         if changed == room.settings:
             return Decision([], room.view())
         waiting = seats.follow_up(room, now, changed)
-        seated = sum(change.seat.participant.left_at is None and not change.seat.waits_for for change in waiting)
-        answer = msgspec.structs.replace(changed, participant_count=len(room.seats) + seated)
+        seated = [change.seat.participant.left_at is None for change in waiting if not change.seat.waits_for]
+        count = len(room.seats) + seated.count(True) - seated.count(False)
+        answer = msgspec.structs.replace(changed, participant_count=count)
         return Decision([RoomChanged(changed), *waiting], answer)
 
 
@@ -70,9 +71,10 @@ class EndRoom(Command[RoomView], frozen=True):
 
         Raises `Refused` for anybody but hosts (403), and for an ended room (400).
         """
-        check_host(room, self.caller)
+        check_host(room, self.caller, now)
         check_active(room)
-        ended = msgspec.structs.replace(room.settings, is_active=False, ended_at=now.stamp)
+        ended_at = max(now.stamp, room.settings.created_at)
+        ended = msgspec.structs.replace(room.settings, is_active=False, ended_at=ended_at)
         seated = [seats.leave(seat, now) for seat in room.seats.values()]
         waiting = [seats.leave(seat, now, refusal=ROOM_INACTIVE) for seat in room.queue.values()]
         return Decision([*seated, *waiting, RoomChanged(ended)], ended)

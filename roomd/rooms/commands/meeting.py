@@ -6,8 +6,10 @@ import msgspec
 
 from roomd.protocol.errors import BAD_FRAME, PARTICIPANT_NOT_FOUND, Refused
 from roomd.protocol.objects import Message, Scalar
+from roomd.protocol.timestamps import next_stamp, stamp
 from roomd.rooms.answers import Participants, Reader
 from roomd.rooms.changes import MessageSent, SeatChanged
+from roomd.rooms.history import reader
 from roomd.rooms.model import Caller, Moment
 from roomd.rooms.rights import check_host, claimed_seat, member_or_host
 from roomd.rooms.room import Command, Decision, Room, is_same_to_clients
@@ -16,6 +18,10 @@ MOST_STATE_KEYS = 16
 """The number of keys that a participant's state may have (docs/protocol.md, section 8)."""
 MOST_STATE_BYTES = 1024
 """The bytes of JSON that a participant's state may have (docs/protocol.md, section 8)."""
+NOW = "@now"
+"""The value of a state that is kept as the server's time (docs/protocol.md, section 8)."""
+_AHEAD = 86_400.0
+"""The seconds by which a time in a state may be ahead of the clock. The server has kept no time that is later."""
 
 
 class UpdateState(Command[None], frozen=True):
@@ -26,7 +32,7 @@ class UpdateState(Command[None], frozen=True):
     claim: int
     """The claim of their sitting."""
     state: Mapping[str, Scalar | None]
-    """The new values by key; None deletes a key. Other keys keep their values."""
+    """The new values by key; None deletes a key, `NOW` is kept as the time. Other keys keep their values."""
 
     def decide(self, room: Room, now: Moment) -> Decision[None]:
         """Return the participant with the new state; no change if clients would see no difference.
@@ -34,7 +40,8 @@ class UpdateState(Command[None], frozen=True):
         Raises `Refused` (400 `bad_frame`) for a state that would be too large.
         """
         seat = claimed_seat(room, self.participant_id, self.claim)
-        merged = {**seat.participant.state, **self.state}
+        given = {key: _time_for(room, key, now) if value == NOW else value for key, value in self.state.items()}
+        merged = {**seat.participant.state, **given}
         state = {key: value for key, value in merged.items() if value is not None}
         if len(state) > MOST_STATE_KEYS or len(msgspec.json.encode(state)) > MOST_STATE_BYTES:
             raise Refused(
@@ -57,13 +64,17 @@ class SendMessage(Command[None], frozen=True):
     """The text: 1 to 2000 characters, checked by the codec."""
     to: str | None
     """The participant id of the addressee; None for everyone."""
+    client_id: str | None = None
+    """The id that the client gave the message: 1 to 64 characters, checked by the codec; None without one."""
 
     def decide(self, room: Room, now: Moment) -> Decision[None]:
-        """Return the message with a new id.
+        """Return the message with a new id; no change if the participant has sent one with this client id before.
 
         Raises `Refused` (404 `participant_not_found`) for an addressee without a seat.
         """
         sender = claimed_seat(room, self.participant_id, self.claim).participant
+        if self.client_id is not None and (sender.id, self.client_id) in room.sent:
+            return Decision([], None)
         addressee = room.seats.get(self.to) if self.to is not None else None
         if self.to is not None and addressee is None:
             raise Refused(PARTICIPANT_NOT_FOUND)
@@ -74,6 +85,7 @@ class SendMessage(Command[None], frozen=True):
             text=self.text,
             sent_at=now.stamp,
             to=self.to,
+            client_id=self.client_id,
         )
         to_user_id = addressee.participant.user_id if addressee is not None else None
         return Decision([MessageSent(message, sender.user_id, to_user_id)], None)
@@ -93,9 +105,9 @@ class ListParticipants(Command[Participants], frozen=True):
         Raises `Refused`: 403 `not_host` for history to anybody but hosts, 400 `not_in_room` to others who have no seat.
         """
         if self.history:
-            check_host(room, self.caller)
+            check_host(room, self.caller, now)
         else:
-            member_or_host(room, self.caller)
+            member_or_host(room, self.caller, now)
         return Decision([], Participants(room.settings.id, room.participants()))
 
 
@@ -106,10 +118,23 @@ class ListMessages(Command[Reader], frozen=True):
     """Who sends the command."""
 
     def decide(self, room: Room, now: Moment) -> Decision[Reader]:
-        """Return the ids by which the caller's private messages are found.
+        """Return which messages the caller may read.
 
         Raises `Refused` (400 `not_in_room`) for a caller without a seat who is no host.
         """
-        seat = member_or_host(room, self.caller)
-        participant_id = seat.participant.id if seat is not None else None
-        return Decision([], Reader(room.settings.id, participant_id, self.caller.user_id))
+        return Decision([], reader(room, self.caller, now))
+
+
+def _time_for(room: Room, key: str, now: Moment) -> str:
+    """Return the stamp that `NOW` becomes under this key of a state.
+
+    It is later than all that is shown under the key, so hands stay in the order in which they were raised: within one
+    millisecond, and after the clock was set back.
+    """
+    latest = stamp(now.wall + _AHEAD)
+    times = [now.stamp]
+    for seat in room.seats.values():
+        shown = seat.participant.state.get(key)
+        if isinstance(shown, str) and now.stamp <= shown <= latest and (later := next_stamp(shown)) is not None:
+            times.append(later)
+    return max(times)

@@ -5,7 +5,7 @@ from roomd.protocol.objects import Ban
 from roomd.rooms import seats
 from roomd.rooms.changes import Change, Removal, SeatChanged, UserBanned, UserUnbanned
 from roomd.rooms.model import Caller, Moment, Seat
-from roomd.rooms.rights import check_active, check_host, target_of
+from roomd.rooms.rights import check_active, check_host, target_of, user_of
 from roomd.rooms.room import Command, Decision, Room
 
 
@@ -26,7 +26,7 @@ class RemoveParticipant(Command[None], frozen=True):
 
         Raises `Refused` like `target_of`.
         """
-        seat = target_of(room, self.caller, self.participant_id)
+        seat = target_of(room, self.caller, self.participant_id, now)
         person = seat.participant
         if seat.waits_for:
             changes: list[Change] = [seats.leave(seat, now, refusal=DENIED)]
@@ -52,7 +52,7 @@ class CheckMute(Command[None], frozen=True):
 
         Raises `Refused` like `target_of`, and for a participant who waits in the queue (404).
         """
-        if target_of(room, self.caller, self.participant_id).waits_for:
+        if target_of(room, self.caller, self.participant_id, now).waits_for:
             raise Refused(PARTICIPANT_NOT_FOUND)
         return Decision([], None)
 
@@ -68,7 +68,7 @@ class ListBans(Command[list[Ban]], frozen=True):
 
         Raises `Refused` for anybody but hosts (403).
         """
-        check_host(room, self.caller)
+        check_host(room, self.caller, now)
         return Decision([], sorted(room.bans.values(), key=lambda ban: ban.user_id))
 
 
@@ -85,8 +85,8 @@ class Unban(Command[None], frozen=True):
 
         Raises `Refused` for anybody but hosts (403), for the caller's own ban (403), and for a user with no ban (404).
         """
-        check_host(room, self.caller)
-        if self.user_id == self.caller.user_id:
+        check_host(room, self.caller, now)
+        if self.user_id == user_of(room, self.caller):
             raise Refused(WRONG_USER, "Nobody lifts their own ban")
         if self.user_id not in room.bans:
             raise Refused(PARTICIPANT_NOT_FOUND, "This user is not banned")
@@ -107,17 +107,18 @@ class Admit(Command[None], frozen=True):
         Raises `Refused` for anybody but hosts (403), for an ended room (400), for somebody who does not wait (404), and
         for one person whom a full and locked room cannot take (400 `room_full`).
         """
-        check_host(room, self.caller)
+        check_host(room, self.caller, now)
         check_active(room)
         chosen = room.queue.values() if self.participant_id is None else [_waiting(room, self.participant_id)]
-        free = room.free_seats
+        free, last_id = room.free_seats, room.last_id
         changes: list[SeatChanged] = []
         for seat in chosen:
             if seat.waits_for != "waiting_room":
                 continue  # already admitted: they wait for a free seat
             if free > 0:
                 free -= 1
-                changes.append(seats.admit(seat, now))
+                last_id = now.new_id(last_id)
+                changes.append(seats.admit(seat, now, last_id))
             elif not room.settings.is_locked:
                 changes.append(seats.wait_for(seat, "room_full"))
             elif self.participant_id is not None:
@@ -138,7 +139,7 @@ class Deny(Command[None], frozen=True):
 
         Raises `Refused` for anybody but hosts (403), and for somebody who does not wait (404).
         """
-        check_host(room, self.caller)
+        check_host(room, self.caller, now)
         return Decision([seats.leave(_waiting(room, self.participant_id), now, refusal=DENIED)], None)
 
 

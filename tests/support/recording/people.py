@@ -72,7 +72,7 @@ def bad_tokens(s: Scene) -> dict[str, str]:
         "control character": s.token("ann", "sub with a control character", sub="a\x07"),
         "other issuer": s.token("ann", "other issuer", iss="https://other.example"),
         "other audience": s.token("ann", "other audience", aud=["a", "b"]),
-        "unknown grant": s.token("ann", "unknown grant", roomd={"rooms": []}),
+        "grant of a wrong type": s.token("ann", "grant of a wrong type", roomd={"admin": 1}),
         "bad room": s.token("ann", "grant of no room", roomd={"room": "nonsense"}),
         "other secret": s.transcript.alias(other, "<token of ann, signed with another secret>"),
         "other algorithm": s.transcript.alias(longer, "<token of ann, HS512>"),
@@ -248,8 +248,8 @@ async def coming_back(s: Scene) -> None:
     await s.ask("alice", "list-participants", code=code)
     await s.connect("jane 2")
     back = await s.ask("jane 2", "resume", resumeToken=jane["resumeToken"])
-    await s.ask("jane 2", "resume", resumeToken=jane["resumeToken"])
     back = await s.ask("jane 2", "resume", resumeToken=back["resumeToken"])
+    await s.ask("jane 2", "resume", resumeToken=jane["resumeToken"])
     await s.connect("jane 3")
     back = await s.ask("jane 3", "resume", resumeToken=back["resumeToken"])
     await s.hang_up("jane 3", None, late="alice")

@@ -10,7 +10,7 @@ NOBODY = "0" * 24
 
 def requests(code: str = "zzz-zzz-zzz", participant: str = NOBODY) -> dict[str, dict[str, Any]]:
     """Write every request with all its fields."""
-    page = {"cursor": "", "limit": 1}
+    page = {"cursor": NOBODY, "limit": 1}
     settings = {"name": "New", "maxParticipants": 9, "allowGuestAccess": True, "waitingRoom": False}
     one = {"participantId": participant, "code": code}
     return {
@@ -35,12 +35,13 @@ def requests(code: str = "zzz-zzz-zzz", participant: str = NOBODY) -> dict[str, 
         "remove-participant": {**one, "ban": True, "reason": "spam"},
         "join-room": {"code": code, "guestName": "Jane", "wait": False},
         "resume": {"resumeToken": f"{code}.{participant}.{'0' * 32}"},
+        "update-connection": {"hold": 10},
         "leave-room": {},
         "end-room": {"code": code},
     }
 
 
-REQUIRED = {"code", "token", "state", "to", "data", "text", "userId", "participantId", "resumeToken"}
+REQUIRED = {"code", "token", "state", "to", "data", "text", "userId", "participantId", "resumeToken", "hold"}
 OPTIONAL = {("code", "mute-participant"), ("code", "list-bans"), ("code", "unban"), ("code", "admit-participant"),
             ("code", "admit-all"), ("code", "deny-participant"), ("code", "remove-participant"),
             ("to", "send-message")}  # fmt: skip

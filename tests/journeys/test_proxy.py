@@ -1,0 +1,121 @@
+"""roomd below a path prefix of a real nginx, as docs/how-to/reverse-proxy.md sets it up."""
+
+import asyncio
+import json
+import re
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+from urllib.request import Request, urlopen
+
+import pytest
+from websockets.asyncio.client import connect
+
+from tests.support.daemon import Client, Daemon
+from tests.support.needs import SYSTEM_PATH, needs
+from tests.support.processes import PATIENCE, child, free_port, spawned
+
+HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "reverse-proxy.md"
+CONFIGURATION = """
+daemon off;
+master_process off;
+pid {folder}/nginx.pid;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    {map}
+    server {{
+        listen 127.0.0.1:{port};
+        {location}
+    }}
+}}
+"""
+
+pytestmark = needs("nginx", "nginx")
+
+
+def documented(daemon: Daemon) -> tuple[str, str]:
+    """Return the `map` of the how-to and its location with a prefix, for this daemon."""
+    blocks = re.findall(r"```nginx\n(.*?)```", HOW_TO.read_text(encoding="utf-8"), re.DOTALL)
+    upgrade = next(found.group() for block in blocks if (found := re.search(r"^map .*?^\}", block, re.M | re.S)))
+    location = next(block for block in blocks if block.startswith("location /meet/"))
+    return upgrade, location.replace("127.0.0.1:8765", f"127.0.0.1:{daemon.port}")
+
+
+def listens(port: int) -> bool:
+    """Return whether somebody listens on the port."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(scope="module")
+def page(daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the meeting page behind an nginx with the prefix /meet/."""
+    folder, port = tmp_path_factory.mktemp("nginx"), free_port()
+    upgrade, location = documented(daemon)
+    file = folder / "nginx.conf"
+    file.write_text(CONFIGURATION.format(folder=folder, map=upgrade, location=location, port=port))
+    nginx = shutil.which("nginx", path=SYSTEM_PATH)
+    assert nginx is not None
+    log = folder / "nginx.log"
+    with spawned([nginx, "-p", str(folder), "-e", str(log), "-c", str(file)]) as process:
+        deadline = time.monotonic() + PATIENCE
+        while not listens(port):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, "nginx does not listen"
+            time.sleep(0.02)
+        yield f"http://127.0.0.1:{port}/meet/"
+
+
+def fetch(url: str) -> tuple[str, bytes]:
+    """Fetch a file as a browser does; return its content type and its bytes."""
+    with urlopen(Request(url, headers={"Accept": "text/html,*/*"}), timeout=PATIENCE) as answer:
+        return answer.headers["Content-Type"], answer.read()
+
+
+def test_page_and_its_files(page: str) -> None:
+    """The page and everything that it names is found below the prefix, modules that import modules too."""
+    waiting, seen = [page], dict[str, str]()
+    while waiting:
+        url = waiting.pop()
+        if url in seen:
+            continue
+        kind, body = fetch(url)
+        seen[url] = kind
+        named = re.findall(r"""(?:src|href)="([^"#]+)"|(?:from|import)\s*\(?"([^"]+)\"""", body.decode())
+        waiting += [urljoin(url, "".join(names)) for names in named]
+    assert all(url.startswith(page) for url in seen)
+    assert {url.removeprefix(page) for url in seen} >= {"", "page.js", "page.css", "icon.svg", "client/meeting.js"}
+    assert seen[page] == "text/html; charset=utf-8"
+
+
+async def test_join(page: str, daemon: Daemon) -> None:
+    """The WebSocket is found beside the page, and a token in the handshake arrives."""
+    room = await daemon.room()
+    headers = {"Authorization": f"Bearer {daemon.token('bob')}"}
+    async with connect(urljoin(page, "ws").replace("http", "ws", 1), additional_headers=headers) as websocket:
+        joined = await Client(websocket).join(room["code"])
+        assert joined["participant"]["userId"] == "bob"
+
+
+async def test_command_line(page: str, daemon: Daemon) -> None:
+    """`--url` takes the address of the page, and a code may be a whole link."""
+    room = await daemon.room()
+    link = f"{page}#code={room['code']}&token=x"
+    command = [sys.executable, "-m", "roomd", "room", "show", link, "--url", page, "--json"]
+    pipe = asyncio.subprocess.PIPE
+    async with child(*command, stdout=pipe, stderr=pipe, env=daemon.environ) as process:
+        shown, problems = await asyncio.wait_for(process.communicate(), PATIENCE)
+    assert problems == b""
+    found: dict[str, Any] = json.loads(shown)
+    assert found["room"]["code"] == room["code"]
