@@ -1,6 +1,7 @@
 """The table of all rates: who may use how much of what, by which settings, and what a client is told.
 
-Every row has two settings, `limits.KEY_rate` and `limits.KEY_burst`. docs/reference/limits.md is generated from it.
+Every row has two settings, `limits.KEY_rate` and `limits.KEY_burst`. docs/reference/limits.md is generated from it. Who
+is refused ten times less than may be requested, and goes on, is closed: that has no setting of its own.
 """
 
 from typing import Literal, NamedTuple
@@ -34,6 +35,7 @@ LIMITS = (
     Limit("told", "member", Use.TOLD, _REFUSED),
     Limit("stored", "member", Use.STORED, _REFUSED),
     Limit("read", "member", Use.READ, _REFUSED),
+    Limit("failure", "member", Use.FAILURES, _SLOWED),
     Limit("room_told", "room", Use.TOLD, _REFUSED),
     Limit("room_stored", "room", Use.STORED, _REFUSED),
     Limit("request", "address", Use.REQUESTS, _SLOWED),
@@ -49,10 +51,12 @@ LIMITS = (
 
 def allowances(holder: Holder, limits: LimitsConfig) -> Allowances:
     """Return what each holder of a kind may use."""
-    found = {row.use: row.key for row in LIMITS if row.holder == holder}
-    return [
-        Allowance(float(getattr(limits, f"{found[use]}_rate")), float(getattr(limits, f"{found[use]}_burst")))
-        if use in found
-        else UNLIMITED
-        for use in Use
-    ]
+    found = [UNLIMITED] * len(Use)
+    for row in LIMITS:
+        if row.holder == holder:
+            rate, burst = getattr(limits, f"{row.key}_rate"), getattr(limits, f"{row.key}_burst")
+            found[row.use] = Allowance(float(rate), float(burst))
+    requests = found[Use.REQUESTS]
+    if requests is not UNLIMITED:
+        found[Use.REFUSALS] = Allowance(requests.rate / 10, max(1.0, requests.burst / 10))
+    return found

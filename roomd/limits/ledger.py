@@ -37,6 +37,8 @@ class Use(IntEnum):
     """Joins that were refused, tokens that are not valid, and codes of no room."""
     ARRIVALS = 6
     """Connections without a seat."""
+    REFUSALS = 7
+    """Requests that were refused for a limit."""
 
 
 class Allowance(msgspec.Struct, frozen=True):
@@ -92,10 +94,11 @@ class Account:
         self._since[use] = now
         return 0.0
 
-    def wait(self, use: Use, now: float) -> float:
-        """Return the seconds until the debt is within the burst; 0 if it is."""
+    def wait(self, use: Use, now: float, amount: float = 0.0) -> float:
+        """Return the seconds until the debt with `amount` units more is within the burst; 0 if it is."""
         allowance = self._allowances[use]
-        return max(0.0, (self.debt(use, now) - allowance.burst) / allowance.rate)
+        excess = self.debt(use, now) + amount - allowance.burst
+        return excess / allowance.rate if excess > 0 else 0.0
 
     def debt(self, use: Use, now: float) -> float:
         """Return the debt in units."""

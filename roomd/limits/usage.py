@@ -5,11 +5,18 @@ strangers share. After that it is charged to the client's user or guest seat, an
 or a resume that succeeds is paid back, so an address with many people meets no limit.
 """
 
+from collections.abc import Sequence
+
 from roomd.config import LimitsConfig
 from roomd.limits.addresses import Address
 from roomd.limits.allowances import allowances
 from roomd.limits.ledger import Account, Ledger, Use
 
+SLOWED_MOST = 1.0
+"""The seconds for which a client over its share is not read. Who would have to wait for longer is refused."""
+CHARACTERS_SEARCHED = 256
+"""The characters of a malformed frame that count as one more request: finding the `id` of 64 KiB takes about 15 ms."""
+_USER, _GUEST = "u", "g"
 CAPACITY = 20_000
 """The accounts of each kind that are kept while nobody uses them: some 10 MB at most."""
 
@@ -32,12 +39,12 @@ class Ledgers:
 
 def user_key(user_id: str) -> str:
     """Return the holder of a user's account."""
-    return f"u{user_id}"
+    return _USER + user_id
 
 
 def guest_key(participant_id: str) -> str:
     """Return the holder of a guest seat's account."""
-    return f"g{participant_id}"
+    return _GUEST + participant_id
 
 
 class Usage:
@@ -50,8 +57,10 @@ class Usage:
         "_address",
         "_advance",
         "_at_address",
+        "_code",
         "_holder",
         "_ledgers",
+        "_room",
         "_uncharged",
         "bytes",
         "frames",
@@ -68,7 +77,9 @@ class Usage:
         self._at_address = ledgers.addresses.open(address)
         self._holder: str | None = None  # the holder of the account of the user or the guest seat
         self._uncharged = 0  # bytes that were received since the last request
-        self._advance = {Use.ARRIVALS: 0, Use.REQUESTS: 0}  # what a successful join will pay back
+        self._code: str | None = None  # the code of the room of the last seat
+        self._room = ledgers.strangers  # the account of that room
+        self._advance: dict[Use, float] = {Use.ARRIVALS: 0.0, Use.REQUESTS: 0.0}  # what a successful join will pay back
         self.payer = self._at_address
         """The account that requests are charged to."""
 
@@ -84,20 +95,53 @@ class Usage:
         self._uncharged += size
 
     def request(self, now: float) -> float:
-        """Charge a request, and the bytes received since the one before. Return the seconds to wait before the next."""
+        """Charge a request, and the bytes received since the one before.
+
+        Return the seconds for which the client must not be read. With more than `SLOWED_MOST` the request is not charged
+        and must be refused.
+        """
         size, self._uncharged = self._uncharged, 0
-        payer = self.payer
-        wait = max(payer.charge(Use.REQUESTS, 1, now), payer.charge(Use.RECEIVED, size, now))
+        payer, pool = self.payer, self._ledgers.strangers
+        wait = max(
+            payer.wait(Use.REQUESTS, now, 1), payer.charge(Use.RECEIVED, size, now), payer.wait(Use.FAILURES, now)
+        )
         if self._holder is None:
-            self._advance[Use.REQUESTS] += 1
-            pool = self._ledgers.strangers
-            wait = max(
-                wait,
-                pool.charge(Use.REQUESTS, 1, now),
-                pool.charge(Use.RECEIVED, size, now),
-                payer.wait(Use.FAILURES, now),
-            )
+            wait = max(wait, pool.wait(Use.REQUESTS, now, 1), pool.charge(Use.RECEIVED, size, now))
+        if wait <= SLOWED_MOST:
+            self.spend(1, now)
         return wait
+
+    def spend(self, requests: float, now: float) -> None:
+        """Charge the work of some requests, whatever the debt is."""
+        self.payer.charge(Use.REQUESTS, requests, now)
+        if self._holder is None:
+            self._ledgers.strangers.charge(Use.REQUESTS, requests, now)
+            self._advance[Use.REQUESTS] += requests
+
+    def refused(self, now: float) -> bool:
+        """Count a request that was refused for a limit. Return whether the client must be disconnected."""
+        return self.payer.take(Use.REFUSALS, 1, now) > 0
+
+    def malformed(self, size: int, now: float) -> None:
+        """Charge the work for a malformed frame of `size` characters, whether it is answered or refused."""
+        requests = size // CHARACTERS_SEARCHED
+        self.spend(requests, now)
+        self.payer.charge(Use.REFUSALS, requests / 10, now)
+
+    def tell(self, size: int, recipients: int, now: float) -> float:
+        """Charge an event of `size` bytes for so many recipients, if it may be sent. Return the seconds until it may."""
+        return self._take_all(((self.payer, Use.TOLD, size * recipients), (self._room, Use.TOLD, size)), now)
+
+    def store(self, size: int, now: float) -> float:
+        """Charge `size` bytes in the database, if they may be stored. Return the seconds until they may."""
+        parts = [(self.payer, Use.STORED, size), (self._room, Use.STORED, size)]
+        if self._holder is not None and self._holder.startswith(_GUEST):
+            parts.append((self._at_address, Use.STORED, size))
+        return self._take_all(parts, now)
+
+    def read(self, rows: int, now: float) -> float:
+        """Charge rows that were read. Return the seconds until more may be read."""
+        return self.payer.charge(Use.READ, rows, now)
 
     def failed(self, now: float) -> None:
         """Charge a refused join, a token that is not valid, or a code of no room."""
@@ -112,12 +156,17 @@ class Usage:
         """Charge everything from now on to this user."""
         self._become(user_key(user_id), now)
 
-    def has_seat(self, user_id: str | None, participant_id: str, now: float) -> None:
-        """Charge everything from now on to the user or the guest seat, and pay back what the way to it has cost."""
+    def has_seat(self, code: str, user_id: str | None, participant_id: str, now: float) -> None:
+        """Charge everything from now on to the user or the guest seat, and pay back what the way to it has cost.
+
+        `code` is that of the room.
+        """
         for use, amount in self._advance.items():
             self._at_address.charge(use, -amount, now)
             self._ledgers.strangers.charge(use, -amount, now)
         self._advance.clear()
+        self._leave_room(now)
+        self._code, self._room = code, self._ledgers.rooms.open(code)
         if user_id is not None:
             self._become(user_key(user_id), now)
             return
@@ -128,6 +177,7 @@ class Usage:
 
     def close(self, now: float) -> None:
         """End the use of all accounts. The debts of a guest pass to the next guests of the address."""
+        self._leave_room(now)
         self._leave_account(now)
         self._ledgers.addresses.close(self._address, now)
 
@@ -137,10 +187,22 @@ class Usage:
             self._holder = holder
             self.payer = self._ledgers.members.open(holder)
 
+    def _leave_room(self, now: float) -> None:
+        if self._code is not None:
+            self._ledgers.rooms.close(self._code, now)
+
+    def _take_all(self, parts: Sequence[tuple[Account, Use, float]], now: float) -> float:
+        """Charge all parts if none has to wait. Return the longest wait."""
+        wait = max(account.wait(use, now) for account, use, _ in parts)
+        if not wait:
+            for account, use, amount in parts:
+                account.charge(use, amount, now)
+        return wait
+
     def _leave_account(self, now: float) -> None:
         if self._holder is None:
             return
-        if self._holder.startswith("g"):
+        if self._holder.startswith(_GUEST):
             guests = self._ledgers.guests
             guests.open(self._address).raise_to(self.payer, now)
             guests.close(self._address, now)
