@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from roomd.protocol.errors import Refused
@@ -311,6 +312,20 @@ async def test_an_admin_comes_back_as_a_user(stage: Stage, room: Lobby) -> None:
     plain.said()
     await room.erin.leave()
     assert plain.said() == []
+
+
+async def test_a_token_that_makes_a_member_an_admin(stage: Stage, room: Lobby) -> None:
+    """Who presents it is told of the queue at once, and of nothing more with a token without the grant."""
+    root = stage.user("root")
+    await root.join()
+    await stage.ask(commands.Admit(HOST, root.seat))
+    root.said()
+    plain = Caller(root.seat, root.claim, "root", "Root", token_exp=1.0)
+    await root.submit(commands.Renew(msgspec.structs.replace(plain, is_admin=True)))
+    assert root.said() == ["reply", ("queue", stage.queue())]
+    await root.submit(commands.Renew(plain))
+    await room.erin.leave()
+    assert root.said() == ["reply"]
 
 
 async def test_a_place_taken_back_as_it_moves_up(stage: Stage, room: Lobby) -> None:

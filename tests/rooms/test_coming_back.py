@@ -205,6 +205,26 @@ def test_a_host_who_waits_takes_it_too() -> None:
     assert (list(a_room.seats), queue(a_room)) == (["p2", "p4", "p6"], {"p5": "room_full"})
 
 
+def test_a_user_who_has_dropped_keeps_the_seat() -> None:
+    """Only guests give way, also where a user who has dropped came later."""
+    a_room = new_room(max_participants=2)
+    do(a_room, join(Caller(None, 3), "p3"), 1)
+    do(a_room, join(BOB, "p2"), 2)
+    do(a_room, commands.Drop("p2", 3, 0), 3)
+    assert refused(a_room, join(HOST, "p1")) == errors.ROOM_FULL
+
+
+def test_a_place_in_the_queue_carries_the_rights_as_well() -> None:
+    """A host who waits reads the messages, until the grace is over."""
+    a_room = Room(StoredRoom(new_room(max_participants=2).settings), Rules(30.0, 1000, GRACE))
+    do(a_room, join(BOB, "p2"))
+    do(a_room, join(CAROL, "p3"))
+    do(a_room, join(Caller(None, 1, "alice", "Alice", token_exp=DAY + 50), "p1", wait=True))
+    do(a_room, resume("p1", "t-p1", 2))
+    assert do(a_room, commands.ListMessages(ALICE), 149).participant_id is None
+    assert refused(a_room, commands.ListMessages(ALICE), 150) == errors.TOKEN_EXPIRED
+
+
 def test_no_guest_gives_way_in_a_room_past_its_limit() -> None:
     """Lowering `maxParticipants` removes nobody, and lets nobody in."""
     a_room = crowded()
