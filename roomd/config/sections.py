@@ -53,6 +53,16 @@ class ServerConfig(Section, frozen=True):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="Least severe level that is logged.")
     ] = "info"
+    log_addresses: Annotated[
+        Literal["full", "masked", "none"],
+        Meta(description="How clients' addresses are logged: in full, as their network (/24, /48), or not at all."),
+    ] = "full"
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Networks of the proxies whose X-Forwarded-For or Forwarded is believed; unix for Unix sockets."
+        ),
+    ] = ("127.0.0.0/8", "::1/128", "unix")
     demo: Annotated[bool, Meta(description="Serve the meeting page at /.")] = True
 
 

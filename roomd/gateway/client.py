@@ -16,10 +16,10 @@ from roomd.auth.resume_tokens import ResumeToken
 from roomd.auth.tokens import Identity, Policy, verify
 from roomd.config import LimitsConfig
 from roomd.engine.ports import Archive, Clock, Rooms, SeatLost
-from roomd.gateway.limits import TokenBucket
 from roomd.gateway.outbox import Outbox, encode_frame
 from roomd.gateway.session import Session
 from roomd.ice import Ice
+from roomd.limits.usage import Usage
 from roomd.protocol.codec import error_reply
 from roomd.protocol.errors import RATE_LIMITED, UNAVAILABLE, Close, Refused
 from roomd.protocol.events import Event, Removed
@@ -70,7 +70,6 @@ class Client:
     """One client: its identity, its seats, and the frames that it is sent. `number` is that of its connection."""
 
     __slots__ = (
-        "_broadcast_limit",
         "_told",
         "_told_before",
         "clean_hold",
@@ -79,12 +78,14 @@ class Client:
         "outbox",
         "services",
         "session",
+        "usage",
     )  # fmt: skip
 
-    def __init__(self, number: int, outbox: Outbox, services: Services) -> None:
+    def __init__(self, number: int, outbox: Outbox, usage: Usage, services: Services) -> None:
         self.number = number
         """The number of the connection, for the log."""
         self.outbox = outbox
+        self.usage = usage
         self.services = services
         self.session: Session[Sitting] = Session(services.policy.leeway)
         self.has_ended = False
@@ -95,8 +96,6 @@ class Client:
         # The sittings whose new resume token was sent in this tick, and those in the tick before. Both are seldom used.
         self._told: tuple[Sitting, ...] = ()
         self._told_before: tuple[Sitting, ...] = ()
-        limits = services.limits
-        self._broadcast_limit = TokenBucket(limits.told_rate, limits.told_burst, services.clock.monotonic())
 
     @property
     def has_joined(self) -> bool:
@@ -122,6 +121,7 @@ class Client:
         Raises `Refused` (403 `wrong_user`).
         """
         self.session.authenticate(identity)
+        self.usage.has_token(identity.user_id, self.now())
 
     def send(self, frame: Reply | Event) -> None:
         """Send a reply, or an event for this client only."""
@@ -130,6 +130,7 @@ class Client:
     def refuse(self, refused: Refused, to: RequestId | None) -> None:
         """Send an error reply to a request. `to` is the request's `id`; None when there is no request or no `id`."""
         log.info("refused", {"connection": self.number, "code": refused.kind.code})
+        self.usage.failed(refused.kind, self.now())
         self.send(error_reply(refused, to))
 
     def acknowledge(self, request: Request) -> None:
@@ -194,13 +195,42 @@ class Client:
         code = self.session.room_code(self.session.own_seat().code if request.code is None else request.code)
         return code, self.session.caller(code, self.wall())
 
-    def count_broadcast(self, size: int) -> None:
-        """Count `size` bytes that the client sends to others against its limit.
+    def charge_told(self, code: str, size: int, *, recipients: int | None = None) -> None:
+        """Charge an event of `size` bytes for its recipients; None stands for everybody in the room `code`.
 
         Raises `Refused` (429 `rate_limited`).
         """
-        if wait := self._broadcast_limit.take(self.services.clock.monotonic(), size):
-            raise Refused(RATE_LIMITED, retry_after=math.ceil(wait * 1000) / 1000)
+        wait = (
+            self.usage.tell_room(size, self.services.rooms.seats_in(code), self.now())
+            if recipients is None
+            else self.usage.tell(size * recipients, self.now())
+        )
+        if wait:
+            raise rate_limited(wait)
+
+    def charge_stored(self, size: int) -> None:
+        """Charge `size` bytes in the database.
+
+        Raises `Refused` (429 `rate_limited`).
+        """
+        if wait := self.usage.store(size, self.now()):
+            raise rate_limited(wait)
+
+    def check_read(self) -> None:
+        """Check that the client may read from the database.
+
+        Raises `Refused` (429 `rate_limited`).
+        """
+        if wait := self.usage.wait_to_read(self.now()):
+            raise rate_limited(wait)
+
+    def charge_read(self, rows: int) -> None:
+        """Charge rows that were read for the client. `check_read` refuses the next request if these are too many."""
+        self.usage.read(rows, self.now())
+
+    def now(self) -> float:
+        """Return seconds of the monotonic clock."""
+        return self.services.clock.monotonic()
 
     def wall(self) -> float:
         """Return seconds since the epoch."""
@@ -297,6 +327,7 @@ class Sitting:
         """Leave the client's other places for this one, and log it as `event`."""
         client, participant = self._client, self.participant
         log.info(event, {"connection": client.number, "room": participant.room_id, "participant": participant.id})
+        client.usage.has_seat(self.code, participant.user_id, participant.id, client.now())
         rooms = client.services.rooms
         for other in others:
             rooms.unsubscribe(other.code, other.participant.id, other)
@@ -348,6 +379,11 @@ class OkAsker:
 def _payload(sitting: Sitting) -> bytes:
     """Return the payload of the ping for a sitting: its claim, which no other sitting has."""
     return sitting.claim.to_bytes(8)
+
+
+def rate_limited(wait: float) -> Refused:
+    """Return the refusal of a request that may be sent again in `wait` seconds."""
+    return Refused(RATE_LIMITED, retry_after=math.ceil(wait * 1000) / 1000)
 
 
 def close_for(refused: Refused) -> CloseConnection:

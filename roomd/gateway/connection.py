@@ -5,19 +5,18 @@ For everything that a client sends it gets a reply, or a close code from docs/pr
 
 import asyncio
 import logging
-import math
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from roomd.engine.ports import RETRY_AFTER, StorageFailed
-from roomd.gateway.client import Client, CloseConnection, Services, close_for
+from roomd.gateway.client import Client, CloseConnection, Services, close_for, rate_limited
 from roomd.gateway.handlers import serve
-from roomd.gateway.limits import Usage
 from roomd.gateway.outbox import Outbox
 from roomd.gateway.websocket import ClientSocket
+from roomd.limits.usage import SLOWED_MOST, Usage
 from roomd.protocol import events, replies, requests
 from roomd.protocol.codec import BadFrame, decode, request_id
-from roomd.protocol.errors import INTERNAL_ERROR, RATE_LIMITED, RESTARTING, UNAVAILABLE, Close, Refused
+from roomd.protocol.errors import INTERNAL_ERROR, RESTARTING, UNAVAILABLE, Close, Refused
 
 log = logging.getLogger("roomd.gateway.connection")
 
@@ -63,6 +62,7 @@ class Connection:
         self,
         number: int,
         transport: asyncio.Transport,
+        usage: Usage,
         services: Services,
         spawn: Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"],
         on_lost: Callable[["Connection"], None],
@@ -72,11 +72,11 @@ class Connection:
         """The number of the connection, for the log."""
         self.socket = ClientSocket(transport, limits.frame, self)
         self.outbox = Outbox(transport, limits.outbox, self.socket, self._close)
-        self.usage = Usage(limits.request_rate, limits.request_burst, services.clock.monotonic())
+        self.usage = usage
         self._services = services
         self._spawn = spawn
         self._on_lost = on_lost
-        self._client = Client(number, self.outbox, services)
+        self._client = Client(number, self.outbox, usage, services)
         self._refused: Refused | None = None  # why the token was refused; the first request is answered with it
         self._running: asyncio.Future[None] | None = None  # the last request that was not answered at once
         self._silent_ticks = 0  # the number of ticks without a request, before the first join
@@ -101,9 +101,9 @@ class Connection:
         except BadFrame as bad:
             if self._allows(bad.id):
                 self._client.refuse(bad, bad.id)
-            self.usage.count_malformed(self._services.clock.monotonic(), len(message))
+            self.usage.malformed(len(message), self._services.clock.monotonic())
             return None
-        if not self._allows(request.id):
+        if not self._allows(request.id, never_refused=isinstance(request, requests.Resume)):
             return None
         try:
             self._running = self._begin(request)
@@ -127,8 +127,11 @@ class Connection:
         if pong:
             self._client.arrived(pong)
         now = self._services.clock.monotonic()
-        if self.usage.take(now) and self.usage.count_refusal(now):
+        wait = self.usage.request(now)
+        if wait > SLOWED_MOST and self.usage.refused(now):
             self.outbox.close(Close.RATE_LIMITED, RATE_REASON)
+        elif wait:
+            self.socket.hold_reading(min(wait, SLOWED_MOST))
         self.outbox.check()
 
     def closed(self) -> None:
@@ -191,17 +194,19 @@ class Connection:
             closing = close_for(self._refused)
             self.outbox.close(closing.code, closing.reason)
 
-    def _allows(self, to: replies.RequestId | None) -> bool:
-        """Count the request with the `id` `to` against the limit and return whether it may be served.
+    def _allows(self, to: replies.RequestId | None, *, never_refused: bool = False) -> bool:
+        """Charge the request with the `id` `to`, and return whether it may be served.
 
-        Otherwise it is refused. A client that continues to send is closed.
+        A client that is over its share is read more slowly, then refused. One that continues to send is closed.
         """
         now = self._services.clock.monotonic()
-        wait = self.usage.take(now)
-        if not wait:
+        wait = self.usage.request(now)
+        if wait:
+            self.socket.hold_reading(min(wait, SLOWED_MOST))
+        if wait <= SLOWED_MOST or never_refused:
             return True
-        self._client.refuse(Refused(RATE_LIMITED, retry_after=math.ceil(wait * 1000) / 1000), to)
-        if self.usage.count_refusal(now):
+        self._client.refuse(rate_limited(wait), to)
+        if self.usage.refused(now):
             self.outbox.close(Close.RATE_LIMITED, RATE_REASON)
         return False
 

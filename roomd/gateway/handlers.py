@@ -35,6 +35,8 @@ PAGE = 100
 
 MESSAGE_BYTES = 250
 """The approximate bytes of a `message` frame without its text."""
+ROOM_BYTES = 1000
+"""The approximate bytes of a room in the database, with its indexes."""
 
 Work = Awaitable[None] | None
 """What a handler returns: None when the request is answered, else an awaitable that is done when it is."""
@@ -94,6 +96,7 @@ async def authenticate(client: Client, request: requests.Authenticate) -> None:
 async def create_room(client: Client, request: requests.CreateRoom) -> None:
     """Create a room with the caller as its host."""
     identity = client.session.user(client.wall())
+    client.charge_stored(ROOM_BYTES)
     settings = Settings(
         name=request.name,
         max_participants=request.max_participants,
@@ -139,9 +142,11 @@ async def list_rooms(client: Client, request: requests.ListRooms) -> None:
     """List the caller's rooms; for an admin, all rooms."""
     identity = client.session.user(client.wall())
     host_id = None if identity.is_admin else identity.user_id
+    client.check_read()
     found, cursor = await client.services.archive.rooms_of(
         host_id, request.is_active, request.cursor, request.limit or PAGE
     )
+    client.charge_read(len(found))
     seats_in = client.services.rooms.seats_in
     rooms = [msgspec.structs.replace(room, participant_count=seats_in(room.code)) for room in found]
     client.send(replies.RoomsReply(id=request.id, rooms=rooms, next_cursor=cursor))
@@ -223,7 +228,9 @@ async def list_participants(client: Client, request: requests.ListParticipants) 
     caller = client.session.caller(code, client.wall())
     listed = await client.services.rooms.ask(code, commands.ListParticipants(caller, bool(request.history)))
     if request.history:
+        client.check_read()
         people, cursor = await client.services.archive.history(listed.room_id, request.cursor, limit)
+        client.charge_read(len(people))
     else:
         later = (person for person in listed.participants if person.id > (request.cursor or ""))
         people, cursor = page(sorted(later, key=lambda person: person.id), limit)
@@ -234,9 +241,9 @@ async def list_participants(client: Client, request: requests.ListParticipants) 
 def update_participant(client: Client, request: requests.UpdateParticipant) -> Work:
     """Change the caller's own state."""
     place = client.session.own_seat()
-    client.count_broadcast(
-        MOST_STATE_BYTES + size_of(place.participant)
-    )  # others get the whole participant, not only the change
+    size = MOST_STATE_BYTES + size_of(place.participant)  # others get the whole participant, not only the change
+    client.charge_stored(size)
+    client.charge_told(place.code, size)
     return client.ask_ok(place.code, commands.UpdateState(place.participant.id, place.claim, request.state), request)
 
 
@@ -244,7 +251,7 @@ def update_participant(client: Client, request: requests.UpdateParticipant) -> W
 def signal(client: Client, request: requests.Signal) -> None:
     """Pass data to one other participant without reading it."""
     place = client.session.own_seat()
-    client.count_broadcast(len(request.data))
+    client.charge_told(place.code, len(request.data), recipients=1)
     event = SignalEvent(sender=place.participant.id, data=request.data)
     client.services.rooms.relay(place.code, request.to, event)
     client.acknowledge(request)
@@ -254,7 +261,9 @@ def signal(client: Client, request: requests.Signal) -> None:
 def send_message(client: Client, request: requests.SendMessage) -> Work:
     """Send a message to everyone or to one participant."""
     place = client.session.own_seat()
-    client.count_broadcast(MESSAGE_BYTES + size_of(request.text) + len(request.client_id or ""))
+    size = MESSAGE_BYTES + size_of(request.text) + len(request.client_id or "")
+    client.charge_stored(size)
+    client.charge_told(place.code, size, recipients=None if request.to is None else 2)
     command = commands.SendMessage(
         place.participant.id, place.claim, request.text, request.to, client_id=request.client_id
     )
@@ -267,7 +276,9 @@ async def list_messages(client: Client, request: requests.ListMessages) -> None:
     code = client.session.room_code(request.code)
     caller = client.session.caller(code, client.wall())
     reader = await client.services.rooms.ask(code, commands.ListMessages(caller))
+    client.check_read()
     messages, cursor = await client.services.archive.messages(reader, request.cursor, request.limit or PAGE)
+    client.charge_read(len(messages))
     client.send(replies.MessagesReply(id=request.id, messages=messages, next_cursor=cursor))
 
 

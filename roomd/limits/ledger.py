@@ -79,25 +79,19 @@ class Account:
         return (debt - allowance.burst) / allowance.rate if debt > allowance.burst else 0.0
 
     def take(self, use: Use, amount: float, now: float) -> float:
-        """Charge `amount` units if the debt stays within the burst and return 0, else the seconds until it would.
-
-        More units than the burst are charged when there is no debt.
-        """
-        allowance = self._allowances[use]
-        if allowance is UNLIMITED:
-            return 0.0
-        debt = self.debt(use, now)
-        room = max(0.0, allowance.burst - amount)
-        if debt > room:
-            return (debt - room) / allowance.rate
-        self._debts[use] = debt + amount
-        self._since[use] = now
-        return 0.0
+        """Charge `amount` units if they can be taken and return 0, else return what `wait` returns."""
+        wait = self.wait(use, now, amount)
+        if not wait:
+            self.charge(use, amount, now)
+        return wait
 
     def wait(self, use: Use, now: float, amount: float = 0.0) -> float:
-        """Return the seconds until the debt with `amount` units more is within the burst; 0 if it is."""
+        """Return the seconds until `amount` units can be taken; 0 if they can be now.
+
+        They can be when the debt stays within the burst by them; more units than the burst, when there is no debt.
+        """
         allowance = self._allowances[use]
-        excess = self.debt(use, now) + amount - allowance.burst
+        excess = self.debt(use, now) + min(amount, allowance.burst) - allowance.burst
         return excess / allowance.rate if excess > 0 else 0.0
 
     def debt(self, use: Use, now: float) -> float:

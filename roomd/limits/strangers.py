@@ -25,12 +25,15 @@ class Strangers(Generic[A, C]):
         """Return the number of clients."""
         return self._total
 
-    def add(self, address: A, client: C) -> C | None:
-        """Add a client. Return the one that must be closed for it, which is removed; None when there is space."""
+    def add(self, address: A, client: C) -> None:
+        """Add a client. Call `take_excess` then, until it returns None."""
         clients = self._clients.setdefault(address, {})
         clients[client] = None
         self._count(address, len(clients) - 1, len(clients))
         self._total += 1
+
+    def take_excess(self) -> C | None:
+        """Remove and return the client that is too many; None when there is none."""
         if self._total <= self._limit:
             return None
         greediest = next(iter(self._addresses[self._most]))

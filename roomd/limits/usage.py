@@ -11,11 +11,31 @@ from roomd.config import LimitsConfig
 from roomd.limits.addresses import Address
 from roomd.limits.allowances import allowances
 from roomd.limits.ledger import Account, Ledger, Use
+from roomd.protocol.errors import (
+    BANNED,
+    DENIED,
+    GUESTS_NOT_ALLOWED,
+    INVALID_TOKEN,
+    ROOM_FULL,
+    ROOM_INACTIVE,
+    ROOM_LOCKED,
+    ROOM_NOT_FOUND,
+    SEAT_EXPIRED,
+    TAKEN_OVER,
+    TOKEN_EXPIRED,
+    WRONG_ROOM,
+    ErrorKind,
+)
 
 SLOWED_MOST = 1.0
 """The seconds for which a client over its share is not read. Who would have to wait for longer is refused."""
 CHARACTERS_SEARCHED = 256
 """The characters of a malformed frame that count as one more request: finding the `id` of 64 KiB takes about 15 ms."""
+FAILURES = frozenset({
+    INVALID_TOKEN, TOKEN_EXPIRED, WRONG_ROOM, ROOM_NOT_FOUND, SEAT_EXPIRED, TAKEN_OVER,
+    ROOM_INACTIVE, ROOM_LOCKED, ROOM_FULL, GUESTS_NOT_ALLOWED, BANNED, DENIED,
+})  # fmt: skip
+"""The errors of failed joins and resumes, of tokens that are not valid, and of codes of no room."""
 _USER, _GUEST = "u", "g"
 CAPACITY = 20_000
 """The accounts of each kind that are kept while nobody uses them: some 10 MB at most."""
@@ -37,6 +57,14 @@ class Ledgers:
         """The pool of all clients without a seat and a token."""
 
 
+def arrive(ledgers: Ledgers, address: Address | None, now: float) -> float:
+    """Charge a new connection to its address. Return the seconds to wait before it is served."""
+    account = ledgers.addresses.open(address)
+    wait = account.charge(Use.ARRIVALS, 1, now)
+    ledgers.addresses.close(address, now)
+    return wait
+
+
 def user_key(user_id: str) -> str:
     """Return the holder of a user's account."""
     return _USER + user_id
@@ -50,11 +78,10 @@ def guest_key(participant_id: str) -> str:
 class Usage:
     """What one client uses. `now` is in seconds of a monotonic clock.
 
-    `address` is that of the client; None when it is not known.
+    `address` is that of the client, for which `arrive` was called; None when it is not known.
     """
 
     __slots__ = (
-        "_address",
         "_advance",
         "_at_address",
         "_code",
@@ -62,6 +89,7 @@ class Usage:
         "_ledgers",
         "_room",
         "_uncharged",
+        "address",
         "bytes",
         "frames",
         "payer",
@@ -73,13 +101,14 @@ class Usage:
         self.bytes = 0
         """The bytes of those frames, with their headers."""
         self._ledgers = ledgers
-        self._address = address
+        self.address = address
+        """The client's address; None when it is not known."""
         self._at_address = ledgers.addresses.open(address)
         self._holder: str | None = None  # the holder of the account of the user or the guest seat
         self._uncharged = 0  # bytes that were received since the last request
         self._code: str | None = None  # the code of the room of the last seat
         self._room = ledgers.strangers  # the account of that room
-        self._advance: dict[Use, float] = {Use.ARRIVALS: 0.0, Use.REQUESTS: 0.0}  # what a successful join will pay back
+        self._advance: dict[Use, float] = {Use.ARRIVALS: 1.0, Use.REQUESTS: 0.0}  # what a successful join will pay back
         self.payer = self._at_address
         """The account that requests are charged to."""
 
@@ -97,7 +126,7 @@ class Usage:
     def request(self, now: float) -> float:
         """Charge a request, and the bytes received since the one before.
 
-        Return the seconds for which the client must not be read. With more than `SLOWED_MOST` the request is not charged
+        Return the seconds for which the client must not be read. For more than `SLOWED_MOST` the request is not charged,
         and must be refused.
         """
         size, self._uncharged = self._uncharged, 0
@@ -128,8 +157,12 @@ class Usage:
         self.spend(requests, now)
         self.payer.charge(Use.REFUSALS, requests / 10, now)
 
-    def tell(self, size: int, recipients: int, now: float) -> float:
-        """Charge an event of `size` bytes for so many recipients, if it may be sent. Return the seconds until it may."""
+    def tell(self, size: int, now: float) -> float:
+        """Charge `size` bytes for others, if they may be sent. Return the seconds until they may."""
+        return self.payer.take(Use.TOLD, size, now)
+
+    def tell_room(self, size: int, recipients: int, now: float) -> float:
+        """Charge an event of `size` bytes for all in the room, if it may be sent. Return the seconds until it may."""
         return self._take_all(((self.payer, Use.TOLD, size * recipients), (self._room, Use.TOLD, size)), now)
 
     def store(self, size: int, now: float) -> float:
@@ -139,18 +172,18 @@ class Usage:
             parts.append((self._at_address, Use.STORED, size))
         return self._take_all(parts, now)
 
-    def read(self, rows: int, now: float) -> float:
-        """Charge rows that were read. Return the seconds until more may be read."""
-        return self.payer.charge(Use.READ, rows, now)
+    def wait_to_read(self, now: float) -> float:
+        """Return the seconds until rows may be read."""
+        return self.payer.wait(Use.READ, now)
 
-    def failed(self, now: float) -> None:
-        """Charge a refused join, a token that is not valid, or a code of no room."""
-        self.payer.charge(Use.FAILURES, 1, now)
+    def read(self, rows: int, now: float) -> None:
+        """Charge rows that were read."""
+        self.payer.charge(Use.READ, rows, now)
 
-    def arrived(self, now: float) -> float:
-        """Charge the connection to its address. Return the seconds to wait before it is served."""
-        self._advance[Use.ARRIVALS] = 1
-        return self._at_address.charge(Use.ARRIVALS, 1, now)
+    def failed(self, kind: ErrorKind, now: float) -> None:
+        """Charge an error reply, if it is one of `FAILURES`."""
+        if kind in FAILURES:
+            self.payer.charge(Use.FAILURES, 1, now)
 
     def has_token(self, user_id: str, now: float) -> None:
         """Charge everything from now on to this user."""
@@ -172,14 +205,14 @@ class Usage:
             return
         self._become(guest_key(participant_id), now)
         guests = self._ledgers.guests
-        self.payer.raise_to(guests.open(self._address), now)
-        guests.close(self._address, now)
+        self.payer.raise_to(guests.open(self.address), now)
+        guests.close(self.address, now)
 
     def close(self, now: float) -> None:
         """End the use of all accounts. The debts of a guest pass to the next guests of the address."""
         self._leave_room(now)
         self._leave_account(now)
-        self._ledgers.addresses.close(self._address, now)
+        self._ledgers.addresses.close(self.address, now)
 
     def _become(self, holder: str, now: float) -> None:
         if holder != self._holder:
@@ -193,7 +226,7 @@ class Usage:
 
     def _take_all(self, parts: Sequence[tuple[Account, Use, float]], now: float) -> float:
         """Charge all parts if none has to wait. Return the longest wait."""
-        wait = max(account.wait(use, now) for account, use, _ in parts)
+        wait = max(account.wait(use, now, amount) for account, use, amount in parts)
         if not wait:
             for account, use, amount in parts:
                 account.charge(use, amount, now)
@@ -204,6 +237,6 @@ class Usage:
             return
         if self._holder.startswith(_GUEST):
             guests = self._ledgers.guests
-            guests.open(self._address).raise_to(self.payer, now)
-            guests.close(self._address, now)
+            guests.open(self.address).raise_to(self.payer, now)
+            guests.close(self.address, now)
         self._ledgers.members.close(self._holder, now)

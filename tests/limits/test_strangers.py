@@ -8,23 +8,31 @@ from hypothesis import strategies as st
 from roomd.limits.strangers import Strangers
 
 
+def add(strangers: Strangers[str, int], address: str, client: int) -> int | None:
+    """Add a client and return the one that is too many."""
+    strangers.add(address, client)
+    excess = strangers.take_excess()
+    assert strangers.take_excess() is None
+    return excess
+
+
 def test_the_address_with_the_most_loses_its_oldest() -> None:
     """One address cannot keep others out."""
     strangers: Strangers[str, int] = Strangers(3)
-    assert [strangers.add("greedy", client) for client in range(3)] == [None, None, None]
-    assert strangers.add("honest", 10) == 0
-    assert strangers.add("greedy", 3) == 1
-    assert strangers.add("honest", 11) == 2
+    assert [add(strangers, "greedy", client) for client in range(3)] == [None, None, None]
+    assert add(strangers, "honest", 10) == 0
+    assert add(strangers, "greedy", 3) == 1
+    assert add(strangers, "honest", 11) == 2
     assert len(strangers) == 3
 
 
 def test_who_joins_makes_space() -> None:
     """A client with a seat or a token is no stranger. Removing it twice is fine."""
     strangers: Strangers[str, int] = Strangers(1)
-    strangers.add("a", 1)
+    add(strangers, "a", 1)
     strangers.remove("a", 1)
     strangers.remove("a", 1)
-    assert strangers.add("b", 2) is None
+    assert add(strangers, "b", 2) is None
 
 
 @given(st.integers(1, 6), st.lists(st.tuples(st.booleans(), st.sampled_from("abcd")), max_size=60))
@@ -35,7 +43,7 @@ def test_the_limit_holds(limit: int, steps: list[tuple[bool, str]]) -> None:
     for number, (comes, address) in enumerate(steps):
         if comes:
             present.append((address, number))
-            closed = strangers.add(address, number)
+            closed = add(strangers, address, number)
             if len(present) > limit:
                 counts = Counter(name for name, _ in present)
                 oldest = {next(one for name, one in present if name == most) for most in counts

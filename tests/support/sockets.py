@@ -7,8 +7,9 @@ from typing import Any, cast
 
 import msgspec
 
-from roomd.gateway.limits import Usage
+from roomd.config import LimitsConfig
 from roomd.gateway.websocket import ClientSocket
+from roomd.limits.usage import Ledgers, Usage
 
 KEY = b"\x01\xa0\x7f\xff"
 """A mask that changes every byte but one in four."""
@@ -149,7 +150,7 @@ class Recorder:
     """
 
     def __init__(self, limit: int = 65_536) -> None:
-        self.usage = Usage(1, 1, 0)
+        self.usage = Usage(Ledgers(LimitsConfig()), None)
         self.transport = SocketTransport()
         self.socket = ClientSocket(self.transport.as_transport(), limit, self)
         self.messages: list[str | None] = []
