@@ -59,9 +59,7 @@ class ServerConfig(Section, frozen=True):
     ] = "full"
     trusted_proxies: Annotated[
         tuple[str, ...],
-        Meta(
-            description="Networks of the proxies whose X-Forwarded-For or Forwarded is believed; unix for Unix sockets."
-        ),
+        Meta(description="Networks of proxies whose X-Forwarded-For or Forwarded is believed; unix: Unix sockets."),
     ] = ("127.0.0.0/8", "::1/128", "unix")
     demo: Annotated[bool, Meta(description="Serve the meeting page at /.")] = True
 
@@ -185,7 +183,7 @@ class LimitsConfig(Section, frozen=True):
     told_rate: Annotated[
         Rate,
         Meta(
-            description="Bytes per second that one user or guest seat may have sent to others: the bytes of each event for everyone who gets it, on average."
+            description="Bytes a second of events that one user or guest seat may send to all recipients, on average."
         ),
     ] = 8388608.0
     told_burst: Annotated[Burst, Meta(description="Bytes at once before told_rate applies.")] = 67108864.0
@@ -200,9 +198,7 @@ class LimitsConfig(Section, frozen=True):
     read_burst: Annotated[Burst, Meta(description="Rows at once before read_rate applies.")] = 50000.0
     room_told_rate: Annotated[
         Rate,
-        Meta(
-            description="Bytes per second that the members of one room together may have sent to each of them, on average."
-        ),
+        Meta(description="Bytes per second of events that the members of one room together may cause, on average."),
     ] = 1048576.0
     room_told_burst: Annotated[Burst, Meta(description="Bytes at once before room_told_rate applies.")] = 8388608.0
     room_stored_rate: Annotated[

@@ -13,7 +13,7 @@ from roomd.gateway.client import Client, CloseConnection, Services, close_for, r
 from roomd.gateway.handlers import serve
 from roomd.gateway.outbox import Outbox
 from roomd.gateway.websocket import ClientSocket
-from roomd.limits.usage import SLOWED_MOST, Usage
+from roomd.limits.usage import SERVED, SLOWED_MOST, Usage
 from roomd.protocol import events, replies, requests
 from roomd.protocol.codec import BadFrame, decode, request_id
 from roomd.protocol.errors import INTERNAL_ERROR, RESTARTING, UNAVAILABLE, Close, Refused
@@ -127,11 +127,11 @@ class Connection:
         if pong:
             self._client.arrived(pong)
         now = self._services.clock.monotonic()
-        wait = self.usage.request(now)
-        if wait > SLOWED_MOST and self.usage.refused(now):
+        verdict = self.usage.request(now)
+        if verdict.must_close:
             self.outbox.close(Close.RATE_LIMITED, RATE_REASON)
-        elif wait:
-            self.socket.hold_reading(min(wait, SLOWED_MOST))
+        elif verdict.hold:
+            self.socket.hold_reading(verdict.hold)
         self.outbox.check()
 
     def closed(self) -> None:
@@ -199,16 +199,15 @@ class Connection:
 
         A client that is over its share is read more slowly, then refused. One that continues to send is closed.
         """
-        now = self._services.clock.monotonic()
-        wait = self.usage.request(now)
-        if wait:
-            self.socket.hold_reading(min(wait, SLOWED_MOST))
-        if wait <= SLOWED_MOST or never_refused:
-            return True
-        self._client.refuse(rate_limited(wait), to)
-        if self.usage.refused(now):
-            self.outbox.close(Close.RATE_LIMITED, RATE_REASON)
-        return False
+        verdict = self.usage.request(self._services.clock.monotonic())
+        if verdict.retry_after and not never_refused:
+            self._client.refuse(rate_limited(verdict.retry_after), to)
+            if verdict.must_close:
+                self.outbox.close(Close.RATE_LIMITED, RATE_REASON)
+            return False
+        if verdict is not SERVED:
+            self.socket.hold_reading(verdict.hold or SLOWED_MOST)
+        return True
 
     def _begin(self, request: requests.Request) -> "asyncio.Future[None] | None":
         """Begin to serve a request. A handler that is a coroutine runs in a task of its own.

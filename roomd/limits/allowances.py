@@ -1,7 +1,8 @@
 """The table of all rates: who may use how much of what, by which settings, and what a client is told.
 
-Every row has two settings, `limits.KEY_rate` and `limits.KEY_burst`. docs/reference/limits.md is generated from it. Who
-is refused ten times less than may be requested, and goes on, is closed: that has no setting of its own.
+Every row has two settings, `limits.KEY_rate` and `limits.KEY_burst`. docs/reference/limits.md is generated from it. How
+many requests are slowed before one is refused, and how many are refused before the client is closed, are parts of
+`request_rate` and `request_burst`.
 """
 
 from typing import Literal, NamedTuple
@@ -58,5 +59,6 @@ def allowances(holder: Holder, limits: LimitsConfig) -> Allowances:
             found[row.use] = Allowance(float(rate), float(burst))
     requests = found[Use.REQUESTS]
     if requests is not UNLIMITED:
+        found[Use.SLOWED] = Allowance(requests.rate / 10, max(1.0, requests.burst / 2))
         found[Use.REFUSALS] = Allowance(requests.rate / 10, max(1.0, requests.burst / 10))
     return found

@@ -37,7 +37,9 @@ class Use(IntEnum):
     """Joins that were refused, tokens that are not valid, and codes of no room."""
     ARRIVALS = 6
     """Connections without a seat."""
-    REFUSALS = 7
+    SLOWED = 7
+    """Requests after which the client was not read for a time."""
+    REFUSALS = 8
     """Requests that were refused for a limit."""
 
 

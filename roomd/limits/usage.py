@@ -6,6 +6,7 @@ or a resume that succeeds is paid back, so an address with many people meets no 
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from roomd.config import LimitsConfig
 from roomd.limits.addresses import Address
@@ -39,6 +40,21 @@ FAILURES = frozenset({
 _USER, _GUEST = "u", "g"
 CAPACITY = 20_000
 """The accounts of each kind that are kept while nobody uses them: some 10 MB at most."""
+
+
+class Verdict(NamedTuple):
+    """What happens to a request."""
+
+    hold: float = 0.0
+    """The seconds for which the client is not read after the request, which is served."""
+    retry_after: float = 0.0
+    """The seconds after which the client may ask again; 0 when the request is served."""
+    must_close: bool = False
+    """Whether the client has gone on after refusals, and must be disconnected."""
+
+
+SERVED = Verdict()
+"""The request is served, and the client read on."""
 
 
 class Ledgers:
@@ -107,7 +123,7 @@ class Usage:
         self._holder: str | None = None  # the holder of the account of the user or the guest seat
         self._uncharged = 0  # bytes that were received since the last request
         self._code: str | None = None  # the code of the room of the last seat
-        self._room = ledgers.strangers  # the account of that room
+        self._room: Account | None = None  # the account of that room
         self._advance: dict[Use, float] = {Use.ARRIVALS: 1.0, Use.REQUESTS: 0.0}  # what a successful join will pay back
         self.payer = self._at_address
         """The account that requests are charged to."""
@@ -123,11 +139,11 @@ class Usage:
         self.bytes += size
         self._uncharged += size
 
-    def request(self, now: float) -> float:
-        """Charge a request, and the bytes received since the one before.
+    def request(self, now: float) -> Verdict:
+        """Charge a request, and the bytes received since the one before. A request that must be refused is not charged.
 
-        Return the seconds for which the client must not be read. For more than `SLOWED_MOST` the request is not charged,
-        and must be refused.
+        Who is over its share is slowed: it is not read for a time. Who has been slowed for many requests, or would have
+        to wait for longer than `SLOWED_MOST`, is refused. Who goes on then must be disconnected.
         """
         size, self._uncharged = self._uncharged, 0
         payer, pool = self.payer, self._ledgers.strangers
@@ -136,9 +152,14 @@ class Usage:
         )
         if self._holder is None:
             wait = max(wait, pool.wait(Use.REQUESTS, now, 1), pool.charge(Use.RECEIVED, size, now))
-        if wait <= SLOWED_MOST:
+        if not wait:
             self.spend(1, now)
-        return wait
+            return SERVED
+        patience = payer.take(Use.SLOWED, 1, now) if wait <= SLOWED_MOST else wait
+        if not patience:
+            self.spend(1, now)
+            return Verdict(hold=wait)
+        return Verdict(retry_after=max(wait, patience), must_close=payer.take(Use.REFUSALS, 1, now) > 0)
 
     def spend(self, requests: float, now: float) -> None:
         """Charge the work of some requests, whatever the debt is."""
@@ -146,10 +167,6 @@ class Usage:
         if self._holder is None:
             self._ledgers.strangers.charge(Use.REQUESTS, requests, now)
             self._advance[Use.REQUESTS] += requests
-
-    def refused(self, now: float) -> bool:
-        """Count a request that was refused for a limit. Return whether the client must be disconnected."""
-        return self.payer.take(Use.REFUSALS, 1, now) > 0
 
     def malformed(self, size: int, now: float) -> None:
         """Charge the work for a malformed frame of `size` characters, whether it is answered or refused."""
@@ -163,11 +180,11 @@ class Usage:
 
     def tell_room(self, size: int, recipients: int, now: float) -> float:
         """Charge an event of `size` bytes for all in the room, if it may be sent. Return the seconds until it may."""
-        return self._take_all(((self.payer, Use.TOLD, size * recipients), (self._room, Use.TOLD, size)), now)
+        return self._take_all([(self.payer, Use.TOLD, size * recipients), *self._of_room(Use.TOLD, size)], now)
 
     def store(self, size: int, now: float) -> float:
         """Charge `size` bytes in the database, if they may be stored. Return the seconds until they may."""
-        parts = [(self.payer, Use.STORED, size), (self._room, Use.STORED, size)]
+        parts = [(self.payer, Use.STORED, size), *self._of_room(Use.STORED, size)]
         if self._holder is not None and self._holder.startswith(_GUEST):
             parts.append((self._at_address, Use.STORED, size))
         return self._take_all(parts, now)
@@ -223,6 +240,9 @@ class Usage:
     def _leave_room(self, now: float) -> None:
         if self._code is not None:
             self._ledgers.rooms.close(self._code, now)
+
+    def _of_room(self, use: Use, amount: float) -> list[tuple[Account, Use, float]]:
+        return [(self._room, use, amount)] if self._room is not None else []
 
     def _take_all(self, parts: Sequence[tuple[Account, Use, float]], now: float) -> float:
         """Charge all parts if none has to wait. Return the longest wait."""

@@ -3,7 +3,7 @@
 import ipaddress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roomd.limits.addresses import Proxies
@@ -67,12 +67,14 @@ def test_an_entry_that_is_no_network(entry: str) -> None:
         Proxies([entry])
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=40), max_size=4), st.lists(st.text(max_size=60), max_size=4))
 def test_any_header_of_a_stranger_changes_nothing(forwarded_for: list[str], forwarded: list[str]) -> None:
     """Only a trusted proxy can name another address."""
     assert str(LOCAL.client("192.0.2.1", forwarded_for, forwarded)) == "192.0.2.1"
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60), st.ip_addresses())
 def test_what_a_client_writes_in_front_changes_nothing(written: str, address: ipaddress.IPv4Address) -> None:
     """A proxy appends the address that it saw; what the client sent before it is never believed."""

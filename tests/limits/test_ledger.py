@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roomd.limits.ledger import UNLIMITED, Account, Allowance, Ledger, Use
@@ -130,6 +130,7 @@ def test_forgetting_what_is_paid_off() -> None:
 STEPS = st.lists(st.tuples(st.floats(0, 5), st.sampled_from(["use", "reconnect"]), st.integers(1, 20)), max_size=60)
 
 
+@settings(deadline=None)
 @given(STEPS)
 def test_a_reconnect_gains_nothing(steps: list[tuple[float, str, int]]) -> None:
     """No sequence of reconnects gets more than one connection would."""
@@ -146,6 +147,7 @@ def test_a_reconnect_gains_nothing(steps: list[tuple[float, str, int]]) -> None:
             assert (current.take(Use.STORED, amount, now) == 0) == (lasting.take(Use.STORED, amount, now) == 0)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 2), st.floats(0, 100)), max_size=80))
 def test_nobody_gets_more_than_the_allowance(uses: list[tuple[float, float]]) -> None:
     """In every span of time the amount taken is at most the burst and the rate times the span."""

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roomd.limits.strangers import Strangers
@@ -35,6 +35,7 @@ def test_who_joins_makes_space() -> None:
     assert add(strangers, "b", 2) is None
 
 
+@settings(deadline=None)
 @given(st.integers(1, 6), st.lists(st.tuples(st.booleans(), st.sampled_from("abcd")), max_size=60))
 def test_the_limit_holds(limit: int, steps: list[tuple[bool, str]]) -> None:
     """There are never more than the limit, and who is closed is the oldest of an address with the most."""

@@ -10,6 +10,7 @@ from roomd.auth.tokens import mint
 from roomd.engine.hub import Hub
 from roomd.gateway.connection import Connection
 from roomd.gateway.outbox import encode_frame
+from roomd.limits.usage import Ledgers, Usage
 from roomd.rooms import commands
 from roomd.rooms.model import Caller
 from roomd.rooms.settings import Rules, Settings
@@ -30,6 +31,7 @@ class Stage:
         self.keys = FakeKeys()
         self.hub = Hub(self.store, Rules(HOLD, 100), self.clock, Ids(), encode_frame)
         self.services = services(self.hub, self.store, self.keys, self.clock, **limits)
+        self.ledgers = Ledgers(self.services.limits)
         self.code = ""
         self.clients: list[Client] = []
         self.tasks: set[asyncio.Task[None]] = set()
@@ -104,6 +106,7 @@ class Client:
         self.connection = Connection(
             len(stage.clients) + 1,
             self.transport.as_transport(),
+            Usage(stage.ledgers, None),
             stage.services,
             stage.spawn,
             lambda connection: stage.lost.append(connection.number),

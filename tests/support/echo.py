@@ -95,6 +95,9 @@ class OurEcho:
     def body_limit(self, request: Request) -> int:
         return 0
 
+    def delay(self, request: Request, transport: asyncio.Transport) -> float:
+        return 0.0
+
     def answer(self, request: Request, body: bytes) -> Response:
         return HANDSHAKES.answer(request)
 
