@@ -5,9 +5,11 @@
 """
 
 import asyncio
+import os
 import signal
 import sys
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -37,12 +39,20 @@ def join(
     code: Code,
     guest: Annotated[str | None, typer.Option(metavar="NAME", help="Join as a guest with this name.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for a seat when the room is full.")] = False,
+    seat: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            dir_okay=False,
+            help="Keep the resume token in this file. The command, started again with it, takes the same seat.",
+        ),
+    ] = None,
 ) -> None:
     """Join a room, show its events, and send typed messages.
 
     You join as a guest (--guest), with a token (--token), or as a user by the local secret (--as). Without a secret you
     are asked for a guest name. Typed lines are sent as messages; /help lists the commands. /leave, Ctrl-D and Ctrl-C
-    give up the seat. A lost connection is resumed.
+    give up the seat. A lost connection is resumed; with --seat FILE, also after the command was killed.
     """
     if guest is not None and (access.token is not None or access.user is not None):
         raise typer.BadParameter("give --guest, or --token (or ROOMD_TOKEN), or --as")
@@ -50,7 +60,16 @@ def join(
         guest = _ask_for_name()
     # A new token is minted for each connection; a given token is used as it is.
     token = None if guest is not None else access.token or access.bearer
-    asyncio.run(TerminalMeeting(client.join(access.address, code, guest, token, wait=wait)).run())
+    asyncio.run(TerminalMeeting(client.join(access.address, code, guest, token, wait=wait, seat=_kept(seat))).run())
+
+
+def _kept(file: Path | None) -> client.SeatFile | None:
+    """Return the store in a file. Raises `typer.BadParameter` when the file could not be written."""
+    if file is None:
+        return None
+    if not os.access(file.parent, os.W_OK | os.X_OK):
+        raise typer.BadParameter(f"{file.parent} must be a folder in which you may write", param_hint="--seat")
+    return client.SeatFile(file)
 
 
 def _ask_for_name() -> str:

@@ -90,7 +90,7 @@ _ENDS = {
     "left": "You left.",
     "room_ended": "The room has ended.",
     "denied": "The host declined to let you in.",
-    "taken_over": "Your seat was taken over by another connection of yours.",
+    "taken_over": "Your seat is in use on another device. Join again to use it here.",
     "bad_token": "The daemon does not accept the token any more.",
     "bad_frame": "The daemon did not understand this client.",
 }

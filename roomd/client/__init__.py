@@ -12,7 +12,8 @@ docs/protocol.md the protocol.
 
 from contextlib import AbstractAsyncContextManager
 
-from roomd.client.connection import MAX_FRAME, PATIENCE, Closed, Connection, Unreachable, connect
+from roomd.client.codes import code_of
+from roomd.client.connection import MAX_FRAME, PATIENCE, Closed, Connection, NoAnswer, Unreachable, connect
 from roomd.client.events import (
     AnyMeetingEvent,
     Dropped,
@@ -26,6 +27,7 @@ from roomd.client.events import (
     Over,
     Placed,
     Refreshed,
+    Replaced,
     Returned,
     RoomChanged,
     Said,
@@ -34,8 +36,10 @@ from roomd.client.events import (
     Signalled,
     Updated,
 )
-from roomd.client.meeting import Meeting, Token, open_meeting
+from roomd.client.meeting import Meeting, open_meeting
+from roomd.client.seats import KeptSeat, SeatFile, SeatStore
 from roomd.client.settings import Settings
+from roomd.client.tokens import Token
 from roomd.client.view import Status, View
 from roomd.protocol.errors import Refused
 from roomd.protocol.requests import JoinRoom
@@ -47,20 +51,25 @@ __all__ = [
     "Dropped",
     "Entered",
     "Joined",
+    "KeptSeat",
     "Left",
     "LobbyChanged",
     "Meeting",
     "MeetingEvent",
     "MessagesSkipped",
     "MuteRequested",
+    "NoAnswer",
     "Over",
     "Placed",
     "Refreshed",
     "Refused",
+    "Replaced",
     "Returned",
     "RoomChanged",
     "Said",
+    "SeatFile",
     "SeatLost",
+    "SeatStore",
     "ServerRestarts",
     "Signalled",
     "Status",
@@ -68,6 +77,7 @@ __all__ = [
     "Unreachable",
     "Updated",
     "View",
+    "code_of",
     "connect",
     "join",
 ]
@@ -80,17 +90,23 @@ def join(
     token: Token = None,
     *,
     wait: bool = False,
+    take_over: bool = True,
+    seat: SeatStore | None = None,
     patience: float = PATIENCE,
     max_frame: int = MAX_FRAME,
 ) -> AbstractAsyncContextManager[Meeting]:
     """Join a room as a guest with a name, or as a user with a token, and leave it at the end of the `async with`.
 
-    `url` is like `wss://meet.example/ws`, `code` like `abc-def-ghi`. `token` may be a function, plain or async, that
-    returns a token for each connection. With `wait` the client waits for a seat when the room is full. `patience` is
-    in seconds, for each reply; `max_frame` in bytes, the server's `limits.frame`.
+    `url` is like `wss://meet.example/ws`, `code` like `abc-def-ghi` or a link to the room. `token` may be a function,
+    plain or async, that returns a token for each connection. With `wait` the client waits for a seat when the room is
+    full. Without `take_over` a seat of the same user that is connected elsewhere is left alone. `seat` keeps the resume
+    token, like `SeatFile(path)`: a program that is started again takes its seat back. `patience` is in seconds, for
+    each reply; `max_frame` in bytes, the server's `limits.frame`.
 
     Raises `Refused`, `Closed` or `Unreachable` when the first connection fails. After that the client reconnects by
     itself, and `Meeting.over` has the reason when the meeting is over.
     """
-    entry = JoinRoom(code=code, guest_name=guest_name, wait=wait or None)
-    return open_meeting(url, entry, token, Settings(patience=patience, max_frame=max_frame))
+    entry = JoinRoom(
+        code=code_of(code), guest_name=guest_name, wait=wait or None, take_over=None if take_over else False
+    )
+    return open_meeting(url, entry, token, Settings(patience=patience, max_frame=max_frame), seat)

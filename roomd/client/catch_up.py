@@ -47,6 +47,10 @@ class CatchUp:
         self.delay = 0.0
         """Seconds to wait before the next request."""
         self.has_gap = False
+        self.is_asked = False
+        """A page was asked for on this connection, and its reply has not come."""
+        self.is_late = False
+        """The next reply answers a request of an earlier reading on this connection: it says nothing."""
         self._shown = list(shown)
         self._read: deque[Message] = deque(maxlen=MOST_MESSAGES)
         self._held_back: deque[Message] = deque(maxlen=MOST_MESSAGES)
@@ -66,6 +70,10 @@ class CatchUp:
 
     def read(self, reply: MessagesReply | ErrorReply) -> bool:
         """Take the reply to `request`. Return whether the reading is finished."""
+        self.is_asked = False
+        if self.is_late:
+            self.is_late = False
+            return False
         self.delay = 0.0
         self._requests += 1
         if isinstance(reply, ErrorReply):

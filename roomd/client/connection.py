@@ -16,11 +16,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from roomd.client.encoding import encode
 from roomd.protocol import events, replies
 from roomd.protocol.errors import ErrorKind, Refused
 from roomd.protocol.events import Event, ServerRestarting
 from roomd.protocol.replies import ErrorReply, Reply, RequestId
-from roomd.protocol.requests import Request
+from roomd.protocol.requests import Authenticate, Request
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -32,6 +33,8 @@ MAX_FRAME = 65_536
 """Bytes that a frame to the server may have; the server's `limits.frame`."""
 CLOSE_TIMEOUT = 2.0
 """Seconds to wait for the server's part of the closing handshake."""
+LONGEST_IN_HEADER = 12 * 1024
+"""Characters that a token in the header `Authorization` may have; a longer one is sent by `authenticate`."""
 LARGEST_FRAME = 1 << 27
 """Bytes that a frame from the server may have. A `room-state` of 100,000 participants is about a quarter of it."""
 GONE = 1006
@@ -78,6 +81,13 @@ class Unreachable(Exception):  # noqa: N818 - an outcome, not a mistake of the c
         super().__init__(f"{url}: {reason}")
         self.url = url
         self.reason = reason
+
+
+class NoAnswer(Unreachable):
+    """The server did not answer a request in time. It may have carried it out."""
+
+    def __init__(self, url: str, seconds: float) -> None:
+        super().__init__(url, f"no answer within {seconds:g} seconds")
 
 
 class Closed(Exception):  # noqa: N818 - an outcome, not a mistake of the caller
@@ -162,7 +172,7 @@ class Connection:
         """Send a request, and return its reply, which must be of type `reply`.
 
         Raises `Refused` when the reply is an error or the request is too long to be sent, `Closed` when the connection
-        ends before the reply (the request may have been served), `Unreachable` when no reply comes in time.
+        ends before the reply (the request may have been served), `NoAnswer`, an `Unreachable`, when none comes in time.
         """
         answer = await self.ask(request)
         if not isinstance(answer, reply):
@@ -174,7 +184,7 @@ class Connection:
         self.check()
         self._last_id += 1
         request_id = self._last_id if request.id is None else request.id
-        text = msgspec.json.encode(msgspec.structs.replace(request, id=request_id))
+        text = encode(msgspec.structs.replace(request, id=request_id))
         if len(text) > self._max_frame:
             raise Refused(TOO_LONG)
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
@@ -184,7 +194,7 @@ class Connection:
                 await self._send(text)
                 return await answer
         except TimeoutError:
-            raise Unreachable(self.url, f"no answer within {self._patience:g} seconds") from None
+            raise NoAnswer(self.url, self._patience) from None
         finally:
             del self._waiting[request_id]
 
@@ -193,11 +203,15 @@ class Connection:
         try:
             await self._websocket.close()
         except asyncio.CancelledError:
-            self._websocket.transport.abort()
+            self.abort()
             raise
         finally:
             self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)
+
+    def abort(self) -> None:
+        """End the connection without a close frame, so that the server takes it for a drop."""
+        self._websocket.transport.abort()
 
     async def _send(self, text: bytes) -> None:
         from websockets.exceptions import ConnectionClosed
@@ -274,11 +288,14 @@ async def connect(
 
     `url` is like `wss://meet.example/ws`; `patience` is in seconds, for the connection and for each reply; `max_frame`
     is in bytes, the server's `limits.frame`. `on_frame` is called with every frame, replies included; `on_end` is
-    called once, when no more frames will come. Raises `Unreachable`.
+    called once, when no more frames will come. Raises `Unreachable`; for a token of more than 12 KiB also `Refused`.
     """
-    websocket = await _open(url, token, patience)
+    in_header = token is not None and len(token) <= LONGEST_IN_HEADER and token.isascii() and token.isprintable()
+    websocket = await _open(url, token if in_header else None, patience)
     connection = Connection(url, websocket, patience, max_frame, on_frame, on_end)
     try:
+        if token and not in_header:
+            await connection.request(Authenticate(token=token), replies.AuthenticatedReply)
         yield connection
     finally:
         await connection.close()

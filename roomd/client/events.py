@@ -115,6 +115,13 @@ class Returned(MeetingEvent, frozen=True):
     """The client is connected again and has the same seat. What changed while it was away follows as events."""
 
 
+class Replaced(MeetingEvent, frozen=True):
+    """The server sent the whole room anew on the same connection. The differences came as events before.
+
+    Signals may be lost, so links to other participants must be begun anew.
+    """
+
+
 class Refreshed(MeetingEvent, frozen=True):
     """Events were dropped because too many were unread. Look at the meeting's properties: they are current."""
 
@@ -135,6 +142,7 @@ AnyMeetingEvent = (
     | Dropped
     | SeatLost
     | Returned
+    | Replaced
     | Refreshed
 )
 

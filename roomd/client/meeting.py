@@ -1,39 +1,40 @@
 """A meeting: one participant's stay in a room, over as many connections as it takes.
 
 One task runs the meeting. It makes a connection and takes the seat; when the connection ends, it waits and makes the
-next one, until the meeting is over. The first connection joins; the later ones resume, or join again when the held seat
-has expired. Every frame goes through the `View`, and the events that follow wait in a bounded queue for `async for`.
+next one, until the meeting is over. The first connection joins, unless a seat was kept from before; the later ones
+resume, or join again when the held seat has expired. Every frame goes through the `View`, and the events that follow
+wait in a bounded queue for `async for`.
 
 Code that waits (for the next event, for a seat, for something to do) waits for a condition. Every condition is
 checked again after each frame, each event and each change of status.
 """
 
 import asyncio
-import inspect
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
-import msgspec
-
-from roomd.client.catch_up import CatchUp
-from roomd.client.conditions import Conditions
-from roomd.client.connection import CLOSE_TIMEOUT, GONE, Closed, Connection, Frame, Unreachable, connect
-from roomd.client.events import LEFT, AnyMeetingEvent, Dropped, Entered, Over, Placed, Refreshed, SeatLost
-from roomd.client.presence import Changes, Presence
-from roomd.client.reconnect import End, ReconnectPolicy
+from roomd.client.connection import CLOSE_TIMEOUT, GONE, Closed, Connection, Frame, NoAnswer, Unreachable, connect
+from roomd.client.events import LEFT, AnyMeetingEvent, Dropped, Entered, Over, Placed, Refreshed, Said
+from roomd.client.outbox import TOO_MANY, new_client_id
+from roomd.client.presence import NOW, Changes, hands
+from roomd.client.reconnect import End, ReconnectPolicy, describe
 from roomd.client.requests import Requests
+from roomd.client.seats import SeatStore
 from roomd.client.settings import Settings
-from roomd.client.view import Status, View
-from roomd.protocol.errors import INVALID_TOKEN, SEAT_EXPIRED, Refused
+from roomd.client.tokens import Token, Tokens
+from roomd.client.view import Status
+from roomd.client.visit import Stay, Visit
+from roomd.protocol.errors import INVALID_TOKEN, Refused
 from roomd.protocol.objects import Message, Participant, Room, Waiting
-from roomd.protocol.replies import MessagesReply, OkReply, ParticipantReply, Reply
-from roomd.protocol.requests import JoinRoom, LeaveRoom, Request, Resume, UpdateParticipant
+from roomd.protocol.replies import OkReply, ParticipantReply, Reply
+from roomd.protocol.requests import JoinRoom, LeaveRoom, Request, SendMessage, UpdateParticipant
 
 R = TypeVar("R", bound=Reply)
-Token = str | Callable[[], str | None] | Callable[[], Awaitable[str | None]] | None
-"""A token, or a function that returns one for each connection. None: join as a guest."""
+
+_GONE = frozenset({"left", "room_ended", "removed", "denied"})
+"""The codes of ends after which a kept seat is of no use."""
 
 
 class Meeting(Requests):
@@ -43,21 +44,22 @@ class Meeting(Requests):
     reason. The properties show the present, whether or not the events that led to it were read.
     """
 
-    def __init__(self, url: str, entry: JoinRoom, token: Token, settings: Settings) -> None:
+    def __init__(
+        self, url: str, entry: JoinRoom, token: Token, settings: Settings, store: SeatStore | None = None
+    ) -> None:
         self.code = entry.code
         self._url = url
-        self._entry = entry
-        self._token = token
         self._settings = settings
-        self._view = View()
-        self._presence = Presence()
+        self._stay = Stay(entry, settings, store)
+        self._view = self._stay.view
         self._presence_lock = asyncio.Lock()  # changes of state are sent in the order they were asked for
+        self._messages_lock = asyncio.Lock()  # and so are messages
+        self._tokens = Tokens(token, settings.token_patience, url)
         self._policy = ReconnectPolicy(settings.random, settings.clock, has_token_function=callable(token))
         self._used_token: str | None = None
-        self._has_new_seat = False
         self._events: deque[AnyMeetingEvent] = deque()
         self._connection: Connection | None = None
-        self._conditions = Conditions()
+        self._conditions = self._stay.conditions
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -92,6 +94,11 @@ class Meeting(Requests):
     def messages(self) -> list[Message]:
         """The last messages, at most 500: public ones and private ones from and to this client, oldest first."""
         return list(self._view.messages)
+
+    @property
+    def hands(self) -> list[Participant]:
+        """Whose hands are up (`handRaised` in their state), in the order they went up."""
+        return hands(self.participants.values())
 
     @property
     def lobby(self) -> tuple[Waiting, ...]:
@@ -143,15 +150,76 @@ class Meeting(Requests):
                     # The reply is lost, and a change may be made twice: send it on the next connection.
                     await self._conditions.wait_for(lambda: self.status != "joined")
                 else:
-                    self._presence.accept(state)
+                    self._stay.presence.accept(state)
                     return
         raise Closed(GONE, "the meeting is over")
 
+    async def raise_hand(self) -> None:
+        """Raise the hand. The server notes when, so that everyone sees hands in the order they went up."""
+        await self.update_state({"handRaised": NOW})
+
+    async def lower_hand(self) -> None:
+        """Lower the hand."""
+        await self.update_state({"handRaised": None})
+
     async def _wait_settled(self) -> bool:
         """Wait until this client is in the room and a new seat has the state of the one before."""
-        await self._conditions.wait_for(lambda: (self.status == "joined" and not self._has_new_seat) or self._has_ended)
+        await self._conditions.wait_for(
+            lambda: (self.status == "joined" and not self._stay.has_new_seat) or self._has_ended
+        )
         self._raise_failure()
         return self.over is None
+
+    async def say(self, text: str, to: str | None = None, *, client_id: str | None = None) -> None:
+        """Send a message of 1 to 2,000 characters to everyone or, with `to` (a participant's id), to one.
+
+        It is sent again after a reconnect until it is answered, and kept once. Give the same `client_id` (1 to 64
+        characters) to ask again. Raises `Refused`, `NoAnswer` after 30 seconds, `Closed` without a seat, when the
+        meeting is over first, or when the seat is another one meanwhile. The last three may have been kept.
+        """
+        outbox = self._stay.outbox
+        if self.status not in ("joined", "reconnecting"):
+            raise Closed(GONE, "not connected")
+        if outbox.is_full:
+            raise Refused(TOO_MANY)
+        outbox.waiting += 1
+        seconds = self._settings.message_patience
+        try:
+            async with asyncio.timeout(seconds), self._messages_lock:
+                await self._deliver(SendMessage(text=text, to=to, client_id=client_id or new_client_id()))
+        except TimeoutError:
+            raise NoAnswer(self._url, seconds) from None
+        finally:
+            outbox.waiting -= 1
+
+    async def _deliver(self, message: SendMessage) -> None:
+        """Send a message until it is answered."""
+        outbox = self._stay.outbox
+        outbox.begin(message.client_id or "")
+        while await self._wait_settled():
+            if outbox.has_arrived:
+                return
+            if self.me is None or not outbox.may_send(self.me.id):
+                raise Closed(GONE, "the seat is another one now, and the message may have been kept")
+            try:
+                await self.request(message, OkReply)
+            except NoAnswer:
+                continue
+            except Closed:
+                # Without an answer it is not known whether the message was kept: it is sent again, and kept once.
+                await self._conditions.wait_for(lambda: self.status != "joined")
+            else:
+                return
+        raise Closed(GONE, "the meeting is over")
+
+    async def update_connection(self, *, hold: float) -> None:
+        """Set for how many seconds the seat is held after a clean close.
+
+        It holds for all connections of this meeting; the server has an upper limit. The client tells the server as soon
+        as it can.
+        """
+        self._stay.hold = hold
+        self._conditions.wake()
 
     async def leave(self) -> None:
         """Give up the seat, or the place in the queue. The meeting is over then.
@@ -174,6 +242,7 @@ class Meeting(Requests):
 
     async def open(self) -> None:
         """Join, and return once in the room or waiting. Raises what fails until then. `close` has to follow."""
+        self._stay.recall()
         self._task = asyncio.get_running_loop().create_task(self._run())
         self._task.add_done_callback(lambda _: self._conditions.wake())
         await self._conditions.wait_for(lambda: self.status != "connecting" or self._has_ended)
@@ -225,7 +294,8 @@ class Meeting(Requests):
 
     async def _visit(self) -> None:
         """Connect, take the seat, and stay until the meeting is over or the connection ends."""
-        self._used_token = await self._new_token()
+        # The resume token is proof enough. Whatever is wrong with the other one must not cost the seat.
+        self._used_token = await self._token_for_a_seat() if self._view.resume_token is None else None
         if self._policy.refuses(self._used_token):
             raise Refused(INVALID_TOKEN)
         opening = connect(
@@ -239,130 +309,58 @@ class Meeting(Requests):
         try:
             async with opening as connection:
                 self._connection = connection
-                await self._enter(connection)
-                await self._stay(connection)
+                await self._use(connection)
         finally:
             self._connection = None
 
-    async def _new_token(self) -> str | None:
-        """Return the token for the next connection.
-
-        Raises what the token function raises on the first connection. Later it counts as a server that cannot be
-        reached: a token service is often unreachable for the same reason as the server.
-        """
-        if not callable(self._token):
-            return self._token
-        seconds = self._settings.token_patience
+    async def _use(self, connection: Connection) -> None:
+        visit = Visit(connection, self._stay, self._tokens, self._policy, self._tell)
         try:
-            token = self._token()
-            return await asyncio.wait_for(token, seconds) if inspect.isawaitable(token) else token
-        except TimeoutError:
-            raise Unreachable(self._url, f"no token within {seconds:g} seconds") from None
-        except Exception as exc:  # the edge to the program's own function
-            if self.status == "connecting":
-                raise
-            raise Unreachable(self._url, f"there is no token ({exc!r})") from exc
-
-    async def _enter(self, connection: Connection) -> None:
-        """Take the seat, or the place in the queue, and wait until the view has it."""
-        token = self._view.resume_token
-        try:
-            await connection.ask(self._entry if token is None else Resume(resume_token=token))
-        except Refused as refused:
-            if token is None or refused.kind.code != SEAT_EXPIRED.code:
-                raise
-            self._view.forget_seat()
-            self._tell(SeatLost())
-            await connection.ask(self._entry)
-        await self._wait_for_frame(connection, lambda: self.status in ("waiting", "joined"))
-        self._policy.arrived()
-
-    async def _stay(self, connection: Connection) -> None:
-        """Do what the view needs, until the connection ends or the meeting is over."""
-        while self.over is None:
-            await self._conditions.wait_for(lambda: self._has_to_act or connection.has_ended or self.over is not None)
-            if self.over is not None:
-                return
-            connection.check()
-            if self._has_new_seat:
-                await self._restore_state(connection)
-            elif self._view.is_stale:
-                await self._refresh(connection)
-            elif self._view.missed is not None:
-                await self._catch_up(connection, self._view.missed)
-
-    @property
-    def _has_to_act(self) -> bool:
-        return self._has_new_seat or self._view.is_stale or self._view.missed is not None
-
-    async def _restore_state(self, connection: Connection) -> None:
-        """Give a new seat the state of the one before."""
-        if changes := self._presence.restore(self.me):
-            with suppress(Refused):
-                await connection.request(UpdateParticipant(state=changes), OkReply)
-                self._presence.accept(changes)
-        self._has_new_seat = False
-        self._conditions.wake()
-
-    async def _catch_up(self, connection: Connection, missed: CatchUp) -> None:
-        """Read a page of missed messages. The view takes the reply, also a refusal."""
-        if missed.delay > 0 and not await self._pause(missed.delay, connection):
-            return
-        with suppress(Refused):
-            await connection.request(missed.request(self.code), MessagesReply)
-
-    async def _pause(self, seconds: float, connection: Connection) -> bool:
-        """Sleep, unless something more urgent happens first. Return whether the time has passed."""
-        sleep = asyncio.ensure_future(self._settings.sleep(seconds))
-        sleep.add_done_callback(lambda _: self._conditions.wake())
-        try:
-            await self._conditions.wait_for(
-                lambda: sleep.done() or connection.has_ended or self._view.is_stale or self.over is not None
-            )
-            return sleep.done() and not connection.has_ended and self.over is None
+            await visit.enter()
+            if self._used_token is not None:
+                self._policy.accepted()
+            await visit.stay()
         finally:
-            sleep.cancel()
+            await visit.close()
+            self._used_token = visit.token or self._used_token
+            if self.over is None and self.status != "connecting":
+                # A clean close says that nobody comes back, and the seat may be held for a shorter time.
+                connection.abort()
 
-    async def _refresh(self, connection: Connection) -> None:
-        """Join the room again on the same connection. The reply is the same participant, and a new `room-state`."""
-        try:
-            await connection.ask(msgspec.structs.replace(self._entry, wait=None))
-        except Refused as refused:  # then resume on another connection
-            raise Closed(GONE, "the room cannot be read again", refused.retry_after) from None
-        await self._wait_for_frame(connection, lambda: not self._view.is_stale)
-
-    async def _wait_for_frame(self, connection: Connection, done: Callable[[], bool]) -> None:
-        """Wait for the frame that has to follow a reply."""
-        try:
-            async with asyncio.timeout(self._settings.patience):
-                await self._conditions.wait_for(lambda: done() or connection.has_ended or self.over is not None)
-        except TimeoutError:
-            raise Unreachable(self._url, "it does not send the state of the room") from None
-        if not done() and self.over is None:
-            connection.check()
+    async def _token_for_a_seat(self) -> str | None:
+        """Return the token for the next connection. On the first one, raises what the token function raises."""
+        return await (self._tokens.get() if self.status == "connecting" else self._tokens.get_later())
 
     async def _come_back(self, end: End) -> None:
         """Wait until it is time to reconnect, or end the meeting."""
         self._lose()
-        delay = self._policy.after(end, self._used_token)
+        can_resume = self._view.resume_token is not None
+        delay = self._policy.after(end, self._used_token, can_resume=can_resume)
         if isinstance(delay, Over):
             self._finish(delay)
         elif self.over is None:
-            self._tell(Dropped(_describe(end), delay))
+            self._tell(Dropped(describe(end), delay))
             await self._settings.sleep(delay)
 
     def _take(self, frame: Frame) -> None:
         """Take a frame of the server."""
+        before = self._view.resume_token
         for event in self._view.apply(frame):
-            self._has_new_seat = self._has_new_seat or isinstance(event, Entered)
+            self._stay.has_new_seat = self._stay.has_new_seat or isinstance(event, Entered)
+            if isinstance(event, Said):
+                self._stay.outbox.arrived(event.message)
             self._queue(event)
+        if self._view.resume_token != before:
+            self._stay.keep()
+        if self.over is not None:
+            self._forget()
         self._conditions.wake()
 
     def _lose(self) -> None:
         """Note that the connection has ended."""
         if self.status != "connecting":
-            if not self._has_new_seat:
-                self._presence.remember(self.me)
+            if not self._stay.has_new_seat:
+                self._stay.presence.remember(self.me)
             self._view.drop()
         self._conditions.wake()
 
@@ -379,20 +377,21 @@ class Meeting(Requests):
 
     def _finish(self, over: Over) -> None:
         self._view.finish(over)
+        self._forget()
         self._conditions.wake()
 
-
-def _describe(end: End) -> str:
-    """Return for people why a connection ended."""
-    if isinstance(end, Refused):
-        return end.message
-    return "Connection lost" if isinstance(end, Closed) else f"Cannot reach the server: {end.reason}"
+    def _forget(self) -> None:
+        """Forget the kept seat where the meeting ended for good."""
+        if self.over is not None and self.over.code in _GONE:
+            self._stay.forget()
 
 
 @asynccontextmanager
-async def open_meeting(url: str, entry: JoinRoom, token: Token, settings: Settings) -> AsyncIterator[Meeting]:
+async def open_meeting(
+    url: str, entry: JoinRoom, token: Token, settings: Settings, store: SeatStore | None = None
+) -> AsyncIterator[Meeting]:
     """Be in a meeting with settings of one's own. Arguments and errors are those of `join`."""
-    meeting = Meeting(url, entry, token, settings)
+    meeting = Meeting(url, entry, token, settings, store)
     try:
         await meeting.open()
         yield meeting

@@ -4,10 +4,12 @@ A seat that is resumed keeps its state on the server. When the held seat has exp
 new participant starts with an empty state: the client then sends the old one once more. No I/O.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from roomd.protocol.objects import Participant, Scalar
 
+NOW = "@now"
+"""The value in whose place the server keeps its own time."""
 Changes = Mapping[str, Scalar | None]
 """A change of state, key by key; None removes a key (RFC 7396)."""
 
@@ -32,5 +34,16 @@ class Presence:
         """Return the changes that give `me`, who has just taken a seat, the state of the seat before, if another."""
         if self._last is None or me is None or self._last.id == me.id:
             return {}
-        state = {**self._last.state, **self._accepted}
+        # "@now" became a time: a hand that is up keeps it.
+        last = self._last.state
+        accepted = {
+            key: value for key, value in self._accepted.items() if value != NOW or not isinstance(last.get(key), str)
+        }
+        state = {**last, **accepted}
         return state if any(value is not None for value in state.values()) else {}
+
+
+def hands(participants: Iterable[Participant]) -> list[Participant]:
+    """Return those whose hands are up, in the order they went up. One without a time (of an older client) is last."""
+    raised = [one for one in participants if one.state.get("handRaised")]
+    return sorted(raised, key=lambda one: (not isinstance(one.state["handRaised"], str), str(one.state["handRaised"])))

@@ -62,12 +62,24 @@ class ReconnectPolicy:
     def arrived(self) -> None:
         """Note that the client has its seat, or its place in the queue: a visit begins."""
         self._arrived_at = self._clock()
+
+    def accepted(self) -> None:
+        """Note that the server has accepted a token."""
         self._refused_tokens = 0
         self._refused_token = None
+
+    def refused(self, token: str | None) -> None:
+        """Note that the server has refused a token."""
+        self._refused_tokens += 1
+        self._refused_token = token
 
     def refuses(self, token: str | None) -> bool:
         """Tell whether the server has just refused this very token, so that connecting with it is useless."""
         return token is not None and token == self._refused_token
+
+    def may_authenticate(self, token: str | None) -> bool:
+        """Tell whether a token is worth sending after a `resume`, where a refused one costs the connection."""
+        return token is not None and not self.refuses(token) and self._refused_tokens < MOST_TOKENS
 
     def may_renew(self, end: End, token: str | None) -> bool:
         """Tell whether to try again with a new token. Counts `token` when `end` means that the server refused it.
@@ -78,20 +90,20 @@ class ReconnectPolicy:
         if not _is_about_token(end):
             return False
         is_same = self.refuses(token)
-        self._refused_tokens += 1
-        self._refused_token = token
+        self.refused(token)
         return self._has_token_function and not is_same and self._refused_tokens < MOST_TOKENS
 
-    def after(self, end: End, token: str | None = None) -> float | Over:
+    def after(self, end: End, token: str | None = None, *, can_resume: bool = False) -> float | Over:
         """Return the seconds to wait before the next connection, or why there is none.
 
-        `token` is the one that the ended connection used.
+        `token` is the one that the ended connection used. With `can_resume` there is a resume token: then a refused
+        token is no reason to stay away.
         """
         if self._arrived_at is not None and self._clock() - self._arrived_at >= LASTED:
             self._attempt = 0
         self._arrived_at = None
         if _is_about_token(end):
-            if not self.may_renew(end, token):
+            if not self.may_renew(end, token) and not can_resume:
                 return Over(BAD_TOKEN.code, end.message) if isinstance(end, Refused) else BAD_TOKEN
         elif (over := _final(end)) is not None:
             return over
@@ -121,3 +133,10 @@ def _asked_delay(end: End) -> float:
     if end.retry_after is not None:
         return min(LONGEST_RETRY_AFTER, end.retry_after)
     return LATER_DELAY if isinstance(end, Closed) and end.code in _LATER else 0.0
+
+
+def describe(end: End) -> str:
+    """Return for people why a connection ended."""
+    if isinstance(end, Refused):
+        return end.message
+    return "Connection lost" if isinstance(end, Closed) else f"Cannot reach the server: {end.reason}"

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from roomd.client.encoding import encode
 from roomd.protocol import objects, replies, requests
 from roomd.protocol.replies import OkReply, Reply
 from roomd.protocol.requests import Request
@@ -16,8 +17,8 @@ class Requests(ABC):
     """The requests of docs/protocol.md, sections 7 and 8, as methods.
 
     Each returns when the server has answered. Raises `Refused` when the reply is an error, `Closed` while the client is
-    not connected or when the connection ends before the reply (the request may have been served), `Unreachable` when no
-    reply comes in time.
+    not connected or when the connection ends before the reply (the request may have been served), `NoAnswer`, an
+    `Unreachable`, when no reply comes in time.
     """
 
     code: str
@@ -27,13 +28,9 @@ class Requests(ABC):
     async def request(self, request: Request, reply: type[R]) -> R:
         """Send a request, and return its reply, which must be of type `reply`."""
 
-    async def say(self, text: str, to: str | None = None) -> None:
-        """Send a message of 1 to 2,000 characters to everyone or, with `to` (a participant's id), to one."""
-        await self.request(requests.SendMessage(text=text, to=to), OkReply)
-
     async def signal(self, to: str, data: Any) -> None:
         """Send `data`, any JSON value, to one participant, who must be connected now."""
-        await self.request(requests.Signal(to=to, data=msgspec.Raw(msgspec.json.encode(data))), OkReply)
+        await self.request(requests.Signal(to=to, data=msgspec.Raw(encode(data))), OkReply)
 
     async def ice_servers(self) -> replies.IceServersReply:
         """Get STUN and TURN servers. Their credentials expire after `ttl` seconds."""
@@ -75,6 +72,7 @@ class Requests(ABC):
         max_participants: int | None = None,
         allow_guest_access: bool | None = None,
         waiting_room: bool | None = None,
+        history_visible: objects.HistoryVisible | None = None,
     ) -> objects.Room:
         """Change the settings that are given, and return the room."""
         request = requests.UpdateRoom(
@@ -84,6 +82,7 @@ class Requests(ABC):
             max_participants=max_participants,
             allow_guest_access=allow_guest_access,
             waiting_room=waiting_room,
+            history_visible=history_visible,
         )
         return (await self.request(request, replies.RoomReply)).room
 

@@ -19,6 +19,8 @@ class Settings:
     """Seconds to wait for a token function."""
     leave_patience: float = 2.0
     """Seconds to wait for the reply to `leave-room`."""
+    message_patience: float = 30.0
+    """Seconds until a message must be answered, over all connections."""
     max_frame: int = MAX_FRAME
     """Bytes that a frame to the server may have."""
     most_events: int = 1000
@@ -27,5 +29,7 @@ class Settings:
     """Waits for a number of seconds."""
     random: Callable[[], float] = random.random
     """Returns a number from 0 to 1."""
+    today: Callable[[], float] = time.time
+    """Returns the seconds since 1970, to see whether a token has expired."""
     clock: Callable[[], float] = time.monotonic
     """Returns seconds, and never goes back."""

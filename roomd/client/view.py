@@ -2,12 +2,13 @@
 
 No I/O, no clock, no tasks. `View.apply` takes the frames one after the other and returns the events that follow:
 
-- `room-state` replaces everything. When the room was known before (after a drop, or after a gap), the differences are
-  returned as events, in the order of one `participants-changed`: joined, updated, left.
+- `room-state` replaces everything, also one that nobody asked for. When the room was known before, the differences are
+  returned as events, in the order of one `participants-changed`: joined, updated, left. `Replaced` follows when it is
+  not the first one on its connection: signals may be lost.
 - Every event with a `seq` must be the next one. If one is missing, the view is *stale*: it ignores all that follow, and
   the client asks for a new `room-state` by joining its room again on the same connection.
-- Messages have no `seq`. The view keeps public and private ones in the order they were sent, without holes. After a
-  drop or a gap, `missed` says what to ask for. The missed messages, and those that arrive meanwhile, are told
+- Messages have no `seq`. The view keeps public and private ones in the order they were sent, without holes. After
+  such a `room-state`, `missed` says what to ask for. The missed messages, and those that arrive meanwhile, are told
   together, in order, when the last page was read (see catch_up.py).
 
 The JavaScript client has the same rules; docs/reference/clients.md describes them and `clients/vectors` tests both.
@@ -32,6 +33,7 @@ from roomd.client.events import (
     MuteRequested,
     Over,
     Placed,
+    Replaced,
     Returned,
     RoomChanged,
     Said,
@@ -157,10 +159,13 @@ class View:
         elif self.status == "reconnecting":
             told.append(Returned())
         people = {one.id: one for one in state.participants}
+        is_replaced = self._seq is not None
         if (before := self.room) is not None:
             told += _people_between(self.participants, people, {self._known_as, me})
             told += _room_between(before, state.room)
-            told += self._take_shown(state.messages)
+            if is_replaced:
+                told.append(Replaced())
+            self._read_missed(state.messages, is_asked=is_replaced and self.missed is not None and self.missed.is_asked)
         else:
             self.messages = list(state.messages)
             if self._me is not None and self._me.user_id is not None:  # may have got private messages here before
@@ -172,12 +177,10 @@ class View:
         self.status, self.place = "joined", None
         return told
 
-    def _take_shown(self, messages: Iterable[Message]) -> list[AnyMeetingEvent]:
-        """Take the messages of a `room-state`. After a drop or a gap there may be more: read them first."""
-        new = self._unknown(messages)
-        if self.status == "reconnecting" or self.is_stale:
-            self.missed = CatchUp(self.messages[-1].id if self.messages else None, new)
-        return self._tell(new) if self.missed is None else []
+    def _read_missed(self, shown: Iterable[Message], *, is_asked: bool) -> None:
+        """Begin to read the messages after the last known one: there may be more than a `room-state` shows."""
+        self.missed = CatchUp(self.messages[-1].id if self.messages else None, self._unknown(shown))
+        self.missed.is_asked = self.missed.is_late = is_asked
 
     def _unknown(self, messages: Iterable[Message]) -> list[Message]:
         known = {message.id for message in self.messages}

@@ -8,6 +8,7 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -182,6 +183,34 @@ async def test_comes_back_after_a_crash(make_daemon: Callable[..., Daemon]) -> N
         assert await jane.exit_code() == 0
 
 
+async def test_takes_its_seat_back_after_it_was_killed(daemon: Daemon, tmp_path: Path) -> None:
+    """With --seat, the command started again is the same participant, also in a room that was locked meanwhile."""
+    room = await daemon.room()
+    seat = ["--guest", "Jane", "--seat", str(tmp_path / "seat")]
+    async with visiting(daemon, room["code"], *seat) as jane:
+        await jane.until("  Jane (you, guest)")
+        jane.process.kill()
+        assert await jane.exit_code() == -signal.SIGKILL
+    before = await people(daemon, room["code"])
+    async with daemon.client("alice") as alice:
+        assert (await alice.ask("update-room", code=room["code"], isLocked=True))["type"] == "room"
+    async with visiting(daemon, room["code"], *seat) as jane:
+        await jane.until("  Jane (you, guest)")
+        assert [one["id"] for one in await people(daemon, room["code"])] == [one["id"] for one in before]
+        await jane.type("/leave")
+        await jane.until("You left.")
+        assert await jane.exit_code() == 0
+    assert not (tmp_path / "seat").exists()
+
+
+async def test_a_seat_that_cannot_be_kept(daemon: Daemon, tmp_path: Path) -> None:
+    """A place for the file that does not exist is an error, before anything is done."""
+    room = await daemon.room()
+    async with visiting(daemon, room["code"], "--guest", "Jane", "--seat", str(tmp_path / "no" / "seat")) as jane:
+        assert await jane.exit_code() == 2
+    assert await people(daemon, room["code"]) == []
+
+
 async def test_comes_back_after_a_restart(make_daemon: Callable[..., Daemon]) -> None:
     """A daemon that restarts says when to come back; a seat that was not held that long is taken anew."""
     daemon = make_daemon(ROOMD_ROOMS_SEAT_HOLD="0")
@@ -217,7 +246,7 @@ async def test_taken_over(daemon: Daemon) -> None:
     async with visiting(daemon, room["code"], "--as", "bob") as bob, daemon.client("bob") as elsewhere:
         await bob.until("  bob (you)")
         await elsewhere.join(room["code"])
-        await bob.until("Your seat was taken over by another connection of yours.")
+        await bob.until("Your seat is in use on another device. Join again to use it here.")
         assert await bob.exit_code() == 1
         await elsewhere.nothing_more()
 

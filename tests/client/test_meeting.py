@@ -63,8 +63,15 @@ Do = Callable[[Meeting], Awaitable[Any]]
 OK: dict[str, Any] = {"type": "ok"}
 ICE: dict[str, Any] = {"iceServers": [{"urls": ["stun:turn.example:3478"]}], "ttl": 3600}
 REQUESTS: list[tuple[Do, dict[str, Any], dict[str, Any], Any]] = [
-    (lambda m: m.say("Hi"), {"type": "send-message", "text": "Hi"}, OK, None),
-    (lambda m: m.say("Hi", to="bob"), {"type": "send-message", "text": "Hi", "to": "bob"}, OK, None),
+    (lambda m: m.say("Hi", client_id="c"), {"type": "send-message", "text": "Hi", "clientId": "c"}, OK, None),
+    (
+        lambda m: m.say("Hi", to="bob", client_id="c"),
+        {"type": "send-message", "text": "Hi", "to": "bob", "clientId": "c"},
+        OK,
+        None,
+    ),
+    (lambda m: m.raise_hand(), {"type": "update-participant", "state": {"handRaised": "@now"}}, OK, None),
+    (lambda m: m.lower_hand(), {"type": "update-participant", "state": {"handRaised": None}}, OK, None),
     (
         lambda m: m.update_state({"muted": True, "handRaised": None}),
         {"type": "update-participant", "state": {"muted": True, "handRaised": None}},

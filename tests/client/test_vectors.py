@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from roomd.client import (
     MuteRequested,
     Over,
     Placed,
+    Replaced,
     RoomChanged,
     Said,
     Signalled,
@@ -29,31 +29,11 @@ from roomd.client import (
 from roomd.client.connection import decode
 from roomd.client.reconnect import End, ReconnectPolicy
 from roomd.protocol.errors import INVALID_TOKEN, ErrorKind, Refused
+from tests.support.vectors import expand_range, expander, load
 
-VECTORS = Path(__file__).parents[2] / "clients/vectors"
-VIEW = json.loads((VECTORS / "view.json").read_text())
-RECONNECT = json.loads((VECTORS / "reconnect.json").read_text())
-
-
-def expand(value: Any) -> Any:
-    """Write abbreviations out."""
-    if isinstance(value, list):
-        return [each for item in value for each in expand_range(expand(item))]
-    if isinstance(value, dict):
-        base = VIEW["objects"][value["use"]] if "use" in value else {}
-        return {**base, **{key: expand(item) for key, item in value.items() if key != "use"}}
-    return value
-
-
-def expand_range(item: Any) -> Iterator[Any]:
-    """Yield an item of a list, or the items that a range stands for."""
-    match item:
-        case str() if found := re.fullmatch(r"([a-z]+)(\d+)\.\.\1(\d+)", item):
-            yield from (f"{found[1]}{number}" for number in range(int(found[2]), int(found[3]) + 1))
-        case {"id": str(key)}:
-            yield from ({**item, "id": one} for one in expand_range(key))
-        case _:
-            yield item
+VIEW = load("view")
+RECONNECT = load("reconnect")
+expand = expander(VIEW["objects"])
 
 
 def expand_events(events: list[list[Any]]) -> list[list[Any]]:
@@ -84,6 +64,8 @@ def as_data(event: AnyMeetingEvent) -> list[Any] | None:
             return ["signal", sender, data]
         case MuteRequested():
             return ["mute-requested"]
+        case Replaced():
+            return ["replaced"]
         case _:
             return None
 
@@ -116,6 +98,8 @@ def test_view(vector: dict[str, Any]) -> None:
             frame = decode(json.dumps(expand(step["frame"])).encode())
             assert frame is not None
             events = view.apply(frame)
+        if "asked" in step and view.missed is not None:
+            view.missed.is_asked = True
         if "drop" in step:
             view.drop()
         if "seatExpired" in step:
@@ -148,12 +132,18 @@ def test_reconnect(vector: dict[str, Any]) -> None:
     policy = ReconnectPolicy(draws.pop, lambda: now, has_token_function=vector["hasTokenFunction"])
     for visit in vector["visits"]:
         token = visit.get("token")
-        assert policy.refuses(token) == (visit["end"] is None), visit
+        can_resume = visit.get("canResume", False)
+        if not can_resume:
+            assert policy.refuses(token) == (visit["end"] is None), visit
+        if "authenticates" in visit:
+            assert policy.may_authenticate(token) == visit["authenticates"], visit
         if "lasted" in visit:
             policy.arrived()
+            if not can_resume or visit.get("authenticates"):
+                policy.accepted()
             now += visit["lasted"]
         draws[:] = [visit["draw"]] if "draw" in visit else []
-        verdict = policy.after(ended(visit["end"]), token)
+        verdict = policy.after(ended(visit["end"]), token, can_resume=can_resume)
         assert (verdict.code if isinstance(verdict, Over) else verdict) == visit.get("over", visit.get("delay")), visit
         now += visit.get("delay", 0.0)
 

@@ -14,6 +14,7 @@ from roomd.client import (
     MuteRequested,
     Over,
     Placed,
+    Replaced,
     Returned,
     RoomChanged,
     Said,
@@ -120,7 +121,7 @@ def test_a_gap_makes_it_stale(late: events.Event) -> None:
     assert view.apply(changed(13, left=(BOB_LEFT,))) == []
     assert people(view) == [JANE, BOB]
     view.apply(replies.ParticipantReply(id=2, participant=JANE, resume_token="two"))
-    assert view.apply(state(13, JANE, CARL)) == [Joined(CARL), Left(BOB)]
+    assert view.apply(state(13, JANE, CARL)) == [Joined(CARL), Left(BOB), Replaced()]
     assert (view.is_stale, view.status, view.resume_token) == (False, "joined", "two")
     assert view.apply(changed(14, left=(CARL,))) == [Left(CARL)]
 
@@ -273,7 +274,7 @@ def test_lobby() -> None:
     view = present()
     view.apply(events.WaitingChanged(waiting=[WAITER]))
     view.apply(SEAT)
-    assert view.apply(state(12, JANE)) == []
+    assert view.apply(state(12, JANE)) == [Replaced()]
     assert list(view.lobby) == [WAITER]
     view.drop()
     view.apply(SEAT)

@@ -3,14 +3,15 @@
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import msgspec
 from websockets.asyncio.server import ServerConnection, serve
 
-from roomd.client import AnyMeetingEvent, Meeting
-from roomd.client.meeting import Token, open_meeting
+from roomd.client import AnyMeetingEvent, Meeting, Token
+from roomd.client.meeting import open_meeting
 from roomd.client.settings import Settings
 from roomd.protocol.objects import Participant
 from roomd.protocol.requests import JoinRoom
@@ -156,3 +157,10 @@ def end(*others: Participant, **seat: Any) -> Script:
         await server.gone()
 
     return script
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something is true."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.to_thread(time.sleep, 0.001)

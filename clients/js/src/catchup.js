@@ -29,6 +29,10 @@ const LONGEST_WAIT = 30; // seconds: a server that asks for a longer pause betwe
 export class CatchUp {
   /** Seconds to wait before the next request. */
   delay = 0;
+  /** A page was asked for on this connection, and its reply has not come. */
+  isAsked = false;
+  /** The next reply answers a request of an earlier reading on this connection: it says nothing. */
+  isLate = false;
   /** Messages right before those that `messages()` returns are missing. */
   hasGap = false;
   /** @type {string | null} */
@@ -82,6 +86,8 @@ export class CatchUp {
    * @returns {boolean} Whether the reading is finished.
    */
   read(reply) {
+    this.isAsked = false;
+    if (this.isLate) return (this.isLate = false);
     this.delay = 0;
     this.#requests += 1;
     const later = secondsOf(reply.retryAfter);

@@ -1,5 +1,6 @@
 /** Connection: one WebSocket with its requests, and whether the server still answers. */
 
+import { noAnswer } from "./errors.js";
 import { parse } from "./frames.js";
 import { encode } from "./requests.js";
 
@@ -10,6 +11,7 @@ import { encode } from "./requests.js";
 export const OPENING = 10_000; // until the connection must be open, then until the first reply, and until the seat is had
 const IDLE = 12_000; // of silence, after which a ping asks whether the server still answers
 export const ANSWER = 5_000; // until something must have come after that
+const REPLY = 10_000; // until a request must have been answered
 
 export class Connection {
   /** When the last frame came, in milliseconds of the clock; 0 before the first. */
@@ -27,7 +29,7 @@ export class Connection {
   #dueAt = 0;
   /** @type {any} */
   #timer = null;
-  /** @type {Map<unknown, Settle>} */
+  /** @type {Map<unknown, {settle: Settle, timer: any}>} */
   #pending = new Map();
 
   /**
@@ -57,7 +59,8 @@ export class Connection {
   }
 
   /**
-   * Send a request. The reply settles it; after a `waiting` another reply to it will follow.
+   * Send a request. The reply settles it; after a `waiting` another reply to it will follow. Without one, an `error` of
+   * the client's own with the code "no_answer" settles it after 10 seconds.
    *
    * Throws `Refusal` with the code "too_long".
    *
@@ -68,7 +71,7 @@ export class Connection {
    */
   ask(type, fields, settle, id = this.#nextId()) {
     const text = encode(id, type, fields, this.#maxFrame);
-    this.#pending.set(id, settle);
+    this.#pending.set(id, { settle, timer: this.#clock.setTimeout(() => this.#unanswered(id), REPLY) });
     this.#socket.send(text);
   }
 
@@ -107,7 +110,8 @@ export class Connection {
     }
     const pending = [...this.#pending.values()];
     this.#pending.clear();
-    for (const settle of pending) settle(null);
+    for (const { timer } of pending) this.#clock.clearTimeout(timer);
+    for (const { settle } of pending) settle(null);
     this.#on.end(code, reason);
   }
 
@@ -129,10 +133,20 @@ export class Connection {
       this.#mustHear = false;
       this.#patience = null;
     }
-    const settle = this.#pending.get(frame.id);
+    const pending = this.#pending.get(frame.id);
+    this.#clock.clearTimeout(pending?.timer);
     if (frame.type !== "waiting") this.#pending.delete(frame.id);
     this.#on.frame(frame);
-    settle?.(frame);
+    pending?.settle(frame);
+  }
+
+  /** @param {unknown} id */
+  #unanswered(id) {
+    const pending = this.#pending.get(id);
+    this.#pending.delete(id);
+    const { statusCode, code, message } = noAnswer();
+    pending?.settle({ type: "error", statusCode, code, message });
+    this.probe(ANSWER);
   }
 
   /** @param {number} milliseconds */

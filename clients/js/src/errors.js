@@ -38,6 +38,11 @@ export function disconnected() {
   return new Refusal(0, "disconnected", "There is no connection to the room");
 }
 
+/** Make the refusal of a request that the server did not answer in time. */
+export function noAnswer() {
+  return new Refusal(0, "no_answer", "The server did not answer in time");
+}
+
 /** Make the refusal of a token, where the server gave no words of its own. */
 export function notAccepted() {
   return new Refusal(401, "invalid_token", "The server does not accept the token");

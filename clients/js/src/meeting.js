@@ -1,6 +1,7 @@
 /** Meeting: what an application uses. Its state comes from the view, its events from the session. */
 
 import { DetailEvent, Target } from "./platform.js";
+import { NOW } from "./presence.js";
 import { Session } from "./session.js";
 
 /** @import { BansReply, IceServersReply, Message, MessagesReply, Participant, Room, RoomReply, Waiting } from "./protocol.js" */
@@ -13,7 +14,6 @@ import { Session } from "./session.js";
  */
 export class Meeting extends Target {
   #session;
-  #options;
 
   /**
    * @param {string} url Like `wss://meet.example/ws`.
@@ -21,7 +21,6 @@ export class Meeting extends Target {
    */
   constructor(url, options) {
     super();
-    this.#options = options;
     this.#session = new Session(url, options, (news) => {
       for (const { type, detail } of news) if (type !== "change") this.dispatchEvent(new DetailEvent(type, { detail }));
       this.dispatchEvent(new DetailEvent("change", { detail: {} }));
@@ -73,16 +72,42 @@ export class Meeting extends Target {
     return this.#session.view.seq;
   }
 
+  /** Whose hands are up (`handRaised` in their presence), in the order they went up. @returns {Participant[]} */
+  get hands() {
+    const raised = [...this.participants.values()].filter(({ state }) => state.handRaised);
+    const time = (/** @type {Participant} */ { state }) => (typeof state.handRaised === "string" ? state.handRaised : "~");
+    return raised.sort((a, b) => (time(a) < time(b) ? -1 : Number(time(a) > time(b))));
+  }
+
+  /** Whether the store has a seat in this room: then `resume()` may take it back. */
+  get canResume() {
+    return this.#session.canResume;
+  }
+
   /**
-   * Join the room; done when this client has a seat, or a place in the queue for one.
+   * Join the room; done when this client has a seat, or a place in the queue for one. A seat that the store has kept is
+   * taken back, if it is still there.
    *
    * Rejects with `Refusal`: the server's, or one with `statusCode` 0 if the server could not be reached. Events tell
    * what happens later. May be called again when the meeting is over.
    *
+   * @param {{takeOver?: boolean}} [how] With false, a seat of the same user that is connected elsewhere is left alone:
+   *   "taken_over". For calls that no person asked for. Default: true.
    * @returns {Promise<void>}
    */
-  join() {
-    return this.#session.join();
+  join({ takeOver = true } = {}) {
+    return this.#session.join({ takesOver: takeOver, onlyResumes: false });
+  }
+
+  /**
+   * Take the seat back that the store has kept, or the place in the queue, and nothing else; for a page that was loaded
+   * again. Needs neither name nor token. Rejects like `join`; with "seat_expired" when there is no seat to take back,
+   * with "taken_over" when it is in use on another device or in another tab.
+   *
+   * @returns {Promise<void>}
+   */
+  resume() {
+    return this.#session.join({ takesOver: false, onlyResumes: true });
   }
 
   /**
@@ -101,7 +126,8 @@ export class Meeting extends Target {
    * Send a request of any type, see docs/protocol.md.
    *
    * Rejects with `Refusal`. Its code is "disconnected" when there is no connection, or when the connection ends before
-   * the reply: then it is not known whether the request was carried out.
+   * the reply, and "no_answer" when there is none after 10 seconds: then it is not known whether the request was carried
+   * out.
    *
    * @param {string} type
    * @param {Record<string, unknown>} [fields]
@@ -124,6 +150,26 @@ export class Meeting extends Target {
     return this.#session.updateState(state);
   }
 
+  /** Raise the hand: the server notes when, so that all see hands in the order they went up. */
+  raiseHand() {
+    return this.updateState({ handRaised: NOW });
+  }
+
+  /** Lower the hand. */
+  lowerHand() {
+    return this.updateState({ handRaised: null });
+  }
+
+  /**
+   * Set for how long the seat is held after a clean close, such as that of a closed tab. It holds for all connections
+   * of this meeting, and may be set before joining.
+   *
+   * @param {{hold: number}} settings `hold` is in seconds; the server has an upper limit.
+   */
+  updateConnection({ hold }) {
+    return this.#session.hold(hold);
+  }
+
   /**
    * Send a signal to one other participant. Refused with `participant_not_found` while that one is not connected.
    *
@@ -137,11 +183,15 @@ export class Meeting extends Target {
   /**
    * Send a message to everyone or, with `to`, to one participant.
    *
+   * It is sent again after a reconnect until it is answered, and kept once. Rejects with "no_answer" after 30 seconds,
+   * and with "disconnected" when the meeting is over first: then it may still turn up, with its `clientId`.
+   *
    * @param {string} text 1 to 2,000 characters.
    * @param {string | null} [to]
+   * @param {{clientId?: string}} [options] 1 to 64 characters; give the same one to ask again. Default: a new one.
    */
-  say(text, to) {
-    return this.request("send-message", { text, to });
+  say(text, to, { clientId } = {}) {
+    return this.#session.say(text, to, clientId);
   }
 
   /**
@@ -190,7 +240,7 @@ export class Meeting extends Target {
    * Change the room's settings. For hosts.
    *
    * @param {{name?: string, isLocked?: boolean, maxParticipants?: number, allowGuestAccess?: boolean,
-   *   waitingRoom?: boolean}} settings
+   *   waitingRoom?: boolean, historyVisible?: Room["historyVisible"]}} settings
    * @returns {Promise<Frame & RoomReply>}
    */
   updateRoom(settings) {
@@ -245,6 +295,6 @@ export class Meeting extends Target {
   }
 
   get #code() {
-    return this.#options.code;
+    return this.#session.code;
   }
 }

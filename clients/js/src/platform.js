@@ -1,8 +1,8 @@
 /** What the client takes from the browser or from Node. */
 
-/** @import { Clock, Hints, MeetingTarget, SocketClass } from "./types.js" */
+/** @import { Clock, Hints, MeetingTarget, SeatLocks, SocketClass } from "./types.js" */
 
-/** The global objects, as far as there are any. @type {typeof globalThis & {WebSocket?: SocketClass, window?: Hints, document?: Hints, CustomEvent?: any}} */
+/** The global objects, as far as there are any. @type {typeof globalThis & {WebSocket?: SocketClass, window?: Hints, document?: Hints, CustomEvent?: any, navigator?: {locks?: SeatLocks}}} */
 export const world = globalThis;
 
 /** @type {Clock} */

@@ -8,6 +8,9 @@ import { defer, settleBy } from "./requests.js";
 
 /** @typedef {Record<string, string | number | boolean | null>} StateChange Null takes a key away. */
 
+/** The value in whose place the server keeps its own time. */
+export const NOW = "@now";
+
 /** Collects changes while there is no connection, and keeps those that a connection lost. */
 export class Presence {
   /** Taken by the server, though the view may not show it yet. @type {StateChange} */
@@ -50,7 +53,10 @@ export class Presence {
   seated(me) {
     const last = this.#last;
     this.#last = me;
-    if (last !== null && last.id !== me.id) this.#pending = { ...last.state, ...this.#granted, ...this.#pending };
+    if (last === null || last.id === me.id) return;
+    // "@now" became a time: a hand that is up keeps it.
+    const granted = Object.entries(this.#granted).filter(([key, value]) => value !== NOW || typeof last.state[key] !== "string");
+    this.#pending = { ...last.state, ...Object.fromEntries(granted), ...this.#pending };
   }
 
   /**

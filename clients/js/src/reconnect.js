@@ -80,8 +80,22 @@ export class ReconnectPolicy {
   /** Note that the client has its seat, or its place in the queue: a visit begins. */
   arrived() {
     this.#arrivedAt = this.#now();
+  }
+
+  /** Note that the server has accepted a token. */
+  accepted() {
     this.#refusedTokens = 0;
     this.#refusedToken = null;
+  }
+
+  /**
+   * Note that the server has refused a token without ending the connection.
+   *
+   * @param {string | null} token
+   */
+  refused(token) {
+    this.#refusedTokens += 1;
+    this.#refusedToken = token;
   }
 
   /**
@@ -91,6 +105,15 @@ export class ReconnectPolicy {
    */
   refuses(token) {
     return token !== null && token === this.#refusedToken;
+  }
+
+  /**
+   * Tell whether a token is worth sending after a `resume`, where a refused one costs the connection.
+   *
+   * @param {string | null} token
+   */
+  mayAuthenticate(token) {
+    return token !== null && !this.refuses(token) && this.#refusedTokens < MOST_TOKENS;
   }
 
   /**
@@ -105,8 +128,7 @@ export class ReconnectPolicy {
   mayRenew(end, token) {
     if (!isAboutToken(end)) return false;
     const isSame = this.refuses(token);
-    this.#refusedTokens += 1;
-    this.#refusedToken = token;
+    this.refused(token);
     return this.#hasTokenFunction && !isSame && this.#refusedTokens < MOST_TOKENS;
   }
 
@@ -115,12 +137,13 @@ export class ReconnectPolicy {
    *
    * @param {End} end
    * @param {string | null} token The one that the ended connection used.
+   * @param {boolean} canResume Whether there is a resume token: then a refused token is no reason to stay away.
    * @returns {number | Over}
    */
-  after(end, token) {
+  after(end, token, canResume) {
     if (this.#arrivedAt !== null && this.#now() - this.#arrivedAt >= LASTED * 1000) this.#attempt = 0;
     this.#arrivedAt = null;
-    const over = isAboutToken(end) && this.mayRenew(end, token) ? null : overBy(end);
+    const over = isAboutToken(end) && (this.mayRenew(end, token) || canResume) ? null : overBy(end);
     if (over !== null) return over;
     this.#attempt += 1;
     return Math.max(backoff(this.#attempt - 1, this.#random()), askedDelay(end));

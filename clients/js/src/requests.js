@@ -22,11 +22,21 @@ const MAX_FRAME = 65_536;
  * @param {number} [maxFrame] Bytes.
  */
 export function encode(id, type, fields, maxFrame = MAX_FRAME) {
-  const text = JSON.stringify({ ...fields, type, id });
+  const text = wellFormed(JSON.stringify({ ...fields, type, id }));
   // A UTF-16 unit takes at most three bytes.
   if (text.length * 3 > maxFrame && new TextEncoder().encode(text).length > maxFrame)
     throw new Refusal(0, "too_long", "This is too long to be sent");
   return text;
+}
+
+/**
+ * Replace what is no Unicode by U+FFFD: `JSON.stringify` writes half of a surrogate pair, such as `slice` leaves of an
+ * emoji, as an escape like `\\ud83d`, and no server can read it.
+ *
+ * @param {string} json As `JSON.stringify` writes it.
+ */
+function wellFormed(json) {
+  return json.includes("\\ud") ? json.replace(/\\(?:ud[0-9a-f]{3}|.)/g, (escape) => (escape.startsWith("\\ud") ? "\ufffd" : escape)) : json;
 }
 
 /**

@@ -30,8 +30,10 @@ export { View } from "./view.js";
 /** @typedef {import("./types.js").Options} Options */
 /** @typedef {import("./types.js").Over} Over */
 /** @typedef {import("./types.js").Place} Place */
+/** @typedef {import("./types.js").SeatLocks} SeatLocks */
 /** @typedef {import("./types.js").Socket} Socket */
 /** @typedef {import("./types.js").SocketClass} SocketClass */
 /** @typedef {import("./types.js").Status} Status */
+/** @typedef {import("./types.js").Store} Store */
 /** @template D @typedef {import("./types.js").MeetingEvent<D>} MeetingEvent */
 /** @template D @typedef {import("./types.js").MeetingListener<D>} MeetingListener */

@@ -4,23 +4,27 @@
  *     status        | connection      | what is sent on a new one    | goes to
  *     --------------|-----------------|------------------------------|----------------------------------------------
  *     new           | none            |                              | connecting
- *     connecting    | being made      | join-room                    | joined, waiting; over, when refused or unreachable
+ *     connecting    | being made      | resume, when a seat was kept | joined, waiting; over, when refused or unreachable
+ *                   |                 | by the store; else join-room |
  *     waiting       | open            |                              | joined, reconnecting, over
  *     joined        | open            |                              | reconnecting, over
  *     reconnecting  | none, or being  | resume; join-room when the   | joined, waiting, over
  *                   | made            | seat is held no longer (410) |
- *     over          | none            |                              | connecting, by another join()
+ *     over          | none            |                              | connecting, by another join() or resume()
  *
  * Frames are handled synchronously, in the order they come. Some WebSockets deliver several frames at once; if a reply
  * waited for a promise, it would be handled after the event that follows it.
  */
 
+import { codeOf } from "./codes.js";
 import { ANSWER } from "./connection.js";
 import { Refusal, disconnected, notAccepted } from "./errors.js";
 import { Network } from "./network.js";
+import { newClientId } from "./outbox.js";
 import { CLOCK, world } from "./platform.js";
 import { ReconnectPolicy, askedDelay, overBy } from "./reconnect.js";
 import { defer, settleBy } from "./requests.js";
+import { Seats } from "./seats.js";
 import { Tokens } from "./tokens.js";
 import { Stay, Visit } from "./visit.js";
 
@@ -28,18 +32,24 @@ import { Stay, Visit } from "./visit.js";
 /** @import { End } from "./reconnect.js" */
 /** @import { Deferred } from "./requests.js" */
 /** @import { Frame, News, Options, Over, Status } from "./types.js" */
-/** @import { VisitOwner } from "./visit.js" */
+/** @import { Entry, VisitOwner } from "./visit.js" */
 
 const DOUBT = 3_000; // milliseconds until something must have come, after the browser has reported a change
 
+/** Ends after which the kept seat is of no use. @type {ReadonlySet<string>} */
+const GONE = new Set(["left", "room_ended", "removed", "denied"]);
+
 export class Session {
+  /** The room's code. */
+  code;
   #url;
   #options;
   #emit;
   #clock;
   #tokens;
+  #seats;
   #policy;
-  /** The token of this attempt to connect; null for a guest. @type {string | null} */
+  /** The token that was last sent on this connection, or will be; null: none. @type {string | null} */
   #token = null;
   #network;
   #stay;
@@ -55,6 +65,10 @@ export class Session {
   #retryTimer = null;
   /** The end of this stay was told. */
   #isFinished = false;
+  /** The resume token that the store has from this client. @type {string | null} */
+  #keptToken = null;
+  /** Seconds that the seat is to be held after a clean close. @type {number | null} */
+  #hold = null;
 
   /**
    * @param {string} url
@@ -62,13 +76,15 @@ export class Session {
    * @param {(news: News[]) => void} emit Called with at least one event at a time.
    */
   constructor(url, options, emit) {
+    this.code = codeOf(options.code);
     this.#url = url;
     this.#options = options;
     this.#emit = emit;
     this.#clock = options.clock ?? CLOCK;
     this.#tokens = new Tokens(options.token, this.#clock);
+    this.#seats = new Seats(options, this.code, this.#clock);
     this.#policy = this.#newPolicy();
-    this.#stay = new Stay();
+    this.#stay = new Stay({ takesOver: true, onlyResumes: false }, this.#clock);
     this.#network = new Network(options, {
       online: () => this.#online(),
       offline: () => this.#visit?.connection.probe(DOUBT),
@@ -86,18 +102,26 @@ export class Session {
     return this.#joining === null ? "new" : this.#stay.view.status;
   }
 
+  get canResume() {
+    return this.#seats.kept !== null;
+  }
+
   // What `Meeting` asks for, and describes.
 
-  /** @returns {Promise<void>} */
-  join() {
+  /**
+   * @param {Entry} entry
+   * @returns {Promise<void>}
+   */
+  join(entry) {
     if (this.#joining !== null && this.status !== "over") return this.#joining.promise;
     const joining = (this.#joining = defer());
-    this.#stay = new Stay();
+    this.#stay = new Stay(entry, this.#clock);
+    this.#stay.hold = this.#hold;
     this.#policy = this.#newPolicy();
     this.#isFinished = false;
     this.#network.listen();
     this.#tell([{ type: "status", detail: { status: "connecting" } }]);
-    if (this.#isFirst) this.#connect(); // unless a listener has left
+    if (this.#isFirst) this.#start(entry); // unless a listener has left
     return joining.promise;
   }
 
@@ -142,18 +166,66 @@ export class Session {
     return promise;
   }
 
+  /**
+   * @param {string} text
+   * @param {string | null | undefined} to
+   * @param {string} [clientId]
+   * @returns {Promise<Frame>}
+   */
+  say(text, to, clientId = newClientId()) {
+    if (this.status !== "joined" && this.status !== "reconnecting") {
+      const { promise, reject } = defer();
+      reject(disconnected());
+      return promise;
+    }
+    const promise = this.#stay.outbox.add({ text, to, clientId });
+    if (this.status === "joined") this.#visit?.sendMessages();
+    return promise;
+  }
+
+  /**
+   * @param {number} hold Seconds.
+   * @returns {Promise<Frame | undefined>}
+   */
+  async hold(hold) {
+    this.#hold = this.#stay.hold = hold;
+    const connection = this.#visit?.connection;
+    if (!connection?.isOpen || (this.status !== "joined" && this.status !== "waiting")) return undefined;
+    return this.request("update-connection", { hold });
+  }
+
   // Connecting.
+
+  /**
+   * Take the kept seat, if there is one and no other tab has it, then connect.
+   *
+   * @param {Entry} entry
+   */
+  async #start({ takesOver, onlyResumes }) {
+    const attempt = (this.#attempt = {});
+    const { kept } = this.#seats;
+    if (kept !== null) {
+      const isOurs = await this.#seats.claim(kept.participantId);
+      if (attempt !== this.#attempt) return;
+      if (isOurs) this.view.resumeToken = kept.resumeToken;
+      else if (!takesOver) return this.#finish({ code: "taken_over", message: "Your seat is in use in another tab", reason: null });
+    }
+    if (onlyResumes && this.view.resumeToken === null)
+      return this.#finish({ code: "seat_expired", message: "Seat is no longer held", reason: null });
+    this.#connect();
+  }
 
   async #connect() {
     const attempt = (this.#attempt = {});
     try {
       const Class = this.#options.WebSocket ?? world.WebSocket;
       if (Class === undefined) throw new Error("There is no global WebSocket here: give one as the option WebSocket");
-      const token = await this.#tokens.get();
+      // The resume token is proof enough. Whatever is wrong with the other one must not cost the seat.
+      const token = this.view.resumeToken === null ? await this.#tokens.get() : null;
       if (attempt !== this.#attempt) return;
       this.#token = token;
       if (this.#policy.refuses(token)) return this.#ended({ refusal: notAccepted() });
-      const context = { options: this.#options, clock: this.#clock, nextId: () => ++this.#lastId };
+      const context = { options: this.#options, code: this.code, clock: this.#clock, nextId: () => ++this.#lastId };
       this.#visit = new Visit(new Class(this.#url, ["roomd.v1"]), token, this.#stay, context, this.#owner);
     } catch (error) {
       if (attempt !== this.#attempt) return;
@@ -170,14 +242,36 @@ export class Session {
   #owner = {
     applied: (before, news) => {
       const { status, over } = this.view;
+      this.#keep();
       if (over !== null) return this.#finish(over, undefined, news);
       if (status === before) return this.#tell(news);
       if (before !== "waiting") this.#policy.arrived();
+      this.#stay.arrived();
       this.#tell([this.#statusNews(), ...news]);
       this.#joining?.resolve(undefined);
     },
     ended: (end) => this.#ended(end),
+    seatLost: () => {
+      this.#seats.forget();
+      this.#seats.release();
+    },
+    token: async () => (this.#token = await this.#tokens.get()),
+    freshToken: async () => {
+      const token = await this.#tokens.getFresh();
+      return (this.#token = this.#policy.mayAuthenticate(token) ? token : null);
+    },
+    tokenAccepted: () => this.#policy.accepted(),
+    tokenRefused: (token) => this.#policy.refused(token),
   };
+
+  /** Keep the newest resume token. */
+  #keep() {
+    const { resumeToken, me, place } = this.view;
+    const participantId = me?.id ?? place?.participantId;
+    if (resumeToken === null || resumeToken === this.#keptToken || participantId === undefined) return;
+    this.#keptToken = resumeToken;
+    this.#seats.keep({ participantId, resumeToken });
+  }
 
   // Losing the connection, for a while or for good.
 
@@ -189,7 +283,7 @@ export class Session {
   /** @param {End} end */
   #ended(end) {
     if (this.#isFirst) return this.#firstEnded(end);
-    const verdict = this.#policy.after(end, this.#token);
+    const verdict = this.#policy.after(end, this.#token, this.view.resumeToken !== null);
     if (typeof verdict === "number") this.#retry(verdict);
     else this.#finish(verdict, "refusal" in end ? end.refusal : undefined);
   }
@@ -258,11 +352,14 @@ export class Session {
     this.#disconnect();
     this.#network.unlisten();
     this.view.finish(over);
+    if (GONE.has(over.code)) this.#seats.forget();
+    this.#seats.release();
     const joining = this.#joining;
     const unsent = this.#stay.presence.drop();
     this.#tell([...news, this.#statusNews(), { type: "over", detail: over }]);
     joining?.reject(refusal ?? new Refusal(0, over.code, over.message));
     for (const { reject } of unsent) reject(disconnected());
+    this.#stay.outbox.close();
   }
 
   // What the browser reports.

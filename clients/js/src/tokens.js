@@ -39,8 +39,33 @@ export class Tokens {
     }
   }
 
+  /**
+   * Get a token that is worth sending where none is needed: null when there is none, or it cannot be had, or has expired.
+   *
+   * @returns {Promise<string | null>}
+   */
+  async getFresh() {
+    const token = await this.get().catch(() => null);
+    return token !== null && !hasExpired(token, Date.now() / 1000) ? token : null;
+  }
+
   /** Stop waiting for a token function. */
   cancel() {
     this.#clock.clearTimeout(this.#timer);
+  }
+}
+
+/**
+ * Tell whether a token says of itself that it has expired. A server may know better: its clock counts.
+ *
+ * @param {string} token
+ * @param {number} now Seconds since 1970.
+ */
+export function hasExpired(token, now) {
+  try {
+    const claims = token.split(".")[1] ?? "";
+    return JSON.parse(atob(claims.replaceAll("-", "+").replaceAll("_", "/"))).exp <= now;
+  } catch {
+    return false; // not a JWT, as far as this client can see
   }
 }

@@ -1,11 +1,12 @@
 /**
  * View: what a client knows of a room. Frames go in, the events that follow from them come out.
  *
- * - `room-state` replaces everything. When the room was known before (after a drop, or after a gap), the differences are
- *   returned as events, in the order of one `participants-changed`: joined, updated, left.
+ * - `room-state` replaces everything, also one that nobody asked for. When the room was known before, the differences are
+ *   returned as events, in the order of one `participants-changed`: joined, updated, left. `replaced` follows when it is
+ *   not the first one on its connection: signals may be lost.
  * - Every event with a `seq` must be the next one. If one is missing, the view is stale: it ignores all that follow, and
  *   the client asks for a new `room-state` by joining its room again on the same connection.
- * - Messages have no `seq`. After a drop or a gap, `missed` says what to ask for. The missed messages, and those that
+ * - Messages have no `seq`. After such a `room-state`, `missed` says what to ask for. The missed messages, and those that
  *   arrive meanwhile, are told together, in order, when the last page was read (see catchup.js).
  *
  * The Python client has the same rules; docs/reference/clients.md describes them and `clients/vectors` tests both.
@@ -194,7 +195,7 @@ export class View {
   #takeState({ epoch, seq, room, participants, messages = [] }) {
     const before = { room: this.room, participants: this.participants };
     const own = [this.#knownAs, this.#seat?.id];
-    const hasMissed = this.isStale || this.status === "reconnecting";
+    const isReplaced = this.#isCurrent;
     this.epoch = epoch;
     this.seq = seq;
     this.#isCurrent = true;
@@ -217,19 +218,13 @@ export class View {
       now.filter((one) => before.participants.has(one.id) && !same(before.participants.get(one.id), one)),
       [...before.participants.values()].filter(({ id }) => !this.participants.has(id) && !own.includes(id)),
     );
-    return [...news, ...roomNews(before.room, after), ...this.#takeShown(messages, hasMissed)];
-  }
-
-  /**
-   * Take the messages of a `room-state`. After a drop or a gap there may be more: they are read first.
-   *
-   * @param {Message[]} messages
-   * @param {boolean} hasMissed
-   */
-  #takeShown(messages, hasMissed) {
-    const unknown = this.#unknown(messages);
-    if (hasMissed) this.missed = new CatchUp(this.messages.at(-1)?.id ?? null, unknown);
-    return this.missed === null ? this.#tell(unknown) : [];
+    news.push(...roomNews(before.room, after));
+    if (isReplaced) news.push({ type: "replaced", detail: {} });
+    // There may be more messages than those that are shown: they are read first.
+    const missed = new CatchUp(this.messages.at(-1)?.id ?? null, this.#unknown(messages));
+    missed.isAsked = missed.isLate = isReplaced && this.missed !== null && this.missed.isAsked;
+    this.missed = missed;
+    return news;
   }
 
   /**

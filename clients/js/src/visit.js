@@ -2,21 +2,49 @@
 
 import { CATCH_UP } from "./catchup.js";
 import { Connection, OPENING } from "./connection.js";
-import { refusalOf, secondsOf } from "./errors.js";
+import { noAnswer, refusalOf, secondsOf } from "./errors.js";
 import { hasId, isState } from "./frames.js";
+import { Outbox } from "./outbox.js";
 import { Presence } from "./presence.js";
 import { defer } from "./requests.js";
 import { View } from "./view.js";
 
 /** @import { End } from "./reconnect.js" */
+/** @import { Settle } from "./requests.js" */
 /** @import { Clock, Frame, News, Options, Socket, Status } from "./types.js" */
 
 const FAREWELL = 2_000; // milliseconds until a `leave-room` that is not answered is given up
+
+/**
+ * How somebody comes in. `takesOver`: a seat of the same user that is connected elsewhere may be taken over; only for
+ * somebody who has just asked for that. `onlyResumes`: nothing is tried but taking the kept seat back.
+ *
+ * @typedef {{takesOver: boolean, onlyResumes: boolean}} Entry
+ */
 
 /** What a stay in the room keeps from one connection to the next. */
 export class Stay {
   view = new View();
   presence = new Presence();
+  outbox;
+  /** Seconds that the seat is to be held after a clean close; null: as the server has it. @type {number | null} */
+  hold = null;
+  /** @type {Entry} */
+  entry;
+
+  /**
+   * @param {Entry} entry
+   * @param {Clock} clock
+   */
+  constructor(entry, clock) {
+    this.entry = entry;
+    this.outbox = new Outbox(clock);
+  }
+
+  /** Note that this client is in. From now on nobody asks for the seat but the client itself. */
+  arrived() {
+    this.entry = { takesOver: false, onlyResumes: false };
+  }
 
   /** Note that the connection is lost. */
   drop() {
@@ -26,11 +54,16 @@ export class Stay {
 }
 
 /**
- * What a visit reports. Neither is called after `end()` or `leave()`.
+ * What a visit reports, none of it after `end()` or `leave()`; and what it asks for.
  *
  * @typedef {object} VisitOwner
  * @property {(before: Status, news: News[]) => void} applied The view has taken a frame; `before` was its status.
  * @property {(end: End) => void} ended There will be no more on this connection.
+ * @property {() => void} seatLost The held seat, or the place in the queue, is gone.
+ * @property {() => Promise<string | null>} token Gets the token to ask for a new seat with.
+ * @property {() => Promise<string | null>} freshToken Gets a token that is worth sending after a `resume`; null: none.
+ * @property {() => void} tokenAccepted
+ * @property {(token: string) => void} tokenRefused It will not be sent again.
  */
 
 export class Visit {
@@ -38,6 +71,7 @@ export class Visit {
   #stay;
   #token;
   #options;
+  #code;
   #clock;
   #owner;
   #isOver = false;
@@ -58,10 +92,11 @@ export class Visit {
    * @param {Socket} socket
    * @param {string | null} token
    * @param {Stay} stay
-   * @param {{options: Options, clock: Clock, nextId: () => number}} context
+   * @param {{options: Options, code: string, clock: Clock, nextId: () => number}} context
    * @param {VisitOwner} owner
    */
-  constructor(socket, token, stay, { options, clock, nextId }, owner) {
+  constructor(socket, token, stay, { options, code, clock, nextId }, owner) {
+    this.#code = code;
     this.#token = token;
     this.#stay = stay;
     this.#options = options;
@@ -112,6 +147,23 @@ export class Visit {
     );
   }
 
+  /** Send the messages that are not under way. */
+  sendMessages() {
+    const { outbox, view } = this.#stay;
+    if (view.me !== null)
+      outbox.flush(view.me.id, (draft, settle) => this.connection.ask("send-message", { ...draft }, settle));
+  }
+
+  /**
+   * Ask to hold the seat after a clean close of this connection.
+   *
+   * @param {number} hold Seconds.
+   * @param {Settle} settle
+   */
+  sendHold(hold, settle) {
+    this.connection.ask("update-connection", { hold }, settle);
+  }
+
   #stop() {
     this.#isOver = true;
     this.#clock.clearTimeout(this.#seatTimer);
@@ -120,37 +172,62 @@ export class Visit {
 
   // Getting a seat.
 
-  /**
-   * Send the token and ask for the seat, without waiting in between: the server handles requests in order, and none
-   * after a bad token.
-   */
   #opened() {
-    if (this.#token !== null)
-      this.#ask("authenticate", { token: this.#token }, (reply) => {
-        if (reply.type === "error") this.#refused(reply);
-      });
     const { resumeToken } = this.#stay.view;
-    if (resumeToken === null) this.#askForSeat();
+    if (resumeToken === null) this.#askForSeat(this.#token);
     else this.#askToResume(resumeToken);
   }
 
-  #askForSeat() {
-    const { code, guestName, wait } = this.#options;
-    this.#ask("join-room", { code, guestName, wait: wait || undefined }, (reply) => {
+  /**
+   * Send the token and ask for the seat, without waiting in between: the server handles requests in order, and none
+   * after a bad token.
+   *
+   * @param {string | null} token
+   */
+  #askForSeat(token) {
+    const { guestName, wait } = this.#options;
+    const takeOver = this.#stay.entry.takesOver ? undefined : false;
+    if (token !== null)
+      this.#ask("authenticate", { token }, (reply) => {
+        if (reply.type === "error") this.#refused(reply);
+        else this.#owner.tokenAccepted();
+      });
+    this.#ask("join-room", { code: this.#code, guestName, wait: wait || undefined, takeOver }, (reply) => {
       if (reply.type === "error") this.#refused(reply);
     });
     this.#expectSeat();
   }
 
-  /** @param {string} resumeToken */
+  /**
+   * Take the seat back. The resume token proves it, and nothing else does: an expired token must not cost a seat.
+   *
+   * @param {string} resumeToken
+   */
   #askToResume(resumeToken) {
+    const { entry, view } = this.#stay;
     this.#ask("resume", { resumeToken }, (reply) => {
-      if (reply.type !== "error") return;
-      if (reply.code !== "seat_expired") return this.#refused(reply);
-      this.#stay.view.forgetSeat();
-      this.#askForSeat();
+      if (reply.type !== "error") return void this.#authenticate();
+      if (reply.code !== "seat_expired" && !(reply.code === "taken_over" && entry.takesOver)) return this.#refused(reply);
+      view.forgetSeat();
+      this.#owner.seatLost();
+      if (entry.onlyResumes) return this.#refused(reply);
+      this.#owner.token().then(
+        (token) => this.#isOver || this.#askForSeat(token),
+        (error) => this.#isOver || this.#owner.ended({ unreachable: error.message }),
+      );
     });
     this.#expectSeat();
+  }
+
+  /** Say who is asking, once the seat is had. Whatever comes of that, the seat stays. */
+  async #authenticate() {
+    const token = await this.#owner.freshToken();
+    if (token === null || this.#isOver) return;
+    this.#ask("authenticate", { token }, (reply) => {
+      if (reply.type !== "error") this.#owner.tokenAccepted();
+      else if (reply.statusCode === 401) this.#refused(reply); // and the server closes
+      else this.#owner.tokenRefused(token);
+    });
   }
 
   /** @param {Frame} error */
@@ -179,6 +256,7 @@ export class Visit {
     const before = view.status;
     const news = view.apply(frame);
     if (frame.type === "participant" && hasId(frame.participant)) presence.seated(frame.participant);
+    for (const { type, detail } of news) if (type === "message") this.#stay.outbox.arrived(detail.message);
     if (frame.type === "waiting" || (frame.type === "room-state" && isState(frame))) this.#seatTaken();
     this.#owner.applied(before, news);
     if (!this.#isOver) this.#act(before);
@@ -197,8 +275,12 @@ export class Visit {
    */
   #act(before) {
     const { view } = this.#stay;
+    if (view.status !== before && this.#stay.hold !== null) this.sendHold(this.#stay.hold, () => {});
     if (view.status !== "joined") return;
-    if (before !== "joined") this.sendPresence();
+    if (before !== "joined") {
+      this.sendPresence();
+      this.sendMessages();
+    }
     if (view.isStale) this.#refresh();
     if (view.missed !== null && !this.#isReading) this.#readMissed(view.missed.delay);
   }
@@ -207,8 +289,8 @@ export class Visit {
   #refresh() {
     if (this.#isRefreshing) return;
     this.#isRefreshing = true;
-    const { code, guestName } = this.#options;
-    this.#ask("join-room", { code, guestName }, (reply) => {
+    const { guestName } = this.#options;
+    this.#ask("join-room", { code: this.#code, guestName, takeOver: false }, (reply) => {
       // Whoever has a seat resumes it on another connection.
       if (reply.type === "error") this.#owner.ended({ close: 1006, retryAfter: secondsOf(reply.retryAfter) });
     });
@@ -229,14 +311,16 @@ export class Visit {
         this.#isReading = false;
         if (this.#stay.view.missed !== null) this.#readMissed(this.#stay.view.missed.delay);
       };
-      this.#ask("list-messages", missed.request(this.#options.code), settle, CATCH_UP);
+      missed.isAsked = true;
+      this.#ask("list-messages", missed.request(this.#code), settle, CATCH_UP);
     };
     if (delay > 0) this.#pageTimer = this.#clock.setTimeout(ask, delay * 1000);
     else ask();
   }
 
   /**
-   * Send a request of the client's own; its reply is ignored when the visit is over by then.
+   * Send a request of the client's own; its reply is ignored when the visit is over by then. One that is not answered
+   * ends the connection: there is no meeting without it.
    *
    * @param {string} type
    * @param {Record<string, unknown>} fields
@@ -245,7 +329,9 @@ export class Visit {
    */
   #ask(type, fields, settle, id) {
     const taken = (/** @type {Frame | null} */ reply) => {
-      if (reply !== null && !this.#isOver) settle(reply);
+      if (reply === null || this.#isOver) return;
+      if (reply.code === noAnswer().code) this.connection.end(1006, "The server does not answer");
+      else settle(reply);
     };
     this.connection.ask(type, fields, taken, id);
   }

@@ -151,7 +151,9 @@ test("a gap in seq is mended by joining the same room on the same connection", a
   stage.socket.tell({ type: "messages", id: list, messages: [message("m1"), message("m60")], nextCursor: null });
   assert.deepEqual(stage.meeting.messages.map(({ id }) => id), ["m1", "m60"]);
   const news = stage.news().filter(([type]) => type !== "message");
-  assert.deepEqual(news.map(([type, { participant }]) => [type, participant.id]), [["joined", "dan"], ["joined", "eve"]]);
+  assert.deepEqual(news.map(([type, { participant }]) => [type, participant?.id]), [
+    ["joined", "dan"], ["joined", "eve"], ["replaced", undefined],
+  ]); // prettier-ignore
   stage.socket.tell(changed(14, { left: [person("eve")] }), changed(16, {}));
   assert.equal(stage.meeting.participants.size, 3);
   stage.socket.heard("join-room");

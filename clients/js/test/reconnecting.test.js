@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { settle } from "./support/fakes.js";
 import { changed, message, person, refusal, RESUMED, roomState } from "./support/frames.js";
 import { inQueue, over, Stage } from "./support/stage.js";
 
@@ -37,8 +38,9 @@ test("a seat that is held no longer is asked for anew, and brings the presence a
   await stage.reconnect();
   const { id } = stage.socket.heard("resume");
   stage.socket.tell(refusal({ id, statusCode: 410, code: "seat_expired" }));
-  const { id: again, guestName } = stage.socket.heard("join-room");
-  assert.equal(guestName, "Jane");
+  await settle();
+  const { id: again, guestName, takeOver } = stage.socket.heard("join-room");
+  assert.deepEqual([guestName, takeOver], ["Jane", false]);
   stage.news();
   stage.socket.tell({ ...RESUMED, id: again, participant: person("me2") }, roomState(20, [person("bob"), person("me2")]));
   assert.deepEqual(stage.news().map(([type]) => type), ["status"]);
@@ -51,6 +53,7 @@ test("who comes back to a locked room is told so", async () => {
   await stage.join();
   await stage.reconnect();
   stage.socket.tell(refusal({ id: stage.socket.heard("resume").id, statusCode: 410, code: "seat_expired" }));
+  await settle();
   stage.socket.tell(refusal({ id: stage.socket.heard("join-room").id }));
   assert.deepEqual(over(stage.news()), { code: "room_locked", message: "Room is locked", reason: null });
 });
@@ -68,6 +71,7 @@ test("attempts come further and further apart, to half a minute, and soon again 
   assert.deepEqual(pauses, [0.75, 1.5, 3, 6, 12, 22.5, 22.5, 22.5, 22.5]);
   stage.socket.open();
   stage.socket.tell({ ...RESUMED, id: stage.socket.heard("resume").id }, roomState(20, [person("me")]));
+  stage.socket.tell({ type: "messages", id: stage.socket.heard("list-messages").id, messages: [], nextCursor: null });
   await stage.clock.pass(11);
   stage.socket.drop();
   assert.equal(stage.news().at(-1)?.[1].retryIn, 0.75);
@@ -123,7 +127,7 @@ for (const code of [1013, 4429])
   });
 
 for (const [code, end] of /** @type {const} */ ([
-  [1003, "bad_frame"], [1007, "bad_frame"], [1009, "bad_frame"], [4401, "bad_token"], [4403, "removed"], [4409, "taken_over"],
+  [1003, "bad_frame"], [1007, "bad_frame"], [1009, "bad_frame"], [4403, "removed"], [4409, "taken_over"],
 ])) // prettier-ignore
   test(`close ${code} is the end: ${end}`, async () => {
     const stage = new Stage();

@@ -1,38 +1,18 @@
 /** The vectors of `clients/vectors`, which the Python client passes too. Its README describes the format. */
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { Refusal } from "../src/errors.js";
 import { ReconnectPolicy } from "../src/reconnect.js";
 import { View } from "../src/roomd.js";
+import { expander, expandRange, load } from "./support/vectors.js";
 
 /** @import { News } from "../src/roomd.js" */
 /** @import { End } from "../src/reconnect.js" */
 
-/** @param {string} name */
-const load = (name) => JSON.parse(readFileSync(new URL(`../../vectors/${name}.json`, import.meta.url), "utf8"));
 const view = load("view");
 const reconnect = load("reconnect");
-
-/** Write abbreviations out. @param {any} value @returns {any} */
-function expand(value) {
-  if (Array.isArray(value)) return value.flatMap((item) => expandRange(expand(item)));
-  if (value === null || typeof value !== "object") return value;
-  const { use, ...changes } = value;
-  const fields = Object.entries(changes).map(([key, item]) => [key, expand(item)]);
-  return { ...(use ? view.objects[use] : {}), ...Object.fromEntries(fields) };
-}
-
-/** List what an item of a list stands for. @param {any} item @returns {any[]} */
-function expandRange(item) {
-  const range = typeof item === "string" && /^([a-z]+)(\d+)\.\.\1(\d+)$/.exec(item);
-  if (range) {
-    const [, prefix, first, last] = range;
-    return Array.from({ length: Number(last) - Number(first) + 1 }, (_, i) => `${prefix}${Number(first) + i}`);
-  }
-  return typeof item?.id === "string" ? expandRange(item.id).map((id) => ({ ...item, id })) : [item];
-}
+const expand = expander(view.objects);
 
 /** @param {any[][]} events */
 const expandEvents = (events) =>
@@ -57,6 +37,7 @@ function asData({ type, detail }) {
       return [[type, detail.from, detail.data]];
     case "room":
     case "mute-requested":
+    case "replaced":
       return [[type]];
     default:
       return [];
@@ -84,6 +65,7 @@ for (const { what, steps } of view.vectors)
     for (const step of steps) {
       /** @type {News[]} */
       const news = step.frame ? one.apply(expand(step.frame)) : [];
+      if (step.asked && one.missed) one.missed.isAsked = true;
       if (step.drop) one.drop();
       if (step.seatExpired) one.forgetSeat();
       assert.deepEqual(news.flatMap(asData), expandEvents(step.events ?? []), JSON.stringify(step));
@@ -113,12 +95,15 @@ for (const { what, hasTokenFunction, visits } of reconnect.vectors)
     const policy = new ReconnectPolicy(random, () => now, hasTokenFunction);
     for (visit of visits) {
       const token = visit.token ?? null;
-      assert.equal(policy.refuses(token), visit.end === null, JSON.stringify(visit));
+      if (!visit.canResume) assert.equal(policy.refuses(token), visit.end === null, JSON.stringify(visit));
+      if (visit.authenticates !== undefined)
+        assert.equal(policy.mayAuthenticate(token), visit.authenticates, JSON.stringify(visit));
       if (visit.lasted !== undefined) {
         policy.arrived();
+        if (!visit.canResume || visit.authenticates) policy.accepted();
         now += visit.lasted * 1000;
       }
-      const verdict = policy.after(ended(visit.end), token);
+      const verdict = policy.after(ended(visit.end), token, visit.canResume ?? false);
       assert.equal(typeof verdict === "number" ? verdict : verdict.code, visit.over ?? visit.delay, JSON.stringify(visit));
       now += (visit.delay ?? 0) * 1000;
     }

@@ -50,7 +50,7 @@ test("who came is told first, then who changed, then who left: at once, and afte
     const view = new View();
     view.apply(seat("me"));
     view.apply(roomState(10, [person("bob"), person("me"), person("dan"), person("eve")]));
-    assert.deepEqual(names(view.apply(news)), ["joined fay", "updated bob", "left dan"]);
+    assert.deepEqual(names(view.apply(news)), ["joined fay", "updated bob", "left dan", ...(news.type === "room-state" ? ["replaced"] : [])]);
     assert.deepEqual([...view.participants.keys()], ["bob", "me", "eve", "fay"]);
   }
 });
@@ -86,7 +86,7 @@ test("after a gap nothing is believed but a room-state, which tells what was mis
   assert.equal(view.seq, 10);
   const room = { ...ROOM, isLocked: true, participantCount: 3 };
   const news = view.apply(roomState(13, [person("me"), person("eve"), person("dan")], { room, messages: [message("m1")] }));
-  assert.deepEqual(names(news), ["joined eve", "joined dan", "left bob", "room"]);
+  assert.deepEqual(names(news), ["joined eve", "joined dan", "left bob", "room", "replaced"]);
   assert.deepEqual(names(view.apply(page([message("m1")]))), ["message m1"]);
   assert.equal(view.isStale, false);
   assert.deepEqual(names(view.apply(changed(14, { left: [person("eve")] }))), ["left eve"]);
@@ -94,7 +94,7 @@ test("after a gap nothing is believed but a room-state, which tells what was mis
 
 test("a number of participants is no change of the room", () => {
   const view = joined();
-  assert.deepEqual(names(view.apply(roomState(11, [person("me")]))), ["left bob"]);
+  assert.deepEqual(names(view.apply(roomState(11, [person("me")]))), ["left bob", "replaced"]);
 });
 
 test("changed settings are told", () => {

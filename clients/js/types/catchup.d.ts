@@ -23,6 +23,10 @@ export declare class CatchUp {
     isNews: boolean;
     /** Seconds to wait before the next request. */
     delay: number;
+    /** A page was asked for on this connection, and its reply has not come. */
+    isAsked: boolean;
+    /** The next reply answers a request of an earlier reading on this connection: it says nothing. */
+    isLate: boolean;
     /** Messages right before those that `messages()` returns are missing. */
     hasGap: boolean;
     /**

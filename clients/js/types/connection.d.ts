@@ -24,7 +24,8 @@ export declare class Connection {
     });
     get isOpen(): boolean;
     /**
-     * Send a request. The reply settles it; after a `waiting` another reply to it will follow.
+     * Send a request. The reply settles it; after a `waiting` another reply to it will follow. Without one, an `error` of
+     * the client's own with the code "no_answer" settles it after 10 seconds.
      *
      * Throws `Refusal` with the code "too_long".
      *

@@ -24,6 +24,8 @@ export declare class Refusal extends Error {
 export declare function refusalOf(frame: Frame): Refusal;
 /** Make the refusal of a request that no server can answer. */
 export declare function disconnected(): Refusal;
+/** Make the refusal of a request that the server did not answer in time. */
+export declare function noAnswer(): Refusal;
 /** Make the refusal of a token, where the server gave no words of its own. */
 export declare function notAccepted(): Refusal;
 /**

@@ -34,15 +34,32 @@ export declare class Meeting extends Target {
     get epoch(): string;
     /** The number of the last event that was applied. */
     get seq(): number;
+    /** Whose hands are up (`handRaised` in their presence), in the order they went up. @returns {Participant[]} */
+    get hands(): Participant[];
+    /** Whether the store has a seat in this room: then `resume()` may take it back. */
+    get canResume(): boolean;
     /**
-     * Join the room; done when this client has a seat, or a place in the queue for one.
+     * Join the room; done when this client has a seat, or a place in the queue for one. A seat that the store has kept is
+     * taken back, if it is still there.
      *
      * Rejects with `Refusal`: the server's, or one with `statusCode` 0 if the server could not be reached. Events tell
      * what happens later. May be called again when the meeting is over.
      *
+     * @param {{takeOver?: boolean}} [how] With false, a seat of the same user that is connected elsewhere is left alone:
+     *   "taken_over". For calls that no person asked for. Default: true.
      * @returns {Promise<void>}
      */
-    join(): Promise<void>;
+    join({ takeOver }?: {
+        takeOver?: boolean;
+    }): Promise<void>;
+    /**
+     * Take the seat back that the store has kept, or the place in the queue, and nothing else; for a page that was loaded
+     * again. Needs neither name nor token. Rejects like `join`; with "seat_expired" when there is no seat to take back,
+     * with "taken_over" when it is in use on another device or in another tab.
+     *
+     * @returns {Promise<void>}
+     */
+    resume(): Promise<void>;
     /**
      * Leave the room, or stop trying to join; done when the server has answered, or cannot be reached.
      *
@@ -56,7 +73,8 @@ export declare class Meeting extends Target {
      * Send a request of any type, see docs/protocol.md.
      *
      * Rejects with `Refusal`. Its code is "disconnected" when there is no connection, or when the connection ends before
-     * the reply: then it is not known whether the request was carried out.
+     * the reply, and "no_answer" when there is none after 10 seconds: then it is not known whether the request was carried
+     * out.
      *
      * @param {string} type
      * @param {Record<string, unknown>} [fields]
@@ -73,6 +91,19 @@ export declare class Meeting extends Target {
      * @returns {Promise<Frame>}
      */
     updateState(state: Record<string, string | number | boolean | null>): Promise<Frame>;
+    /** Raise the hand: the server notes when, so that all see hands in the order they went up. */
+    raiseHand(): Promise<Frame>;
+    /** Lower the hand. */
+    lowerHand(): Promise<Frame>;
+    /**
+     * Set for how long the seat is held after a clean close, such as that of a closed tab. It holds for all connections
+     * of this meeting, and may be set before joining.
+     *
+     * @param {{hold: number}} settings `hold` is in seconds; the server has an upper limit.
+     */
+    updateConnection({ hold }: {
+        hold: number;
+    }): Promise<Frame | undefined>;
     /**
      * Send a signal to one other participant. Refused with `participant_not_found` while that one is not connected.
      *
@@ -83,10 +114,16 @@ export declare class Meeting extends Target {
     /**
      * Send a message to everyone or, with `to`, to one participant.
      *
+     * It is sent again after a reconnect until it is answered, and kept once. Rejects with "no_answer" after 30 seconds,
+     * and with "disconnected" when the meeting is over first: then it may still turn up, with its `clientId`.
+     *
      * @param {string} text 1 to 2,000 characters.
      * @param {string | null} [to]
+     * @param {{clientId?: string}} [options] 1 to 64 characters; give the same one to ask again. Default: a new one.
      */
-    say(text: string, to?: string | null): Promise<Frame>;
+    say(text: string, to?: string | null, { clientId }?: {
+        clientId?: string;
+    }): Promise<Frame>;
     /**
      * Take a participant's seat away; with `ban` the user cannot come back. For hosts.
      *
@@ -121,7 +158,7 @@ export declare class Meeting extends Target {
      * Change the room's settings. For hosts.
      *
      * @param {{name?: string, isLocked?: boolean, maxParticipants?: number, allowGuestAccess?: boolean,
-     *   waitingRoom?: boolean}} settings
+     *   waitingRoom?: boolean, historyVisible?: Room["historyVisible"]}} settings
      * @returns {Promise<Frame & RoomReply>}
      */
     updateRoom(settings: {
@@ -130,6 +167,7 @@ export declare class Meeting extends Target {
         maxParticipants?: number;
         allowGuestAccess?: boolean;
         waitingRoom?: boolean;
+        historyVisible?: Room["historyVisible"];
     }): Promise<Frame & RoomReply>;
     /**
      * End the room for everyone in it. For hosts.

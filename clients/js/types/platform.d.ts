@@ -1,12 +1,15 @@
 /** What the client takes from the browser or from Node. */
-import type { Clock, Hints, MeetingTarget, SocketClass } from "./types.js";
-/** @import { Clock, Hints, MeetingTarget, SocketClass } from "./types.js" */
-/** The global objects, as far as there are any. @type {typeof globalThis & {WebSocket?: SocketClass, window?: Hints, document?: Hints, CustomEvent?: any}} */
+import type { Clock, Hints, MeetingTarget, SeatLocks, SocketClass } from "./types.js";
+/** @import { Clock, Hints, MeetingTarget, SeatLocks, SocketClass } from "./types.js" */
+/** The global objects, as far as there are any. @type {typeof globalThis & {WebSocket?: SocketClass, window?: Hints, document?: Hints, CustomEvent?: any, navigator?: {locks?: SeatLocks}}} */
 export declare const world: typeof globalThis & {
     WebSocket?: SocketClass;
     window?: Hints;
     document?: Hints;
     CustomEvent?: any;
+    navigator?: {
+        locks?: SeatLocks;
+    };
 };
 /** @type {Clock} */
 export declare const CLOCK: Clock;

@@ -7,6 +7,8 @@ export type StateChange = Record<string, string | number | boolean | null>;
 /** @import { Participant } from "./protocol.js" */
 /** @import { Frame } from "./types.js" */
 /** @typedef {Record<string, string | number | boolean | null>} StateChange Null takes a key away. */
+/** The value in whose place the server keeps its own time. */
+export declare const NOW = "@now";
 /** Collects changes while there is no connection, and keeps those that a connection lost. */
 export declare class Presence {
     #private;

@@ -44,12 +44,26 @@ export declare class ReconnectPolicy {
     constructor(random: () => number, now: () => number, hasTokenFunction: boolean);
     /** Note that the client has its seat, or its place in the queue: a visit begins. */
     arrived(): void;
+    /** Note that the server has accepted a token. */
+    accepted(): void;
+    /**
+     * Note that the server has refused a token without ending the connection.
+     *
+     * @param {string | null} token
+     */
+    refused(token: string | null): void;
     /**
      * Tell whether the server has just refused this very token, so that connecting with it is useless.
      *
      * @param {string | null} token
      */
     refuses(token: string | null): boolean;
+    /**
+     * Tell whether a token is worth sending after a `resume`, where a refused one costs the connection.
+     *
+     * @param {string | null} token
+     */
+    mayAuthenticate(token: string | null): boolean;
     /**
      * Tell whether to try again with a new token. Counts `token` when `end` means that the server refused it.
      *
@@ -65,9 +79,10 @@ export declare class ReconnectPolicy {
      *
      * @param {End} end
      * @param {string | null} token The one that the ended connection used.
+     * @param {boolean} canResume Whether there is a resume token: then a refused token is no reason to stay away.
      * @returns {number | Over}
      */
-    after(end: End, token: string | null): number | Over;
+    after(end: End, token: string | null, canResume: boolean): number | Over;
 }
 /**
  * Return the end of the meeting where another attempt would be useless; null where it may help.

@@ -27,9 +27,11 @@ export type News = import("./types.js").News;
 export type Options = import("./types.js").Options;
 export type Over = import("./types.js").Over;
 export type Place = import("./types.js").Place;
+export type SeatLocks = import("./types.js").SeatLocks;
 export type Socket = import("./types.js").Socket;
 export type SocketClass = import("./types.js").SocketClass;
 export type Status = import("./types.js").Status;
+export type Store = import("./types.js").Store;
 export type MeetingEvent<D> = import("./types.js").MeetingEvent<D>;
 export type MeetingListener<D> = import("./types.js").MeetingListener<D>;
 /** @typedef {import("./protocol.js").Ban} Ban */
@@ -49,8 +51,10 @@ export type MeetingListener<D> = import("./types.js").MeetingListener<D>;
 /** @typedef {import("./types.js").Options} Options */
 /** @typedef {import("./types.js").Over} Over */
 /** @typedef {import("./types.js").Place} Place */
+/** @typedef {import("./types.js").SeatLocks} SeatLocks */
 /** @typedef {import("./types.js").Socket} Socket */
 /** @typedef {import("./types.js").SocketClass} SocketClass */
 /** @typedef {import("./types.js").Status} Status */
+/** @typedef {import("./types.js").Store} Store */
 /** @template D @typedef {import("./types.js").MeetingEvent<D>} MeetingEvent */
 /** @template D @typedef {import("./types.js").MeetingListener<D>} MeetingListener */

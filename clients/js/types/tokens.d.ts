@@ -14,6 +14,19 @@ export declare class Tokens {
      * @returns {Promise<string | null>}
      */
     get(): Promise<string | null>;
+    /**
+     * Get a token that is worth sending where none is needed: null when there is none, or it cannot be had, or has expired.
+     *
+     * @returns {Promise<string | null>}
+     */
+    getFresh(): Promise<string | null>;
     /** Stop waiting for a token function. */
     cancel(): void;
 }
+/**
+ * Tell whether a token says of itself that it has expired. A server may know better: its clock counts.
+ *
+ * @param {string} token
+ * @param {number} now Seconds since 1970.
+ */
+export declare function hasExpired(token: string, now: number): boolean;

@@ -110,6 +110,11 @@ export type MeetingEvents = {
      */
     "mute-requested": {};
     /**
+     * The server sent the whole room anew on the same connection. The changes were told before;
+     * signals may be lost, so links to other participants must be begun anew.
+     */
+    replaced: {};
+    /**
      * The end.
      */
     over: Over;
@@ -166,9 +171,19 @@ export type Hints = {
     removeEventListener: (type: string, listener: () => void) => void;
     visibilityState?: string;
 };
+export type Store = {
+    get: (key: string) => string | null | undefined;
+    set: (key: string, value: string) => void;
+    remove: (key: string) => void;
+};
+export type SeatLocks = {
+    request: (name: string, options: {
+        signal: AbortSignal;
+    }, callback: () => Promise<unknown>) => Promise<unknown>;
+};
 export type Options = {
     /**
-     * The room's code.
+     * The room's code, or a link to the room.
      */
     code: string;
     /**
@@ -180,6 +195,14 @@ export type Options = {
      * a function that gets one: it is called for every connection, so that an expired token is replaced.
      */
     token?: string | (() => string | null | undefined | Promise<string | null | undefined>) | null;
+    /**
+     * Keeps the resume token. Without one, a page that is loaded again joins anew.
+     */
+    store?: Store;
+    /**
+     * With a store: by these, tabs agree whose seat it is. Default: `navigator.locks`.
+     */
+    locks?: SeatLocks | null;
     /**
      * Wait for a seat when the room is full. Default: false.
      */
@@ -254,6 +277,8 @@ export type Options = {
  *   or reason changed.
  * @property {{waiting: Waiting[]}} lobby Who waits has changed; for hosts.
  * @property {{}} mute-requested A host asks this client to mute itself.
+ * @property {{}} replaced The server sent the whole room anew on the same connection. The changes were told before;
+ *   signals may be lost, so links to other participants must be begun anew.
  * @property {Over} over The end.
  */
 /**
@@ -311,11 +336,28 @@ export type Options = {
  * @property {string} [visibilityState]
  */
 /**
+ * Where the resume token is kept, so that a page that is loaded again takes its seat back: Web Storage, for example. What
+ * the methods throw is ignored.
+ *
+ * @typedef {object} Store
+ * @property {(key: string) => string | null | undefined} get
+ * @property {(key: string, value: string) => void} set
+ * @property {(key: string) => void} remove
+ */
+/**
+ * What is used of `navigator.locks`.
+ *
+ * @typedef {object} SeatLocks
+ * @property {(name: string, options: {signal: AbortSignal}, callback: () => Promise<unknown>) => Promise<unknown>} request
+ */
+/**
  * @typedef {object} Options
- * @property {string} code The room's code.
+ * @property {string} code The room's code, or a link to the room.
  * @property {string} [guestName] 1 to 50 characters; needed without a token.
  * @property {string | (() => string | null | undefined | Promise<string | null | undefined>) | null} [token] A JWT, or
  *   a function that gets one: it is called for every connection, so that an expired token is replaced.
+ * @property {Store} [store] Keeps the resume token. Without one, a page that is loaded again joins anew.
+ * @property {SeatLocks | null} [locks] With a store: by these, tabs agree whose seat it is. Default: `navigator.locks`.
  * @property {boolean} [wait] Wait for a seat when the room is full. Default: false.
  * @property {SocketClass} [WebSocket] Default: the global one.
  * @property {number} [maxFrame] Bytes the server accepts in a frame. Default: 65,536.

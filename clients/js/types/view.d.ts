@@ -1,11 +1,12 @@
 /**
  * View: what a client knows of a room. Frames go in, the events that follow from them come out.
  *
- * - `room-state` replaces everything. When the room was known before (after a drop, or after a gap), the differences are
- *   returned as events, in the order of one `participants-changed`: joined, updated, left.
+ * - `room-state` replaces everything, also one that nobody asked for. When the room was known before, the differences are
+ *   returned as events, in the order of one `participants-changed`: joined, updated, left. `replaced` follows when it is
+ *   not the first one on its connection: signals may be lost.
  * - Every event with a `seq` must be the next one. If one is missing, the view is stale: it ignores all that follow, and
  *   the client asks for a new `room-state` by joining its room again on the same connection.
- * - Messages have no `seq`. After a drop or a gap, `missed` says what to ask for. The missed messages, and those that
+ * - Messages have no `seq`. After such a `room-state`, `missed` says what to ask for. The missed messages, and those that
  *   arrive meanwhile, are told together, in order, when the last page was read (see catchup.js).
  *
  * The Python client has the same rules; docs/reference/clients.md describes them and `clients/vectors` tests both.

@@ -142,14 +142,17 @@ test("who joins from somewhere else goes on there, with the same seat", options,
   assert.equal(second.meeting.status, "joined");
 });
 
-test("a token that has expired meanwhile is replaced by asking for another", options, async (t) => {
+test("a token that has expired costs no seat, and is replaced when there is another", options, async (t) => {
   const { code } = await daemon.room();
   const tokens = await Promise.all([-60, 3600, -60, 3600].map((ttl) => daemon.token("bob", ttl)));
   const bob = await join(t, code, "bob", { token: () => tokens.shift() });
   const { id } = bob;
   bob.wire.cut();
-  await until(() => bob.meeting.status === "joined" && tokens.length === 0);
-  assert.equal(bob.id, id);
+  for (const left of [1, 0]) {
+    await until(() => bob.meeting.status === "joined" && tokens.length === left);
+    assert.equal(bob.id, id);
+    if (left > 0) bob.wire.cut();
+  }
   const late = await prepare(t, code, "bob", { token: await daemon.token("bob", -60) });
   assert.equal((await refused(late.meeting.join())).code, "token_expired");
   assert.equal((await late.next("over")).code, "bad_token");

@@ -5,7 +5,7 @@
 /** @type {Room} */
 export const ROOM = {
   id: "r", code: "abc-def-ghi", name: "Weekly", hostId: "alice", isActive: true, isLocked: false, maxParticipants: 5,
-  allowGuestAccess: true, waitingRoom: false, participantCount: 1, createdAt: "2026-03-03T10:35:00.000Z", endedAt: null,
+  allowGuestAccess: true, waitingRoom: false, historyVisible: "all", participantCount: 1, createdAt: "2026-03-03T10:35:00.000Z", endedAt: null,
 }; // prettier-ignore
 
 /** @param {string} id @param {Partial<Participant>} [more] @returns {Participant} */

@@ -86,7 +86,7 @@ export class Stage {
 }
 
 export const EVENTS = /** @type {(keyof MeetingEvents)[]} */ ([
-  "change", "status", "joined", "updated", "left", "message", "messages-missed", "signal", "room", "place", "lobby", "mute-requested", "over",
+  "change", "status", "joined", "updated", "left", "message", "messages-missed", "signal", "room", "place", "lobby", "mute-requested", "replaced", "over",
 ]); // prettier-ignore
 
 /** Wait for a place in the queue. @param {Partial<Options>} [options] */
