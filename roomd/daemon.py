@@ -18,9 +18,9 @@ from roomd.demo import show_demo
 from roomd.engine.hub import Hub
 from roomd.engine.ports import StorageFailed
 from roomd.gateway.addresses import address_keys
-from roomd.gateway.client import Services
 from roomd.gateway.listener import AddressUnavailable, Listener
 from roomd.gateway.outbox import encode_frame
+from roomd.gateway.services import Services
 from roomd.ice import open_ice
 from roomd.rooms.settings import Rules
 from roomd.storage.opening import StoreBusy, StoreError, open_store

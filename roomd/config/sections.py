@@ -12,6 +12,11 @@ from msgspec import Meta
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 """A length of time in seconds, at most a day."""
 
+Rate = Annotated[float, Meta(gt=0, le=1e18)]
+"""Units a second."""
+Burst = Annotated[float, Meta(ge=1, le=1e18)]
+"""Units at once."""
+
 Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
 
 
@@ -48,6 +53,14 @@ class ServerConfig(Section, frozen=True):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="Least severe level that is logged.")
     ] = "info"
+    log_addresses: Annotated[
+        Literal["full", "masked", "none"],
+        Meta(description="How clients' addresses are logged: in full, as their network (/24, /48), or not at all."),
+    ] = "full"
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Meta(description="Networks of proxies whose X-Forwarded-For or Forwarded is believed; unix: Unix sockets."),
+    ] = ("127.0.0.0/8", "::1/128", "unix")
     demo: Annotated[bool, Meta(description="Serve the meeting page at /.")] = True
 
 
@@ -180,26 +193,71 @@ class LimitsConfig(Section, frozen=True):
         int, Meta(ge=1, le=1_000_000, description="Connections at the same time. One more is closed with 1013.")
     ] = 10_000
     request_rate: Annotated[
-        float, Meta(gt=0, le=1e9, description="Requests per second that one connection may send on average.")
+        Rate,
+        Meta(description="Requests per second that one user, guest seat or unjoined address may send, on average."),
     ] = 500.0
-    request_burst: Annotated[
-        int, Meta(ge=1, description="Requests that one connection may send at once before request_rate applies.")
-    ] = 1000
+    request_burst: Annotated[Burst, Meta(description="Requests at once before request_rate applies.")] = 1000.0
+    received_rate: Annotated[
+        Rate, Meta(description="Bytes per second that one user, guest seat or unjoined address may send, on average.")
+    ] = 1048576.0
+    received_burst: Annotated[Burst, Meta(description="Bytes at once before received_rate applies.")] = 16777216.0
     told_rate: Annotated[
-        float,
+        Rate,
         Meta(
-            gt=0,
-            le=1e9,
-            description="Bytes of messages and presence per second that one client may send to others on average.",
+            description="Bytes a second of events that one user or guest seat may send to all recipients, on average."
         ),
-    ] = 65_536.0
-    told_burst: Annotated[
-        int,
+    ] = 8388608.0
+    told_burst: Annotated[Burst, Meta(description="Bytes at once before told_rate applies.")] = 67108864.0
+    stored_rate: Annotated[
+        Rate, Meta(description="Bytes per second that one user or guest seat may have stored, on average.")
+    ] = 1024.0
+    stored_burst: Annotated[Burst, Meta(description="Bytes at once before stored_rate applies.")] = 67108864.0
+    read_rate: Annotated[
+        Rate,
+        Meta(description="Rows per second that one user or guest seat may have read from the database, on average."),
+    ] = 2000.0
+    read_burst: Annotated[Burst, Meta(description="Rows at once before read_rate applies.")] = 50000.0
+    room_told_rate: Annotated[
+        Rate,
+        Meta(description="Bytes per second of events that the members of one room together may cause, on average."),
+    ] = 1048576.0
+    room_told_burst: Annotated[Burst, Meta(description="Bytes at once before room_told_rate applies.")] = 8388608.0
+    room_stored_rate: Annotated[
+        Rate, Meta(description="Bytes per second that the members of one room together may have stored, on average.")
+    ] = 16384.0
+    room_stored_burst: Annotated[Burst, Meta(description="Bytes at once before room_stored_rate applies.")] = (
+        1073741824.0
+    )
+    address_stored_rate: Annotated[
+        Rate, Meta(description="Bytes per second that the guests of one address together may have stored, on average.")
+    ] = 4096.0
+    address_stored_burst: Annotated[Burst, Meta(description="Bytes at once before address_stored_rate applies.")] = (
+        268435456.0
+    )
+    failure_rate: Annotated[
+        Rate, Meta(description="Refused joins, bad tokens and unknown codes per second of one address, on average.")
+    ] = 5.0
+    failure_burst: Annotated[Burst, Meta(description="The same at once before failure_rate applies.")] = 300.0
+    arrival_rate: Annotated[
+        Rate, Meta(description="Connections without a seat per second of one address, on average.")
+    ] = 20.0
+    arrival_burst: Annotated[Burst, Meta(description="The same at once before arrival_rate applies.")] = 1000.0
+    stranger_request_rate: Annotated[
+        Rate,
         Meta(
-            ge=1,
-            description="Bytes of messages and presence that one client may send at once before told_rate applies.",
+            description="Requests per second that all clients without a seat and a token may send together, on average."
         ),
-    ] = 1_048_576
+    ] = 250.0
+    stranger_request_burst: Annotated[
+        Burst, Meta(description="Requests at once before stranger_request_rate applies.")
+    ] = 10000.0
+    stranger_received_rate: Annotated[
+        Rate,
+        Meta(description="Bytes per second that all clients without a seat and a token may send together, on average."),
+    ] = 4194304.0
+    stranger_received_burst: Annotated[
+        Burst, Meta(description="Bytes at once before stranger_received_rate applies.")
+    ] = 67108864.0
     outbox: Annotated[
         int,
         Meta(

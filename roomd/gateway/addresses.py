@@ -1,6 +1,5 @@
-"""The network address of a client, and the key by which rooms recognise it."""
+"""The key by which rooms recognise a network address."""
 
-import asyncio
 import hashlib
 from collections.abc import Callable
 
@@ -18,9 +17,3 @@ def address_keys(secret: bytes) -> AddressKeys:
         return hashlib.blake2b(address.encode(), key=secret, digest_size=16).hexdigest()
 
     return key
-
-
-def client_address(transport: asyncio.BaseTransport) -> str | None:
-    """Return the address of the other end of a connection; None for a Unix socket."""
-    peer = transport.get_extra_info("peername")
-    return str(peer[0]) if isinstance(peer, tuple) else None

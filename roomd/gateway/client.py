@@ -9,21 +9,16 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-import msgspec
-
-from roomd.auth.keys import KeySource
 from roomd.auth.resume_tokens import ResumeToken
-from roomd.auth.tickets import UsedTickets, mint_token, read_ticket
+from roomd.auth.tickets import mint_token, read_ticket
 from roomd.auth.tokens import Identity, Key, Policy, verify
-from roomd.config import LimitsConfig
-from roomd.engine.ports import Archive, Clock, Rooms, SeatLost
-from roomd.gateway.addresses import AddressKeys
-from roomd.gateway.limits import TokenBucket
+from roomd.engine.ports import SeatLost
 from roomd.gateway.outbox import Outbox, encode_frame
+from roomd.gateway.services import Services
 from roomd.gateway.session import Session
-from roomd.ice import Ice
+from roomd.limits.usage import Usage
 from roomd.protocol.codec import error_reply
-from roomd.protocol.errors import INVALID_TOKEN, RATE_LIMITED, ROOM_NOT_FOUND, UNAVAILABLE, Close, Refused
+from roomd.protocol.errors import INVALID_TOKEN, RATE_LIMITED, UNAVAILABLE, Close, Refused
 from roomd.protocol.events import Event, Removed
 from roomd.protocol.objects import Participant
 from roomd.protocol.replies import OkReply, ParticipantReply, Reply, RequestId, WaitingReply
@@ -31,7 +26,6 @@ from roomd.protocol.requests import HostRequest, Request
 from roomd.rooms.commands import Resume, SeatCommand
 from roomd.rooms.model import Caller, WaitsFor
 from roomd.rooms.room import Command
-from roomd.system.ids import Ids
 
 log = logging.getLogger("roomd.gateway.client")
 
@@ -48,41 +42,13 @@ class CloseConnection(Exception):  # noqa: N818 - a result, not an error
         self.reason = reason
 
 
-class Services(msgspec.Struct, frozen=True):
-    """The parts of the daemon that all connections share."""
-
-    rooms: Rooms
-    """All rooms."""
-    archive: Archive
-    """Pages of stored rooms, participants and messages."""
-    keys: KeySource
-    """The keys to verify tokens with."""
-    policy: Policy
-    """The conditions that a token must meet."""
-    clock: Clock
-    """The clock."""
-    ids: Ids
-    """The source of ids, claims and secrets."""
-    limits: LimitsConfig
-    """The limits for one client, and for all of them."""
-    ice: Ice
-    """The STUN and TURN servers."""
-    own_key: Key
-    """The key that signs the tokens that are given for tickets."""
-    used_tickets: UsedTickets
-    """The tickets that were used."""
-    address_key: AddressKeys
-    """The keys of network addresses."""
-
-
 class Client:
     """One client: its identity, its seats, and the frames that it is sent.
 
-    `number` is that of its connection, `address_key` the key of its network address; None when that is not known.
+    `number` is that of its connection, `usage` what it uses.
     """
 
     __slots__ = (
-        "_broadcast_limit",
         "_told",
         "_told_before",
         "clean_hold",
@@ -91,17 +57,18 @@ class Client:
         "outbox",
         "services",
         "session",
-        "unknown_codes",
+        "usage",
     )  # fmt: skip
 
-    def __init__(self, number: int, outbox: Outbox, services: Services, address_key: str | None) -> None:
+    def __init__(self, number: int, outbox: Outbox, usage: Usage, services: Services) -> None:
         self.number = number
         """The number of the connection, for the log."""
         self.outbox = outbox
+        self.usage = usage
         self.services = services
+        address = usage.address
+        address_key = services.address_key(str(address)) if address is not None else None
         self.session: Session[Sitting] = Session(services.policy.leeway, number, address_key)
-        self.unknown_codes = 0
-        """The number of requests that named a room that does not exist."""
         self.has_ended = False
         """Whether the connection has ended. If a running batch later grants a seat, the seat is dropped."""
         self.clean_hold = math.inf
@@ -110,8 +77,6 @@ class Client:
         # The sittings whose new resume token was sent in this tick, and those in the tick before. Both are seldom used.
         self._told: tuple[Sitting, ...] = ()
         self._told_before: tuple[Sitting, ...] = ()
-        limits = services.limits
-        self._broadcast_limit = TokenBucket(limits.told_rate, limits.told_burst, services.clock.monotonic())
 
     @property
     def has_joined(self) -> bool:
@@ -153,6 +118,7 @@ class Client:
         Raises `Refused` (403 `wrong_user`).
         """
         self.session.authenticate(identity)
+        self.usage.has_token(identity.user_id, self.now())
 
     def send(self, frame: Reply | Event) -> None:
         """Send a reply, or an event for this client only."""
@@ -161,8 +127,7 @@ class Client:
     def refuse(self, refused: Refused, to: RequestId | None) -> None:
         """Send an error reply to a request. `to` is the request's `id`; None when there is no request or no `id`."""
         log.info("refused", {"connection": self.number, "code": refused.kind.code})
-        if refused.kind is ROOM_NOT_FOUND:
-            self.unknown_codes += 1
+        self.usage.failed(refused.kind, self.now())
         self.send(error_reply(refused, to))
 
     def acknowledge(self, request: Request) -> None:
@@ -227,13 +192,33 @@ class Client:
         code = self.session.room_code(self.session.own_seat().code if request.code is None else request.code)
         return code, self.session.caller(code, self.wall())
 
-    def count_broadcast(self, size: int) -> None:
-        """Count `size` bytes that the client sends to others against its limit.
+    def charge(self, *, told: int = 0, told_room: int = 0, stored: int = 0) -> None:
+        """Charge the bytes of an event for all its recipients, those that everybody in the room gets, and stored ones.
 
         Raises `Refused` (429 `rate_limited`).
         """
-        if wait := self._broadcast_limit.take(self.services.clock.monotonic(), size):
-            raise Refused(RATE_LIMITED, retry_after=math.ceil(wait * 1000) / 1000)
+        if wait := self.usage.take(self.now(), told=told, told_room=told_room, stored=stored):
+            raise rate_limited(wait)
+
+    def charge_event(self, code: str, size: int, stored: int) -> None:
+        """Charge an event of `size` bytes for everybody in the room `code`. Raises `Refused` like `charge`."""
+        self.charge(told=size * self.services.rooms.seats_in(code), told_room=size, stored=stored)
+
+    def check_read(self) -> None:
+        """Check that the client may read from the database.
+
+        Raises `Refused` (429 `rate_limited`).
+        """
+        if wait := self.usage.wait_to_read(self.now()):
+            raise rate_limited(wait)
+
+    def charge_read(self, rows: int) -> None:
+        """Charge rows that were read for the client. `check_read` refuses the next request if these are too many."""
+        self.usage.read(rows, self.now())
+
+    def now(self) -> float:
+        """Return seconds of the monotonic clock."""
+        return self.services.clock.monotonic()
 
     def wall(self) -> float:
         """Return seconds since the epoch."""
@@ -330,6 +315,7 @@ class Sitting:
         """Leave the client's other places for this one, and log it as `event`."""
         client, participant = self._client, self.participant
         log.info(event, {"connection": client.number, "room": participant.room_id, "participant": participant.id})
+        client.usage.has_seat(self.code, participant.user_id, participant.id, client.now())
         rooms = client.services.rooms
         for other in others:
             rooms.unsubscribe(other.code, other.participant.id, other)
@@ -381,6 +367,11 @@ class OkAsker:
 def _payload(sitting: Sitting) -> bytes:
     """Return the payload of the ping for a sitting: its claim, which no other sitting has."""
     return sitting.claim.to_bytes(8)
+
+
+def rate_limited(wait: float) -> Refused:
+    """Return the refusal of a request that may be sent again in `wait` seconds."""
+    return Refused(RATE_LIMITED, retry_after=math.ceil(wait * 1000) / 1000)
 
 
 def close_for(refused: Refused) -> CloseConnection:

@@ -5,19 +5,19 @@ For everything that a client sends it gets a reply, or a close code from docs/pr
 
 import asyncio
 import logging
-import math
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from roomd.engine.ports import RETRY_AFTER, StorageFailed
-from roomd.gateway.client import Client, CloseConnection, Services, close_for
+from roomd.gateway.client import Client, CloseConnection, close_for, rate_limited
 from roomd.gateway.handlers import serve
-from roomd.gateway.limits import Usage
 from roomd.gateway.outbox import Outbox
+from roomd.gateway.services import Services
 from roomd.gateway.websocket import ClientSocket
+from roomd.limits.usage import SERVED, SLOWED_MOST, Usage
 from roomd.protocol import events, replies, requests
 from roomd.protocol.codec import BadFrame, decode, request_id
-from roomd.protocol.errors import INTERNAL_ERROR, RATE_LIMITED, RESTARTING, UNAVAILABLE, Close, Refused
+from roomd.protocol.errors import INTERNAL_ERROR, RESTARTING, UNAVAILABLE, Close, Refused
 
 log = logging.getLogger("roomd.gateway.connection")
 
@@ -33,6 +33,8 @@ CLEAN_CLOSES = (1000, 1001)
 INTERNAL_ERROR_CLOSE = 1011
 """The close code for a fault of the daemon (RFC 6455, section 7.4.1)."""
 
+WAYS_BACK = (requests.Resume, requests.Authenticate)
+"""The requests that nobody else's flood can keep a host or somebody with a seat from."""
 SILENT_REASON = "silent before the first join"
 """The close reason of a client that sends no request before its first join."""
 RATE_REASON = "kept sending past the rate limit"
@@ -43,7 +45,6 @@ class Connection:
     """The connection of one client, from its handshake to its end. It implements `websocket.MessageHandler`.
 
     `number` is for the log. `spawn` starts a task and owns it. `on_lost` is called once, when the connection is lost.
-    `address` is the client's network address; None when it is not known.
     """
 
     __slots__ = (
@@ -64,22 +65,21 @@ class Connection:
         self,
         number: int,
         transport: asyncio.Transport,
+        usage: Usage,
         services: Services,
         spawn: Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"],
         on_lost: Callable[["Connection"], None],
-        address: str | None,
     ) -> None:
         limits = services.limits
         self.number = number
         """The number of the connection, for the log."""
         self.socket = ClientSocket(transport, limits.frame, self)
         self.outbox = Outbox(transport, limits.outbox, self.socket, self._close)
-        self.usage = Usage(limits.request_rate, limits.request_burst, services.clock.monotonic())
+        self.usage = usage
         self._services = services
         self._spawn = spawn
         self._on_lost = on_lost
-        address_key = services.address_key(address) if address is not None else None
-        self._client = Client(number, self.outbox, services, address_key)
+        self._client = Client(number, self.outbox, usage, services)
         self._refused: Refused | None = None  # why the token was refused; the first request is answered with it
         self._running: asyncio.Future[None] | None = None  # the last request that was not answered at once
         self._silent_ticks = 0  # the number of ticks without a request, before the first join
@@ -104,9 +104,9 @@ class Connection:
         except BadFrame as bad:
             if self._allows(bad.id):
                 self._client.refuse(bad, bad.id)
-            self.usage.count_malformed(self._services.clock.monotonic(), len(message))
+            self.usage.malformed(len(message), self._services.clock.monotonic())
             return None
-        if not self._allows(request.id):
+        if not self._allows(request.id, request):
             return None
         try:
             self._running = self._begin(request)
@@ -130,8 +130,11 @@ class Connection:
         if pong:
             self._client.arrived(pong)
         now = self._services.clock.monotonic()
-        if self.usage.take(now) and self.usage.count_refusal(now):
+        verdict = self.usage.request(now)
+        if verdict.must_close:
             self.outbox.close(Close.RATE_LIMITED, RATE_REASON)
+        elif verdict.hold:
+            self.socket.hold_reading(verdict.hold)
         self.outbox.check()
 
     def closed(self) -> None:
@@ -194,19 +197,21 @@ class Connection:
             closing = close_for(self._refused)
             self.outbox.close(closing.code, closing.reason)
 
-    def _allows(self, to: replies.RequestId | None) -> bool:
-        """Count the request with the `id` `to` against the limit and return whether it may be served.
+    def _allows(self, to: replies.RequestId | None, request: requests.Request | None = None) -> bool:
+        """Charge the request with the `id` `to`, and return whether it may be served. None: it was not understood.
 
-        Otherwise it is refused. A client that continues to send is closed.
+        A client that is over its share is read more slowly, then refused. One that continues to send is closed. A
+        resume is never refused.
         """
-        now = self._services.clock.monotonic()
-        wait = self.usage.take(now)
-        if not wait:
-            return True
-        self._client.refuse(Refused(RATE_LIMITED, retry_after=math.ceil(wait * 1000) / 1000), to)
-        if self.usage.count_refusal(now):
-            self.outbox.close(Close.RATE_LIMITED, RATE_REASON)
-        return False
+        verdict = self.usage.request(self._services.clock.monotonic(), is_reserved=isinstance(request, WAYS_BACK))
+        if verdict.retry_after and not isinstance(request, requests.Resume):
+            self._client.refuse(rate_limited(verdict.retry_after), to)
+            if verdict.must_close:
+                self.outbox.close(Close.RATE_LIMITED, RATE_REASON)
+            return False
+        if verdict is not SERVED:
+            self.socket.hold_reading(verdict.hold or SLOWED_MOST)
+        return True
 
     def _begin(self, request: requests.Request) -> "asyncio.Future[None] | None":
         """Begin to serve a request. A handler that is a coroutine runs in a task of its own.

@@ -37,6 +37,10 @@ PAGE = 100
 
 MESSAGE_BYTES = 250
 """The approximate bytes of a `message` frame without its text."""
+ROOM_BYTES = 1000
+"""The approximate bytes of a room in the database, with its indexes."""
+BAN_BYTES = 300
+"""The same of a ban."""
 
 Work = Awaitable[None] | None
 """What a handler returns: None when the request is answered, else an awaitable that is done when it is."""
@@ -108,6 +112,7 @@ async def _identify(client: Client, request: requests.Authenticate) -> tuple[Ide
 async def create_room(client: Client, request: requests.CreateRoom) -> None:
     """Create a room with the caller as its host."""
     identity = client.session.user(client.wall())
+    client.charge(stored=ROOM_BYTES)
     settings = Settings(
         name=request.name,
         max_participants=request.max_participants,
@@ -153,9 +158,11 @@ async def list_rooms(client: Client, request: requests.ListRooms) -> None:
     """List the caller's rooms; for an admin, all rooms."""
     identity = client.session.user(client.wall())
     host_id = None if identity.is_admin else identity.user_id
+    client.check_read()
     found, cursor = await client.services.archive.rooms_of(
         host_id, request.is_active, request.cursor, request.limit or PAGE
     )
+    client.charge_read(len(found))
     seats_in = client.services.rooms.seats_in
     rooms = [msgspec.structs.replace(room, participant_count=seats_in(room.code)) for room in found]
     client.send(replies.RoomsReply(id=request.id, rooms=rooms, next_cursor=cursor))
@@ -237,7 +244,9 @@ async def list_participants(client: Client, request: requests.ListParticipants) 
     caller = client.session.caller(code, client.wall())
     listed = await client.services.rooms.ask(code, commands.ListParticipants(caller, bool(request.history)))
     if request.history:
+        client.check_read()
         people, cursor = await client.services.archive.history(listed.room_id, request.cursor, limit)
+        client.charge_read(len(people))
     else:
         later = (person for person in listed.participants if person.id > (request.cursor or ""))
         people, cursor = page(sorted(later, key=lambda person: person.id), limit)
@@ -248,9 +257,8 @@ async def list_participants(client: Client, request: requests.ListParticipants) 
 def update_participant(client: Client, request: requests.UpdateParticipant) -> Work:
     """Change the caller's own state."""
     place = client.session.own_seat()
-    client.count_broadcast(
-        MOST_STATE_BYTES + size_of(place.participant)
-    )  # others get the whole participant, not only the change
+    size = MOST_STATE_BYTES + size_of(place.participant)  # others get the whole participant, not only the change
+    client.charge_event(place.code, size, size)
     return client.ask_ok(place.code, commands.UpdateState(place.participant.id, place.claim, request.state), request)
 
 
@@ -258,7 +266,7 @@ def update_participant(client: Client, request: requests.UpdateParticipant) -> W
 def signal(client: Client, request: requests.Signal) -> None:
     """Pass data to one other participant without reading it."""
     place = client.session.own_seat()
-    client.count_broadcast(len(request.data))
+    client.charge(told=len(request.data))
     event = SignalEvent(sender=place.participant.id, data=request.data)
     client.services.rooms.relay(place.code, request.to, event)
     client.acknowledge(request)
@@ -268,10 +276,14 @@ def signal(client: Client, request: requests.Signal) -> None:
 def send_message(client: Client, request: requests.SendMessage) -> Work:
     """Send a message to everyone or to one participant."""
     place = client.session.own_seat()
-    client.count_broadcast(MESSAGE_BYTES + size_of(request.text) + len(request.client_id or ""))
     command = commands.SendMessage(
         place.participant.id, place.claim, request.text, request.to, client_id=request.client_id
     )
+    size = MESSAGE_BYTES + size_of(request.text) + len(request.client_id or "")
+    if request.to is None:
+        client.charge_event(place.code, size, command.bytes_stored())
+    else:
+        client.charge(told=2 * size, stored=command.bytes_stored())
     return client.ask_ok(place.code, command, request)
 
 
@@ -281,7 +293,9 @@ async def list_messages(client: Client, request: requests.ListMessages) -> None:
     code = client.session.room_code(request.code)
     caller = client.session.caller(code, client.wall())
     reader = await client.services.rooms.ask(code, commands.ListMessages(caller))
+    client.check_read()
     messages, cursor = await client.services.archive.messages(reader, request.cursor, request.limit or PAGE)
+    client.charge_read(len(messages))
     client.send(replies.MessagesReply(id=request.id, messages=messages, next_cursor=cursor))
 
 
@@ -309,6 +323,7 @@ async def ban(client: Client, request: requests.BanPerson) -> None:
     if (user_id is None) == (participant_id is None):
         raise Refused(BAD_FRAME, f"{BAD_FRAME.message}: give userId or participantId")
     code, caller = client.room_and_caller(request)
+    client.charge(stored=BAN_BYTES)
     archive = client.services.archive
     past = await archive.past_stay(code, participant_id) if participant_id is not None else None
     await client.services.rooms.ask(code, commands.BanPerson(caller, user_id, participant_id, past, request.reason))

@@ -49,6 +49,10 @@ class Handler(Protocol):
         """Return how many bytes of the body are read before the request is answered; 0 to ignore the body."""
         ...
 
+    def delay(self, request: Request, transport: asyncio.Transport) -> float:
+        """Return the seconds until the request may be answered. Called once for each request."""
+        ...
+
     def answer(self, request: Request, body: bytes) -> Response:
         """Return the response; 101 makes its connection a WebSocket."""
         ...
@@ -217,7 +221,11 @@ class HttpConnection(asyncio.Protocol):
             self._end(bad.answer)
             return
         if reader.is_complete and reader.request is not None:
-            self._answer(reader.request, reader)
+            if delay := self._handler.delay(reader.request, self._transport):
+                self._transport.pause_reading()
+                asyncio.get_running_loop().call_later(delay, self._answer_late)
+            else:
+                self._answer(reader.request, reader)
 
     def tick(self, most: int) -> None:
         """Count one tick. Abort a connection that takes `most` ticks for its request, or to close after it."""
@@ -228,6 +236,11 @@ class HttpConnection(asyncio.Protocol):
     def close(self) -> None:
         """Close the connection after the written bytes were sent."""
         self._transport.close()
+
+    def _answer_late(self) -> None:
+        if self._reader is not None and self._reader.request is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+            self._answer(self._reader.request, self._reader)
 
     def _answer(self, request: Request, reader: RequestReader) -> None:
         response = self._handler.answer(request, reader.body)

@@ -15,14 +15,15 @@ from websockets.http11 import Request, Response
 
 from roomd.config import Config, is_every_address
 from roomd.engine.hub import Hub
-from roomd.gateway.addresses import client_address
-from roomd.gateway.client import Services
 from roomd.gateway.connection import Connection
 from roomd.gateway.handshake import find_token
 from roomd.gateway.http import HttpConnection
-from roomd.gateway.limits import Usage
 from roomd.gateway.routes import Routes
+from roomd.gateway.services import Services
 from roomd.gateway.websocket import CLOSE_TIMEOUT, ClientSocket
+from roomd.limits.addresses import Address, Proxies
+from roomd.limits.strangers import Strangers
+from roomd.limits.usage import Ledgers, Usage, arrive
 from roomd.protocol.errors import Close
 from roomd.protocol.events import ServerRestarting
 
@@ -36,6 +37,10 @@ DRAIN_TIMEOUT = 2.0
 """The seconds that running requests have to finish when the server stops."""
 RESTART_JITTER = (1.0, 5.0)
 """The range, in seconds, of the random `retryAfter` at a restart, so that clients do not all reconnect at once."""
+LONGEST_DELAY = 2.0
+"""The seconds for which a handshake waits at most: less than `HANDSHAKE_TIMEOUT`."""
+STRANGERS_REASON = "too many connections without a seat"
+"""The close reason of a client that gives its connection to another."""
 TICKS = 4
 """The number of ticks in the shortest timeout that is counted in ticks."""
 SHORTEST_TICK = 0.02
@@ -66,6 +71,9 @@ class Listener:
         self._numbers = itertools.count(1)
         self._connections: set[Connection] = set()
         self._rejected: set[RejectedClient] = set()
+        self._ledgers = Ledgers(services.limits)
+        self._proxies = Proxies(config.server.trusted_proxies)
+        self._strangers: Strangers[Address | None, Connection] = Strangers(max(1, services.limits.connections // 2))
         self._tasks: set[asyncio.Task[None]] = set()  # running requests
         self._ticking: asyncio.Task[None] | None = None
         self._server: asyncio.Server | None = None
@@ -123,6 +131,13 @@ class Listener:
         await self._end_everything()
         await self._hub.drain()
 
+    def delay(self, request: Request, transport: asyncio.Transport) -> float:
+        """Return the seconds until a handshake may be answered: more if many from its address came without joining."""
+        if not self._routes.is_handshake(request):
+            return 0.0
+        wait = arrive(self._ledgers, self._address(request, transport), self._services.clock.monotonic())
+        return min(wait, LONGEST_DELAY)
+
     def answer(self, request: Request, body: bytes) -> Response:
         """Return the response to a request; 101 for a successful handshake."""
         return self._routes.answer(request, body)
@@ -133,14 +148,36 @@ class Listener:
         limits = self._services.limits
         # The outbox has its own limit. A transport whose buffer exceeds this higher limit is aborted.
         transport.set_write_buffer_limits(2 * limits.outbox + limits.max_participants * PARTICIPANT_SIZE)
+        usage = Usage(self._ledgers, self._address(request, transport))
         if len(self._connections) >= limits.connections:
             log.warning("at the connection limit", {"connection": number})
-            self._rejected.add(RejectedClient(transport, limits.frame, self._forget))
+            self._rejected.add(RejectedClient(transport, usage, limits.frame, self._forget))
             return
-        connection = Connection(number, transport, self._services, self._spawn, self._forget, client_address(transport))
+        connection = Connection(number, transport, usage, self._services, self._spawn, self._forget)
         self._connections.add(connection)
-        log.info("connected", {"connection": number})
-        connection.start(find_token(request.headers), rest)
+        log.info("connected", {"connection": number, **self._logged(usage.address)})
+        token = find_token(request.headers)
+        if token is None:
+            self._add_stranger(connection)
+        connection.start(token, rest)
+
+    def _add_stranger(self, connection: Connection) -> None:
+        """Count a client without a token. If there are too many, the address with the most of them loses its oldest."""
+        self._strangers.add(connection.usage.address, connection)
+        while (excess := self._strangers.take_excess()) is not None:
+            if excess.usage.is_stranger:  # else it has got a seat or a token since
+                excess.outbox.close(Close.CONNECTION_LIMIT, STRANGERS_REASON)
+
+    def _address(self, request: Request, transport: asyncio.Transport) -> Address | None:
+        peer, headers = transport.get_extra_info("peername"), request.headers
+        host = peer[0] if isinstance(peer, tuple) else None  # a Unix socket has no address
+        return self._proxies.client(host, headers.get_all("X-Forwarded-For"), headers.get_all("Forwarded"))
+
+    def _logged(self, address: Address | None) -> dict[str, str]:
+        shown = self._config.server.log_addresses
+        if address is None or shown == "none":
+            return {}
+        return {"address": address.masked() if shown == "masked" else str(address)}
 
     def tick(self) -> None:
         """Count a tick for every connection."""
@@ -166,7 +203,9 @@ class Listener:
         return task
 
     def _forget(self, client: "Connection | RejectedClient") -> None:
+        client.usage.close(self._services.clock.monotonic())
         if isinstance(client, Connection):
+            self._strangers.remove(client.usage.address, client)
             self._connections.discard(client)
         else:
             self._rejected.discard(client)
@@ -197,8 +236,10 @@ class RejectedClient:
 
     __slots__ = ("_on_lost", "socket", "usage")
 
-    def __init__(self, transport: asyncio.Transport, limit: int, on_lost: Callable[["RejectedClient"], None]) -> None:
-        self.usage = Usage(1, 1, 0)
+    def __init__(
+        self, transport: asyncio.Transport, usage: Usage, limit: int, on_lost: Callable[["RejectedClient"], None]
+    ) -> None:
+        self.usage = usage
         self.socket = ClientSocket(transport, limit, self)
         self._on_lost = on_lost
         self.socket.start(b"")

@@ -18,7 +18,8 @@ from typing import Protocol
 from websockets import protocol as sans_io
 from websockets.frames import Frame, Opcode
 
-from roomd.gateway.limits import Usage
+from roomd.gateway.framing import REFUSED, SHORT, is_short_text, measure, unmask
+from roomd.limits.usage import Usage
 
 CLOSE_TIMEOUT = 4.0
 """The seconds after the first close frame in which a connection must end; then it is aborted."""
@@ -30,14 +31,8 @@ FRAGMENT_LIMIT = 4096
 """The number of frames that one message may have."""
 FRAGMENTS_A_REQUEST = 16
 """The number of fragments that count as one request against the rate limit."""
-SHORT = 1024
-"""The bytes of a frame up to which it is decoded here, which is faster than by the library."""
 
-# Section 5.2: the first byte of a text message in one frame; in the second byte, the mask bit and the length bits.
-_WHOLE_TEXT, _MASKED, _SIZE = 0x81, 0x80, 0x7F
-_OPCODES = frozenset({0x0, 0x1, 0x2, 0x8, 0x9, 0xA})
-_REFUSED, _PING = 0, 0x89
-
+_PING = 0x89
 _OPEN, _CLOSING, _ENDED = range(3)
 
 
@@ -78,6 +73,7 @@ class ClientSocket(asyncio.Protocol):
         "_fragments",
         "_fragments_read",
         "_handler",
+        "_hold",
         "_is_paused",
         "_is_text",
         "_library",
@@ -115,6 +111,7 @@ class ClientSocket(asyncio.Protocol):
         self._waiting: list[bytes | bytearray | None] = []  # messages that wait for it; None for a binary one
         self._silent_ticks = 0  # the number of ticks in which no bytes came
         self._timer: asyncio.TimerHandle | None = None
+        self._hold: asyncio.TimerHandle | None = None  # ends a time in which nothing is read
 
     def start(self, received: bytes) -> None:
         """Take over the transport, and read the bytes `received` after the handshake."""
@@ -125,6 +122,12 @@ class ClientSocket(asyncio.Protocol):
     def wait_for(self, work: "asyncio.Future[None]") -> None:
         """Let messages wait until `work` is done."""
         self._running = work
+
+    def hold_reading(self, seconds: float) -> None:
+        """Read nothing for some seconds, unless the connection closes. Messages that were read are still served."""
+        if self._hold is None and self._phase == _OPEN:
+            self._hold = asyncio.get_running_loop().call_later(seconds, self._end_hold)
+            self._pause(b"")
 
     def close(self, code: int, reason: str) -> None:
         """Send a close frame, and discard frames until the client's close frame arrives.
@@ -137,6 +140,7 @@ class ClientSocket(asyncio.Protocol):
             self._stop(_CLOSING)
             self._write(library)
             self._waiting.clear()
+            self._cancel_hold()
             # Reading may be paused because too many messages waited.
             asyncio.get_running_loop().call_soon(self._resume_reading)
 
@@ -191,6 +195,7 @@ class ClientSocket(asyncio.Protocol):
             code = self._library.close_code or code
         if self._timer is not None:
             self._timer.cancel()
+        self._cancel_hold()
         self._handler.lost(code)
 
     def pause_writing(self) -> None:
@@ -201,11 +206,11 @@ class ClientSocket(asyncio.Protocol):
         """Serve the frames one by one. Stop at an incomplete frame, after `PARSE_LIMIT` bytes, or if too many wait."""
         start, end = 0, len(data)
         while start < end and self._phase != _ENDED:
-            if start >= PARSE_LIMIT or len(self._waiting) >= WAITING_LIMIT:
+            if start >= PARSE_LIMIT or len(self._waiting) >= WAITING_LIMIT or self._hold is not None:
                 self._pause(data[start:])
                 return
             size = self._measure(data, start)
-            if size == _REFUSED:
+            if size == REFUSED:
                 self._ask_library(data[start:])
                 self._end()
                 return
@@ -217,35 +222,14 @@ class ClientSocket(asyncio.Protocol):
             start += size
 
     def _measure(self, data: bytes, start: int) -> int:
-        """Return the number of bytes of the frame that begins at `start` (section 5.2).
-
-        When its header is incomplete, return how many bytes are needed to read more of it. Return `_REFUSED` for a
-        header that the library refuses without reading the payload.
-        """
-        available = len(data) - start
-        if available < 2:
-            return 2
-        size = data[start + 1] & _SIZE
-        if data[start + 1] < _MASKED or data[start] & 0x0F not in _OPCODES:
-            return _REFUSED
-        head = 6
-        if size >= 126:
-            head = 8 if size == 126 else 14
-            if available < head - 4:
-                return head - 4
-            size = int.from_bytes(data[start + 2 : start + head - 4])
-        if size > self._limit - (len(self._fragments) if self._fragments is not None else 0):
-            return _REFUSED
-        return head + size
+        return measure(data, start, self._limit - (len(self._fragments) if self._fragments is not None else 0))
 
     def _take_frame(self, frame: bytes) -> None:
         self._handler.usage.count(len(frame))
         if self._phase == _CLOSING and frame[0] & 0x0F < 8:
             return
-        if frame[0] == _WHOLE_TEXT and len(frame) <= SHORT and self._fragments is None:
-            size = frame[1] & _SIZE
-            start = 6 if size < 126 else 8 if size == 126 else 14
-            self._take_message(_unmask(frame[start:], frame[start - 4 : start]))
+        if self._fragments is None and is_short_text(frame):
+            self._take_message(unmask(frame))
         else:
             self._ask_library(frame)
 
@@ -331,12 +315,23 @@ class ClientSocket(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(self._resume_reading)
 
     def _resume_reading(self) -> None:
-        if not self._is_paused or len(self._waiting) >= WAITING_LIMIT or self._transport.is_closing():
+        if not self._is_paused or len(self._waiting) >= WAITING_LIMIT or self._hold is not None:
+            return
+        if self._transport.is_closing():
             return
         self._is_paused = False
         self._parse(self._take_buffer())
         if not self._is_paused:
             self._transport.resume_reading()
+
+    def _end_hold(self) -> None:
+        self._hold = None
+        self._resume_reading()
+
+    def _cancel_hold(self) -> None:
+        if self._hold is not None:
+            self._hold.cancel()
+            self._hold = None
 
     def _take_buffer(self) -> bytes:
         data = bytes(self._buffer)
@@ -391,10 +386,3 @@ class ClientSocket(asyncio.Protocol):
         if self._library is None:
             self._library = sans_io.Protocol(sans_io.Side.SERVER, state=sans_io.State.OPEN, max_size=self._limit)
         return self._library
-
-
-def _unmask(payload: bytes, mask: bytes) -> bytes:
-    """Unmask a payload (section 5.3), with one XOR of two large integers."""
-    size = len(payload)
-    keys = (mask * (size // 4 + 1))[:size]
-    return (int.from_bytes(payload) ^ int.from_bytes(keys)).to_bytes(size)

@@ -23,14 +23,8 @@ from roomd.rooms.denials import Denial
 from roomd.rooms.model import Caller, Moment, PersonKey, Seat, SentId, StoredRoom
 from roomd.rooms.settings import Rules
 
-SEAT_BYTES = 600
-"""About how many bytes a participant has in the database, with its place in the indexes."""
-ROOM_BYTES = 800
-"""The same of a room."""
-BAN_BYTES = 300
-"""The same of a ban."""
 MESSAGE_BYTES = 600
-"""The same of a message without its text."""
+"""About how many bytes a message has in the database without its text, with its place in the indexes."""
 
 MESSAGES_SHOWN = 50
 """The number of public messages in a `room-state` (docs/protocol.md, section 8)."""
@@ -61,8 +55,6 @@ class Command(msgspec.Struct, Generic[A_co], frozen=True):
     """The error when there is no room with the code."""
     is_alone: ClassVar[bool] = False
     """Whether the command needs a batch of its own."""
-    row_bytes: ClassVar[int] = 0
-    """The bytes that the command writes to the database, about, without a text in it; 0 for one that only reads."""
 
     @abstractmethod
     def decide(self, room: "Room", now: Moment) -> Decision[A_co]:
@@ -70,10 +62,6 @@ class Command(msgspec.Struct, Generic[A_co], frozen=True):
 
         Raises `Refused`.
         """
-
-    def bytes_stored(self) -> int:
-        """Return about how many bytes the command writes to the database: what its sender is charged."""
-        return self.row_bytes
 
     def delayed(self, seconds: float) -> "Command[A_co]":  # noqa: ARG002 - the age of most commands does not matter
         """Return the command as it is after it has waited `seconds` for its batch."""

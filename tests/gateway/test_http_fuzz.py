@@ -52,6 +52,9 @@ class Port:
     def body_limit(self, request: Request) -> int:
         return ROUTES.body_limit(request)
 
+    def delay(self, request: Request, transport: asyncio.Transport) -> float:
+        return 0.0
+
     def answer(self, request: Request, body: bytes) -> Response:
         return ROUTES.answer(request, body)
 

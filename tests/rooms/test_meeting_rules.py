@@ -186,14 +186,6 @@ def test_the_messages_of_a_room_are_bounded() -> None:
     do(a_room, commands.UpdateState("p2", 3, MUTED))
 
 
-def test_every_command_says_what_it_stores() -> None:
-    """What a client is charged follows from the command alone; those that only read cost nothing."""
-    every = {vars(commands)[name] for name in commands.__all__}
-    reading = {command.__name__ for command in every if not command.row_bytes}
-    assert reading == {"CheckMute", "GetRoom", "ListBans", "ListMessages", "ListParticipants"}
-    assert commands.Leave("p2", 3).bytes_stored() == commands.Leave.row_bytes
-
-
 def test_the_last_fifty_are_shown() -> None:
     """Section 8: `room-state.messages` has the last fifty public ones, the oldest first, whoever left since."""
     a_room = meeting()

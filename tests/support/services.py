@@ -6,7 +6,7 @@ from roomd.auth.tokens import Key, Policy
 from roomd.config import LimitsConfig
 from roomd.engine.hub import Hub
 from roomd.gateway.addresses import address_keys
-from roomd.gateway.client import Services
+from roomd.gateway.services import Services
 from roomd.ice import Ice
 from roomd.system.ids import Ids
 from tests.support.fakes import SECRET, FakeClock, FakeKeys, FakeStore

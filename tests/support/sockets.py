@@ -7,8 +7,9 @@ from typing import Any, cast
 
 import msgspec
 
-from roomd.gateway.limits import Usage
+from roomd.config import LimitsConfig
 from roomd.gateway.websocket import ClientSocket
+from roomd.limits.usage import Ledgers, Usage
 
 KEY = b"\x01\xa0\x7f\xff"
 """A mask that changes every byte but one in four."""
@@ -43,10 +44,17 @@ class SocketTransport:
         self.has_ended = False
         """The end of the stream was written."""
         self.is_aborted = False
-        self.is_reading = True
+        self.reading = asyncio.Event()
+        """Set while the daemon reads."""
+        self.reading.set()
         self._written = b""
         self._read_later = b""
         self._is_lost = False
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether the daemon reads."""
+        return self.reading.is_set()
 
     def as_transport(self) -> asyncio.Transport:
         """Pass for a transport."""
@@ -78,10 +86,10 @@ class SocketTransport:
         return self._is_lost or self.is_aborted
 
     def pause_reading(self) -> None:
-        self.is_reading = False
+        self.reading.clear()
 
     def resume_reading(self) -> None:
-        self.is_reading = True
+        self.reading.set()
         asyncio.get_running_loop().call_soon(self.receive, b"")
 
     def abort(self) -> None:
@@ -96,7 +104,7 @@ class SocketTransport:
     def receive(self, data: bytes) -> None:
         """Have the daemon receive bytes, once it reads."""
         self._read_later += data
-        if self._read_later and self.is_reading and not self.is_closing() and self.protocol is not None:
+        if self._read_later and self.reading.is_set() and not self.is_closing() and self.protocol is not None:
             data, self._read_later = self._read_later, b""
             self.protocol.data_received(data)
 
@@ -149,7 +157,7 @@ class Recorder:
     """
 
     def __init__(self, limit: int = 65_536) -> None:
-        self.usage = Usage(1, 1, 0)
+        self.usage = Usage(Ledgers(LimitsConfig()), None)
         self.transport = SocketTransport()
         self.socket = ClientSocket(self.transport.as_transport(), limit, self)
         self.messages: list[str | None] = []

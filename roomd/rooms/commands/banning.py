@@ -10,7 +10,7 @@ from roomd.rooms import seats
 from roomd.rooms.changes import Banned, Change, Removal, Unbanned
 from roomd.rooms.model import Caller, Moment, PastStay, PersonKey, Seat
 from roomd.rooms.rights import check_host, target_of, user_of
-from roomd.rooms.room import BAN_BYTES, SEAT_BYTES, Command, Decision, Room
+from roomd.rooms.room import Command, Decision, Room
 
 LONGEST_NAME = 100
 """The characters that a user's name may have."""
@@ -18,8 +18,6 @@ LONGEST_NAME = 100
 
 class RemoveParticipant(Command[None], frozen=True):
     """Remove somebody from their seat, or from the queue."""
-
-    row_bytes = SEAT_BYTES + BAN_BYTES
 
     caller: Caller
     """The host."""
@@ -45,8 +43,6 @@ class RemoveParticipant(Command[None], frozen=True):
 
 class BanPerson(Command[None], frozen=True):
     """Ban a user, or somebody who is or was in the room, and remove them if they are there."""
-
-    row_bytes = SEAT_BYTES + BAN_BYTES
 
     caller: Caller
     """The host."""
@@ -101,8 +97,6 @@ class ListBans(Command[list[Ban]], frozen=True):
 
 class Unban(Command[None], frozen=True):
     """Lift the ban of a user, or a ban by its id."""
-
-    row_bytes = BAN_BYTES
 
     caller: Caller
     """Who sends the command."""

@@ -13,7 +13,7 @@ from roomd.rooms.changes import RoomChanged
 from roomd.rooms.commands.joining import check_entry, check_space
 from roomd.rooms.model import Caller, Moment
 from roomd.rooms.rights import check_active, check_host, is_banned, user_of
-from roomd.rooms.room import ROOM_BYTES, Command, Decision, Room
+from roomd.rooms.room import Command, Decision, Room
 from roomd.rooms.settings import Settings, change_settings
 from roomd.rooms.user_ids import sees_user_ids, without_host_id
 
@@ -47,8 +47,6 @@ class GetRoom(Command[RoomAnswer], frozen=True):
 class UpdateRoom(Command[RoomView], frozen=True):
     """Change the room's settings. The answer is the room after the queue has been served by the new settings."""
 
-    row_bytes = ROOM_BYTES
-
     caller: Caller
     """Who sends the command."""
     settings: Settings
@@ -73,8 +71,6 @@ class UpdateRoom(Command[RoomView], frozen=True):
 
 class EndRoom(Command[RoomView], frozen=True):
     """End the room for everyone. It has a batch of its own, so that nobody joins in the batch that ends the room."""
-
-    row_bytes = ROOM_BYTES
 
     is_alone: ClassVar[bool] = True
 

@@ -21,7 +21,7 @@ from roomd.rooms.changes import SeatChanged
 from roomd.rooms.denials import keys_of
 from roomd.rooms.model import Caller, Moment, Seat, WaitsFor
 from roomd.rooms.rights import check_active, check_ban, check_guests, is_host, user_of
-from roomd.rooms.room import SEAT_BYTES, Command, Decision, Room
+from roomd.rooms.room import Command, Decision, Room
 from roomd.rooms.space import Space
 
 MOST_WAITING = 100
@@ -34,8 +34,6 @@ MOST_OF_ADDRESS, MOST_OF_KNOWN_ADDRESS = 5, 20
 
 class SeatCommand(Command[Seat], frozen=True, kw_only=True):
     """A command that gives its caller a seat, or a place in the queue. The seat or the place is its answer."""
-
-    row_bytes = SEAT_BYTES
 
     caller: Caller
     """Who sends the command."""
@@ -133,8 +131,6 @@ class Resume(SeatCommand, frozen=True, kw_only=True):
 class Renew(Command[None], frozen=True):
     """Store the rights of a new token with the caller's seat, or with its place in the queue."""
 
-    row_bytes = SEAT_BYTES
-
     caller: Caller
     """Who has presented the token."""
 
@@ -147,8 +143,6 @@ class Renew(Command[None], frozen=True):
 
 class Confirm(Command[None], frozen=True):
     """Void the previous resume token, because the client is known to have the current one."""
-
-    row_bytes = SEAT_BYTES
 
     participant_id: str
     """The participant whose client has the token."""
@@ -165,8 +159,6 @@ class Confirm(Command[None], frozen=True):
 
 class Leave(Command[Participant], frozen=True):
     """Give up the seat, or the place in the queue. The answer is the participant after they left."""
-
-    row_bytes = SEAT_BYTES
 
     participant_id: str
     """The participant who leaves."""
@@ -187,8 +179,6 @@ class Leave(Command[Participant], frozen=True):
 
 class Drop(Command[None], frozen=True):
     """Hold the seat, or the place in the queue, whose connection was lost."""
-
-    row_bytes = SEAT_BYTES
 
     participant_id: str
     """The participant whose connection was lost."""
@@ -214,8 +204,6 @@ class Drop(Command[None], frozen=True):
 
 class Expire(Command[None], frozen=True):
     """Give up every seat, and every place, whose hold is over."""
-
-    row_bytes = SEAT_BYTES
 
     def decide(self, room: Room, now: Moment) -> Decision[None]:
         """Let their participants leave."""

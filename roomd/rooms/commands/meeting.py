@@ -12,7 +12,7 @@ from roomd.rooms.changes import MessageSent, SeatChanged
 from roomd.rooms.history import reader
 from roomd.rooms.model import Caller, Moment
 from roomd.rooms.rights import check_host, claimed_seat, member_or_host, user_of
-from roomd.rooms.room import MESSAGE_BYTES, SEAT_BYTES, Command, Decision, Room, is_same_to_clients
+from roomd.rooms.room import MESSAGE_BYTES, Command, Decision, Room, is_same_to_clients
 from roomd.rooms.user_ids import sees_user_ids, without_user_ids
 
 MOST_STATE_KEYS = 16
@@ -27,8 +27,6 @@ _AHEAD = 86_400.0
 
 class UpdateState(Command[None], frozen=True):
     """Change some keys of the participant's own state."""
-
-    row_bytes = SEAT_BYTES + MOST_STATE_BYTES
 
     participant_id: str
     """The participant who sends the command."""
@@ -58,8 +56,6 @@ class UpdateState(Command[None], frozen=True):
 
 class SendMessage(Command[None], frozen=True):
     """Send a message to everyone or to one participant."""
-
-    row_bytes = MESSAGE_BYTES
 
     participant_id: str
     """The participant who sends the message."""
@@ -101,7 +97,7 @@ class SendMessage(Command[None], frozen=True):
 
     def bytes_stored(self) -> int:
         """Return about how many bytes the message has in the database."""
-        return self.row_bytes + len(self.text.encode())
+        return MESSAGE_BYTES + len(self.text.encode())
 
 
 class ListParticipants(Command[Participants], frozen=True):

@@ -5,7 +5,7 @@ from roomd.rooms import seats
 from roomd.rooms.changes import Change
 from roomd.rooms.model import Caller, Moment, Seat
 from roomd.rooms.rights import check_active, check_host, target_of
-from roomd.rooms.room import SEAT_BYTES, Command, Decision, Room
+from roomd.rooms.room import Command, Decision, Room
 from roomd.rooms.space import Space
 
 
@@ -29,8 +29,6 @@ class CheckMute(Command[None], frozen=True):
 
 class Admit(Command[None], frozen=True):
     """Admit people from the waiting room."""
-
-    row_bytes = SEAT_BYTES
 
     caller: Caller
     """The host."""
@@ -64,8 +62,6 @@ class Admit(Command[None], frozen=True):
 
 class Deny(Command[None], frozen=True):
     """Deny somebody in the queue a seat."""
-
-    row_bytes = SEAT_BYTES
 
     caller: Caller
     """Who sends the command."""

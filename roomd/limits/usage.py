@@ -1,0 +1,253 @@
+"""What one client uses, and who it is charged to.
+
+Until a client has a seat or a token, it is a stranger: what it uses is charged to its address, and to the pool that all
+strangers share. After that it is charged to the client's user or guest seat, and never to others at its address. A join
+or a resume that succeeds is paid back, so an address with many people meets no limit.
+"""
+
+from typing import NamedTuple
+
+from roomd.config import LimitsConfig
+from roomd.limits.addresses import Address
+from roomd.limits.allowances import allowances
+from roomd.limits.ledger import Account, Ledger, Use
+from roomd.protocol.errors import (
+    BANNED,
+    DENIED,
+    GUESTS_NOT_ALLOWED,
+    INVALID_TOKEN,
+    ROOM_FULL,
+    ROOM_INACTIVE,
+    ROOM_LOCKED,
+    ROOM_NOT_FOUND,
+    SEAT_EXPIRED,
+    TAKEN_OVER,
+    TOKEN_EXPIRED,
+    WRONG_ROOM,
+    ErrorKind,
+)
+
+SLOWED_MOST = 1.0
+"""The seconds for which a client over its share is not read. Who would have to wait for longer is refused."""
+CHARACTERS_SEARCHED = 256
+"""The characters of a malformed frame that count as one more request: finding the `id` of 64 KiB takes about 15 ms."""
+FAILURES = frozenset({
+    INVALID_TOKEN, TOKEN_EXPIRED, WRONG_ROOM, ROOM_NOT_FOUND, SEAT_EXPIRED, TAKEN_OVER,
+    ROOM_INACTIVE, ROOM_LOCKED, ROOM_FULL, GUESTS_NOT_ALLOWED, BANNED, DENIED,
+})  # fmt: skip
+"""The errors of failed joins and resumes, of tokens that are not valid, and of codes of no room."""
+_USER, _GUEST = "u", "g"
+CAPACITY = 20_000
+"""The accounts of each kind that are kept while nobody uses them: some 10 MB at most."""
+
+
+class Verdict(NamedTuple):
+    """What happens to a request."""
+
+    hold: float = 0.0
+    """The seconds for which the client is not read after the request, which is served."""
+    retry_after: float = 0.0
+    """The seconds after which the client may ask again; 0 when the request is served."""
+    must_close: bool = False
+    """Whether the client has gone on after refusals, and must be disconnected."""
+
+
+SERVED = Verdict()
+"""The request is served, and the client read on."""
+
+
+class Ledgers:
+    """The accounts of everybody."""
+
+    def __init__(self, limits: LimitsConfig) -> None:
+        self.members: Ledger[str] = Ledger(allowances("member", limits), CAPACITY)
+        """The accounts of users, by user id, and of guests, by participant id; see `user_key` and `guest_key`."""
+        self.guests: Ledger[Address | None] = Ledger(allowances("member", limits), CAPACITY)
+        """For each address the largest debts of the guests that were there: the next guests begin with them."""
+        self.rooms: Ledger[str] = Ledger(allowances("room", limits), CAPACITY)
+        """The accounts of rooms, by code."""
+        self.addresses: Ledger[Address | None] = Ledger(allowances("address", limits), CAPACITY)
+        """The accounts of addresses. Clients whose address is not known share one."""
+        self.strangers = Account(allowances("strangers", limits))
+        """The pool of all clients without a seat and a token."""
+
+
+def arrive(ledgers: Ledgers, address: Address | None, now: float) -> float:
+    """Charge a new connection to its address. Return the seconds to wait before it is served."""
+    account = ledgers.addresses.open(address)
+    wait = account.charge(Use.ARRIVALS, 1, now)
+    ledgers.addresses.close(address, now)
+    return wait
+
+
+def user_key(user_id: str) -> str:
+    """Return the holder of a user's account."""
+    return _USER + user_id
+
+
+def guest_key(participant_id: str) -> str:
+    """Return the holder of a guest seat's account."""
+    return _GUEST + participant_id
+
+
+class Usage:
+    """What one client uses. `now` is in seconds of a monotonic clock.
+
+    `address` is that of the client, for which `arrive` was called; None when it is not known.
+    """
+
+    __slots__ = (
+        "_advance",
+        "_at_address",
+        "_code",
+        "_holder",
+        "_ledgers",
+        "_room",
+        "_uncharged",
+        "address",
+        "bytes",
+        "frames",
+        "payer",
+    )  # fmt: skip
+
+    def __init__(self, ledgers: Ledgers, address: Address | None) -> None:
+        self.frames = 0
+        """The number of whole frames received, with control frames and fragments."""
+        self.bytes = 0
+        """The bytes of those frames, with their headers."""
+        self._ledgers = ledgers
+        self.address = address
+        """The client's address; None when it is not known."""
+        self._at_address = ledgers.addresses.open(address)
+        self._holder: str | None = None  # the holder of the account of the user or the guest seat
+        self._uncharged = 0  # bytes that were received since the last request
+        self._code: str | None = None  # the code of the room of the last seat
+        self._room: Account | None = None  # the account of that room
+        self._advance: dict[Use, float] = {Use.ARRIVALS: 1.0, Use.REQUESTS: 0.0}  # what a successful join will pay back
+        self.payer = self._at_address
+        """The account that requests are charged to."""
+
+    @property
+    def is_stranger(self) -> bool:
+        """Whether the client has had no seat and no token."""
+        return self._holder is None
+
+    def count(self, size: int) -> None:
+        """Count a frame of `size` bytes."""
+        self.frames += 1
+        self.bytes += size
+        self._uncharged += size
+
+    def request(self, now: float, *, is_reserved: bool = False) -> Verdict:
+        """Charge a request, and the bytes received since the one before. A request that must be refused is not charged.
+
+        Who is over its share is slowed: it is not read for a time. Who has been slowed for many requests, or would have
+        to wait for longer than `SLOWED_MOST`, is refused. Who goes on then must be disconnected. A reserved request
+        does not wait for the pool of the strangers.
+        """
+        size, self._uncharged = self._uncharged, 0
+        payer, pool = self.payer, self._ledgers.strangers
+        wait = max(
+            payer.wait(Use.REQUESTS, now, 1), payer.charge(Use.RECEIVED, size, now), payer.wait(Use.FAILURES, now)
+        )
+        if self._holder is None and not is_reserved:
+            wait = max(wait, pool.wait(Use.REQUESTS, now, 1), pool.charge(Use.RECEIVED, size, now))
+        if not wait:
+            self.spend(1, now)
+            return SERVED
+        patience = payer.take(Use.SLOWED, 1, now) if wait <= SLOWED_MOST else wait
+        if not patience:
+            self.spend(1, now)
+            return Verdict(hold=wait)
+        return Verdict(retry_after=max(wait, patience), must_close=payer.take(Use.REFUSALS, 1, now) > 0)
+
+    def spend(self, requests: float, now: float) -> None:
+        """Charge the work of some requests, whatever the debt is."""
+        self.payer.charge(Use.REQUESTS, requests, now)
+        if self._holder is None:
+            self._ledgers.strangers.charge(Use.REQUESTS, requests, now)
+            self._advance[Use.REQUESTS] += requests
+
+    def malformed(self, size: int, now: float) -> None:
+        """Charge the work for a malformed frame of `size` characters, whether it is answered or refused."""
+        requests = size // CHARACTERS_SEARCHED
+        self.spend(requests, now)
+        self.payer.charge(Use.REFUSALS, requests / 10, now)
+
+    def take(self, now: float, *, told: int = 0, told_room: int = 0, stored: int = 0) -> float:
+        """Charge bytes, if all of them may be used now, and return 0. Else return the seconds until they may.
+
+        `told` are the bytes of an event for all its recipients, `told_room` the bytes of it that everybody in the room
+        gets, `stored` those in the database.
+        """
+        parts = [(self.payer, Use.TOLD, told), (self.payer, Use.STORED, stored)]
+        if self._room is not None:
+            parts += [(self._room, Use.TOLD, told_room), (self._room, Use.STORED, stored)]
+        if self._holder is not None and self._holder.startswith(_GUEST):
+            parts.append((self._at_address, Use.STORED, stored))
+        wait = max(account.wait(use, now, amount) if amount else 0.0 for account, use, amount in parts)
+        if not wait:
+            for account, use, amount in parts:
+                account.charge(use, amount, now)
+        return wait
+
+    def wait_to_read(self, now: float) -> float:
+        """Return the seconds until rows may be read."""
+        return self.payer.wait(Use.READ, now)
+
+    def read(self, rows: int, now: float) -> None:
+        """Charge rows that were read."""
+        self.payer.charge(Use.READ, rows, now)
+
+    def failed(self, kind: ErrorKind, now: float) -> None:
+        """Charge an error reply, if it is one of `FAILURES`."""
+        if kind in FAILURES:
+            self.payer.charge(Use.FAILURES, 1, now)
+
+    def has_token(self, user_id: str, now: float) -> None:
+        """Charge everything from now on to this user."""
+        self._become(user_key(user_id), now)
+
+    def has_seat(self, code: str, user_id: str | None, participant_id: str, now: float) -> None:
+        """Charge everything from now on to the user or the guest seat, and pay back what the way to it has cost.
+
+        `code` is that of the room.
+        """
+        for use, amount in self._advance.items():
+            self._at_address.charge(use, -amount, now)
+            self._ledgers.strangers.charge(use, -amount, now)
+        self._advance.clear()
+        self._leave_room(now)
+        self._code, self._room = code, self._ledgers.rooms.open(code)
+        if user_id is not None:
+            self._become(user_key(user_id), now)
+            return
+        self._become(guest_key(participant_id), now)
+        guests = self._ledgers.guests
+        self.payer.raise_to(guests.open(self.address), now)
+        guests.close(self.address, now)
+
+    def close(self, now: float) -> None:
+        """End the use of all accounts. The debts of a guest pass to the next guests of the address."""
+        self._leave_room(now)
+        self._leave_account(now)
+        self._ledgers.addresses.close(self.address, now)
+
+    def _become(self, holder: str, now: float) -> None:
+        if holder != self._holder:
+            self._leave_account(now)
+            self._holder = holder
+            self.payer = self._ledgers.members.open(holder)
+
+    def _leave_room(self, now: float) -> None:
+        if self._code is not None:
+            self._ledgers.rooms.close(self._code, now)
+
+    def _leave_account(self, now: float) -> None:
+        if self._holder is None:
+            return
+        if self._holder.startswith(_GUEST):
+            guests = self._ledgers.guests
+            guests.open(self.address).raise_to(self.payer, now)
+            guests.close(self.address, now)
+        self._ledgers.members.close(self._holder, now)
