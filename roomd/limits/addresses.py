@@ -26,7 +26,7 @@ _PAIR = re.compile(r'\s*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)=("(?:[^"\\]|\\.)*"|[^",;\
 _WITH_PORT = re.compile(r"\[([^\]]*)\](?::[^:]*)?|([^:]*):[^:]*")
 
 
-class Address(msgspec.Struct, frozen=True):
+class Address(msgspec.Struct, frozen=True, cache_hash=True):
     """An address that usage is charged to: one of IPv4, or a network of 64 bits of IPv6."""
 
     network: IpNetwork

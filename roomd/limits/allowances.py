@@ -8,7 +8,7 @@ many requests are slowed before one is refused, and how many are refused before 
 from typing import Literal, NamedTuple
 
 from roomd.config import LimitsConfig
-from roomd.limits.ledger import UNLIMITED, Allowance, Allowances, Use
+from roomd.limits.ledger import Allowance, Allowances, Use
 
 Holder = Literal["member", "room", "address", "strangers"]
 """Who has an account: a user or a guest's seat, a room, an address, and all clients without a seat and a token."""
@@ -72,13 +72,12 @@ UNITS = {
 
 def allowances(holder: Holder, limits: LimitsConfig) -> Allowances:
     """Return what each holder of a kind may use."""
-    found = [UNLIMITED] * len(Use)
-    for row in LIMITS:
-        if row.holder == holder:
-            rate, burst = getattr(limits, f"{row.key}_rate"), getattr(limits, f"{row.key}_burst")
-            found[row.use] = Allowance(float(rate), float(burst))
-    requests = found[Use.REQUESTS]
-    if requests is not UNLIMITED:
+    found = {
+        row.use: Allowance(getattr(limits, f"{row.key}_rate"), getattr(limits, f"{row.key}_burst"))
+        for row in LIMITS
+        if row.holder == holder
+    }
+    if (requests := found.get(Use.REQUESTS)) is not None:
         found[Use.SLOWED] = Allowance(requests.rate / 10, max(1.0, requests.burst / 2))
         found[Use.REFUSALS] = Allowance(requests.rate / 10, max(1.0, requests.burst / 10))
-    return found
+    return Allowances(found)

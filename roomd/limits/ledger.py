@@ -10,7 +10,8 @@ address that used most.
 """
 
 import heapq
-from collections.abc import Hashable, Sequence
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping
 from enum import IntEnum
 from typing import Generic, TypeVar
 
@@ -55,30 +56,65 @@ class Allowance(msgspec.Struct, frozen=True):
 UNLIMITED = Allowance(float("inf"), float("inf"))
 """The allowance for what is not limited for a kind of holder."""
 
-Allowances = Sequence[Allowance]
-"""The allowance for every `Use`, in its order."""
+
+class Allowances:
+    """The allowance of one kind of holder for every `Use`. `rows` has those that are limited."""
+
+    __slots__ = ("grace", "of", "seconds")
+
+    def __init__(self, rows: Mapping[Use, Allowance]) -> None:
+        self.of = [rows.get(use, UNLIMITED) for use in Use]
+        """The allowances, in the order of `Use`."""
+        self.seconds = [1 / one.rate for one in self.of]
+        """The seconds in which one unit is paid off."""
+        self.grace = [one.burst / one.rate if one is not UNLIMITED else one.burst for one in self.of]
+        """The seconds of a debt up to which nobody has to wait."""
+
+
+_NONE = [0.0] * len(Use)
+"""No debts."""
+_REQUESTS, _RECEIVED, _FAILURES = int(Use.REQUESTS), int(Use.RECEIVED), int(Use.FAILURES)
 
 
 class Account:
-    """What one holder has used lately. `now` is in seconds of a monotonic clock, and grows from call to call."""
+    """What one holder has used lately. `now` is in seconds of a monotonic clock, and grows from call to call.
 
-    __slots__ = ("_allowances", "_debts", "_since", "users")
+    A debt is kept as the time at which it is paid off.
+    """
+
+    __slots__ = ("_grace", "_paid_at", "_passed_on", "_seconds", "users")
 
     def __init__(self, allowances: Allowances) -> None:
-        self._allowances = allowances
-        self._debts = [0.0] * len(allowances)  # in units
-        self._since = [0.0] * len(allowances)  # the time when the debt had that size
+        self._seconds = allowances.seconds
+        self._grace = allowances.grace
+        self._paid_at = _NONE.copy()
+        self._passed_on = _NONE
         self.users = 0
         """The number of those who use the account now, for example connections."""
 
     def charge(self, use: Use, amount: float, now: float) -> float:
         """Add `amount` units to the debt and return what `wait` returns. A negative amount pays debt back."""
-        allowance = self._allowances[use]
-        if allowance is UNLIMITED:
-            return 0.0
-        debt = self._debts[use] = max(0.0, self.debt(use, now) + amount)
-        self._since[use] = now
-        return (debt - allowance.burst) / allowance.rate if debt > allowance.burst else 0.0
+        paid_at = self._paid_at[use]
+        paid_at = self._paid_at[use] = (paid_at if paid_at > now else now) + amount * self._seconds[use]
+        wait = paid_at - now - self._grace[use]
+        return wait if wait > 0 else 0.0
+
+    def charge_request(self, size: int, now: float) -> float:
+        """Charge `size` bytes received, and a request unless it has to wait. Return the seconds it has to."""
+        paid_at, seconds, grace = self._paid_at, self._seconds, self._grace
+        due = paid_at[_RECEIVED]
+        due = paid_at[_RECEIVED] = (due if due > now else now) + size * seconds[_RECEIVED]
+        due -= grace[_RECEIVED]
+        request = paid_at[_REQUESTS]
+        request = (request if request > now else now) + seconds[_REQUESTS]
+        if request - grace[_REQUESTS] > due:
+            due = request - grace[_REQUESTS]
+        if paid_at[_FAILURES] - grace[_FAILURES] > due:
+            due = paid_at[_FAILURES] - grace[_FAILURES]
+        if due > now:
+            return due - now
+        paid_at[_REQUESTS] = request
+        return 0.0
 
     def take(self, use: Use, amount: float, now: float) -> float:
         """Charge `amount` units if they can be taken and return 0, else return what `wait` returns."""
@@ -92,26 +128,31 @@ class Account:
 
         They can be when the debt stays within the burst by them; more units than the burst, when there is no debt.
         """
-        allowance = self._allowances[use]
-        excess = self.debt(use, now) + min(amount, allowance.burst) - allowance.burst
-        return excess / allowance.rate if excess > 0 else 0.0
+        grace, cost = self._grace[use], amount * self._seconds[use]
+        excess = max(self._paid_at[use], now) - now + min(cost, grace) - grace
+        return excess if excess > 0 else 0.0
 
     def debt(self, use: Use, now: float) -> float:
         """Return the debt in units."""
-        debt = self._debts[use]
-        if not debt:
-            return 0.0
-        return max(0.0, debt - (now - self._since[use]) * self._allowances[use].rate)
+        left = self._paid_at[use] - now
+        return left / self._seconds[use] if left > 0 else 0.0
 
-    def raise_to(self, other: "Account", now: float) -> None:
-        """Raise each debt to that of another account, if it is smaller."""
-        for use in Use:
-            self.charge(use, max(0.0, other.debt(use, now) - self.debt(use, now)), now)
+    def pass_on(self, other: "Account") -> None:
+        """Keep the debts of another account, for those who `inherit` them."""
+        self._passed_on = list(map(max, self._passed_on, other._paid_at))
+
+    def inherit(self, other: "Account") -> None:
+        """Raise each debt to that which another account has kept, if it is smaller."""
+        if other._passed_on is not _NONE:
+            self._paid_at = list(map(max, self._paid_at, other._passed_on))
 
     def seconds_in_debt(self, now: float) -> float:
-        """Return the seconds until every debt is paid off."""
-        return max(self.debt(use, now) / self._allowances[use].rate for use in Use)
+        """Return the seconds until every debt is paid off, with those that are kept for others."""
+        return max(0.0, max(self._paid_at) - now, max(self._passed_on) - now)
 
+
+CHECKED = 2
+"""The unused accounts that are checked whenever one more is not used, so that paid ones go faster than they come."""
 
 K = TypeVar("K", bound=Hashable)
 """The name of an account's holder."""
@@ -127,7 +168,7 @@ class Ledger(Generic[K]):
         self._allowances = allowances
         self._capacity = capacity
         self._accounts: dict[K, Account] = {}
-        self._unused: dict[K, None] = {}
+        self._unused: OrderedDict[K, None] = OrderedDict()
 
     def __len__(self) -> int:
         """Return the number of accounts."""
@@ -153,12 +194,22 @@ class Ledger(Generic[K]):
             del self._accounts[holder]
             return
         self._unused[holder] = None
+        for _ in range(CHECKED):
+            self._forget_paid(now)
         if len(self._unused) > self._capacity:
             self._forget(now)
 
+    def _forget_paid(self, now: float) -> None:
+        """Forget the account that has waited longest for this, if its debts are paid off; else it waits again."""
+        holder, _ = self._unused.popitem(last=False)
+        if self._accounts[holder].seconds_in_debt(now):
+            self._unused[holder] = None
+        else:
+            del self._accounts[holder]
+
     def _forget(self, now: float) -> None:
-        """Forget unused accounts: all without a debt, and as many of those with the smallest debts as are too many."""
+        """Forget as many of the unused accounts with the smallest debts as are too many."""
         waits = {holder: self._accounts[holder].seconds_in_debt(now) for holder in self._unused}
         kept = heapq.nlargest(int(self._capacity * KEPT), waits, key=waits.__getitem__)
-        for holder in self._unused.keys() - {holder for holder in kept if waits[holder]}:
+        for holder in self._unused.keys() - set(kept):
             del self._accounts[holder], self._unused[holder]

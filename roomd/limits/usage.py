@@ -71,8 +71,6 @@ class Ledgers:
     def __init__(self, limits: LimitsConfig) -> None:
         self.members: Ledger[str] = Ledger(allowances("member", limits), CAPACITY)
         """The accounts of users, by user id, and of guests, by participant id; see `user_key` and `guest_key`."""
-        self.guests: Ledger[Address | None] = Ledger(allowances("member", limits), CAPACITY)
-        """For each address the largest debts of the guests that were there: the next guests begin with them."""
         self.rooms: Ledger[str] = Ledger(allowances("room", limits), CAPACITY)
         """The accounts of rooms, by code."""
         self.addresses: Ledger[Address | None] = Ledger(allowances("address", limits), CAPACITY)
@@ -120,7 +118,8 @@ class Usage:
     """
 
     __slots__ = (
-        "_advance",
+        "_advanced",
+        "_arrivals",
         "_at_address",
         "_code",
         "_holder",
@@ -148,7 +147,7 @@ class Usage:
         self._uncharged = 0  # bytes that were received since the last request
         self._code: str | None = None  # the code of the room of the last seat
         self._room: Account | None = None  # the account of that room
-        self._advance: dict[Use, float] = {Use.ARRIVALS: 1.0, Use.REQUESTS: 0.0}  # what a successful join will pay back
+        self._arrivals, self._advanced = 1, 0.0  # the arrivals and the requests that a successful join pays back
         self.payer = self._at_address
         """The account that requests are charged to."""
 
@@ -174,12 +173,12 @@ class Usage:
         to wait for longer than `SLOWED_MOST`, is refused. Who goes on then must be disconnected. A reserved request
         does not wait for the pool of the strangers.
         """
-        payer, pool = self.payer, self._ledgers.strangers
-        wait = max(payer.wait(Use.REQUESTS, now, 1), self._charge_received(now), payer.wait(Use.FAILURES, now))
-        if self._holder is None and not is_reserved:
-            wait = max(wait, pool.wait(Use.REQUESTS, now, 1))
+        size, self._uncharged = self._uncharged, 0
+        payer = self.payer
+        wait = payer.charge_request(size, now)
+        if self._holder is None:
+            wait = self._charge_pool(wait, size, now, is_reserved=is_reserved)
         if not wait:
-            self.spend(1, now)
             return SERVED
         patience = payer.take(Use.SLOWED, 1, now) if wait <= SLOWED_MOST else wait
         if not patience:
@@ -192,7 +191,7 @@ class Usage:
         self.payer.charge(Use.REQUESTS, requests, now)
         if self._holder is None:
             self._ledgers.strangers.charge(Use.REQUESTS, requests, now)
-            self._advance[Use.REQUESTS] += requests
+            self._advanced += requests
 
     def malformed(self, size: int, now: float) -> None:
         """Charge the work for a malformed frame of `size` characters, whether it is answered or refused."""
@@ -230,8 +229,8 @@ class Usage:
         if kind not in FAILURES:
             return
         self.payer.charge(Use.FAILURES, 1, now)
-        if self._holder is None and self._advance[Use.REQUESTS]:
-            self._advance[Use.REQUESTS] -= 1
+        if self._holder is None and self._advanced:
+            self._advanced -= 1
             self._at_address.charge(Use.REQUESTS, -1, now)
 
     def has_token(self, user_id: str, now: float) -> None:
@@ -243,33 +242,48 @@ class Usage:
 
         `code` is that of the room.
         """
-        for use, amount in self._advance.items():
-            self._at_address.charge(use, -amount, now)
-            self._ledgers.strangers.charge(use, -amount, now)
-        self._advance.clear()
-        self._leave_room(now)
-        self._code, self._room = code, self._ledgers.rooms.open(code)
+        if self._arrivals:
+            self._at_address.charge(Use.ARRIVALS, -1, now)
+            self._arrivals = 0
+        if self._advanced:
+            self._at_address.charge(Use.REQUESTS, -self._advanced, now)
+            self._ledgers.strangers.charge(Use.REQUESTS, -self._advanced, now)
+            self._advanced = 0.0
+        if code != self._code:
+            self._leave_room(now)
+            self._code, self._room = code, self._ledgers.rooms.open(code)
         if user_id is not None:
             self._become(user_key(user_id), now)
             return
         self._become(guest_key(participant_id), now)
-        guests = self._ledgers.guests
-        self.payer.raise_to(guests.open(self.address), now)
-        guests.close(self.address, now)
+        self.payer.inherit(self._at_address)
 
     def close(self, now: float) -> None:
         """End the use of all accounts. The debts of a guest pass to the next guests of the address."""
-        self._charge_received(now)
+        self.payer.charge(Use.RECEIVED, self._uncharged, now)
+        if self._holder is None:
+            self._ledgers.strangers.charge(Use.RECEIVED, self._uncharged, now)
         self._end_stranger()
         self._leave_room(now)
         self._leave_account(now)
         self._ledgers.addresses.close(self.address, now)
 
-    def _charge_received(self, now: float) -> float:
-        """Charge the bytes that were received since the last time. Return the seconds to wait for them."""
-        size, self._uncharged = self._uncharged, 0
-        wait = self.payer.charge(Use.RECEIVED, size, now)
-        return wait if self._holder is not None else max(wait, self._ledgers.strangers.charge(Use.RECEIVED, size, now))
+    def _charge_pool(self, wait: float, size: int, now: float, *, is_reserved: bool) -> float:
+        """Charge a request to the pool, which its address was charged for unless it has to `wait`.
+
+        Returns the seconds that it has to wait for both.
+        """
+        pool = self._ledgers.strangers
+        if wait or is_reserved:
+            pool.charge(Use.RECEIVED, size, now)
+            pooled = 0.0
+        else:
+            pooled = pool.charge_request(size, now)
+        if pooled:
+            self.payer.charge(Use.REQUESTS, -1, now)
+        elif not wait:
+            self._advanced += 1
+        return wait or pooled
 
     def _end_stranger(self) -> None:
         if self._stranger is not None:
@@ -291,7 +305,5 @@ class Usage:
         if self._holder is None:
             return
         if self._holder.startswith(_GUEST):
-            guests = self._ledgers.guests
-            guests.open(self.address).raise_to(self.payer, now)
-            guests.close(self.address, now)
+            self._at_address.pass_on(self.payer)
         self._ledgers.members.close(self._holder, now)

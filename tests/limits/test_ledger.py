@@ -6,11 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roomd.limits.ledger import UNLIMITED, Account, Allowance, Ledger, Use
+from roomd.limits.ledger import Account, Allowance, Allowances, Ledger, Use
 
-ALLOWANCES = [UNLIMITED] * len(Use)
-ALLOWANCES[Use.REQUESTS] = Allowance(rate=2, burst=3)
-ALLOWANCES[Use.STORED] = Allowance(rate=10, burst=100)
+ALLOWANCES = Allowances({Use.REQUESTS: Allowance(rate=2, burst=3), Use.STORED: Allowance(rate=10, burst=100)})
 
 
 def account() -> Account:
@@ -75,13 +73,30 @@ def test_each_thing_has_its_own_debt() -> None:
 
 def test_debts_pass_on() -> None:
     """The next guest of an address begins with the debts of the last one, who keeps them."""
-    left, comes = account(), account()
+    address, left, comes, other = account(), account(), account(), account()
     left.charge(Use.STORED, 80, 0)
     left.charge(Use.REQUESTS, 1, 0)
     comes.charge(Use.REQUESTS, 4, 0)
-    comes.raise_to(left, 1)
+    address.pass_on(left)
+    comes.inherit(address)
+    comes.inherit(other)
     assert [comes.debt(Use.STORED, 1), comes.debt(Use.REQUESTS, 1)] == pytest.approx([70, 2])
     assert left.debt(Use.STORED, 1) == pytest.approx(70)
+    assert address.debt(Use.STORED, 1) == 0, "it is kept, not charged"
+    assert address.seconds_in_debt(1) == pytest.approx(7)
+
+
+def test_a_request_is_charged_with_its_bytes() -> None:
+    """It waits for requests, for bytes and for failures; a request that has to wait is not charged, its bytes are."""
+    limits = {use: Allowance(rate=1, burst=10) for use in (Use.REQUESTS, Use.RECEIVED, Use.FAILURES)}
+    one = Account(Allowances(limits))
+    assert one.charge_request(12, 0) == pytest.approx(2)
+    assert one.debt(Use.REQUESTS, 0) == 0
+    assert [one.charge_request(0, 2) for _ in range(11)] == [*[0] * 10, pytest.approx(1)]
+    assert one.debt(Use.REQUESTS, 2) == 10
+    one.charge(Use.FAILURES, 15, 3)
+    assert one.charge_request(0, 3) == pytest.approx(5)
+    assert Account(Allowances({})).charge_request(1 << 40, 0) == 0
 
 
 def test_a_reconnect_finds_its_account() -> None:
@@ -117,14 +132,22 @@ def test_the_greediest_is_forgotten_last() -> None:
 
 
 def test_forgetting_what_is_paid_off() -> None:
-    """Accounts without a debt are forgotten before any with one."""
+    """Accounts that are paid off are forgotten as others come; those with a debt stay while there is space."""
     ledger: Ledger[str] = Ledger(ALLOWANCES, 2)
     for holder, rows in (("a", 10), ("b", 1000)):
         ledger.open(holder).charge(Use.STORED, rows, 0)
         ledger.close(holder, 0)
     ledger.open("c").charge(Use.STORED, 1000, 50)
     ledger.close("c", 50)
-    assert len(ledger) == 1, "a is paid off, and one of the others is too many"
+    assert len(ledger) == 2, "a is paid off"
+    assert ledger.open("b").debt(Use.STORED, 50) == 500
+    ledger.open("d").charge(Use.STORED, 1000, 50)
+    ledger.close("d", 50)
+    ledger.open("c")
+    ledger.open("d")
+    for holder in ("c", "d"):
+        ledger.close(holder, 1000)
+    assert len(ledger) == 1, "b is in use"
 
 
 STEPS = st.lists(st.tuples(st.floats(0, 5), st.sampled_from(["use", "reconnect"]), st.integers(1, 20)), max_size=60)

