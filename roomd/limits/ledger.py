@@ -82,13 +82,15 @@ class Account:
     A debt is kept as the time at which it is paid off.
     """
 
-    __slots__ = ("_grace", "_paid_at", "_passed_on", "_seconds", "users")
+    __slots__ = ("_grace", "_latest", "_paid_at", "_passed_on", "_passed_on_latest", "_seconds", "users")
 
     def __init__(self, allowances: Allowances) -> None:
         self._seconds = allowances.seconds
         self._grace = allowances.grace
         self._paid_at = _NONE.copy()
+        self._latest = 0.0  # the time at which all debts are paid off
         self._passed_on = _NONE
+        self._passed_on_latest = 0.0
         self.users = 0
         """The number of those who use the account now, for example connections."""
 
@@ -96,6 +98,8 @@ class Account:
         """Add `amount` units to the debt and return what `wait` returns. A negative amount pays debt back."""
         paid_at = self._paid_at[use]
         paid_at = self._paid_at[use] = (paid_at if paid_at > now else now) + amount * self._seconds[use]
+        if paid_at > self._latest:
+            self._latest = paid_at
         wait = paid_at - now - self._grace[use]
         return wait if wait > 0 else 0.0
 
@@ -104,6 +108,8 @@ class Account:
         paid_at, seconds, grace = self._paid_at, self._seconds, self._grace
         due = paid_at[_RECEIVED]
         due = paid_at[_RECEIVED] = (due if due > now else now) + size * seconds[_RECEIVED]
+        if due > self._latest:
+            self._latest = due
         due -= grace[_RECEIVED]
         request = paid_at[_REQUESTS]
         request = (request if request > now else now) + seconds[_REQUESTS]
@@ -114,6 +120,8 @@ class Account:
         if due > now:
             return due - now
         paid_at[_REQUESTS] = request
+        if request > self._latest:
+            self._latest = request
         return 0.0
 
     def take(self, use: Use, amount: float, now: float) -> float:
@@ -137,18 +145,25 @@ class Account:
         left = self._paid_at[use] - now
         return left / self._seconds[use] if left > 0 else 0.0
 
-    def pass_on(self, other: "Account") -> None:
+    def pass_on(self, other: "Account", now: float) -> None:
         """Keep the debts of another account, for those who `inherit` them."""
-        self._passed_on = list(map(max, self._passed_on, other._paid_at))
+        if other._latest > now:
+            self._passed_on = list(map(max, self._passed_on, other._paid_at))
+            self._passed_on_latest = max(self._passed_on_latest, other._latest)
 
-    def inherit(self, other: "Account") -> None:
+    def inherit(self, other: "Account", now: float) -> None:
         """Raise each debt to that which another account has kept, if it is smaller."""
-        if other._passed_on is not _NONE:
+        if other._passed_on_latest > now:
             self._paid_at = list(map(max, self._paid_at, other._passed_on))
+            self._latest = max(self._latest, other._passed_on_latest)
 
     def seconds_in_debt(self, now: float) -> float:
-        """Return the seconds until every debt is paid off, with those that are kept for others."""
-        return max(0.0, max(self._paid_at) - now, max(self._passed_on) - now)
+        """Return the seconds until every debt is paid off, with those that are kept for others.
+
+        A debt that was paid back counts for as long as it would have lasted.
+        """
+        latest = self._latest if self._latest > self._passed_on_latest else self._passed_on_latest
+        return latest - now if latest > now else 0.0
 
 
 CHECKED = 2

@@ -256,7 +256,7 @@ class Usage:
             self._become(user_key(user_id), now)
             return
         self._become(guest_key(participant_id), now)
-        self.payer.inherit(self._at_address)
+        self.payer.inherit(self._at_address, now)
 
     def close(self, now: float) -> None:
         """End the use of all accounts. The debts of a guest pass to the next guests of the address."""
@@ -305,5 +305,5 @@ class Usage:
         if self._holder is None:
             return
         if self._holder.startswith(_GUEST):
-            self._at_address.pass_on(self.payer)
+            self._at_address.pass_on(self.payer, now)
         self._ledgers.members.close(self._holder, now)

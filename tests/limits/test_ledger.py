@@ -77,9 +77,9 @@ def test_debts_pass_on() -> None:
     left.charge(Use.STORED, 80, 0)
     left.charge(Use.REQUESTS, 1, 0)
     comes.charge(Use.REQUESTS, 4, 0)
-    address.pass_on(left)
-    comes.inherit(address)
-    comes.inherit(other)
+    address.pass_on(left, 1)
+    comes.inherit(address, 1)
+    comes.inherit(other, 1)
     assert [comes.debt(Use.STORED, 1), comes.debt(Use.REQUESTS, 1)] == pytest.approx([70, 2])
     assert left.debt(Use.STORED, 1) == pytest.approx(70)
     assert address.debt(Use.STORED, 1) == 0, "it is kept, not charged"
