@@ -155,20 +155,24 @@ class Listener:
         return self._routes.answer(request, body)
 
     def upgrade(self, request: Request, transport: asyncio.Transport, rest: bytes) -> None:
-        """Start a connection after its handshake. At the connection limit it is closed with 1013."""
+        """Start a connection after its handshake.
+
+        At the connection limit it is closed with 1013, unless it has a token and a stranger can give way to it.
+        """
         number = next(self._numbers)
         limits = self._services.limits
         # The outbox has its own limit. A transport whose buffer exceeds this higher limit is aborted.
         transport.set_write_buffer_limits(2 * limits.outbox + limits.max_participants * PARTICIPANT_SIZE)
         usage = Usage(self._ledgers, self._address(request, transport))
-        if len(self._connections) >= limits.connections:
+        token = find_token(request.headers)
+        is_full = len(self._connections) >= limits.connections
+        if is_full and (token is None or not self._ledgers.make_way()):
             log.warning("at the connection limit", {"connection": number})
             self._rejected.add(RejectedClient(transport, usage, limits.frame, self._forget))
             return
         connection = Connection(number, transport, usage, self._services, self._spawn, self._forget)
         self._connections.add(connection)
         log.info("connected", {"connection": number, **self._logged(usage.address)})
-        token = find_token(request.headers)
         if token is None:
             usage.begin(connection)
         connection.start(token, rest)

@@ -31,7 +31,11 @@ class Strangers(Generic[A, C]):
         there = self._at.setdefault(address, {})
         there[connection] = None
         self._count(address, len(there) - 1, len(there))
-        if len(self) <= self._limit:
+        return self.take() if len(self) > self._limit else None
+
+    def take(self) -> C | None:
+        """Remove and return the oldest connection of the address with the most of them; None if there is none."""
+        if not self._address_of:
             return None
         greediest = next(iter(self._addresses[self._most]))
         oldest = next(iter(self._at[greediest]))

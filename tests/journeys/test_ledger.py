@@ -31,6 +31,18 @@ async def test_half_of_the_connections_are_for_strangers(make_daemon: MakeDaemon
         await late.join(room["code"], **JANE)
 
 
+async def test_a_token_gets_in_at_the_limit(make_daemon: MakeDaemon) -> None:
+    """Strangers give way to a client with a token."""
+    daemon = make_daemon(measured=True, ROOMD_LIMITS_CONNECTIONS="4")
+    async with contextlib.AsyncExitStack() as stack:
+        names = ("alice", "bob", None, None, "carol")
+        clients = [await stack.enter_async_context(daemon.client(name)) for name in names]
+        for stranger in clients[2:4]:
+            assert await stranger.closed() == 1013
+        for user in (*clients[:2], clients[4]):
+            await user.nothing_more()
+
+
 async def test_half_open_connections_give_way(make_daemon: MakeDaemon) -> None:
     """Connections that send no request count as strangers too; a client who comes then is served at once."""
     daemon = make_daemon(measured=True, ROOMD_LIMITS_CONNECTIONS="8")

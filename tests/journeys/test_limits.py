@@ -90,7 +90,9 @@ async def test_rate_limit(make_daemon: MakeDaemon) -> None:
         assert 500 < refusal["retryAfter"] <= 1000
         daemon.advance(refusal["retryAfter"])  # as long as the error says
         await client.nothing_more()
-    async with daemon.client() as client:
+    async with daemon.client() as again:
+        assert (await again.ask("ping"))["code"] == "rate_limited", "a reconnect renews nothing"
+    async with daemon.client(address="192.0.2.1") as client:
         for number in range(14):
             await client.send("ping", id=number)
         frames = []

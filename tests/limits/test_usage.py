@@ -285,6 +285,15 @@ def test_strangers_have_half_of_the_connections() -> None:
     assert not more[0].gave_way
 
 
+def test_strangers_make_way() -> None:
+    """For somebody with a token the oldest of the address with the most goes, while there is one."""
+    ledgers = Ledgers(LimitsConfig(connections=8))
+    _, first = begin(ledgers)
+    _, second = begin(ledgers)
+    assert [ledgers.make_way(), first.gave_way, second.gave_way] == [True, True, False]
+    assert [ledgers.make_way(), second.gave_way, ledgers.make_way()] == [True, True, False]
+
+
 def test_what_was_never_finished_is_charged() -> None:
     """The bytes of a frame that breaks off are charged when the connection ends."""
     ledgers = Ledgers(LimitsConfig(received_rate=10, received_burst=100))
