@@ -119,12 +119,11 @@ class OwnMessages(Attack):
     """A guest has sent 200,000 messages to themselves; then 30 members ask `list-messages` as fast as they can."""
 
     async def prepare(self) -> None:
-        code = await self.room(maxParticipants=100)
-        writer = await self.joined(self.address(0), code)
-        reply = await writer.ask("list-participants")
-        self.code = code
-        await asyncio.to_thread(self.fill, reply["participants"][0]["id"], reply["participants"][0]["roomId"])
-        self.readers = [await self.joined(self.address(number), code) for number in range(1, 31)]
+        self.code = await self.room(maxParticipants=100)
+        writer = await self.open(self.address(0))
+        seat = (await writer.ask("join-room", code=self.code, guestName="Guest"))["participant"]
+        await asyncio.to_thread(self.fill, seat["id"], seat["roomId"])
+        self.readers = [await self.joined(self.address(number), self.code) for number in range(1, 31)]
         self.replies = 0
 
     def fill(self, participant: str, room: str) -> None:
@@ -144,10 +143,10 @@ class OwnMessages(Attack):
                 database.commit()
 
     async def attack(self) -> str:
-        await self.again(30, self.list)
+        await self.again(30, self.page)
         return f"{self.replies} pages were read"
 
-    async def list(self, number: int) -> None:
+    async def page(self, number: int) -> None:
         line = self.readers[number]
         if not line.is_open:
             line = self.readers[number] = await self.joined(self.address(number + 1), self.code)
