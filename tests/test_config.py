@@ -93,7 +93,7 @@ BAD_FILES: dict[str, tuple[str, str]] = {
     "unknown key": (
         "[server]\nprot = 1",
         "server: Object contains unknown field `prot`; allowed: host, port, path, allowed_origins, ping_interval, "
-        "log_level, demo",
+        "log_level, log_addresses, trusted_proxies, demo",
     ),
     "key without a section": ("port = 1", "top level: Object contains unknown field `port`; allowed: server, auth"),
     "section that is none": ("server = 5", "server: Expected `object`, got `int` (a table of settings)"),

@@ -236,21 +236,21 @@ class LimitsConfig(Section, frozen=True):
     )
     failure_rate: Annotated[
         Rate, Meta(description="Refused joins, bad tokens and unknown codes per second of one address, on average.")
-    ] = 5.0
-    failure_burst: Annotated[Burst, Meta(description="The same at once before failure_rate applies.")] = 300.0
+    ] = 50.0
+    failure_burst: Annotated[Burst, Meta(description="The same at once before failure_rate applies.")] = 10_000.0
     arrival_rate: Annotated[
         Rate, Meta(description="Connections without a seat per second of one address, on average.")
-    ] = 20.0
-    arrival_burst: Annotated[Burst, Meta(description="The same at once before arrival_rate applies.")] = 1000.0
+    ] = 100.0
+    arrival_burst: Annotated[Burst, Meta(description="The same at once before arrival_rate applies.")] = 5000.0
     stranger_request_rate: Annotated[
         Rate,
         Meta(
             description="Requests per second that all clients without a seat and a token may send together, on average."
         ),
-    ] = 250.0
+    ] = 1000.0
     stranger_request_burst: Annotated[
         Burst, Meta(description="Requests at once before stranger_request_rate applies.")
-    ] = 10000.0
+    ] = 20_000.0
     stranger_received_rate: Annotated[
         Rate,
         Meta(description="Bytes per second that all clients without a seat and a token may send together, on average."),

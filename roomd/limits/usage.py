@@ -200,9 +200,13 @@ class Usage:
         self.payer.charge(Use.READ, rows, now)
 
     def failed(self, kind: ErrorKind, now: float) -> None:
-        """Charge an error reply, if it is one of `FAILURES`."""
-        if kind in FAILURES:
-            self.payer.charge(Use.FAILURES, 1, now)
+        """Charge an error reply, if it is one of `FAILURES`. To a stranger it is charged in place of the request."""
+        if kind not in FAILURES:
+            return
+        self.payer.charge(Use.FAILURES, 1, now)
+        if self._holder is None and self._advance[Use.REQUESTS]:
+            self._advance[Use.REQUESTS] -= 1
+            self._at_address.charge(Use.REQUESTS, -1, now)
 
     def has_token(self, user_id: str, now: float) -> None:
         """Charge everything from now on to this user."""

@@ -15,7 +15,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from roomd.protocol import requests
-from tests.support.daemon import Client, Daemon, faults, memory, serving
+from tests.support.daemon import PATIENT, Client, Daemon, faults, many_addresses, memory, serving
 from tests.support.hostile import VALUES
 from tests.support.processes import PATIENCE
 from tests.support.replies import replies_to
@@ -42,9 +42,15 @@ MEETING: list[type[requests.Request]] = [
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """A daemon whose rate limit floods reach on any machine; its other limits are the defaults."""
-    limits = {"ROOMD_LIMITS_REQUEST_RATE": "0.01", "ROOMD_LIMITS_REQUEST_BURST": "500"}
+    """A daemon whose rate limits floods reach on any machine. Each client has an address of its own."""
+    limits = {
+        "ROOMD_LIMITS_REQUEST_RATE": "0.01",
+        "ROOMD_LIMITS_REQUEST_BURST": "500",
+        "ROOMD_LIMITS_ROOM_TOLD_RATE": "65536",
+        "ROOMD_LIMITS_ROOM_TOLD_BURST": "1048576",
+    }
     with serving(tmp_path_factory.mktemp("meeting"), **limits) as daemon:
+        daemon.addresses = many_addresses()
         yield daemon
         assert faults(daemon) == []
 
@@ -77,7 +83,7 @@ def odd_values(code: str, me: str) -> list[str]:
 @pytest.mark.parametrize("user", [None, "alice"], ids=["guest", "host"])
 async def test_odd_values_from_a_participant(make_daemon: Callable[..., Daemon], user: str | None) -> None:
     """Any value in any field of a participant's request gets exactly one valid reply; others can read the events."""
-    daemon = make_daemon(ROOMD_LIMITS_REQUEST_RATE="1e9", ROOMD_LIMITS_REQUEST_BURST="1000000000")
+    daemon = make_daemon(**PATIENT)
     room = await daemon.room()
     async with daemon.client() as witness, daemon.client(user) as client:
         await witness.join(room["code"], **JANE)
@@ -128,7 +134,7 @@ FLOODS: dict[str, tuple[Callable[[int], str], bool]] = {
 async def test_floods(target: Daemon, frame: Callable[[int], str], heavy: bool) -> None:
     """A client that floods gets 429 and then the close code 4429.
 
-    The others get no more bytes than `told_burst` and the rate allow, and stay connected.
+    The others get no more bytes than `room_told_burst` and the rate allow, and stay connected.
     """
     room = await target.room()
     before = memory(target)

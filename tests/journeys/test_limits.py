@@ -19,16 +19,16 @@ MakeDaemon = Callable[..., Daemon]
 async def test_connection_limit(make_daemon: MakeDaemon) -> None:
     """A connection past the limit is closed with 1013; when another ends, a new one is served."""
     daemon = make_daemon(measured=True, ROOMD_LIMITS_CONNECTIONS="2")
-    async with daemon.client() as first:
+    async with daemon.client("alice") as first:
         await first.nothing_more()
-        async with daemon.client() as second:
+        async with daemon.client("bob") as second:
             await second.nothing_more()
-            async with daemon.client() as third:
+            async with daemon.client("carol") as third:
                 assert await third.closed() == 1013
             await first.nothing_more()
         async with asyncio.timeout(PATIENCE):
             while True:
-                async with daemon.client() as again:
+                async with daemon.client("carol") as again:
                     with contextlib.suppress(ConnectionClosed):
                         await again.nothing_more()
                         return

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
-from tests.support.daemon import Daemon
+from tests.support.daemon import PATIENT, Daemon
 from tests.support.recording import edges, meeting, people, requests
 from tests.support.recording.http import http
 from tests.support.recording.scene import AUDIENCE, ISSUER, PATIENCE, Scene
@@ -16,10 +16,7 @@ from tests.support.recording.transcript import TURN_SECRET, Transcript
 Chapter = Callable[[Scene], Awaitable[None]]
 
 BOUNDLESS = {
-    "ROOMD_LIMITS_REQUEST_RATE": "1e9",
-    "ROOMD_LIMITS_REQUEST_BURST": "1000000000",
-    "ROOMD_LIMITS_TOLD_RATE": "1e9",
-    "ROOMD_LIMITS_TOLD_BURST": "1000000000",
+    **PATIENT,
     "ROOMD_LIMITS_JOIN_TIMEOUT": "86400",
     "ROOMD_ROOMS_SEAT_HOLD": "86400",
     "ROOMD_SERVER_PING_INTERVAL": "3600",
