@@ -36,6 +36,16 @@ OTHER_FILES = 64
 RETRY_LATER, MISCONFIGURED = 1, 2
 """The exit codes of a failed start: for a reason that may pass, and for one that an operator must remove."""
 
+STRANGERS_LINES = {
+    "roomd.gateway.http": ("request refused",),
+    "roomd.gateway.listener": ("connected", "at the connection limit", "over the memory limit"),
+    "roomd.gateway.connection": ("closing",),
+    "roomd.gateway.client": ("refused", "token refused"),
+}
+"""The events, by their logger, that anybody who connects can cause at any rate."""
+LINES_A_SECOND, LINES_AT_ONCE = 20.0, 1000
+"""The lines of each of these events that are written; see `LineLimit`."""
+
 COLLECT_AFTER = 20_000
 """The number of new objects after which the garbage collector checks the youngest ones; Python's default is 700."""
 
@@ -103,6 +113,8 @@ def serve(config: Config, demo: bool, clock: Clock | None = None) -> int:
     os.umask(0o077)  # other users must not read the database, its log and the secret
     _write_no_core_dump()
     log_lines.set_up(config.server.log_level)
+    for name, events in STRANGERS_LINES.items():
+        logging.getLogger(name).addFilter(log_lines.LineLimit(events, LINES_A_SECOND, LINES_AT_ONCE))
     _raise_file_limit(config.limits.connections)
     _tune_garbage_collector()
     try:

@@ -28,6 +28,10 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table of the configuration file."""
 
 
+UNIX = "unix"
+"""The entry of `server.trusted_proxies` for every proxy that connects by a Unix socket."""
+
+
 class ServerConfig(Section, frozen=True):
     """Where roomd listens and how it logs."""
 
@@ -60,7 +64,7 @@ class ServerConfig(Section, frozen=True):
     trusted_proxies: Annotated[
         tuple[str, ...],
         Meta(description="Networks of proxies whose X-Forwarded-For or Forwarded is believed; unix: Unix sockets."),
-    ] = ("127.0.0.0/8", "::1/128", "unix")
+    ] = ("127.0.0.0/8", "::1/128", UNIX)
     demo: Annotated[bool, Meta(description="Serve the meeting page at /.")] = True
 
 
@@ -258,6 +262,11 @@ class LimitsConfig(Section, frozen=True):
     stranger_received_burst: Annotated[
         Burst, Meta(description="Bytes at once before stranger_received_rate applies.")
     ] = 67108864.0
+    memory: Annotated[
+        int,
+        Meta(ge=1 << 20, le=1 << 40, description="Bytes that may be unfinished or unread for all clients together. "
+             "Beyond it the clients with the most are disconnected, those without a seat first."),
+    ] = 268_435_456  # fmt: skip
     outbox: Annotated[
         int,
         Meta(

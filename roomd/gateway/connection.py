@@ -37,6 +37,8 @@ WAYS_BACK = (requests.Resume, requests.Authenticate)
 """The requests that nobody else's flood can keep a host or somebody with a seat from."""
 SILENT_REASON = "silent before the first join"
 """The close reason of a client that sends no request before its first join."""
+STRANGERS_REASON = "too many connections without a seat"
+"""The close reason of a client that gives its connection to another."""
 RATE_REASON = "kept sending past the rate limit"
 """The close reason of a client that ignores the rate limit."""
 
@@ -83,6 +85,15 @@ class Connection:
         self._refused: Refused | None = None  # why the token was refused; the first request is answered with it
         self._running: asyncio.Future[None] | None = None  # the last request that was not answered at once
         self._silent_ticks = 0  # the number of ticks without a request, before the first join
+
+    @property
+    def has_joined(self) -> bool:
+        """Whether the client has, or has had, a seat."""
+        return self._client.has_joined
+
+    def give_way(self) -> None:
+        """Close the connection, so that another can be served: the client has no seat and no token."""
+        self.outbox.close(Close.CONNECTION_LIMIT, STRANGERS_REASON)
 
     def start(self, token: str | None, received: bytes) -> None:
         """Check the token of the handshake, None for a guest, and serve the bytes `received` after the handshake."""

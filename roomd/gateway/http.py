@@ -42,8 +42,11 @@ class BadRequest(Exception):  # noqa: N818 - the name of the status
 class Handler(Protocol):
     """The part that answers requests."""
 
-    http_connections: "set[HttpConnection]"
-    """The connections that are not WebSockets, or not yet. Each adds itself to the set and removes itself."""
+    def opened(self, connection: "HttpConnection", transport: asyncio.Transport) -> None:
+        """Handle a new connection."""
+
+    def ended(self, connection: "HttpConnection") -> None:
+        """Handle the end of a connection, or that it is a WebSocket now. Called once or twice."""
 
     def body_limit(self, request: Request) -> int:
         """Return how many bytes of the body are read before the request is answered; 0 to ignore the body."""
@@ -201,7 +204,7 @@ class HttpConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for a request."""
         self._transport = cast("asyncio.Transport", transport)
-        self._handler.http_connections.add(self)
+        self._handler.opened(self, self._transport)
 
     def connection_lost(self, _: Exception | None) -> None:
         """Forget the connection."""
@@ -232,6 +235,10 @@ class HttpConnection(asyncio.Protocol):
         self._ticks += 1
         if self._ticks >= most:
             self._transport.abort()
+
+    def give_way(self) -> None:
+        """Abort the connection, so that another can be served."""
+        self._transport.abort()
 
     def close(self) -> None:
         """Close the connection after the written bytes were sent."""
@@ -272,7 +279,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _leave(self) -> None:
         self._forget_reader()
-        self._handler.http_connections.discard(self)
+        self._handler.ended(self)
 
     def _forget_reader(self) -> None:
         if self._reader is not None:

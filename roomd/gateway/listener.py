@@ -22,7 +22,7 @@ from roomd.gateway.routes import Routes
 from roomd.gateway.services import Services
 from roomd.gateway.websocket import CLOSE_TIMEOUT, ClientSocket
 from roomd.limits.addresses import Address, Proxies
-from roomd.limits.strangers import Strangers
+from roomd.limits.memory import Held, greediest
 from roomd.limits.usage import Ledgers, Usage, arrive
 from roomd.protocol.errors import Close
 from roomd.protocol.events import ServerRestarting
@@ -39,8 +39,10 @@ RESTART_JITTER = (1.0, 5.0)
 """The range, in seconds, of the random `retryAfter` at a restart, so that clients do not all reconnect at once."""
 LONGEST_DELAY = 2.0
 """The seconds for which a handshake waits at most: less than `HANDSHAKE_TIMEOUT`."""
-STRANGERS_REASON = "too many connections without a seat"
-"""The close reason of a client that gives its connection to another."""
+BACKLOG = 4096
+"""The connections that may wait to be accepted: with a full backlog the system makes clients wait for seconds."""
+ACCEPTED_TOGETHER = 64
+"""The connections that are accepted before the loop serves others: some milliseconds."""
 TICKS = 4
 """The number of ticks in the shortest timeout that is counted in ticks."""
 SHORTEST_TICK = 0.02
@@ -61,8 +63,6 @@ class Listener:
     def __init__(self, config: Config, services: Services, hub: Hub) -> None:
         self.port = config.server.port
         """The port. After `open` it is the real one, also if the configuration has 0."""
-        self.http_connections: set[HttpConnection] = set()
-        """The connections that are not WebSockets, or not yet."""
         self.addresses: list[tuple[str, int]] = []
         """The addresses that are listened on, and their ports. `open` sets them."""
         self._config = config
@@ -73,7 +73,7 @@ class Listener:
         self._rejected: set[RejectedClient] = set()
         self._ledgers = Ledgers(services.limits)
         self._proxies = Proxies(config.server.trusted_proxies)
-        self._strangers: Strangers[Address | None, Connection] = Strangers(max(1, services.limits.connections // 2))
+        self._http_connections: set[HttpConnection] = set()  # those that are no WebSockets, or not yet
         self._tasks: set[asyncio.Task[None]] = set()  # running requests
         self._ticking: asyncio.Task[None] | None = None
         self._server: asyncio.Server | None = None
@@ -95,17 +95,19 @@ class Listener:
         loop = asyncio.get_running_loop()
         both = is_every_address(settings.host) and socket.has_dualstack_ipv6()
         try:
+            where: dict[str, Any] = {"host": settings.host, "port": settings.port}
             if both:  # the event loop would open a socket for IPv6 alone
                 address = (settings.host, settings.port)
-                opened = socket.create_server(address, family=socket.AF_INET6, dualstack_ipv6=True)
-                self._server = await loop.create_server(lambda: HttpConnection(self), sock=opened)
-            else:
-                self._server = await loop.create_server(lambda: HttpConnection(self), settings.host, settings.port)
+                where = {"sock": socket.create_server(address, family=socket.AF_INET6, dualstack_ipv6=True)}
+            self._server = await loop.create_server(lambda: HttpConnection(self), backlog=ACCEPTED_TOGETHER, **where)
         except OSError as exc:
             raise AddressUnavailable(
                 f"server: cannot listen on {settings.host}:{settings.port}: {os.strerror(exc.errno or 0)}; "
                 "choose another address with --host and --port"
             ) from None
+        for listening in self._server.sockets:
+            with listening.dup() as copy:
+                copy.listen(BACKLOG)  # `backlog` of asyncio is also the number that it accepts together
         self.addresses = [listening.getsockname()[:2] for listening in self._server.sockets]
         self.port = self.addresses[0][1]
         if both:
@@ -130,6 +132,16 @@ class Listener:
             connection.outbox.close(Close.RESTARTING, "the server restarts")
         await self._end_everything()
         await self._hub.drain()
+
+    def opened(self, connection: HttpConnection, transport: asyncio.Transport) -> None:
+        """Count a connection that is no WebSocket yet. It is one of a stranger at the address of its other end."""
+        self._http_connections.add(connection)
+        self._ledgers.add_stranger(self._proxies.client(_peer(transport), (), ()), connection)
+
+    def ended(self, connection: HttpConnection) -> None:
+        """Count a connection no more: it has ended, or it is a WebSocket now."""
+        self._http_connections.discard(connection)
+        self._ledgers.remove_stranger(connection)
 
     def delay(self, request: Request, transport: asyncio.Transport) -> float:
         """Return the seconds until a handshake may be answered: more if many from its address came without joining."""
@@ -158,20 +170,12 @@ class Listener:
         log.info("connected", {"connection": number, **self._logged(usage.address)})
         token = find_token(request.headers)
         if token is None:
-            self._add_stranger(connection)
+            usage.begin(connection)
         connection.start(token, rest)
 
-    def _add_stranger(self, connection: Connection) -> None:
-        """Count a client without a token. If there are too many, the address with the most of them loses its oldest."""
-        self._strangers.add(connection.usage.address, connection)
-        while (excess := self._strangers.take_excess()) is not None:
-            if excess.usage.is_stranger:  # else it has got a seat or a token since
-                excess.outbox.close(Close.CONNECTION_LIMIT, STRANGERS_REASON)
-
     def _address(self, request: Request, transport: asyncio.Transport) -> Address | None:
-        peer, headers = transport.get_extra_info("peername"), request.headers
-        host = peer[0] if isinstance(peer, tuple) else None  # a Unix socket has no address
-        return self._proxies.client(host, headers.get_all("X-Forwarded-For"), headers.get_all("Forwarded"))
+        headers = request.headers
+        return self._proxies.client(_peer(transport), headers.get_all("X-Forwarded-For"), headers.get_all("Forwarded"))
 
     def _logged(self, address: Address | None) -> dict[str, str]:
         shown = self._config.server.log_addresses
@@ -181,12 +185,21 @@ class Listener:
 
     def tick(self) -> None:
         """Count a tick for every connection."""
-        for http_connections in list(self.http_connections):
-            http_connections.tick(int(HANDSHAKE_TIMEOUT / self._tick))
+        for http_connection in list(self._http_connections):
+            http_connection.tick(int(HANDSHAKE_TIMEOUT / self._tick))
         ping_after = self._ticks(self._config.server.ping_interval)
         join_within = self._ticks(self._services.limits.join_timeout)
         for connection in list(self._connections):
             connection.tick(ping_after, join_within)
+        self._bound_memory()
+
+    def _bound_memory(self) -> None:
+        """Abort clients while more is unfinished or unread than all may have together: strangers first."""
+        held = [(one, Held(size, one.has_joined)) for one in self._connections if (size := one.socket.held())]
+        if gone := greediest(held, self._services.limits.memory):
+            log.warning("over the memory limit", {"aborted": len(gone)})
+        for connection in gone:
+            connection.socket.abort()
 
     def _ticks(self, seconds: float) -> int:
         return math.ceil(seconds / self._tick)
@@ -205,7 +218,6 @@ class Listener:
     def _forget(self, client: "Connection | RejectedClient") -> None:
         client.usage.close(self._services.clock.monotonic())
         if isinstance(client, Connection):
-            self._strangers.remove(client.usage.address, client)
             self._connections.discard(client)
         else:
             self._rejected.discard(client)
@@ -223,8 +235,8 @@ class Listener:
         sockets = [client.socket for client in self._connections] + [one.socket for one in self._rejected]
         for client_socket in sockets:
             client_socket.abort()
-        for http_connections in list(self.http_connections):
-            http_connections.close()
+        for http_connection in list(self._http_connections):
+            http_connection.close()
         tasks = [*self._tasks, *([self._ticking] if self._ticking is not None else [])]
         for task in tasks:
             task.cancel()
@@ -260,3 +272,9 @@ class RejectedClient:
     def lost(self, _: int) -> None:
         """Report the end of the connection to its owner."""
         self._on_lost(self)
+
+
+def _peer(transport: asyncio.Transport) -> str | None:
+    """Return the address of the other end; None for a Unix socket."""
+    peer = transport.get_extra_info("peername")
+    return peer[0] if isinstance(peer, tuple) else None

@@ -153,6 +153,11 @@ class ClientSocket(asyncio.Protocol):
         if self.is_open:
             self._transport.write(bytes((_PING, len(payload))) + payload)
 
+    def held(self) -> int:
+        """Return the bytes that are held for the client: unfinished frames and messages, and what is not sent yet."""
+        unfinished = len(self._buffer) + (len(self._fragments) if self._fragments is not None else 0)
+        return unfinished + self._transport.get_write_buffer_size()
+
     def tick(self, ping_after: int) -> None:
         """Count one tick. Ping after `ping_after` ticks without bytes, and abort after twice as many.
 
@@ -196,6 +201,7 @@ class ClientSocket(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._cancel_hold()
+        self._handler.usage.count_unfinished(len(self._buffer))
         self._handler.lost(code)
 
     def pause_writing(self) -> None:

@@ -11,11 +11,11 @@ from functools import lru_cache
 
 import msgspec
 
+from roomd.config.sections import UNIX
+
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-UNIX = "unix"
-"""The entry of `server.trusted_proxies` for every proxy that connects by a Unix socket."""
 IPV6_PREFIX = 64
 """The bits of an IPv6 address that count: one subscriber usually has all addresses behind them (RFC 6177)."""
 MASKED_PREFIX = {4: 24, 6: 48}

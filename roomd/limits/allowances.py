@@ -50,6 +50,26 @@ LIMITS = (
 """Who may use how much of what."""
 
 
+HOLDERS: dict[Holder, str] = {
+    "member": "one user, or one guest's seat",
+    "room": "all in one room",
+    "address": "one network address: its clients without a seat and a token, and its guests for what is stored",
+    "strangers": "all clients without a seat and a token",
+}
+"""What each kind of holder is, for the documentation."""
+
+UNITS = {
+    Use.REQUESTS: "requests, and frames without a message",
+    Use.RECEIVED: "bytes sent to the server",
+    Use.TOLD: "bytes sent to others",
+    Use.STORED: "bytes in the database",
+    Use.READ: "rows read from the database",
+    Use.FAILURES: "refused joins, bad tokens, unknown codes",
+    Use.ARRIVALS: "connections that get no seat",
+}
+"""What is counted, for the documentation."""
+
+
 def allowances(holder: Holder, limits: LimitsConfig) -> Allowances:
     """Return what each holder of a kind may use."""
     found = [UNLIMITED] * len(Use)

@@ -1,4 +1,4 @@
-"""The clients that have no seat and no token yet. They share a part of the connections."""
+"""The connections without a seat and without a token. They share a part of all connections."""
 
 from collections.abc import Hashable
 from typing import Generic, TypeVar
@@ -8,7 +8,7 @@ C = TypeVar("C", bound=Hashable)
 
 
 class Strangers(Generic[A, C]):
-    """Clients `C` without a seat and without a token, by their address `A`.
+    """Connections `C` without a seat and without a token, by the address `A` of their client.
 
     There may be `limit` of them. One more costs the address with the most of them its oldest, so that an address with
     many connections cannot keep others out.
@@ -16,44 +16,41 @@ class Strangers(Generic[A, C]):
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._clients: dict[A, dict[C, None]] = {}  # the oldest is first
-        self._addresses: dict[int, dict[A, None]] = {}  # by the number of their clients
+        self._address_of: dict[C, A] = {}
+        self._at: dict[A, dict[C, None]] = {}  # the oldest is first
+        self._addresses: dict[int, dict[A, None]] = {}  # by the number of their connections
         self._most = 0
-        self._total = 0
 
     def __len__(self) -> int:
-        """Return the number of clients."""
-        return self._total
+        """Return the number of connections."""
+        return len(self._address_of)
 
-    def add(self, address: A, client: C) -> None:
-        """Add a client. Call `take_excess` then, until it returns None."""
-        clients = self._clients.setdefault(address, {})
-        clients[client] = None
-        self._count(address, len(clients) - 1, len(clients))
-        self._total += 1
-
-    def take_excess(self) -> C | None:
-        """Remove and return the client that is too many; None when there is none."""
-        if self._total <= self._limit:
+    def add(self, address: A, connection: C) -> C | None:
+        """Add a connection. Return the one that is too many then, which is removed; None if there is none."""
+        self._address_of[connection] = address
+        there = self._at.setdefault(address, {})
+        there[connection] = None
+        self._count(address, len(there) - 1, len(there))
+        if len(self) <= self._limit:
             return None
         greediest = next(iter(self._addresses[self._most]))
-        oldest = next(iter(self._clients[greediest]))
-        self.remove(greediest, oldest)
+        oldest = next(iter(self._at[greediest]))
+        self.remove(oldest)
         return oldest
 
-    def remove(self, address: A, client: C) -> None:
-        """Remove a client that has a seat or a token now, or that is gone. Removing it twice is fine."""
-        clients = self._clients.get(address, {})
-        if client not in clients:
+    def remove(self, connection: C) -> None:
+        """Remove a connection that has a seat or a token now, or that has ended. Removing it twice is fine."""
+        if connection not in self._address_of:
             return
-        del clients[client]
-        self._total -= 1
-        self._count(address, len(clients) + 1, len(clients))
-        if not clients:
-            del self._clients[address]
+        address = self._address_of.pop(connection)
+        there = self._at[address]
+        del there[connection]
+        self._count(address, len(there) + 1, len(there))
+        if not there:
+            del self._at[address]
 
     def _count(self, address: A, before: int, after: int) -> None:
-        """Note that the number of an address's clients has changed by one."""
+        """Note that the number of an address's connections has changed by one."""
         if before:
             del self._addresses[before][address]
             if not self._addresses[before]:

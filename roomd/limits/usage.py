@@ -5,12 +5,14 @@ strangers share. After that it is charged to the client's user or guest seat, an
 or a resume that succeeds is paid back, so an address with many people meets no limit.
 """
 
-from typing import NamedTuple
+from collections.abc import Hashable
+from typing import NamedTuple, Protocol
 
 from roomd.config import LimitsConfig
 from roomd.limits.addresses import Address
 from roomd.limits.allowances import allowances
 from roomd.limits.ledger import Account, Ledger, Use
+from roomd.limits.strangers import Strangers
 from roomd.protocol.errors import (
     BANNED,
     DENIED,
@@ -56,6 +58,13 @@ SERVED = Verdict()
 """The request is served, and the client read on."""
 
 
+class Stranger(Hashable, Protocol):
+    """A connection whose client has no seat and no token yet, or whose request is not complete."""
+
+    def give_way(self) -> None:
+        """End the connection, so that another can be served."""
+
+
 class Ledgers:
     """The accounts of everybody."""
 
@@ -70,6 +79,20 @@ class Ledgers:
         """The accounts of addresses. Clients whose address is not known share one."""
         self.strangers = Account(allowances("strangers", limits))
         """The pool of all clients without a seat and a token."""
+        self._connections: Strangers[Address | None, Stranger] = Strangers(max(1, limits.connections // 2))
+
+    def add_stranger(self, address: Address | None, connection: Stranger) -> None:
+        """Count a connection of a stranger. If there are too many, the address with the most of them loses its oldest.
+
+        They may be half of all connections.
+        """
+        excess = self._connections.add(address, connection)
+        if excess is not None:
+            excess.give_way()
+
+    def remove_stranger(self, connection: Stranger) -> None:
+        """Count a connection no more. Removing it twice, or one that was never added, is fine."""
+        self._connections.remove(connection)
 
 
 def arrive(ledgers: Ledgers, address: Address | None, now: float) -> float:
@@ -103,6 +126,7 @@ class Usage:
         "_holder",
         "_ledgers",
         "_room",
+        "_stranger",
         "_uncharged",
         "address",
         "bytes",
@@ -119,6 +143,7 @@ class Usage:
         self.address = address
         """The client's address; None when it is not known."""
         self._at_address = ledgers.addresses.open(address)
+        self._stranger: Stranger | None = None  # the connection, while it is one of a stranger
         self._holder: str | None = None  # the holder of the account of the user or the guest seat
         self._uncharged = 0  # bytes that were received since the last request
         self._code: str | None = None  # the code of the room of the last seat
@@ -127,15 +152,19 @@ class Usage:
         self.payer = self._at_address
         """The account that requests are charged to."""
 
-    @property
-    def is_stranger(self) -> bool:
-        """Whether the client has had no seat and no token."""
-        return self._holder is None
+    def begin(self, connection: Stranger) -> None:
+        """Count the client's connection among those of strangers, until the client has a seat or a token."""
+        self._stranger = connection
+        self._ledgers.add_stranger(self.address, connection)
 
     def count(self, size: int) -> None:
         """Count a frame of `size` bytes."""
         self.frames += 1
         self.bytes += size
+        self._uncharged += size
+
+    def count_unfinished(self, size: int) -> None:
+        """Count the `size` bytes of a frame that was never completed."""
         self._uncharged += size
 
     def request(self, now: float, *, is_reserved: bool = False) -> Verdict:
@@ -145,13 +174,10 @@ class Usage:
         to wait for longer than `SLOWED_MOST`, is refused. Who goes on then must be disconnected. A reserved request
         does not wait for the pool of the strangers.
         """
-        size, self._uncharged = self._uncharged, 0
         payer, pool = self.payer, self._ledgers.strangers
-        wait = max(
-            payer.wait(Use.REQUESTS, now, 1), payer.charge(Use.RECEIVED, size, now), payer.wait(Use.FAILURES, now)
-        )
+        wait = max(payer.wait(Use.REQUESTS, now, 1), self._charge_received(now), payer.wait(Use.FAILURES, now))
         if self._holder is None and not is_reserved:
-            wait = max(wait, pool.wait(Use.REQUESTS, now, 1), pool.charge(Use.RECEIVED, size, now))
+            wait = max(wait, pool.wait(Use.REQUESTS, now, 1))
         if not wait:
             self.spend(1, now)
             return SERVED
@@ -233,12 +259,26 @@ class Usage:
 
     def close(self, now: float) -> None:
         """End the use of all accounts. The debts of a guest pass to the next guests of the address."""
+        self._charge_received(now)
+        self._end_stranger()
         self._leave_room(now)
         self._leave_account(now)
         self._ledgers.addresses.close(self.address, now)
 
+    def _charge_received(self, now: float) -> float:
+        """Charge the bytes that were received since the last time. Return the seconds to wait for them."""
+        size, self._uncharged = self._uncharged, 0
+        wait = self.payer.charge(Use.RECEIVED, size, now)
+        return wait if self._holder is not None else max(wait, self._ledgers.strangers.charge(Use.RECEIVED, size, now))
+
+    def _end_stranger(self) -> None:
+        if self._stranger is not None:
+            self._ledgers.remove_stranger(self._stranger)
+            self._stranger = None
+
     def _become(self, holder: str, now: float) -> None:
         if holder != self._holder:
+            self._end_stranger()
             self._leave_account(now)
             self._holder = holder
             self.payer = self._ledgers.members.open(holder)

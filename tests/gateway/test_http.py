@@ -26,6 +26,12 @@ class Handler:
     def body_limit(self, request: Request) -> int:
         return 100 if request.path == "/upload" else 0
 
+    def opened(self, connection: HttpConnection, transport: asyncio.Transport) -> None:
+        self.http_connections.add(connection)
+
+    def ended(self, connection: HttpConnection) -> None:
+        self.http_connections.discard(connection)
+
     def delay(self, request: Request, transport: asyncio.Transport) -> float:
         return self.delay_of.get(request.path, 0.0)
 

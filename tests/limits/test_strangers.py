@@ -1,4 +1,4 @@
-"""Clients without a seat and without a token."""
+"""Connections without a seat and without a token."""
 
 from collections import Counter
 
@@ -8,31 +8,23 @@ from hypothesis import strategies as st
 from roomd.limits.strangers import Strangers
 
 
-def add(strangers: Strangers[str, int], address: str, client: int) -> int | None:
-    """Add a client and return the one that is too many."""
-    strangers.add(address, client)
-    excess = strangers.take_excess()
-    assert strangers.take_excess() is None
-    return excess
-
-
 def test_the_address_with_the_most_loses_its_oldest() -> None:
     """One address cannot keep others out."""
     strangers: Strangers[str, int] = Strangers(3)
-    assert [add(strangers, "greedy", client) for client in range(3)] == [None, None, None]
-    assert add(strangers, "honest", 10) == 0
-    assert add(strangers, "greedy", 3) == 1
-    assert add(strangers, "honest", 11) == 2
+    assert [strangers.add("greedy", client) for client in range(3)] == [None, None, None]
+    assert strangers.add("honest", 10) == 0
+    assert strangers.add("greedy", 3) == 1
+    assert strangers.add("honest", 11) == 2
     assert len(strangers) == 3
 
 
 def test_who_joins_makes_space() -> None:
     """A client with a seat or a token is no stranger. Removing it twice is fine."""
     strangers: Strangers[str, int] = Strangers(1)
-    add(strangers, "a", 1)
-    strangers.remove("a", 1)
-    strangers.remove("a", 1)
-    assert add(strangers, "b", 2) is None
+    strangers.add("a", 1)
+    strangers.remove(1)
+    strangers.remove(1)
+    assert strangers.add("b", 2) is None
 
 
 @settings(deadline=None)
@@ -44,7 +36,7 @@ def test_the_limit_holds(limit: int, steps: list[tuple[bool, str]]) -> None:
     for number, (comes, address) in enumerate(steps):
         if comes:
             present.append((address, number))
-            closed = add(strangers, address, number)
+            closed = strangers.add(address, number)
             if len(present) > limit:
                 counts = Counter(name for name, _ in present)
                 oldest = {next(one for name, one in present if name == most) for most in counts
@@ -55,5 +47,5 @@ def test_the_limit_holds(limit: int, steps: list[tuple[bool, str]]) -> None:
                 assert closed is None
         elif mine := [entry for entry in present if entry[0] == address]:
             present.remove(mine[0])
-            strangers.remove(*mine[0])
+            strangers.remove(mine[0][1])
         assert len(strangers) == len(present) <= limit

@@ -45,7 +45,6 @@ def test_a_stranger_is_charged_to_the_address() -> None:
     assert [first.request(0) for _ in range(10)] == [SERVED] * 10
     first.close(0)
     second = Usage(ledgers, HOME)
-    assert second.is_stranger
     assert second.request(0).hold == pytest.approx(1)
 
 
@@ -248,3 +247,59 @@ def test_other_errors_are_no_failures() -> None:
     for _ in range(10):
         usage.failed(RATE_LIMITED, 0)
     assert usage.request(0) == SERVED
+
+
+class Opened:
+    """A connection that notes whether it had to give way."""
+
+    def __init__(self) -> None:
+        self.gave_way = False
+
+    def give_way(self) -> None:
+        """Note it."""
+        self.gave_way = True
+
+
+def begin(ledgers: Ledgers) -> tuple[Usage, Opened]:
+    """Open a connection of a stranger."""
+    usage, opened = Usage(ledgers, HOME), Opened()
+    usage.begin(opened)
+    return usage, opened
+
+
+def test_strangers_have_half_of_the_connections() -> None:
+    """One more costs the oldest; who has a seat, a token or no connection any more is none of them."""
+    ledgers = Ledgers(LimitsConfig(connections=8))
+    usages, connections = zip(*(begin(ledgers) for _ in range(4)), strict=True)
+    usages[0].has_seat(CODE, None, "p1", 0)
+    usages[1].has_token("bob", 0)
+    usages[2].close(0)
+    more = [begin(ledgers)[1] for _ in range(3)]
+    assert not any(one.gave_way for one in (*connections, *more))
+    half_open = Opened()
+    ledgers.add_stranger(HOME, half_open)
+    assert [one.gave_way for one in (*connections, *more, half_open)] == [False] * 3 + [True] + [False] * 4
+    ledgers.remove_stranger(half_open)
+    ledgers.remove_stranger(half_open)
+    begin(ledgers)
+    assert not more[0].gave_way
+
+
+def test_what_was_never_finished_is_charged() -> None:
+    """The bytes of a frame that breaks off are charged when the connection ends."""
+    ledgers = Ledgers(LimitsConfig(received_rate=10, received_burst=100))
+    first = Usage(ledgers, HOME)
+    first.count_unfinished(150)
+    first.close(0)
+    assert Usage(ledgers, HOME).request(0).retry_after == pytest.approx(5)
+    assert ledgers.strangers.debt(Use.RECEIVED, 0) == 150
+
+
+def test_a_way_back_waits_for_nobody() -> None:
+    """A reserved request is served though others have used up the pool."""
+    ledgers = Ledgers(LIMITED)
+    for number in range(30):
+        Usage(ledgers, Proxies([]).client(f"192.0.2.{number}", [], [])).request(0)
+    late = Proxies([]).client("192.0.2.99", [], [])
+    assert Usage(ledgers, late).request(0).retry_after > 0
+    assert Usage(ledgers, late).request(0, is_reserved=True) == SERVED

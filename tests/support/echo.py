@@ -95,6 +95,12 @@ class OurEcho:
     def body_limit(self, request: Request) -> int:
         return 0
 
+    def opened(self, connection: HttpConnection, transport: asyncio.Transport) -> None:
+        self.http_connections.add(connection)
+
+    def ended(self, connection: HttpConnection) -> None:
+        self.http_connections.discard(connection)
+
     def delay(self, request: Request, transport: asyncio.Transport) -> float:
         return 0.0
 
