@@ -21,7 +21,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10, help="how long each lasts")
     parser.add_argument("--scale", type=float, default=1, help="the part of the connections, messages and so on")
     given = parser.parse_args()
-    plan = Plan(quiet=10, seconds=given.seconds, scale=given.scale, recovery=60)
+    plan = Plan(quiet=10, seconds=given.seconds, scale=given.scale, recovery=30)
     results = []
     with (
         tempfile.TemporaryDirectory() as folder,

@@ -4,6 +4,7 @@ import asyncio
 import random
 import string
 
+from roomd.config import LimitsConfig
 from tests.support.attacks.attack import Attack
 from tests.support.attacks.line import CUT, Line, gone, handshake, text
 from tests.support.raw_sockets import UPGRADE, frame, pieces
@@ -12,8 +13,6 @@ PROTOCOLS = b"".join(b"Sec-WebSocket-Protocol: " + b"a," * 4_080 + b"a\r\n" for 
 """119 header fields, 0.97 MB in all."""
 PIECES = pieces(b"", 1, 4_000)
 """A message of 4,000 empty fragments."""
-MOST_BYTES = 65_536
-"""The largest message that the daemon takes."""
 
 
 class Subprotocols(Attack):
@@ -104,8 +103,7 @@ class UnknownCodes(Attack):
     async def attack(self) -> str:
         self.asked = self.answered = 0
         await self.again(self.target.count(16, most=16), self.guess)
-        # By address: 300 failures at once and 5 a second, and as many requests as are slowed before one is refused.
-        if self.answered > 4 * (300 + 5 * self.target.seconds + 600):
+        if self.answered > most_answers(LimitsConfig(), self.target.seconds):
             self.faults.append(f"{self.answered} unknown codes were answered")
         return f"{self.asked} asked, {self.answered} answered with 404"
 
@@ -174,3 +172,11 @@ class ByteByByte(Attack):
             self.opened += 1
         self.ended += line.lost.is_set()
         self.close(line)
+
+
+def most_answers(limits: LimitsConfig, seconds: float) -> float:
+    """Return how many requests the daemon may answer that four strange addresses send in some seconds."""
+    pool = limits.stranger_request_burst + seconds * limits.stranger_request_rate
+    failures = 4 * (limits.failure_burst + seconds * limits.failure_rate)
+    slowed = 4 * (limits.request_burst / 2 + seconds * limits.request_rate / 10)
+    return min(pool, failures) + slowed
