@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from roomd.gateway.websocket import FRAGMENT_LIMIT, FRAGMENTS_A_REQUEST, PARSE_LIMIT, WAITING_LIMIT
+from roomd.gateway.websocket import FRAGMENT_LIMIT, FRAGMENTS_A_REQUEST, FRAMES_A_TURN, PARSE_LIMIT, WAITING_LIMIT
 from tests.support.sockets import Recorder, client_frame, turns
 
 PING, PONG, CLOSE = 0x9, 0xA, 0x8
@@ -178,15 +178,16 @@ async def test_our_close_while_reading_is_paused() -> None:
 
 async def test_a_flood_is_parsed_in_slices() -> None:
     """However much one client sends at once, the others get their turn in between."""
-    client = Recorder()
-    client.receive(client_frame(b"") * (3 * PARSE_LIMIT // 6))
-    served = [len(client.messages)]
-    while not client.transport.is_reading:
-        await asyncio.sleep(0)
-        served.append(len(client.messages))
-    assert served[0] <= PARSE_LIMIT // 6 + 1
-    assert len(served) > 2
-    assert served[-1] == 3 * PARSE_LIMIT // 6
+    for message, slice_ in ((b"", FRAMES_A_TURN), (b"x" * 1_000, PARSE_LIMIT // 1_000 + 1)):
+        client = Recorder()
+        client.receive(client_frame(message) * (3 * slice_))
+        served = [len(client.messages)]
+        while not client.transport.is_reading:
+            await asyncio.sleep(0)
+            served.append(len(client.messages))
+        assert served[0] == slice_
+        assert len(served) > 2
+        assert served[-1] == 3 * slice_
 
 
 async def test_fragments_join_in_one_buffer() -> None:
