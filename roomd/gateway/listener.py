@@ -31,8 +31,8 @@ log = logging.getLogger("roomd.gateway.listener")
 
 HANDSHAKE_TIMEOUT = 5.0
 """The seconds from the start of a connection until its request must be complete."""
-PARTICIPANT_SIZE = 1024
-"""The approximate largest JSON of a participant, in bytes. A `room-state` has one for every seat."""
+READ_TIMEOUT = 30.0
+"""The seconds for which a client may take nothing of what waits for it."""
 DRAIN_TIMEOUT = 2.0
 """The seconds that running requests have to finish when the server stops."""
 RESTART_JITTER = (1.0, 5.0)
@@ -146,8 +146,7 @@ class Listener:
         """Start a connection after its handshake. At the connection limit it is closed with 1013."""
         number = next(self._numbers)
         limits = self._services.limits
-        # The outbox has its own limit. A transport whose buffer exceeds this higher limit is aborted.
-        transport.set_write_buffer_limits(2 * limits.outbox + limits.max_participants * PARTICIPANT_SIZE)
+        transport.set_write_buffer_limits(limits.outbox, 0)
         usage = Usage(self._ledgers, self._address(request, transport))
         if len(self._connections) >= limits.connections:
             log.warning("at the connection limit", {"connection": number})
@@ -185,8 +184,9 @@ class Listener:
             http_connections.tick(int(HANDSHAKE_TIMEOUT / self._tick))
         ping_after = self._ticks(self._config.server.ping_interval)
         join_within = self._ticks(self._services.limits.join_timeout)
+        read_within = self._ticks(READ_TIMEOUT)
         for connection in list(self._connections):
-            connection.tick(ping_after, join_within)
+            connection.tick(ping_after, join_within, read_within)
 
     def _ticks(self, seconds: float) -> int:
         return math.ceil(seconds / self._tick)
@@ -251,8 +251,13 @@ class RejectedClient:
     def binary(self) -> None:
         """Serve nothing."""
 
-    def overhead(self, pong: bytes = b"") -> None:
-        """Count nothing."""
+    def overhead(self, pong: bytes = b"") -> None:  # noqa: ARG002 - every pong is ignored
+        """Abort a client that has more pings answered than it reads."""
+        if self.socket.is_full:
+            self.socket.hold_until_drained()
+
+    def drained(self) -> None:
+        """Do nothing: the client has missed nothing."""
 
     def closed(self) -> None:
         """Do nothing: the client has no seat."""
