@@ -37,6 +37,9 @@ DRAIN_TIMEOUT = 2.0
 """The seconds that running requests have to finish when the server stops."""
 RESTART_JITTER = (1.0, 5.0)
 """The range, in seconds, of the random `retryAfter` at a restart, so that clients do not all reconnect at once."""
+UNSENT = 131_072
+"""The bytes that the system takes for one client before it sends them. By default it takes some megabytes, which hide
+for long that a client is slow."""
 LONGEST_DELAY = 2.0
 """The seconds for which a handshake waits at most: less than `HANDSHAKE_TIMEOUT`."""
 STRANGERS_REASON = "too many connections without a seat"
@@ -108,6 +111,8 @@ class Listener:
             ) from None
         self.addresses = [listening.getsockname()[:2] for listening in self._server.sockets]
         self.port = self.addresses[0][1]
+        for listening in self._server.sockets:  # the sockets that it accepts have the same option
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
         if both:
             self.addresses.append(("0.0.0.0", self.port))  # noqa: S104 - what is listened on
         self._ticking = loop.create_task(self._keep_ticking())
