@@ -158,8 +158,8 @@ class Member(Protocol):
     `seated`, then `events` and `refreshed`. `seat_lost` comes at most once, and nothing comes after it or after
     `refused`.
 
-    While too many bytes wait for its client, a member may leave out events and later places in the queue. Then it
-    leaves out everything until it gets `refreshed` or `queued` again, which it asks for by `Rooms.refresh`.
+    While too many bytes wait for its client, a member may leave out events and later places in the queue. As soon as it
+    takes them again, it calls `Rooms.refresh`, and the next that it gets of a batch is `refreshed`, or `queued` again.
     """
 
     @property
@@ -237,7 +237,10 @@ class Rooms(Protocol):
         """Send a member no more events of the room: its client has taken another seat."""
 
     def refresh(self, code: str, participant_id: str, member: Member) -> None:
-        """Send a member that has left out events a new snapshot, or its place in the queue, with the next batch."""
+        """Send a member that has left out events a new snapshot, or its place in the queue.
+
+        The batch that is running, or else the next one, sends it before its events.
+        """
 
     def relay(self, code: str, participant_id: str, event: Event) -> None:
         """Send an event to one connected participant at once, without a batch.

@@ -320,10 +320,10 @@ class Sitting:
             client.outbox.close(Close.TAKEN_OVER, "taken over by another connection")
 
     def events(self, frames: bytes, *, are_last: bool = False) -> None:
-        """Send events of the room, as whole frames, or leave them out if the outbox is full or others were left out."""
+        """Send events of the room, as whole frames, or leave them out if the outbox is full."""
         if are_last:
             self._client.outbox.send(frames)
-        elif self._has_missed or not self._client.outbox.offer(frames):
+        elif not self._client.outbox.offer(frames):
             self._has_missed = True
 
     def catch_up(self) -> None:

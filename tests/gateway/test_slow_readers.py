@@ -1,5 +1,6 @@
 """Clients that read slowly, or nothing: what they miss, what they get for it, and when they are closed."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -57,6 +58,22 @@ async def test_a_reader_who_falls_behind_and_comes_back(stage: Stage) -> None:
     joe.transport.drain()
     await stage.idle()
     assert joe.heard() == [], "nothing was left out"
+
+
+async def test_a_batch_between_reading_again_and_the_state(stage: Stage) -> None:
+    """Its events are in the `room-state`, and are not sent before it: the reader would see a gap."""
+    jane, joe = await joined(stage, "Jane", "Joe")
+    joe.transport.fill(limit(stage) + 1)
+    await jane.ask("update-participant", state={"a": 1})
+    stage.store.hold()
+    jane.send("update-participant", state={"b": 2})
+    await asyncio.wait_for(stage.store.reached.wait(), 60)
+    joe.transport.drain()
+    stage.store.let_go()
+    await stage.idle()
+    (state,) = joe.heard()
+    assert (state["type"], state["seq"]) == ("room-state", 4)
+    assert [person["state"] for person in state["participants"]] == [{"a": 1, "b": 2}, {}]
 
 
 async def test_a_private_message_that_was_left_out(stage: Stage) -> None:

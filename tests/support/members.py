@@ -132,8 +132,9 @@ class FakeMember:
 
     def events(self, frames: bytes, *, are_last: bool = False) -> None:
         self.record += "e"
-        self.has_missed = (self.has_missed or self._client.is_full) and not are_last
-        if not self.has_missed:
+        is_left_out = self._client.is_full and not are_last
+        self.has_missed = self.has_missed or is_left_out
+        if not is_left_out:
             self._client.write(frames)
 
     def check(self) -> None:
