@@ -270,7 +270,9 @@ class LimitsConfig(Section, frozen=True):
     outbox: Annotated[
         int,
         Meta(
-            ge=65_536, description="Bytes that may wait for one client. A client with more unread is closed with 4408."
+            ge=65_536,
+            description="Bytes that may wait for one client. With more, it gets no events until all of them were sent, "
+            "and then a new `room-state`. With twice as many, its requests wait too.",
         ),
     ] = 2_097_152
     room_bytes: Annotated[

@@ -4,6 +4,7 @@ The answers are sent first, in the order of the batch, then what became of those
 were removed. The events follow: at most one `participants-changed` and one `room-updated`, one event for each message,
 and `waiting-changed` for hosts; or only `room-ended`. A snapshot contains the result of the whole batch. So a member
 who gets a snapshot in this batch gets no public event of it, but still gets what is addressed to some members only.
+A member who has left out events, because too many bytes waited for it, gets a new snapshot.
 """
 
 import logging
@@ -80,11 +81,12 @@ class SeatAsker:
 class Broadcast:
     """The members of one room, those who wait for it, and what they are sent. All keys are participant ids."""
 
-    __slots__ = ("_batch", "_encode", "epoch", "hosts", "members", "seq", "waiters")
+    __slots__ = ("_batch", "_encode", "_late", "epoch", "hosts", "members", "seq", "waiters")
 
     def __init__(self, encode: Encode) -> None:
         self._encode = encode
         self._batch: _Batch
+        self._late: set[str] = set()  # those who get a snapshot, or their place in the queue, with the next batch
         self.epoch = ""
         """The name of the run of the room in which `seq` counts."""
         self.seq = 0
@@ -102,6 +104,18 @@ class Broadcast:
             self._forget(key)
         if (asker := self.waiters.get(key)) is not None and asker.member is member:
             del self.waiters[key]
+
+    def refresh_later(self, key: str, member: Member) -> bool:
+        """Send this member a snapshot, or its place in the queue, with the next batch. Return whether it is there."""
+        asker = self.waiters.get(key)
+        is_there = self.members.get(key) is member or (asker is not None and asker.member is member)
+        if is_there:
+            self._late.add(key)
+        return is_there
+
+    def wake_at(self, clock: float) -> float:
+        """Return the time at which `tell` must be called for what is sent later; infinite when there is nothing."""
+        return clock if self._late else self.hosts.wake_at(clock)
 
     def tell(
         self,
@@ -123,14 +137,15 @@ class Broadcast:
         batch = self._batch = _Batch(room, seats, before, self._state)
         for pending in answers:
             pending.send_answer()
-        self._inform_waiters(batch)
+        late, self._late = self._late, set()
+        self._inform_waiters(batch, late)
         del self._batch  # it holds the encoded snapshot, which a quiet room need not keep
         self._send_removals(batch)
         if end is not None:
-            self._announce(room, [Addressed(end)], batch.got_snapshot)
-            self._end_members()
+            self._end_members(end)
             return
         self._follow_seats(batch, seats)
+        self._refresh(batch, late)
         events += [_message(change) for change in messages]
         events += self._queue_for_hosts(room, before, batch.got_snapshot, clock)
         self._announce(room, events, batch.got_snapshot)
@@ -192,10 +207,10 @@ class Broadcast:
             if previous is not None:
                 previous.member.seat_lost(TAKEN_OVER)
 
-    def _inform_waiters(self, batch: "_Batch") -> None:
-        """Answer everyone who waits no longer, or whose place in the queue has changed."""
+    def _inform_waiters(self, batch: "_Batch", late: Set[str]) -> None:
+        """Answer everyone who waits no longer, and those who are late or whose place in the queue has changed."""
         for key, asker in list(self.waiters.items()):
-            if key not in batch.informed and batch.has_moved(key):
+            if key not in batch.informed and (key in late or batch.has_moved(key)):
                 try:
                     self._inform(asker, key)
                 except Exception as exc:  # the edge of a batch: the other replies must be sent
@@ -233,6 +248,15 @@ class Broadcast:
                 if batch.room.queue and not was_host and self.hosts.is_host(key):
                     self.hosts.send_later(key)  # they have not been sent the queue yet
 
+    def _refresh(self, batch: "_Batch", late: Set[str]) -> None:
+        """Send a snapshot to the members who are late and did not get one in this batch."""
+        for key in late:
+            member = self.members.get(key)
+            if member is not None and key not in batch.got_snapshot:
+                batch.got_snapshot.add(key)
+                seat = batch.room.seats[key]
+                member.refreshed(batch.state(seat, to_host=carries_host_rights(seat, batch.room.settings)))
+
     def _note_host(self, seat: Seat) -> None:
         if seat.participant.is_host or seat.is_admin:
             self.hosts.add(seat.participant.id)
@@ -243,9 +267,11 @@ class Broadcast:
         self.hosts.remove(key)
         return self.members.pop(key, None)
 
-    def _end_members(self) -> None:
+    def _end_members(self, end: RoomEnded) -> None:
         """Send every member that the room has ended, and forget them."""
+        frame = self._encode(end)
         for member in self.members.values():
+            member.events(frame, are_last=True)
             member.seat_lost(ROOM_ENDED)
         self.members.clear()
         self.hosts.clear()

@@ -2,7 +2,7 @@
 
 The event `waiting-changed` has the whole queue, so a host who gets it later misses nothing. It is sent to each host at
 most four times in any second, and not while too many bytes wait for the host: otherwise a guest who joins and leaves
-the queue repeatedly could fill the host's outbox, and the host would be disconnected. With a new snapshot it is sent at
+the queue repeatedly could fill the host's outbox, and the host would miss events. With a new snapshot it is sent at
 once, because a snapshot alone means that nobody waits.
 """
 

@@ -161,6 +161,16 @@ class Hub:
         if live is not None:
             live.broadcast.unsubscribe(participant_id, member)
 
+    def refresh(self, code: str, participant_id: str, member: Member) -> None:
+        """Send a member that has left out events a new snapshot, or its place in the queue.
+
+        The batch that is running, or else the next one, sends it before its events. When storage fails, this is tried
+        again until it succeeds.
+        """
+        live = self._rooms.get(code)
+        if live is not None and live.broadcast.refresh_later(participant_id, member) and not self.is_draining:
+            self._expire(code)
+
     def relay(self, code: str, participant_id: str, event: Event) -> None:
         """Send an event to one connected participant at once, without a batch.
 

@@ -203,14 +203,14 @@ class LiveRoom:
                 pending.refuse(refused)
 
     def set_timer(self, wake: Callable[[str], None], at_least: float = 0.0) -> None:
-        """Call `wake` with the room's code when the next hold is over, or when a host is to be sent the queue.
+        """Call `wake` with the room's code when the next hold is over, or when a member is to be sent something later.
 
         The call is made after at least `at_least` seconds. An earlier timer of the room is cancelled.
         """
         self.stop_timer()
         deadline = self.room.deadline() if self.room is not None else None
         now = self._services.clock.monotonic()
-        deadline = min(math.inf if deadline is None else deadline, self.broadcast.hosts.wake_at(now))
+        deadline = min(math.inf if deadline is None else deadline, self.broadcast.wake_at(now))
         if deadline < math.inf:
             self._timer = self._services.clock.call_later(max(deadline - now, at_least), partial(wake, self.code))
 

@@ -14,11 +14,12 @@ from roomd.auth.tickets import mint_token, read_ticket
 from roomd.auth.tokens import Identity, Key, Policy, verify
 from roomd.engine.ports import SeatLost
 from roomd.gateway.outbox import Outbox, encode_frame
+from roomd.gateway.refusals import rate_limited
 from roomd.gateway.services import Services
 from roomd.gateway.session import Session
 from roomd.limits.usage import Usage
 from roomd.protocol.codec import error_reply
-from roomd.protocol.errors import INVALID_TOKEN, RATE_LIMITED, UNAVAILABLE, Close, Refused
+from roomd.protocol.errors import INVALID_TOKEN, Close, Refused
 from roomd.protocol.events import Event, Removed
 from roomd.protocol.objects import Participant
 from roomd.protocol.replies import OkReply, ParticipantReply, Reply, RequestId, WaitingReply
@@ -31,15 +32,6 @@ log = logging.getLogger("roomd.gateway.client")
 
 A = TypeVar("A")
 V = TypeVar("V")
-
-
-class CloseConnection(Exception):  # noqa: N818 - a result, not an error
-    """The connection must be closed with a close code and a reason."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(code, reason)
-        self.code = code
-        self.reason = reason
 
 
 class Client:
@@ -147,6 +139,11 @@ class Client:
             self.services.rooms.drop(place.code, place.participant.id, place.claim, self.clean_hold)
             self.session.release(place.participant.id)
 
+    def drained(self) -> None:
+        """Have the rooms send what the client has missed: everything that waited for it was sent."""
+        for place in self.session.places:
+            place.catch_up()
+
     def expect_arrival(self, sitting: "Sitting") -> None:
         """Note that a new resume token was sent while the client may still resume with the previous one."""
         self._told = (*self._told, sitting)
@@ -232,7 +229,17 @@ class Sitting:
     the client has had a resume token of this place before.
     """
 
-    __slots__ = ("_client", "_has_waited", "_is_return", "_request_id", "_secret", "claim", "code", "participant")
+    __slots__ = (
+        "_client",
+        "_has_missed",
+        "_has_waited",
+        "_is_return",
+        "_request_id",
+        "_secret",
+        "claim",
+        "code",
+        "participant",
+    )  # fmt: skip
 
     participant: Participant
     """The client's participant, as the client was last told. The first answer sets it."""
@@ -245,6 +252,7 @@ class Sitting:
         self._request_id = request_id
         self._secret = secret
         self._has_waited = False
+        self._has_missed = False  # events since the last `room-state`, or the current place in the queue
         self.code = code
         """The room's code."""
         self.claim = claim
@@ -257,8 +265,8 @@ class Sitting:
 
     @property
     def is_behind(self) -> bool:
-        """Whether more than half of the outbox is full."""
-        return self._client.outbox.is_half_full()
+        """Whether the outbox is more than half full, or a new `room-state` must come first."""
+        return self._has_missed or self._client.outbox.is_half_full()
 
     def seated(self, participant: Participant, state: bytes) -> None:
         """Keep the seat, and send the reply followed by `state`, the frame of the room's state."""
@@ -266,22 +274,29 @@ class Sitting:
         self._leave(self._client.session.sit(self), "joined")
         reply = ParticipantReply(id=self._request_id, participant=participant, resume_token=self._resume_token())
         self._client.outbox.send(encode_frame(reply), state)
+        self._has_missed = False
+
+    def refreshed(self, state: bytes) -> None:
+        """Send the room's state in place of the events that the client has missed, or later if the outbox is full."""
+        self._has_missed = not self._client.outbox.offer(state)
 
     def queued(self, participant: Participant, position: int, reason: WaitsFor) -> None:
-        """Send the place in the queue: the first time as the reply, later as an event."""
+        """Send the place in the queue: the first time as the reply, later as an event that waits for a full outbox."""
         first, self._has_waited = not self._has_waited, True
         if first:
             self.participant = participant
             self._leave(self._client.session.wait(self), "waits")
-        self._client.send(
-            WaitingReply(
-                id=self._request_id if first else None,
-                participant_id=participant.id,
-                position=position,
-                reason=reason,
-                resume_token=self._resume_token() if first else None,
-            )
+        frame = WaitingReply(
+            id=self._request_id if first else None,
+            participant_id=participant.id,
+            position=position,
+            reason=reason,
+            resume_token=self._resume_token() if first else None,
         )
+        if first:
+            self._client.send(frame)
+        else:
+            self._has_missed = not self._client.outbox.offer(encode_frame(frame))
 
     def refused(self, refused: Refused) -> None:
         """Send the error. A place in the queue is lost."""
@@ -304,9 +319,18 @@ class Sitting:
         elif lost.cause == "taken_over":
             client.outbox.close(Close.TAKEN_OVER, "taken over by another connection")
 
-    def events(self, frames: bytes) -> None:
-        """Send events of the room, as whole frames."""
-        self._client.outbox.send(frames)
+    def events(self, frames: bytes, *, are_last: bool = False) -> None:
+        """Send events of the room, as whole frames, or leave them out if the outbox is full."""
+        if are_last:
+            self._client.outbox.send(frames)
+        elif not self._client.outbox.offer(frames):
+            self._has_missed = True
+
+    def catch_up(self) -> None:
+        """Have the room send what the client has missed, if that is anything."""
+        if self._has_missed:
+            log.info("fell behind", {"connection": self._client.number, "participant": self.participant.id})
+            self._client.services.rooms.refresh(self.code, self.participant.id, self)
 
     def _resume_token(self) -> str:
         return str(ResumeToken(self.code, self.participant.id, self._secret))
@@ -367,15 +391,3 @@ class OkAsker:
 def _payload(sitting: Sitting) -> bytes:
     """Return the payload of the ping for a sitting: its claim, which no other sitting has."""
     return sitting.claim.to_bytes(8)
-
-
-def rate_limited(wait: float) -> Refused:
-    """Return the refusal of a request that may be sent again in `wait` seconds."""
-    return Refused(RATE_LIMITED, retry_after=math.ceil(wait * 1000) / 1000)
-
-
-def close_for(refused: Refused) -> CloseConnection:
-    """Return how a connection is closed whose token was refused."""
-    if refused.kind is UNAVAILABLE:  # the issuer's keys are not available now
-        return CloseConnection(Close.CONNECTION_LIMIT, refused.kind.code)
-    return CloseConnection(Close.BAD_TOKEN, refused.kind.code)

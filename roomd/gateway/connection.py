@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from roomd.engine.ports import RETRY_AFTER, StorageFailed
-from roomd.gateway.client import Client, CloseConnection, close_for, rate_limited
+from roomd.gateway.client import Client
 from roomd.gateway.handlers import serve
 from roomd.gateway.outbox import Outbox
+from roomd.gateway.refusals import CloseConnection, close_for, rate_limited
 from roomd.gateway.services import Services
 from roomd.gateway.websocket import ClientSocket
 from roomd.limits.usage import SERVED, SLOWED_MOST, Usage
@@ -44,7 +45,7 @@ RATE_REASON = "kept sending past the rate limit"
 
 
 class Connection:
-    """The connection of one client, from its handshake to its end. It implements `websocket.MessageHandler`.
+    """The connection of one client, from its handshake to its end. It implements `message_handler.MessageHandler`.
 
     `number` is for the log. `spawn` starts a task and owns it. `on_lost` is called once, when the connection is lost.
     """
@@ -134,7 +135,7 @@ class Connection:
             self.outbox.close(Close.BINARY_FRAME, "text frames only")
 
     def overhead(self, pong: bytes = b"") -> None:
-        """Count a frame without a message as a request, and check the outbox, because the library answers pings.
+        """Count a frame without a message as a request, and check the outbox, because pings are answered elsewhere.
 
         A pong that answers a ping shows that the client has received what was sent before it.
         """
@@ -148,6 +149,10 @@ class Connection:
             self.socket.hold_reading(verdict.hold)
         self.outbox.check()
 
+    def drained(self) -> None:
+        """Have the rooms send the client what it has missed."""
+        self._client.drained()
+
     def closed(self) -> None:
         """Drop the client's seat: no more requests follow."""
         self.outbox.is_closed = True
@@ -158,13 +163,15 @@ class Connection:
         log.debug("disconnected", {"connection": self.number, "close": code})
         self._on_lost(self)
 
-    def tick(self, ping_after: int, join_within: int) -> None:
+    def tick(self, ping_after: int, join_within: int, read_within: int) -> None:
         """Count one tick of the listener.
 
         The connection is closed after `join_within` ticks without a request before the first join. Ticks in which a
-        request is running do not count. After `ping_after` ticks without a frame the client is pinged.
+        request is running do not count. It is closed after `read_within` ticks in which the client has taken nothing of
+        what waits for it. After `ping_after` ticks without a frame the client is pinged.
         """
         self.socket.tick(ping_after)
+        self.outbox.tick(read_within)
         for payload in self._client.take_told():
             self.socket.ping(payload)
         if self._client.has_joined or self.outbox.is_closed:

@@ -14,7 +14,8 @@ import msgspec
 
 from roomd.auth.resume_tokens import ResumeToken, hash_secret
 from roomd.auth.tokens import Identity
-from roomd.gateway.client import Client, close_for
+from roomd.gateway.client import Client
+from roomd.gateway.refusals import close_for
 from roomd.ice import ice_servers, time_left
 from roomd.protocol import replies, requests
 from roomd.protocol.codec import size_of

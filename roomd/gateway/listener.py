@@ -31,12 +31,15 @@ log = logging.getLogger("roomd.gateway.listener")
 
 HANDSHAKE_TIMEOUT = 5.0
 """The seconds from the start of a connection until its request must be complete."""
-PARTICIPANT_SIZE = 1024
-"""The approximate largest JSON of a participant, in bytes. A `room-state` has one for every seat."""
+READ_TIMEOUT = 30.0
+"""The seconds for which a client may take nothing of what waits for it."""
 DRAIN_TIMEOUT = 2.0
 """The seconds that running requests have to finish when the server stops."""
 RESTART_JITTER = (1.0, 5.0)
 """The range, in seconds, of the random `retryAfter` at a restart, so that clients do not all reconnect at once."""
+UNSENT = 131_072
+"""The bytes that the system takes for one client before it sends them. By default it takes some megabytes, which hide
+for long that a client is slow."""
 LONGEST_DELAY = 2.0
 """The seconds for which a handshake waits at most: less than `HANDSHAKE_TIMEOUT`."""
 BACKLOG = 4096
@@ -110,6 +113,8 @@ class Listener:
                 copy.listen(BACKLOG)  # `backlog` of asyncio is also the number that it accepts together
         self.addresses = [listening.getsockname()[:2] for listening in self._server.sockets]
         self.port = self.addresses[0][1]
+        for listening in self._server.sockets:  # the sockets that it accepts have the same option
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
         if both:
             self.addresses.append(("0.0.0.0", self.port))  # noqa: S104 - what is listened on
         self._ticking = loop.create_task(self._keep_ticking())
@@ -161,8 +166,7 @@ class Listener:
         """
         number = next(self._numbers)
         limits = self._services.limits
-        # The outbox has its own limit. A transport whose buffer exceeds this higher limit is aborted.
-        transport.set_write_buffer_limits(2 * limits.outbox + limits.max_participants * PARTICIPANT_SIZE)
+        transport.set_write_buffer_limits(limits.outbox, 0)
         usage = Usage(self._ledgers, self._address(request, transport))
         token = find_token(request.headers)
         is_full = len(self._connections) >= limits.connections
@@ -193,8 +197,9 @@ class Listener:
             http_connection.tick(int(HANDSHAKE_TIMEOUT / self._tick))
         ping_after = self._ticks(self._config.server.ping_interval)
         join_within = self._ticks(self._services.limits.join_timeout)
+        read_within = self._ticks(READ_TIMEOUT)
         for connection in list(self._connections):
-            connection.tick(ping_after, join_within)
+            connection.tick(ping_after, join_within, read_within)
         self._bound_memory()
 
     def _bound_memory(self) -> None:
@@ -267,8 +272,13 @@ class RejectedClient:
     def binary(self) -> None:
         """Serve nothing."""
 
-    def overhead(self, pong: bytes = b"") -> None:
-        """Count nothing."""
+    def overhead(self, pong: bytes = b"") -> None:  # noqa: ARG002 - every pong is ignored
+        """Abort a client that has more pings answered than it reads."""
+        if self.socket.is_full:
+            self.socket.hold_until_drained()
+
+    def drained(self) -> None:
+        """Do nothing: the client has missed nothing."""
 
     def closed(self) -> None:
         """Do nothing: the client has no seat."""

@@ -9,17 +9,17 @@ violations of RFC 6455. The library always gets whole frames, so it never waits 
     CLOSING  ── the client's close, or its error ───→ ENDED
 
 A message is served as soon as it is read. While one is running, the next ones wait; when too many wait, reading pauses.
+It pauses too while too much that was sent to the client waits.
 The section numbers below are those of RFC 6455.
 """
 
 import asyncio
-from typing import Protocol
 
 from websockets import protocol as sans_io
 from websockets.frames import Frame, Opcode
 
 from roomd.gateway.framing import REFUSED, SHORT, is_short_text, measure, unmask
-from roomd.limits.usage import Usage
+from roomd.gateway.message_handler import MessageHandler
 
 CLOSE_TIMEOUT = 4.0
 """The seconds after the first close frame in which a connection must end; then it is aborted."""
@@ -38,32 +38,6 @@ _PING = 0x89
 _OPEN, _CLOSING, _ENDED = range(3)
 
 
-class MessageHandler(Protocol):
-    """The part that serves the messages of a socket. Each of its methods may close the socket."""
-
-    usage: Usage
-    """The counter of received frames."""
-
-    def text(self, message: str) -> "asyncio.Future[None] | None":
-        """Serve a text message. The next message waits until the returned future is done; None means now."""
-        ...
-
-    def binary(self) -> None:
-        """Refuse a binary message."""
-
-    def overhead(self, pong: bytes = b"") -> None:
-        """Count a frame without a message: a ping, a pong with its payload, every fourth fragment of a message."""
-
-    def closed(self) -> None:
-        """Handle the end, once: the client has closed or failed, and all its messages were answered."""
-
-    def lost(self, code: int) -> None:
-        """Handle the loss of the connection, once. `code` is the close code, 1006 without one.
-
-        Messages that were read before may still be served after it.
-        """
-
-
 class ClientSocket(asyncio.Protocol):
     """An open WebSocket on a transport.
 
@@ -76,6 +50,7 @@ class ClientSocket(asyncio.Protocol):
         "_fragments_read",
         "_handler",
         "_hold",
+        "_is_overfull",
         "_is_paused",
         "_is_text",
         "_library",
@@ -88,7 +63,9 @@ class ClientSocket(asyncio.Protocol):
         "_timer",
         "_transport",
         "_waiting",
+        "bytes_written",
         "close_received",
+        "is_full",
         "is_open",
     )  # fmt: skip
 
@@ -97,6 +74,10 @@ class ClientSocket(asyncio.Protocol):
         """Whether the connection is open and no close frame was sent or received."""
         self.close_received = 0
         """The code in the client's close frame; 0 without one."""
+        self.is_full = False
+        """Whether more bytes waited for the client than the transport's limit, and not all of them were sent since."""
+        self.bytes_written = 0
+        """The bytes of control frames that were written."""
         self._transport = transport
         self._limit = limit
         self._handler = handler
@@ -114,6 +95,7 @@ class ClientSocket(asyncio.Protocol):
         self._silent_ticks = 0  # the number of ticks in which no bytes came
         self._timer: asyncio.TimerHandle | None = None
         self._hold: asyncio.TimerHandle | None = None  # ends a time in which nothing is read
+        self._is_overfull = False  # whether nothing is read or served while `is_full`
 
     def start(self, received: bytes) -> None:
         """Take over the transport, and read the bytes `received` after the handshake."""
@@ -130,6 +112,14 @@ class ClientSocket(asyncio.Protocol):
         if self._hold is None and self._phase == _OPEN:
             self._hold = asyncio.get_running_loop().call_later(seconds, self._end_hold)
             self._pause(b"")
+
+    def hold_until_drained(self) -> None:
+        """Read and serve nothing until all that waits for the client was sent. Abort a connection that closes."""
+        if self._phase == _OPEN:
+            self._is_overfull = True
+            self._pause(b"")
+        else:
+            asyncio.get_running_loop().call_soon(self._transport.abort)
 
     def close(self, code: int, reason: str) -> None:
         """Send a close frame, and discard frames until the client's close frame arrives.
@@ -153,7 +143,7 @@ class ClientSocket(asyncio.Protocol):
     def ping(self, payload: bytes) -> None:
         """Send a ping. A pong with the same payload, of at most 125 bytes, answers it (section 5.5.3)."""
         if self.is_open:
-            self._transport.write(bytes((_PING, len(payload))) + payload)
+            self._write_bytes(bytes((_PING, len(payload))) + payload)
 
     def held(self) -> int:
         """Return the bytes that are held for the client: unfinished frames and messages, and what is not sent yet."""
@@ -207,15 +197,21 @@ class ClientSocket(asyncio.Protocol):
         self._handler.lost(code)
 
     def pause_writing(self) -> None:
-        """Abort a client that does not read: its write buffer has exceeded the limits. It may be closing already."""
-        asyncio.get_running_loop().call_soon(self._transport.abort)
+        """Note that more bytes wait for the client than the transport's limit."""
+        self.is_full = True
+
+    def resume_writing(self) -> None:
+        """Read again: everything was sent that waited for the client."""
+        self.is_full = self._is_overfull = False
+        self._handler.drained()
+        self._serve_waiting(None)
 
     def _parse(self, data: bytes) -> None:
         """Serve the frames one by one. Stop at an incomplete frame, if others must be served, or if too many wait."""
         start, end, frames = 0, len(data), 0
         while start < end and self._phase != _ENDED:
             is_long = start >= PARSE_LIMIT or frames >= FRAMES_A_TURN
-            if is_long or len(self._waiting) >= WAITING_LIMIT or self._hold is not None:
+            if is_long or self._must_wait():
                 self._pause(data[start:])
                 return
             size = self._measure(data, start)
@@ -307,7 +303,7 @@ class ClientSocket(asyncio.Protocol):
 
     def _serve_waiting(self, _: object) -> None:
         """Serve the messages that waited, after one is done. The event loop calls this as a callback."""
-        while self._waiting:
+        while self._waiting and not self._is_overfull and (self._running is None or self._running.done()):
             self._serve(self._waiting.pop(0))
             if self._waiting and self._running is not None and not self._running.done():
                 self._running.add_done_callback(self._serve_waiting)
@@ -325,14 +321,16 @@ class ClientSocket(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(self._resume_reading)
 
     def _resume_reading(self) -> None:
-        if not self._is_paused or len(self._waiting) >= WAITING_LIMIT or self._hold is not None:
-            return
-        if self._transport.is_closing():
+        if not self._is_paused or self._must_wait() or self._transport.is_closing():
             return
         self._is_paused = False
         self._parse(self._take_buffer())
         if not self._is_paused:
             self._transport.resume_reading()
+
+    def _must_wait(self) -> bool:
+        """Return whether nothing more may be parsed now."""
+        return len(self._waiting) >= WAITING_LIMIT or self._hold is not None or self._is_overfull
 
     def _end_hold(self) -> None:
         self._hold = None
@@ -363,7 +361,7 @@ class ClientSocket(asyncio.Protocol):
             return
         self._must_report_end = self._phase == _OPEN
         self._stop(_ENDED)
-        self._report_end()
+        self._serve_waiting(None)
 
     def _report_end(self) -> None:
         """Report the end when the last message was answered, so that a message takes effect before the end does."""
@@ -377,7 +375,7 @@ class ClientSocket(asyncio.Protocol):
 
     def _stop(self, phase: int) -> None:
         self._phase = phase
-        self.is_open = False
+        self.is_open = self._is_overfull = False
         self._fragments = None
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self._transport.abort)
@@ -388,9 +386,13 @@ class ClientSocket(asyncio.Protocol):
             if self._transport.is_closing():
                 return
             if data:
-                self._transport.write(data)
+                self._write_bytes(data)
             else:
                 self._transport.write_eof()
+
+    def _write_bytes(self, data: bytes) -> None:
+        self.bytes_written += len(data)
+        self._transport.write(data)
 
     def _get_library(self) -> sans_io.Protocol:
         if self._library is None:

@@ -270,11 +270,13 @@ async def test_silence_is_counted_in_ticks() -> None:
     assert (held.transport.pings, held.transport.is_aborted) == (0, False)
 
 
-async def test_a_client_past_all_bounds_is_aborted() -> None:
+async def test_a_closing_client_that_is_not_read_is_aborted() -> None:
     """Who asks for more after a close and does not read is cut off, but not from within a write."""
     client = Recorder()
     client.socket.close(4408, "too slow")
-    client.socket.pause_writing()
+    client.transport.fill(1)
+    assert client.socket.is_full
+    client.socket.hold_until_drained()
     assert not client.transport.is_aborted
     await turns()
     assert client.transport.is_aborted

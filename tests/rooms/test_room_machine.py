@@ -30,9 +30,9 @@ from roomd.rooms.seats import describe_queue, follow_up
 from roomd.rooms.settings import Rules, Settings, open_room
 from tests.support.deeds import ADDRESSES, ASKERS, CHOICES, MODERATION, OFTEN, STATES, USERS, held_anew
 from tests.support.fakes import START
-from tests.support.invariants import check_entry, check_given_up, check_order
+from tests.support.invariants import check_entry, check_given_up, check_order, check_secrets
 from tests.support.members import FakeAsker, FakeMember, encode_line
-from tests.support.viewers import Asked, Viewer, caller
+from tests.support.viewers import Asked, Viewer, caller, token
 
 A = TypeVar("A")
 
@@ -102,7 +102,7 @@ class Machine(RuleBasedStateMachine):
         self.broadcast.tell(self.room, inbox, changes, before, self.clock)
         assert all(asked.is_done for asked in inbox), "every request is answered"
         self.listen()
-        self.check_secrets(changes)
+        check_secrets(changes, self.room, self.clients)
         if self.is_due():
             self.batch()  # a drop that came later than its hold lasts
 
@@ -165,7 +165,9 @@ class Machine(RuleBasedStateMachine):
 
     def compare(self, client: Viewer, queue: list[Waiting]) -> None:
         room, view, key = self.room, client.view, client.key or ""
-        if (seat := room.seats.get(key)) is not None:
+        if client.is_behind:
+            pass
+        elif (seat := room.seats.get(key)) is not None:
             assert (view.status, view.is_stale, view.me) == ("joined", False, seat.participant)
             assert view.participants == {one.id: one for one in room.participants()}
             client.catch_up(self.public)
@@ -181,16 +183,6 @@ class Machine(RuleBasedStateMachine):
             place = [Placed(one.participant_id, one.position, one.reason) for one in queue if one.participant_id == key]
             assert (view.status, view.room, view.participants, view.messages) == ("waiting", None, {}, [])
             assert [view.place] == place, "everyone is told their place"
-
-    def check_secrets(self, changes: Sequence[Change]) -> None:
-        """A private message reaches exactly the two, where they are connected; a public one stays with the room."""
-        for change in changes:
-            if isinstance(change, MessageSent) and change.message.to is not None:
-                two = {change.message.participant_id, change.message.to}
-                there = {key for key in two if key in self.room.seats and self.room.seats[key].claim is not None}
-                heard = {client.key for client in self.clients if change.message.id in client.heard}
-                assert heard == there
-                assert change.message not in self.room.messages
 
     # What clients do, by two numbers that say who and how.
 
@@ -285,6 +277,18 @@ class Machine(RuleBasedStateMachine):
         if client := self.pick(a):
             self.submit(commands.UpdateState(client.key or "", client.claim or 0, STATES[b % len(STATES)]))
 
+    def fall_behind(self, a: int, b: int) -> None:
+        if client := self.pick(a):
+            client.connect().is_full = True
+
+    def read_again(self, a: int, b: int) -> None:
+        """Get a new `room-state`, or the place in the queue, with the next batch, if anything was left out."""
+        full = [client for client in self.clients if client.line is not None and client.line.is_full]
+        if full and (place := full[a % len(full)].read_again()) is not None:
+            assert self.broadcast.refresh_later(place.participant.id, place)
+            if self.gathering == 0:
+                self.batch()
+
     # What hosts do.
 
     def update(self, a: int, b: int) -> None:
@@ -298,7 +302,6 @@ class Machine(RuleBasedStateMachine):
             self.batch()  # an end has a batch of its own
             self.submit(commands.EndRoom(caller("alice")))
 
-    # What befalls them all.
     def pass_time(self, a: int, b: int) -> None:
         """What waits for its batch goes on waiting, unless a hold runs out."""
         self.clock += (a + 1) / 16
@@ -333,6 +336,10 @@ class Machine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Replaying the log rebuilds the room, and a stay is told once: nobody comes back under an id that left."""
         self.batch()
+        for _ in self.clients.copy():
+            self.read_again(0, 0)
+        self.batch()
+        assert not any(client.is_behind for client in self.clients), "everyone knows the room in the end"
         again, now = self.replay().checkpoint(), self.room.checkpoint()
         assert (again, list(again.queue)) == (now, list(now.queue))
         left: set[str] = set()
@@ -351,11 +358,6 @@ class Machine(RuleBasedStateMachine):
         for change in self.log:
             again.apply(change)
         return again
-
-
-def token(claim: int | None) -> str:
-    """The resume token, and its hash, of a sitting."""
-    return f"t{claim}"
 
 
 class Busy(Machine):

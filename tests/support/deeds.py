@@ -16,7 +16,7 @@ USERS = (None, "bob", None, "carol", "alice", None, "root")
 ASKERS = ("alice", "root", "alice", "bob")
 OFTEN = {
     "join": 6, "join_again": 1, "resume": 3, "leave": 2, "drop": 2, "say": 2, "present": 2, "update": 3, "moderate": 5,
-    "confirm": 1, "renew": 1, "pass_time": 2, "crash": 1, "end": 1,
+    "confirm": 1, "renew": 1, "fall_behind": 1, "read_again": 2, "pass_time": 2, "crash": 1, "end": 1,
 }  # fmt: skip
 STATES: tuple[dict[str, Any], ...] = ({"muted": True}, {"muted": None}, {"hand": 1, "muted": None}, {})
 CHOICES = (

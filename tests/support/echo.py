@@ -139,6 +139,9 @@ class OurEcho:
     def overhead(self, pong: bytes = b"") -> None:
         pass
 
+    def drained(self) -> None:
+        pass
+
     def closed(self) -> None:
         self.ends.append(None)
 

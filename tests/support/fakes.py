@@ -278,6 +278,13 @@ class FakeState:
 
     def __init__(self) -> None:
         self.is_open = True
+        self.is_full = False
+        self.bytes_written = 0
+        self.holds = 0
+        """How often it was to wait until everything was sent."""
+
+    def hold_until_drained(self) -> None:
+        self.holds += 1
 
 
 class FakeKeys:

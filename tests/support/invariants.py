@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from roomd.protocol import errors
 from roomd.protocol.errors import Refused
 from roomd.rooms import commands
-from roomd.rooms.changes import Change, SeatChanged
+from roomd.rooms.changes import Change, MessageSent, SeatChanged
 from roomd.rooms.commands.joining import MOST_OF_ADDRESS
 from roomd.rooms.denials import keys_of
 from roomd.rooms.model import Moment, PersonKey
 from roomd.rooms.rights import carries_host_rights
 from roomd.rooms.room import Checkpoint, Command, Room
 from roomd.rooms.seats import follow_up
+from tests.support.viewers import Viewer
 
 
 def check_entry(command: Command[object], refused: Refused | None, before: Checkpoint, now: Moment) -> None:
@@ -100,3 +101,15 @@ def check_given_up(changes: Sequence[Change], before: Checkpoint, user: str | No
             assert len(before.seats) == before.view.max_participants, "the room was full"
             same = [one for one in held if one.address_key == seat.address_key is not None]
             assert user == before.view.host_id or (len(same) > 1 and 4 * len(same) > before.view.max_participants)
+
+
+def check_secrets(changes: Sequence[Change], room: Room, clients: Sequence[Viewer]) -> None:
+    """A private message reaches the two alone, where they are connected and read; a public one stays with the room."""
+    for change in changes:
+        if isinstance(change, MessageSent) and change.message.to is not None:
+            two = {change.message.participant_id, change.message.to}
+            there = {key for key in two if key in room.seats and room.seats[key].claim is not None}
+            heard = {client.key for client in clients if change.message.id in client.heard}
+            assert heard <= there
+            assert there - heard <= {client.key for client in clients if client.is_behind}
+            assert change.message not in room.messages

@@ -65,7 +65,7 @@ class SocketTransport:
     def set_protocol(self, protocol: asyncio.Protocol) -> None:
         self.protocol = protocol
 
-    def set_write_buffer_limits(self, high: int) -> None:
+    def set_write_buffer_limits(self, high: int, low: int) -> None:
         pass
 
     def write(self, data: bytes) -> None:
@@ -113,6 +113,18 @@ class SocketTransport:
         if not self._is_lost and self.protocol is not None:
             self._is_lost = True
             self.protocol.connection_lost(None)
+
+    def fill(self, unread: int) -> None:
+        """Read nothing any more: so many bytes wait, more than the transport's limit."""
+        self.unread = unread
+        if self.protocol is not None:
+            self.protocol.pause_writing()
+
+    def drain(self) -> None:
+        """Read all that was written."""
+        self.unread = 0
+        if self.protocol is not None:
+            self.protocol.resume_writing()
 
     def hang_up(self) -> None:
         """End the client's side in order."""
@@ -163,6 +175,7 @@ class Recorder:
         self.messages: list[str | None] = []
         """Messages in order; None for a binary one."""
         self.overheads = 0
+        self.drains = 0
         self.ends: list[int | None] = []
         """What was told of the end: None for `closed`, the code for `lost`."""
         self.gate: asyncio.Future[None] | None = None
@@ -182,6 +195,9 @@ class Recorder:
 
     def overhead(self, pong: bytes = b"") -> None:
         self.overheads += 1
+
+    def drained(self) -> None:
+        self.drains += 1
 
     def closed(self) -> None:
         self.ends.append(None)

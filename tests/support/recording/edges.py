@@ -270,7 +270,7 @@ async def silence(s: Scene) -> None:
 
 
 async def slow(s: Scene) -> None:
-    """Readers that stop reading: signals to them are refused, and their own requests end the connection."""
+    """A reader that stops reading: signals to it are refused."""
     s.transcript.heading("Signals to someone who does not read")
     await s.connect("alice", "alice")
     code = await s.room("alice")
@@ -281,14 +281,6 @@ async def slow(s: Scene) -> None:
     await s.first_refusal("alice", "signal", id="s", to=jane, data="x" * 60_000)
     await s.ask("alice", "mute-participant", participantId=jane)
     await s.ask("alice", "signal", to=jane, data=1)
-
-    s.transcript.heading("A slow reader")
-    for number in range(30):
-        await s.ask("alice", "send-message", text=f"{number} " + "x" * 1990)
-    await s.unread("jane", 20, "list-messages", code=code)
-    for _ in ("the last message", "jane's drop"):
-        await s.hear("alice")
-    await s.close_of("jane")
     s.everybody_goes()
 
 

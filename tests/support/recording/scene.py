@@ -148,11 +148,6 @@ class Scene:
             for _ in range(count):
                 assert await person.wire.read() == Frame(TEXT, b'{"type":"pong"}', True)
 
-    async def unread(self, name: str, count: int, type_: str, /, **fields: Any) -> None:
-        """Send so many requests and read no reply."""
-        self._begin(name, f"[{count} times] " + json.dumps({"type": type_, **fields}))
-        await self._people[name].wire.send(frame(json.dumps({"type": type_, **fields}).encode()) * count)
-
     async def first_refusal(self, name: str, type_: str, /, *, pause: float = 0.0, **fields: Any) -> Reply:
         """Send a request again and again until it is refused; only the last reply is recorded, and nobody's else."""
         async with asyncio.timeout(PATIENCE):
