@@ -275,6 +275,7 @@ async def test_the_hold_of_a_connection(make_daemon: MakeDaemon, hold: float, cl
         await client.ask("update-connection", hold=hold)
         await client.join(room["code"], **JANE)
         await host.receive()
+        daemon.advance(SEAT_HOLD)  # a guest's seat is held for no longer than the guest had been there
         await (client.websocket.close(close) if close is not None else lost(client))
         assert (await host.receive())["updated"][0]["isActive"] is False
         daemon.advance(held - 5)
