@@ -3,7 +3,7 @@
 import contextlib
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -17,6 +17,11 @@ from tests.support.daemon import Daemon, faults
 
 NICE = 5
 """How far the attacker stands back for the daemon and the ordinary clients, who share the processors with it."""
+
+FIRST_NETWORK = 20
+"""The addresses of the first attack are in 10.20.0.0/16."""
+WARM_UP = "half-open"
+"""The attack before the quiet phase: the allocator keeps what so many connections take once for the next ones."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -42,7 +47,11 @@ class Stage:
     def quiet(self) -> None:
         """Have the ordinary clients come, and measure their times without an attack."""
         self._crowd.order("begin", port=self._daemon.port, secret=self._daemon.secret)
-        time.sleep(self._plan.quiet / 2)  # the daemon warms up
+        gauge = Gauge(self._daemon)
+        self._begin(WARM_UP, self._plan.quiet / 2)
+        self._attacker.order("attack")
+        self._attacker.order("end")
+        self._recover(gauge)
         self._crowd.order("take")
         time.sleep(self._plan.quiet)
         self._quiet = self._crowd.order("take")["times"]
@@ -51,15 +60,7 @@ class Stage:
         """Run one attack, and wait until the daemon is as before, as long as the plan allows."""
         gauge = Gauge(self._daemon)
         noted = len(faults(self._daemon))
-        target = Target(
-            self._daemon.port,
-            self._daemon.secret,
-            str(self._daemon.database),
-            self._plan.seconds,
-            20 + list(ATTACKS).index(name),
-            self._plan.scale,
-        )
-        self._attacker.order("prepare", gauge.look, name=name, target=msgspec.to_builtins(target))
+        self._begin(name, self._plan.seconds, gauge.look)
         self._crowd.order("take")
         gauge.restart()
         said: dict[str, Any] = self._attacker.order("attack", gauge.look)
@@ -77,6 +78,12 @@ class Stage:
             load=load,
             **figures(taken),
         )
+
+    def _begin(self, name: str, seconds: float, during: Callable[[], object] = lambda: None) -> None:
+        """Have the attacker do what an attack does beforehand."""
+        daemon, network = self._daemon, FIRST_NETWORK + list(ATTACKS).index(name)
+        target = Target(daemon.port, daemon.secret, str(daemon.database), seconds, network, self._plan.scale)
+        self._attacker.order("prepare", during, name=name, target=msgspec.to_builtins(target))
 
     def _recover(self, gauge: Gauge) -> None:
         deadline = time.monotonic() + self._plan.recovery
