@@ -266,7 +266,7 @@ class LimitsConfig(Section, frozen=True):
         int,
         Meta(ge=1 << 20, le=1 << 40, description="Bytes that may be unfinished or unread for all clients together. "
              "Beyond it the clients with the most are disconnected, those without a seat first."),
-    ] = 268_435_456  # fmt: skip
+    ] = 134_217_728  # fmt: skip
     outbox: Annotated[
         int,
         Meta(

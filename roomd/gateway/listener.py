@@ -26,6 +26,7 @@ from roomd.limits.memory import Held, greediest
 from roomd.limits.usage import Ledgers, Usage, arrive
 from roomd.protocol.errors import Close
 from roomd.protocol.events import ServerRestarting
+from roomd.system.memory import release
 
 log = logging.getLogger("roomd.gateway.listener")
 
@@ -46,6 +47,8 @@ BACKLOG = 4096
 """The connections that may wait to be accepted: with a full backlog the system makes clients wait for seconds."""
 ACCEPTED_TOGETHER = 64
 """The connections that are accepted before the loop serves others: some milliseconds."""
+RELEASE_AFTER = 1000
+"""The number of connections that have ended after which memory is released, if no more than these are open."""
 TICKS = 4
 """The number of ticks in the shortest timeout that is counted in ticks."""
 SHORTEST_TICK = 0.02
@@ -80,6 +83,7 @@ class Listener:
         self._tasks: set[asyncio.Task[None]] = set()  # running requests
         self._ticking: asyncio.Task[None] | None = None
         self._server: asyncio.Server | None = None
+        self._ended = 0  # the connections that have ended since memory was released
         self._is_stopping = False
         self._all_closed = asyncio.Event()  # set when the last connection has ended after `close` began
         self._routes = Routes(config.server, lambda: self._is_stopping)
@@ -146,6 +150,7 @@ class Listener:
     def ended(self, connection: HttpConnection) -> None:
         """Count a connection no more: it has ended, or it is a WebSocket now."""
         self._http_connections.discard(connection)
+        self._ended += 1
         self._ledgers.remove_stranger(connection)
 
     def delay(self, request: Request, transport: asyncio.Transport) -> float:
@@ -201,6 +206,9 @@ class Listener:
         for connection in list(self._connections):
             connection.tick(ping_after, join_within, read_within)
         self._bound_memory()
+        if self._ended > max(RELEASE_AFTER, len(self._connections)):
+            self._ended = 0
+            release()
 
     def _bound_memory(self) -> None:
         """Abort clients while more is unfinished or unread than all may have together: strangers first."""

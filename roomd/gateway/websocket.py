@@ -18,6 +18,7 @@ import asyncio
 from websockets import protocol as sans_io
 from websockets.frames import Frame, Opcode
 
+from roomd.gateway.fragments import FRAGMENT_LIMIT, Fragments
 from roomd.gateway.framing import REFUSED, SHORT, is_short_text, measure, unmask
 from roomd.gateway.message_handler import MessageHandler
 
@@ -27,12 +28,10 @@ PARSE_LIMIT = 8_192
 """The bytes of one client that are parsed before the loop serves other clients: at most some milliseconds."""
 FRAMES_A_TURN = 16
 """The frames of one client that are parsed before the loop serves other clients: an empty frame costs some 10 µs."""
+CLOSING_PAUSE = 0.02
+"""The seconds between two such turns of a client that is being closed: some clients send on at full speed."""
 WAITING_LIMIT = 16
 """The messages of one client that may wait for the running one. With so many, reading pauses."""
-FRAGMENT_LIMIT = 4096
-"""The number of frames that one message may have."""
-FRAGMENTS_A_REQUEST = 4
-"""The number of fragments that count as one request against the rate limit."""
 
 _PING = 0x89
 _OPEN, _CLOSING, _ENDED = range(3)
@@ -47,19 +46,19 @@ class ClientSocket(asyncio.Protocol):
     __slots__ = (
         "_buffer",
         "_fragments",
-        "_fragments_read",
         "_handler",
         "_hold",
         "_is_overfull",
         "_is_paused",
-        "_is_text",
         "_library",
         "_limit",
         "_must_report_end",
         "_needed",
         "_phase",
+        "_rest",
         "_running",
         "_silent_ticks",
+        "_start",
         "_timer",
         "_transport",
         "_waiting",
@@ -84,12 +83,11 @@ class ClientSocket(asyncio.Protocol):
         self._library: sans_io.Protocol | None = None  # built for the first frame that needs it
         self._phase = _OPEN
         self._must_report_end = False  # `closed` of the handler must still be called
-        self._buffer = bytearray()  # bytes that were received and not parsed yet
+        self._buffer = bytearray()  # the beginning of a frame that is not complete
+        self._rest, self._start = b"", 0  # received bytes that were not parsed yet, and the index of the first
         self._needed = 0  # the bytes of the next frame, or of its header
         self._is_paused = False  # whether reading is paused
-        self._fragments: bytearray | None = None  # the first fragments of a message that is not complete
-        self._fragments_read = 0
-        self._is_text = True
+        self._fragments: Fragments | None = None  # those of a message that is not complete
         self._running: asyncio.Future[None] | None = None  # the last message that was not served at once
         self._waiting: list[bytes | bytearray | None] = []  # messages that wait for it; None for a binary one
         self._silent_ticks = 0  # the number of ticks in which no bytes came
@@ -111,13 +109,13 @@ class ClientSocket(asyncio.Protocol):
         """Read nothing for some seconds, unless the connection closes. Messages that were read are still served."""
         if self._hold is None and self._phase == _OPEN:
             self._hold = asyncio.get_running_loop().call_later(seconds, self._end_hold)
-            self._pause(b"")
+            self._pause()
 
     def hold_until_drained(self) -> None:
         """Read and serve nothing until all that waits for the client was sent. Abort a connection that closes."""
         if self._phase == _OPEN:
             self._is_overfull = True
-            self._pause(b"")
+            self._pause()
         else:
             asyncio.get_running_loop().call_soon(self._transport.abort)
 
@@ -147,8 +145,8 @@ class ClientSocket(asyncio.Protocol):
 
     def held(self) -> int:
         """Return the bytes that are held for the client: unfinished frames and messages, and what is not sent yet."""
-        unfinished = len(self._buffer) + (len(self._fragments) if self._fragments is not None else 0)
-        return unfinished + self._transport.get_write_buffer_size()
+        fragments = len(self._fragments.data) if self._fragments is not None else 0
+        return len(self._buffer) + len(self._rest) + fragments + self._transport.get_write_buffer_size()
 
     def tick(self, ping_after: int) -> None:
         """Count one tick. Ping after `ping_after` ticks without bytes, and abort after twice as many.
@@ -173,11 +171,12 @@ class ClientSocket(asyncio.Protocol):
             self._buffer += data
             if len(self._buffer) < self._needed:
                 return
-            data = self._take_buffer()
+            data = bytes(self._buffer)
+            self._buffer.clear()
         if not self._waiting and len(data) <= SHORT and self._measure(data, 0) == len(data):
             self._take_frame(data)  # the usual case: exactly one whole frame
         else:
-            self._parse(data)
+            self._parse(data, 0)
 
     def eof_received(self) -> None:
         """End the connection with a client that sends no more. The transport closes itself."""
@@ -193,7 +192,7 @@ class ClientSocket(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._cancel_hold()
-        self._handler.usage.count_unfinished(len(self._buffer))
+        self._handler.usage.count_unfinished(len(self._buffer) + len(self._rest) - self._start)
         self._handler.lost(code)
 
     def pause_writing(self) -> None:
@@ -206,13 +205,17 @@ class ClientSocket(asyncio.Protocol):
         self._handler.drained()
         self._serve_waiting(None)
 
-    def _parse(self, data: bytes) -> None:
-        """Serve the frames one by one. Stop at an incomplete frame, if others must be served, or if too many wait."""
-        start, end, frames = 0, len(data), 0
+    def _parse(self, data: bytes, start: int) -> None:
+        """Serve the frames from `start` on. Stop at an incomplete one, if others must be served, or if too many wait.
+
+        The bytes are not copied for each stop: a client can make thousands of them with one packet.
+        """
+        first, end, frames = start, len(data), 0
         while start < end and self._phase != _ENDED:
-            is_long = start >= PARSE_LIMIT or frames >= FRAMES_A_TURN
+            is_long = start - first >= PARSE_LIMIT or frames >= FRAMES_A_TURN
             if is_long or self._must_wait():
-                self._pause(data[start:])
+                self._rest, self._start = data, start
+                self._pause()
                 return
             size = self._measure(data, start)
             if size == REFUSED:
@@ -228,7 +231,7 @@ class ClientSocket(asyncio.Protocol):
             frames += 1
 
     def _measure(self, data: bytes, start: int) -> int:
-        return measure(data, start, self._limit - (len(self._fragments) if self._fragments is not None else 0))
+        return measure(data, start, self._limit - (len(self._fragments.data) if self._fragments is not None else 0))
 
     def _take_frame(self, frame: bytes) -> None:
         self._handler.usage.count(len(frame))
@@ -265,19 +268,17 @@ class ClientSocket(asyncio.Protocol):
             self._take_fragment(frame)
 
     def _take_fragment(self, frame: Frame) -> None:
-        """Join fragments (section 5.4). The library has checked their order and their size."""
+        """Join fragments of a message."""
         if self._fragments is None:
-            self._fragments = bytearray()
-            self._fragments_read = 0
-            self._is_text = frame.opcode is Opcode.TEXT
-        self._fragments += frame.data
-        self._fragments_read += 1
-        if self._fragments_read > FRAGMENT_LIMIT:
+            self._fragments = Fragments(is_text=frame.opcode is Opcode.TEXT)
+        fragments = self._fragments
+        fragments.add(frame.data)
+        if fragments.are_too_many():
             self._fail(1009, f"fragmented message exceeds limit of {FRAGMENT_LIMIT} frames")
         elif frame.fin:
-            message, self._fragments = self._fragments, None
-            self._take_message(message if self._is_text else None)
-        elif self._fragments_read % FRAGMENTS_A_REQUEST == 0:
+            self._fragments = None
+            self._take_message(fragments.data if fragments.is_text else None)
+        elif fragments.must_be_counted():
             self._handler.overhead()
 
     def _take_message(self, message: bytes | bytearray | None) -> None:
@@ -311,20 +312,24 @@ class ClientSocket(asyncio.Protocol):
         self._report_end()
         self._resume_reading()
 
-    def _pause(self, data: bytes) -> None:
-        """Keep the bytes for later, and pause reading until then."""
-        self._buffer += data
+    def _pause(self) -> None:
+        """Pause reading until others were served, and for as long as the client must wait."""
         self._is_paused = True
         if not self._transport.is_closing():
             self._transport.pause_reading()
-        if len(self._waiting) < WAITING_LIMIT:
-            asyncio.get_running_loop().call_soon(self._resume_reading)
+        loop = asyncio.get_running_loop()
+        if self._phase == _CLOSING:
+            loop.call_later(CLOSING_PAUSE, self._resume_reading)
+        elif len(self._waiting) < WAITING_LIMIT:
+            loop.call_soon(self._resume_reading)
 
     def _resume_reading(self) -> None:
         if not self._is_paused or self._must_wait() or self._transport.is_closing():
             return
         self._is_paused = False
-        self._parse(self._take_buffer())
+        data, start = self._rest, self._start
+        self._rest, self._start = b"", 0
+        self._parse(data, start)
         if not self._is_paused:
             self._transport.resume_reading()
 
@@ -340,11 +345,6 @@ class ClientSocket(asyncio.Protocol):
         if self._hold is not None:
             self._hold.cancel()
             self._hold = None
-
-    def _take_buffer(self) -> bytes:
-        data = bytes(self._buffer)
-        self._buffer.clear()
-        return data
 
     def _fail(self, code: int, reason: str) -> None:
         """Close the connection because of an error of the client (section 7.1.7). Messages that wait are not served."""

@@ -166,6 +166,30 @@ class Account:
         return latest - now if latest > now else 0.0
 
 
+class Pool(Account):
+    """An account that many share. Its debts are bounded: nobody waits for longer than `longest` seconds for others."""
+
+    __slots__ = ("_longest",)
+
+    def __init__(self, allowances: Allowances, longest: float) -> None:
+        super().__init__(allowances)
+        self._longest = longest
+
+    def charge(self, use: Use, amount: float, now: float) -> float:
+        """Charge like any account, as far as the bound."""
+        return self._bounded(use, super().charge(use, amount, now), now)
+
+    def charge_request(self, size: int, now: float) -> float:
+        """Charge like any account, as far as the bound."""
+        return self._bounded(Use.RECEIVED, super().charge_request(size, now), now)
+
+    def _bounded(self, use: Use, wait: float, now: float) -> float:
+        if wait <= self._longest:
+            return wait
+        self._paid_at[use] = min(self._paid_at[use], now + self._grace[use] + self._longest)
+        return self._longest
+
+
 CHECKED = 2
 """The unused accounts that are checked whenever one more is not used, so that paid ones go faster than they come."""
 

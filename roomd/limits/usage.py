@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 from roomd.config import LimitsConfig
 from roomd.limits.addresses import Address
 from roomd.limits.allowances import allowances
-from roomd.limits.ledger import Account, Ledger, Use
+from roomd.limits.ledger import Account, Ledger, Pool, Use
 from roomd.limits.strangers import Strangers
 from roomd.protocol.errors import (
     BANNED,
@@ -33,12 +33,18 @@ SLOWED_MOST = 1.0
 """The seconds for which a client over its share is not read. Who would have to wait for longer is refused."""
 CHARACTERS_SEARCHED = 256
 """The characters of a malformed frame that count as one more request: finding the `id` of 64 KiB takes about 15 ms."""
-FAILURES = frozenset({
-    INVALID_TOKEN, TOKEN_EXPIRED, WRONG_ROOM, ROOM_NOT_FOUND, SEAT_EXPIRED, TAKEN_OVER,
-    ROOM_INACTIVE, ROOM_LOCKED, ROOM_FULL, GUESTS_NOT_ALLOWED, BANNED, DENIED,
-})  # fmt: skip
-"""The errors of failed joins and resumes, of tokens that are not valid, and of codes of no room."""
+FAILURES: dict[ErrorKind, int] = {
+    **dict.fromkeys((INVALID_TOKEN, ROOM_NOT_FOUND), 10),
+    **dict.fromkeys((
+        TOKEN_EXPIRED, WRONG_ROOM, SEAT_EXPIRED, TAKEN_OVER, ROOM_INACTIVE, ROOM_LOCKED, ROOM_FULL, GUESTS_NOT_ALLOWED,
+        BANNED, DENIED,
+    ), 1),
+}  # fmt: skip
+"""The errors of failed joins and resumes, of tokens that are not valid, and of codes of no room, with what is charged
+for each: a guess counts as ten joins that were refused."""
 _USER, _GUEST = "u", "g"
+LONGEST_WAIT = SLOWED_MOST
+"""The seconds that a stranger waits at most for what other strangers have used: so they are slowed, and not refused."""
 CAPACITY = 20_000
 """The accounts of each kind that are kept while nobody uses them: some 10 MB at most."""
 
@@ -75,7 +81,7 @@ class Ledgers:
         """The accounts of rooms, by code."""
         self.addresses: Ledger[Address | None] = Ledger(allowances("address", limits), CAPACITY)
         """The accounts of addresses. Clients whose address is not known share one."""
-        self.strangers = Account(allowances("strangers", limits))
+        self.strangers = Pool(allowances("strangers", limits), LONGEST_WAIT)
         """The pool of all clients without a seat and a token."""
         self._connections: Strangers[Address | None, Stranger] = Strangers(max(1, limits.connections // 2))
 
@@ -232,11 +238,12 @@ class Usage:
         self.payer.charge(Use.READ, rows, now)
 
     def failed(self, kind: ErrorKind, now: float) -> None:
-        """Charge an error reply, if it is one of `FAILURES`. To a stranger it is charged in place of the request."""
-        if kind not in FAILURES:
+        """Charge an error reply, if it is one of `FAILURES`. A refused join is charged in place of its request."""
+        charge = FAILURES.get(kind, 0)
+        if not charge:
             return
-        self.payer.charge(Use.FAILURES, 1, now)
-        if self._holder is None and self._advanced:
+        self.payer.charge(Use.FAILURES, charge, now)
+        if charge == 1 and self._holder is None and self._advanced:
             self._advanced -= 1
             self._at_address.charge(Use.REQUESTS, -1, now)
 

@@ -5,7 +5,8 @@ import random
 
 import pytest
 
-from roomd.gateway.websocket import FRAGMENT_LIMIT, FRAGMENTS_A_REQUEST, FRAMES_A_TURN, PARSE_LIMIT, WAITING_LIMIT
+from roomd.gateway.fragments import FRAGMENT_LIMIT, FRAGMENTS_A_REQUEST
+from roomd.gateway.websocket import FRAMES_A_TURN, PARSE_LIMIT, WAITING_LIMIT
 from tests.support.sockets import Recorder, client_frame, turns
 
 PING, PONG, CLOSE = 0x9, 0xA, 0x8
