@@ -26,7 +26,7 @@ from roomd.limits.memory import Held, greediest
 from roomd.limits.usage import Ledgers, Usage, arrive
 from roomd.protocol.errors import Close
 from roomd.protocol.events import ServerRestarting
-from roomd.system.memory import release
+from roomd.system.memory import Releaser
 
 log = logging.getLogger("roomd.gateway.listener")
 
@@ -45,10 +45,10 @@ LONGEST_DELAY = 2.0
 """The seconds for which a handshake waits at most: less than `HANDSHAKE_TIMEOUT`."""
 BACKLOG = 4096
 """The connections that may wait to be accepted: with a full backlog the system makes clients wait for seconds."""
-ACCEPTED_TOGETHER = 64
+ACCEPTED_TOGETHER = 16
 """The connections that are accepted before the loop serves others: some milliseconds."""
-RELEASE_AFTER = 1000
-"""The number of connections that have ended after which memory is released, if no more than these are open."""
+MEMORY_TICK = 0.1
+"""The seconds between two looks at the memory that clients hold while it is more than a quarter of its limit."""
 TICKS = 4
 """The number of ticks in the shortest timeout that is counted in ticks."""
 SHORTEST_TICK = 0.02
@@ -83,7 +83,8 @@ class Listener:
         self._tasks: set[asyncio.Task[None]] = set()  # running requests
         self._ticking: asyncio.Task[None] | None = None
         self._server: asyncio.Server | None = None
-        self._ended = 0  # the connections that have ended since memory was released
+        self._memory_timer: asyncio.TimerHandle | None = None  # the next look at memory, before the next tick
+        self._releaser = Releaser(services.clock.monotonic)
         self._is_stopping = False
         self._all_closed = asyncio.Event()  # set when the last connection has ended after `close` began
         self._routes = Routes(config.server, lambda: self._is_stopping)
@@ -150,7 +151,6 @@ class Listener:
     def ended(self, connection: HttpConnection) -> None:
         """Count a connection no more: it has ended, or it is a WebSocket now."""
         self._http_connections.discard(connection)
-        self._ended += 1
         self._ledgers.remove_stranger(connection)
 
     def delay(self, request: Request, transport: asyncio.Transport) -> float:
@@ -206,17 +206,21 @@ class Listener:
         for connection in list(self._connections):
             connection.tick(ping_after, join_within, read_within)
         self._bound_memory()
-        if self._ended > max(RELEASE_AFTER, len(self._connections)):
-            self._ended = 0
-            release()
+        self._releaser.tick()
 
     def _bound_memory(self) -> None:
         """Abort clients while more is unfinished or unread than all may have together: strangers first."""
+        limit = self._services.limits.memory
         held = [(one, Held(size, one.has_joined)) for one in self._connections if (size := one.socket.held())]
-        if gone := greediest(held, self._services.limits.memory):
+        if gone := greediest(held, limit):
             log.warning("over the memory limit", {"aborted": len(gone)})
         for connection in gone:
             connection.socket.abort()
+        if self._memory_timer is not None:
+            self._memory_timer.cancel()
+            self._memory_timer = None
+        if sum(size for _, (size, _) in held) > limit / 4:
+            self._memory_timer = asyncio.get_running_loop().call_later(MEMORY_TICK, self._bound_memory)
 
     def _ticks(self, seconds: float) -> int:
         return math.ceil(seconds / self._tick)

@@ -28,8 +28,8 @@ PARSE_LIMIT = 8_192
 """The bytes of one client that are parsed before the loop serves other clients: at most some milliseconds."""
 FRAMES_A_TURN = 16
 """The frames of one client that are parsed before the loop serves other clients: an empty frame costs some 10 µs."""
-CLOSING_PAUSE = 0.02
-"""The seconds between two such turns of a client that is being closed: some clients send on at full speed."""
+CLOSING_PAUSE = 0.5
+"""The seconds between two such turns of a client that is being closed: some send on at full speed."""
 WAITING_LIMIT = 16
 """The messages of one client that may wait for the running one. With so many, reading pauses."""
 
@@ -56,6 +56,7 @@ class ClientSocket(asyncio.Protocol):
         "_needed",
         "_phase",
         "_rest",
+        "_resuming",
         "_running",
         "_silent_ticks",
         "_start",
@@ -93,6 +94,7 @@ class ClientSocket(asyncio.Protocol):
         self._silent_ticks = 0  # the number of ticks in which no bytes came
         self._timer: asyncio.TimerHandle | None = None
         self._hold: asyncio.TimerHandle | None = None  # ends a time in which nothing is read
+        self._resuming: asyncio.Handle | None = None  # reads on after others were served
         self._is_overfull = False  # whether nothing is read or served while `is_full`
 
     def start(self, received: bytes) -> None:
@@ -131,8 +133,7 @@ class ClientSocket(asyncio.Protocol):
             self._write(library)
             self._waiting.clear()
             self._cancel_hold()
-            # Reading may be paused because too many messages waited.
-            asyncio.get_running_loop().call_soon(self._resume_reading)
+            asyncio.get_running_loop().call_soon(self._resume_reading)  # too many messages may have waited
 
     def abort(self) -> None:
         """Abort the connection at once."""
@@ -206,10 +207,7 @@ class ClientSocket(asyncio.Protocol):
         self._serve_waiting(None)
 
     def _parse(self, data: bytes, start: int) -> None:
-        """Serve the frames from `start` on. Stop at an incomplete one, if others must be served, or if too many wait.
-
-        The bytes are not copied for each stop: a client can make thousands of them with one packet.
-        """
+        """Serve the frames from `start` on. Stop at an incomplete one, if others must be served or too many wait."""
         first, end, frames = start, len(data), 0
         while start < end and self._phase != _ENDED:
             is_long = start - first >= PARSE_LIMIT or frames >= FRAMES_A_TURN
@@ -317,13 +315,15 @@ class ClientSocket(asyncio.Protocol):
         self._is_paused = True
         if not self._transport.is_closing():
             self._transport.pause_reading()
-        loop = asyncio.get_running_loop()
-        if self._phase == _CLOSING:
-            loop.call_later(CLOSING_PAUSE, self._resume_reading)
-        elif len(self._waiting) < WAITING_LIMIT:
-            loop.call_soon(self._resume_reading)
+        if self._resuming is None:
+            loop = asyncio.get_running_loop()
+            pause = CLOSING_PAUSE if self._phase == _CLOSING else 0
+            self._resuming = loop.call_later(pause, self._resume_reading)
 
     def _resume_reading(self) -> None:
+        if self._resuming is not None:
+            self._resuming.cancel()
+            self._resuming = None
         if not self._is_paused or self._must_wait() or self._transport.is_closing():
             return
         self._is_paused = False
