@@ -36,13 +36,11 @@ OTHER_FILES = 64
 RETRY_LATER, MISCONFIGURED = 1, 2
 """The exit codes of a failed start: for a reason that may pass, and for one that an operator must remove."""
 
-STRANGERS_LINES = {
-    "roomd.gateway.http": ("request refused",),
-    "roomd.gateway.listener": ("connected", "at the connection limit", "over the memory limit"),
-    "roomd.gateway.connection": ("closing",),
-    "roomd.gateway.client": ("refused", "token refused"),
-}
-"""The events, by their logger, that anybody who connects can cause at any rate."""
+LIMITED_LINES = (
+    "connected", "at the connection limit", "over the memory limit", "closing", "refused", "token refused",
+    "request refused",
+)  # fmt: skip
+"""The events, all of one logger, that anybody who connects can cause at any rate."""
 LINES_A_SECOND, LINES_AT_ONCE = 20.0, 1000
 """The lines of each of these events that are written; see `LineLimit`."""
 
@@ -113,8 +111,8 @@ def serve(config: Config, demo: bool, clock: Clock | None = None) -> int:
     os.umask(0o077)  # other users must not read the database, its log and the secret
     _write_no_core_dump()
     log_lines.set_up(config.server.log_level)
-    for name, events in STRANGERS_LINES.items():
-        logging.getLogger(name).addFilter(log_lines.LineLimit(events, LINES_A_SECOND, LINES_AT_ONCE))
+    limit = log_lines.LineLimit(LIMITED_LINES, LINES_A_SECOND, LINES_AT_ONCE)
+    logging.getLogger("roomd.gateway.limited").addFilter(limit)
     _raise_file_limit(config.limits.connections)
     _tune_garbage_collector()
     try:

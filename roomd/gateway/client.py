@@ -29,6 +29,7 @@ from roomd.rooms.model import Caller, WaitsFor
 from roomd.rooms.room import Command
 
 log = logging.getLogger("roomd.gateway.client")
+limited = logging.getLogger("roomd.gateway.limited")
 
 A = TypeVar("A")
 V = TypeVar("V")
@@ -101,7 +102,7 @@ class Client:
             return verify(text, await services.keys.keys_for(text), services.policy, services.clock.wall())
         except Refused as refused:
             fields = {"connection": self.number, "code": refused.kind.code, "reason": refused.reason}
-            log.info("token refused", fields)
+            limited.info("token refused", fields)
             raise
 
     def authenticate(self, identity: Identity) -> None:
@@ -118,7 +119,7 @@ class Client:
 
     def refuse(self, refused: Refused, to: RequestId | None) -> None:
         """Send an error reply to a request. `to` is the request's `id`; None when there is no request or no `id`."""
-        log.info("refused", {"connection": self.number, "code": refused.kind.code})
+        limited.info("refused", {"connection": self.number, "code": refused.kind.code})
         self.usage.failed(refused.kind, self.now())
         self.send(error_reply(refused, to))
 

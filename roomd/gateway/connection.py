@@ -21,6 +21,7 @@ from roomd.protocol.codec import BadFrame, decode, request_id
 from roomd.protocol.errors import INTERNAL_ERROR, RESTARTING, UNAVAILABLE, Close, Refused
 
 log = logging.getLogger("roomd.gateway.connection")
+limited = logging.getLogger("roomd.gateway.limited")
 
 BAD_TOKEN_GRACE = 1.0
 """The seconds for which a connection with a bad token stays open, so that the error can answer its first request."""
@@ -189,7 +190,7 @@ class Connection:
 
     def _close(self, code: int, reason: str) -> None:
         level = logging.DEBUG if code == Close.RESTARTING else logging.INFO  # the listener logs a restart once
-        log.log(level, "closing", {"connection": self.number, "close": code})
+        limited.log(level, "closing", {"connection": self.number, "close": code})
         self.closed()
         self.socket.close(code, reason)
 
@@ -222,13 +223,14 @@ class Connection:
         resume is never refused.
         """
         verdict = self.usage.request(self._services.clock.monotonic(), is_reserved=isinstance(request, WAYS_BACK))
+        if verdict is SERVED:
+            return True
         if verdict.retry_after and not isinstance(request, requests.Resume):
             self._client.refuse(rate_limited(verdict.retry_after), to)
             if verdict.must_close:
                 self.outbox.close(Close.RATE_LIMITED, RATE_REASON)
             return False
-        if verdict is not SERVED:
-            self.socket.hold_reading(verdict.hold or SLOWED_MOST)
+        self.socket.hold_reading(verdict.hold or SLOWED_MOST)
         return True
 
     def _begin(self, request: requests.Request) -> "asyncio.Future[None] | None":

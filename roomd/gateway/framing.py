@@ -30,15 +30,18 @@ def measure(data: bytes, start: int, longest: int) -> int:
     return head + size if size <= longest else REFUSED
 
 
-def is_short_text(frame: bytes) -> bool:
-    """Return whether a frame is a text message by itself, and short."""
-    return frame[0] == _WHOLE_TEXT and len(frame) <= SHORT
+def short_text(data: bytes) -> bytes | None:
+    """Return the payload of a short text message in one masked frame, if the bytes are exactly that; else None.
 
-
-def unmask(frame: bytes) -> bytes:
-    """Return the payload of a whole frame, unmasked (section 5.3) with one XOR of two large integers."""
-    size = frame[1] & _SIZE
-    start = 6 if size < 126 else 8 if size == 126 else 14
-    payload = frame[start:]
-    keys = (frame[start - 4 : start] * (len(payload) // 4 + 1))[: len(payload)]
-    return (int.from_bytes(payload) ^ int.from_bytes(keys)).to_bytes(len(payload))
+    It is unmasked (section 5.3) with one XOR of two large integers.
+    """
+    total = len(data)
+    if not 6 <= total <= SHORT or data[0] != _WHOLE_TEXT or data[1] < _MASKED:
+        return None
+    size, start = data[1] & _SIZE, 6
+    if size == 126:
+        size, start = int.from_bytes(data[2:4]), 8
+    if total != start + size or size == 127:
+        return None
+    keys = (data[start - 4 : start] * (size // 4 + 1))[:size]
+    return (int.from_bytes(data[start:]) ^ int.from_bytes(keys)).to_bytes(size)

@@ -14,7 +14,7 @@ import httptools
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-log = logging.getLogger("roomd.gateway.http")
+limited = logging.getLogger("roomd.gateway.limited")
 
 HEAD_LIMIT = 16_384
 """The bytes that a request line and its header fields may have: room for a token of 12 KiB and what browsers and
@@ -220,7 +220,7 @@ class HttpConnection(asyncio.Protocol):
             reader.feed(data)
         except BadRequest as bad:
             if bad.answer is not None:
-                log.info("request refused", {"status": bad.answer.status_code, "reason": bad.answer.reason_phrase})
+                limited.info("request refused", {"status": bad.answer.status_code, "reason": bad.answer.reason_phrase})
             self._end(bad.answer)
             return
         if reader.is_complete and reader.request is not None:

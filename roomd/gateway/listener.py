@@ -29,6 +29,7 @@ from roomd.protocol.events import ServerRestarting
 from roomd.system.memory import Releaser
 
 log = logging.getLogger("roomd.gateway.listener")
+limited = logging.getLogger("roomd.gateway.limited")
 
 HANDSHAKE_TIMEOUT = 5.0
 """The seconds from the start of a connection until its request must be complete."""
@@ -176,12 +177,12 @@ class Listener:
         token = find_token(request.headers)
         is_full = len(self._connections) >= limits.connections
         if is_full and (token is None or not self._ledgers.make_way()):
-            log.warning("at the connection limit", {"connection": number})
+            limited.warning("at the connection limit", {"connection": number})
             self._rejected.add(RejectedClient(transport, usage, limits.frame, self._forget))
             return
         connection = Connection(number, transport, usage, self._services, self._spawn, self._forget)
         self._connections.add(connection)
-        log.info("connected", {"connection": number, **self._logged(usage.address)})
+        limited.info("connected", {"connection": number, **self._logged(usage.address)})
         if token is None:
             usage.begin(connection)
         connection.start(token, rest)
@@ -213,7 +214,7 @@ class Listener:
         limit = self._services.limits.memory
         held = [(one, Held(size, one.has_joined)) for one in self._connections if (size := one.socket.held())]
         if gone := greediest(held, limit):
-            log.warning("over the memory limit", {"aborted": len(gone)})
+            limited.warning("over the memory limit", {"aborted": len(gone)})
         for connection in gone:
             connection.socket.abort()
         if self._memory_timer is not None:

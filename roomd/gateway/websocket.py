@@ -19,7 +19,7 @@ from websockets import protocol as sans_io
 from websockets.frames import Frame, Opcode
 
 from roomd.gateway.fragments import FRAGMENT_LIMIT, Fragments
-from roomd.gateway.framing import REFUSED, SHORT, is_short_text, measure, unmask
+from roomd.gateway.framing import REFUSED, measure, short_text
 from roomd.gateway.message_handler import MessageHandler
 
 CLOSE_TIMEOUT = 4.0
@@ -172,10 +172,11 @@ class ClientSocket(asyncio.Protocol):
             self._buffer += data
             if len(self._buffer) < self._needed:
                 return
-            data = bytes(self._buffer)
-            self._buffer.clear()
-        if not self._waiting and len(data) <= SHORT and self._measure(data, 0) == len(data):
-            self._take_frame(data)  # the usual case: exactly one whole frame
+            data, self._buffer = bytes(self._buffer), bytearray()
+        is_idle = not self._waiting and self._phase == _OPEN and self._fragments is None
+        if is_idle and (payload := short_text(data)) is not None:  # the usual case: exactly one whole message
+            self._handler.usage.count(len(data))
+            self._take_message(payload)
         else:
             self._parse(data, 0)
 
@@ -235,8 +236,8 @@ class ClientSocket(asyncio.Protocol):
         self._handler.usage.count(len(frame))
         if self._phase == _CLOSING and frame[0] & 0x0F < 8:
             return
-        if self._fragments is None and is_short_text(frame):
-            self._take_message(unmask(frame))
+        if self._fragments is None and (payload := short_text(frame)) is not None:
+            self._take_message(payload)
         else:
             self._ask_library(frame)
 
@@ -316,9 +317,8 @@ class ClientSocket(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.pause_reading()
         if self._resuming is None:
-            loop = asyncio.get_running_loop()
             pause = CLOSING_PAUSE if self._phase == _CLOSING else 0
-            self._resuming = loop.call_later(pause, self._resume_reading)
+            self._resuming = asyncio.get_running_loop().call_later(pause, self._resume_reading)
 
     def _resume_reading(self) -> None:
         if self._resuming is not None:

@@ -223,6 +223,19 @@ class Ledger(Generic[K]):
         account.users += 1
         return account
 
+    def move(self, holder: K, to: K, now: float) -> Account:
+        """Give the account of a holder, which `open` returned for its only use, to a new holder with its debts.
+
+        If others use it too, or the new holder has one, it is closed instead, and the new holder's is returned.
+        """
+        account = self._accounts[holder]
+        if account.users > 1 or to in self._accounts:
+            self.close(holder, now)
+            return self.open(to)
+        del self._accounts[holder]
+        self._accounts[to] = account
+        return account
+
     def close(self, holder: K, now: float) -> None:
         """Stop using the account of a holder, which `open` returned. Its debts are kept."""
         account = self._accounts[holder]

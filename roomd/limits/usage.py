@@ -269,8 +269,13 @@ class Usage:
         if user_id is not None:
             self._become(user_key(user_id), now)
             return
-        self._become(guest_key(participant_id), now)
-        self.payer.inherit(self._at_address, now)
+        holder = guest_key(participant_id)
+        if self._holder is not None and self._holder.startswith(_GUEST):  # a guest keeps the debts
+            self.payer = self._ledgers.members.move(self._holder, holder, now) if holder != self._holder else self.payer
+            self._holder = holder
+        else:
+            self._become(holder, now)
+            self.payer.inherit(self._at_address, now)
 
     def close(self, now: float) -> None:
         """End the use of all accounts. The debts of a guest pass to the next guests of the address."""

@@ -109,6 +109,19 @@ def test_a_reconnect_finds_its_account() -> None:
     assert len(ledger) == 0
 
 
+def test_an_account_moves_to_the_next_seat() -> None:
+    """With its debts, if nobody else uses it and the other holder has none."""
+    ledger: Ledger[str] = Ledger(ALLOWANCES, 10)
+    first = ledger.open("a")
+    first.charge(Use.STORED, 50, 0)
+    assert ledger.move("a", "b", 0) is first
+    assert ledger.open("b") is first
+    other = ledger.move("b", "c", 0)
+    assert (other is first, other.debt(Use.STORED, 0), ledger.open("b") is first) == (False, 0, True)
+    assert ledger.move("c", "b", 0) is first
+    assert len(ledger) == 1
+
+
 def test_an_account_in_use_is_never_forgotten() -> None:
     """Two connections use one account; it is closed with the last."""
     ledger: Ledger[str] = Ledger(ALLOWANCES, 1)
