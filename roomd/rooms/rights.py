@@ -67,6 +67,8 @@ def is_banned(room: Room, caller: Caller, now: Moment) -> bool:
 
     The ban of an address keeps guests out who come. It does not touch those who have a place already.
     """
+    if not room.bans:
+        return False
     if caller.user_id is not None:
         return PersonKey("user", caller.user_id) in room.bans
     if caller.address_key is None or room.place_of_caller(caller) is not None:

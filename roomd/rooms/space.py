@@ -26,14 +26,13 @@ class Space:
     def __init__(self, room: Room, settings: RoomView | None = None) -> None:
         self._settings = settings or room.settings
         self._free = self._settings.max_participants - len(room.seats)
-        self._held: list[Seat] = []
-        for seat in room.held:
-            self.add(seat)
+        self._room = room
+        self._added: list[Seat] = []
+        self._gone: set[str] = set()  # the participant ids of those who have given up their seats
 
     def add(self, seat: Seat) -> None:
-        """Add a seat that can be given up, if it is that of a guest who has dropped."""
-        if seat.claim is None and seat.waits_for is None and seat.participant.user_id is None:
-            self._held += [] if seat.is_held_since_start else [seat]
+        """Add a seat that is taken now. It can be given up if it is that of a guest who has dropped."""
+        self._added.append(seat)
 
     def take(self, user_id: str | None, *, is_connected: bool = True) -> list[Seat] | None:
         """Take a seat for somebody. Return the seats that are given up for it; None when there is no seat for them.
@@ -49,15 +48,27 @@ class Space:
         seat = self._for_host() if user_id == self._settings.host_id else self._for_others() if is_connected else None
         if seat is None:
             return None
-        self._held.remove(seat)
+        self._gone.add(seat.participant.id)
         return [seat]
 
+    def _held(self) -> list[Seat]:
+        return [
+            seat
+            for seat in (*self._room.held, *self._added)
+            if seat.claim is None
+            and seat.waits_for is None
+            and seat.participant.user_id is None
+            and not seat.is_held_since_start
+            and seat.participant.id not in self._gone
+        ]
+
     def _for_host(self) -> Seat | None:
-        return max(self._held, key=lambda seat: (seat.participant.joined_at, seat.participant.id), default=None)
+        return max(self._held(), key=lambda seat: (seat.participant.joined_at, seat.participant.id), default=None)
 
     def _for_others(self) -> Seat | None:
-        counts = Counter(seat.address_key for seat in self._held)
+        held = self._held()
+        counts = Counter(seat.address_key for seat in held)
         counts[None] = 0  # not known, so perhaps different ones
         most = max(1, self._settings.max_participants // SHARE)
-        greedy = [seat for seat in self._held if counts[seat.address_key] > most]
+        greedy = [seat for seat in held if counts[seat.address_key] > most]
         return min(greedy, key=lambda seat: (seat.dropped_at or "", seat.participant.id), default=None)

@@ -45,6 +45,8 @@ log = logging.getLogger("roomd.storage.sqlite")
 
 T = TypeVar("T")
 
+CHANGE_BYTES = 10_000
+"""The bytes that a change has in the database at most, about: the longest message has 8,000."""
 PAGE_BYTES = 256 * 1024
 """The bytes of messages in one page, unless a single message is larger."""
 
@@ -222,7 +224,7 @@ class SqliteStore:
         failure: Exception | None = None
         try:
             sent = await self._run(self._writer, lambda db: write_new(db, [one.changes for one in batch]))
-            self._space.wrote(sum(one.changes.size() for one in batch))
+            self._space.wrote(CHANGE_BYTES * sum(len(one.changes.changes) for one in batch))
         except Exception as exc:  # noqa: BLE001 - the edge of a transaction: every append that waits must fail
             failure, sent = exc, {}
         if sent:  # nothing was written: only the appends with these messages fail

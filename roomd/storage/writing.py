@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, TypeVar
 
 from roomd.rooms.changes import Banned, Change, MessageSent, RoomChanged, SeatChanged, Unbanned
 from roomd.rooms.model import SentId
-from roomd.rooms.room import MESSAGE_BYTES
 from roomd.storage.rows import (
     BAN_COLUMNS,
     MESSAGE_COLUMNS,
@@ -36,11 +35,6 @@ class RoomChanges(NamedTuple):
     """The id of the room."""
     changes: Sequence[Change]
     """The changes, in their order."""
-
-    def size(self) -> int:
-        """Return about how many bytes they have in the database."""
-        texts = sum(len(change.message.text.encode()) for change in self.changes if isinstance(change, MessageSent))
-        return MESSAGE_BYTES * len(self.changes) + texts
 
 
 def write(db: sqlite3.Connection, batch: Sequence[RoomChanges]) -> None:
