@@ -222,11 +222,17 @@ def check_entry(room: Room, caller: Caller, now: Moment) -> Seat | None:
         return found
     if room.settings.is_locked and not (room.rules.host_passes_lock and is_host(room, caller)):
         raise Refused(ROOM_LOCKED)
-    denials = [room.denials[who].until for who in keys_of(caller) if who in room.denials] if room.denials else []
+    if room.denials:
+        _check_denials(room, caller, now)
+    return None
+
+
+def _check_denials(room: Room, caller: Caller, now: Moment) -> None:
+    """Check that the caller was not denied a short time ago. Raises `Refused` (429 `rate_limited`)."""
+    denials = [room.denials[who].until for who in keys_of(caller) if who in room.denials]
     wait = max(denials, default=now.clock) - now.clock
     if wait > 0 and not is_host(room, caller):
         raise Refused(RATE_LIMITED, "The host declined; wait before you knock again", math.ceil(wait * 1000) / 1000)
-    return None
 
 
 def check_space(room: Room, caller: Caller, *, wait: bool) -> tuple[WaitsFor | None, list[Seat]]:
