@@ -83,8 +83,10 @@ class HostQueue:
 
     def wake_at(self, clock: float) -> float:
         """Return the time at which a host who gets the queue later is looked at again; infinite without one."""
+        if not self._later:
+            return math.inf
         times = (self._allowed_at(key) for key in self._later)
-        return min((at if at > clock else clock + RETRY_AFTER for at in times), default=math.inf)
+        return min((at if at > clock else clock + RETRY_AFTER for at in times))
 
     def _allowed_at(self, key: str) -> float:
         times = self._sent_at.get(key)
