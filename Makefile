@@ -8,13 +8,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
 # The modules without I/O, clock or randomness: their branch coverage must be 100 %.
-PURE_FILES := roomd/protocol/*,roomd/rooms/*,roomd/auth/tokens.py,roomd/gateway/limits.py,roomd/ice.py,roomd/config/*
+PURE_FILES := roomd/protocol/*,roomd/rooms/*,roomd/auth/tokens.py,roomd/limits/*,roomd/ice.py,roomd/config/*
 
 LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
 	--strip-extras --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test browsers screenshots nightly blips lint types fmt docs lock bench bench-pair peers clean node system
+.PHONY: help install run test browsers screenshots nightly blips attack lint types fmt docs lock bench bench-pair peers clean node system
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,9 +47,13 @@ nightly: $(VENV)/.installed-dev ## Run the long state machine and the long compa
 	ROOMD_TEST_FUZZ=100000 $(BIN)/python -m pytest --numprocesses 4 --dist worksteal \
 		tests/gateway/test_conformance.py tests/gateway/test_http_fuzz.py $(ARGS)
 	$(MAKE) browsers
+	$(MAKE) attack ARGS=
 
 blips: node $(VENV)/.installed-dev ## Try clients of each kind for two minutes on a network that fails
 	$(BIN)/python -m tests.support.blips $(ARGS)
+
+attack: $(VENV)/.installed-dev ## Attack a daemon in many ways for five minutes, beside ordinary clients who must not notice
+	$(BIN)/python -m tests.support.attacks $(ARGS)
 
 lint: $(VENV)/.installed-dev $(JS)/node_modules/.installed ## Check style and types
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
--- The schema of roomd's database, version 3. Times are ISO 8601 in UTC with milliseconds, as on the wire.
+-- The schema of roomd's database, version 4. Times are ISO 8601 in UTC with milliseconds, as on the wire.
 -- Whoever changes this file adds a migration to roomd/storage/migrations.py and raises user_version.
 
 CREATE TABLE rooms (
@@ -27,7 +27,7 @@ CREATE INDEX rooms_by_state ON rooms (is_active, id);
 -- current resume token and of the previous one, while that is valid too. `is_admin` and `token_exp` are of the last token
 -- that was presented for the seat: whether it gives host rights, and its claim `exp`, in seconds since the epoch.
 -- `seated_id` is the id that was drawn when somebody who had waited got a seat: seats are in the order of these ids, and
--- of `id` for those who did not wait.
+-- of `id` for those who did not wait. `address_key` is the key of a guest's network address, as in `bans`.
 CREATE TABLE participants (
     room_id      TEXT NOT NULL REFERENCES rooms (id),
     id           TEXT NOT NULL,
@@ -46,6 +46,7 @@ CREATE TABLE participants (
     is_admin     INTEGER NOT NULL DEFAULT 0 CHECK (is_admin IN (0, 1)),
     token_exp    REAL,
     seated_id    TEXT,
+    address_key  TEXT,
     PRIMARY KEY (room_id, id),
     CHECK ((user_id IS NULL) <> (guest_name IS NULL)),
     CHECK (left_at IS NULL OR is_active = 0)
@@ -56,7 +57,9 @@ CREATE UNIQUE INDEX seats ON participants (room_id, user_id) WHERE left_at IS NU
 
 -- Messages. The user ids of sender and addressee are stored too: a user who joins again is another participant and may
 -- still read the message. `client_id` is the id that the sender's client gave the message; a message that is sent again
--- with the same one is the same message.
+-- with the same one is the same message. `sender` and `recipient` are who reads a private message: `u` and a user id, or
+-- `g` and the participant id of a guest. `total_bytes` is about how many bytes the messages of the room have, up to this
+-- one; messages from before version 4 do not count.
 CREATE TABLE messages (
     room_id        TEXT NOT NULL REFERENCES rooms (id),
     id             TEXT NOT NULL,
@@ -68,24 +71,48 @@ CREATE TABLE messages (
     to_id          TEXT,
     to_user_id     TEXT,
     client_id      TEXT,
+    sender         TEXT GENERATED ALWAYS AS (iif(user_id IS NULL, 'g' || participant_id, 'u' || user_id)) VIRTUAL,
+    recipient      TEXT GENERATED ALWAYS AS (iif(to_user_id IS NULL, 'g' || to_id, 'u' || to_user_id)) VIRTUAL,
+    total_bytes    INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (room_id, id)
 ) STRICT, WITHOUT ROWID;
 
 -- Index for the last public messages of a room, without reading the private ones between them.
 CREATE INDEX public_messages ON messages (room_id, id) WHERE to_id IS NULL;
 
+-- Indexes for the private messages that one reader sent or got. They cost a public message nothing.
+CREATE INDEX messages_from ON messages (room_id, sender, id) WHERE to_id IS NOT NULL;
+CREATE INDEX messages_to ON messages (room_id, recipient, id) WHERE to_id IS NOT NULL;
+
 -- Index that keeps a message that is sent again from being stored twice.
 CREATE UNIQUE INDEX sent_messages ON messages (room_id, participant_id, client_id) WHERE client_id IS NOT NULL;
 
--- The users who cannot join a room again.
+-- Those who cannot join a room again: users, and guests by the address that a banned guest had, until `expires_at`.
+-- `address_key` is a keyed hash of the address. Its key is below, so it hides addresses from whoever reads a table or a
+-- log, and not from whoever has the whole file and tries all addresses.
 CREATE TABLE bans (
     room_id      TEXT NOT NULL REFERENCES rooms (id),
-    user_id      TEXT NOT NULL,
+    id           TEXT NOT NULL,
+    user_id      TEXT,
+    address_key  TEXT,
     display_name TEXT NOT NULL,
     reason       TEXT,
     banned_at    TEXT NOT NULL,
-    PRIMARY KEY (room_id, user_id)
+    expires_at   TEXT,
+    PRIMARY KEY (room_id, id),
+    CHECK ((user_id IS NULL) <> (address_key IS NULL))
 ) STRICT, WITHOUT ROWID;
 
+-- The tickets that were used, until they are not valid any more. `id` is a hash of a ticket's issuer and its claim `jti`;
+-- `valid_until` is in seconds since the epoch.
+CREATE TABLE used_tickets (
+    id          TEXT PRIMARY KEY,
+    valid_until REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX used_tickets_by_time ON used_tickets (valid_until);
+-- Random keys of this database, by what they are for.
+CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO secrets VALUES ('address', randomblob(32));
+
 PRAGMA application_id = 0x726f6f6d; -- "room" in ASCII: marks a database of roomd
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;

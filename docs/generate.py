@@ -18,6 +18,7 @@ from roomd.__main__ import serve
 from roomd.cli.app import build
 from roomd.client import Meeting, MeetingEvent
 from roomd.config import section_doc, settings
+from roomd.limits.allowances import HOLDERS, LIMITS, UNITS
 from roomd.protocol import errors
 from roomd.protocol.errors import ErrorKind
 from roomd.protocol.events import EVENTS
@@ -47,6 +48,21 @@ def settings_tables() -> str:
         default = "" if setting.default is None else f"`{msgspec.json.encode(setting.default).decode()}`"
         parts.append(f"| `{setting.section}.{setting.key}` | `{setting.env}` | {default} | {setting.hint} |")
     return "\n".join(parts[1:])
+
+
+def limits_table() -> str:
+    """Build the table of what may be used: who has the allowance, the settings with their defaults, what follows."""
+    lines = [
+        "| what | who may use it | a second | at once | keys | what a client over it gets |",
+        "|---|---|---|---|---|---|",
+    ]
+    defaults = {setting.key: setting.default for setting in settings() if setting.section == "limits"}
+    for row in LIMITS:
+        rate, burst = f"{row.key}_rate", f"{row.key}_burst"
+        figures = " | ".join(f"{defaults[key]:,.0f}" for key in (rate, burst))
+        keys = f"`limits.{rate}`, `limits.{burst}`"
+        lines.append(f"| {UNITS[row.use]} | {HOLDERS[row.holder]} | {figures} | {keys} | {row.over} |")
+    return "\n".join(lines)
 
 
 def errors_table() -> str:
@@ -111,6 +127,7 @@ def commands() -> str:
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "reference/configuration.md": {"settings": settings_tables},
+    "reference/limits.md": {"limits": limits_table},
     "reference/errors.md": {"errors": errors_table},
     "reference/requests.md": {"requests": requests_table, "events": events_table},
     "reference/python-client.md": {"meeting": meeting_table, "events": meeting_events_table},

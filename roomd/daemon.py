@@ -12,14 +12,15 @@ from pathlib import Path
 
 import uvloop
 
-from roomd.auth.keys import check_keys, open_keys, policy
+from roomd.auth.keys import check_keys, make_own_key, open_keys, policy
 from roomd.config import Config, ConfigError
 from roomd.demo import show_demo
 from roomd.engine.hub import Hub
 from roomd.engine.ports import StorageFailed
-from roomd.gateway.client import Services
+from roomd.gateway.addresses import address_keys
 from roomd.gateway.listener import AddressUnavailable, Listener
 from roomd.gateway.outbox import encode_frame
+from roomd.gateway.services import Services
 from roomd.ice import open_ice
 from roomd.rooms.settings import Rules
 from roomd.storage.opening import StoreBusy, StoreError, open_store
@@ -34,6 +35,14 @@ OTHER_FILES = 64
 
 RETRY_LATER, MISCONFIGURED = 1, 2
 """The exit codes of a failed start: for a reason that may pass, and for one that an operator must remove."""
+
+LIMITED_LINES = (
+    "connected", "at the connection limit", "over the memory limit", "closing", "refused", "token refused",
+    "request refused",
+)  # fmt: skip
+"""The events, all of one logger, that anybody who connects can cause at any rate."""
+LINES_A_SECOND, LINES_AT_ONCE = 20.0, 1000
+"""The lines of each of these events that are written; see `LineLimit`."""
 
 COLLECT_AFTER = 20_000
 """The number of new objects after which the garbage collector checks the youngest ones; Python's default is 700."""
@@ -50,17 +59,21 @@ async def run(config: Config, demo: bool, clock: Clock) -> None:
     """
     stop = asyncio.Event()
     _stop_on_signal(stop)
-    ids = Ids()
+    ids = Ids(config.rooms.code_groups)
     # Check the whole configuration before the store creates a database, so that a wrong one creates no file.
     database = Path(config.database.path)
     check_keys(config.auth, database)
-    ice = open_ice(config.ice)
+    ice = open_ice(config.ice, database)
     store = await open_store(config.database)
     try:
-        keys = open_keys(config.auth, database)
+        own = make_own_key(config.auth, database)
+        keys = open_keys(config.auth, database, own)
         hub = Hub(store, rules(config), clock, ids, encode_frame)
         await hub.open()
-        services = Services(hub, store, keys, policy(config.auth), clock, ids, config.limits, ice)
+        keys_of_addresses = address_keys(await store.address_secret())
+        services = Services(
+            hub, store, keys, policy(config.auth), clock, ids, config.limits, ice, own, store, keys_of_addresses
+        )
         listener = Listener(config, services, hub)
         await listener.open()
         for host, port in listener.addresses:
@@ -83,6 +96,9 @@ def rules(config: Config) -> Rules:
         grace=config.auth.grace,
         host_passes_lock=config.rooms.host_passes_lock,
         history_visible=config.rooms.history_for_newcomers,
+        room_bytes=config.limits.room_bytes,
+        address_ban=config.rooms.address_ban,
+        show_user_ids=config.rooms.show_user_ids,
     )
 
 
@@ -93,7 +109,10 @@ def serve(config: Config, demo: bool, clock: Clock | None = None) -> int:
     database is in use, storage fails); 2 when the configuration is wrong.
     """
     os.umask(0o077)  # other users must not read the database, its log and the secret
+    _write_no_core_dump()
     log_lines.set_up(config.server.log_level)
+    limit = log_lines.LineLimit(LIMITED_LINES, LINES_A_SECOND, LINES_AT_ONCE)
+    logging.getLogger("roomd.gateway.limited").addFilter(limit)
     _raise_file_limit(config.limits.connections)
     _tune_garbage_collector()
     try:
@@ -113,6 +132,14 @@ def _report_failure(why: str, *, is_lasting: bool) -> int:
         handler.flush()
     print(f"roomd: {why}", file=sys.stderr)
     return MISCONFIGURED if is_lasting else RETRY_LATER
+
+
+def _write_no_core_dump() -> None:
+    """Keep the kernel, and systemd-coredump, from writing the memory to disk: secrets and messages are in it.
+
+    That the process cannot be traced at all (PR_SET_DUMPABLE) would hide its open files from its own user, too.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _raise_file_limit(connections: int) -> None:

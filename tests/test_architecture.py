@@ -16,8 +16,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "storage": {"config", "engine", "protocol", "rooms"},
     "system": {"engine", "protocol"},
     "auth": {"config", "protocol"},
+    "limits": {"config", "protocol"},
     "ice": {"auth", "config", "protocol"},
-    "gateway": {"auth", "config", "engine", "ice", "protocol", "rooms", "system"},
+    "gateway": {"auth", "config", "engine", "ice", "limits", "protocol", "rooms", "system"},
     "demo": {"auth", "config", "engine", "rooms"},
     # libraries of their own: they share the wire with the daemon, and nothing else
     "client": {"protocol"},
@@ -29,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli", "config", "daemon", "system"},
 }
 
-PURE = ("protocol", "rooms")
+PURE = ("limits", "protocol", "rooms")
 IMPURE_MODULES = {
     "asyncio", "time", "random", "secrets", "os", "socket", "sqlite3", "threading", "logging", "uuid", "pathlib",
 }  # fmt: skip

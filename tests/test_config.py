@@ -90,10 +90,14 @@ BAD_FILES: dict[str, tuple[str, str]] = {
     "nested too deep": (f"x = {'[' * 5000}{']' * 5000}", "not valid TOML: nested too deep"),
     "endless number": (f"x = {'9' * 5000}", "not valid TOML: "),
     "unknown section": ("[nope]", "top level: Object contains unknown field `nope`; allowed: server, auth, database"),
+    "no network": (
+        '[server]\ntrusted_proxies = ["10.0.0.1/8"]',
+        "server.trusted_proxies: 10.0.0.1/8 has host bits set; write networks like 10.0.0.0/8",
+    ),
     "unknown key": (
         "[server]\nprot = 1",
         "server: Object contains unknown field `prot`; allowed: host, port, path, allowed_origins, ping_interval, "
-        "log_level, demo",
+        "log_level, log_addresses, trusted_proxies, demo",
     ),
     "key without a section": ("port = 1", "top level: Object contains unknown field `port`; allowed: server, auth"),
     "section that is none": ("server = 5", "server: Expected `object`, got `int` (a table of settings)"),

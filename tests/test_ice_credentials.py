@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from roomd.config import ConfigError, IceConfig, load
-from roomd.ice import Ice, ice_servers, open_ice
+from roomd.ice import MOST_ISSUED, Ice, ice_servers, open_ice, time_left
 from tests.support.needs import needs
 from tests.support.processes import PATIENCE, child, end, free_port, spawn
 
@@ -48,6 +48,43 @@ def test_credentials_are_each_participants_own_and_last_the_whole_ttl() -> None:
     [one], [other] = ice_servers(ice, "one", 1000.001), ice_servers(ice, "other", 1000.001)
     assert (one.username, other.username) == ("1061:one", "1061:other")
     assert one.credential != other.credential
+
+
+def usernames(ice: Ice, participant: str, asked: list[tuple[float, float]]) -> list[tuple[str | None, int]]:
+    """Ask for the servers at some times, with the seconds that the participant has had the seat by then."""
+    found = []
+    for now, seated_for in asked:
+        [server] = ice_servers(ice, participant, now, seated_for)
+        found.append((server.username, time_left(ice, participant, now)))
+    return found
+
+
+def test_one_set_for_each_participant_while_it_is_good() -> None:
+    """Who asks again gets the same until half of the time is over, and is told what is left of it."""
+    ice = Ice(turn=TURN, secret=SECRET.encode(), ttl=600)
+    asked = [(1000.5, 0.0), (1001.0, 0.5), (1301.0, 300.5), (1301.5, 301.0)]
+    assert usernames(ice, "p", asked) == [("1601:p", 600), ("1601:p", 600), ("1601:p", 300), ("1902:p", 600)]
+    assert usernames(ice, "p", [(500.0, 0.0)]) == [("1100:p", 600)], "the clock was set back"
+    assert time_left(Ice(stun=STUN, ttl=600), "p", 1000.0) == 600
+
+
+def test_credentials_are_bounded_by_the_seat() -> None:
+    """They last as long as the participant has been there: an hour at first, the configured time at most."""
+    ice = Ice(turn=TURN, secret=SECRET.encode(), ttl=21_600)
+    ages = [0.0, 3600.0, 7200.0, 14_400.0, 28_800.0, 57_600.0]
+    left = [time for _, time in usernames(ice, "p", [(1000.0 + age, age) for age in ages])]
+    assert left == [3600, 3600, 7200, 14_400, 21_600, 21_600]
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    """Those who asked longest ago are forgotten."""
+    ice = Ice(turn=TURN, secret=SECRET.encode(), ttl=600)
+    for number in range(MOST_ISSUED + 5):
+        ice_servers(ice, str(number), 1000.0)
+        ice_servers(ice, "0", 1000.0)
+    assert len(ice.issued) == MOST_ISSUED
+    assert "0" in ice.issued
+    assert "1" not in ice.issued
 
 
 def test_the_secret_comes_from_the_configuration_or_a_file(tmp_path: Path) -> None:

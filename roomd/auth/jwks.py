@@ -9,11 +9,13 @@ These rules limit how many fetches clients can cause:
   after the token came has not found it.
 - All clients that need keys wait for the same fetch. A client that disconnects does not cancel it for the others.
 - After a fetch that fails, or that returns no usable key, the old keys are used. So roomd works without the issuer.
+- A set of more than 1 MiB or more than 100 keys, or one that takes more than 10 seconds, is a fetch that fails.
 - Until the first keys are fetched, tokens get 503 `unavailable` too. They do not get 401 `invalid_token`, because its
   close code 4401 makes a client discard a token that may be valid. Nor do they get the rights of a guest.
 """
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from roomd import __version__
+from roomd.auth.download import download
 from roomd.auth.tokens import Key, PublicKey, key_id
 from roomd.protocol.errors import UNAVAILABLE, Refused
 
@@ -31,10 +33,10 @@ log = logging.getLogger("roomd.auth.jwks")
 
 SMALLEST_RSA = 2048
 """The bits that an RSA key must have (RFC 7518, section 3.3)."""
-FETCH_TIMEOUT = 5.0
-"""The seconds that a fetch may take."""
-HEADERS = {"User-Agent": f"roomd/{__version__}", "Accept": "application/json"}
-"""The header fields of a fetch. Some filters in front of issuers refuse the library's own user agent."""
+FETCH_TIMEOUT = 10.0
+"""The seconds that a fetch may take in all."""
+MOST_KEYS = 100
+"""The keys that a set may have: each one is tried for a token without a key id."""
 
 
 class FetchedKeys:
@@ -52,7 +54,7 @@ class FetchedKeys:
         interval: float = 30.0,
         timeout: float = FETCH_TIMEOUT,
     ) -> None:
-        self._client = jwt.PyJWKClient(url, cache_jwk_set=False, timeout=timeout, headers=HEADERS)
+        self._url = url
         self._clock = clock
         self._lifetime = lifetime
         self._interval = interval
@@ -108,7 +110,7 @@ class FetchedKeys:
         return self._fetching
 
     async def _fetch(self) -> None:
-        """Download the keys, within the timeout. The library's own timeout starts again with each received byte."""
+        """Download the keys, within the timeout. The thread's own timeout starts again with each byte of the header."""
         try:
             self._downloading = asyncio.create_task(asyncio.to_thread(self._download), name="download token keys")
             # The exception must be retrieved, also after the timeout.
@@ -130,9 +132,12 @@ class FetchedKeys:
     def _download(self) -> tuple[Key, ...]:
         """Download the set and return its usable keys. It runs in a thread.
 
-        Raises `ValueError` when no key is usable, and the errors of PyJWT.
+        Raises `ValueError` when the set is too large or no key is usable, and the errors of `download` and of PyJWT.
         """
-        found = [_from_jwk(jwk) for jwk in self._client.get_jwk_set(refresh=True).keys]
+        members = json.loads(download(self._url, self._timeout))["keys"]
+        if len(members) > MOST_KEYS:
+            raise ValueError(f"it has more than {MOST_KEYS} keys")
+        found = [_from_jwk(jwk) for jwk in jwt.PyJWKSet(members).keys]
         if keys := tuple(key for key in found if key is not None):
             return keys
         raise ValueError("no RSA, EC P-256 or Ed25519 public key for signatures in the set")

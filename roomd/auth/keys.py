@@ -12,9 +12,12 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from roomd.auth.jwks import FetchedKeys, from_public_key
-from roomd.auth.secret_files import local_secret, local_secret_file, make_secret, read_file
-from roomd.auth.tokens import Key, Policy
-from roomd.config import Algorithm, AuthConfig, ConfigError
+from roomd.auth.secret_files import exchange_secret, local_secret, local_secret_file, make_secret
+from roomd.auth.tokens import Key, Policy, key_id
+from roomd.config import Algorithm, AuthConfig, ConfigError, read_file, trusted_owners
+
+OWN_KEY_ID = "roomd-ticket"
+"""The key id of the tokens that roomd gives for tickets where the others come from an issuer with public keys."""
 
 
 class KeySource(Protocol):
@@ -44,17 +47,61 @@ class FixedKeys:
         """Do nothing: there is nothing to stop."""
 
 
-def open_keys(auth: AuthConfig, database: Path) -> KeySource:
+class WithOwnKey:
+    """The issuer's keys, and roomd's own for the tokens that it gives for tickets. It is a `KeySource`."""
+
+    def __init__(self, issuer: KeySource, own: Key) -> None:
+        self._issuer = issuer
+        self._own = own
+
+    async def keys_for(self, token: str) -> Sequence[Key]:
+        """Return the key or the keys for the key id of the token.
+
+        Raises `Refused` as the issuer's source does.
+        """
+        return (self._own,) if key_id(token) == self._own.key_id else await self._issuer.keys_for(token)
+
+    async def close(self) -> None:
+        """Close the issuer's source."""
+        await self._issuer.close()
+
+
+def find_own_key(auth: AuthConfig, database: Path) -> Key | None:
+    """Return the key with which roomd signs the tokens that it gives for tickets; None if it has no secret yet.
+
+    Raises `ConfigError`.
+    """
+    secret = local_secret(AuthConfig() if _has_issuer(auth) else auth, database)
+    return None if secret is None else _own_key(auth, secret)
+
+
+def make_own_key(auth: AuthConfig, database: Path) -> Key:
+    """Return that key, and create its secret beside the database if there is none.
+
+    Raises `ConfigError`.
+    """
+    return find_own_key(auth, database) or _own_key(auth, make_secret(local_secret_file(database)))
+
+
+def _own_key(auth: AuthConfig, secret: bytes) -> Key:
+    material = exchange_secret(auth, secret)
+    return Key(material, "HS256", OWN_KEY_ID, is_own=True) if _has_issuer(auth) else Key(material, "HS256")
+
+
+def open_keys(auth: AuthConfig, database: Path, own: Key | None = None) -> KeySource:
     """Open the configured source of keys. The default is the secret beside the database, which is created if missing.
 
-    Raises `ConfigError` that names the setting, the file and what to do.
+    `own` is roomd's own key. Without it, tokens that were given for tickets are accepted only where roomd is the
+    issuer. Raises `ConfigError` that names the setting, the file and what to do.
     """
+    if not _has_issuer(auth):
+        return FixedKeys(own or make_own_key(auth, database))
+    issuer: KeySource
     if auth.jwks_url is not None:
-        return FetchedKeys(auth.jwks_url)
-    if auth.public_key_file is not None:
-        return FixedKeys(_public_key(Path(auth.public_key_file), policy(auth)))
-    secret = local_secret(auth, database)
-    return FixedKeys(Key(make_secret(local_secret_file(database)) if secret is None else secret, "HS256"))
+        issuer = FetchedKeys(auth.jwks_url)
+    else:
+        issuer = FixedKeys(_public_key(Path(str(auth.public_key_file)), policy(auth), database))
+    return WithOwnKey(issuer, own) if own is not None else issuer
 
 
 def check_keys(auth: AuthConfig, database: Path) -> None:
@@ -63,21 +110,25 @@ def check_keys(auth: AuthConfig, database: Path) -> None:
     Raises `ConfigError` that names the setting, the file and what to do.
     """
     if auth.public_key_file is not None:
-        _public_key(Path(auth.public_key_file), policy(auth))
+        _public_key(Path(auth.public_key_file), policy(auth), database)
     else:
         local_secret(auth, database)
 
 
 def policy(auth: AuthConfig) -> Policy:
     """Return the conditions that the configuration sets for tokens."""
-    symmetric = auth.jwks_url is None and auth.public_key_file is None
-    allowed = ("HS256",) if symmetric else tuple(name for name in get_args(Algorithm) if name != "HS256")
+    allowed = tuple(name for name in get_args(Algorithm) if name != "HS256") if _has_issuer(auth) else ("HS256",)
     return Policy(auth.algorithms or allowed, auth.issuer, auth.audience, auth.leeway)
 
 
-def _public_key(file: Path, policy: Policy) -> Key:
+def _has_issuer(auth: AuthConfig) -> bool:
+    """Return whether tokens come from an issuer with public keys."""
+    return auth.jwks_url is not None or auth.public_key_file is not None
+
+
+def _public_key(file: Path, policy: Policy, database: Path) -> Key:
     source = f"auth.public_key_file: {file}"
-    content, _ = read_file(file, "auth.public_key_file")
+    content = read_file(file, "auth.public_key_file", is_secret=False, owners=trusted_owners(database))
     if b"PRIVATE KEY-----" in content:
         raise ConfigError(f"{source}: is a private key; export its public key with `openssl pkey -in {file} -pubout`")
     if b"-----BEGIN CERTIFICATE-----" in content:

@@ -1,28 +1,19 @@
-"""Secrets in files: check who may read a file, read it, and create the secret beside the database.
+"""Secrets in files: read them, and create the secret beside the database.
 
 Every error of a file raises a `ConfigError` that names the setting, the file and what to do.
 """
 
+import hmac
 import os
 import secrets
-import stat
 from pathlib import Path
 
 import jwt
 from jwt.algorithms import HMACAlgorithm
 
-from roomd.config import SHORTEST_SECRET, AuthConfig, ConfigError
-
-LARGEST_FILE = 65_536
-"""The bytes that are read of a file."""
-CREDENTIALS = Path("/run/credentials")
-"""The folder of the credentials that systemd loads by `LoadCredential`. No other service can read them."""
+from roomd.config import SHORTEST_SECRET, AuthConfig, ConfigError, FileMissing, read_file, trusted_owners
 
 _HOW_TO_MAKE_ONE = "`openssl rand -hex 32` makes one"
-
-
-class FileMissing(ConfigError):  # noqa: N818 - a state, not a mistake
-    """The file does not exist."""
 
 
 def local_secret(auth: AuthConfig, database: Path) -> bytes | None:
@@ -35,14 +26,25 @@ def local_secret(auth: AuthConfig, database: Path) -> bytes | None:
     if auth.secret is not None:
         return _check_secret(os.fsencode(auth.secret), "auth.secret")
     if auth.secret_file is not None:
-        return _read_secret(Path(auth.secret_file), "auth.secret_file")
+        return _read_secret(Path(auth.secret_file), "auth.secret_file", database)
     file = local_secret_file(database)
     if file == database:
         raise ConfigError(f"database.path: {database}: the secret has this name; choose another name for the database")
     try:
-        return _read_secret(file, "auth")
+        return _read_secret(file, "auth", database)
     except FileMissing:
         return None
+
+
+def exchange_secret(auth: AuthConfig, secret: bytes) -> bytes:
+    """Return the secret that signs the tokens that are given for tickets. `secret` is the local one.
+
+    Where tokens come from an issuer with public keys, it is another one, derived from it. So a token that roomd signed
+    when it was its own issuer is not accepted.
+    """
+    if auth.jwks_url is None and auth.public_key_file is None:
+        return secret
+    return hmac.digest(secret, b"tokens that are given for tickets", "sha256")
 
 
 def local_secret_file(database: Path) -> Path:
@@ -50,47 +52,18 @@ def local_secret_file(database: Path) -> Path:
     return database.with_suffix(".secret")
 
 
-def read_file(file: Path, setting: str) -> tuple[bytes, int]:
-    """Return the content and the mode of a file, both read from one open file.
-
-    Raises `ConfigError` that names `setting` when the file cannot be read; `FileMissing` when it does not exist.
-    """
-    try:
-        with file.open("rb") as opened:
-            return opened.read(LARGEST_FILE), os.fstat(opened.fileno()).st_mode
-    except OSError as exc:
-        kind = FileMissing if isinstance(exc, FileNotFoundError | NotADirectoryError) else ConfigError
-        remedy = "; run this as the user of the daemon" if isinstance(exc, PermissionError) else ""
-        raise kind(f"{setting}: {file}: cannot be read: {exc.strerror}{remedy}") from None
-
-
-def is_open_to_others(file: Path, mode: int) -> bool:
-    """Return whether others than the owner can read a file with this mode, or write to it.
-
-    systemd gives the user of a service access to its credentials by an access control list. The mode then has the mask
-    of the list in the bits of the group: it is 0440, although no group can read the file (systemd issue 29435).
-    """
-    harmful = 0o037 if file.is_relative_to(CREDENTIALS) else 0o077
-    return bool(mode & harmful)
-
-
-def read_private(file: Path, setting: str) -> tuple[bytes, str]:
+def read_private(file: Path, setting: str, database: Path | None = None) -> tuple[bytes, str]:
     """Return the content of a file that only its owner can read, and the text that names the file in errors.
 
-    White space around the content is removed. Raises `ConfigError` when others can read the file, and when it cannot
-    be read.
+    The owner is this user, root, or the one of `database`. White space around the content is removed. Raises
+    `ConfigError` when the file fails `check_file`, and when it cannot be read.
     """
-    content, mode = read_file(file, setting)
-    if is_open_to_others(file, mode):
-        raise ConfigError(
-            f"{setting}: {file}: others can read it (mode {stat.S_IMODE(mode):04o}); run `chmod 600 {file}`, and "
-            "replace the secret if somebody may have read it"
-        )
+    content = read_file(file, setting, is_secret=True, owners=trusted_owners(database))
     return content.strip(), f"{setting}: {file}"
 
 
-def _read_secret(file: Path, setting: str) -> bytes:
-    return _check_secret(*read_private(file, setting))
+def _read_secret(file: Path, setting: str, database: Path | None = None) -> bytes:
+    return _check_secret(*read_private(file, setting, database))
 
 
 def check_length(secret: bytes, source: str, shortest: int) -> bytes:

@@ -13,7 +13,7 @@ import functools
 import json
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, TypeGuard
+from typing import Annotated, Any, NamedTuple, TypeGuard
 
 import jwt
 import msgspec
@@ -33,6 +33,9 @@ LONGEST_USER_ID = 128
 """The characters that a user id may have."""
 LONGEST_DISPLAY_NAME = 100
 """The characters that a user's name may have."""
+
+LONGEST_TTL = 31_622_400.0
+"""The seconds for which the token that is given for a ticket may be valid: a year."""
 
 _LATEST = 253_402_300_799.0
 """The last second of the year 9999, in seconds since the epoch. Python has no later dates."""
@@ -62,6 +65,8 @@ class Key(msgspec.Struct, frozen=True):
     """The algorithm: HS256, RS256, ES256 or EdDSA."""
     key_id: str | None = None
     """The key id; None for a key that is used for tokens with any key id."""
+    is_own: bool = False
+    """Whether roomd signs with it itself, so that the policy's list of algorithms does not apply."""
 
     def __repr__(self) -> str:
         """Describe the key without its material, which may be secret: such texts may be logged."""
@@ -81,11 +86,23 @@ class Policy(msgspec.Struct, frozen=True):
     """The seconds by which the issuer's clock may differ."""
 
 
+class Claims(NamedTuple):
+    """The claims of a token or a ticket that was verified."""
+
+    identity: Identity
+    """The user, and the time at which the token or the ticket expires."""
+    ticket: float | None
+    """For a ticket that says so: the seconds for which the token that it is exchanged for is valid."""
+    values: dict[str, Any]
+    """All claims, by name."""
+
+
 class _Grants(msgspec.Struct, frozen=True):
     """The claim `roomd`. Unknown keys are ignored: a later roomd, and others, may give them a meaning."""
 
     room: str | None = None
     admin: bool | None = None
+    ticket: Annotated[float, msgspec.Meta(gt=0, le=LONGEST_TTL)] | None = None
 
 
 # jwt raises UnicodeEncodeError for a token with lone surrogates.
@@ -123,11 +140,23 @@ def verify(token: str, keys: Sequence[Key], policy: Policy, now: float) -> Ident
     Raises `Refused`: `TOKEN_EXPIRED` for a token that is valid except for its expiry, `INVALID_TOKEN` for others. Its
     `reason` says why.
     """
-    claims = _signed_claims(token, keys, policy)
-    _check_addressee(claims, policy)
-    identity = _identity(claims)
-    _check_times(claims, policy.leeway, now)
-    return identity
+    claims = read_claims(token, keys, policy, now)
+    if claims.ticket is not None:
+        raise _invalid("it is a ticket, which `authenticate` takes as `ticket`")
+    return claims.identity
+
+
+def read_claims(token: str, keys: Sequence[Key], policy: Policy, now: float) -> Claims:
+    """Verify a token or a ticket and return what it claims. `now` is in seconds since the epoch.
+
+    Raises `Refused` like `verify`.
+    """
+    values = _signed_claims(token, keys, policy)
+    _check_addressee(values, policy)
+    grants = _grants(values.get("roomd"))
+    identity = _identity(values, grants)
+    _check_times(values, policy.leeway, now)
+    return Claims(identity, grants.ticket, values)
 
 
 def key_id(token: str) -> str | None:
@@ -156,23 +185,29 @@ def mint(
     issuer: str | None = None,
     audience: str | None = None,
     now: float,
+    key_id: str | None = None,
+    ticket: float | None = None,
+    jti: str | None = None,
 ) -> str:
     """Sign an HS256 token that is valid for `ttl` seconds from `now`, which is in seconds since the epoch.
 
+    With `jti` and `ticket` it is a ticket, and `ticket` the seconds for which the token that is given for it is valid.
     Raises `ValueError` with a text for people when `verify` would refuse or change one of the arguments.
     """
-    optional = {"name": name, "iss": issuer, "aud": audience, "roomd": _grants_claim(room, admin)}
+    optional = {"name": name, "iss": issuer, "aud": audience, "jti": jti, "roomd": _grants_claim(room, admin, ticket)}
     claims = {"sub": user, "iat": math.floor(now), "exp": math.ceil(now + ttl)}
     claims |= {claim: value for claim, value in optional.items() if value is not None}
     if not _is_user_id(user):
         raise ValueError(f"user: must be {_USER_ID}")
     if name is not None and clean_name(name, LONGEST_DISPLAY_NAME) is None:
         raise ValueError(f"name: must be 1 to {LONGEST_DISPLAY_NAME} printable characters")
-    return jwt.encode(claims, secret, algorithm="HS256")
+    return jwt.encode(claims, secret, algorithm="HS256", headers={"kid": key_id} if key_id is not None else None)
 
 
-def _grants_claim(room: str | None, admin: bool) -> dict[str, Any] | None:
+def _grants_claim(room: str | None, admin: bool, ticket: float | None) -> dict[str, Any] | None:
     grants: dict[str, Any] = {"admin": True} if admin else {}
+    if ticket is not None:
+        grants["ticket"] = ticket
     if room is not None:
         grants["room"] = clean_code(room)
         if grants["room"] is None:
@@ -185,7 +220,8 @@ def _signed_claims(token: str, keys: Sequence[Key], policy: Policy) -> dict[str,
     wanted = key_id(token) if any(key.key_id for key in keys) else None
     reason = "there is no key with its key id and an accepted algorithm"
     for key in keys:
-        if key.algorithm not in policy.algorithms or (wanted and key.key_id and key.key_id != wanted):
+        is_accepted = key.is_own or key.algorithm in policy.algorithms
+        if not is_accepted or (wanted and key.key_id and key.key_id != wanted):
             continue
         try:
             signed = _SIGNATURES.decode_complete(token, key.material, [key.algorithm])
@@ -233,12 +269,11 @@ def _check_addressee(claims: dict[str, Any], policy: Policy) -> None:
             raise _invalid("auth.audience is not in the claim aud")
 
 
-def _identity(claims: dict[str, Any]) -> Identity:
+def _identity(claims: dict[str, Any], grants: _Grants) -> Identity:
     user_id = claims.get("sub")
     if not _is_user_id(user_id):
         raise _invalid(f"the claim sub is missing, or is not {_USER_ID}")
     name = claims.get("name")
-    grants = _grants(claims.get("roomd"))
     return Identity(
         user_id=user_id,
         display_name=display_name(name if isinstance(name, str) else None, LONGEST_DISPLAY_NAME, user_id),
@@ -265,7 +300,7 @@ def _grants(claim: Any) -> _Grants:
     code = clean_code(grants.room)
     if code is None:
         raise _invalid("room in the claim roomd is no room code like abc-def-ghi")
-    return _Grants(room=code, admin=grants.admin)
+    return _Grants(room=code, admin=grants.admin, ticket=grants.ticket)
 
 
 def _check_times(claims: dict[str, Any], leeway: float, now: float) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import time
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,8 @@ from roomd.protocol.timestamps import stamp
 
 OPERATOR = "operator"
 """The user id of a command without a token and without a user: an admin, with a token from the local secret."""
+TICKET_TTL = 600.0
+"""The seconds for which the ticket in a link is valid: the most that the daemon accepts."""
 SHORT_TTL = 300.0
 """The seconds for which a command's own token is valid; each connection gets a new one."""
 
@@ -134,6 +137,16 @@ class Access:
         return try_mint(self.config, user=OPERATOR, ttl=SHORT_TTL, admin=True)
 
 
+def link_to(config: Config, page: str | None, room: str | None, ticket: str) -> str:
+    """Return the link to a meeting page with a ticket. `page` is its address; None for that of the configured daemon.
+
+    Raises `ConfigError` when the system chose the daemon's port.
+    """
+    if page is None:
+        page = f"http{local_url(config.server).removeprefix('ws').removesuffix(config.server.path)}/"
+    return f"{page.partition('#')[0]}#{f'code={room}&' if room is not None else ''}ticket={ticket}"
+
+
 def check_token(config: Config, token: str) -> str:
     """Return what a token allows, as lines of text, by the keys and the conditions of the configured daemon.
 
@@ -144,7 +157,7 @@ def check_token(config: Config, token: str) -> str:
     database = Path(config.database.path)
     if not _has_issuer(config) and secret_files.local_secret(config.auth, database) is None:
         raise ConfigError(_START_ONCE.format(database))
-    source = keys.open_keys(config.auth, database)
+    source = keys.open_keys(config.auth, database, keys.find_own_key(config.auth, database))
 
     async def verify() -> tokens.Identity:
         return tokens.verify(token, await source.keys_for(token), keys.policy(config.auth), time.time())
@@ -177,13 +190,22 @@ def configuration(file: Path | None, **flags: Mapping[str, Any]) -> Config:
 
 
 def mint(
-    config: Config, *, user: str, ttl: float, name: str | None = None, admin: bool = False, room: str | None = None
+    config: Config,
+    *,
+    user: str,
+    ttl: float,
+    name: str | None = None,
+    admin: bool = False,
+    room: str | None = None,
+    ticket: float | None = None,
 ) -> str:
     """Return a new token that the configured daemon accepts. `ttl` is in seconds.
 
+    With `ticket` it is a one-time ticket; that is the seconds for which the token is valid that is given for it.
+
     Raises `ConfigError` when there is no secret, `typer.BadParameter` for a user or a name that is not valid.
     """
-    token = try_mint(config, user=user, ttl=ttl, name=name, admin=admin, room=room)
+    token = try_mint(config, user=user, ttl=ttl, name=name, admin=admin, room=room, ticket=ticket)
     if token is not None:
         return token
     if _has_issuer(config):
@@ -192,9 +214,16 @@ def mint(
 
 
 def try_mint(
-    config: Config, *, user: str, ttl: float, name: str | None = None, admin: bool = False, room: str | None = None
+    config: Config,
+    *,
+    user: str,
+    ttl: float,
+    name: str | None = None,
+    admin: bool = False,
+    room: str | None = None,
+    ticket: float | None = None,
 ) -> str | None:
-    """Return a new token, like `mint`; None when there is no secret."""
+    """Return a new token or ticket, like `mint`; None when there is no secret."""
     from roomd.auth import secret_files, tokens  # imported here, because they import the cryptography
 
     secret = secret_files.local_secret(config.auth, Path(config.database.path))
@@ -205,6 +234,7 @@ def try_mint(
         return tokens.mint(
             secret, user=user, name=name, ttl=ttl, admin=admin, room=room,
             issuer=issuer, audience=audience, now=time.time(),
+            ticket=ticket, jti=None if ticket is None else str(uuid.uuid4()),
         )  # fmt: skip
     except ValueError as exc:
         raise typer.BadParameter(str(exc)) from None

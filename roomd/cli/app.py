@@ -9,7 +9,16 @@ import typer
 from typer.core import TyperGroup
 
 from roomd import __version__, client
-from roomd.cli.access import ConfigFile, DatabaseFile, bearer_token, check_token, configuration, mint
+from roomd.cli.access import (
+    TICKET_TTL,
+    ConfigFile,
+    DatabaseFile,
+    bearer_token,
+    check_token,
+    configuration,
+    link_to,
+    mint,
+)
 from roomd.cli.bench import bench
 from roomd.cli.join import MeetingEnded, join
 from roomd.cli.options import connected, example, room_code, time_to_live
@@ -147,6 +156,17 @@ def token(
     ] = "1h",  # type: ignore[assignment]  # Typer parses defaults too
     admin: Annotated[bool, typer.Option("--admin", help="Give the user host rights in every room.")] = False,
     room: Annotated[str | None, typer.Option(metavar="CODE", parser=room_code, help="Allow only this room.")] = None,
+    link: Annotated[
+        bool,
+        typer.Option(
+            "--link",
+            help="Print a link to the meeting page that signs the user in: once, and within 10 minutes.",
+        ),
+    ] = False,
+    page: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The address of the page for --link, like https://meet.example/."),
+    ] = None,
     check: Annotated[
         str | None,
         typer.Option(
@@ -158,12 +178,18 @@ def token(
     config: ConfigFile = None,
     database: DatabaseFile = None,
 ) -> None:
-    """Print a token that is signed with the local secret, or check a token."""
+    """Print a token that is signed with the local secret, or a link with a one-time ticket for it, or check a token."""
     if (user is None) == (check is None):
         raise typer.BadParameter("give --user, or --check")
+    if (link and user is None) or (page is not None and not link):
+        raise typer.BadParameter("--link needs --user, and --page needs --link")
     settings = configuration(config, database={"path": database})
     if user is None:
         say(check_token(settings, bearer_token(sys.stdin.read()) if check == "-" else str(check)))
+        return
+    if link:
+        ticket = mint(settings, user=user, name=name, ttl=TICKET_TTL, admin=admin, room=room, ticket=ttl)
+        say(link_to(settings, page, room, ticket))
         return
     say(mint(settings, user=user, name=name, ttl=ttl, admin=admin, room=room))
 
@@ -179,7 +205,7 @@ def check_config(config: ConfigFile = None, database: DatabaseFile = None) -> No
     settings = configuration(config, database={"path": database})
     path = Path(settings.database.path)
     keys.check_keys(settings.auth, path)
-    ice.open_ice(settings.ice)
+    ice.open_ice(settings.ice, path)
     server = settings.server
     source = str(config) if config else "the defaults and the environment"
     where = f"{server.host} (all addresses, IPv6 and IPv4)" if is_every_address(server.host) else server.host

@@ -12,6 +12,7 @@ from roomd import client
 from roomd.cli.access import Access
 from roomd.cli.options import room_code
 from roomd.cli.output import say
+from roomd.client.requests import room_of
 from roomd.config import ConfigError
 from roomd.protocol.errors import Refused
 from roomd.protocol.replies import RoomReply
@@ -95,7 +96,7 @@ async def _make_rooms(host: client.Connection, count: int, seats: int, made: lis
 
     async def make() -> None:
         request = CreateRoom(name=NAME, max_participants=seats, allow_guest_access=True)
-        made.append((await _request_until_allowed(host, request)).room.code)
+        made.append(room_of(await _request_until_allowed(host, request)).code)
 
     while missing := count - len(made):
         await asyncio.gather(*(make() for _ in range(min(missing, AT_ONCE))))

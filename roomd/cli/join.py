@@ -19,7 +19,7 @@ from roomd.cli.access import Access
 from roomd.cli.chat import Chat, CommandError
 from roomd.cli.keyboard import typed_lines
 from roomd.cli.meeting_text import describe_end, describe_event
-from roomd.cli.options import Code
+from roomd.cli.options import RoomLink, room_link
 from roomd.cli.output import plain, say, say_error
 from roomd.client import AnyMeetingEvent, Dropped, Meeting, SeatLost
 
@@ -36,7 +36,12 @@ class MeetingEnded(Exception):  # noqa: N818 - a result, not an error
 
 def join(
     access: Access,
-    code: Code,
+    room: Annotated[
+        RoomLink,
+        typer.Argument(
+            metavar="CODE", parser=room_link, help="The room's code, like abc-def-ghi, or a link to the room."
+        ),
+    ],
     guest: Annotated[str | None, typer.Option(metavar="NAME", help="Join as a guest with this name.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for a seat when the room is full.")] = False,
     seat: Annotated[
@@ -50,17 +55,23 @@ def join(
 ) -> None:
     """Join a room, show its events, and send typed messages.
 
-    You join as a guest (--guest), with a token (--token), or as a user by the local secret (--as). Without a secret you
-    are asked for a guest name. Typed lines are sent as messages; /help lists the commands. /leave, Ctrl-D and Ctrl-C
-    give up the seat. A lost connection is resumed; with --seat FILE, also after the command was killed.
+    You join as a guest (--guest), with a token (--token), by the one-time ticket in a link, or as a user by the local
+    secret (--as). Without a secret you are asked for a guest name. Typed lines are sent as messages; /help lists the
+    commands. /leave, Ctrl-D and Ctrl-C give up the seat. A lost connection is resumed; with --seat FILE, also after the
+    command was killed.
     """
     if guest is not None and (access.token is not None or access.user is not None):
         raise typer.BadParameter("give --guest, or --token (or ROOMD_TOKEN), or --as")
-    if guest is None and access.bearer() is None:
+    if room.ticket is not None and any(given is not None for given in (guest, access.token, access.user)):
+        raise typer.BadParameter("the link has a ticket: give no --guest, --token (or ROOMD_TOKEN) or --as")
+    if guest is None and room.ticket is None and access.bearer() is None:
         guest = _ask_for_name()
     # A new token is minted for each connection; a given token is used as it is.
-    token = None if guest is not None else access.token or access.bearer
-    asyncio.run(TerminalMeeting(client.join(access.address, code, guest, token, wait=wait, seat=_kept(seat))).run())
+    token: client.Token = None if guest is not None else access.token or access.bearer
+    if room.ticket is not None:
+        token = asyncio.run(client.exchange(access.address, room.ticket))
+    joining = client.join(access.address, room.code, guest, token, wait=wait, seat=_kept(seat))
+    asyncio.run(TerminalMeeting(joining).run())
 
 
 def _kept(file: Path | None) -> client.SeatFile | None:

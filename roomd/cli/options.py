@@ -4,6 +4,7 @@ import functools
 import inspect
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, Concatenate, ParamSpec
 from urllib.parse import parse_qs, unquote
 
@@ -41,6 +42,24 @@ def time_to_live(text: str) -> float:
     if match is None or int(match[1]) == 0:
         raise typer.BadParameter("must be like 90s, 15m, 1h or 7d")
     return int(match[1]) * _UNIT[match[2]]
+
+
+@dataclass(frozen=True)
+class RoomLink:
+    """A room, as a code or a link names it."""
+
+    code: str
+    """The code, in its normal form."""
+    ticket: str | None
+    """The one-time ticket in the link; None without one."""
+
+
+def room_link(text: str) -> RoomLink:
+    """Return the code and the ticket in a link to the meeting page, or a code.
+
+    Raises `typer.BadParameter` for any other text.
+    """
+    return RoomLink(room_code(text), parse_qs(text.partition("#")[2]).get("ticket", [None])[0])
 
 
 Code = Annotated[

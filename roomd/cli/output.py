@@ -58,24 +58,30 @@ def room_state(room: Room) -> str:
     return "locked" if room.is_locked else "open"
 
 
-def room_sheet(room: Room, admission: Admission | None) -> str:
-    """Return all facts about one room, one in a line. Without `admission`, that line is missing."""
+def room_sheet(room: Room | None, admission: Admission | None) -> str:
+    """Return all facts about one room, one in a line.
+
+    Without a room, as for somebody banned, only the admission is shown; without `admission`, that line is missing.
+    """
+    facts = _room_facts(room) if room is not None else []
+    if admission is not None:
+        refusal = f"no, {admission.code}: {plain(admission.message or '')}"
+        facts.append(("you may join", "yes" if admission.allowed else refusal))
+    return "\n".join(f"{label:<14}{value}" for label, value in facts)
+
+
+def _room_facts(room: Room) -> list[tuple[str, str]]:
     facts = [
         ("code", room.code),
         ("name", plain(room.name)),
-        ("host", plain(room.host_id)),
+        ("host", plain(room.host_id) or "-"),
         ("state", room_state(room)),
         ("seats", f"{room.participant_count} of {room.max_participants}"),
         ("guests", "allowed" if room.allow_guest_access else "not allowed"),
         ("newcomers", "wait for the host" if room.waiting_room else "come in at once"),
         ("created", room.created_at),
     ]
-    if room.ended_at is not None:
-        facts.append(("ended", room.ended_at))
-    if admission is not None:
-        refusal = f"no, {admission.code}: {plain(admission.message or '')}"
-        facts.append(("you may join", "yes" if admission.allowed else refusal))
-    return "\n".join(f"{label:<14}{value}" for label, value in facts)
+    return facts if room.ended_at is None else [*facts, ("ended", room.ended_at)]
 
 
 def rooms_table(rooms: Sequence[Room]) -> str:
@@ -110,10 +116,13 @@ def participants_table(participants: Sequence[Participant]) -> str:
 
 
 def bans_table(bans: Sequence[Ban]) -> str:
-    """Return a table of bans."""
+    """Return a table of bans. Only the ban of a guest has an end."""
     return table(
-        ("USER", "NAME", "SINCE", "REASON"),
-        [(one.user_id, one.display_name, one.banned_at, one.reason or "-") for one in bans],
+        ("USER", "NAME", "SINCE", "UNTIL", "ID", "REASON"),
+        [
+            (one.user_id or "-", one.display_name, one.banned_at, one.expires_at or "-", one.id, one.reason or "-")
+            for one in bans
+        ],
     )
 
 

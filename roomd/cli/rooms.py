@@ -18,9 +18,11 @@ from roomd.cli.output import (
     rooms_table,
     say_reply,
 )
+from roomd.client.requests import room_of
 from roomd.protocol.errors import Refused
 from roomd.protocol.replies import BansReply, MessagesReply, OkReply, ParticipantsReply, Reply, RoomReply, RoomsReply
 from roomd.protocol.requests import (
+    BanPerson,
     CreateRoom,
     EndRoom,
     GetRoom,
@@ -53,6 +55,7 @@ def room_commands() -> typer.Typer:
         ("participants", participants, "roomd room participants abc-def-ghi --history"),
         ("messages", messages, "roomd room messages abc-def-ghi --as alice"),
         ("bans", bans, "roomd room bans abc-def-ghi"),
+        ("ban", ban, "roomd room ban abc-def-ghi bob --reason spam"),
         ("unban", unban, "roomd room unban abc-def-ghi bob"),
     ):
         app.command(name, epilog=example(line))(connected(command))
@@ -79,7 +82,7 @@ def create(
         waiting_room=waiting_room or None,
     )
     reply = ask(access, request, RoomReply)
-    say_reply(reply, json, reply.room.code)
+    say_reply(reply, json, room_of(reply).code)
 
 
 def list_rooms(
@@ -120,7 +123,7 @@ def update(
         code=code, name=name, max_participants=seats, allow_guest_access=guests, waiting_room=waiting_room
     )
     reply = ask(access, request, RoomReply)
-    say_reply(reply, json, room_sheet(reply.room, None))
+    say_reply(reply, json, room_sheet(room_of(reply), None))
 
 
 def lock(access: Access, code: Code, json: Json = False) -> None:
@@ -160,17 +163,40 @@ def messages(access: Access, code: Code, json: Json = False) -> None:
 
 
 def bans(access: Access, code: Code, json: Json = False) -> None:
-    """List the users who are banned from a room."""
+    """List who is banned from a room. The id of a ban is for `roomd room unban --id`."""
     pages = asyncio.run(_pages(access, ListBans(code=code, limit=PAGE), BansReply))
     banned = [one for page in pages for one in page.bans]
     say_reply(BansReply(bans=banned, next_cursor=None), json, bans_table(banned))
 
 
-def unban(
-    access: Access, code: Code, user_id: Annotated[str, typer.Argument(metavar="USER", help="The user id.")]
+def ban(
+    access: Access,
+    code: Code,
+    user_id: Annotated[str | None, typer.Argument(metavar="USER", help="The user id.", show_default=False)] = None,
+    participant: Annotated[
+        str | None,
+        typer.Option("--participant", metavar="ID", help="A participant id, for a guest, instead of a user id."),
+    ] = None,
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="The reason, at most 200 characters.")] = None,
 ) -> None:
-    """Lift the ban of a user."""
-    ask(access, Unban(code=code, user_id=user_id), OkReply)
+    """Ban a user, or somebody who is or was in the room. Guests are kept out by their network address, for a while."""
+    if (user_id is None) == (participant is None):
+        raise typer.BadParameter("give a user id or --participant")
+    ask(access, BanPerson(code=code, user_id=user_id, participant_id=participant, reason=reason), OkReply)
+
+
+def unban(
+    access: Access,
+    code: Code,
+    user_id: Annotated[str | None, typer.Argument(metavar="USER", help="The user id.", show_default=False)] = None,
+    ban_id: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="The id of a ban, as `roomd room bans` shows it.")
+    ] = None,
+) -> None:
+    """Lift the ban of a user, or a ban by its id."""
+    if (user_id is None) == (ban_id is None):
+        raise typer.BadParameter("give a user id or --id")
+    ask(access, Unban(code=code, user_id=user_id, ban_id=ban_id), OkReply)
 
 
 def ask(access: Access, request: Request, reply: type[R]) -> R:
@@ -188,7 +214,8 @@ def ask(access: Access, request: Request, reply: type[R]) -> R:
 
 def _change(access: Access, request: UpdateRoom | EndRoom, json: bool, outcome: str) -> None:
     reply = ask(access, request, RoomReply)
-    say_reply(reply, json, f"{reply.room.code} ({plain(reply.room.name)}) {outcome}")
+    room = room_of(reply)
+    say_reply(reply, json, f"{room.code} ({plain(room.name)}) {outcome}")
 
 
 def _names(access: Access, code: str) -> dict[str, str]:

@@ -39,6 +39,7 @@ from roomd.client.events import (
 from roomd.client.meeting import Meeting, open_meeting
 from roomd.client.seats import KeptSeat, SeatFile, SeatStore
 from roomd.client.settings import Settings
+from roomd.client.tickets import exchange
 from roomd.client.tokens import Token
 from roomd.client.view import Status, View
 from roomd.protocol.errors import Refused
@@ -79,6 +80,7 @@ __all__ = [
     "View",
     "code_of",
     "connect",
+    "exchange",
     "join",
 ]
 

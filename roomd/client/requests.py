@@ -44,7 +44,10 @@ class Requests(ABC):
     # For hosts.
 
     async def remove(self, participant_id: str, *, ban: bool = False, reason: str | None = None) -> None:
-        """Remove a participant; with `ban` the user cannot come back. `reason` has at most 200 characters."""
+        """Remove a participant. With `ban` the user, or guests of the same address, cannot come back.
+
+        `reason` has at most 200 characters.
+        """
         request = requests.RemoveParticipant(participant_id=participant_id, ban=ban, reason=reason)
         await self.request(request, OkReply)
 
@@ -84,16 +87,33 @@ class Requests(ABC):
             waiting_room=waiting_room,
             history_visible=history_visible,
         )
-        return (await self.request(request, replies.RoomReply)).room
+        return room_of(await self.request(request, replies.RoomReply))
 
     async def end_room(self) -> objects.Room:
         """End the room for everyone, for good, and return it."""
-        return (await self.request(requests.EndRoom(code=self.code), replies.RoomReply)).room
+        return room_of(await self.request(requests.EndRoom(code=self.code), replies.RoomReply))
 
     async def list_bans(self, cursor: str | None = None, limit: int | None = None) -> replies.BansReply:
-        """Read a page of the users who cannot come back."""
+        """Read a page of those who cannot come back."""
         return await self.request(requests.ListBans(cursor=cursor, limit=limit), replies.BansReply)
 
-    async def unban(self, user_id: str) -> None:
-        """Allow a user to come back."""
-        await self.request(requests.Unban(user_id=user_id), OkReply)
+    async def ban(
+        self, *, user_id: str | None = None, participant_id: str | None = None, reason: str | None = None
+    ) -> None:
+        """Ban a user, or somebody who is or was in the room; give one of the two. They need not be there now."""
+        request = requests.BanPerson(code=self.code, user_id=user_id, participant_id=participant_id, reason=reason)
+        await self.request(request, OkReply)
+
+    async def unban(self, user_id: str | None = None, *, ban_id: str | None = None) -> None:
+        """Lift the ban of a user, or the one with the id that `list_bans` shows."""
+        await self.request(requests.Unban(user_id=user_id, ban_id=ban_id), OkReply)
+
+
+def room_of(reply: replies.RoomReply) -> objects.Room:
+    """Return the room of a reply that always has one: any but that to `get-room`.
+
+    Raises `ValueError` for a reply without one.
+    """
+    if reply.room is None:
+        raise ValueError("the reply has no room")
+    return reply.room

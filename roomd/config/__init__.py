@@ -1,11 +1,12 @@
 """The configuration: every setting with its default, and how it is read, checked and documented.
 
 `sections` declares the settings, `loading` reads them, `checks` refuses wrong ones, `origins` has the form of one kind,
-`documents` describes them. Import from this package, not from its modules.
+`files` checks the files that are named, `documents` describes them. Import from this package, not from its modules.
 """
 
 from roomd.config.checks import SHORTEST_SECRET, SHORTEST_TURN_SECRET, check
 from roomd.config.documents import Setting, default_config, section_doc, settings
+from roomd.config.files import FileMissing, check_file, is_open_to_others, read_file, trusted_owners
 from roomd.config.loading import load
 from roomd.config.sections import (
     Algorithm,
@@ -29,16 +30,21 @@ __all__ = [
     "Config",
     "ConfigError",
     "DatabaseConfig",
+    "FileMissing",
     "IceConfig",
     "LimitsConfig",
     "RoomsConfig",
     "ServerConfig",
     "Setting",
     "check",
+    "check_file",
     "default_config",
     "is_every_address",
+    "is_open_to_others",
     "load",
     "local_url",
+    "read_file",
     "section_doc",
     "settings",
+    "trusted_owners",
 ]

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import get_args
 
 from roomd.config.origins import web_origin
-from roomd.config.sections import Algorithm, AuthConfig, Config, ConfigError, IceConfig
+from roomd.config.sections import UNIX, Algorithm, AuthConfig, Config, ConfigError, IceConfig
 
 _HOST = r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?"
 _STUN_URL = re.compile(rf"stuns?:{_HOST}")
@@ -94,6 +94,14 @@ def _other_problems(config: Config) -> _Problems:
             web_origin(text)
         except ValueError as exc:
             yield ["server.allowed_origins"], f"{text!r} {exc}"
+    for text in config.server.trusted_proxies:
+        if text == UNIX:
+            continue
+        try:
+            ipaddress.ip_network(text)
+        except ValueError as exc:
+            problem = f"{exc}; write networks like 10.0.0.0/8 or fd00::/8, addresses like 192.0.2.7, or {UNIX}"
+            yield ["server.trusted_proxies"], problem
     if config.server.path in ("/", "/healthz", "/asyncapi.json"):
         yield ["server.path"], f"{config.server.path} is taken; choose another, e.g. /ws"
     if PurePath(config.server.path).suffix.lower() in PAGE_SUFFIXES:

@@ -3,6 +3,7 @@
 Later sources win: the defaults, the TOML file, the environment (`ROOMD_<SECTION>_<KEY>`), the command line.
 """
 
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,11 +13,14 @@ import msgspec
 
 from roomd.config.checks import check
 from roomd.config.documents import settings
+from roomd.config.files import check_file, check_kind, open_file, trusted_owners
 from roomd.config.origins import web_origin
 from roomd.config.sections import Config, ConfigError
 
 COMMAND_LINE_ENV = frozenset({"ROOMD_CONFIG", "ROOMD_TOKEN", "ROOMD_URL"})
 """Variables of the command line, which are not settings."""
+SECRETS = (("auth", "secret"), ("ice", "turn_secret"))
+"""The settings that are secrets, by section and key."""
 
 
 def load(
@@ -27,36 +31,48 @@ def load(
     """Read the configuration.
 
     `file` is TOML, `environ` has variables by name, `flags` is {section: {key: value}}, where None means not given.
-    Raises `ConfigError` for the first source that is wrong.
+    Only its owner may read a file with a secret in it. Raises `ConfigError` for the first source that is wrong.
     """
     merged: dict[str, dict[str, Any]] = {}
     origins: dict[str, str] = {}
+    values, status = _from_file(file) if file else ({}, None)
     layers = [
-        (str(file), _from_file(file) if file else {}),
+        (str(file), values),
         ("the environment", _from_env(environ or {})),
         ("the command line", _given(flags or {})),
     ]
     for source, layer in layers:
-        for section, values in layer.items():
-            merged.setdefault(section, {}).update(values)
-            origins |= {f"{section}.{key}": f"{source}: {section}.{key}" for key in values}
+        for section, given in layer.items():
+            merged.setdefault(section, {}).update(given)
+            origins |= {f"{section}.{key}": f"{source}: {section}.{key}" for key in given}
     config = _convert(merged, "the configuration")
     check(config, origins)
+    if file is not None and status is not None:
+        _check_access(file, status, values, config.database.path)
     allowed = tuple(map(web_origin, config.server.allowed_origins))
     return msgspec.structs.replace(config, server=msgspec.structs.replace(config.server, allowed_origins=allowed))
 
 
-def _from_file(file: Path) -> dict[str, dict[str, Any]]:
+def _from_file(file: Path) -> tuple[dict[str, dict[str, Any]], os.stat_result]:
+    with open_file(file, str(file)) as opened:
+        status = os.fstat(opened.fileno())
+        check_kind(status, str(file))
+        content = opened.read()
     try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as exc:
-        raise ConfigError(f"{file}: cannot be read: {exc.strerror}") from None
+        values = tomllib.loads(content.decode())
     except RecursionError:
         raise ConfigError(f"{file}: not valid TOML: nested too deep") from None
     except ValueError as exc:  # of TOML, of UTF-8, or a number of more digits than Python reads
         raise ConfigError(f"{file}: not valid TOML: {exc}") from None
     _convert(values, str(file))
-    return values
+    return values, status
+
+
+def _check_access(file: Path, status: os.stat_result, values: Mapping[str, Mapping[str, Any]], database: str) -> None:
+    """Check who can change the file, and who can read it if there is a secret in it. Raises `ConfigError`."""
+    secrets = [f"{section}.{key}" for section, key in SECRETS if values.get(section, {}).get(key) is not None]
+    source = f"{file}: {secrets[0]}" if secrets else str(file)
+    check_file(file, status, source, is_secret=bool(secrets), owners=trusted_owners(Path(database)))
 
 
 def _from_env(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:

@@ -12,6 +12,11 @@ from msgspec import Meta
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 """A length of time in seconds, at most a day."""
 
+Rate = Annotated[float, Meta(gt=0, le=1e18)]
+"""Units a second."""
+Burst = Annotated[float, Meta(ge=1, le=1e18)]
+"""Units at once."""
+
 Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
 
 
@@ -21,6 +26,10 @@ class ConfigError(Exception):
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table of the configuration file."""
+
+
+UNIX = "unix"
+"""The entry of `server.trusted_proxies` for every proxy that connects by a Unix socket."""
 
 
 class ServerConfig(Section, frozen=True):
@@ -48,6 +57,14 @@ class ServerConfig(Section, frozen=True):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="Least severe level that is logged.")
     ] = "info"
+    log_addresses: Annotated[
+        Literal["full", "masked", "none"],
+        Meta(description="How clients' addresses are logged: in full, as their network (/24, /48), or not at all."),
+    ] = "full"
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Meta(description="Networks of proxies whose X-Forwarded-For or Forwarded is believed; unix: Unix sockets."),
+    ] = ("127.0.0.0/8", "::1/128", UNIX)
     demo: Annotated[bool, Meta(description="Serve the meeting page at /.")] = True
 
 
@@ -100,6 +117,11 @@ class DatabaseConfig(Section, frozen=True):
     busy_timeout: Annotated[
         Seconds, Meta(description="Seconds to wait while another program has locked the database.")
     ] = 5.0
+    reserve: Annotated[
+        int,
+        Meta(ge=0, le=1 << 50, description="Bytes of free space below which new rooms and messages are refused, so "
+             "that people can still join and leave, and hosts lock and end rooms. 0: never."),
+    ] = 268_435_456  # fmt: skip
 
 
 class RoomsConfig(Section, frozen=True):
@@ -114,6 +136,21 @@ class RoomsConfig(Section, frozen=True):
         Meta(description="The historyVisible of new rooms whose host chooses none: which messages a newcomer may read. "
              "all: every one. since-joined: those sent since they got their seat. none: only their own."),
     ] = "all"  # fmt: skip
+    address_ban: Annotated[
+        float,
+        Meta(ge=1, le=2_592_000, description="Seconds for which the ban of a guest keeps guests of the same network "
+             "address out of the room. This is a hurdle, not a wall: whoever gets another address can come back."),
+    ] = 3600.0  # fmt: skip
+    show_user_ids: Annotated[
+        Literal["all", "users"],
+        Meta(description="Who sees the user ids of participants and hosts: all, or users only. "
+             "Guests, and people outside without a token, then see names alone."),
+    ] = "all"  # fmt: skip
+    code_groups: Annotated[
+        int,
+        Meta(ge=3, le=5, description="Groups of three letters in the code of a new room. "
+             "Each one more makes a code 17,576 times as hard to guess."),
+    ] = 3  # fmt: skip
 
 
 class IceConfig(Section, frozen=True):
@@ -143,8 +180,9 @@ class IceConfig(Section, frozen=True):
     # the credentials of an existing allocation, so they have to be valid for as long as a call lasts.
     turn_ttl: Annotated[
         int,
-        Meta(ge=60, le=86_400, description="Seconds for which TURN credentials are valid; longer than a call, since "
-             "some servers end a relayed call when they expire."),
+        Meta(ge=60, le=86_400, description="Seconds for which TURN credentials are valid at most; longer than a call, "
+             "since some servers end a relayed call when they expire. They last for as long as the participant has "
+             "been in the room, at least an hour."),
     ] = 21_600  # fmt: skip
 
 
@@ -159,32 +197,89 @@ class LimitsConfig(Section, frozen=True):
         int, Meta(ge=1, le=1_000_000, description="Connections at the same time. One more is closed with 1013.")
     ] = 10_000
     request_rate: Annotated[
-        float, Meta(gt=0, le=1e9, description="Requests per second that one connection may send on average.")
+        Rate,
+        Meta(description="Requests per second that one user, guest seat or unjoined address may send, on average."),
     ] = 500.0
-    request_burst: Annotated[
-        int, Meta(ge=1, description="Requests that one connection may send at once before request_rate applies.")
-    ] = 1000
+    request_burst: Annotated[Burst, Meta(description="Requests at once before request_rate applies.")] = 1000.0
+    received_rate: Annotated[
+        Rate, Meta(description="Bytes per second that one user, guest seat or unjoined address may send, on average.")
+    ] = 1048576.0
+    received_burst: Annotated[Burst, Meta(description="Bytes at once before received_rate applies.")] = 16777216.0
     told_rate: Annotated[
-        float,
+        Rate,
         Meta(
-            gt=0,
-            le=1e9,
-            description="Bytes of messages and presence per second that one client may send to others on average.",
+            description="Bytes a second of events that one user or guest seat may send to all recipients, on average."
         ),
-    ] = 65_536.0
-    told_burst: Annotated[
+    ] = 8388608.0
+    told_burst: Annotated[Burst, Meta(description="Bytes at once before told_rate applies.")] = 67108864.0
+    stored_rate: Annotated[
+        Rate, Meta(description="Bytes per second that one user or guest seat may have stored, on average.")
+    ] = 1024.0
+    stored_burst: Annotated[Burst, Meta(description="Bytes at once before stored_rate applies.")] = 67108864.0
+    read_rate: Annotated[
+        Rate,
+        Meta(description="Rows per second that one user or guest seat may have read from the database, on average."),
+    ] = 2000.0
+    read_burst: Annotated[Burst, Meta(description="Rows at once before read_rate applies.")] = 50000.0
+    room_told_rate: Annotated[
+        Rate,
+        Meta(description="Bytes per second of events that the members of one room together may cause, on average."),
+    ] = 1048576.0
+    room_told_burst: Annotated[Burst, Meta(description="Bytes at once before room_told_rate applies.")] = 8388608.0
+    room_stored_rate: Annotated[
+        Rate, Meta(description="Bytes per second that the members of one room together may have stored, on average.")
+    ] = 16384.0
+    room_stored_burst: Annotated[Burst, Meta(description="Bytes at once before room_stored_rate applies.")] = (
+        1073741824.0
+    )
+    address_stored_rate: Annotated[
+        Rate, Meta(description="Bytes per second that the guests of one address together may have stored, on average.")
+    ] = 4096.0
+    address_stored_burst: Annotated[Burst, Meta(description="Bytes at once before address_stored_rate applies.")] = (
+        268435456.0
+    )
+    failure_rate: Annotated[
+        Rate, Meta(description="Refused joins, bad tokens and unknown codes per second of one address, on average.")
+    ] = 50.0
+    failure_burst: Annotated[Burst, Meta(description="The same at once before failure_rate applies.")] = 10_000.0
+    arrival_rate: Annotated[
+        Rate, Meta(description="Connections without a seat per second of one address, on average.")
+    ] = 100.0
+    arrival_burst: Annotated[Burst, Meta(description="The same at once before arrival_rate applies.")] = 5000.0
+    stranger_request_rate: Annotated[
+        Rate,
+        Meta(
+            description="Requests per second that all clients without a seat and a token may send together, on average."
+        ),
+    ] = 1000.0
+    stranger_request_burst: Annotated[
+        Burst, Meta(description="Requests at once before stranger_request_rate applies.")
+    ] = 20_000.0
+    stranger_received_rate: Annotated[
+        Rate,
+        Meta(description="Bytes per second that all clients without a seat and a token may send together, on average."),
+    ] = 4194304.0
+    stranger_received_burst: Annotated[
+        Burst, Meta(description="Bytes at once before stranger_received_rate applies.")
+    ] = 67108864.0
+    memory: Annotated[
         int,
-        Meta(
-            ge=1,
-            description="Bytes of messages and presence that one client may send at once before told_rate applies.",
-        ),
-    ] = 1_048_576
+        Meta(ge=1 << 20, le=1 << 40, description="Bytes that may be unfinished or unread for all clients together. "
+             "Beyond it the clients with the most are disconnected, those without a seat first."),
+    ] = 134_217_728  # fmt: skip
     outbox: Annotated[
         int,
         Meta(
-            ge=65_536, description="Bytes that may wait for one client. A client with more unread is closed with 4408."
+            ge=65_536,
+            description="Bytes that may wait for one client. With more, it gets no events until all of them were sent, "
+            "and then a new `room-state`. With twice as many, its requests wait too.",
         ),
     ] = 2_097_152
+    room_bytes: Annotated[
+        int,
+        Meta(ge=1, le=1 << 50, description="Bytes that the messages of one room may have in the database, about. One "
+             "more is refused."),
+    ] = 268_435_456  # fmt: skip
     join_timeout: Annotated[
         float, Meta(gt=0, le=86_400, description="Seconds a client may be silent before its first join.")
     ] = 60.0

@@ -4,12 +4,15 @@ The answers are sent first, in the order of the batch, then what became of those
 were removed. The events follow: at most one `participants-changed` and one `room-updated`, one event for each message,
 and `waiting-changed` for hosts; or only `room-ended`. A snapshot contains the result of the whole batch. So a member
 who gets a snapshot in this batch gets no public event of it, but still gets what is addressed to some members only.
+A member who has left out events, because too many bytes waited for it, gets a new snapshot.
 """
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import NamedTuple, Protocol
 
+from roomd.engine.audience import hide_user_ids
+from roomd.engine.host_queue import HostQueue
 from roomd.engine.ports import Encode, Member, SeatLost
 from roomd.protocol.errors import DENIED, ErrorKind, Refused
 from roomd.protocol.events import (
@@ -29,6 +32,7 @@ from roomd.rooms.model import Seat, WaitsFor
 from roomd.rooms.rights import carries_host_rights
 from roomd.rooms.room import Checkpoint, Room
 from roomd.rooms.seats import describe_queue
+from roomd.rooms.user_ids import sees_user_ids
 
 log = logging.getLogger("roomd.engine.broadcast")
 
@@ -77,12 +81,12 @@ class SeatAsker:
 class Broadcast:
     """The members of one room, those who wait for it, and what they are sent. All keys are participant ids."""
 
-    __slots__ = ("_batch", "_encode", "_hosts", "epoch", "hosts_behind", "members", "seq", "waiters")
+    __slots__ = ("_batch", "_encode", "_late", "epoch", "hosts", "members", "seq", "waiters")
 
     def __init__(self, encode: Encode) -> None:
         self._encode = encode
         self._batch: _Batch
-        self._hosts: set[str] = set()  # the members who get `waiting-changed`
+        self._late: set[str] = set()  # those who get a snapshot, or their place in the queue, with the next batch
         self.epoch = ""
         """The name of the run of the room in which `seq` counts."""
         self.seq = 0
@@ -91,8 +95,8 @@ class Broadcast:
         """The members who have a seat and a connection."""
         self.waiters: dict[str, SeatAsker] = {}
         """The askers of joins that wait in the queue."""
-        self.hosts_behind: set[str] = set()
-        """The hosts who get the queue later, because too many bytes wait for them now."""
+        self.hosts = HostQueue()
+        """The members who get `waiting-changed`."""
 
     def unsubscribe(self, key: str, member: Member) -> None:
         """Send a member nothing more: its client has taken another seat."""
@@ -101,10 +105,30 @@ class Broadcast:
         if (asker := self.waiters.get(key)) is not None and asker.member is member:
             del self.waiters[key]
 
-    def tell(self, room: Room, answers: Iterable[PendingAnswer], changes: Sequence[Change], before: Checkpoint) -> None:
+    def refresh_later(self, key: str, member: Member) -> bool:
+        """Send this member a snapshot, or its place in the queue, with the next batch. Return whether it is there."""
+        asker = self.waiters.get(key)
+        is_there = self.members.get(key) is member or (asker is not None and asker.member is member)
+        if is_there:
+            self._late.add(key)
+        return is_there
+
+    def wake_at(self, clock: float) -> float:
+        """Return the time at which `tell` must be called for what is sent later; infinite when there is nothing."""
+        return clock if self._late else self.hosts.wake_at(clock)
+
+    def tell(
+        self,
+        room: Room,
+        answers: Iterable[PendingAnswer],
+        changes: Sequence[Change],
+        before: Checkpoint,
+        clock: float,
+    ) -> None:
         """Send the answers and the events of one batch.
 
         `before` is the room before the batch, `changes` are all its changes, and `room` is the room after them.
+        `clock` is the time on the monotonic clock.
         """
         seats = [change for change in changes if isinstance(change, SeatChanged)]
         rooms = [change for change in changes if isinstance(change, RoomChanged)]
@@ -113,17 +137,18 @@ class Broadcast:
         batch = self._batch = _Batch(room, seats, before, self._state)
         for pending in answers:
             pending.send_answer()
-        self._inform_waiters(batch)
+        late, self._late = self._late, set()
+        self._inform_waiters(batch, late)
         del self._batch  # it holds the encoded snapshot, which a quiet room need not keep
         self._send_removals(batch)
         if end is not None:
-            self._announce([Addressed(end)], batch.got_snapshot)
-            self._end_members()
+            self._end_members(end)
             return
         self._follow_seats(batch, seats)
+        self._refresh(batch, late)
         events += [_message(change) for change in messages]
-        events += self._queue_for_hosts(room, before, batch.got_snapshot)
-        self._announce(events, batch.got_snapshot)
+        events += self._queue_for_hosts(room, before, batch.got_snapshot, clock)
+        self._announce(room, events, batch.got_snapshot)
 
     def enter(self, asker: SeatAsker, seat: Seat) -> None:
         """Answer a join or a resume. It may be called only while `tell` runs."""
@@ -182,10 +207,10 @@ class Broadcast:
             if previous is not None:
                 previous.member.seat_lost(TAKEN_OVER)
 
-    def _inform_waiters(self, batch: "_Batch") -> None:
-        """Answer everyone who waits no longer, or whose place in the queue has changed."""
+    def _inform_waiters(self, batch: "_Batch", late: Set[str]) -> None:
+        """Answer everyone who waits no longer, and those who are late or whose place in the queue has changed."""
         for key, asker in list(self.waiters.items()):
-            if key not in batch.informed and batch.has_moved(key):
+            if key not in batch.informed and (key in late or batch.has_moved(key)):
                 try:
                     self._inform(asker, key)
                 except Exception as exc:  # the edge of a batch: the other replies must be sent
@@ -218,70 +243,77 @@ class Broadcast:
             if seat is None or seat.claim is None:
                 self._forget(key)
             elif key in self.members and key not in batch.got_snapshot:
-                was_host = key in self._hosts
+                was_host = self.hosts.is_host(key)
                 self._note_host(seat)
-                if batch.room.queue and not was_host and key in self._hosts:
-                    self.hosts_behind.add(key)  # they have not been sent the queue yet
+                if batch.room.queue and not was_host and self.hosts.is_host(key):
+                    self.hosts.send_later(key)  # they have not been sent the queue yet
+
+    def _refresh(self, batch: "_Batch", late: Set[str]) -> None:
+        """Send a snapshot to the members who are late and did not get one in this batch."""
+        for key in late:
+            member = self.members.get(key)
+            if member is not None and key not in batch.got_snapshot:
+                batch.got_snapshot.add(key)
+                seat = batch.room.seats[key]
+                member.refreshed(batch.state(seat, to_host=carries_host_rights(seat, batch.room.settings)))
 
     def _note_host(self, seat: Seat) -> None:
         if seat.participant.is_host or seat.is_admin:
-            self._hosts.add(seat.participant.id)
+            self.hosts.add(seat.participant.id)
         else:
-            self._hosts.discard(seat.participant.id)
-            self.hosts_behind.discard(seat.participant.id)
+            self.hosts.remove(seat.participant.id)
 
     def _forget(self, key: str) -> Member | None:
-        self._hosts.discard(key)
-        self.hosts_behind.discard(key)
+        self.hosts.remove(key)
         return self.members.pop(key, None)
 
-    def _end_members(self) -> None:
+    def _end_members(self, end: RoomEnded) -> None:
         """Send every member that the room has ended, and forget them."""
+        frame = self._encode(end)
         for member in self.members.values():
+            member.events(frame, are_last=True)
             member.seat_lost(ROOM_ENDED)
         self.members.clear()
-        self._hosts.clear()
-        self.hosts_behind.clear()
+        self.hosts.clear()
 
-    def _queue_for_hosts(self, room: Room, before: Checkpoint, got_snapshot: Set[str]) -> list[Addressed]:
-        """Build `waiting-changed`: for all hosts when the queue has changed, else for new hosts if somebody waits.
-
-        The event has the whole queue, so a host who reads slowly gets only the last one. Otherwise a guest who joins
-        and leaves the queue repeatedly could fill the host's outbox, and the host would be disconnected.
-        """
-        if not self._hosts or not (room.queue or before.queue or self.hosts_behind):
+    def _queue_for_hosts(self, room: Room, before: Checkpoint, got_snapshot: Set[str], clock: float) -> list[Addressed]:
+        """Build `waiting-changed` for the hosts who are due."""
+        if not (room.queue or before.queue) and self.hosts.is_idle:
             return []
         waiting = describe_queue(room.queue)
-        changed = waiting != describe_queue(before.queue)
-        due = self._hosts if changed else (self._hosts & got_snapshot if waiting else set()) | self.hosts_behind
-        self.hosts_behind = {key for key in due if self.members[key].is_behind}
-        to = due - self.hosts_behind
+        to = self.hosts.take_due(waiting, describe_queue(before.queue), got_snapshot, self.members, clock)
         return [Addressed(WaitingChanged(waiting=waiting), to)] if to else []
 
-    def _announce(self, events: Sequence[Addressed], got_snapshot: Set[str]) -> None:
+    def _announce(self, room: Room, events: Sequence[Addressed], got_snapshot: Set[str]) -> None:
         """Send the events in order: public ones to members without a new snapshot, others to their addressees."""
         named = {key for _, to in events if to is not None for key in to}
         if not events or (not named and self.members.keys() <= got_snapshot):
             return
         frames = [(self._encode(event), to) for event, to in events]
-        common = b"".join(frame for frame, to in frames if to is None)
+        of_guests = frames
+        if not sees_user_ids(room.rules, None):
+            of_guests = [(self._encode(hide_user_ids(event)), to) for event, to in events]
+        common, common_of_guests = _join(frames), _join(of_guests)
         for key, member in self.members.items():
+            seat = room.seats.get(key) if of_guests is not frames else None
+            is_guest = seat is not None and seat.participant.user_id is None
             if key in named:
-                own = [frame for frame, to in frames if (key not in got_snapshot if to is None else key in to)]
+                some = of_guests if is_guest else frames
+                own = [frame for frame, to in some if (key not in got_snapshot if to is None else key in to)]
                 member.events(b"".join(own))
             elif common and key not in got_snapshot:
-                member.events(common)
+                member.events(common_of_guests if is_guest else common)
 
-    def _state(self, room: Room, messages: Sequence[Message]) -> bytes:
-        return self._encode(
-            RoomState(
-                epoch=self.epoch,
-                seq=self.seq,
-                room=room.view(),
-                participants=room.participants(),
-                messages=list(messages),
-            )
+    def _state(self, room: Room, messages: Sequence[Message], user_id: str | None) -> bytes:
+        """Return the snapshot for a participant as a frame. `user_id` is theirs, None for a guest."""
+        state = RoomState(
+            epoch=self.epoch,
+            seq=self.seq,
+            room=room.view(),
+            participants=room.participants(),
+            messages=list(messages),
         )
+        return self._encode(state if sees_user_ids(room.rules, user_id) else hide_user_ids(state))
 
 
 class _Batch:
@@ -304,7 +336,7 @@ class _Batch:
         room: Room,
         seats: Iterable[SeatChanged],
         before: Checkpoint,
-        snapshot: Callable[[Room, Sequence[Message]], bytes],
+        snapshot: Callable[[Room, Sequence[Message], str | None], bytes],
     ) -> None:
         self.room = room
         self.got_snapshot: set[str] = set()
@@ -319,8 +351,8 @@ class _Batch:
         """The position and the reason of everyone in the queue."""
         self._before = _places(before.queue)
         self._snapshot = snapshot
-        # By the ids of the messages in it; None: all that the room shows.
-        self._states: dict[tuple[str, ...] | None, bytes] = {}
+        # By the ids of the messages in it (None: all that the room shows), and by whether it has user ids.
+        self._states: dict[tuple[tuple[str, ...] | None, bool], bytes] = {}
         for change in seats:
             key = change.seat.participant.id
             if change.removal is not None:
@@ -342,14 +374,21 @@ class _Batch:
     def state(self, seat: Seat, *, to_host: bool) -> bytes:
         """Return the snapshot for a participant as a frame. It is encoded once for all who see the same messages."""
         messages = shown_messages(self.room, seat, to_host=to_host)
-        key = None if messages is self.room.messages else tuple(message.id for message in messages)
+        user_id = seat.participant.user_id
+        shown = None if messages is self.room.messages else tuple(message.id for message in messages)
+        key = shown, sees_user_ids(self.room.rules, user_id)
         if key not in self._states:
-            self._states[key] = self._snapshot(self.room, messages)
+            self._states[key] = self._snapshot(self.room, messages, user_id)
         return self._states[key]
 
 
 def _places(queue: Mapping[str, Seat]) -> dict[str, tuple[int, WaitsFor]]:
     return {key: (position, seat.waits_for or "room_full") for position, (key, seat) in enumerate(queue.items(), 1)}
+
+
+def _join(frames: Iterable[tuple[bytes, Set[str] | None]]) -> bytes:
+    """Join the frames that are for everybody."""
+    return b"".join(frame for frame, to in frames if to is None)
 
 
 def _message(change: MessageSent) -> Addressed:

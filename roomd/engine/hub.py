@@ -18,7 +18,7 @@ import msgspec
 from roomd.engine.broadcast import SeatAsker
 from roomd.engine.live_room import LiveRoom, Pending, RoomServices
 from roomd.engine.ports import RETRY_AFTER, Asker, Clock, Encode, Ids, Member, StorageFailed, Store
-from roomd.protocol.errors import PARTICIPANT_NOT_FOUND, RATE_LIMITED, UNAVAILABLE, Refused
+from roomd.protocol.errors import PARTICIPANT_NOT_FOUND, RATE_LIMITED, STORAGE_LOW, UNAVAILABLE, Refused
 from roomd.protocol.events import Event
 from roomd.protocol.objects import Participant
 from roomd.protocol.objects import Room as RoomView
@@ -84,7 +84,7 @@ class Hub:
     async def create(self, settings: Settings, host_id: str) -> RoomView:
         """Create a room and store it.
 
-        Raises `Refused` (400 `invalid_settings`, 503 `unavailable`).
+        Raises `Refused` (400 `invalid_settings`, 503 `unavailable`, 507 `storage_low`).
         """
         services = self._services
         wall = services.clock.wall()
@@ -97,6 +97,8 @@ class Hub:
             host_id=host_id,
             created_at=stamp(wall),
         )
+        if services.store.is_nearly_full():
+            raise Refused(STORAGE_LOW)
         try:
             await services.store.append(view.id, [RoomChanged(view)])
         except StorageFailed:
@@ -158,6 +160,16 @@ class Hub:
         live = self._rooms.get(code)
         if live is not None:
             live.broadcast.unsubscribe(participant_id, member)
+
+    def refresh(self, code: str, participant_id: str, member: Member) -> None:
+        """Send a member that has left out events a new snapshot, or its place in the queue.
+
+        The batch that is running, or else the next one, sends it before its events. When storage fails, this is tried
+        again until it succeeds.
+        """
+        live = self._rooms.get(code)
+        if live is not None and live.broadcast.refresh_later(participant_id, member) and not self.is_draining:
+            self._expire(code)
 
     def relay(self, code: str, participant_id: str, event: Event) -> None:
         """Send an event to one connected participant at once, without a batch.
@@ -235,12 +247,17 @@ class Hub:
         self._set_timer(live)
 
     def _unload_if_empty(self, live: LiveRoom) -> None:
-        """Unload a room with nobody in it. One without bans and messages stays in memory, as one of `MOST_IDLE`."""
+        """Unload a room with nobody in it. One without bans and messages stays in memory, as one of `MOST_IDLE`.
+
+        So does one that has denied somebody a seat, because that is not stored.
+        """
         if live.room is not None and (live.room.seats or live.room.queue):
             return
         self._idle[live.code] = None
         oldest = next(iter(self._idle)) if len(self._idle) > MOST_IDLE else None
-        forgotten = live.code if live.room is None or live.room.bans or live.room.messages else oldest
+        room = live.room
+        is_small = room is not None and (room.denials or not (room.bans or room.messages))
+        forgotten = oldest if is_small else live.code
         if forgotten is not None:
             del self._idle[forgotten], self._rooms[forgotten]
 

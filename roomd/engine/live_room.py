@@ -19,8 +19,8 @@ from typing import Generic, TypeVar
 
 from roomd.engine.broadcast import Broadcast
 from roomd.engine.ports import RETRY_AFTER, AlreadySent, Asker, Clock, Encode, Ids, StorageFailed, Store, Timer
-from roomd.protocol.errors import INTERNAL_ERROR, UNAVAILABLE, Refused
-from roomd.rooms.changes import Change
+from roomd.protocol.errors import INTERNAL_ERROR, STORAGE_LOW, UNAVAILABLE, Refused
+from roomd.rooms.changes import Change, MessageSent
 from roomd.rooms.commands import Expire
 from roomd.rooms.model import Moment, StoredRoom
 from roomd.rooms.room import Command, Room
@@ -51,10 +51,15 @@ class Pending(Generic[A_co]):
         """Whether the command needs a batch of its own."""
         return self._command.is_alone
 
-    def decide(self, room: Room, now: Moment) -> Sequence[Change]:
-        """Decide the command, keep its answer or refusal for `send_answer`, and return its changes."""
+    def decide(self, room: Room, now: Moment, is_nearly_full: bool) -> Sequence[Change]:
+        """Decide the command, keep its answer or refusal for `send_answer`, and return its changes.
+
+        Messages are refused while the storage `is_nearly_full`. One that is sent again is no change, and is not.
+        """
         try:
             decision = room.decide(self._command.delayed(now.clock - self._asked_at), now)
+            if is_nearly_full and any(isinstance(change, MessageSent) for change in decision.changes):
+                raise Refused(STORAGE_LOW)
         except Refused as refused:
             self._send = partial(self._asker.refused, refused)
         except Exception as exc:  # the edge of a batch: a decision only reads, so a bug in it affects one command
@@ -168,7 +173,7 @@ class LiveRoom:
         except BaseException:
             room.restore(before)
             raise
-        self.broadcast.tell(room, batch, changes, before)
+        self.broadcast.tell(room, batch, changes, before, self._services.clock.monotonic())
         self.broadcast_seat_count = len(room.seats)
 
     async def _decide_and_store(self, room: Room, batch: list[Pending[object]]) -> list[Change]:
@@ -183,13 +188,13 @@ class LiveRoom:
 
     def _decide(self, room: Room, batch: list[Pending[object]]) -> list[Change]:
         """Decide and apply every command in order, after the seats whose hold is over have expired."""
-        now = self._services.moment()
+        now, is_nearly_full = self._services.moment(), self._services.store.is_nearly_full()
         changes: list[Change] = []
         deadline = room.deadline()
         if deadline is not None and deadline <= now.clock:
             changes += _apply(room, room.decide(Expire(), now).changes, now)
         for pending in batch:
-            changes += _apply(room, pending.decide(room, now), now)
+            changes += _apply(room, pending.decide(room, now, is_nearly_full), now)
         return changes
 
     def _refuse(self, batch: list[Pending[object]], refused: Refused) -> None:
@@ -198,16 +203,15 @@ class LiveRoom:
                 pending.refuse(refused)
 
     def set_timer(self, wake: Callable[[str], None], at_least: float = 0.0) -> None:
-        """Call `wake` with the room's code when the next hold is over, or to send the queue to a host who was behind.
+        """Call `wake` with the room's code when the next hold is over, or when a member is to be sent something later.
 
         The call is made after at least `at_least` seconds. An earlier timer of the room is cancelled.
         """
         self.stop_timer()
         deadline = self.room.deadline() if self.room is not None else None
         now = self._services.clock.monotonic()
-        if self.broadcast.hosts_behind:
-            deadline = min(deadline or math.inf, now + RETRY_AFTER)
-        if deadline is not None:
+        deadline = min(math.inf if deadline is None else deadline, self.broadcast.wake_at(now))
+        if deadline < math.inf:
             self._timer = self._services.clock.call_later(max(deadline - now, at_least), partial(wake, self.code))
 
     def stop_timer(self) -> None:

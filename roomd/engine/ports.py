@@ -14,7 +14,7 @@ from roomd.protocol.objects import Room as RoomView
 from roomd.rooms.answers import Reader
 from roomd.rooms.changes import Change
 from roomd.rooms.commands import SeatCommand
-from roomd.rooms.model import SentId, StoredRoom, WaitsFor
+from roomd.rooms.model import PastStay, SentId, StoredRoom, WaitsFor
 from roomd.rooms.room import Command
 from roomd.rooms.settings import Settings
 
@@ -49,6 +49,10 @@ class Store(Protocol):
     async def append(self, room_id: str, changes: Sequence[Change]) -> None:
         """Store changes of one room durably: all of them or none. May raise `AlreadySent`."""
 
+    def is_nearly_full(self) -> bool:
+        """Return whether new rooms and messages must be refused, so that everything else can still be stored."""
+        ...
+
     async def load(self, code: str) -> StoredRoom | None:
         """Read a room in which nobody has a seat, by its code; None when there is none."""
         ...
@@ -81,6 +85,10 @@ class Archive(Protocol):
 
     async def history(self, room_id: str, cursor: str | None, limit: int) -> tuple[list[Participant], str | None]:
         """Read everyone who was ever in a room, in the order in which they joined."""
+        ...
+
+    async def past_stay(self, code: str, participant_id: str) -> PastStay | None:
+        """Read somebody who is, or was, in the room with this code; None when there is nobody."""
         ...
 
     async def messages(self, reader: Reader, cursor: str | None, limit: int) -> tuple[list[Message], str | None]:
@@ -147,7 +155,11 @@ class Member(Protocol):
 
     The methods are called inside a batch of the room, the answers before the events; only `Rooms.relay` calls `events`
     outside of one. They must not block. The order of the calls: `queued` any number of times, then `refused` or
-    `seated`, then `events`. `seat_lost` comes at most once, and nothing comes after it or after `refused`.
+    `seated`, then `events` and `refreshed`. `seat_lost` comes at most once, and nothing comes after it or after
+    `refused`.
+
+    While too many bytes wait for its client, a member may leave out events and later places in the queue. As soon as it
+    takes them again, it calls `Rooms.refresh`, and the next that it gets of a batch is `refreshed`, or `queued` again.
     """
 
     @property
@@ -157,7 +169,10 @@ class Member(Protocol):
 
     @property
     def is_behind(self) -> bool:
-        """Whether so many bytes wait for the client that events which can wait should be sent later."""
+        """Whether so many bytes wait for the client that events which can wait should be sent later.
+
+        True also for a member that has left out events, until it is refreshed.
+        """
         ...
 
     def seated(self, participant: Participant, state: bytes) -> None:
@@ -172,8 +187,11 @@ class Member(Protocol):
     def seat_lost(self, lost: SeatLost) -> None:
         """Receive that the seat, or the place in the queue, is lost."""
 
-    def events(self, frames: bytes) -> None:
-        """Receive events of the room as whole frames."""
+    def refreshed(self, state: bytes) -> None:
+        """Receive a new snapshot as a frame, in place of the events that were left out."""
+
+    def events(self, frames: bytes, *, are_last: bool = False) -> None:
+        """Receive events of the room as whole frames. The last ones are never left out."""
 
 
 Encode = Callable[[Event], bytes]
@@ -217,6 +235,12 @@ class Rooms(Protocol):
 
     def unsubscribe(self, code: str, participant_id: str, member: Member) -> None:
         """Send a member no more events of the room: its client has taken another seat."""
+
+    def refresh(self, code: str, participant_id: str, member: Member) -> None:
+        """Send a member that has left out events a new snapshot, or its place in the queue.
+
+        The batch that is running, or else the next one, sends it before its events.
+        """
 
     def relay(self, code: str, participant_id: str, event: Event) -> None:
         """Send an event to one connected participant at once, without a batch.

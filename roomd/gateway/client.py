@@ -6,22 +6,20 @@ The handlers of its requests are in `handlers.py`.
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-import msgspec
-
-from roomd.auth.keys import KeySource
 from roomd.auth.resume_tokens import ResumeToken
-from roomd.auth.tokens import Identity, Policy, verify
-from roomd.config import LimitsConfig
-from roomd.engine.ports import Archive, Clock, Rooms, SeatLost
-from roomd.gateway.limits import TokenBucket
+from roomd.auth.tickets import mint_token, read_ticket
+from roomd.auth.tokens import Identity, Key, Policy, verify
+from roomd.engine.ports import SeatLost
 from roomd.gateway.outbox import Outbox, encode_frame
+from roomd.gateway.refusals import rate_limited
+from roomd.gateway.services import Services
 from roomd.gateway.session import Session
-from roomd.ice import Ice
+from roomd.limits.usage import Usage
 from roomd.protocol.codec import error_reply
-from roomd.protocol.errors import RATE_LIMITED, UNAVAILABLE, Close, Refused
+from roomd.protocol.errors import INVALID_TOKEN, Close, Refused
 from roomd.protocol.events import Event, Removed
 from roomd.protocol.objects import Participant
 from roomd.protocol.replies import OkReply, ParticipantReply, Reply, RequestId, WaitingReply
@@ -29,48 +27,21 @@ from roomd.protocol.requests import HostRequest, Request
 from roomd.rooms.commands import Resume, SeatCommand
 from roomd.rooms.model import Caller, WaitsFor
 from roomd.rooms.room import Command
-from roomd.system.ids import Ids
 
 log = logging.getLogger("roomd.gateway.client")
+limited = logging.getLogger("roomd.gateway.limited")
 
 A = TypeVar("A")
-
-
-class CloseConnection(Exception):  # noqa: N818 - a result, not an error
-    """The connection must be closed with a close code and a reason."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(code, reason)
-        self.code = code
-        self.reason = reason
-
-
-class Services(msgspec.Struct, frozen=True):
-    """The parts of the daemon that all connections share."""
-
-    rooms: Rooms
-    """All rooms."""
-    archive: Archive
-    """Pages of stored rooms, participants and messages."""
-    keys: KeySource
-    """The keys to verify tokens with."""
-    policy: Policy
-    """The conditions that a token must meet."""
-    clock: Clock
-    """The clock."""
-    ids: Ids
-    """The source of ids, claims and secrets."""
-    limits: LimitsConfig
-    """The limits for one client, and for all of them."""
-    ice: Ice
-    """The STUN and TURN servers."""
+V = TypeVar("V")
 
 
 class Client:
-    """One client: its identity, its seats, and the frames that it is sent. `number` is that of its connection."""
+    """One client: its identity, its seats, and the frames that it is sent.
+
+    `number` is that of its connection, `usage` what it uses.
+    """
 
     __slots__ = (
-        "_broadcast_limit",
         "_told",
         "_told_before",
         "clean_hold",
@@ -79,14 +50,18 @@ class Client:
         "outbox",
         "services",
         "session",
+        "usage",
     )  # fmt: skip
 
-    def __init__(self, number: int, outbox: Outbox, services: Services) -> None:
+    def __init__(self, number: int, outbox: Outbox, usage: Usage, services: Services) -> None:
         self.number = number
         """The number of the connection, for the log."""
         self.outbox = outbox
+        self.usage = usage
         self.services = services
-        self.session: Session[Sitting] = Session(services.policy.leeway)
+        address = usage.address
+        address_key = services.address_key(str(address)) if address is not None else None
+        self.session: Session[Sitting] = Session(services.policy.leeway, number, address_key)
         self.has_ended = False
         """Whether the connection has ended. If a running batch later grants a seat, the seat is dropped."""
         self.clean_hold = math.inf
@@ -95,8 +70,6 @@ class Client:
         # The sittings whose new resume token was sent in this tick, and those in the tick before. Both are seldom used.
         self._told: tuple[Sitting, ...] = ()
         self._told_before: tuple[Sitting, ...] = ()
-        limits = services.limits
-        self._broadcast_limit = TokenBucket(limits.told_rate, limits.told_burst, services.clock.monotonic())
 
     @property
     def has_joined(self) -> bool:
@@ -108,12 +81,28 @@ class Client:
 
         Raises `Refused` (401 `invalid_token` or `token_expired`, 503 `unavailable`).
         """
+        return await self._verified(token, verify)
+
+    async def exchange(self, text: str) -> tuple[Identity, str]:
+        """Verify a ticket and return its identity, and a token for it. The ticket is used up then.
+
+        Raises `Refused` like `identify`, 401 `invalid_token` also for a ticket that was used before, and 403
+        `wrong_user`; and `StorageFailed`, after which the ticket may still be good.
+        """
+        services, now = self.services, self.services.clock.wall()
+        ticket = await self._verified(text, read_ticket)
+        self.session.check_user(ticket.identity)
+        if not await services.used_tickets.use_ticket(ticket.key, ticket.valid_until, now):
+            raise Refused(INVALID_TOKEN, "The ticket was used before")
+        return ticket.identity, mint_token(ticket, services.own_key, services.policy, now)
+
+    async def _verified(self, text: str, verify: Callable[[str, Sequence[Key], Policy, float], V]) -> V:
         services = self.services
         try:
-            return verify(token, await services.keys.keys_for(token), services.policy, services.clock.wall())
+            return verify(text, await services.keys.keys_for(text), services.policy, services.clock.wall())
         except Refused as refused:
             fields = {"connection": self.number, "code": refused.kind.code, "reason": refused.reason}
-            log.info("token refused", fields)
+            limited.info("token refused", fields)
             raise
 
     def authenticate(self, identity: Identity) -> None:
@@ -122,6 +111,7 @@ class Client:
         Raises `Refused` (403 `wrong_user`).
         """
         self.session.authenticate(identity)
+        self.usage.has_token(identity.user_id, self.now())
 
     def send(self, frame: Reply | Event) -> None:
         """Send a reply, or an event for this client only."""
@@ -129,7 +119,8 @@ class Client:
 
     def refuse(self, refused: Refused, to: RequestId | None) -> None:
         """Send an error reply to a request. `to` is the request's `id`; None when there is no request or no `id`."""
-        log.info("refused", {"connection": self.number, "code": refused.kind.code})
+        limited.info("refused", {"connection": self.number, "code": refused.kind.code})
+        self.usage.failed(refused.kind, self.now())
         self.send(error_reply(refused, to))
 
     def acknowledge(self, request: Request) -> None:
@@ -148,6 +139,11 @@ class Client:
         for place in self.session.places:
             self.services.rooms.drop(place.code, place.participant.id, place.claim, self.clean_hold)
             self.session.release(place.participant.id)
+
+    def drained(self) -> None:
+        """Have the rooms send what the client has missed: everything that waited for it was sent."""
+        for place in self.session.places:
+            place.catch_up()
 
     def expect_arrival(self, sitting: "Sitting") -> None:
         """Note that a new resume token was sent while the client may still resume with the previous one."""
@@ -194,13 +190,33 @@ class Client:
         code = self.session.room_code(self.session.own_seat().code if request.code is None else request.code)
         return code, self.session.caller(code, self.wall())
 
-    def count_broadcast(self, size: int) -> None:
-        """Count `size` bytes that the client sends to others against its limit.
+    def charge(self, *, told: int = 0, told_room: int = 0, stored: int = 0) -> None:
+        """Charge the bytes of an event for all its recipients, those that everybody in the room gets, and stored ones.
 
         Raises `Refused` (429 `rate_limited`).
         """
-        if wait := self._broadcast_limit.take(self.services.clock.monotonic(), size):
-            raise Refused(RATE_LIMITED, retry_after=math.ceil(wait * 1000) / 1000)
+        if wait := self.usage.take(self.now(), told=told, told_room=told_room, stored=stored):
+            raise rate_limited(wait)
+
+    def charge_event(self, code: str, size: int, stored: int) -> None:
+        """Charge an event of `size` bytes for everybody in the room `code`. Raises `Refused` like `charge`."""
+        self.charge(told=size * self.services.rooms.seats_in(code), told_room=size, stored=stored)
+
+    def check_read(self) -> None:
+        """Check that the client may read from the database.
+
+        Raises `Refused` (429 `rate_limited`).
+        """
+        if wait := self.usage.wait_to_read(self.now()):
+            raise rate_limited(wait)
+
+    def charge_read(self, rows: int) -> None:
+        """Charge rows that were read for the client. `check_read` refuses the next request if these are too many."""
+        self.usage.read(rows, self.now())
+
+    def now(self) -> float:
+        """Return seconds of the monotonic clock."""
+        return self.services.clock.monotonic()
 
     def wall(self) -> float:
         """Return seconds since the epoch."""
@@ -214,7 +230,17 @@ class Sitting:
     the client has had a resume token of this place before.
     """
 
-    __slots__ = ("_client", "_has_waited", "_is_return", "_request_id", "_secret", "claim", "code", "participant")
+    __slots__ = (
+        "_client",
+        "_has_missed",
+        "_has_waited",
+        "_is_return",
+        "_request_id",
+        "_secret",
+        "claim",
+        "code",
+        "participant",
+    )  # fmt: skip
 
     participant: Participant
     """The client's participant, as the client was last told. The first answer sets it."""
@@ -227,6 +253,7 @@ class Sitting:
         self._request_id = request_id
         self._secret = secret
         self._has_waited = False
+        self._has_missed = False  # events since the last `room-state`, or the current place in the queue
         self.code = code
         """The room's code."""
         self.claim = claim
@@ -239,8 +266,8 @@ class Sitting:
 
     @property
     def is_behind(self) -> bool:
-        """Whether more than half of the outbox is full."""
-        return self._client.outbox.is_half_full()
+        """Whether the outbox is more than half full, or a new `room-state` must come first."""
+        return self._has_missed or self._client.outbox.is_half_full()
 
     def seated(self, participant: Participant, state: bytes) -> None:
         """Keep the seat, and send the reply followed by `state`, the frame of the room's state."""
@@ -248,22 +275,29 @@ class Sitting:
         self._leave(self._client.session.sit(self), "joined")
         reply = ParticipantReply(id=self._request_id, participant=participant, resume_token=self._resume_token())
         self._client.outbox.send(encode_frame(reply), state)
+        self._has_missed = False
+
+    def refreshed(self, state: bytes) -> None:
+        """Send the room's state in place of the events that the client has missed, or later if the outbox is full."""
+        self._has_missed = not self._client.outbox.offer(state)
 
     def queued(self, participant: Participant, position: int, reason: WaitsFor) -> None:
-        """Send the place in the queue: the first time as the reply, later as an event."""
+        """Send the place in the queue: the first time as the reply, later as an event that waits for a full outbox."""
         first, self._has_waited = not self._has_waited, True
         if first:
             self.participant = participant
             self._leave(self._client.session.wait(self), "waits")
-        self._client.send(
-            WaitingReply(
-                id=self._request_id if first else None,
-                participant_id=participant.id,
-                position=position,
-                reason=reason,
-                resume_token=self._resume_token() if first else None,
-            )
+        frame = WaitingReply(
+            id=self._request_id if first else None,
+            participant_id=participant.id,
+            position=position,
+            reason=reason,
+            resume_token=self._resume_token() if first else None,
         )
+        if first:
+            self._client.send(frame)
+        else:
+            self._has_missed = not self._client.outbox.offer(encode_frame(frame))
 
     def refused(self, refused: Refused) -> None:
         """Send the error. A place in the queue is lost."""
@@ -286,9 +320,18 @@ class Sitting:
         elif lost.cause == "taken_over":
             client.outbox.close(Close.TAKEN_OVER, "taken over by another connection")
 
-    def events(self, frames: bytes) -> None:
-        """Send events of the room, as whole frames."""
-        self._client.outbox.send(frames)
+    def events(self, frames: bytes, *, are_last: bool = False) -> None:
+        """Send events of the room, as whole frames, or leave them out if the outbox is full."""
+        if are_last:
+            self._client.outbox.send(frames)
+        elif not self._client.outbox.offer(frames):
+            self._has_missed = True
+
+    def catch_up(self) -> None:
+        """Have the room send what the client has missed, if that is anything."""
+        if self._has_missed:
+            log.info("fell behind", {"connection": self._client.number, "participant": self.participant.id})
+            self._client.services.rooms.refresh(self.code, self.participant.id, self)
 
     def _resume_token(self) -> str:
         return str(ResumeToken(self.code, self.participant.id, self._secret))
@@ -297,6 +340,7 @@ class Sitting:
         """Leave the client's other places for this one, and log it as `event`."""
         client, participant = self._client, self.participant
         log.info(event, {"connection": client.number, "room": participant.room_id, "participant": participant.id})
+        client.usage.has_seat(self.code, participant.user_id, participant.id, client.now())
         rooms = client.services.rooms
         for other in others:
             rooms.unsubscribe(other.code, other.participant.id, other)
@@ -348,10 +392,3 @@ class OkAsker:
 def _payload(sitting: Sitting) -> bytes:
     """Return the payload of the ping for a sitting: its claim, which no other sitting has."""
     return sitting.claim.to_bytes(8)
-
-
-def close_for(refused: Refused) -> CloseConnection:
-    """Return how a connection is closed whose token was refused."""
-    if refused.kind is UNAVAILABLE:  # the issuer's keys are not available now
-        return CloseConnection(Close.CONNECTION_LIMIT, refused.kind.code)
-    return CloseConnection(Close.BAD_TOKEN, refused.kind.code)

@@ -5,21 +5,23 @@ For everything that a client sends it gets a reply, or a close code from docs/pr
 
 import asyncio
 import logging
-import math
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from roomd.engine.ports import RETRY_AFTER, StorageFailed
-from roomd.gateway.client import Client, CloseConnection, Services, close_for
+from roomd.gateway.client import Client
 from roomd.gateway.handlers import serve
-from roomd.gateway.limits import Usage
 from roomd.gateway.outbox import Outbox
+from roomd.gateway.refusals import CloseConnection, close_for, rate_limited
+from roomd.gateway.services import Services
 from roomd.gateway.websocket import ClientSocket
+from roomd.limits.usage import SERVED, SLOWED_MOST, Usage
 from roomd.protocol import events, replies, requests
 from roomd.protocol.codec import BadFrame, decode, request_id
-from roomd.protocol.errors import INTERNAL_ERROR, RATE_LIMITED, RESTARTING, UNAVAILABLE, Close, Refused
+from roomd.protocol.errors import INTERNAL_ERROR, RESTARTING, UNAVAILABLE, Close, Refused
 
 log = logging.getLogger("roomd.gateway.connection")
+limited = logging.getLogger("roomd.gateway.limited")
 
 BAD_TOKEN_GRACE = 1.0
 """The seconds for which a connection with a bad token stays open, so that the error can answer its first request."""
@@ -33,14 +35,18 @@ CLEAN_CLOSES = (1000, 1001)
 INTERNAL_ERROR_CLOSE = 1011
 """The close code for a fault of the daemon (RFC 6455, section 7.4.1)."""
 
+WAYS_BACK = (requests.Resume, requests.Authenticate)
+"""The requests that nobody else's flood can keep a host or somebody with a seat from."""
 SILENT_REASON = "silent before the first join"
 """The close reason of a client that sends no request before its first join."""
+STRANGERS_REASON = "too many connections without a seat"
+"""The close reason of a client that gives its connection to another."""
 RATE_REASON = "kept sending past the rate limit"
 """The close reason of a client that ignores the rate limit."""
 
 
 class Connection:
-    """The connection of one client, from its handshake to its end. It implements `websocket.MessageHandler`.
+    """The connection of one client, from its handshake to its end. It implements `message_handler.MessageHandler`.
 
     `number` is for the log. `spawn` starts a task and owns it. `on_lost` is called once, when the connection is lost.
     """
@@ -63,6 +69,7 @@ class Connection:
         self,
         number: int,
         transport: asyncio.Transport,
+        usage: Usage,
         services: Services,
         spawn: Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"],
         on_lost: Callable[["Connection"], None],
@@ -72,14 +79,23 @@ class Connection:
         """The number of the connection, for the log."""
         self.socket = ClientSocket(transport, limits.frame, self)
         self.outbox = Outbox(transport, limits.outbox, self.socket, self._close)
-        self.usage = Usage(limits.request_rate, limits.request_burst, services.clock.monotonic())
+        self.usage = usage
         self._services = services
         self._spawn = spawn
         self._on_lost = on_lost
-        self._client = Client(number, self.outbox, services)
+        self._client = Client(number, self.outbox, usage, services)
         self._refused: Refused | None = None  # why the token was refused; the first request is answered with it
         self._running: asyncio.Future[None] | None = None  # the last request that was not answered at once
         self._silent_ticks = 0  # the number of ticks without a request, before the first join
+
+    @property
+    def has_joined(self) -> bool:
+        """Whether the client has, or has had, a seat."""
+        return self._client.has_joined
+
+    def give_way(self) -> None:
+        """Close the connection, so that another can be served: the client has no seat and no token."""
+        self.outbox.close(Close.CONNECTION_LIMIT, STRANGERS_REASON)
 
     def start(self, token: str | None, received: bytes) -> None:
         """Check the token of the handshake, None for a guest, and serve the bytes `received` after the handshake."""
@@ -101,9 +117,9 @@ class Connection:
         except BadFrame as bad:
             if self._allows(bad.id):
                 self._client.refuse(bad, bad.id)
-            self.usage.count_malformed(self._services.clock.monotonic(), len(message))
+            self.usage.malformed(len(message), self._services.clock.monotonic())
             return None
-        if not self._allows(request.id):
+        if not self._allows(request.id, request):
             return None
         try:
             self._running = self._begin(request)
@@ -120,16 +136,23 @@ class Connection:
             self.outbox.close(Close.BINARY_FRAME, "text frames only")
 
     def overhead(self, pong: bytes = b"") -> None:
-        """Count a frame without a message as a request, and check the outbox, because the library answers pings.
+        """Count a frame without a message as a request, and check the outbox, because pings are answered elsewhere.
 
         A pong that answers a ping shows that the client has received what was sent before it.
         """
         if pong:
             self._client.arrived(pong)
         now = self._services.clock.monotonic()
-        if self.usage.take(now) and self.usage.count_refusal(now):
+        verdict = self.usage.request(now)
+        if verdict.must_close:
             self.outbox.close(Close.RATE_LIMITED, RATE_REASON)
+        elif verdict.hold:
+            self.socket.hold_reading(verdict.hold)
         self.outbox.check()
+
+    def drained(self) -> None:
+        """Have the rooms send the client what it has missed."""
+        self._client.drained()
 
     def closed(self) -> None:
         """Drop the client's seat: no more requests follow."""
@@ -141,13 +164,15 @@ class Connection:
         log.debug("disconnected", {"connection": self.number, "close": code})
         self._on_lost(self)
 
-    def tick(self, ping_after: int, join_within: int) -> None:
+    def tick(self, ping_after: int, join_within: int, read_within: int) -> None:
         """Count one tick of the listener.
 
         The connection is closed after `join_within` ticks without a request before the first join. Ticks in which a
-        request is running do not count. After `ping_after` ticks without a frame the client is pinged.
+        request is running do not count. It is closed after `read_within` ticks in which the client has taken nothing of
+        what waits for it. After `ping_after` ticks without a frame the client is pinged.
         """
         self.socket.tick(ping_after)
+        self.outbox.tick(read_within)
         for payload in self._client.take_told():
             self.socket.ping(payload)
         if self._client.has_joined or self.outbox.is_closed:
@@ -165,7 +190,7 @@ class Connection:
 
     def _close(self, code: int, reason: str) -> None:
         level = logging.DEBUG if code == Close.RESTARTING else logging.INFO  # the listener logs a restart once
-        log.log(level, "closing", {"connection": self.number, "close": code})
+        limited.log(level, "closing", {"connection": self.number, "close": code})
         self.closed()
         self.socket.close(code, reason)
 
@@ -191,19 +216,22 @@ class Connection:
             closing = close_for(self._refused)
             self.outbox.close(closing.code, closing.reason)
 
-    def _allows(self, to: replies.RequestId | None) -> bool:
-        """Count the request with the `id` `to` against the limit and return whether it may be served.
+    def _allows(self, to: replies.RequestId | None, request: requests.Request | None = None) -> bool:
+        """Charge the request with the `id` `to`, and return whether it may be served. None: it was not understood.
 
-        Otherwise it is refused. A client that continues to send is closed.
+        A client that is over its share is read more slowly, then refused. One that continues to send is closed. A
+        resume is never refused.
         """
-        now = self._services.clock.monotonic()
-        wait = self.usage.take(now)
-        if not wait:
+        verdict = self.usage.request(self._services.clock.monotonic(), is_reserved=isinstance(request, WAYS_BACK))
+        if verdict is SERVED:
             return True
-        self._client.refuse(Refused(RATE_LIMITED, retry_after=math.ceil(wait * 1000) / 1000), to)
-        if self.usage.count_refusal(now):
-            self.outbox.close(Close.RATE_LIMITED, RATE_REASON)
-        return False
+        if verdict.retry_after and not isinstance(request, requests.Resume):
+            self._client.refuse(rate_limited(verdict.retry_after), to)
+            if verdict.must_close:
+                self.outbox.close(Close.RATE_LIMITED, RATE_REASON)
+            return False
+        self.socket.hold_reading(verdict.hold or SLOWED_MOST)
+        return True
 
     def _begin(self, request: requests.Request) -> "asyncio.Future[None] | None":
         """Begin to serve a request. A handler that is a coroutine runs in a task of its own.

@@ -13,19 +13,22 @@ from typing import Any, TypeVar
 import msgspec
 
 from roomd.auth.resume_tokens import ResumeToken, hash_secret
-from roomd.gateway.client import Client, close_for
-from roomd.ice import ice_servers
+from roomd.auth.tokens import Identity
+from roomd.gateway.client import Client
+from roomd.gateway.refusals import close_for
+from roomd.ice import ice_servers, time_left
 from roomd.protocol import replies, requests
 from roomd.protocol.codec import size_of
-from roomd.protocol.errors import NOT_IN_ROOM, SEAT_EXPIRED, Refused
+from roomd.protocol.errors import BAD_FRAME, NOT_IN_ROOM, SEAT_EXPIRED, WRONG_USER, Refused
 from roomd.protocol.events import MuteRequested, SignalEvent
 from roomd.protocol.objects import Admission, Ban, Participant, Room
 from roomd.protocol.paging import page
 from roomd.protocol.requests import Request
 from roomd.protocol.text import clean_code
-from roomd.protocol.timestamps import stamp
+from roomd.protocol.timestamps import seconds_of, stamp
 from roomd.rooms import commands
 from roomd.rooms.answers import RoomAnswer
+from roomd.rooms.commands.banning import ban_order
 from roomd.rooms.commands.hosting import not_admitted
 from roomd.rooms.commands.meeting import MOST_STATE_BYTES
 from roomd.rooms.settings import Settings
@@ -35,6 +38,10 @@ PAGE = 100
 
 MESSAGE_BYTES = 250
 """The approximate bytes of a `message` frame without its text."""
+ROOM_BYTES = 1000
+"""The approximate bytes of a room in the database, with its indexes."""
+BAN_BYTES = 300
+"""The same of a ban."""
 
 Work = Awaitable[None] | None
 """What a handler returns: None when the request is answered, else an awaitable that is done when it is."""
@@ -72,28 +79,41 @@ def ping(client: Client, request: requests.Ping) -> None:
 
 @handles(requests.Authenticate)
 async def authenticate(client: Client, request: requests.Authenticate) -> None:
-    """Verify a token, set the client's identity, and store its rights with the client's places.
+    """Verify a token or exchange a ticket, set the client's identity, and store its rights with the client's places.
 
-    A bad token closes the connection.
+    A bad token or ticket closes the connection.
     """
-    try:
-        identity = await client.identify(request.token)
-    except Refused as refused:
-        client.refuse(refused, request.id)
-        raise close_for(refused) from None
+    identity, given = await _identify(client, request)
     client.authenticate(identity)
     for place in client.session.places:
         caller = client.session.caller_by_seat(place.code)
         with contextlib.suppress(Refused):  # storage failed: the seat keeps the rights that it had, and so do they
             await client.services.rooms.ask(place.code, commands.Renew(caller))
     expires_at = stamp(identity.expires_at)
-    client.send(replies.AuthenticatedReply(id=request.id, user_id=identity.user_id, expires_at=expires_at))
+    client.send(replies.AuthenticatedReply(id=request.id, user_id=identity.user_id, expires_at=expires_at, token=given))
+
+
+async def _identify(client: Client, request: requests.Authenticate) -> tuple[Identity, str | None]:
+    """Return the identity of a token or a ticket, and the token that is given for a ticket."""
+    try:
+        match request.token, request.ticket:
+            case str(token), None:
+                return await client.identify(token), None
+            case None, str(ticket):
+                return await client.exchange(ticket)
+    except Refused as refused:
+        if refused.kind is WRONG_USER:
+            raise
+        client.refuse(refused, request.id)
+        raise close_for(refused) from None
+    raise Refused(BAD_FRAME, f"{BAD_FRAME.message}: give token or ticket")
 
 
 @handles(requests.CreateRoom)
 async def create_room(client: Client, request: requests.CreateRoom) -> None:
     """Create a room with the caller as its host."""
     identity = client.session.user(client.wall())
+    client.charge(stored=ROOM_BYTES)
     settings = Settings(
         name=request.name,
         max_participants=request.max_participants,
@@ -139,9 +159,11 @@ async def list_rooms(client: Client, request: requests.ListRooms) -> None:
     """List the caller's rooms; for an admin, all rooms."""
     identity = client.session.user(client.wall())
     host_id = None if identity.is_admin else identity.user_id
+    client.check_read()
     found, cursor = await client.services.archive.rooms_of(
         host_id, request.is_active, request.cursor, request.limit or PAGE
     )
+    client.charge_read(len(found))
     seats_in = client.services.rooms.seats_in
     rooms = [msgspec.structs.replace(room, participant_count=seats_in(room.code)) for room in found]
     client.send(replies.RoomsReply(id=request.id, rooms=rooms, next_cursor=cursor))
@@ -223,7 +245,9 @@ async def list_participants(client: Client, request: requests.ListParticipants) 
     caller = client.session.caller(code, client.wall())
     listed = await client.services.rooms.ask(code, commands.ListParticipants(caller, bool(request.history)))
     if request.history:
+        client.check_read()
         people, cursor = await client.services.archive.history(listed.room_id, request.cursor, limit)
+        client.charge_read(len(people))
     else:
         later = (person for person in listed.participants if person.id > (request.cursor or ""))
         people, cursor = page(sorted(later, key=lambda person: person.id), limit)
@@ -234,9 +258,8 @@ async def list_participants(client: Client, request: requests.ListParticipants) 
 def update_participant(client: Client, request: requests.UpdateParticipant) -> Work:
     """Change the caller's own state."""
     place = client.session.own_seat()
-    client.count_broadcast(
-        MOST_STATE_BYTES + size_of(place.participant)
-    )  # others get the whole participant, not only the change
+    size = MOST_STATE_BYTES + size_of(place.participant)  # others get the whole participant, not only the change
+    client.charge_event(place.code, size, size)
     return client.ask_ok(place.code, commands.UpdateState(place.participant.id, place.claim, request.state), request)
 
 
@@ -244,7 +267,7 @@ def update_participant(client: Client, request: requests.UpdateParticipant) -> W
 def signal(client: Client, request: requests.Signal) -> None:
     """Pass data to one other participant without reading it."""
     place = client.session.own_seat()
-    client.count_broadcast(len(request.data))
+    client.charge(told=len(request.data))
     event = SignalEvent(sender=place.participant.id, data=request.data)
     client.services.rooms.relay(place.code, request.to, event)
     client.acknowledge(request)
@@ -254,10 +277,14 @@ def signal(client: Client, request: requests.Signal) -> None:
 def send_message(client: Client, request: requests.SendMessage) -> Work:
     """Send a message to everyone or to one participant."""
     place = client.session.own_seat()
-    client.count_broadcast(MESSAGE_BYTES + size_of(request.text) + len(request.client_id or ""))
     command = commands.SendMessage(
         place.participant.id, place.claim, request.text, request.to, client_id=request.client_id
     )
+    size = MESSAGE_BYTES + size_of(request.text) + len(request.client_id or "")
+    if request.to is None:
+        client.charge_event(place.code, size, command.bytes_stored())
+    else:
+        client.charge(told=2 * size, stored=command.bytes_stored())
     return client.ask_ok(place.code, command, request)
 
 
@@ -267,16 +294,19 @@ async def list_messages(client: Client, request: requests.ListMessages) -> None:
     code = client.session.room_code(request.code)
     caller = client.session.caller(code, client.wall())
     reader = await client.services.rooms.ask(code, commands.ListMessages(caller))
+    client.check_read()
     messages, cursor = await client.services.archive.messages(reader, request.cursor, request.limit or PAGE)
+    client.charge_read(len(messages))
     client.send(replies.MessagesReply(id=request.id, messages=messages, next_cursor=cursor))
 
 
 @handles(requests.GetIceServers)
 def get_ice_servers(client: Client, request: requests.GetIceServers) -> None:
     """Return the STUN and TURN servers, with credentials for this participant."""
-    place, ice = client.session.own_seat(), client.services.ice
-    servers = ice_servers(ice, place.participant.id, client.wall())
-    client.send(replies.IceServersReply(id=request.id, ice_servers=servers, ttl=ice.ttl))
+    participant, ice, now = client.session.own_seat().participant, client.services.ice, client.wall()
+    servers = ice_servers(ice, participant.id, now, now - seconds_of(participant.joined_at))
+    ttl = time_left(ice, participant.id, now)
+    client.send(replies.IceServersReply(id=request.id, ice_servers=servers, ttl=ttl))
 
 
 @handles(requests.RemoveParticipant)
@@ -285,6 +315,20 @@ def remove_participant(client: Client, request: requests.RemoveParticipant) -> W
     code, caller = client.room_and_caller(request)
     command = commands.RemoveParticipant(caller, request.participant_id, bool(request.ban), request.reason)
     return client.ask_ok(code, command, request)
+
+
+@handles(requests.BanPerson)
+async def ban(client: Client, request: requests.BanPerson) -> None:
+    """Ban a user, or somebody who is or was in the room."""
+    user_id, participant_id = request.user_id, request.participant_id
+    if (user_id is None) == (participant_id is None):
+        raise Refused(BAD_FRAME, f"{BAD_FRAME.message}: give userId or participantId")
+    code, caller = client.room_and_caller(request)
+    client.charge(stored=BAN_BYTES)
+    archive = client.services.archive
+    past = await archive.past_stay(code, participant_id) if participant_id is not None else None
+    await client.services.rooms.ask(code, commands.BanPerson(caller, user_id, participant_id, past, request.reason))
+    client.acknowledge(request)
 
 
 @handles(requests.MuteParticipant)
@@ -299,20 +343,25 @@ async def mute_participant(client: Client, request: requests.MuteParticipant) ->
 
 @handles(requests.ListBans)
 async def list_bans(client: Client, request: requests.ListBans) -> None:
-    """List the bans of a room, sorted by user id."""
+    """List the bans of a room."""
     code, caller = client.room_and_caller(request)
     listed: list[Ban] = await client.services.rooms.ask(code, commands.ListBans(caller))
     limit = request.limit or PAGE
-    later = [ban for ban in listed if ban.user_id > (request.cursor or "")]
-    cursor = later[limit - 1].user_id if len(later) > limit else None
+    later = [ban for ban in listed if ban_order(ban) > (request.cursor or "")]
+    cursor = ban_order(later[limit - 1]) if len(later) > limit else None
     client.send(replies.BansReply(id=request.id, bans=later[:limit], next_cursor=cursor))
 
 
 @handles(requests.Unban)
 def unban(client: Client, request: requests.Unban) -> Work:
-    """Lift the ban of a user."""
+    """Lift the ban of a user, or a ban by its id."""
+    ban_id = request.ban_id
+    if request.user_id is None and ban_id is None and isinstance(request.id, str):
+        ban_id = request.id
+    if (request.user_id is None) == (ban_id is None):
+        raise Refused(BAD_FRAME, f"{BAD_FRAME.message}: give userId or banId")
     code, caller = client.room_and_caller(request)
-    return client.ask_ok(code, commands.Unban(caller, request.user_id), request)
+    return client.ask_ok(code, commands.Unban(caller, request.user_id, ban_id), request)
 
 
 @handles(requests.AdmitParticipant)

@@ -14,7 +14,7 @@ import httptools
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-log = logging.getLogger("roomd.gateway.http")
+limited = logging.getLogger("roomd.gateway.limited")
 
 HEAD_LIMIT = 16_384
 """The bytes that a request line and its header fields may have: room for a token of 12 KiB and what browsers and
@@ -42,11 +42,18 @@ class BadRequest(Exception):  # noqa: N818 - the name of the status
 class Handler(Protocol):
     """The part that answers requests."""
 
-    http_connections: "set[HttpConnection]"
-    """The connections that are not WebSockets, or not yet. Each adds itself to the set and removes itself."""
+    def opened(self, connection: "HttpConnection", transport: asyncio.Transport) -> None:
+        """Handle a new connection."""
+
+    def ended(self, connection: "HttpConnection") -> None:
+        """Handle the end of a connection, or that it is a WebSocket now. Called once or twice."""
 
     def body_limit(self, request: Request) -> int:
         """Return how many bytes of the body are read before the request is answered; 0 to ignore the body."""
+        ...
+
+    def delay(self, request: Request, transport: asyncio.Transport) -> float:
+        """Return the seconds until the request may be answered. Called once for each request."""
         ...
 
     def answer(self, request: Request, body: bytes) -> Response:
@@ -197,7 +204,7 @@ class HttpConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for a request."""
         self._transport = cast("asyncio.Transport", transport)
-        self._handler.http_connections.add(self)
+        self._handler.opened(self, self._transport)
 
     def connection_lost(self, _: Exception | None) -> None:
         """Forget the connection."""
@@ -213,11 +220,15 @@ class HttpConnection(asyncio.Protocol):
             reader.feed(data)
         except BadRequest as bad:
             if bad.answer is not None:
-                log.info("request refused", {"status": bad.answer.status_code, "reason": bad.answer.reason_phrase})
+                limited.info("request refused", {"status": bad.answer.status_code, "reason": bad.answer.reason_phrase})
             self._end(bad.answer)
             return
         if reader.is_complete and reader.request is not None:
-            self._answer(reader.request, reader)
+            if delay := self._handler.delay(reader.request, self._transport):
+                self._transport.pause_reading()
+                asyncio.get_running_loop().call_later(delay, self._answer_late)
+            else:
+                self._answer(reader.request, reader)
 
     def tick(self, most: int) -> None:
         """Count one tick. Abort a connection that takes `most` ticks for its request, or to close after it."""
@@ -225,9 +236,18 @@ class HttpConnection(asyncio.Protocol):
         if self._ticks >= most:
             self._transport.abort()
 
+    def give_way(self) -> None:
+        """Abort the connection, so that another can be served."""
+        self._transport.abort()
+
     def close(self) -> None:
         """Close the connection after the written bytes were sent."""
         self._transport.close()
+
+    def _answer_late(self) -> None:
+        if self._reader is not None and self._reader.request is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+            self._answer(self._reader.request, self._reader)
 
     def _answer(self, request: Request, reader: RequestReader) -> None:
         response = self._handler.answer(request, reader.body)
@@ -259,7 +279,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _leave(self) -> None:
         self._forget_reader()
-        self._handler.http_connections.discard(self)
+        self._handler.ended(self)
 
     def _forget_reader(self) -> None:
         if self._reader is not None:

@@ -15,26 +15,41 @@ from websockets.http11 import Request, Response
 
 from roomd.config import Config, is_every_address
 from roomd.engine.hub import Hub
-from roomd.gateway.client import Services
 from roomd.gateway.connection import Connection
 from roomd.gateway.handshake import find_token
 from roomd.gateway.http import HttpConnection
-from roomd.gateway.limits import Usage
 from roomd.gateway.routes import Routes
+from roomd.gateway.services import Services
 from roomd.gateway.websocket import CLOSE_TIMEOUT, ClientSocket
+from roomd.limits.addresses import Address, Proxies
+from roomd.limits.memory import Held, greediest
+from roomd.limits.usage import Ledgers, Usage, arrive
 from roomd.protocol.errors import Close
 from roomd.protocol.events import ServerRestarting
+from roomd.system.memory import Releaser
 
 log = logging.getLogger("roomd.gateway.listener")
+limited = logging.getLogger("roomd.gateway.limited")
 
 HANDSHAKE_TIMEOUT = 5.0
 """The seconds from the start of a connection until its request must be complete."""
-PARTICIPANT_SIZE = 1024
-"""The approximate largest JSON of a participant, in bytes. A `room-state` has one for every seat."""
+READ_TIMEOUT = 30.0
+"""The seconds for which a client may take nothing of what waits for it."""
 DRAIN_TIMEOUT = 2.0
 """The seconds that running requests have to finish when the server stops."""
 RESTART_JITTER = (1.0, 5.0)
 """The range, in seconds, of the random `retryAfter` at a restart, so that clients do not all reconnect at once."""
+UNSENT = 131_072
+"""The bytes that the system takes for one client before it sends them. By default it takes some megabytes, which hide
+for long that a client is slow."""
+LONGEST_DELAY = 2.0
+"""The seconds for which a handshake waits at most: less than `HANDSHAKE_TIMEOUT`."""
+BACKLOG = 4096
+"""The connections that may wait to be accepted: with a full backlog the system makes clients wait for seconds."""
+ACCEPTED_TOGETHER = 16
+"""The connections that are accepted before the loop serves others: some milliseconds."""
+MEMORY_TICK = 0.1
+"""The seconds between two looks at the memory that clients hold while it is more than a quarter of its limit."""
 TICKS = 4
 """The number of ticks in the shortest timeout that is counted in ticks."""
 SHORTEST_TICK = 0.02
@@ -55,8 +70,6 @@ class Listener:
     def __init__(self, config: Config, services: Services, hub: Hub) -> None:
         self.port = config.server.port
         """The port. After `open` it is the real one, also if the configuration has 0."""
-        self.http_connections: set[HttpConnection] = set()
-        """The connections that are not WebSockets, or not yet."""
         self.addresses: list[tuple[str, int]] = []
         """The addresses that are listened on, and their ports. `open` sets them."""
         self._config = config
@@ -65,9 +78,14 @@ class Listener:
         self._numbers = itertools.count(1)
         self._connections: set[Connection] = set()
         self._rejected: set[RejectedClient] = set()
+        self._ledgers = Ledgers(services.limits)
+        self._proxies = Proxies(config.server.trusted_proxies)
+        self._http_connections: set[HttpConnection] = set()  # those that are no WebSockets, or not yet
         self._tasks: set[asyncio.Task[None]] = set()  # running requests
         self._ticking: asyncio.Task[None] | None = None
         self._server: asyncio.Server | None = None
+        self._memory_timer: asyncio.TimerHandle | None = None  # the next look at memory, before the next tick
+        self._releaser = Releaser(services.clock.monotonic)
         self._is_stopping = False
         self._all_closed = asyncio.Event()  # set when the last connection has ended after `close` began
         self._routes = Routes(config.server, lambda: self._is_stopping)
@@ -86,19 +104,23 @@ class Listener:
         loop = asyncio.get_running_loop()
         both = is_every_address(settings.host) and socket.has_dualstack_ipv6()
         try:
+            where: dict[str, Any] = {"host": settings.host, "port": settings.port}
             if both:  # the event loop would open a socket for IPv6 alone
                 address = (settings.host, settings.port)
-                opened = socket.create_server(address, family=socket.AF_INET6, dualstack_ipv6=True)
-                self._server = await loop.create_server(lambda: HttpConnection(self), sock=opened)
-            else:
-                self._server = await loop.create_server(lambda: HttpConnection(self), settings.host, settings.port)
+                where = {"sock": socket.create_server(address, family=socket.AF_INET6, dualstack_ipv6=True)}
+            self._server = await loop.create_server(lambda: HttpConnection(self), backlog=ACCEPTED_TOGETHER, **where)
         except OSError as exc:
             raise AddressUnavailable(
                 f"server: cannot listen on {settings.host}:{settings.port}: {os.strerror(exc.errno or 0)}; "
                 "choose another address with --host and --port"
             ) from None
+        for listening in self._server.sockets:
+            with listening.dup() as copy:
+                copy.listen(BACKLOG)  # `backlog` of asyncio is also the number that it accepts together
         self.addresses = [listening.getsockname()[:2] for listening in self._server.sockets]
         self.port = self.addresses[0][1]
+        for listening in self._server.sockets:  # the sockets that it accepts have the same option
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
         if both:
             self.addresses.append(("0.0.0.0", self.port))  # noqa: S104 - what is listened on
         self._ticking = loop.create_task(self._keep_ticking())
@@ -122,33 +144,84 @@ class Listener:
         await self._end_everything()
         await self._hub.drain()
 
+    def opened(self, connection: HttpConnection, transport: asyncio.Transport) -> None:
+        """Count a connection that is no WebSocket yet. It is one of a stranger at the address of its other end."""
+        self._http_connections.add(connection)
+        self._ledgers.add_stranger(self._proxies.client(_peer(transport), (), ()), connection)
+
+    def ended(self, connection: HttpConnection) -> None:
+        """Count a connection no more: it has ended, or it is a WebSocket now."""
+        self._http_connections.discard(connection)
+        self._ledgers.remove_stranger(connection)
+
+    def delay(self, request: Request, transport: asyncio.Transport) -> float:
+        """Return the seconds until a handshake may be answered: more if many from its address came without joining."""
+        if not self._routes.is_handshake(request):
+            return 0.0
+        wait = arrive(self._ledgers, self._address(request, transport), self._services.clock.monotonic())
+        return min(wait, LONGEST_DELAY)
+
     def answer(self, request: Request, body: bytes) -> Response:
         """Return the response to a request; 101 for a successful handshake."""
         return self._routes.answer(request, body)
 
     def upgrade(self, request: Request, transport: asyncio.Transport, rest: bytes) -> None:
-        """Start a connection after its handshake. At the connection limit it is closed with 1013."""
+        """Start a connection after its handshake.
+
+        At the connection limit it is closed with 1013, unless it has a token and a stranger can give way to it.
+        """
         number = next(self._numbers)
         limits = self._services.limits
-        # The outbox has its own limit. A transport whose buffer exceeds this higher limit is aborted.
-        transport.set_write_buffer_limits(2 * limits.outbox + limits.max_participants * PARTICIPANT_SIZE)
-        if len(self._connections) >= limits.connections:
-            log.warning("at the connection limit", {"connection": number})
-            self._rejected.add(RejectedClient(transport, limits.frame, self._forget))
+        transport.set_write_buffer_limits(limits.outbox, 0)
+        usage = Usage(self._ledgers, self._address(request, transport))
+        token = find_token(request.headers)
+        is_full = len(self._connections) >= limits.connections
+        if is_full and (token is None or not self._ledgers.make_way()):
+            limited.warning("at the connection limit", {"connection": number})
+            self._rejected.add(RejectedClient(transport, usage, limits.frame, self._forget))
             return
-        connection = Connection(number, transport, self._services, self._spawn, self._forget)
+        connection = Connection(number, transport, usage, self._services, self._spawn, self._forget)
         self._connections.add(connection)
-        log.info("connected", {"connection": number})
-        connection.start(find_token(request.headers), rest)
+        limited.info("connected", {"connection": number, **self._logged(usage.address)})
+        if token is None:
+            usage.begin(connection)
+        connection.start(token, rest)
+
+    def _address(self, request: Request, transport: asyncio.Transport) -> Address | None:
+        headers = request.headers
+        return self._proxies.client(_peer(transport), headers.get_all("X-Forwarded-For"), headers.get_all("Forwarded"))
+
+    def _logged(self, address: Address | None) -> dict[str, str]:
+        shown = self._config.server.log_addresses
+        if address is None or shown == "none":
+            return {}
+        return {"address": address.masked() if shown == "masked" else str(address)}
 
     def tick(self) -> None:
         """Count a tick for every connection."""
-        for http_connections in list(self.http_connections):
-            http_connections.tick(int(HANDSHAKE_TIMEOUT / self._tick))
+        for http_connection in list(self._http_connections):
+            http_connection.tick(int(HANDSHAKE_TIMEOUT / self._tick))
         ping_after = self._ticks(self._config.server.ping_interval)
         join_within = self._ticks(self._services.limits.join_timeout)
+        read_within = self._ticks(READ_TIMEOUT)
         for connection in list(self._connections):
-            connection.tick(ping_after, join_within)
+            connection.tick(ping_after, join_within, read_within)
+        self._bound_memory()
+        self._releaser.tick()
+
+    def _bound_memory(self) -> None:
+        """Abort clients while more is unfinished or unread than all may have together: strangers first."""
+        limit = self._services.limits.memory
+        held = [(one, Held(size, one.has_joined)) for one in self._connections if (size := one.socket.held())]
+        if gone := greediest(held, limit):
+            limited.warning("over the memory limit", {"aborted": len(gone)})
+        for connection in gone:
+            connection.socket.abort()
+        if self._memory_timer is not None:
+            self._memory_timer.cancel()
+            self._memory_timer = None
+        if sum(size for _, (size, _) in held) > limit / 4:
+            self._memory_timer = asyncio.get_running_loop().call_later(MEMORY_TICK, self._bound_memory)
 
     def _ticks(self, seconds: float) -> int:
         return math.ceil(seconds / self._tick)
@@ -165,6 +238,7 @@ class Listener:
         return task
 
     def _forget(self, client: "Connection | RejectedClient") -> None:
+        client.usage.close(self._services.clock.monotonic())
         if isinstance(client, Connection):
             self._connections.discard(client)
         else:
@@ -183,8 +257,8 @@ class Listener:
         sockets = [client.socket for client in self._connections] + [one.socket for one in self._rejected]
         for client_socket in sockets:
             client_socket.abort()
-        for http_connections in list(self.http_connections):
-            http_connections.close()
+        for http_connection in list(self._http_connections):
+            http_connection.close()
         tasks = [*self._tasks, *([self._ticking] if self._ticking is not None else [])]
         for task in tasks:
             task.cancel()
@@ -196,8 +270,10 @@ class RejectedClient:
 
     __slots__ = ("_on_lost", "socket", "usage")
 
-    def __init__(self, transport: asyncio.Transport, limit: int, on_lost: Callable[["RejectedClient"], None]) -> None:
-        self.usage = Usage(1, 1, 0)
+    def __init__(
+        self, transport: asyncio.Transport, usage: Usage, limit: int, on_lost: Callable[["RejectedClient"], None]
+    ) -> None:
+        self.usage = usage
         self.socket = ClientSocket(transport, limit, self)
         self._on_lost = on_lost
         self.socket.start(b"")
@@ -209,8 +285,13 @@ class RejectedClient:
     def binary(self) -> None:
         """Serve nothing."""
 
-    def overhead(self, pong: bytes = b"") -> None:
-        """Count nothing."""
+    def overhead(self, pong: bytes = b"") -> None:  # noqa: ARG002 - every pong is ignored
+        """Abort a client that has more pings answered than it reads."""
+        if self.socket.is_full:
+            self.socket.hold_until_drained()
+
+    def drained(self) -> None:
+        """Do nothing: the client has missed nothing."""
 
     def closed(self) -> None:
         """Do nothing: the client has no seat."""
@@ -218,3 +299,9 @@ class RejectedClient:
     def lost(self, _: int) -> None:
         """Report the end of the connection to its owner."""
         self._on_lost(self)
+
+
+def _peer(transport: asyncio.Transport) -> str | None:
+    """Return the address of the other end; None for a Unix socket."""
+    peer = transport.get_extra_info("peername")
+    return peer[0] if isinstance(peer, tuple) else None

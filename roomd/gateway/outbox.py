@@ -1,8 +1,10 @@
 """The outbox of one client: the bytes that wait to be sent, with a limit.
 
-Writing never waits. Frames are written to the transport at once, and its buffer is the queue. A client whose buffer
-exceeds the limit is closed with 4408, so a slow client does not delay the others. There is no compression, so the bytes
-of an event are the same for every client and are encoded once.
+Writing never waits. Frames are written to the transport at once, and its buffer is the queue, so a slow client does not
+delay the others. The transport says when more than the limit waits, and when all of that was sent. Between the two the
+outbox is full: it takes no events. It takes the replies to the client's own requests; when twice the limit waits, these
+requests are not read. A client that takes nothing of what waits for it is closed with 4408. There is no compression, so
+the bytes of an event are the same for every client and are encoded once.
 """
 
 import struct
@@ -50,14 +52,33 @@ class Connection(Protocol):
     is_open: bool
     """Whether the connection is open and neither side has sent a close frame."""
 
+    is_full: bool
+    """Whether more bytes waited than the transport's limit, and not all of them were sent since."""
+
+    bytes_written: int
+    """The bytes that the connection has written to the transport by itself."""
+
+    def hold_until_drained(self) -> None:
+        """Read and serve nothing until all that waits for the client was sent. Abort a connection that closes."""
+
 
 class Outbox:
     """Write frames to one client without waiting.
 
-    `limit` is in bytes. `close` takes a close code and a reason, starts the closing handshake and must not wait.
+    `limit` is that of the transport, in bytes. `close` takes a close code and a reason, starts the closing handshake
+    and must not wait.
     """
 
-    __slots__ = ("_close", "_connection", "_limit", "_transport", "is_closed")
+    __slots__ = (
+        "_close",
+        "_connection",
+        "_limit",
+        "_taken",
+        "_ticks_stuck",
+        "_transport",
+        "_written",
+        "is_closed",
+    )  # fmt: skip
 
     def __init__(
         self, transport: Transport, limit: int, connection: Connection, close: Callable[[int, str], None]
@@ -66,28 +87,55 @@ class Outbox:
         self._limit = limit
         self._connection = connection
         self._close = close
+        self._written = 0  # bytes, from this outbox
+        self._taken = 0  # the bytes that the client had taken at the last tick
+        self._ticks_stuck = 0  # the number of ticks in which it took none
         self.is_closed = False
         """Whether the outbox is closed: nothing more is written."""
 
     def send(self, data: bytes, more: bytes = b"") -> None:
-        """Write whole frames, `more` after `data`. Nothing is written to a client that is closed or too slow."""
-        if self._transport.get_write_buffer_size() > self._limit:
-            self.check()
-        elif self.is_closed or not self._connection.is_open:
-            pass  # RFC 6455, section 5.5.1: no data frame follows a close frame
-        elif more:
+        """Write whole frames that must arrive, `more` after `data`. Nothing is written to a client that is closed."""
+        connection = self._connection
+        if self.is_closed or not connection.is_open:
+            return  # RFC 6455, section 5.5.1: no data frame follows a close frame
+        self._written += len(data) + len(more)
+        if more:
             self._transport.writelines((data, more))
         else:
             self._transport.write(data)
+        if connection.is_full:
+            self.check()
+
+    def offer(self, data: bytes) -> bool:
+        """Write whole frames, unless the outbox is full. Return whether it was not."""
+        connection = self._connection
+        if connection.is_full:
+            return False
+        if connection.is_open and not self.is_closed:
+            self._written += len(data)
+            self._transport.write(data)
+        return True
 
     def check(self) -> None:
-        """Close the client if more bytes than the limit wait for it."""
-        if self._transport.get_write_buffer_size() > self._limit:
-            self.close(Close.TOO_SLOW, "too slow to read")
+        """Stop reading from the client while more than twice the limit waits for it."""
+        if self._connection.is_full and self._transport.get_write_buffer_size() > 2 * self._limit:
+            self._connection.hold_until_drained()
 
     def is_half_full(self) -> bool:
-        """Return whether more than half of the limit waits. Then events that can be sent later should be."""
-        return self._transport.get_write_buffer_size() > self._limit / 2
+        """Return whether much waits. Then events that can be sent later should be."""
+        return self._connection.is_full or self._transport.get_write_buffer_size() > self._limit / 2
+
+    def tick(self, read_within: int) -> None:
+        """Count a tick. Close a client that has taken nothing of what waits for it in `read_within` ticks."""
+        unread = self._transport.get_write_buffer_size()
+        taken = self._written + self._connection.bytes_written - unread
+        if not unread or taken != self._taken:
+            self._taken = taken
+            self._ticks_stuck = 0
+            return
+        self._ticks_stuck += 1
+        if self._ticks_stuck >= read_within:
+            self.close(Close.TOO_SLOW, "too slow to read")
 
     def close(self, code: int, reason: str = "") -> None:
         """Close the connection; frames written before are sent first. Closing twice is fine."""

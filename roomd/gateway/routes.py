@@ -41,12 +41,16 @@ class Routes:
         """Return 0: no method with a body is served."""
         return 0
 
+    def is_handshake(self, request: Request) -> bool:
+        """Return whether a request is for the WebSocket."""
+        return request.path.partition("?")[0] == self._config.path
+
     def answer(self, request: Request, _: bytes) -> Response:
         """Return the response to a request; 101 for a successful handshake."""
         path = request.path.partition("?")[0]
         if request.method not in ("GET", "HEAD"):
             return method_not_allowed()
-        if path == self._config.path:
+        if self.is_handshake(request):
             return self._connect(request)
         if path == "/healthz":
             return self._health()

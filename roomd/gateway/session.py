@@ -5,6 +5,8 @@ This is pure code. `now` is the time in seconds since the epoch.
 
 from typing import Generic, Protocol, TypeVar
 
+import msgspec
+
 from roomd.auth.tokens import Identity
 from roomd.protocol.errors import (
     GUEST_NAME_REQUIRED,
@@ -50,13 +52,16 @@ class Session(Generic[P]):
     """The identity of a client, if it has sent a token, and its places in rooms.
 
     A client has at most one seat and at most one place in a queue. It may have a seat in one room and wait in another.
-    `leeway` is in seconds: an expired token is accepted for so long.
+    `leeway` is in seconds: an expired token is accepted for so long. `connection` is the number of the connection,
+    `address_key` the key of its network address; None when that is not known.
     """
 
-    __slots__ = ("_identity", "_leeway", "has_joined", "seat", "waiting")
+    __slots__ = ("_address_key", "_connection", "_identity", "_leeway", "has_joined", "seat", "waiting")
 
-    def __init__(self, leeway: float) -> None:
+    def __init__(self, leeway: float, connection: int | None = None, address_key: str | None = None) -> None:
         self._leeway = leeway
+        self._connection = connection
+        self._address_key = address_key
         self._identity: Identity | None = None
         self.seat: P | None = None
         """The client's seat; None without one."""
@@ -73,6 +78,14 @@ class Session(Generic[P]):
     def authenticate(self, identity: Identity) -> None:
         """Set the identity, which must be verified, or renew it (docs/protocol.md, section 2).
 
+        Raises `Refused` like `check_user`.
+        """
+        self.check_user(identity)
+        self._identity = identity
+
+    def check_user(self, identity: Identity) -> None:
+        """Check that the connection may have this identity.
+
         Raises `Refused` (403 `wrong_user`) when the connection already belongs to another user, or has the place of a
         guest.
         """
@@ -80,7 +93,6 @@ class Session(Generic[P]):
         users |= {place.participant.user_id or "" for place in self.places}
         if users - {identity.user_id}:
             raise Refused(WRONG_USER)
-        self._identity = identity
 
     def user(self, now: float) -> Identity:
         """Return the client's identity, for requests that name no room.
@@ -116,7 +128,7 @@ class Session(Generic[P]):
         if expired is not None:
             raise expired
         if self._identity is not None and self._has_expired(self._identity, now):
-            return Caller(*self._place_in(code))
+            return self._caller_without_token(code)
         return self.caller_by_seat(code)
 
     def expiry(self, code: str, now: float) -> Refused | None:
@@ -128,11 +140,16 @@ class Session(Generic[P]):
     def caller_by_seat(self, code: str) -> Caller:
         """Return the client as the caller of a command that needs no valid token: `GetRoom` and `Resume`."""
         identity = self._identity
-        seat_id, claim = self._place_in(code)
+        caller = self._caller_without_token(code)
         if identity is None:
-            return Caller(seat_id, claim)
-        admin = identity.is_admin and identity.room in (None, code)
-        return Caller(seat_id, claim, identity.user_id, identity.display_name, admin, identity.expires_at)
+            return caller
+        return msgspec.structs.replace(
+            caller,
+            user_id=identity.user_id,
+            display_name=identity.display_name,
+            is_admin=identity.is_admin and identity.room in (None, code),
+            token_exp=identity.expires_at,
+        )
 
     def guest_name(self, text: str | None, code: str) -> str | None:
         """Return a guest's name in its normal form; None for a user, whose name is in the token, or stored.
@@ -193,6 +210,10 @@ class Session(Generic[P]):
         """Return the participant id and the claim of the client in the room `code`; None and None without a place."""
         here = self._find(code)
         return (here.participant.id, here.claim) if here is not None else (None, None)
+
+    def _caller_without_token(self, code: str) -> Caller:
+        seat_id, claim = self._place_in(code)
+        return Caller(seat_id, claim, connection=self._connection, address_key=self._address_key)
 
     def _has_seat_in(self, code: str) -> bool:
         return self.seat is not None and self.seat.code == code

@@ -9,62 +9,32 @@ violations of RFC 6455. The library always gets whole frames, so it never waits 
     CLOSING  ── the client's close, or its error ───→ ENDED
 
 A message is served as soon as it is read. While one is running, the next ones wait; when too many wait, reading pauses.
+It pauses too while too much that was sent to the client waits.
 The section numbers below are those of RFC 6455.
 """
 
 import asyncio
-from typing import Protocol
 
 from websockets import protocol as sans_io
 from websockets.frames import Frame, Opcode
 
-from roomd.gateway.limits import Usage
+from roomd.gateway.fragments import FRAGMENT_LIMIT, Fragments
+from roomd.gateway.framing import REFUSED, measure, short_text
+from roomd.gateway.message_handler import MessageHandler
 
 CLOSE_TIMEOUT = 4.0
 """The seconds after the first close frame in which a connection must end; then it is aborted."""
 PARSE_LIMIT = 8_192
 """The bytes of one client that are parsed before the loop serves other clients: at most some milliseconds."""
+FRAMES_A_TURN = 16
+"""The frames of one client that are parsed before the loop serves other clients: an empty frame costs some 10 µs."""
+CLOSING_PAUSE = 0.5
+"""The seconds between two such turns of a client that is being closed: some send on at full speed."""
 WAITING_LIMIT = 16
 """The messages of one client that may wait for the running one. With so many, reading pauses."""
-FRAGMENT_LIMIT = 4096
-"""The number of frames that one message may have."""
-FRAGMENTS_A_REQUEST = 16
-"""The number of fragments that count as one request against the rate limit."""
-SHORT = 1024
-"""The bytes of a frame up to which it is decoded here, which is faster than by the library."""
 
-# Section 5.2: the first byte of a text message in one frame; in the second byte, the mask bit and the length bits.
-_WHOLE_TEXT, _MASKED, _SIZE = 0x81, 0x80, 0x7F
-_OPCODES = frozenset({0x0, 0x1, 0x2, 0x8, 0x9, 0xA})
-_REFUSED, _PING = 0, 0x89
-
+_PING = 0x89
 _OPEN, _CLOSING, _ENDED = range(3)
-
-
-class MessageHandler(Protocol):
-    """The part that serves the messages of a socket. Each of its methods may close the socket."""
-
-    usage: Usage
-    """The counter of received frames."""
-
-    def text(self, message: str) -> "asyncio.Future[None] | None":
-        """Serve a text message. The next message waits until the returned future is done; None means now."""
-        ...
-
-    def binary(self) -> None:
-        """Refuse a binary message."""
-
-    def overhead(self, pong: bytes = b"") -> None:
-        """Count a frame without a message: a ping, a pong with its payload, every sixteenth fragment of a message."""
-
-    def closed(self) -> None:
-        """Handle the end, once: the client has closed or failed, and all its messages were answered."""
-
-    def lost(self, code: int) -> None:
-        """Handle the loss of the connection, once. `code` is the close code, 1006 without one.
-
-        Messages that were read before may still be served after it.
-        """
 
 
 class ClientSocket(asyncio.Protocol):
@@ -76,21 +46,26 @@ class ClientSocket(asyncio.Protocol):
     __slots__ = (
         "_buffer",
         "_fragments",
-        "_fragments_read",
         "_handler",
+        "_hold",
+        "_is_overfull",
         "_is_paused",
-        "_is_text",
         "_library",
         "_limit",
         "_must_report_end",
         "_needed",
         "_phase",
+        "_rest",
+        "_resuming",
         "_running",
         "_silent_ticks",
+        "_start",
         "_timer",
         "_transport",
         "_waiting",
+        "bytes_written",
         "close_received",
+        "is_full",
         "is_open",
     )  # fmt: skip
 
@@ -99,22 +74,28 @@ class ClientSocket(asyncio.Protocol):
         """Whether the connection is open and no close frame was sent or received."""
         self.close_received = 0
         """The code in the client's close frame; 0 without one."""
+        self.is_full = False
+        """Whether more bytes waited for the client than the transport's limit, and not all of them were sent since."""
+        self.bytes_written = 0
+        """The bytes of control frames that were written."""
         self._transport = transport
         self._limit = limit
         self._handler = handler
         self._library: sans_io.Protocol | None = None  # built for the first frame that needs it
         self._phase = _OPEN
         self._must_report_end = False  # `closed` of the handler must still be called
-        self._buffer = bytearray()  # bytes that were received and not parsed yet
+        self._buffer = bytearray()  # the beginning of a frame that is not complete
+        self._rest, self._start = b"", 0  # received bytes that were not parsed yet, and the index of the first
         self._needed = 0  # the bytes of the next frame, or of its header
         self._is_paused = False  # whether reading is paused
-        self._fragments: bytearray | None = None  # the first fragments of a message that is not complete
-        self._fragments_read = 0
-        self._is_text = True
+        self._fragments: Fragments | None = None  # those of a message that is not complete
         self._running: asyncio.Future[None] | None = None  # the last message that was not served at once
         self._waiting: list[bytes | bytearray | None] = []  # messages that wait for it; None for a binary one
         self._silent_ticks = 0  # the number of ticks in which no bytes came
         self._timer: asyncio.TimerHandle | None = None
+        self._hold: asyncio.TimerHandle | None = None  # ends a time in which nothing is read
+        self._resuming: asyncio.Handle | None = None  # reads on after others were served
+        self._is_overfull = False  # whether nothing is read or served while `is_full`
 
     def start(self, received: bytes) -> None:
         """Take over the transport, and read the bytes `received` after the handshake."""
@@ -125,6 +106,20 @@ class ClientSocket(asyncio.Protocol):
     def wait_for(self, work: "asyncio.Future[None]") -> None:
         """Let messages wait until `work` is done."""
         self._running = work
+
+    def hold_reading(self, seconds: float) -> None:
+        """Read nothing for some seconds, unless the connection closes. Messages that were read are still served."""
+        if self._hold is None and self._phase == _OPEN:
+            self._hold = asyncio.get_running_loop().call_later(seconds, self._end_hold)
+            self._pause()
+
+    def hold_until_drained(self) -> None:
+        """Read and serve nothing until all that waits for the client was sent. Abort a connection that closes."""
+        if self._phase == _OPEN:
+            self._is_overfull = True
+            self._pause()
+        else:
+            asyncio.get_running_loop().call_soon(self._transport.abort)
 
     def close(self, code: int, reason: str) -> None:
         """Send a close frame, and discard frames until the client's close frame arrives.
@@ -137,8 +132,8 @@ class ClientSocket(asyncio.Protocol):
             self._stop(_CLOSING)
             self._write(library)
             self._waiting.clear()
-            # Reading may be paused because too many messages waited.
-            asyncio.get_running_loop().call_soon(self._resume_reading)
+            self._cancel_hold()
+            asyncio.get_running_loop().call_soon(self._resume_reading)  # too many messages may have waited
 
     def abort(self) -> None:
         """Abort the connection at once."""
@@ -147,7 +142,12 @@ class ClientSocket(asyncio.Protocol):
     def ping(self, payload: bytes) -> None:
         """Send a ping. A pong with the same payload, of at most 125 bytes, answers it (section 5.5.3)."""
         if self.is_open:
-            self._transport.write(bytes((_PING, len(payload))) + payload)
+            self._write_bytes(bytes((_PING, len(payload))) + payload)
+
+    def held(self) -> int:
+        """Return the bytes that are held for the client: unfinished frames and messages, and what is not sent yet."""
+        fragments = len(self._fragments.data) if self._fragments is not None else 0
+        return len(self._buffer) + len(self._rest) + fragments + self._transport.get_write_buffer_size()
 
     def tick(self, ping_after: int) -> None:
         """Count one tick. Ping after `ping_after` ticks without bytes, and abort after twice as many.
@@ -172,11 +172,13 @@ class ClientSocket(asyncio.Protocol):
             self._buffer += data
             if len(self._buffer) < self._needed:
                 return
-            data = self._take_buffer()
-        if not self._waiting and len(data) <= SHORT and self._measure(data, 0) == len(data):
-            self._take_frame(data)  # the usual case: exactly one whole frame
+            data, self._buffer = bytes(self._buffer), bytearray()
+        is_idle = not self._waiting and self._phase == _OPEN and self._fragments is None
+        if is_idle and (payload := short_text(data)) is not None:  # the usual case: exactly one whole message
+            self._handler.usage.count(len(data))
+            self._take_message(payload)
         else:
-            self._parse(data)
+            self._parse(data, 0)
 
     def eof_received(self) -> None:
         """End the connection with a client that sends no more. The transport closes itself."""
@@ -191,21 +193,31 @@ class ClientSocket(asyncio.Protocol):
             code = self._library.close_code or code
         if self._timer is not None:
             self._timer.cancel()
+        self._cancel_hold()
+        self._handler.usage.count_unfinished(len(self._buffer) + len(self._rest) - self._start)
         self._handler.lost(code)
 
     def pause_writing(self) -> None:
-        """Abort a client that does not read: its write buffer has exceeded the limits. It may be closing already."""
-        asyncio.get_running_loop().call_soon(self._transport.abort)
+        """Note that more bytes wait for the client than the transport's limit."""
+        self.is_full = True
 
-    def _parse(self, data: bytes) -> None:
-        """Serve the frames one by one. Stop at an incomplete frame, after `PARSE_LIMIT` bytes, or if too many wait."""
-        start, end = 0, len(data)
+    def resume_writing(self) -> None:
+        """Read again: everything was sent that waited for the client."""
+        self.is_full = self._is_overfull = False
+        self._handler.drained()
+        self._serve_waiting(None)
+
+    def _parse(self, data: bytes, start: int) -> None:
+        """Serve the frames from `start` on. Stop at an incomplete one, if others must be served or too many wait."""
+        first, end, frames = start, len(data), 0
         while start < end and self._phase != _ENDED:
-            if start >= PARSE_LIMIT or len(self._waiting) >= WAITING_LIMIT:
-                self._pause(data[start:])
+            is_long = start - first >= PARSE_LIMIT or frames >= FRAMES_A_TURN
+            if is_long or self._must_wait():
+                self._rest, self._start = data, start
+                self._pause()
                 return
             size = self._measure(data, start)
-            if size == _REFUSED:
+            if size == REFUSED:
                 self._ask_library(data[start:])
                 self._end()
                 return
@@ -215,37 +227,17 @@ class ClientSocket(asyncio.Protocol):
                 return
             self._take_frame(data[start : start + size])
             start += size
+            frames += 1
 
     def _measure(self, data: bytes, start: int) -> int:
-        """Return the number of bytes of the frame that begins at `start` (section 5.2).
-
-        When its header is incomplete, return how many bytes are needed to read more of it. Return `_REFUSED` for a
-        header that the library refuses without reading the payload.
-        """
-        available = len(data) - start
-        if available < 2:
-            return 2
-        size = data[start + 1] & _SIZE
-        if data[start + 1] < _MASKED or data[start] & 0x0F not in _OPCODES:
-            return _REFUSED
-        head = 6
-        if size >= 126:
-            head = 8 if size == 126 else 14
-            if available < head - 4:
-                return head - 4
-            size = int.from_bytes(data[start + 2 : start + head - 4])
-        if size > self._limit - (len(self._fragments) if self._fragments is not None else 0):
-            return _REFUSED
-        return head + size
+        return measure(data, start, self._limit - (len(self._fragments.data) if self._fragments is not None else 0))
 
     def _take_frame(self, frame: bytes) -> None:
         self._handler.usage.count(len(frame))
         if self._phase == _CLOSING and frame[0] & 0x0F < 8:
             return
-        if frame[0] == _WHOLE_TEXT and len(frame) <= SHORT and self._fragments is None:
-            size = frame[1] & _SIZE
-            start = 6 if size < 126 else 8 if size == 126 else 14
-            self._take_message(_unmask(frame[start:], frame[start - 4 : start]))
+        if self._fragments is None and (payload := short_text(frame)) is not None:
+            self._take_message(payload)
         else:
             self._ask_library(frame)
 
@@ -275,19 +267,17 @@ class ClientSocket(asyncio.Protocol):
             self._take_fragment(frame)
 
     def _take_fragment(self, frame: Frame) -> None:
-        """Join fragments (section 5.4). The library has checked their order and their size."""
+        """Join fragments of a message."""
         if self._fragments is None:
-            self._fragments = bytearray()
-            self._fragments_read = 0
-            self._is_text = frame.opcode is Opcode.TEXT
-        self._fragments += frame.data
-        self._fragments_read += 1
-        if self._fragments_read > FRAGMENT_LIMIT:
+            self._fragments = Fragments(is_text=frame.opcode is Opcode.TEXT)
+        fragments = self._fragments
+        fragments.add(frame.data)
+        if fragments.are_too_many():
             self._fail(1009, f"fragmented message exceeds limit of {FRAGMENT_LIMIT} frames")
         elif frame.fin:
-            message, self._fragments = self._fragments, None
-            self._take_message(message if self._is_text else None)
-        elif self._fragments_read % FRAGMENTS_A_REQUEST == 0:
+            self._fragments = None
+            self._take_message(fragments.data if fragments.is_text else None)
+        elif fragments.must_be_counted():
             self._handler.overhead()
 
     def _take_message(self, message: bytes | bytearray | None) -> None:
@@ -313,7 +303,7 @@ class ClientSocket(asyncio.Protocol):
 
     def _serve_waiting(self, _: object) -> None:
         """Serve the messages that waited, after one is done. The event loop calls this as a callback."""
-        while self._waiting:
+        while self._waiting and not self._is_overfull and (self._running is None or self._running.done()):
             self._serve(self._waiting.pop(0))
             if self._waiting and self._running is not None and not self._running.done():
                 self._running.add_done_callback(self._serve_waiting)
@@ -321,27 +311,40 @@ class ClientSocket(asyncio.Protocol):
         self._report_end()
         self._resume_reading()
 
-    def _pause(self, data: bytes) -> None:
-        """Keep the bytes for later, and pause reading until then."""
-        self._buffer += data
+    def _pause(self) -> None:
+        """Pause reading until others were served, and for as long as the client must wait."""
         self._is_paused = True
         if not self._transport.is_closing():
             self._transport.pause_reading()
-        if len(self._waiting) < WAITING_LIMIT:
-            asyncio.get_running_loop().call_soon(self._resume_reading)
+        if self._resuming is None:
+            pause = CLOSING_PAUSE if self._phase == _CLOSING else 0
+            self._resuming = asyncio.get_running_loop().call_later(pause, self._resume_reading)
 
     def _resume_reading(self) -> None:
-        if not self._is_paused or len(self._waiting) >= WAITING_LIMIT or self._transport.is_closing():
+        if self._resuming is not None:
+            self._resuming.cancel()
+            self._resuming = None
+        if not self._is_paused or self._must_wait() or self._transport.is_closing():
             return
         self._is_paused = False
-        self._parse(self._take_buffer())
+        data, start = self._rest, self._start
+        self._rest, self._start = b"", 0
+        self._parse(data, start)
         if not self._is_paused:
             self._transport.resume_reading()
 
-    def _take_buffer(self) -> bytes:
-        data = bytes(self._buffer)
-        self._buffer.clear()
-        return data
+    def _must_wait(self) -> bool:
+        """Return whether nothing more may be parsed now."""
+        return len(self._waiting) >= WAITING_LIMIT or self._hold is not None or self._is_overfull
+
+    def _end_hold(self) -> None:
+        self._hold = None
+        self._resume_reading()
+
+    def _cancel_hold(self) -> None:
+        if self._hold is not None:
+            self._hold.cancel()
+            self._hold = None
 
     def _fail(self, code: int, reason: str) -> None:
         """Close the connection because of an error of the client (section 7.1.7). Messages that wait are not served."""
@@ -358,7 +361,7 @@ class ClientSocket(asyncio.Protocol):
             return
         self._must_report_end = self._phase == _OPEN
         self._stop(_ENDED)
-        self._report_end()
+        self._serve_waiting(None)
 
     def _report_end(self) -> None:
         """Report the end when the last message was answered, so that a message takes effect before the end does."""
@@ -372,7 +375,7 @@ class ClientSocket(asyncio.Protocol):
 
     def _stop(self, phase: int) -> None:
         self._phase = phase
-        self.is_open = False
+        self.is_open = self._is_overfull = False
         self._fragments = None
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self._transport.abort)
@@ -383,18 +386,15 @@ class ClientSocket(asyncio.Protocol):
             if self._transport.is_closing():
                 return
             if data:
-                self._transport.write(data)
+                self._write_bytes(data)
             else:
                 self._transport.write_eof()
+
+    def _write_bytes(self, data: bytes) -> None:
+        self.bytes_written += len(data)
+        self._transport.write(data)
 
     def _get_library(self) -> sans_io.Protocol:
         if self._library is None:
             self._library = sans_io.Protocol(sans_io.Side.SERVER, state=sans_io.State.OPEN, max_size=self._limit)
         return self._library
-
-
-def _unmask(payload: bytes, mask: bytes) -> bytes:
-    """Unmask a payload (section 5.3), with one XOR of two large integers."""
-    size = len(payload)
-    keys = (mask * (size // 4 + 1))[:size]
-    return (int.from_bytes(payload) ^ int.from_bytes(keys)).to_bytes(size)

@@ -1,7 +1,7 @@
 /** Room codes and links as people paste them. */
 
 /**
- * Fold a code to the form `abc-def-ghi`, as the server does; null if the text is no code.
+ * Fold a code to the form `abc-def-ghi`, of three to five groups, as the server does; null if the text is no code.
  * @param {string} text
  */
 export function fold(text) {
@@ -10,7 +10,7 @@ export function fold(text) {
     .replace(/[\p{Pd}\u2212\s\p{Default_Ignorable_Code_Point}]+/gu, "") // U+2212 is the minus sign
     .replace(/^[\p{P}\p{S}]+|[\p{P}\p{S}]+$/gu, "")
     .toLowerCase();
-  return /^[a-z]{9}$/u.test(letters) ? letters.replace(/^(...)(...)/u, "$1-$2-") : null;
+  return /^(?:[a-z]{3}){3,5}$/u.test(letters) ? letters.replace(/...(?=.)/gu, "$&-") : null;
 }
 
 /**
@@ -18,11 +18,17 @@ export function fold(text) {
  * @param {string} address
  */
 export function parseLink(address) {
-  const [before = "", ...rest] = address.split("#");
-  const fragment = decode(rest.join("#"));
-  const given = new URLSearchParams(fragment.includes("=") ? fragment : { code: fragment });
-  const query = new URLSearchParams(before.split("?")[1] ?? "");
+  const given = valuesOf(address);
+  const query = new URLSearchParams(address.split("#")[0]?.split("?")[1] ?? "");
   return { code: given.get("code") || query.get("room") || "", token: given.get("token") ?? "" };
+}
+
+/**
+ * Read the one-time ticket in an address, `#ticket=…`; empty without one.
+ * @param {string} address
+ */
+export function ticketIn(address) {
+  return valuesOf(address).get("ticket") ?? "";
 }
 
 /**
@@ -32,6 +38,12 @@ export function parseLink(address) {
 export function readTyped(typed) {
   const { code, token } = parseLink(typed);
   return { code: fold(typed) ?? fold(code), token };
+}
+
+/** @param {string} address */
+function valuesOf(address) {
+  const fragment = decode(address.split("#").slice(1).join("#"));
+  return new URLSearchParams(fragment.includes("=") ? fragment : { code: fragment });
 }
 
 /** @param {string} fragment */

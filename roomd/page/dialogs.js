@@ -15,7 +15,6 @@ export async function askRemove(person, name) {
   const ban = find("remove-ban", HTMLInputElement);
   const reason = find("remove-reason", HTMLInputElement);
   find("remove-title", HTMLElement).replaceChildren("Remove ", bdi(name), "?");
-  find("remove-ban-row", HTMLElement).hidden = !isUser;
   find("remove-guest", HTMLElement).hidden = isUser;
   ban.checked = false;
   reason.value = "";

@@ -1,6 +1,6 @@
 /** The entrance: the form with name, code and token, filled in by links, and the preview of camera and microphone. */
 
-import { fold, parseLink, readTyped } from "./codes.js";
+import { fold, parseLink, readTyped, ticketIn } from "./codes.js";
 import { find, initials } from "./dom.js";
 import { local, session } from "./storage.js";
 import { FIELDS, asking, preview } from "./words.js";
@@ -12,15 +12,17 @@ import { FIELDS, asking, preview } from "./words.js";
 
 const NAME_KEY = "roomd.name";
 const TOKEN_KEY = "roomd.token"; // with the room's code behind it
-const NEEDS_CODE = "A room code has nine letters, like abc-def-ghi.";
+const NEEDS_CODE = "A room code has nine letters or more, like abc-def-ghi.";
 
 export class Entrance {
   /**
    * @param {Media} media
    * @param {(who: Credentials) => void} onJoin called with what the form says, once it can be right
+   * @param {(ticket: string) => Promise<string>} exchange gets the token for a ticket
    */
-  constructor(media, onJoin) {
+  constructor(media, onJoin, exchange) {
     this._media = media;
+    this._exchange = exchange;
     this._fields = {
       name: find("name", HTMLInputElement),
       code: find("code", HTMLInputElement),
@@ -41,17 +43,18 @@ export class Entrance {
 
   /**
    * Fill in the form from the address: `#abc-def-ghi`, `#code=…&token=…` or `?room=…`. A token is removed from it, and kept
-   * in the tab.
+   * in the tab. So is a ticket (`#code=…&ticket=…`), which is exchanged for a token.
    */
   readLink() {
-    const given = parseLink(location.href);
+    const [given, ticket] = [parseLink(location.href), ticketIn(location.href)];
     const code = fold(given.code) ?? given.code;
     if (code) this._fields.code.value = code;
-    if (given.token) {
-      rememberToken(code, given.token);
+    if (given.token) rememberToken(code, given.token);
+    if (given.token || ticket) {
       history.replaceState(null, "", link(code)); // keep it out of the history and of screenshots
     }
     this._showToken(recallToken(code));
+    if (ticket) void this._useTicket(code, ticket);
   }
 
   /** What the form says; the name and the token may be empty. @returns {Credentials} */
@@ -119,6 +122,23 @@ export class Entrance {
     if (name) local.set(NAME_KEY, name);
     this._fields.code.value = code;
     return { code, name, token };
+  }
+
+  /**
+   * @param {string} code
+   * @param {string} ticket
+   */
+  async _useTicket(code, ticket) {
+    this.setBusy(true);
+    try {
+      const token = await this._exchange(ticket);
+      rememberToken(code, token);
+      this._showToken(token);
+    } catch {
+      this.complain("token", "This link cannot be used again, or it is too old. Ask for a new one.");
+    } finally {
+      this.setBusy(false);
+    }
   }
 
   /** @param {string} token */

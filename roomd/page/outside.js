@@ -1,4 +1,4 @@
-/** What a host can do from outside the room: unlock it. */
+/** What is asked from outside the room: unlock it, as its host, and exchange a ticket for a token. */
 
 import { Refusal } from "./client/roomd.js";
 
@@ -49,16 +49,34 @@ export async function unlock(url, code, token) {
 }
 
 /**
- * Send one request on a connection of its own.
+ * Exchange a ticket, which is good once, for a token. Rejects with `Refusal`.
+ * @param {string} url of the socket
+ * @param {string} ticket
+ */
+export async function exchange(url, ticket) {
+  const { token } = await talk(url, [{ type: "authenticate", ticket }]);
+  return String(token);
+}
+
+/**
+ * Send one request as a user.
  * @param {string} url
  * @param {string} token
  * @param {string} type
  * @param {Record<string, unknown>} fields
- * @returns {Promise<Frame>} the reply; rejects with `Refusal`
  */
-async function ask(url, token, type, fields) {
+function ask(url, token, type, fields) {
+  return talk(url, [{ type: "authenticate", token }, { ...fields, type }]);
+}
+
+/**
+ * Send requests on a connection of their own.
+ * @param {string} url
+ * @param {object[]} requests
+ * @returns {Promise<Frame>} the reply to the last one; rejects with `Refusal`
+ */
+async function talk(url, requests) {
   const socket = new WebSocket(url, ["roomd.v1"]);
-  const send = (/** @type {object} */ request) => socket.send(JSON.stringify(request));
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
   try {
@@ -67,13 +85,12 @@ async function ask(url, token, type, fields) {
       timer = setTimeout(lost, PATIENCE);
       socket.onclose = lost;
       socket.onopen = () => {
-        send({ type: "authenticate", id: 1, token });
-        send({ ...fields, type, id: 2 });
+        for (const [at, request] of requests.entries()) socket.send(JSON.stringify({ ...request, id: at + 1 }));
       };
       socket.onmessage = ({ data }) => {
         const frame = JSON.parse(data);
         if (frame.type === "error") reject(new Refusal(frame.statusCode, frame.code, frame.message, frame.retryAfter ?? null));
-        else if (frame.id === 2) resolve(frame);
+        else if (frame.id === requests.length) resolve(frame);
       };
     });
   } finally {

@@ -19,7 +19,7 @@ import { MeetingView } from "./meeting.js";
 import { Mesh } from "./mesh.js";
 import { Names } from "./names.js";
 import { fillNotice } from "./notice.js";
-import { mayUnlock, unlock } from "./outside.js";
+import { exchange, mayUnlock, unlock } from "./outside.js";
 import { People } from "./people.js";
 import { meetingOf, socketUrl } from "./seat.js";
 import { Tiles } from "./tiles.js";
@@ -41,7 +41,7 @@ const $ = (/** @type {string} */ id) => find(id, HTMLElement);
 const narrow = matchMedia("(width <= 760px)"); // as in page.css
 
 const media = new Media();
-const entrance = new Entrance(media, (who) => void join(who));
+const entrance = new Entrance(media, (who) => void join(who), (ticket) => exchange(socketUrl(), ticket));
 const tiles = new Tiles($("tiles"), () => {
   toast("The browser holds the sound back.", { button: "Turn sound on", action: () => tiles.play() });
 });

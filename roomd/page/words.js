@@ -86,7 +86,7 @@ const ENDINGS = {
   },
   room_not_found: {
     title: "There is no such room",
-    text: "Check the code: nine letters, like abc-def-ghi.",
+    text: "Check the code: nine letters or more, like abc-def-ghi.",
     icon: "stop",
     actions: ["back"],
   },

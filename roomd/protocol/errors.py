@@ -42,6 +42,9 @@ class Refused(Exception):  # noqa: N818 - the protocol's word: a request is refu
 
 
 BAD_FRAME = ErrorKind(400, "bad_frame", "Malformed frame")
+ADDRESS_UNKNOWN = ErrorKind(
+    400, "address_unknown", "The address of this guest is not known; remove the guest and lock the room instead"
+)
 UNKNOWN_TYPE = ErrorKind(400, "unknown_type", "Unknown type")
 NOT_IN_ROOM = ErrorKind(400, "not_in_room", "Join a room first")
 INVALID_SETTINGS = ErrorKind(400, "invalid_settings", "Invalid settings")
@@ -74,6 +77,7 @@ RATE_LIMITED = ErrorKind(429, "rate_limited", "Too many requests")
 INTERNAL_ERROR = ErrorKind(500, "internal_error", "Internal error")
 UNAVAILABLE = ErrorKind(503, "unavailable", "Storage is unavailable, nothing was changed")
 RESTARTING = ErrorKind(503, "restarting", "The server is restarting")
+STORAGE_LOW = ErrorKind(507, "storage_low", "Storage is nearly full")
 
 
 class Close:

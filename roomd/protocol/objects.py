@@ -22,7 +22,7 @@ class Participant(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     id: str
     room_id: str
     user_id: str | None
-    """Null for guests."""
+    """Null for guests, and for all where the server hides user ids."""
     guest_name: str | None
     """Null for users."""
     is_active: bool
@@ -57,13 +57,18 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
 
 
 class Ban(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A user who cannot come back to a room."""
+    """Somebody who cannot come back to a room: a user, or a guest by the address that the guest had."""
 
-    user_id: str
+    user_id: str | None
+    """Null for a guest."""
     display_name: str
     reason: str | None
     banned_at: str
     """ISO 8601."""
+    id: str
+    """Names the ban in `unban`, as `banId`."""
+    expires_at: str | None
+    """ISO 8601; null for a user, whose ban has no end."""
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -99,7 +104,7 @@ class Room(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Like `abc-def-ghi`."""
     name: str
     host_id: str
-    """The user id of the host."""
+    """The user id of the host; empty for whom the server hides user ids from."""
     is_active: bool
     is_locked: bool
     max_participants: int

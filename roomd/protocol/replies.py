@@ -32,16 +32,19 @@ class PongReply(Reply, frozen=True, tag="pong"):
 
 
 class AuthenticatedReply(Reply, frozen=True, tag="authenticated"):
-    """The token is valid."""
+    """The token is valid, or the ticket was."""
 
     user_id: str
     expires_at: str
+    token: str | None = None
+    """In the answer to a ticket only: the token that it was exchanged for."""
 
 
 class RoomReply(Reply, frozen=True, tag="room"):
     """One room; `admission` only in the answer to `get-room`."""
 
-    room: Room
+    room: Room | None
+    """Null only in the answer to `get-room`, for somebody banned and for a guest where guests are not allowed."""
     admission: Admission | None = None
 
 
@@ -91,7 +94,7 @@ class MessagesReply(Reply, frozen=True, tag="messages"):
 
 
 class BansReply(Reply, frozen=True, tag="bans"):
-    """A page of bans by user id; `nextCursor` is null on the last page."""
+    """A page of bans, by user id or else by id; `nextCursor` is null on the last page."""
 
     bans: list[Ban]
     next_cursor: str | None

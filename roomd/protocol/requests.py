@@ -18,6 +18,8 @@ Cursor = Annotated[str, Meta(max_length=24, pattern="^[0-9a-f]{24}$", examples=[
 """The `nextCursor` of the page before: the id of its last item. A message's id serves for what came after it."""
 UserCursor = Annotated[str, Meta(max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$", examples=["bob"])]
 """The `nextCursor` of the page before, in a list that is sorted by user id."""
+UserId = Annotated[str, Meta(min_length=1, max_length=128)]
+"""The claim `sub` of a token."""
 MessageText = Annotated[str, Meta(min_length=1, max_length=2000)]
 """Counted in code points."""
 ClientId = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -45,11 +47,12 @@ class Ping(Request, frozen=True, tag="ping"):
 
 
 class Authenticate(Request, frozen=True, tag="authenticate"):
-    """Authenticate the connection with a token, or renew its token."""
+    """Authenticate the connection with a token or, in its place, a ticket; or renew its token."""
 
     answers = (replies.AuthenticatedReply,)
 
-    token: str
+    token: str | None = None
+    ticket: str | None = None
 
 
 class CreateRoom(Request, frozen=True, tag="create-room"):
@@ -196,10 +199,18 @@ class HostRequest(Request, frozen=True):
 
 
 class RemoveParticipant(HostRequest, frozen=True, kw_only=True, tag="remove-participant"):
-    """Take a participant's seat away; with `ban` the user cannot come back."""
+    """Take a participant's seat away; with `ban` the user, or guests of the same address, cannot come back."""
 
     participant_id: str
     ban: bool | None = None
+    reason: Reason | None = None
+
+
+class BanPerson(HostRequest, frozen=True, kw_only=True, tag="ban"):
+    """Ban a user by `userId`, or a user or a guest by `participantId`, whether they are in the room or not."""
+
+    user_id: UserId | None = None
+    participant_id: str | None = None
     reason: Reason | None = None
 
 
@@ -221,9 +232,10 @@ class ListBans(HostRequest, frozen=True, kw_only=True, tag="list-bans"):
 
 
 class Unban(HostRequest, frozen=True, kw_only=True, tag="unban"):
-    """Lift a ban, so that the user can come back."""
+    """Lift the ban of a user, or the one with `banId`. Without both, the `id` of the request is that of the ban."""
 
-    user_id: str
+    user_id: str | None = None
+    ban_id: str | None = None
 
 
 class AdmitParticipant(HostRequest, frozen=True, kw_only=True, tag="admit-participant"):

@@ -9,8 +9,10 @@ import unicodedata
 
 import regex
 
-_CODE = re.compile(r"[a-z]{3}-[a-z]{3}-[a-z]{3}")
-_CODE_LETTERS = re.compile(r"[a-z]{9}")
+SHORTEST_CODE, LONGEST_CODE = 3, 5
+"""The groups of three letters that a room code may have."""
+_CODE = re.compile(r"[a-z]{3}(?:-[a-z]{3}){2,4}")
+_CODE_LETTERS = re.compile(r"(?:[a-z]{3}){3,5}")
 _IN_CODES = regex.compile(r"[\p{Pd}\u2212\s\p{Default_Ignorable_Code_Point}]+")  # U+2212 is the minus sign
 _AROUND_CODES = regex.compile(r"^[\p{P}\p{S}]+|[\p{P}\p{S}]+$")
 LONGEST_TYPED_CODE = 256
@@ -103,7 +105,7 @@ def _shown(user_id: str) -> str | None:
 
 
 def clean_code(text: str) -> str | None:
-    """Return a room code in the form `abc-def-ghi`; None if the text is no code.
+    """Return a room code in the form `abc-def-ghi`, of three to five groups; None if the text is no code.
 
     Compatibility forms (NFKC) and case are folded. Dashes, spaces and default ignorable code points are removed, and
     so are punctuation and symbols around the code.
@@ -113,4 +115,9 @@ def clean_code(text: str) -> str | None:
     if len(text) > LONGEST_TYPED_CODE:
         return None
     letters = _AROUND_CODES.sub("", _IN_CODES.sub("", unicodedata.normalize("NFKC", text))).lower()
-    return f"{letters[:3]}-{letters[3:6]}-{letters[6:]}" if _CODE_LETTERS.fullmatch(letters) else None
+    return join_code(letters) if _CODE_LETTERS.fullmatch(letters) else None
+
+
+def join_code(letters: str) -> str:
+    """Return a room code of these letters, in groups of three."""
+    return "-".join(letters[start : start + 3] for start in range(0, len(letters), 3))

@@ -11,6 +11,11 @@ def stamp(seconds: float) -> str:
     return f"{_second(whole)}.{milliseconds:03}Z"
 
 
+def seconds_of(text: str) -> float:
+    """Return the time of a stamp, in seconds since the epoch."""
+    return datetime.fromisoformat(text).timestamp()
+
+
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 
 

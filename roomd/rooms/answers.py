@@ -9,8 +9,8 @@ from roomd.protocol.objects import Room as RoomView
 class RoomAnswer(NamedTuple):
     """The answer to `GetRoom`."""
 
-    room: RoomView
-    """The room as clients see it."""
+    room: RoomView | None
+    """The room as the caller sees it; None for somebody banned, and for a guest where guests are not allowed."""
     admission: Admission
     """Whether the caller could join now. If not, it contains the error that a join would get."""
 

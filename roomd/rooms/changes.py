@@ -5,7 +5,8 @@ import msgspec
 from roomd.protocol.errors import ErrorKind
 from roomd.protocol.objects import Ban, Message
 from roomd.protocol.objects import Room as RoomView
-from roomd.rooms.model import Seat
+from roomd.rooms.denials import Denial
+from roomd.rooms.model import PersonKey, Seat
 
 
 class Removal(msgspec.Struct, frozen=True):
@@ -43,20 +44,35 @@ class MessageSent(msgspec.Struct, frozen=True):
     message."""
     to_user_id: str | None
     """The user id of the addressee; None for a public message and for a guest."""
+    total_bytes: int = 0
+    """About how many bytes the messages of the room have in the database, up to this one."""
 
 
-class UserBanned(msgspec.Struct, frozen=True):
-    """A user cannot join the room again."""
+class Banned(msgspec.Struct, frozen=True):
+    """Somebody cannot join the room again."""
 
+    who: PersonKey
+    """Whom the ban keeps out: a user, or the guests of an address."""
     ban: Ban
-    """The ban, which replaces an earlier ban of the same user."""
+    """The ban, which replaces an earlier ban of the same user or address."""
 
 
-class UserUnbanned(msgspec.Struct, frozen=True):
-    """A ban was lifted: the user can join the room again."""
+class Unbanned(msgspec.Struct, frozen=True):
+    """A ban was lifted, or is over."""
 
-    user_id: str
-    """The id of the user who was banned."""
+    who: PersonKey
+    """Whom it kept out."""
+    ban_id: str
+    """The id of the ban."""
 
 
-Change = SeatChanged | RoomChanged | MessageSent | UserBanned | UserUnbanned
+class KnockDenied(msgspec.Struct, frozen=True):
+    """Somebody was denied a seat and has to wait before the next knock. This is not stored."""
+
+    who: PersonKey
+    """By what the room recognises them."""
+    denial: Denial
+    """How often it has happened, and how long they wait."""
+
+
+Change = SeatChanged | RoomChanged | MessageSent | Banned | Unbanned | KnockDenied

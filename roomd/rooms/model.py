@@ -1,5 +1,6 @@
 """The objects of a room that clients do not see: seats, the caller of a command, and the time of a decision."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
@@ -15,6 +16,15 @@ WaitsFor = Literal["waiting_room", "room_full"]
 
 SentId = tuple[str, str]
 """A participant id, and the client id of a message that the participant sent. No two messages of a room share it."""
+
+
+class PersonKey(NamedTuple):
+    """A sign by which a room recognises somebody who comes again."""
+
+    kind: Literal["user", "connection", "address"]
+    """What the sign is."""
+    value: str
+    """The user id, the number of the connection, or the opaque key of the network address."""
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -54,6 +64,10 @@ class Caller(msgspec.Struct, frozen=True):
     """Whether the caller has host rights in this room by its token."""
     token_exp: float | None = None
     """The claim `exp` of the caller's token, in seconds since the epoch; None for a guest."""
+    connection: int | None = None
+    """The number of the caller's connection; None when it has none."""
+    address_key: str | None = None
+    """The key of the caller's network address, equal for equal addresses; None when the address is not known."""
 
 
 class Seat(msgspec.Struct, frozen=True):
@@ -83,6 +97,12 @@ class Seat(msgspec.Struct, frozen=True):
     """The claim `exp` of that token, in seconds since the epoch; None for a guest."""
     is_held_since_start: bool = False
     """Whether the seat is held because the daemon was restarted, and not because its client dropped."""
+    connection: int | None = None
+    """The number of the connection that has, or had, the seat; None after a restart."""
+    address_key: str | None = None
+    """The key of the network address of that connection; None when it is not known. It is stored for guests only."""
+    here_since: float = -math.inf
+    """The time on the monotonic clock, in seconds, at which the participant came. After a restart it is long ago."""
     seated_id: str | None = None
     """The id that was drawn when somebody who had waited got the seat. None for others: their own id was drawn then."""
 
@@ -92,6 +112,15 @@ class Seat(msgspec.Struct, frozen=True):
         return self.seated_id or self.participant.id
 
 
+class PastStay(NamedTuple):
+    """A stored participant, who may have left."""
+
+    participant: Participant
+    """The participant."""
+    address_key: str | None
+    """The key of a guest's network address; None for a user, and when it is not known."""
+
+
 class StoredRoom(NamedTuple):
     """The part of a stored room that the next command needs."""
 
@@ -99,11 +128,13 @@ class StoredRoom(NamedTuple):
     """The room as clients see it, with a participant count of 0."""
     seats: Sequence[Seat] = ()
     """The seats and the places in the queue, in the order in which people came."""
-    bans: Sequence[Ban] = ()
-    """All bans of the room."""
+    bans: Sequence[tuple[PersonKey, Ban]] = ()
+    """All bans of the room, with whom they keep out."""
     messages: Sequence[Message] = ()
     """The last public messages, at most 50, oldest first."""
     last_id: str = ""
     """The highest id of anything in the room so far; new ids sort after it. Empty for none."""
     sent: Sequence[SentId] = ()
     """Who sent the last messages under which client id, oldest first, as far as they have one."""
+    message_bytes: int = 0
+    """About how many bytes the messages of the room have in the database."""

@@ -6,6 +6,7 @@ carries: those of the user who took it (docs/protocol.md, section 5).
 
 from roomd.protocol.errors import (
     BANNED,
+    GUESTS_NOT_ALLOWED,
     NOT_HOST,
     NOT_IN_ROOM,
     PARTICIPANT_NOT_FOUND,
@@ -15,7 +16,7 @@ from roomd.protocol.errors import (
     Refused,
 )
 from roomd.protocol.objects import Room as RoomView
-from roomd.rooms.model import Caller, Moment, Seat
+from roomd.rooms.model import Caller, Moment, PersonKey, Seat
 from roomd.rooms.room import Room
 
 
@@ -61,13 +62,37 @@ def check_active(room: Room) -> None:
         raise Refused(ROOM_INACTIVE)
 
 
-def check_ban(room: Room, caller: Caller) -> None:
+def is_banned(room: Room, caller: Caller, now: Moment) -> bool:
+    """Return whether the caller is banned: a user by the user id, a guest by the address.
+
+    The ban of an address keeps guests out who come. It does not touch those who have a place already.
+    """
+    if not room.bans:
+        return False
+    if caller.user_id is not None:
+        return PersonKey("user", caller.user_id) in room.bans
+    if caller.address_key is None or room.place_of_caller(caller) is not None:
+        return False
+    ban = room.bans.get(PersonKey("address", caller.address_key))
+    return ban is not None and (ban.expires_at or "") > now.stamp
+
+
+def check_ban(room: Room, caller: Caller, now: Moment) -> None:
     """Check that the caller is not banned.
 
     Raises `Refused` (403 `banned`).
     """
-    if caller.user_id in room.bans:
+    if is_banned(room, caller, now):
         raise Refused(BANNED)
+
+
+def check_guests(room: Room, caller: Caller) -> None:
+    """Check that guests are allowed, if the caller is one.
+
+    Raises `Refused` (403 `guests_not_allowed`).
+    """
+    if user_of(room, caller) is None and not room.settings.allow_guest_access:
+        raise Refused(GUESTS_NOT_ALLOWED)
 
 
 def member_or_host(room: Room, caller: Caller, now: Moment) -> Seat | None:

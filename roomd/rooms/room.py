@@ -18,15 +18,22 @@ from roomd.protocol.errors import ROOM_NOT_FOUND, ErrorKind
 from roomd.protocol.objects import Ban, Message, Participant
 from roomd.protocol.objects import Room as RoomView
 from roomd.rooms.answers import ParticipantChanges
-from roomd.rooms.changes import Change, MessageSent, RoomChanged, SeatChanged, UserBanned, UserUnbanned
-from roomd.rooms.model import Caller, Moment, Seat, SentId, StoredRoom
+from roomd.rooms.changes import Banned, Change, KnockDenied, MessageSent, RoomChanged, SeatChanged, Unbanned
+from roomd.rooms.denials import Denial
+from roomd.rooms.model import Caller, Moment, PersonKey, Seat, SentId, StoredRoom
 from roomd.rooms.settings import Rules
+
+MESSAGE_BYTES = 600
+"""About how many bytes a message has in the database without its text, with its place in the indexes."""
 
 MESSAGES_SHOWN = 50
 """The number of public messages in a `room-state` (docs/protocol.md, section 8)."""
 
 MOST_SENT = 500
 """The number of messages whose client ids a room has in memory. The store finds those of older ones."""
+
+MOST_DENIALS = 1000
+"""The number of denials that a room remembers; then it forgets the oldest one."""
 
 A_co = TypeVar("A_co", covariant=True)
 A = TypeVar("A")
@@ -73,10 +80,12 @@ class Checkpoint(NamedTuple):
     queue: Mapping[str, Seat]
     by_user: Mapping[str, str]
     held: Mapping[str, float]
-    bans: Mapping[str, Ban]
+    bans: Mapping[PersonKey, Ban]
+    denials: Mapping[PersonKey, Denial]
     messages: Sequence[Message]
     last_id: str
     sent: Sequence[SentId]
+    message_bytes: int
 
 
 class Room:
@@ -90,10 +99,12 @@ class Room:
         self._queue: dict[str, Seat] = {}
         self._by_user: dict[str, str] = {}
         self._held: dict[str, float] = {}
-        self._bans = {ban.user_id: ban for ban in stored.bans}
+        self._bans = dict(stored.bans)
+        self._denials: Mapping[PersonKey, Denial] = {}
         self._messages = tuple(stored.messages)
         self._last_id = stored.last_id
         self._sent = dict.fromkeys(stored.sent)
+        self._message_bytes = stored.message_bytes
         for seat in stored.seats:
             self.apply(SeatChanged(seat))
 
@@ -113,9 +124,19 @@ class Room:
         return self._queue
 
     @property
-    def bans(self) -> Mapping[str, Ban]:
-        """The bans by user id; the caller must not change the mapping."""
+    def held(self) -> list[Seat]:
+        """The held seats and the dropped places in the queue, in the order in which they were dropped."""
+        return [seat for key in self._held if (seat := self.place_of(key)) is not None]
+
+    @property
+    def bans(self) -> Mapping[PersonKey, Ban]:
+        """The bans by whom they keep out; the caller must not change the mapping."""
         return self._bans
+
+    @property
+    def denials(self) -> Mapping[PersonKey, Denial]:
+        """The last denials of those who were denied a seat; the caller must not change the mapping."""
+        return self._denials
 
     @property
     def messages(self) -> Sequence[Message]:
@@ -131,6 +152,11 @@ class Room:
     def sent(self) -> Collection[SentId]:
         """Who sent the last messages under which client id; the caller must not change it."""
         return self._sent.keys()
+
+    @property
+    def message_bytes(self) -> int:
+        """About how many bytes the messages of the room have in the database."""
+        return self._message_bytes
 
     @property
     def free_seats(self) -> int:
@@ -151,13 +177,17 @@ class Room:
             return None
         return self._seats.get(participant_id) or self._queue.get(participant_id)
 
+    def place_of_user(self, user_id: str | None) -> Seat | None:
+        """Return the seat, or the place in the queue, of a user; None when there is none, and for no user."""
+        return self.place_of(self._by_user.get(user_id)) if user_id is not None else None
+
     def place_of_caller(self, caller: Caller) -> Seat | None:
         """Return the caller's seat, or their place in the queue; None when they have none.
 
         A user is found by user id. A guest is found only by the connection that has the seat, never by name.
         """
-        if caller.user_id is not None and (key := self._by_user.get(caller.user_id)) is not None:
-            return self.place_of(key)
+        if (own := self.place_of_user(caller.user_id)) is not None:
+            return own
         seat = self.place_of(caller.seat_id)
         return seat if seat is not None and seat.claim == caller.claim else None
 
@@ -167,8 +197,7 @@ class Room:
 
     def expired(self, clock: float) -> list[Seat]:
         """Return the seats and places whose hold is over at `clock`, a time of the monotonic clock."""
-        due = (self.place_of(key) for key, until in self._held.items() if until <= clock)
-        return [seat for seat in due if seat is not None]
+        return [seat for seat in self.held if seat.held_until <= clock]
 
     def decide(self, command: Command[A], now: Moment) -> Decision[A]:
         """Return the changes and the answer of a command, and change nothing.
@@ -185,15 +214,18 @@ class Room:
             case RoomChanged(room=room):
                 self._view = room
             case MessageSent(message=message):
+                self._message_bytes = change.total_bytes
                 self._last_id = max(self._last_id, message.id)
                 if message.client_id is not None:
                     self._sent[message.participant_id, message.client_id] = None
                 if message.to is None:
                     self._messages = (*self._messages, message)[-MESSAGES_SHOWN:]
-            case UserBanned(ban=ban):
-                self._bans[ban.user_id] = ban
-            case UserUnbanned():  # pragma: no branch - there is no other change
-                del self._bans[change.user_id]
+            case Banned(who=who, ban=ban):
+                self._bans[who] = ban
+            case Unbanned(who=who):
+                del self._bans[who]
+            case KnockDenied():  # pragma: no branch - there is no other change
+                self._deny(change)
 
     def checkpoint(self) -> Checkpoint:
         """Return a copy of the state, for `restore` and `changed_since`.
@@ -209,9 +241,11 @@ class Room:
             self._by_user.copy(),
             self._held.copy(),
             self._bans.copy(),
+            self._denials,
             self._messages,
             self._last_id,
             tuple(self._sent),
+            self._message_bytes,
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -222,9 +256,11 @@ class Room:
         self._by_user = dict(checkpoint.by_user)
         self._held = dict(checkpoint.held)
         self._bans = dict(checkpoint.bans)
+        self._denials = checkpoint.denials
         self._messages = tuple(checkpoint.messages)
         self._last_id = checkpoint.last_id
         self._sent = dict.fromkeys(checkpoint.sent)
+        self._message_bytes = checkpoint.message_bytes
 
     def add_sent(self, sent: Iterable[SentId]) -> None:
         """Add client ids of older messages, which the store has found."""
@@ -264,6 +300,14 @@ class Room:
             self._by_user[user_id] = key
         if seat.claim is None:
             self._held[key] = seat.held_until
+
+    def _deny(self, change: KnockDenied) -> None:
+        """Write a denial, and forget those that are over, and the oldest one when there are too many."""
+        clock = change.denial.denied_at
+        kept = {who: one for who, one in self._denials.items() if who != change.who and not one.is_forgotten(clock)}
+        for who in list(kept)[: max(0, len(kept) + 1 - MOST_DENIALS)]:
+            del kept[who]
+        self._denials = {**kept, change.who: change.denial}
 
 
 def is_same_to_clients(one: Participant, other: Participant) -> bool:

@@ -11,11 +11,11 @@
     dropped    |                        | claim, new token |                |                |              |
     connected  | isActive, leftAt null  | connected, new   |                | left           | held         |
                |                        | claim, new token |                |                |              |
-    held       | not isActive, leftAt   | connected, new   |                | left; also     |              | left as of
-               | null                   | claim, new token |                | for the host   |              | the drop
+    held       | not isActive, leftAt   | connected, new   |                | left; also for |              | left as of
+               | null                   | claim, new token |                | a newcomer     |              | the drop
     left       | not isActive, leftAt   |                  |                |                |              |
 
-"For the host": the host of a full room takes the place of a held guest (`held_for_host`). A drop whose hold is over
+"For a newcomer": in a full room, the place of a held guest may be taken (`space.py`). A drop whose hold is over
 already, as after a clean close of a client that asked for no hold, is a leave.
 
 A seat, and a place in the queue, has a current resume token and at most one previous one:
@@ -31,17 +31,20 @@ A seat, and a place in the queue, has a current resume token and at most one pre
 The functions here return the changes; the commands check who may ask for them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
-from roomd.protocol.errors import GUESTS_NOT_ALLOWED, ROOM_LOCKED, ErrorKind
+from roomd.protocol.errors import DENIED, GUESTS_NOT_ALLOWED, ROOM_LOCKED, ErrorKind
 from roomd.protocol.objects import Room as RoomView
 from roomd.protocol.objects import Waiting
-from roomd.rooms.changes import Removal, SeatChanged
+from roomd.rooms.changes import KnockDenied, Removal, SeatChanged
+from roomd.rooms.denials import keys_of, next_denial
 from roomd.rooms.model import Caller, Moment, Seat, WaitsFor
 from roomd.rooms.rights import carries_host_rights
 from roomd.rooms.room import Room
+from roomd.rooms.settings import Rules
+from roomd.rooms.space import Space
 
 
 def take(seat: Seat, caller: Caller, claim: int, resume_hash: str, previous_hash: str | None) -> SeatChanged:
@@ -63,6 +66,9 @@ def take(seat: Seat, caller: Caller, claim: int, resume_hash: str, previous_hash
             is_admin=seat.is_admin,
             token_exp=seat.token_exp,
             seated_id=seat.seated_id,
+            connection=caller.connection,
+            address_key=caller.address_key,
+            here_since=seat.here_since,
         ),
         caller,
     )
@@ -94,6 +100,17 @@ def admit(seat: Seat, now: Moment, seated_id: str) -> SeatChanged:
     return SeatChanged(msgspec.structs.replace(seat, participant=participant, waits_for=None, seated_id=seated_id))
 
 
+def longest_hold(seat: Seat, rules: Rules, lost_at: float) -> float:
+    """Return the seconds for which a seat, or a place, may be held whose connection was lost at `lost_at`.
+
+    A guest's is held for no longer than the guest had been there, so that nobody fills a room with guests who drop at
+    once. `lost_at` is a time of the monotonic clock.
+    """
+    if seat.participant.user_id is not None:
+        return rules.seat_hold
+    return min(rules.seat_hold, max(rules.shortest_hold, lost_at - seat.here_since))
+
+
 def drop(seat: Seat, now: Moment, age: float, hold: float) -> SeatChanged:
     """Hold a seat, or a place, for `hold` seconds after its connection was lost, which was `age` seconds ago.
 
@@ -121,38 +138,27 @@ def leave(seat: Seat, now: Moment, *, refusal: ErrorKind | None = None, removal:
     return SeatChanged(msgspec.structs.replace(seat, participant=participant, claim=None), refusal, removal)
 
 
+def deny(room: Room, seat: Seat, now: Moment) -> list[SeatChanged | KnockDenied]:
+    """Deny somebody in the queue a seat. They have to wait before the next knock."""
+    denials = [KnockDenied(who, next_denial(who, room.denials.get(who), now.clock)) for who in keys_of(seat)]
+    return [leave(seat, now, refusal=DENIED), *denials]
+
+
 def expire(room: Room, now: Moment) -> list[SeatChanged]:
     """Give up every seat, and every place in the queue, whose hold is over."""
     return [leave(seat, now) for seat in room.expired(now.clock)]
 
 
-def held_for_host(seats: Iterable[Seat], user_id: str | None, settings: RoomView) -> Seat | None:
-    """Return the seat that the room's host takes the place of when no seat is free; None for anybody but the host.
-
-    It is that of the guest who joined last of those who have dropped. A hold that a restart began does not count: all
-    guests of the room are held then. `seats` are those of the room.
-    """
-    if user_id != settings.host_id:
-        return None
-    dropped = [
-        seat
-        for seat in seats
-        if seat.participant.user_id is None and seat.claim is None and not seat.is_held_since_start
-    ]
-    return max(dropped, key=lambda seat: (seat.participant.joined_at, seat.participant.id), default=None)
-
-
 def follow_up(room: Room, now: Moment, settings: RoomView | None = None) -> list[SeatChanged]:
     """Return the changes of the queue that are due: who gets a free seat, and who can wait no longer.
 
-    The queue is served in its order, by the room's settings or by new `settings`. While somebody
-    waits for a seat, and not for the host, no seat is free, so nobody gets a seat out of order; only the host of the
-    room does, in the place of a held guest.
+    The queue is served in its order, by the room's settings or by new `settings`. While somebody waits for a seat, and
+    not for the host, no seat is free, so nobody gets a seat out of order; only who may take the place of a held guest
+    passes those who may not.
     """
     settings = settings or room.settings
     changes: list[SeatChanged] = []
-    seated = [*room.seats.values()]
-    free = settings.max_participants - len(seated)
+    space = Space(room, settings)
     last_id = room.last_id
     for seat in room.queue.values():
         user_id, is_hosts = seat.participant.user_id, carries_host_rights(seat, settings)
@@ -164,14 +170,11 @@ def follow_up(room: Room, now: Moment, settings: RoomView | None = None) -> list
             changes += [leave(seat, now, refusal=refusal)] if refusal else []
         elif refusal := refusal or (ROOM_LOCKED if is_kept_out else None):
             changes.append(leave(seat, now, refusal=refusal))
-        elif free > 0:
-            free -= 1
+        elif (given_up := space.take(user_id, is_connected=seat.claim is not None)) is not None:
             last_id = now.new_id(last_id)
-            changes.append(admit(seat, now, last_id))
-            seated.append(changes[-1].seat)
-        elif free == 0 and (guest := held_for_host(seated, user_id, settings)) is not None:
-            last_id = now.new_id(last_id)
-            changes += [leave(guest, now), admit(seat, now, last_id)]
+            admitted = admit(seat, now, last_id)
+            changes += [*(leave(guest, now) for guest in given_up), admitted]
+            space.add(admitted.seat)
         elif seat.waits_for == "waiting_room":
             changes.append(wait_for(seat, "room_full"))
     return changes

@@ -1,6 +1,6 @@
 """The settings of one room, which its host chooses, and the rules for all rooms, which the configuration sets."""
 
-from typing import get_args
+from typing import Literal, get_args
 
 import msgspec
 
@@ -42,6 +42,14 @@ class Rules(msgspec.Struct, frozen=True):
     """Whether the host and admins may join a locked room."""
     history_visible: HistoryVisible = "all"
     """What a newcomer gets of earlier messages in a new room when its host chooses nothing."""
+    room_bytes: int = 1 << 28
+    """The bytes that the messages of one room may have in the database."""
+    address_ban: float = 3600.0
+    """The seconds for which the ban of a guest keeps guests of the same address out of the room."""
+    show_user_ids: Literal["all", "users"] = "all"
+    """Who sees the user ids of participants and hosts."""
+    shortest_hold: float = 3.0
+    """The seconds for which the seat of a guest who had just come is held, if `seat_hold` is not shorter."""
 
 
 def open_room(settings: Settings, rules: Rules, *, room_id: str, code: str, host_id: str, created_at: str) -> Room:

@@ -9,7 +9,7 @@ log = logging.getLogger("roomd.storage.migrations")
 
 APPLICATION_ID = 0x726F6F6D
 """The `application_id` that schema.sql sets: it marks a database of roomd."""
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """The `user_version` that schema.sql sets."""
 
 MIGRATIONS: dict[int, str] = {
@@ -25,6 +25,37 @@ MIGRATIONS: dict[int, str] = {
         UPDATE participants SET token_exp = strftime('%s', 'now') WHERE left_at IS NULL AND user_id IS NOT NULL;
         CREATE UNIQUE INDEX sent_messages ON messages (room_id, participant_id, client_id) WHERE client_id IS NOT NULL;
         PRAGMA user_version = 3;
+    """,
+    3: """
+        ALTER TABLE messages ADD COLUMN
+            sender TEXT GENERATED ALWAYS AS (iif(user_id IS NULL, 'g' || participant_id, 'u' || user_id)) VIRTUAL;
+        ALTER TABLE messages ADD COLUMN
+            recipient TEXT GENERATED ALWAYS AS (iif(to_user_id IS NULL, 'g' || to_id, 'u' || to_user_id)) VIRTUAL;
+        ALTER TABLE messages ADD COLUMN total_bytes INTEGER NOT NULL DEFAULT 0;
+        CREATE INDEX messages_from ON messages (room_id, sender, id) WHERE to_id IS NOT NULL;
+        CREATE INDEX messages_to ON messages (room_id, recipient, id) WHERE to_id IS NOT NULL;
+        CREATE TABLE used_tickets (id TEXT PRIMARY KEY, valid_until REAL NOT NULL) STRICT, WITHOUT ROWID;
+        CREATE INDEX used_tickets_by_time ON used_tickets (valid_until);
+        ALTER TABLE participants ADD COLUMN address_key TEXT;
+        ALTER TABLE bans RENAME TO user_bans;
+        CREATE TABLE bans (
+            room_id      TEXT NOT NULL REFERENCES rooms (id),
+            id           TEXT NOT NULL,
+            user_id      TEXT,
+            address_key  TEXT,
+            display_name TEXT NOT NULL,
+            reason       TEXT,
+            banned_at    TEXT NOT NULL,
+            expires_at   TEXT,
+            PRIMARY KEY (room_id, id),
+            CHECK ((user_id IS NULL) <> (address_key IS NULL))
+        ) STRICT, WITHOUT ROWID;
+        INSERT INTO bans (room_id, id, user_id, display_name, reason, banned_at)
+            SELECT room_id, lower(hex(randomblob(12))), user_id, display_name, reason, banned_at FROM user_bans;
+        DROP TABLE user_bans;
+        CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+        INSERT INTO secrets VALUES ('address', randomblob(32));
+        PRAGMA user_version = 4;
     """,
 }
 """`MIGRATIONS[n]` is the SQL from `user_version` n to n + 1. No release had version 1."""

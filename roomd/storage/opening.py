@@ -1,14 +1,20 @@
 """Open the database: lock it for this process, create it when missing, migrate it when old."""
 
+import contextlib
 import fcntl
+import logging
 import os
 import sqlite3
+import stat
 from pathlib import Path
 
-from roomd.config import DatabaseConfig
+from roomd.config import ConfigError, DatabaseConfig, check_file, is_open_to_others
 from roomd.storage.migrations import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION, migrate, schema, user_version
+from roomd.storage.space import Space
 from roomd.storage.sqlite import SqliteStore, is_lasting
 from roomd.storage.worker import Worker
+
+log = logging.getLogger("roomd.storage.opening")
 
 
 class StoreError(Exception):
@@ -44,7 +50,7 @@ async def open_store(config: DatabaseConfig) -> SqliteStore:
             kind = StoreError if is_lasting(exc) else StoreBusy
             raise kind(f"{path}: cannot be opened: {exc}") from None
         raise
-    return SqliteStore(writer, reader, lock)
+    return SqliteStore(writer, reader, lock, Space(path, config.reserve))
 
 
 def _lock(path: Path) -> int:
@@ -56,15 +62,43 @@ def _lock(path: Path) -> int:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Without O_NONBLOCK, opening a pipe could wait for its other end.
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY, 0o600)
     except OSError as exc:
         raise StoreError(f"{path}: cannot be opened: {exc.strerror}") from None
+    try:
+        _check_files(path, lock)
+    except (ConfigError, OSError) as exc:
+        os.close(lock)
+        raise StoreError(str(exc)) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
         raise StoreBusy(f"{path}: another roomd is serving this database; stop it or choose another file") from None
     return lock
+
+
+def _check_files(path: Path, lock: int) -> None:
+    """Check the database, which is open as `lock`, and the files that SQLite keeps beside it.
+
+    A file that others can write to is refused: they may have changed it. One that they can only read is closed to them.
+    SQLite puts its files beside the database itself, not beside a link to it. Raises `ConfigError` and `OSError`.
+    """
+    _close_to_others(path, os.fstat(lock))
+    for suffix in ("-wal", "-shm", "-journal"):
+        file = Path(f"{path.resolve()}{suffix}")
+        with contextlib.suppress(FileNotFoundError):
+            _close_to_others(file, file.lstat())
+
+
+def _close_to_others(file: Path, status: os.stat_result) -> None:
+    check_file(file, status, str(file), is_secret=False)
+    if is_open_to_others(file, status.st_mode):
+        file.chmod(0o600)
+        log.warning(
+            "others could read the database", {"file": str(file), "mode": f"{stat.S_IMODE(status.st_mode):04o}"}
+        )
 
 
 def _prepare(db: sqlite3.Connection, config: DatabaseConfig) -> None:

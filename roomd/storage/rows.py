@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 
 from roomd.protocol.objects import Ban, Message, Participant, Room
-from roomd.rooms.changes import MessageSent
-from roomd.rooms.model import Seat
+from roomd.rooms.changes import Banned, MessageSent
+from roomd.rooms.model import PersonKey, Seat
 
 ROOM_COLUMNS = (
     "id, code, name, host_id, is_active, is_locked, max_participants, allow_guest_access, waiting_room, "
@@ -14,10 +14,12 @@ ROOM_COLUMNS = (
 )
 PARTICIPANT_COLUMNS = (
     "room_id, id, user_id, guest_name, display_name, is_active, is_host, joined_at, left_at, dropped_at, resume_hash, "
-    "state, waits_for, previous_hash, is_admin, token_exp, seated_id"
+    "state, waits_for, previous_hash, is_admin, token_exp, seated_id, address_key"
 )
-MESSAGE_COLUMNS = "room_id, id, participant_id, user_id, display_name, text, sent_at, to_id, to_user_id, client_id"
-BAN_COLUMNS = "room_id, user_id, display_name, reason, banned_at"
+MESSAGE_COLUMNS = (
+    "room_id, id, participant_id, user_id, display_name, text, sent_at, to_id, to_user_id, client_id, total_bytes"
+)
+BAN_COLUMNS = "room_id, id, user_id, address_key, display_name, reason, banned_at, expires_at"
 
 
 def room_row(room: Room) -> tuple[Any, ...]:
@@ -78,6 +80,7 @@ def seat_row(seat: Seat) -> tuple[Any, ...]:
         seat.is_admin,
         seat.token_exp,
         seat.seated_id,
+        seat.address_key if person.user_id is None else None,
     )
 
 
@@ -105,6 +108,7 @@ def to_seat(row: tuple[Any, ...]) -> Seat:
         is_admin=bool(row[14]),
         token_exp=row[15],
         seated_id=row[16],
+        address_key=row[17],
     )
 
 
@@ -122,6 +126,7 @@ def message_row(room_id: str, change: MessageSent) -> tuple[Any, ...]:
         message.to,
         change.to_user_id,
         message.client_id,
+        change.total_bytes,
     )
 
 
@@ -138,11 +143,15 @@ def to_message(row: tuple[Any, ...]) -> Message:
     )
 
 
-def ban_row(room_id: str, ban: Ban) -> tuple[Any, ...]:
+def ban_row(room_id: str, change: Banned) -> tuple[Any, ...]:
     """Convert a ban to a row with `BAN_COLUMNS`."""
-    return room_id, ban.user_id, ban.display_name, ban.reason, ban.banned_at
+    ban = change.ban
+    address_key = change.who.value if change.who.kind == "address" else None
+    return room_id, ban.id, ban.user_id, address_key, ban.display_name, ban.reason, ban.banned_at, ban.expires_at
 
 
-def to_ban(row: tuple[Any, ...]) -> Ban:
-    """Convert a row to a ban."""
-    return Ban(user_id=row[1], display_name=row[2], reason=row[3], banned_at=row[4])
+def to_ban(row: tuple[Any, ...]) -> tuple[PersonKey, Ban]:
+    """Convert a row to a ban, and whom it keeps out."""
+    who = PersonKey("user", row[2]) if row[2] is not None else PersonKey("address", row[3])
+    ban = Ban(id=row[1], user_id=row[2], display_name=row[4], reason=row[5], banned_at=row[6], expires_at=row[7])
+    return who, ban

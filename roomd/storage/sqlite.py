@@ -23,8 +23,9 @@ from roomd.protocol.objects import Message, Participant, Room
 from roomd.protocol.paging import page
 from roomd.rooms.answers import Reader
 from roomd.rooms.changes import Change
-from roomd.rooms.model import Seat, StoredRoom
+from roomd.rooms.model import PastStay, Seat, StoredRoom
 from roomd.rooms.room import MESSAGES_SHOWN, MOST_SENT
+from roomd.storage.reading import read_messages
 from roomd.storage.rows import (
     BAN_COLUMNS,
     MESSAGE_COLUMNS,
@@ -35,6 +36,8 @@ from roomd.storage.rows import (
     to_room,
     to_seat,
 )
+from roomd.storage.space import Space
+from roomd.storage.tickets import use
 from roomd.storage.worker import Worker
 from roomd.storage.writing import RoomChanges, in_transaction, write_new
 
@@ -42,6 +45,8 @@ log = logging.getLogger("roomd.storage.sqlite")
 
 T = TypeVar("T")
 
+CHANGE_BYTES = 10_000
+"""The bytes that a change has in the database at most, about: the longest message has 8,000."""
 PAGE_BYTES = 256 * 1024
 """The bytes of messages in one page, unless a single message is larger."""
 
@@ -58,13 +63,14 @@ class _Append(NamedTuple):
 class SqliteStore:
     """An open database. It implements `ports.Store` and `ports.Archive`; `open_store` builds it.
 
-    `lock` is the descriptor that has the lock on the file; -1 without one.
+    `lock` is the descriptor that has the lock on the file; -1 without one. `space` knows the free space.
     """
 
-    def __init__(self, writer: Worker, reader: Worker, lock: int) -> None:
+    def __init__(self, writer: Worker, reader: Worker, lock: int, space: Space) -> None:
         self._writer = writer
         self._reader = reader
         self._lock = lock
+        self._space = space
         self._waiting: list[_Append] = []
         self._committer: asyncio.Task[None] | None = None
 
@@ -78,6 +84,10 @@ class SqliteStore:
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit_waiting())
         await done
+
+    def is_nearly_full(self) -> bool:
+        """Return whether less than `database.reserve` bytes are free, as of a short time ago."""
+        return self._space.is_low()
 
     async def load(self, code: str) -> StoredRoom | None:
         """Read a room in which nobody has a seat, by its code; None when there is none.
@@ -156,15 +166,41 @@ class SqliteStore:
 
         Raises `StorageFailed`.
         """
-        sql = (
-            f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE room_id = ? AND id > ? "  # noqa: S608
-            "AND (? AND to_id IS NULL OR ? IN (participant_id, to_id) OR ? IN (user_id, to_user_id)) "
-            "ORDER BY id LIMIT ?"
-        )
-        who = (reader.sees_public, reader.participant_id, reader.user_id)
-        rows = await self._read(sql, (reader.room_id, max(cursor or "", reader.after), *who, limit + 1))
+        rows, unread = await self._run(self._reader, lambda db: read_messages(db, reader, cursor, limit + 1))
         messages = [to_message(row) for row in rows]
-        return page(messages, min(limit, count_fitting(messages)))
+        found, following = page(messages, min(limit, count_fitting(messages)))
+        return found, following or unread
+
+    async def use_ticket(self, key: str, valid_until: float, now: float) -> bool:
+        """Note that a ticket was used, durably. Return False when it was used before. Times are in seconds.
+
+        Tickets that are not valid any more are forgotten. Raises `StorageFailed`, also when too many are known.
+        """
+        used = await self._run(self._writer, lambda db: in_transaction(db, lambda: use(db, key, valid_until, now)))
+        if used is None:
+            log.error("too many tickets")
+            raise StorageFailed
+        return used
+
+    async def past_stay(self, code: str, participant_id: str) -> PastStay | None:
+        """Read somebody who is, or was, in the room with this code; None when there is nobody.
+
+        Raises `StorageFailed`.
+        """
+        sql = (
+            f"SELECT {PARTICIPANT_COLUMNS} FROM participants "  # noqa: S608 - our own names
+            "WHERE room_id = (SELECT id FROM rooms WHERE code = ?) AND id = ? AND waits_for IS NULL"
+        )
+        seats = [to_seat(row) for row in await self._read(sql, (code, participant_id))]
+        return PastStay(seats[0].participant, seats[0].address_key) if seats else None
+
+    async def address_secret(self) -> bytes:
+        """Read the key of the hashes of network addresses.
+
+        Raises `StorageFailed`.
+        """
+        ((secret,),) = await self._read("SELECT value FROM secrets WHERE name = 'address'", ())
+        return bytes(secret)
 
     async def close(self) -> None:
         """Finish the waiting appends and close the file. Closing twice is fine."""
@@ -188,6 +224,7 @@ class SqliteStore:
         failure: Exception | None = None
         try:
             sent = await self._run(self._writer, lambda db: write_new(db, [one.changes for one in batch]))
+            self._space.wrote(CHANGE_BYTES * sum(len(one.changes.changes) for one in batch))
         except Exception as exc:  # noqa: BLE001 - the edge of a transaction: every append that waits must fail
             failure, sent = exc, {}
         if sent:  # nothing was written: only the appends with these messages fail
@@ -247,7 +284,6 @@ def _with_seats(db: sqlite3.Connection, stored: StoredRoom, seats: Sequence[Seat
 
 def _stored(db: sqlite3.Connection, room: Room) -> StoredRoom:
     """Read the bans, the last messages and the last id of a room."""
-    last_ids = (_last_id(db, table, room.id) for table in ("participants", "messages"))
     bans = db.execute(f"SELECT {BAN_COLUMNS} FROM bans WHERE room_id = ?", (room.id,))  # noqa: S608 - our own
     # Without INDEXED BY the planner chooses the primary key, and would read every private message.
     said = db.execute(
@@ -256,12 +292,14 @@ def _stored(db: sqlite3.Connection, room: Room) -> StoredRoom:
         (room.id, MESSAGES_SHOWN),
     )
     messages = [to_message(row) for row in said][::-1]
-    return StoredRoom(room, (), [to_ban(row) for row in bans], messages, max(last_ids))
+    (last_person,) = _last(db, "participants", "id", room.id) or ("",)
+    last_message, total_bytes = _last(db, "messages", "id, total_bytes", room.id) or ("", 0)
+    last_id = max(last_person, last_message)
+    return StoredRoom(room, (), [to_ban(row) for row in bans], messages, last_id, message_bytes=total_bytes)
 
 
-def _last_id(db: sqlite3.Connection, table: str, room_id: str) -> str:
-    row = db.execute(
-        f"SELECT id FROM {table} WHERE room_id = ? ORDER BY id DESC LIMIT 1",  # noqa: S608 - our own names
-        (room_id,),
-    ).fetchone()
-    return str(row[0]) if row else ""
+def _last(db: sqlite3.Connection, table: str, columns: str, room_id: str) -> tuple[Any, ...] | None:
+    """Read columns of the last row of a room; None without one."""
+    sql = f"SELECT {columns} FROM {table} WHERE room_id = ? ORDER BY id DESC LIMIT 1"  # noqa: S608 - our own names
+    row: tuple[Any, ...] | None = db.execute(sql, (room_id,)).fetchone()
+    return row

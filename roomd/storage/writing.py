@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
-from roomd.rooms.changes import Change, MessageSent, RoomChanged, SeatChanged, UserBanned, UserUnbanned
+from roomd.rooms.changes import Banned, Change, MessageSent, RoomChanged, SeatChanged, Unbanned
 from roomd.rooms.model import SentId
 from roomd.storage.rows import (
     BAN_COLUMNS,
@@ -46,7 +46,7 @@ def write(db: sqlite3.Connection, batch: Sequence[RoomChanges]) -> None:
     rooms = [room_row(change.room) for _, change in changes if isinstance(change, RoomChanged)]
     seats = [change.seat for _, change in changes if isinstance(change, SeatChanged)]
     messages = [message_row(room_id, change) for room_id, change in changes if isinstance(change, MessageSent)]
-    bans = [(room_id, change) for room_id, change in changes if isinstance(change, (UserBanned, UserUnbanned))]
+    bans = [(room_id, change) for room_id, change in changes if isinstance(change, (Banned, Unbanned))]
     gave_up = [  # somebody who leaves the queue was never in the room
         (seat.participant.room_id, seat.participant.id) for seat in seats if seat.waits_for and seat.participant.left_at
     ]
@@ -100,11 +100,11 @@ def in_transaction(db: sqlite3.Connection, function: Callable[[], T]) -> T:
     return result
 
 
-def _write_ban(db: sqlite3.Connection, room_id: str, change: UserBanned | UserUnbanned) -> None:
-    if isinstance(change, UserBanned):
-        _write_rows(db, "bans", BAN_COLUMNS, "room_id, user_id", [ban_row(room_id, change.ban)])
+def _write_ban(db: sqlite3.Connection, room_id: str, change: Banned | Unbanned) -> None:
+    if isinstance(change, Banned):
+        _write_rows(db, "bans", BAN_COLUMNS, "room_id, id", [ban_row(room_id, change)])
     else:
-        db.execute("DELETE FROM bans WHERE room_id = ? AND user_id = ?", (room_id, change.user_id))
+        db.execute("DELETE FROM bans WHERE room_id = ? AND id = ?", (room_id, change.ban_id))
 
 
 def _write_rows(db: sqlite3.Connection, table: str, columns: str, key: str, rows: Sequence[tuple[Any, ...]]) -> None:

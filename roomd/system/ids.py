@@ -2,6 +2,8 @@
 
 import os
 
+from roomd.protocol.text import SHORTEST_CODE, join_code
+
 _POOL = 4096
 """The random bytes that are read at once. A system call for each id would take most of the time."""
 
@@ -10,9 +12,13 @@ _CEILING = 0xF0 << 88
 
 
 class Ids:
-    """Generate ids, codes, claims and secrets. It implements `ports.Ids`."""
+    """Generate ids, codes, claims and secrets. It implements `ports.Ids`.
 
-    def __init__(self) -> None:
+    `code_groups` is the number of groups of three letters in a room code.
+    """
+
+    def __init__(self, code_groups: int = SHORTEST_CODE) -> None:
+        self._code_letters = 3 * code_groups
         self._pool = b""
         self._used = 0
         self._last = 0
@@ -34,10 +40,9 @@ class Ids:
         return identifier
 
     def new_code(self) -> str:
-        """Return a room code, `xxx-xxx-xxx`: one of 26**9, so that it cannot be guessed."""
+        """Return a room code like `xxx-xxx-xxx`: one of 26**9 or more, so that it cannot be guessed."""
         number = int.from_bytes(self._draw(16))  # 128 bits, so all codes have nearly the same probability
-        letters = "".join(chr(ord("a") + number // 26**place % 26) for place in range(9))
-        return f"{letters[:3]}-{letters[3:6]}-{letters[6:]}"
+        return join_code("".join(chr(ord("a") + number // 26**place % 26) for place in range(self._code_letters)))
 
     def new_claim(self) -> int:
         """Return a claim: 64 random bits, so that no two are the same, also after a restart."""

@@ -6,7 +6,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TextIO
 
 import msgspec
@@ -155,6 +155,39 @@ class LogHandler(logging.Handler):
             return self.format(record)
         except Exception as exc:  # noqa: BLE001 - the edge of the thread: the arguments may raise anything
             return self.format(Record(record.name, logging.ERROR, "", 0, "cannot format line", ({"error": exc},), None))
+
+
+class LineLimit(logging.Filter):
+    """Leave out lines of some events when there are too many: anybody who connects can cause these.
+
+    For each of `events` there are at most `burst` lines at once, and `rate` a second after that. The next line has the
+    number of those before it that were left out, as `left_out`. `clock` returns seconds.
+    """
+
+    def __init__(
+        self, events: Iterable[str], rate: float, burst: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__()
+        self._rate = rate
+        self._burst = burst
+        self._clock = clock
+        self._lines = dict.fromkeys(events, (0.0, 0.0, 0))  # the lines counted, the time of that, those left out
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the line is written."""
+        found = self._lines.get(str(record.msg))
+        if found is None:
+            return True
+        counted, at, left_out = found
+        now = self._clock()
+        counted = max(0.0, counted - (now - at) * self._rate)
+        if counted + 1 > self._burst:
+            self._lines[str(record.msg)] = (counted, now, left_out + 1)
+            return False
+        self._lines[str(record.msg)] = (counted + 1, now, 0)
+        if left_out:
+            record.args = {**_fields(record), "left_out": left_out}
+        return True
 
 
 def _report(dropped: int) -> logging.LogRecord:

@@ -25,7 +25,7 @@ from tests.support.processes import PATIENCE
 COMMANDS = [
     "serve", "join", "token", "check-config", "default-config",
     "room create", "room list", "room show", "room update", "room lock", "room unlock", "room end", "room participants",
-    "room messages", "room bans", "room unban",
+    "room messages", "room bans", "room ban", "room unban",
 ]  # fmt: skip
 
 

@@ -6,15 +6,17 @@ import os
 import pty
 import signal
 import sys
+import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 
 from roomd.cli.meeting_text import HELLO
-from tests.support.daemon import Daemon
+from tests.support.daemon import SECRET, Daemon
 from tests.support.processes import PATIENCE, child
 
 
@@ -362,3 +364,24 @@ async def people(daemon: Daemon, code: str) -> list[dict[str, Any]]:
 async def seats(daemon: Daemon, code: str) -> int:
     """Ask how many seats of a room are taken."""
     return len(await people(daemon, code))
+
+
+async def test_a_link_with_a_ticket(daemon: Daemon) -> None:
+    """The ticket is exchanged, and the link serves once."""
+    code = (await daemon.room())["code"]
+    now = time.time()
+    ticket = jwt.encode({"sub": "bob", "exp": now + 300, "jti": "t1", "roomd": {"ticket": 3600}}, SECRET, "HS256")
+    link = f"https://meet.example/#code={code}&ticket={ticket}"
+    async with visiting(daemon, link, "--url", daemon.url) as visitor:
+        await visitor.until(HELLO)
+        async with daemon.client("alice") as host:
+            people = (await host.join(code))["state"]["participants"]
+            assert [person["userId"] for person in people] == ["bob", "alice"]
+        await visitor.type("/leave")
+        assert await visitor.exit_code() == 0
+    async with visiting(daemon, link, "--url", daemon.url) as visitor:
+        await visitor.expect("invalid_token: The ticket was used before")
+        await visitor.until("")
+        assert await visitor.exit_code() == 1
+    async with visiting(daemon, link, "--guest", "Jane") as visitor:
+        assert await visitor.exit_code() == 2

@@ -6,7 +6,7 @@ import re
 from typer.testing import Result
 
 from tests.support.commands import MISUSED, OK, as_json, roomd
-from tests.support.daemon import Daemon
+from tests.support.daemon import Daemon, error
 
 
 def test_create_show_lock_and_end_a_room(daemon: Daemon) -> None:
@@ -145,3 +145,30 @@ async def test_list_messages_and_bans(daemon: Daemon) -> None:
         assert as_json(await run("bans", room["code"], "--json"))["bans"][0]["userId"] == "bob"
         assert (await run("unban", room["code"], "bob")).exit_code == OK
         assert as_json(await run("bans", room["code"], "--json"))["bans"] == []
+
+
+async def test_ban_and_unban_by_id(daemon: Daemon) -> None:
+    """A host bans a user who is not there, and a guest by the participant; `unban --id` lifts a guest's ban."""
+    room = await daemon.room("alice")
+    async with daemon.client() as jane:
+        seat = (await jane.join(room["code"], guestName="Jane"))["participant"]
+        host = ("--as", "alice")
+
+        async def run(*arguments: str) -> Result:
+            return await asyncio.to_thread(roomd, "room", *arguments, *host, environ=daemon.environ)
+
+        assert (await run("ban", room["code"], "zoe", "--reason", "spam")).exit_code == OK
+        assert (await run("ban", room["code"], "--participant", seat["id"])).exit_code == OK
+        assert await jane.closed() == 4403
+        of_jane, of_zoe = as_json(await run("bans", room["code"], "--json"))["bans"]
+        assert (of_jane["userId"], of_jane["displayName"]) == (None, "Jane")
+        assert (of_zoe["userId"], of_zoe["reason"], of_zoe["expiresAt"]) == ("zoe", "spam", None)
+        assert of_jane["id"] in (await run("bans", room["code"])).stdout
+        assert (await run("unban", room["code"], "--id", of_jane["id"])).exit_code == OK
+        assert as_json(await run("bans", room["code"], "--json"))["bans"] == [of_zoe]
+        for command in ("ban", "unban"):
+            assert "give a user id or --" in (await run(command, room["code"])).stderr
+    async with daemon.client("zoe") as zoe:
+        assert await zoe.ask("join-room", code=room["code"]) == error("banned")
+    shown = await asyncio.to_thread(roomd, "room", "show", room["code"], "--as", "zoe", environ=daemon.environ)
+    assert shown.stdout == "you may join  no, banned: You were removed from this room\n"

@@ -30,6 +30,34 @@ def test_token() -> None:
     assert "roomd" not in claims("--user", "alice")
 
 
+@pytest.mark.parametrize(
+    ("options", "start"),
+    [
+        ((), "http://127.0.0.1:8765/#ticket="),
+        (("--room", "ABC DEF GHI"), "http://127.0.0.1:8765/#code=abc-def-ghi&ticket="),
+        (("--page", "https://meet.example/x/"), "https://meet.example/x/#ticket="),
+    ],
+)
+def test_link(options: tuple[str, ...], start: str) -> None:
+    """A link has a ticket of ten minutes for a token of the time that was asked for; the ticket is no token."""
+    environ = {"ROOMD_AUTH_SECRET": SECRET}
+    result = roomd("token", "--user", "alice", "--link", "--ttl", "7d", *options, environ=environ)
+    assert (result.exit_code, result.stderr) == (OK, "")
+    assert result.stdout.startswith(start)
+    ticket = result.stdout.removesuffix("\n").removeprefix(start)
+    found = jwt.decode(ticket, SECRET, algorithms=["HS256"])
+    assert found["exp"] - found["iat"] == pytest.approx(600, abs=1)
+    assert found["roomd"]["ticket"] == 604_800
+    assert len(found["jti"]) == 36
+    assert roomd("token", "--check", ticket, environ=environ).exit_code == REFUSED
+
+
+@pytest.mark.parametrize("options", [("--link",), ("--check", "a.b.c", "--link"), ("--user", "a", "--page", "x")])
+def test_link_needs_a_user(options: tuple[str, ...]) -> None:
+    """Options that do not go together are refused."""
+    assert roomd("token", *options, environ={"ROOMD_AUTH_SECRET": SECRET}).exit_code == MISUSED
+
+
 @pytest.mark.parametrize(("ttl", "seconds"), [("90s", 90), ("15m", 900), ("1h", 3600), ("7d", 604_800)])
 def test_time_to_live(ttl: str, seconds: int) -> None:
     """A time to live has a number and a unit."""

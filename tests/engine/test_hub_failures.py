@@ -14,7 +14,7 @@ from roomd.rooms.model import Caller, Moment
 from roomd.rooms.room import Command, Decision, Room
 from roomd.rooms.settings import Settings
 from tests.support.members import FakeAsker
-from tests.support.stage import HOLD, Person, Stage
+from tests.support.stage import HOLD, HOST, Person, Stage
 
 A = TypeVar("A")
 
@@ -32,6 +32,29 @@ async def test_a_dropped_seat_is_held_and_released(stage: Stage) -> None:
     await dave.join()
     assert dave.answers == ["ok"]
     assert carol.said()[1] == ("changed", 5, {"joined": [dave.seat], "left": [bob.seat]})
+
+
+async def test_a_nearly_full_storage_takes_no_messages_and_no_rooms(stage: Stage) -> None:
+    """507 `storage_low` for these alone; a message sent again is answered, joins, drops, lock and end are stored."""
+    ann, bob = await stage.seated("ann", "bob")
+    sent = commands.SendMessage(ann.seat, ann.claim, "Hello", None, "c1")
+    await stage.ask(sent)
+    stage.store.nearly_full = True
+    await stage.ask(sent)
+    with pytest.raises(Refused) as caught:
+        await stage.ask(commands.SendMessage(ann.seat, ann.claim, "Hello again", None, "c2"))
+    assert caught.value.kind == errors.STORAGE_LOW
+    with pytest.raises(Refused) as caught:
+        await stage.hub.create(Settings(), "alice")
+    assert caught.value.kind == errors.STORAGE_LOW
+    bob.drop()
+    carol = stage.guest("carol")
+    await carol.join()
+    assert carol.answers == ["ok"]
+    assert (await stage.ask(commands.UpdateRoom(HOST, Settings(is_locked=True)))).is_locked
+    assert not (await stage.ask(commands.EndRoom(HOST))).is_active
+    stage.store.nearly_full = False
+    assert (await stage.hub.create(Settings(), "alice")).is_active
 
 
 async def test_the_timer_releases_the_last_seat(stage: Stage) -> None:

@@ -375,3 +375,26 @@ class Boss(Person):
 
     def caller(self) -> Caller:
         return ADMIN
+
+
+async def test_hosts_hear_of_the_queue_four_times_a_second(stage: Stage, room: Lobby) -> None:
+    """Section 8: at most, and then of the last list as it is; a host who comes in is sent it at once."""
+    alice = stage.user("alice")
+    await alice.join()
+    alice.said()
+    times: list[float] = []
+    for _ in range(100):  # six seconds; guests join and leave the queue all the time
+        fred = stage.guest()
+        await fred.join()
+        await fred.leave()
+        times += [stage.clock.seconds] * len(alice.said())  # what the timer sent at this time, too
+        stage.clock.advance(1 / 16)
+        await stage.idle()
+    assert len(times) >= 20
+    assert all(later - earlier >= 1 for earlier, later in zip(times, times[4:], strict=False))
+    await (boss := Boss(stage)).join()
+    assert boss.said()[2:] == [("queue", [room.dave.seat, room.erin.seat])]
+    await room.dave.leave()
+    stage.clock.advance(1)
+    await stage.idle()
+    assert alice.said()[-1:] == boss.said() == [("queue", [room.erin.seat])]

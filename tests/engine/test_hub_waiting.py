@@ -376,7 +376,7 @@ async def test_a_restart_keeps_what_they_wait_for(stage: Stage) -> None:
 async def test_the_hundredth_and_the_next(stage: Stage) -> None:
     """At most 100 wait; the next is refused, and may wait when one has gone, in a batch of the same."""
     await stage.crowded()
-    people = [stage.guest() for _ in range(101)]
+    people = [stage.user(f"u{number}") for number in range(101)]
     await asyncio.gather(*(person.join(wait=True) for person in people))
     assert [person.answers for person in people] == [["waiting"]] * 100 + [[FULL]]
     assert [person.said()[0] for person in people[:100]] == [("waiting", n, FULL) for n in range(1, 101)]

@@ -28,7 +28,7 @@ async def back(stage: Stage, token: str) -> tuple[Client, dict[str, Any]]:
 def ping_of(client: Client) -> bytes:
     """Make ticks until the connection was pinged; return the ping's payload, empty for none."""
     for _ in range(2):
-        client.connection.tick(TICKS, TICKS)
+        client.connection.tick(TICKS, TICKS, 1000)
     written = client.transport.written()
     return written[2:] if written[:1] == b"\x89" else b""
 

@@ -5,7 +5,8 @@ import random
 
 import pytest
 
-from roomd.gateway.websocket import FRAGMENT_LIMIT, FRAGMENTS_A_REQUEST, PARSE_LIMIT, WAITING_LIMIT
+from roomd.gateway.fragments import FRAGMENT_LIMIT, FRAGMENTS_A_REQUEST
+from roomd.gateway.websocket import FRAMES_A_TURN, PARSE_LIMIT, WAITING_LIMIT
 from tests.support.sockets import Recorder, client_frame, turns
 
 PING, PONG, CLOSE = 0x9, 0xA, 0x8
@@ -178,15 +179,16 @@ async def test_our_close_while_reading_is_paused() -> None:
 
 async def test_a_flood_is_parsed_in_slices() -> None:
     """However much one client sends at once, the others get their turn in between."""
-    client = Recorder()
-    client.receive(client_frame(b"") * (3 * PARSE_LIMIT // 6))
-    served = [len(client.messages)]
-    while not client.transport.is_reading:
-        await asyncio.sleep(0)
-        served.append(len(client.messages))
-    assert served[0] <= PARSE_LIMIT // 6 + 1
-    assert len(served) > 2
-    assert served[-1] == 3 * PARSE_LIMIT // 6
+    for message, slice_ in ((b"", FRAMES_A_TURN), (b"x" * 1_000, PARSE_LIMIT // 1_000 + 1)):
+        client = Recorder()
+        client.receive(client_frame(message) * (3 * slice_))
+        served = [len(client.messages)]
+        while not client.transport.is_reading:
+            await asyncio.sleep(0)
+            served.append(len(client.messages))
+        assert served[0] == slice_
+        assert len(served) > 2
+        assert served[-1] == 3 * slice_
 
 
 async def test_fragments_join_in_one_buffer() -> None:
@@ -269,11 +271,13 @@ async def test_silence_is_counted_in_ticks() -> None:
     assert (held.transport.pings, held.transport.is_aborted) == (0, False)
 
 
-async def test_a_client_past_all_bounds_is_aborted() -> None:
+async def test_a_closing_client_that_is_not_read_is_aborted() -> None:
     """Who asks for more after a close and does not read is cut off, but not from within a write."""
     client = Recorder()
     client.socket.close(4408, "too slow")
-    client.socket.pause_writing()
+    client.transport.fill(1)
+    assert client.socket.is_full
+    client.socket.hold_until_drained()
     assert not client.transport.is_aborted
     await turns()
     assert client.transport.is_aborted

@@ -196,7 +196,7 @@ async def test_nothing_is_written_after_a_close(stage: Stage) -> None:
 
 async def test_a_rate_that_is_kept_past_the_limit() -> None:
     """Section 9: 429 with `retryAfter` and the request's id, then 4429."""
-    stage = await Stage(request_rate=10.0, request_burst=20).open()
+    stage = await Stage(request_rate=0.1, request_burst=20).open()
     client = stage.connect()
     for number in range(23):
         client.send("ping", id=number)
@@ -206,8 +206,52 @@ async def test_a_rate_that_is_kept_past_the_limit() -> None:
     refused = {"type": "error", "statusCode": 429, "code": "rate_limited", "message": "Too many requests"}
     frames = client.heard()
     assert frames[:20] == [{"type": "pong", "id": n} for n in range(20)]
-    assert frames[20:] == [{**refused, "retryAfter": 0.1, "id": n} for n in range(20, 23)]
+    assert frames[20:] == [{**refused, "retryAfter": 10.0, "id": n} for n in range(20, 23)]
     assert await client.closed() == 4429
+
+
+async def test_a_client_over_its_share_is_slowed_first() -> None:
+    """What it sends is served later, then refused; nothing is lost and the order stays."""
+    stage = await Stage(request_rate=50.0, request_burst=2).open()
+    client = stage.connect()
+    client.transport.receive(b"".join(client_frame(b'{"type": "ping", "id": %d}' % number) for number in range(4)))
+    await stage.idle()
+    assert [frame["id"] for frame in client.heard()] == [0, 1, 2]
+    assert not client.transport.reading.is_set()
+    async with asyncio.timeout(60):
+        await client.transport.reading.wait()
+    assert [(frame["type"], frame["id"]) for frame in client.heard()] == [("error", 3)]
+    await stage.close()
+
+
+async def test_a_client_that_closes_is_not_slowed() -> None:
+    """A close frame is read at once, also from a client over its share."""
+    stage = await Stage(request_rate=1.0, request_burst=1).open()
+    client = stage.connect()
+    for number in range(2):
+        client.send("ping", id=number)
+    assert not client.transport.reading.is_set()
+    client.connection.outbox.close(4000, "the end")
+    client.transport.receive(client_frame(b"\x0f\xa0", 8))
+    await stage.idle()
+    assert client.transport.has_ended
+    await stage.close()
+
+
+async def test_a_resume_is_never_refused_for_its_rate() -> None:
+    """Section 8: whoever comes back is served, at most more slowly."""
+    stage = await Stage(request_rate=0.001, request_burst=1).open()
+    first = stage.connect()
+    joined = await first.ask("join-room", code=stage.code, guestName="Jane")
+    first.transport.lose()
+    second = stage.connect()
+    pong, refused, seat, _ = [
+        *await second.ask("ping", id=1),
+        *await second.ask("ping", id=2),
+        *await second.ask("resume", id=3, resumeToken=joined[0]["resumeToken"]),
+    ]
+    assert (pong["type"], refused["code"], seat["type"]) == ("pong", "rate_limited", "participant")
+    await stage.close()
 
 
 async def test_silence_before_the_first_join(stage: Stage) -> None:
@@ -217,7 +261,7 @@ async def test_silence_before_the_first_join(stage: Stage) -> None:
     stage.store.fails_once = True
     jane.send("join-room", id=1, code=stage.code, guestName="Jane")
     for _ in range(10):
-        jane.connection.tick(1000, 3)
+        jane.connection.tick(1000, 3, 1000)
         await asyncio.sleep(0)
     stage.store.let_go()
     await stage.idle()
@@ -228,7 +272,7 @@ async def test_silence_before_the_first_join(stage: Stage) -> None:
     for tick in range(4):
         assert jane.transport.close_code is None, tick
         for one in (jane, joe):
-            one.connection.tick(1000, 3)
+            one.connection.tick(1000, 3, 1000)
             one.transport.receive(client_frame(b"", 0xA))
             one.heard()
     assert (jane.transport.close_code, joe.transport.close_code) == (4408, None)
@@ -256,19 +300,9 @@ async def test_a_bug_in_the_token_check(stage: Stage) -> None:
 
 async def test_pings_past_the_rate_limit() -> None:
     """Section 9: frames that carry no message count like requests, up to 4429."""
-    stage = await Stage(request_rate=10.0, request_burst=20).open()
+    stage = await Stage(request_rate=0.1, request_burst=20).open()
     client = stage.connect()
     for _ in range(30):
         client.transport.receive(client_frame(b"", 9))
     assert await client.closed() == 4429
-    await stage.close()
-
-
-async def test_pongs_that_nobody_reads() -> None:
-    """What answers control frames is held to the bound of what waits for a client."""
-    stage = await Stage().open()
-    client = stage.connect()
-    client.transport.unread = stage.services.limits.outbox + 1
-    client.transport.receive(client_frame(b"", 9))
-    assert await client.closed() == 4408
     await stage.close()

@@ -17,6 +17,7 @@ class Handler:
     def __init__(self) -> None:
         self.http_connections: set[HttpConnection] = set()
         self.upgraded: list[bytes] = []
+        self.delay_of: dict[str, float] = {}
         self.transport = SocketTransport()
         self.connection = HttpConnection(self)
         self.transport.set_protocol(self.connection)
@@ -24,6 +25,15 @@ class Handler:
 
     def body_limit(self, request: Request) -> int:
         return 100 if request.path == "/upload" else 0
+
+    def opened(self, connection: HttpConnection, transport: asyncio.Transport) -> None:
+        self.http_connections.add(connection)
+
+    def ended(self, connection: HttpConnection) -> None:
+        self.http_connections.discard(connection)
+
+    def delay(self, request: Request, transport: asyncio.Transport) -> float:
+        return self.delay_of.get(request.path, 0.0)
 
     def answer(self, request: Request, body: bytes) -> Response:
         if request.headers.get("Upgrade"):

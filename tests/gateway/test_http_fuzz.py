@@ -52,6 +52,15 @@ class Port:
     def body_limit(self, request: Request) -> int:
         return ROUTES.body_limit(request)
 
+    def opened(self, connection: HttpConnection, transport: asyncio.Transport) -> None:
+        self.http_connections.add(connection)
+
+    def ended(self, connection: HttpConnection) -> None:
+        self.http_connections.discard(connection)
+
+    def delay(self, request: Request, transport: asyncio.Transport) -> float:
+        return 0.0
+
     def answer(self, request: Request, body: bytes) -> Response:
         return ROUTES.answer(request, body)
 

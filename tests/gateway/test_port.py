@@ -220,3 +220,30 @@ def test_the_end(first: bytes) -> None:
         assert asyncio.all_tasks() == before
 
     run(scene())
+
+
+def test_a_client_that_reads_nothing() -> None:
+    """4408 after 30 s in which the system took nothing of what waits for a client, however long the loop is held up."""
+
+    async def scene() -> None:
+        boundless = {"request_burst": 1e12, "received_burst": 1e12, "stranger_request_burst": 1e12}
+        async with opened(outbox=65_536, stranger_received_burst=1e12, **boundless) as port:
+            reader, writer = await port.connect()
+            writer.transport.pause_reading()  # type: ignore[attr-defined]  # a socket's transport reads
+            (connection,) = port.listener._connections
+            while not connection.socket._is_overfull:
+                writer.write(client_frame(b'{"type": "x", "id": "' + b"x" * 64 + b'"}') * 500)
+                await port.hold_up(0)
+            for _ in range(23):  # ticks of 1.25 s
+                await port.hold_up(100.0)
+            assert connection.socket.is_open
+            for _ in range(2):
+                await port.hold_up(2.0)
+            assert not connection.socket.is_open
+            writer.transport.resume_reading()
+            heard = b""
+            while not heard.endswith(b"\x88\x12" + (4408).to_bytes(2) + b"too slow to read"):
+                heard = heard[-100:] + await reader.read(65_536)
+                assert heard
+
+    run(scene())

@@ -1,6 +1,7 @@
 """Coming back without a token, after a lost reply, and to a seat in use elsewhere: docs/protocol.md, section 5."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 import pytest
@@ -194,13 +195,16 @@ async def test_the_lock_for_everybody(make_daemon: MakeDaemon) -> None:
 
 async def test_the_host_takes_the_place_of_a_held_guest(daemon: Daemon) -> None:
     """Of the guests who have dropped the newest gives way, ahead of the queue and for good; an admin waits."""
-    room = await daemon.room(maxParticipants=3)
+    room = await daemon.room(maxParticipants=8)  # two are no more than a quarter of it
     async with (
+        contextlib.AsyncExitStack() as others,
         daemon.client("bob") as bob,
         daemon.client("carol") as carol,
         daemon.client("alice") as alice,
         daemon.client(token=daemon.token("root", roomd={"admin": True})) as admin,
     ):
+        for number in range(5):
+            await (await others.enter_async_context(daemon.client(f"u{number}"))).join(room["code"])
         seq = (await bob.join(room["code"]))["state"]["seq"]
         guests = []
         for name in ("Ann", "Ben"):
@@ -216,7 +220,7 @@ async def test_the_host_takes_the_place_of_a_held_guest(daemon: Daemon) -> None:
         event = await bob.receive()
         left = {**guests[1]["participant"], "isActive": False, "leftAt": event["left"][0]["leftAt"]}
         assert event == changed(seq + 5, joined=[joined["participant"]], left=[left])
-        assert joined["state"]["room"]["participantCount"] == 3
+        assert joined["state"]["room"]["participantCount"] == 8
         await carol.nothing_more()
         async with daemon.client() as guest:
             assert await guest.ask("resume", resumeToken=guests[1]["resumeToken"]) == error("seat_expired")
@@ -271,6 +275,7 @@ async def test_the_hold_of_a_connection(make_daemon: MakeDaemon, hold: float, cl
         await client.ask("update-connection", hold=hold)
         await client.join(room["code"], **JANE)
         await host.receive()
+        daemon.advance(SEAT_HOLD)  # a guest's seat is held for no longer than the guest had been there
         await (client.websocket.close(close) if close is not None else lost(client))
         assert (await host.receive())["updated"][0]["isActive"] is False
         daemon.advance(held - 5)

@@ -64,6 +64,9 @@ async def test_configured(make_daemon: MakeDaemon, tmp_path: Path, source: str) 
             assert (reply["type"], reply["ttl"], stun) == ("ice-servers", 600, {"urls": [STUN]})
             assert turn == {"urls": TURN, "username": turn["username"], "credential": turn["credential"]}
             check(turn, me, 600)
+            again = await client.ask("get-ice-servers")
+            assert again["iceServers"] == reply["iceServers"], "one set for each participant"
+            assert 540 <= again["ttl"] <= 600
             names.add(turn["username"])
         assert len(names) == 2
     assert SECRET not in daemon.log.read_text()

@@ -261,6 +261,16 @@ async def test_first_start(fresh: Daemon) -> None:
     assert token not in fresh.log.read_text()
 
 
+def test_no_core_dump(fresh: Daemon) -> None:
+    """What is in the memory is never written to disk: neither the process nor the unit allows it."""
+    fresh.start()
+    limits = Path(f"/proc/{fresh.process.pid}/limits").read_text()
+    core = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
+    assert core.split()[4:6] == ["0", "0"]
+    unit = Path(__file__).parents[2] / "systemd" / "roomd.service"
+    assert "LimitCORE=0" in unit.read_text().splitlines()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stop(fresh: Daemon, number: int) -> None:
     """A signal ends the daemon with 0, without a traceback, and the port is free again."""

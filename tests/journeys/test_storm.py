@@ -83,7 +83,8 @@ class Stay(NamedTuple):
 def stays(rows: Iterable[sqlite3.Row], gone: dict[str, float]) -> list[Stay]:
     """Compute the stays. `left_at` of a seat whose hold ran out is when it was dropped; it was taken until HOLD later.
 
-    `gone` has when the observer received that a participant left, by id.
+    A guest's was taken until the drop at least: then a newcomer may have taken the place. `gone` has when the observer
+    received that a participant left, by id.
     """
     found = []
     for row in rows:
@@ -95,7 +96,8 @@ def stays(rows: Iterable[sqlite3.Row], gone: dict[str, float]) -> list[Stay]:
         else:
             assert row["left_at"] == row["dropped_at"]
             # 10 ms of tolerance for two clocks and rounding. It was released at the latest when the observer knew.
-            found.append(Stay(begin, seconds(row["dropped_at"]) + HOLD - 0.01, gone[row["id"]]))
+            hold = HOLD if row["user_id"] is not None else 0.0
+            found.append(Stay(begin, seconds(row["dropped_at"]) + hold - 0.01, gone[row["id"]]))
     return found
 
 

@@ -3,11 +3,14 @@
 import asyncio
 import json
 import re
+import time
+import uuid
 from typing import Any
 
+import jwt
 import pytest
 
-from tests.support.daemon import Daemon, error
+from tests.support.daemon import SECRET, Daemon, error
 
 pytest.importorskip("playwright", reason="needs Playwright for Python: `make test` installs it")
 
@@ -49,7 +52,7 @@ async def test_a_form_that_is_wrong(tabs: Tabs, daemon: Daemon) -> None:
     await expect(name).to_be_focused()
     await code.fill("abc")
     await tab.join("Jane")
-    await expect(tab.page.get_by_text("A room code has nine letters, like abc-def-ghi.")).to_be_visible()
+    await expect(tab.page.get_by_text("A room code has nine letters or more, like abc-def-ghi.")).to_be_visible()
     await expect(code).to_be_focused()
     await code.fill("abc-def-ghi")
     await tab.join("Jane")
@@ -87,6 +90,23 @@ async def test_a_whole_link_in_the_field(tabs: Tabs, daemon: Daemon) -> None:
     await field.fill(f"https://meet.example/#code={code}&token={daemon.token('bob', name='Bob')}")
     await tab.enter()
     await expect(tab.tile("Bob")).to_have_count(1)
+
+
+async def test_a_link_with_a_ticket(tabs: Tabs, daemon: Daemon) -> None:
+    """The ticket leaves the address at once, and is exchanged for a token; it serves once, in one tab."""
+    code = (await daemon.room())["code"]
+    until = time.time() + 300
+    claims = {"sub": "bob", "name": "Bob", "exp": until, "jti": str(uuid.uuid4()), "roomd": {"ticket": 3600}}
+    ticket = jwt.encode(claims, SECRET, "HS256")
+    tab = await tabs.open(f"{code}&ticket={ticket}")
+    assert tab.page.url.endswith(f"/#{code}")
+    await expect(tab.page.locator("#token")).not_to_have_value("")
+    assert await tab.page.locator("#token").input_value() != ticket
+    await tab.enter()
+    await expect(tab.tile("Bob")).to_have_count(1)
+    again = await tabs.open(f"{code}&ticket={ticket}")
+    await expect(again.page.locator("#token-error")).to_contain_text("This link cannot be used again")
+    assert again.page.url.endswith(f"/#{code}")
 
 
 async def test_below_a_path(tabs: Tabs, daemon: Daemon) -> None:

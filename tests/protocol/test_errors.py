@@ -18,6 +18,13 @@ TABLE = [
     ("INVALID_GUEST_NAME", 400, "invalid_guest_name", "guestName must be 1 to 50 printable characters", None),
     ("ROOM_INACTIVE", 400, "room_inactive", "Room is no longer active", None),
     ("ROOM_FULL", 400, "room_full", "Room is full", None),
+    (
+        "ADDRESS_UNKNOWN",
+        400,
+        "address_unknown",
+        "The address of this guest is not known; remove the guest and lock the room instead",
+        None,
+    ),
     ("UNAUTHENTICATED", 401, "unauthenticated", "Authentication required", None),
     ("INVALID_TOKEN", 401, "invalid_token", "Token is not valid", 4401),
     ("TOKEN_EXPIRED", 401, "token_expired", "Token has expired", 4401),
@@ -36,6 +43,7 @@ TABLE = [
     ("INTERNAL_ERROR", 500, "internal_error", "Internal error", None),
     ("UNAVAILABLE", 503, "unavailable", "Storage is unavailable, nothing was changed", None),
     ("RESTARTING", 503, "restarting", "The server is restarting", None),
+    ("STORAGE_LOW", 507, "storage_low", "Storage is nearly full", None),
 ]
 
 CLOSES = {

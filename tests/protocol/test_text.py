@@ -159,6 +159,9 @@ def test_a_user_id_is_shown_like_a_name() -> None:
 
 CODES: dict[str, tuple[str, str | None]] = {
     **{f"case {typed!a}": (typed, "abc-def-ghi") for typed in TYPED_CODES["abc-def-ghi"]},
+    "four groups": ("ABCDEF GHI-jkl", "abc-def-ghi-jkl"),
+    "five groups": ("abc-def-ghi-jkl-mno", "abc-def-ghi-jkl-mno"),
+    "six groups": ("abc-def-ghi-jkl-mno-pqr", None),
     **{f"no code {typed!a}": (typed, None) for typed in TYPED_CODES["none"]},
     "quoted": ("\u201cabc-def-ghi\u201d,", "abc-def-ghi"),
     "in backticks": ("`ABC-DEF-GHI`", "abc-def-ghi"),
@@ -183,5 +186,5 @@ CODES: dict[str, tuple[str, str | None]] = {
 
 @pytest.mark.parametrize(("typed", "code"), CODES.values(), ids=CODES.keys())
 def test_clean_code(typed: str, code: str | None) -> None:
-    """A room code is nine letters a to z, however they are cased, spaced and hyphenated."""
+    """A room code is nine, twelve or fifteen letters a to z, however they are cased, spaced and hyphenated."""
     assert clean_code(typed) == code

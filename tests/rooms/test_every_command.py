@@ -7,7 +7,7 @@ import pytest
 
 from roomd.protocol.errors import Refused
 from roomd.rooms import commands
-from roomd.rooms.model import Caller, Moment, StoredRoom
+from roomd.rooms.model import Caller, Moment, PastStay, StoredRoom
 from roomd.rooms.room import Command, Room
 from roomd.rooms.settings import Settings
 from tests.support.rooms import (
@@ -19,6 +19,7 @@ from tests.support.rooms import (
     HOST,
     RULES,
     act,
+    bob,
     decided,
     do,
     full,
@@ -28,6 +29,7 @@ from tests.support.rooms import (
     new_room,
     resume,
     settle,
+    someone,
     take_over,
 )
 
@@ -119,6 +121,21 @@ VARIANTS: dict[type[Command[object]], Callable[[], Iterator[Command[object]]]] =
         for who in CALLERS
         for key, _ in SEATS
         for ban in (False, True)
+    ),
+    commands.BanPerson: lambda: (
+        commands.BanPerson(who, user_id, key, past, "spam")
+        for who in CALLERS
+        for user_id, key, past in (
+            ("bob", None, None),
+            ("alice", None, None),
+            ("zoe", None, None),
+            (None, "p2", None),
+            (None, "p3", None),
+            (None, "gone", None),
+            (None, "gone", PastStay(bob("gone"), None)),
+            (None, "gone", PastStay(someone("gone"), "a")),
+            (None, "gone", PastStay(someone("gone"), None)),
+        )
     ),
     commands.CheckMute: lambda: (commands.CheckMute(who, key) for who in CALLERS for key, _ in SEATS),
     commands.ListBans: lambda: (commands.ListBans(who) for who in CALLERS),

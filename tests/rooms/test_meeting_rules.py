@@ -12,7 +12,7 @@ from roomd.rooms import commands
 from roomd.rooms.answers import ParticipantChanges, Reader
 from roomd.rooms.changes import MessageSent
 from roomd.rooms.model import Caller, StoredRoom
-from roomd.rooms.room import Command, Room
+from roomd.rooms.room import MESSAGE_BYTES, Command, Room
 from tests.support.rooms import (
     ADMIN,
     ADMITTED,
@@ -159,7 +159,7 @@ def test_messages(to: str | None, to_user_id: str | None) -> None:
     a_room = meeting()
     changes = act(a_room, commands.SendMessage("p2", 3, "Hello", to), 7)
     message = Message(id="z-Hello", participant_id="p2", display_name="Bob", text="Hello", sent_at=at(7).stamp, to=to)
-    assert changes == [MessageSent(message, "bob", to_user_id)]
+    assert changes == [MessageSent(message, "bob", to_user_id, MESSAGE_BYTES + 5)]
     assert list(a_room.messages) == ([message] if to is None else [])
 
 
@@ -171,6 +171,19 @@ def test_messages_to_nobody(to: str) -> None:
     do(a_room, commands.Leave("p3", 8))
     for key in (to, "p3"):
         assert refused(a_room, commands.SendMessage("p2", 3, "Hello", key)) == errors.PARTICIPANT_NOT_FOUND
+
+
+def test_the_messages_of_a_room_are_bounded() -> None:
+    """Section 8: what they have in the database is counted as text in UTF-8; at the limit 507 `storage_low`."""
+    a_room = meeting()
+    a_room.rules = msgspec.structs.replace(RULES, room_bytes=2 * MESSAGE_BYTES + 12)
+    do(a_room, commands.SendMessage("p2", 3, "😀" * 2, None, "c1"))
+    assert a_room.message_bytes == MESSAGE_BYTES + 8
+    assert refused(a_room, commands.SendMessage("p2", 3, "Hello", None)) == errors.STORAGE_LOW
+    assert act(a_room, commands.SendMessage("p2", 3, "😀" * 2, None, "c1"), 7) == [], "it is stored already"
+    do(a_room, commands.SendMessage("p2", 3, "four", None))
+    assert refused(a_room, commands.SendMessage("p2", 3, "x", None)) == errors.STORAGE_LOW
+    do(a_room, commands.UpdateState("p2", 3, MUTED))
 
 
 def test_the_last_fifty_are_shown() -> None:
@@ -225,9 +238,10 @@ def test_a_batch_that_was_not_kept_has_changed_nothing() -> None:
     stored = StoredRoom(
         before.view,
         [*before.seats.values(), *before.queue.values()],
-        [*before.bans.values()],
+        [*before.bans.items()],
         before.messages,
         before.last_id,
+        message_bytes=before.message_bytes,
     )
     assert Room(stored, RULES).checkpoint() == before
 

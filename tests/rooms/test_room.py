@@ -110,7 +110,7 @@ def test_a_user_takes_over_their_seat(state: str) -> None:
     """Section 4: a user who joins again has the same id and joinedAt, full and locked rooms included."""
     a_room = seated(state)
     again = do(a_room, take_over("bob", 9, "new hash"), 20)
-    assert again == Seat(bob("p1"), "new hash", 9)
+    assert again == Seat(bob("p1"), "new hash", 9, here_since=1)
     assert a_room.seats["p1"].claim == 9
     assert a_room.seats["p1"].resume_hash == "new hash"
     assert a_room.view().participant_count == 3
@@ -130,9 +130,11 @@ def test_a_guest_is_known_by_their_connection_alone() -> None:
 def test_resume_takes_the_seat_back(state: str) -> None:
     """Section 5: the same id and joinedAt, a new token; the one presented is the previous one then."""
     a_room = seated(state)
-    assert do(a_room, resume("p1", "t-p1", 9), 20) == Seat(bob("p1"), "next", 9, previous_hash="t-p1")
+    assert do(a_room, resume("p1", "t-p1", 9), 20) == Seat(bob("p1"), "next", 9, previous_hash="t-p1", here_since=1)
     assert a_room.seats["p1"].claim == 9
-    assert do(a_room, resume("p1", "next", 10, then="x"), 20) == Seat(bob("p1"), "x", 10, previous_hash="next")
+    assert do(a_room, resume("p1", "next", 10, then="x"), 20) == Seat(
+        bob("p1"), "x", 10, previous_hash="next", here_since=1
+    )
     assert refused(a_room, resume("p1", "t-p1", 9), 20) == errors.TAKEN_OVER
 
 

@@ -17,34 +17,30 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from roomd.client.events import Placed
 from roomd.engine.broadcast import Broadcast, SeatAsker
+from roomd.engine.host_queue import PERIOD
 from roomd.engine.ports import Asker
 from roomd.protocol.errors import Close, Refused
 from roomd.protocol.objects import Message, Participant, Waiting
 from roomd.protocol.replies import ParticipantReply
 from roomd.rooms import commands
-from roomd.rooms.changes import Change, MessageSent, SeatChanged
+from roomd.rooms.changes import Change, KnockDenied, MessageSent, SeatChanged
 from roomd.rooms.model import Caller, Moment, StoredRoom
 from roomd.rooms.room import MESSAGES_SHOWN, Command, Decision, Room
 from roomd.rooms.seats import describe_queue, follow_up
 from roomd.rooms.settings import Rules, Settings, open_room
-from tests.support.deeds import CHOICES, MODERATION, STATES
+from tests.support.deeds import ADDRESSES, ASKERS, CHOICES, MODERATION, OFTEN, STATES, USERS, held_anew
 from tests.support.fakes import START
-from tests.support.invariants import check_entry, check_given_up, check_order
+from tests.support.invariants import check_entry, check_given_up, check_order, check_secrets
 from tests.support.members import FakeAsker, FakeMember, encode_line
-from tests.support.viewers import Asked, Viewer, caller
+from tests.support.viewers import Asked, Viewer, caller, token
 
 A = TypeVar("A")
 
 HOLD = 10.0
-RULES = Rules(HOLD, 100)
+RULES = Rules(HOLD, 100, address_ban=20.0)
 HOSTS = ("alice", "root")
 NOBODY = -1
-USERS = (None, "bob", None, "carol", "alice", None, "root")
-ASKERS = ("alice", "root", "alice", "bob")
-OFTEN = {
-    "join": 6, "join_again": 1, "resume": 3, "leave": 2, "drop": 2, "say": 2, "present": 2, "update": 3, "moderate": 5,
-    "confirm": 1, "renew": 1, "pass_time": 2, "crash": 1, "end": 1,
-}  # fmt: skip
+FIRST = "000000"
 DEEDS = st.sampled_from([deed for deed, weight in OFTEN.items() for _ in range(weight)])
 """One rule for all of them, so that Hypothesis leaves none out of an example, as it does with rules."""
 NUMBER = st.integers(min_value=0, max_value=99)
@@ -60,11 +56,12 @@ class Machine(RuleBasedStateMachine):
         self.start = open_room(
             Settings(max_participants=4), RULES, room_id="r", code="abc-def-ghi", host_id="alice", created_at=""
         )
-        self.room = Room(StoredRoom(self.start), RULES)
+        self.room = Room(StoredRoom(self.start, last_id=FIRST), RULES)
         self.broadcast = Broadcast(encode_line)
         self.clock = 0.0
         self.claims = 0
-        self.last_id = ""
+        self.bans = 0
+        self.last_id = FIRST
         self.log: list[Change] = []
         self.public: list[Message] = []
         self.clients: list[Viewer] = []
@@ -76,6 +73,9 @@ class Machine(RuleBasedStateMachine):
         return Moment(START + self.clock, self.clock, self.new_id)
 
     def new_id(self, above: str) -> str:
+        if not above:
+            self.bans += 1
+            return f"b{self.bans}"  # bans are in no order with the rest
         assert above == self.last_id, "the highest id that the room has had"
         self.last_id = f"{int(above or 0) + 1:06}"
         return self.last_id
@@ -99,10 +99,10 @@ class Machine(RuleBasedStateMachine):
         for asked in inbox:
             asked.decide(self.decide, self.clock)
         changes = self.log[known:]
-        self.broadcast.tell(self.room, inbox, changes, before)
+        self.broadcast.tell(self.room, inbox, changes, before, self.clock)
         assert all(asked.is_done for asked in inbox), "every request is answered"
         self.listen()
-        self.check_secrets(changes)
+        check_secrets(changes, self.room, self.clients)
         if self.is_due():
             self.batch()  # a drop that came later than its hold lasts
 
@@ -117,13 +117,13 @@ class Machine(RuleBasedStateMachine):
             decision = self.room.decide(command, now)
         except Refused as refused:
             assert self.room.checkpoint() == before
-            check_entry(command, refused, before)
+            check_entry(command, refused, before, now)
             raise
-        check_entry(command, None, before)
+        check_entry(command, None, before, now)
         assert not decision.changes or getattr(command, "claim", None) != NOBODY, "an old claim changes nothing"
         assert self.room.checkpoint() == before, "to decide is to read"
         if isinstance(command, commands.Join):
-            check_given_up(decision.changes, before)
+            check_given_up(decision.changes, before, command.caller.user_id)
         if decision.changes:
             self.apply(decision.changes)
             self.apply(follow_up(self.room, now))
@@ -165,27 +165,24 @@ class Machine(RuleBasedStateMachine):
 
     def compare(self, client: Viewer, queue: list[Waiting]) -> None:
         room, view, key = self.room, client.view, client.key or ""
-        if (seat := room.seats.get(key)) is not None:
+        if client.is_behind:
+            pass
+        elif (seat := room.seats.get(key)) is not None:
             assert (view.status, view.is_stale, view.me) == ("joined", False, seat.participant)
             assert view.participants == {one.id: one for one in room.participants()}
             client.catch_up(self.public)
             public = [one for one in view.messages if one.to is None]
             assert (view.room, public[-MESSAGES_SHOWN:]) == (room.view(), list(room.messages))
-            assert list(view.lobby) == (queue if client.user in HOSTS else [])
+            is_host = client.user in HOSTS
+            assert self.broadcast.hosts.is_host(key) == is_host
+            if not is_host or self.broadcast.hosts.is_current(key):
+                assert list(view.lobby) == (queue if is_host else [])
+            else:
+                assert self.broadcast.hosts.wake_at(self.clock) <= self.clock + PERIOD, "it is on its way"
         else:
             place = [Placed(one.participant_id, one.position, one.reason) for one in queue if one.participant_id == key]
             assert (view.status, view.room, view.participants, view.messages) == ("waiting", None, {}, [])
             assert [view.place] == place, "everyone is told their place"
-
-    def check_secrets(self, changes: Sequence[Change]) -> None:
-        """A private message reaches exactly the two, where they are connected; a public one stays with the room."""
-        for change in changes:
-            if isinstance(change, MessageSent) and change.message.to is not None:
-                two = {change.message.participant_id, change.message.to}
-                there = {key for key in two if key in self.room.seats and self.room.seats[key].claim is not None}
-                heard = {client.key for client in self.clients if change.message.id in client.heard}
-                assert heard == there
-                assert change.message not in self.room.messages
 
     # What clients do, by two numbers that say who and how.
 
@@ -204,7 +201,7 @@ class Machine(RuleBasedStateMachine):
         return keys[number % len(keys)]
 
     def join(self, a: int, b: int) -> None:
-        client = Viewer(USERS[a % len(USERS)])
+        client = Viewer(USERS[a % len(USERS)], ADDRESSES[b % len(ADDRESSES)])
         self.clients.append(client)
         self.ask_for_seat(client, wait=b % 4 > 0, take_over=b % 3 > 0)
 
@@ -228,7 +225,7 @@ class Machine(RuleBasedStateMachine):
         previous = (seat.previous_hash if seat is not None else None) or "used"
         shown, who = ("used", previous, *[token(client.claim)] * 2)[b % 4], caller(client.user) if b % 3 else Caller()
         if client.line is not None:
-            client = Viewer(client.user)
+            client = Viewer(client.user, client.address)
             self.clients.append(client)
         claim = self.new_claim()
         self.take_seat(client, commands.Resume(
@@ -280,6 +277,18 @@ class Machine(RuleBasedStateMachine):
         if client := self.pick(a):
             self.submit(commands.UpdateState(client.key or "", client.claim or 0, STATES[b % len(STATES)]))
 
+    def fall_behind(self, a: int, b: int) -> None:
+        if client := self.pick(a):
+            client.connect().is_full = True
+
+    def read_again(self, a: int, b: int) -> None:
+        """Get a new `room-state`, or the place in the queue, with the next batch, if anything was left out."""
+        full = [client for client in self.clients if client.line is not None and client.line.is_full]
+        if full and (place := full[a % len(full)].read_again()) is not None:
+            assert self.broadcast.refresh_later(place.participant.id, place)
+            if self.gathering == 0:
+                self.batch()
+
     # What hosts do.
 
     def update(self, a: int, b: int) -> None:
@@ -293,7 +302,6 @@ class Machine(RuleBasedStateMachine):
             self.batch()  # an end has a batch of its own
             self.submit(commands.EndRoom(caller("alice")))
 
-    # What befalls them all.
     def pass_time(self, a: int, b: int) -> None:
         """What waits for its batch goes on waiting, unless a hold runs out."""
         self.clock += (a + 1) / 16
@@ -306,17 +314,11 @@ class Machine(RuleBasedStateMachine):
         told, now = self.room.checkpoint(), self.now()
         stored = self.replay().checkpoint()
         places = sorted((*stored.seats.values(), *stored.queue.values()), key=lambda seat: seat.participant.id)
-        held = [
-            msgspec.structs.replace(
-                seat, participant=msgspec.structs.replace(seat.participant, is_active=False), claim=None,
-                dropped_at=seat.dropped_at or now.stamp, held_until=self.clock + HOLD,
-                is_held_since_start=True,
-            )
-            for seat in places
-        ]  # fmt: skip
+        held = [held_anew(seat, now, HOLD) for seat in places]
+        self.log = [change for change in self.log if not isinstance(change, KnockDenied)]  # these are not stored
         self.log += [SeatChanged(seat) for seat in held]
-        kept = (stored.messages, stored.last_id, stored.sent)
-        self.room = Room(StoredRoom(stored.view, held, [*stored.bans.values()], *kept), RULES)
+        kept = (stored.messages, stored.last_id, stored.sent, stored.message_bytes)
+        self.room = Room(StoredRoom(stored.view, held, [*stored.bans.items()], *kept), RULES)
         assert list(self.room.queue) == list(told.queue), "at their positions"
         assert self.room.seats.keys() == told.seats.keys()
         assert (self.room.checkpoint().bans, self.room.messages) == (told.bans, told.messages)
@@ -334,6 +336,10 @@ class Machine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Replaying the log rebuilds the room, and a stay is told once: nobody comes back under an id that left."""
         self.batch()
+        for _ in self.clients.copy():
+            self.read_again(0, 0)
+        self.batch()
+        assert not any(client.is_behind for client in self.clients), "everyone knows the room in the end"
         again, now = self.replay().checkpoint(), self.room.checkpoint()
         assert (again, list(again.queue)) == (now, list(now.queue))
         left: set[str] = set()
@@ -348,15 +354,10 @@ class Machine(RuleBasedStateMachine):
             member.check()
 
     def replay(self) -> Room:
-        again = Room(StoredRoom(self.start), RULES)
+        again = Room(StoredRoom(self.start, last_id=FIRST), RULES)
         for change in self.log:
             again.apply(change)
         return again
-
-
-def token(claim: int | None) -> str:
-    """The resume token, and its hash, of a sitting."""
-    return f"t{claim}"
 
 
 class Busy(Machine):

@@ -11,16 +11,21 @@ from roomd.config import DatabaseConfig
 from roomd.engine.ports import StorageFailed
 from roomd.protocol.objects import Ban, Message, Participant, State
 from roomd.rooms.answers import Reader
-from roomd.rooms.changes import Change, RoomChanged, SeatChanged, UserBanned, UserUnbanned
-from roomd.rooms.model import Seat, StoredRoom
+from roomd.rooms.changes import Banned, Change, RoomChanged, SeatChanged, Unbanned
+from roomd.rooms.model import PastStay, PersonKey, Seat, StoredRoom
 from roomd.rooms.room import MESSAGES_SHOWN
 from roomd.storage.opening import open_store
 from roomd.storage.sqlite import SqliteStore
 from tests.support.fakes import FakeStore
 from tests.support.stored import BOB, JANE, LATER, OTHER, ROOM, TALK, InRoom, append, kept, queued, said, seat
 
-EVE = Ban(user_id="eve", display_name="Eve 😀", reason="spam\u0000", banned_at=LATER)
-ANN = Ban(user_id="ann", display_name="Ann", reason=None, banned_at=LATER)
+EVE = Banned(PersonKey("user", "eve"), Ban(
+    id="b-eve", user_id="eve", display_name="Eve 😀", reason="spam\u0000", banned_at=LATER, expires_at=None,
+))  # fmt: skip
+ANN = Banned(PersonKey("address", "a1"), Ban(
+    id="b-ann", user_id=None, display_name="Ann", reason=None, banned_at=LATER, expires_at="2026-03-03T13:00:00.000Z",
+))  # fmt: skip
+NOT_EVE, NOT_ANN = (Unbanned(one.who, one.ban.id) for one in (EVE, ANN))
 
 
 @pytest.fixture
@@ -115,26 +120,49 @@ async def test_the_last_public_messages(store: SqliteStore | FakeStore) -> None:
     assert MESSAGES_SHOWN == 50 < len(public)
     assert (await kept(store)).messages == public[-50:]
     await append(store, [seat(JANE)])
-    ((_, _, _, messages, _, _),) = await store.hold_seats(LATER)
+    ((_, _, _, messages, _, _, _),) = await store.hold_seats(LATER)
     assert messages == public[-50:]
+
+
+def pairs(*banned: Banned) -> list[tuple[PersonKey, Ban]]:
+    return [(one.who, one.ban) for one in banned]
 
 
 async def test_bans(store: SqliteStore | FakeStore) -> None:
     """Set, replaced by a later one, lifted, set anew; each room has its own, and is loaded with them."""
-    again = msgspec.structs.replace(EVE, reason=None, banned_at="2026-03-03T12:00:00.000Z", display_name="E")
-    await append(store, [UserBanned(EVE), UserBanned(ANN), InRoom("r2", UserBanned(again))])
-    assert (await kept(store)).bans == [ANN, EVE]
-    assert (await kept(store, OTHER.code)).bans == [again]
-    await append(store, [UserBanned(again)])
-    assert (await kept(store)).bans == [ANN, again]
-    await append(store, [UserUnbanned("eve")])
-    assert (await kept(store)).bans == [ANN]
-    assert (await kept(store, OTHER.code)).bans == [again]
-    await append(store, [UserBanned(EVE), UserUnbanned("ann"), UserUnbanned("eve")])
+    later = msgspec.structs.replace(EVE.ban, reason=None, banned_at="2026-03-03T12:00:00.000Z", display_name="E")
+    again = Banned(EVE.who, later)
+    await append(store, [EVE, ANN, InRoom("r2", again)])
+    assert (await kept(store)).bans == pairs(ANN, EVE)
+    assert (await kept(store, OTHER.code)).bans == pairs(again)
+    await append(store, [again])
+    assert (await kept(store)).bans == pairs(ANN, again)
+    await append(store, [NOT_EVE])
+    assert (await kept(store)).bans == pairs(ANN)
+    assert (await kept(store, OTHER.code)).bans == pairs(again)
+    await append(store, [EVE, NOT_ANN, NOT_EVE])
     assert (await kept(store)).bans == []
-    await append(store, [UserBanned(EVE), UserUnbanned("eve"), UserBanned(again), seat(JANE)])
-    ((_, _, bans, _, _, _),) = await store.hold_seats(LATER)
-    assert bans == [again]
+    await append(store, [EVE, NOT_EVE, again, seat(JANE)])
+    ((_, _, bans, _, _, _, _),) = await store.hold_seats(LATER)
+    assert bans == pairs(again)
+
+
+async def test_addresses_are_stored_of_guests_only(store: SqliteStore | FakeStore) -> None:
+    """A past stay has the key of a guest's address, also after a restart; who never had a seat has no stay."""
+    at_home = [
+        SeatChanged(msgspec.structs.replace(change.seat, address_key="home"))
+        for change in (seat(JANE), seat(BOB), queued(7, "waiting_room"))
+    ]
+    await append(store, at_home)
+    assert await store.past_stay(ROOM.code, "p1") == PastStay(JANE, "home")
+    assert await store.past_stay(ROOM.code, "p2") == PastStay(BOB, None)
+    for code, key in ((ROOM.code, "p007"), (ROOM.code, "p9"), (OTHER.code, "p1"), ("nnn-nnn-nnn", "p1")):
+        assert await store.past_stay(code, key) is None
+    ((_, seats, *_),) = await store.hold_seats(LATER)
+    assert {one.participant.id: one.address_key for one in seats} == {"p1": "home", "p2": None, "p007": "home"}
+    left = msgspec.structs.replace(JANE, is_active=False, left_at=LATER)
+    await append(store, [SeatChanged(msgspec.structs.replace(at_home[0].seat, participant=left, claim=None))])
+    assert await store.past_stay(ROOM.code, "p1") == PastStay(left, "home")
 
 
 STATES: list[State] = [
@@ -152,7 +180,7 @@ async def test_presence_is_read_back(store: SqliteStore | FakeStore, state: Stat
     person = msgspec.structs.replace(BOB, state=state)
     await append(store, [seat(msgspec.structs.replace(BOB, state={"before": 1}))])
     await append(store, [seat(person)])
-    ((_, seats, _, _, _, _),) = await store.hold_seats(LATER)
+    ((_, seats, _, _, _, _, _),) = await store.hold_seats(LATER)
     (found,), _ = await store.history("r1", None, 10)
     for participant in (seats[0].participant, found):
         assert participant == msgspec.structs.replace(person, is_active=False)
@@ -165,7 +193,7 @@ async def test_the_queue_outlives_a_restart(store: SqliteStore | FakeStore) -> N
     queue = [queued(1, "waiting_room"), queued(2, "room_full", dropped_at=earlier), queued(3, "room_full")]
     await append(store, [queued(5, "waiting_room"), *queue, queued(4, None), queued(6, "waiting_room", left=True)])
     await append(store, [queued(5, "room_full")])  # admitted to a full room: the same place
-    ((room, seats, _, _, last_id, _),) = await store.hold_seats(LATER)
+    ((room, seats, _, _, last_id, _, _),) = await store.hold_seats(LATER)
     assert room == ROOM
     assert [(one.participant.id, one.waits_for, one.dropped_at, one.resume_hash) for one in seats] == [
         ("p001", "waiting_room", LATER, "hash-1"),
@@ -215,14 +243,14 @@ async def test_a_second_seat_fails_only_the_append_that_takes_it(real: SqliteSto
     results = await asyncio.gather(
         append(real, [said(0)]),  # a transaction of its own
         append(real, [seat(bob(1)), said(1)]),
-        append(real, [said(2), UserBanned(EVE), seat(bob(2))]),
-        append(real, [UserBanned(ANN), said(3)]),
+        append(real, [said(2), EVE, seat(bob(2))]),
+        append(real, [ANN, said(3)]),
         return_exceptions=True,
     )
     assert [type(result) for result in results] == [type(None), type(None), StorageFailed, type(None)]
     room = await kept(real)
     assert [message.id for message in room.messages] == ["m000000", "m000001", "m000003"]
-    assert room.bans == [ANN]
+    assert room.bans == pairs(ANN)
     assert (await real.history("r1", None, 10))[0] == [bob(1)]
 
 
@@ -231,7 +259,7 @@ BREAKS: list[tuple[str, str, Change]] = [
     ("a second seat", "r1", seat(bob(8))),
     ("neither guest nor user", "r1", seat(msgspec.structs.replace(JANE, guest_name=None))),
     ("a message in no room", "r9", said(9).change),
-    ("a ban in no room", "r9", UserBanned(ANN)),
+    ("a ban in no room", "r9", ANN),
     ("another's code", "r1", RoomChanged(msgspec.structs.replace(OTHER, code=ROOM.code))),
 ]
 
@@ -242,13 +270,13 @@ async def test_an_append_is_kept_whole_or_not_at_all(
     real: SqliteStore, room_id: str, breaks: Change, first: bool
 ) -> None:
     """Room, seat, message, ban and its lifting are one transaction, whichever of them breaks."""
-    await append(real, [seat(bob(7)), UserBanned(ANN)])
+    await append(real, [seat(bob(7)), ANN])
     locked = msgspec.structs.replace(ROOM, is_locked=True)
-    good: list[Change] = [RoomChanged(locked), seat(JANE), said(1).change, UserBanned(EVE), UserUnbanned("ann")]
+    good: list[Change] = [RoomChanged(locked), seat(JANE), said(1).change, EVE, NOT_ANN]
     before = await kept(real), await real.history("r1", None, 10)
     with pytest.raises(StorageFailed):
         await real.append(room_id, [breaks, *good] if first else [*good, breaks])
     assert (await kept(real), await real.history("r1", None, 10)) == before
     await append(real, good)
-    assert await kept(real) == StoredRoom(locked, (), [EVE], [said(1).message], "p7")
+    assert await kept(real) == StoredRoom(locked, (), pairs(EVE), [said(1).message], "p7")
     assert (await real.history("r1", None, 10))[0] == [JANE, bob(7)]

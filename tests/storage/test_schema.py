@@ -65,8 +65,15 @@ def test_the_schema_and_every_migration_lead_to_the_version() -> None:
 async def test_a_database_of_version_2_is_migrated(config: DatabaseConfig) -> None:
     """A migrated database has the schema of a new one, and its seats keep everything; users keep their rights."""
     tokens = make_version_2(Path(config.path))
+    with opened(config) as db:
+        db.execute("INSERT INTO bans SELECT id, 'eve', 'Eve', 'spam', created_at FROM rooms")
     async with served(config) as store:
         rooms = await store.hold_seats(LATER)
+        assert len(await store.address_secret()) == 32
+    for room in rooms:
+        [(who, ban)] = room.bans
+        assert (who, ban.user_id, ban.reason, ban.expires_at) == (("user", "eve"), "eve", "spam", None)
+        assert re.fullmatch("[0-9a-f]{24}", ban.id)
     new = sqlite3.connect(":memory:", isolation_level=None)
     new.executescript(schema())
     with opened(config) as db:
@@ -107,8 +114,8 @@ def test_migrations_lead_forward_step_by_step() -> None:
 
 OURS = "PRAGMA application_id = 0x726f6f6d; "
 REFUSED = [
-    ("newer", "PRAGMA user_version = 99", "made by a newer roomd (schema 99, this one knows 3)"),
-    ("newer by one", OURS + "PRAGMA user_version = 4", "made by a newer roomd (schema 4, this one knows 3)"),
+    ("newer", "PRAGMA user_version = 99", "made by a newer roomd (schema 99, this one knows 4)"),
+    ("newer by one", OURS + "PRAGMA user_version = 5", "made by a newer roomd (schema 5, this one knows 4)"),
     ("never released", OURS + "PRAGMA user_version = 1", "made by a roomd that was never released (schema 1)"),
     ("foreign, with a version", "PRAGMA user_version = 1", "a database of another program"),
     ("foreign", "CREATE TABLE songs (title TEXT)", "a database of another program"),
@@ -150,8 +157,20 @@ READS: list[tuple[str, Callable[[SqliteStore], Awaitable[object]], list[list[str
     ("the last room", lambda store: store.last_room_id(), [["SEARCH rooms USING PRIMARY KEY"]]),
     ("history", lambda store: store.history("r1", None, 10),
         [["SEARCH participants USING PRIMARY KEY (room_id=? AND id>?)"]]),
-    ("messages", lambda store: store.messages(Reader("r1", "p1", "bob"), "m1", 10),
-        [["SEARCH messages USING PRIMARY KEY (room_id=? AND id>?)"]]),
+    ("a past stay", lambda store: store.past_stay(ROOM.code, "p1"), [[
+        "SEARCH participants USING PRIMARY KEY (room_id=? AND id=?)",
+        "SCALAR SUBQUERY 1",
+        "SEARCH rooms USING INDEX sqlite_autoindex_rooms_2 (code=?)",
+    ]]),
+    ("messages", lambda store: store.messages(Reader("r1", "p1", "bob"), "m1", 10), [[
+        "SEARCH messages USING PRIMARY KEY (room_id=? AND id=?)", "LIST SUBQUERY 4", "CO-ROUTINE (subquery-3)",
+        "MERGE (UNION)",
+        "LEFT", "MERGE (UNION)",
+        "LEFT", "SEARCH messages USING INDEX public_messages (room_id=? AND id>? AND id<?)",
+        "RIGHT", "SEARCH messages USING INDEX messages_from (room_id=? AND sender=? AND id>? AND id<?)",
+        "RIGHT", "SEARCH messages USING INDEX messages_to (room_id=? AND recipient=? AND id>? AND id<?)",
+        "SCAN (subquery-3)",
+    ]]),
     ("a host's rooms", lambda store: store.rooms_of("alice", None, "r2", 10),
         [["SEARCH rooms USING INDEX rooms_of_host (host_id=? AND id<?)"]]),
     ("a host's active rooms", lambda store: store.rooms_of("alice", True, "r2", 10),

@@ -20,6 +20,7 @@ from roomd.rooms.model import Seat, StoredRoom
 from roomd.storage.migrations import SCHEMA_VERSION
 from roomd.storage.opening import StoreError, open_store
 from roomd.storage.sqlite import SqliteStore
+from roomd.storage.tickets import MOST_USED
 from tests.support.fakes import FakeStore
 from tests.support.stored import BOB, JANE, LATER, ROOM, append, seat
 
@@ -65,7 +66,7 @@ async def test_after_a_start_every_seat_is_held(store: SqliteStore | FakeStore) 
     held = msgspec.structs.replace(BOB, is_active=False)
     await append(store, [RoomChanged(ROOM), RoomChanged(other), seat(JANE), seat(gone)])
     await append(store, [seat(held, claim=None, dropped_at="2026-03-03T10:30:00.000Z")])
-    ((room, seats, _, _, last_id, _),) = await store.hold_seats(LATER)
+    ((room, seats, _, _, last_id, _, _),) = await store.hold_seats(LATER)
     assert (room, last_id) == (ROOM, "p2")
     assert seats == [
         Seat(msgspec.structs.replace(JANE, is_active=False), "hash-p1", None, LATER),
@@ -252,3 +253,20 @@ async def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
     for path in (tmp_path / "text.db", tmp_path / "folder.db", tmp_path / "text.db" / "below.db"):
         with pytest.raises(StoreError, match=str(path)):
             await open_store(DatabaseConfig(path=str(path)))
+
+
+async def test_a_ticket_is_used_once(store: SqliteStore | FakeStore) -> None:
+    """It is known until it is not valid any more, and then forgotten."""
+    assert await store.use_ticket("t1", 100.0, 50.0)
+    assert not await store.use_ticket("t1", 100.0, 100.0)
+    assert await store.use_ticket("t2", 100.0, 100.0)
+    assert await store.use_ticket("t1", 200.0, 101.0)
+
+
+async def test_the_tickets_that_are_known_are_bounded(real: SqliteStore) -> None:
+    """When too many are known, none is accepted until some are forgotten."""
+    rows = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) SELECT i, 100.0 FROM n"
+    await real._writer.execute(f"INSERT INTO used_tickets {rows}", (MOST_USED,))
+    with pytest.raises(StorageFailed):
+        await real.use_ticket("t1", 200.0, 100.0)
+    assert await real.use_ticket("t1", 200.0, 101.0)

@@ -10,6 +10,8 @@ from roomd.auth.tokens import mint
 from roomd.engine.hub import Hub
 from roomd.gateway.connection import Connection
 from roomd.gateway.outbox import encode_frame
+from roomd.limits.addresses import Proxies
+from roomd.limits.usage import Ledgers, Usage
 from roomd.rooms import commands
 from roomd.rooms.model import Caller
 from roomd.rooms.settings import Rules, Settings
@@ -17,6 +19,8 @@ from roomd.system.ids import Ids
 from tests.support.fakes import SECRET, START, FakeClock, FakeKeys, FakeStore
 from tests.support.services import services
 from tests.support.sockets import SocketTransport, client_frame
+
+ADDRESS = Proxies(()).client("192.0.2.1", (), ())
 
 HOLD = 30.0
 
@@ -30,6 +34,7 @@ class Stage:
         self.keys = FakeKeys()
         self.hub = Hub(self.store, Rules(HOLD, 100), self.clock, Ids(), encode_frame)
         self.services = services(self.hub, self.store, self.keys, self.clock, **limits)
+        self.ledgers = Ledgers(self.services.limits)
         self.code = ""
         self.clients: list[Client] = []
         self.tasks: set[asyncio.Task[None]] = set()
@@ -104,6 +109,7 @@ class Client:
         self.connection = Connection(
             len(stage.clients) + 1,
             self.transport.as_transport(),
+            Usage(stage.ledgers, ADDRESS),
             stage.services,
             stage.spawn,
             lambda connection: stage.lost.append(connection.number),

@@ -18,6 +18,7 @@ import jwt
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
+from roomd.limits.allowances import LIMITS
 from tests.support import steered
 from tests.support.processes import MEASURED, PATIENCE, end, free_port, spawn
 
@@ -45,6 +46,7 @@ ERRORS = {
     "taken_over": (409, "Your seat is in use on another device"),
     "seat_expired": (410, "Seat is no longer held"),
     "rate_limited": (429, "Too many requests"),
+    "storage_low": (507, "Storage is nearly full"),
     "unavailable": (503, "Storage is unavailable, nothing was changed"),
 }
 """What docs/protocol.md says of every error with a fixed text."""
@@ -79,6 +81,8 @@ class Daemon:
         self.port = free_port()
         self.url = f"ws://127.0.0.1:{self.port}/ws"
         self.log = folder / "roomd.log"
+        self.addresses: Iterator[str] | None = None
+        """The addresses that clients come from, one for each; None: this machine's."""
         self.environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("ROOMD_")},
             "ROOMD_AUTH_SECRET": SECRET,
@@ -172,11 +176,13 @@ class Daemon:
 
     @contextlib.asynccontextmanager
     async def client(
-        self, user: str | None = None, *, token: str | None = None, **options: Any
+        self, user: str | None = None, *, token: str | None = None, address: str | None = None, **options: Any
     ) -> AsyncIterator["Client"]:
-        """Connect, as a user (with a fresh token, or the one given) or as a guest."""
+        """Connect, as a user (with a fresh token, or the one given) or as a guest, from an address or from here."""
         token = self.token(user) if user is not None else token
         headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
+        if address is not None or self.addresses is not None:
+            headers["X-Forwarded-For"] = address or next(self.addresses or many_addresses())
         # Without a bound on unread frames, a test need not read what it does not look at to be able to close.
         options = {"max_queue": None, "open_timeout": PATIENCE, "ping_interval": None, **options}
         async with connect(self.url, additional_headers=headers, **options) as websocket:
@@ -282,11 +288,16 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         yield daemon
 
 
-PATIENT = {"ROOMD_LIMITS_REQUEST_RATE": "1e9", "ROOMD_LIMITS_REQUEST_BURST": "1000000000"}
-"""Settings with a rate limit that no flood reaches."""
+PATIENT = {f"ROOMD_LIMITS_{row.key.upper()}_{part}": "1e9" for row in LIMITS for part in ("RATE", "BURST")}
+"""Settings with rate limits that no flood reaches."""
 
 QUICK = {"compression": None, "max_queue": None, "ping_interval": None, "proxy": None}
 """Options of a client that costs little and keeps every event it has not read, however many there are."""
+
+
+def many_addresses() -> Iterator[str]:
+    """Return addresses, each a different one, of the networks for benchmarks (RFC 2544)."""
+    return (f"198.{18 + number // 65_536}.{number // 256 % 256}.{number % 256}" for number in range(131_072))
 
 
 def faults(daemon: Daemon) -> list[str]:

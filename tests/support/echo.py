@@ -13,10 +13,11 @@ from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from roomd.config import LimitsConfig
 from roomd.gateway.handshake import Handshake
 from roomd.gateway.http import HttpConnection
-from roomd.gateway.limits import Usage
 from roomd.gateway.websocket import ClientSocket
+from roomd.limits.usage import Ledgers, Usage
 from tests.support.fuzz_frames import HANDSHAKE, Script
 from tests.support.sockets import SocketTransport
 
@@ -76,7 +77,7 @@ class OurEcho:
     def __init__(self, limit: int, chance: random.Random | None = None) -> None:
         self.http_connections: set[HttpConnection] = set()
         self.outcome = Outcome()
-        self.usage = Usage(1, 1, 0)
+        self.usage = Usage(Ledgers(LimitsConfig()), None)
         self.ends: list[int | None] = []
         """What was told of the end: None for `closed`, the code for `lost`."""
         self.transport = SocketTransport()
@@ -93,6 +94,15 @@ class OurEcho:
 
     def body_limit(self, request: Request) -> int:
         return 0
+
+    def opened(self, connection: HttpConnection, transport: asyncio.Transport) -> None:
+        self.http_connections.add(connection)
+
+    def ended(self, connection: HttpConnection) -> None:
+        self.http_connections.discard(connection)
+
+    def delay(self, request: Request, transport: asyncio.Transport) -> float:
+        return 0.0
 
     def answer(self, request: Request, body: bytes) -> Response:
         return HANDSHAKES.answer(request)
@@ -127,6 +137,9 @@ class OurEcho:
             self._socket.close(*BINARY_REFUSED)
 
     def overhead(self, pong: bytes = b"") -> None:
+        pass
+
+    def drained(self) -> None:
         pass
 
     def closed(self) -> None:

@@ -1,6 +1,7 @@
 """Steerable stand-ins for what the hub and the connections need of the outside; see members.py for clients."""
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -13,8 +14,8 @@ from roomd.protocol.objects import Ban, Message, Participant, Room
 from roomd.protocol.paging import page
 from roomd.protocol.timestamps import stamp
 from roomd.rooms.answers import Reader
-from roomd.rooms.changes import Change, MessageSent, RoomChanged, SeatChanged, UserBanned
-from roomd.rooms.model import Seat, StoredRoom
+from roomd.rooms.changes import Banned, Change, MessageSent, RoomChanged, SeatChanged, Unbanned
+from roomd.rooms.model import PastStay, PersonKey, Seat, StoredRoom
 from roomd.rooms.room import MESSAGES_SHOWN, MOST_SENT
 from roomd.storage.sqlite import count_fitting
 
@@ -78,10 +79,12 @@ class FakeStore:
         self.rooms: dict[str, Room] = {}
         self.people: dict[tuple[str, str], Seat] = {}
         self.said: dict[str, list[MessageSent]] = {}
-        self.bans: dict[tuple[str, str], Ban] = {}
+        self.bans: dict[tuple[str, str], tuple[PersonKey, Ban]] = {}
         self.appends = 0
         self.failing = False
         self.fails_once = False
+        self.nearly_full = False
+        self.used: dict[str, float] = {}
         self.broken: Exception | None = None
         self.reached = asyncio.Event()
         self._gate = asyncio.Event()
@@ -123,10 +126,13 @@ class FakeStore:
                     del self.people[person.room_id, person.id]
             elif isinstance(event, MessageSent):
                 self.said.setdefault(room_id, []).append(event)
-            elif isinstance(event, UserBanned):
-                self.bans[room_id, event.ban.user_id] = event.ban
-            else:
-                del self.bans[room_id, event.user_id]
+            elif isinstance(event, Banned):
+                self.bans[room_id, event.ban.id] = (event.who, event.ban)
+            elif isinstance(event, Unbanned):
+                del self.bans[room_id, event.ban_id]
+
+    def is_nearly_full(self) -> bool:
+        return self.nearly_full
 
     async def load(self, code: str) -> StoredRoom | None:
         if self.failing:
@@ -149,6 +155,9 @@ class FakeStore:
                     claim=None,
                     dropped_at=seat.dropped_at or restarted_at,
                     held_until=0.0,
+                    connection=None,
+                    address_key=seat.address_key if participant.user_id is None else None,
+                    here_since=-math.inf,
                 )
                 found.setdefault(key[0], []).append(self.people[key])
         return [self._kept(self.rooms[room_id], seats) for room_id, seats in found.items()]
@@ -160,7 +169,8 @@ class FakeStore:
         ids += [event.message.id for event in self.said.get(room.id, [])]
         last = map(_sent_id, self.said.get(room.id, [])[-MOST_SENT:])
         sent = [(sender, client_id) for sender, client_id in last if client_id is not None] if seats else ()
-        return StoredRoom(room, seats, bans, public[-MESSAGES_SHOWN:], max(ids, default=""), sent)
+        total = next((event.total_bytes for event in reversed(self.said.get(room.id, []))), 0)
+        return StoredRoom(room, seats, bans, public[-MESSAGES_SHOWN:], max(ids, default=""), sent, total)
 
     async def last_room_id(self) -> str:
         if self.failing:
@@ -201,6 +211,20 @@ class FakeStore:
             if room == room_id and key > (cursor or "") and seat.waits_for is None
         ]
         return page(found, limit)
+
+    async def use_ticket(self, key: str, valid_until: float, now: float) -> bool:
+        if self.failing:
+            raise StorageFailed
+        self.used = {known: until for known, until in self.used.items() if until >= now}
+        is_new = key not in self.used
+        self.used.setdefault(key, valid_until)
+        return is_new
+
+    async def past_stay(self, code: str, participant_id: str) -> PastStay | None:
+        for (room_id, key), seat in self.people.items():
+            if (self.rooms[room_id].code, key, seat.waits_for) == (code, participant_id, None):
+                return PastStay(seat.participant, seat.address_key if seat.participant.user_id is None else None)
+        return None
 
     async def close(self) -> None:
         pass
@@ -254,6 +278,13 @@ class FakeState:
 
     def __init__(self) -> None:
         self.is_open = True
+        self.is_full = False
+        self.bytes_written = 0
+        self.holds = 0
+        """How often it was to wait until everything was sent."""
+
+    def hold_until_drained(self) -> None:
+        self.holds += 1
 
 
 class FakeKeys:

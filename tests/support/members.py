@@ -30,6 +30,8 @@ class FakeClient:
         """While it is not, nothing reaches it."""
         self.is_behind = False
         """Much waits unread."""
+        self.is_full = False
+        """So much waits that events are left out."""
         self.place: FakeMember | None = None
         """Where it sits, or waits."""
         self.last_place: FakeMember | None = None
@@ -73,7 +75,9 @@ class FakeMember:
         self._request_id = request_id
         self.claim = claim
         self.record = ""
-        """The calls, a letter each: `q`ueued, `s`eated, `r`efused, `e`vents, seat `l`ost."""
+        """The calls, a letter each: `q`ueued, `s`eated, `r`efused, `e`vents, refreshed with a s`t`ate, seat `l`ost."""
+        self.has_missed = False
+        """Something was left out since the last state, or place in the queue."""
 
     @property
     def is_open(self) -> bool:
@@ -81,12 +85,19 @@ class FakeMember:
 
     @property
     def is_behind(self) -> bool:
-        return self._client.is_behind
+        return self._client.is_behind or self._client.is_full or self.has_missed
 
     def seated(self, participant: Participant, state: bytes) -> None:
         self._take(participant, "s", "ok")
         reply = ParticipantReply(id=self._request_id, participant=participant, resume_token="token")
         self._client.write(encode_line(reply) + state)
+        self.has_missed = False
+
+    def refreshed(self, state: bytes) -> None:
+        self.record += "t"
+        self.has_missed = self._client.is_full
+        if not self.has_missed:
+            self._client.write(state)
 
     def queued(self, participant: Participant, position: int, reason: WaitsFor) -> None:
         first = not self.record
@@ -98,7 +109,9 @@ class FakeMember:
             reason=reason,
             resume_token="token" if first else None,
         )
-        self._client.write(encode_line(reply))
+        self.has_missed = self._client.is_full and not first
+        if not self.has_missed:
+            self._client.write(encode_line(reply))
 
     def refused(self, refused: Refused) -> None:
         if self.record:
@@ -117,13 +130,16 @@ class FakeMember:
         elif lost.cause == "taken_over":
             self._client.close(Close.TAKEN_OVER)
 
-    def events(self, frames: bytes) -> None:
+    def events(self, frames: bytes, *, are_last: bool = False) -> None:
         self.record += "e"
-        self._client.write(frames)
+        is_left_out = self._client.is_full and not are_last
+        self.has_missed = self.has_missed or is_left_out
+        if not is_left_out:
+            self._client.write(frames)
 
     def check(self) -> None:
         """Check the order of the calls: an answer first, then events, and nothing once the place is lost."""
-        assert re.fullmatch("q*r|(q+|q*se*)l?", self.record), self.record
+        assert re.fullmatch("q*r|(q+|q*s[et]*)l?", self.record), self.record
 
     def _take(self, participant: Participant, call: str, answer: str) -> None:
         self.record += call

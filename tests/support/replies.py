@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from roomd.protocol import errors
+from roomd.protocol import errors, objects
 from tests.support.daemon import Client
 
 Frame = dict[str, Any]
@@ -42,3 +42,13 @@ async def replies_to(client: Client, frames: list[str]) -> list[Frame]:
             replies.append(frame)
     assert len(replies) == len(frames)
     return replies
+
+
+BAN = objects.Ban(
+    id="01ju", user_id="bob", display_name="Bob", reason=None, banned_at="2026-03-03T10:38:00.000Z", expires_at=None
+)
+BAN_JSON = {
+    "userId": "bob", "displayName": "Bob", "reason": None, "bannedAt": "2026-03-03T10:38:00.000Z", "id": "01ju",
+    "expiresAt": None,
+}  # fmt: skip
+"""A ban, and its JSON."""

@@ -12,14 +12,15 @@ from roomd.protocol.objects import Room as View
 from roomd.rooms import commands
 from roomd.rooms.answers import ParticipantChanges
 from roomd.rooms.changes import Change, Removal, SeatChanged
-from roomd.rooms.model import Caller, Moment, StoredRoom, WaitsFor
+from roomd.rooms.model import Caller, Moment, PersonKey, StoredRoom, WaitsFor
 from roomd.rooms.room import Checkpoint, Command, Room
 from roomd.rooms.seats import follow_up
 from roomd.rooms.settings import Rules
 
 A = TypeVar("A")
 
-RULES = Rules(seat_hold=30.0, max_participants=1000)
+RULES = Rules(seat_hold=30.0, max_participants=1000, shortest_hold=30.0)
+"""Holds are of one length, so that most tests need not wait for guests to have been there."""
 HOST = Caller(None, 1, "alice", "Alice")
 ADMIN = Caller(None, 2, "root", "Root", is_admin=True)
 BOB = Caller(None, 3, "bob", "Bob")
@@ -43,6 +44,8 @@ def decided(command: Command[object], clock: float) -> Moment:
     """The moment of a decision: a join made by `join` gets the id it was made for, a message `z-` and its text."""
     if isinstance(command, commands.Join):
         return at(clock, command.resume_hash.removeprefix("t-"))
+    if isinstance(command, commands.BanPerson | commands.RemoveParticipant):
+        return at(clock, "ban")
     if isinstance(command, commands.SendMessage):
         return at(clock, f"z-{command.text}")
     return at(clock)
@@ -55,8 +58,16 @@ def new_room(banned: Sequence[str] = (), **changes: Any) -> Room:
         max_participants=3, allow_guest_access=True, waiting_room=False, participant_count=0,
         created_at=at(0).stamp, ended_at=None,
     )  # fmt: skip
-    bans = [Ban(user_id=key, display_name=key, reason=None, banned_at=at(0).stamp) for key in banned]
+    bans = [(PersonKey("user", key), user_ban(key)) for key in banned]
     return Room(StoredRoom(msgspec.structs.replace(view, **changes), bans=bans), RULES)
+
+
+def user_ban(user_id: str, name: str | None = None, reason: str | None = None, clock: float = 0) -> Ban:
+    """The ban of a user; its id is that of the user with a `b-` before it."""
+    return Ban(
+        id=f"b-{user_id}", user_id=user_id, display_name=name or user_id, reason=reason, banned_at=at(clock).stamp,
+        expires_at=None,
+    )  # fmt: skip
 
 
 def lobby(**changes: Any) -> Room:

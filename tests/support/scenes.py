@@ -23,15 +23,13 @@ class Scene:
         """Create the room, in which clients wait for the reason `why`, FULL or LOBBY, and have both join it."""
         self.code = (await self.daemon.room(maxParticipants=2 if why == FULL else 50, waitingRoom=why == LOBBY))["code"]
         self.why = why
-        self.shown: list[str] = []
-        """The queue as the host last received it, as participant ids."""
         self.host = await self.connect("alice")
         await self.host.join(self.code)
         self.guest = await self.connect()
         await self.guest.ask("join-room", code=self.code, guestName="Joan")
         await self.do("admit-all")
         await self.guest.events()
-        await self.queue()
+        await self.host.events()
         return self
 
     async def connect(self, user: str | None = None) -> Client:
@@ -50,17 +48,20 @@ class Scene:
 
     async def do(self, type_: str, who: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
         """Have the host send a request, about `who` waits if given; return its reply."""
-        await self.queue()
+        await self.host.events()
         if who is not None:
             fields["participantId"] = who["participantId"]
         return await self.host.ask(type_, **({"code": self.code} if type_ in ROOM_REQUESTS else {}), **fields)
 
     async def queue(self) -> list[str]:
-        """Return who waits, by what the host has received by now, as participant ids."""
+        """Return who waits, as participant ids: the host joins again, and is sent the queue if anybody waits."""
+        await self.host.events()
+        await self.host.join(self.code)
+        shown: list[str] = []
         for event in await events_of(self.host, "waiting-changed"):
             assert [one["position"] for one in event["waiting"]] == list(range(1, len(event["waiting"]) + 1))
-            self.shown = [one["participantId"] for one in event["waiting"]]
-        return self.shown
+            shown = [one["participantId"] for one in event["waiting"]]
+        return shown
 
     async def free(self) -> None:
         """Let the first in the queue in: the guest leaves, or the host admits."""

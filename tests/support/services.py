@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from roomd.auth.tokens import Policy
+from roomd.auth.tokens import Key, Policy
 from roomd.config import LimitsConfig
 from roomd.engine.hub import Hub
-from roomd.gateway.client import Services
+from roomd.gateway.addresses import address_keys
+from roomd.gateway.services import Services
 from roomd.ice import Ice
 from roomd.system.ids import Ids
-from tests.support.fakes import FakeClock, FakeKeys, FakeStore
+from tests.support.fakes import SECRET, FakeClock, FakeKeys, FakeStore
 
 
 def services(hub: Hub, store: FakeStore, keys: FakeKeys, clock: FakeClock, **limits: Any) -> Services:
@@ -22,4 +23,7 @@ def services(hub: Hub, store: FakeStore, keys: FakeKeys, clock: FakeClock, **lim
         Ids(),
         LimitsConfig(**limits),
         Ice(),
+        Key(SECRET, "HS256"),
+        store,
+        address_keys(b"k"),
     )

@@ -7,8 +7,9 @@ from typing import Any, cast
 
 import msgspec
 
-from roomd.gateway.limits import Usage
+from roomd.config import LimitsConfig
 from roomd.gateway.websocket import ClientSocket
+from roomd.limits.usage import Ledgers, Usage
 
 KEY = b"\x01\xa0\x7f\xff"
 """A mask that changes every byte but one in four."""
@@ -43,10 +44,17 @@ class SocketTransport:
         self.has_ended = False
         """The end of the stream was written."""
         self.is_aborted = False
-        self.is_reading = True
+        self.reading = asyncio.Event()
+        """Set while the daemon reads."""
+        self.reading.set()
         self._written = b""
         self._read_later = b""
         self._is_lost = False
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether the daemon reads."""
+        return self.reading.is_set()
 
     def as_transport(self) -> asyncio.Transport:
         """Pass for a transport."""
@@ -57,7 +65,7 @@ class SocketTransport:
     def set_protocol(self, protocol: asyncio.Protocol) -> None:
         self.protocol = protocol
 
-    def set_write_buffer_limits(self, high: int) -> None:
+    def set_write_buffer_limits(self, high: int, low: int) -> None:
         pass
 
     def write(self, data: bytes) -> None:
@@ -78,10 +86,10 @@ class SocketTransport:
         return self._is_lost or self.is_aborted
 
     def pause_reading(self) -> None:
-        self.is_reading = False
+        self.reading.clear()
 
     def resume_reading(self) -> None:
-        self.is_reading = True
+        self.reading.set()
         asyncio.get_running_loop().call_soon(self.receive, b"")
 
     def abort(self) -> None:
@@ -96,7 +104,7 @@ class SocketTransport:
     def receive(self, data: bytes) -> None:
         """Have the daemon receive bytes, once it reads."""
         self._read_later += data
-        if self._read_later and self.is_reading and not self.is_closing() and self.protocol is not None:
+        if self._read_later and self.reading.is_set() and not self.is_closing() and self.protocol is not None:
             data, self._read_later = self._read_later, b""
             self.protocol.data_received(data)
 
@@ -105,6 +113,18 @@ class SocketTransport:
         if not self._is_lost and self.protocol is not None:
             self._is_lost = True
             self.protocol.connection_lost(None)
+
+    def fill(self, unread: int) -> None:
+        """Read nothing any more: so many bytes wait, more than the transport's limit."""
+        self.unread = unread
+        if self.protocol is not None:
+            self.protocol.pause_writing()
+
+    def drain(self) -> None:
+        """Read all that was written."""
+        self.unread = 0
+        if self.protocol is not None:
+            self.protocol.resume_writing()
 
     def hang_up(self) -> None:
         """End the client's side in order."""
@@ -149,12 +169,13 @@ class Recorder:
     """
 
     def __init__(self, limit: int = 65_536) -> None:
-        self.usage = Usage(1, 1, 0)
+        self.usage = Usage(Ledgers(LimitsConfig()), None)
         self.transport = SocketTransport()
         self.socket = ClientSocket(self.transport.as_transport(), limit, self)
         self.messages: list[str | None] = []
         """Messages in order; None for a binary one."""
         self.overheads = 0
+        self.drains = 0
         self.ends: list[int | None] = []
         """What was told of the end: None for `closed`, the code for `lost`."""
         self.gate: asyncio.Future[None] | None = None
@@ -174,6 +195,9 @@ class Recorder:
 
     def overhead(self, pong: bytes = b"") -> None:
         self.overheads += 1
+
+    def drained(self) -> None:
+        self.drains += 1
 
     def closed(self) -> None:
         self.ends.append(None)

@@ -48,8 +48,10 @@ class Asked(Generic[A]):
 class Viewer:
     """One person's client: the library's view, on one connection after another."""
 
-    def __init__(self, user: str | None) -> None:
+    def __init__(self, user: str | None, address: str | None = None) -> None:
         self.user = user
+        self.address = address
+        """The key of its network address."""
         self.view = View()
         self.line: FakeClient | None = None
         """Its connection, while there is one."""
@@ -80,12 +82,17 @@ class Viewer:
         return self.request is not None and not self.request.is_done
 
     @property
+    def is_behind(self) -> bool:
+        """Whether it does not know what happened last."""
+        return self.line is not None and self.line.place is not None and self.line.place.has_missed
+
+    @property
     def is_refused(self) -> bool:
         """Whether all that its connection ever got is a refusal."""
         return self.line is not None and self.line.last_place is None and bool(self.line.answers)
 
     def caller(self) -> Caller:
-        return caller(self.user, self.key, self.claim)
+        return caller(self.user, self.key, self.claim, self.address)
 
     def connect(self) -> FakeClient:
         """Open a connection, unless there is one. What it had before is worth its resume token only."""
@@ -108,6 +115,12 @@ class Viewer:
             assert frame is not None
             self._apply(frame)
 
+    def read_again(self) -> FakeMember | None:
+        """Read what was sent; return its place if something was left out there."""
+        if self.line is not None:
+            self.line.is_full = False
+        return self.place if self.is_behind else None
+
     def catch_up(self, said: list[Message]) -> None:
         """Ask for what was said while it was away, of these public messages; what came meanwhile is told then."""
         while self.view.missed is not None:
@@ -118,6 +131,11 @@ class Viewer:
         self.heard |= {event.message.id for event in self.view.apply(frame) if isinstance(event, Said)}
 
 
-def caller(user: str | None, key: str | None = None, claim: int | None = None) -> Caller:
+def caller(user: str | None, key: str | None = None, claim: int | None = None, address: str | None = None) -> Caller:
     """Somebody who asks; `root` is an admin."""
-    return Caller(key, claim, user, user or "", is_admin=user == "root")
+    return Caller(key, claim, user, user or "", is_admin=user == "root", address_key=address)
+
+
+def token(claim: int | None) -> str:
+    """The resume token, and its hash, of a sitting."""
+    return f"t{claim}"

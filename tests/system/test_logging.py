@@ -156,3 +156,24 @@ def test_times_are_the_wire_s() -> None:
     """ISO 8601 in UTC with milliseconds."""
     record = logging.makeLogRecord({"msg": "x", "levelname": "INFO", "created": START})
     assert log.TextFormatter().format(record) == "2026-03-03T10:35:00.000Z info    x"
+
+
+def test_lines_that_anybody_can_cause_are_limited() -> None:
+    """At most so many of an event at once, and a few a second; the next line has the number of those left out."""
+    now = 0.0
+    limit = log.LineLimit(["refused"], rate=2, burst=3, clock=lambda: now)
+    logger = logging.getLogger("roomd.test_limit")
+    logger.addFilter(limit)
+    stream = io.StringIO()
+    log.set_up("info", stream)
+    for _ in range(5):
+        logger.info("refused", {"connection": 1})
+        logger.info("joined", {"connection": 1})
+    now = 1.0
+    for _ in range(3):
+        logger.info("refused", {"connection": 2})
+    logging.getLogger().handlers[0].flush()
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line["event"] for line in lines].count("joined") == 5
+    refused = [(line["connection"], line.get("left_out")) for line in lines if line["event"] == "refused"]
+    assert refused == [(1, None)] * 3 + [(2, 2), (2, None)]

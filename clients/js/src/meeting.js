@@ -195,7 +195,7 @@ export class Meeting extends Target {
   }
 
   /**
-   * Take a participant's seat away; with `ban` the user cannot come back. For hosts.
+   * Take a participant's seat away; with `ban` the user, or guests of the same address, cannot come back. For hosts.
    *
    * @param {string} participantId
    * @param {{ban?: boolean, reason?: string}} [options]
@@ -286,12 +286,21 @@ export class Meeting extends Target {
   }
 
   /**
-   * Lift the ban of a user. For hosts.
+   * Ban a user, or somebody who is or was in the room; give one of the two ids. They need not be there now. For hosts.
    *
-   * @param {string} userId
+   * @param {{userId?: string, participantId?: string, reason?: string}} who
    */
-  unban(userId) {
-    return this.request("unban", { userId });
+  ban({ userId, participantId, reason }) {
+    return this.request("ban", { code: this.#code, userId, participantId, reason });
+  }
+
+  /**
+   * Lift the ban of a user, or the one with the id that `listBans` shows. For hosts.
+   *
+   * @param {string | {banId: string}} who
+   */
+  unban(who) {
+    return this.request("unban", typeof who === "string" ? { userId: who } : { banId: who.banId });
   }
 
   get #code() {

@@ -22,7 +22,7 @@
  * @typedef {object} Participant
  * @property {string} id
  * @property {string} roomId
- * @property {string | null} userId Null for guests.
+ * @property {string | null} userId Null for guests, and for all where the server hides user ids.
  * @property {string | null} guestName Null for users.
  * @property {boolean} isActive Whether a connection is there now; false while the seat is held for one that dropped.
  * @property {boolean} isHost
@@ -39,7 +39,7 @@
  * @property {string} id
  * @property {string} code Like `abc-def-ghi`.
  * @property {string} name
- * @property {string} hostId The user id of the host.
+ * @property {string} hostId The user id of the host; empty for whom the server hides user ids from.
  * @property {boolean} isActive
  * @property {boolean} isLocked
  * @property {number} maxParticipants
@@ -89,7 +89,7 @@
  */
 
 /**
- * A page of bans by user id; `nextCursor` is null on the last page.
+ * A page of bans, by user id or else by id; `nextCursor` is null on the last page.
  *
  * @typedef {object} BansReply
  * @property {"bans"} type
@@ -113,19 +113,21 @@
  *
  * @typedef {object} RoomReply
  * @property {"room"} type
- * @property {Room} room
+ * @property {Room | null} room Null only in the answer to `get-room`, for somebody banned and for a guest where guests are not allowed.
  * @property {Admission} [admission]
  * @property {number | string} [id]
  */
 
 /**
- * A user who cannot come back to a room.
+ * Somebody who cannot come back to a room: a user, or a guest by the address that the guest had.
  *
  * @typedef {object} Ban
- * @property {string} userId
+ * @property {string | null} userId Null for a guest.
  * @property {string} displayName
  * @property {string | null} reason
  * @property {string} bannedAt ISO 8601.
+ * @property {string} id Names the ban in `unban`, as `banId`.
+ * @property {string | null} expiresAt ISO 8601; null for a user, whose ban has no end.
  */
 
 /**
@@ -149,6 +151,7 @@
 
 /**
  * - `bad_frame`, 400: Malformed frame.
+ * - `address_unknown`, 400: The address of this guest is not known; remove the guest and lock the room instead.
  * - `unknown_type`, 400: Unknown type.
  * - `not_in_room`, 400: Join a room first.
  * - `invalid_settings`, 400: Invalid settings.
@@ -174,8 +177,9 @@
  * - `internal_error`, 500: Internal error.
  * - `unavailable`, 503: Storage is unavailable, nothing was changed.
  * - `restarting`, 503: The server is restarting.
+ * - `storage_low`, 507: Storage is nearly full.
  *
- * @typedef {"bad_frame" | "unknown_type" | "not_in_room" | "invalid_settings" | "guest_name_required" | "invalid_guest_name" | "room_inactive" | "room_full" | "unauthenticated" | "invalid_token" | "token_expired" | "not_host" | "room_locked" | "banned" | "denied" | "guests_not_allowed" | "wrong_user" | "wrong_room" | "room_not_found" | "participant_not_found" | "taken_over" | "seat_expired" | "rate_limited" | "internal_error" | "unavailable" | "restarting"} ErrorCode
+ * @typedef {"bad_frame" | "address_unknown" | "unknown_type" | "not_in_room" | "invalid_settings" | "guest_name_required" | "invalid_guest_name" | "room_inactive" | "room_full" | "unauthenticated" | "invalid_token" | "token_expired" | "not_host" | "room_locked" | "banned" | "denied" | "guests_not_allowed" | "wrong_user" | "wrong_room" | "room_not_found" | "participant_not_found" | "taken_over" | "seat_expired" | "rate_limited" | "internal_error" | "unavailable" | "restarting" | "storage_low"} ErrorCode
  */
 
 export {};

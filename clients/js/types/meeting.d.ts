@@ -125,7 +125,7 @@ export declare class Meeting extends Target {
         clientId?: string;
     }): Promise<Frame>;
     /**
-     * Take a participant's seat away; with `ban` the user cannot come back. For hosts.
+     * Take a participant's seat away; with `ban` the user, or guests of the same address, cannot come back. For hosts.
      *
      * @param {string} participantId
      * @param {{ban?: boolean, reason?: string}} [options]
@@ -202,9 +202,21 @@ export declare class Meeting extends Target {
         limit?: number;
     }): Promise<Frame & BansReply>;
     /**
-     * Lift the ban of a user. For hosts.
+     * Ban a user, or somebody who is or was in the room; give one of the two ids. They need not be there now. For hosts.
      *
-     * @param {string} userId
+     * @param {{userId?: string, participantId?: string, reason?: string}} who
      */
-    unban(userId: string): Promise<Frame>;
+    ban({ userId, participantId, reason }: {
+        userId?: string;
+        participantId?: string;
+        reason?: string;
+    }): Promise<Frame>;
+    /**
+     * Lift the ban of a user, or the one with the id that `listBans` shows. For hosts.
+     *
+     * @param {string | {banId: string}} who
+     */
+    unban(who: string | {
+        banId: string;
+    }): Promise<Frame>;
 }

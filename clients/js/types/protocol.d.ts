@@ -9,7 +9,7 @@ export type Participant = {
     id: string;
     roomId: string;
     /**
-     * Null for guests.
+     * Null for guests, and for all where the server hides user ids.
      */
     userId: string | null;
     /**
@@ -46,7 +46,7 @@ export type Room = {
     code: string;
     name: string;
     /**
-     * The user id of the host.
+     * The user id of the host; empty for whom the server hides user ids from.
      */
     hostId: string;
     isActive: boolean;
@@ -146,18 +146,32 @@ export type IceServersReply = {
 };
 export type RoomReply = {
     type: "room";
-    room: Room;
+    /**
+     * Null only in the answer to `get-room`, for somebody banned and for a guest where guests are not allowed.
+     */
+    room: Room | null;
     admission?: Admission;
     id?: number | string;
 };
 export type Ban = {
-    userId: string;
+    /**
+     * Null for a guest.
+     */
+    userId: string | null;
     displayName: string;
     reason: string | null;
     /**
      * ISO 8601.
      */
     bannedAt: string;
+    /**
+     * Names the ban in `unban`, as `banId`.
+     */
+    id: string;
+    /**
+     * ISO 8601; null for a user, whose ban has no end.
+     */
+    expiresAt: string | null;
 };
 export type IceServer = {
     urls: string[];
@@ -170,7 +184,7 @@ export type Admission = {
     code?: ErrorCode;
     message?: string;
 };
-export type ErrorCode = "bad_frame" | "unknown_type" | "not_in_room" | "invalid_settings" | "guest_name_required" | "invalid_guest_name" | "room_inactive" | "room_full" | "unauthenticated" | "invalid_token" | "token_expired" | "not_host" | "room_locked" | "banned" | "denied" | "guests_not_allowed" | "wrong_user" | "wrong_room" | "room_not_found" | "participant_not_found" | "taken_over" | "seat_expired" | "rate_limited" | "internal_error" | "unavailable" | "restarting";
+export type ErrorCode = "bad_frame" | "address_unknown" | "unknown_type" | "not_in_room" | "invalid_settings" | "guest_name_required" | "invalid_guest_name" | "room_inactive" | "room_full" | "unauthenticated" | "invalid_token" | "token_expired" | "not_host" | "room_locked" | "banned" | "denied" | "guests_not_allowed" | "wrong_user" | "wrong_room" | "room_not_found" | "participant_not_found" | "taken_over" | "seat_expired" | "rate_limited" | "internal_error" | "unavailable" | "restarting" | "storage_low";
 /**
  * Presence, like `{muted: true}`: at most 16 keys, 1 KiB of JSON.
  *
@@ -187,7 +201,7 @@ export type ErrorCode = "bad_frame" | "unknown_type" | "not_in_room" | "invalid_
  * @typedef {object} Participant
  * @property {string} id
  * @property {string} roomId
- * @property {string | null} userId Null for guests.
+ * @property {string | null} userId Null for guests, and for all where the server hides user ids.
  * @property {string | null} guestName Null for users.
  * @property {boolean} isActive Whether a connection is there now; false while the seat is held for one that dropped.
  * @property {boolean} isHost
@@ -203,7 +217,7 @@ export type ErrorCode = "bad_frame" | "unknown_type" | "not_in_room" | "invalid_
  * @property {string} id
  * @property {string} code Like `abc-def-ghi`.
  * @property {string} name
- * @property {string} hostId The user id of the host.
+ * @property {string} hostId The user id of the host; empty for whom the server hides user ids from.
  * @property {boolean} isActive
  * @property {boolean} isLocked
  * @property {number} maxParticipants
@@ -249,7 +263,7 @@ export type ErrorCode = "bad_frame" | "unknown_type" | "not_in_room" | "invalid_
  * @property {number | string} [id]
  */
 /**
- * A page of bans by user id; `nextCursor` is null on the last page.
+ * A page of bans, by user id or else by id; `nextCursor` is null on the last page.
  *
  * @typedef {object} BansReply
  * @property {"bans"} type
@@ -271,18 +285,20 @@ export type ErrorCode = "bad_frame" | "unknown_type" | "not_in_room" | "invalid_
  *
  * @typedef {object} RoomReply
  * @property {"room"} type
- * @property {Room} room
+ * @property {Room | null} room Null only in the answer to `get-room`, for somebody banned and for a guest where guests are not allowed.
  * @property {Admission} [admission]
  * @property {number | string} [id]
  */
 /**
- * A user who cannot come back to a room.
+ * Somebody who cannot come back to a room: a user, or a guest by the address that the guest had.
  *
  * @typedef {object} Ban
- * @property {string} userId
+ * @property {string | null} userId Null for a guest.
  * @property {string} displayName
  * @property {string | null} reason
  * @property {string} bannedAt ISO 8601.
+ * @property {string} id Names the ban in `unban`, as `banId`.
+ * @property {string | null} expiresAt ISO 8601; null for a user, whose ban has no end.
  */
 /**
  * A STUN or TURN server, as `RTCPeerConnection` takes it.
@@ -303,6 +319,7 @@ export type ErrorCode = "bad_frame" | "unknown_type" | "not_in_room" | "invalid_
  */
 /**
  * - `bad_frame`, 400: Malformed frame.
+ * - `address_unknown`, 400: The address of this guest is not known; remove the guest and lock the room instead.
  * - `unknown_type`, 400: Unknown type.
  * - `not_in_room`, 400: Join a room first.
  * - `invalid_settings`, 400: Invalid settings.
@@ -328,7 +345,8 @@ export type ErrorCode = "bad_frame" | "unknown_type" | "not_in_room" | "invalid_
  * - `internal_error`, 500: Internal error.
  * - `unavailable`, 503: Storage is unavailable, nothing was changed.
  * - `restarting`, 503: The server is restarting.
+ * - `storage_low`, 507: Storage is nearly full.
  *
- * @typedef {"bad_frame" | "unknown_type" | "not_in_room" | "invalid_settings" | "guest_name_required" | "invalid_guest_name" | "room_inactive" | "room_full" | "unauthenticated" | "invalid_token" | "token_expired" | "not_host" | "room_locked" | "banned" | "denied" | "guests_not_allowed" | "wrong_user" | "wrong_room" | "room_not_found" | "participant_not_found" | "taken_over" | "seat_expired" | "rate_limited" | "internal_error" | "unavailable" | "restarting"} ErrorCode
+ * @typedef {"bad_frame" | "address_unknown" | "unknown_type" | "not_in_room" | "invalid_settings" | "guest_name_required" | "invalid_guest_name" | "room_inactive" | "room_full" | "unauthenticated" | "invalid_token" | "token_expired" | "not_host" | "room_locked" | "banned" | "denied" | "guests_not_allowed" | "wrong_user" | "wrong_room" | "room_not_found" | "participant_not_found" | "taken_over" | "seat_expired" | "rate_limited" | "internal_error" | "unavailable" | "restarting" | "storage_low"} ErrorCode
  */
 export {};

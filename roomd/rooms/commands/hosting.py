@@ -12,25 +12,36 @@ from roomd.rooms.answers import RoomAnswer
 from roomd.rooms.changes import RoomChanged
 from roomd.rooms.commands.joining import check_entry, check_space
 from roomd.rooms.model import Caller, Moment
-from roomd.rooms.rights import check_active, check_host
+from roomd.rooms.rights import check_active, check_host, is_banned, user_of
 from roomd.rooms.room import Command, Decision, Room
 from roomd.rooms.settings import Settings, change_settings
+from roomd.rooms.user_ids import sees_user_ids, without_host_id
 
 
 class GetRoom(Command[RoomAnswer], frozen=True):
-    """Return the room, and whether the caller could join it now."""
+    """Return the room, and whether the caller could join it now. Who may never enter is not shown the room."""
 
     caller: Caller
     """Who sends the command."""
 
     def decide(self, room: Room, now: Moment) -> Decision[RoomAnswer]:
         """Run the checks of a join."""
+        return Decision([], RoomAnswer(self._shown(room, now), self._admission(room, now)))
+
+    def _admission(self, room: Room, now: Moment) -> Admission:
         try:
-            if check_entry(room, self.caller) is None:
+            if check_entry(room, self.caller, now) is None:
                 check_space(room, self.caller, wait=False)
         except Refused as refused:
-            return Decision([], RoomAnswer(room.view(), not_admitted(refused)))
-        return Decision([], RoomAnswer(room.view(), Admission(allowed=True)))
+            return not_admitted(refused)
+        return Admission(allowed=True)
+
+    def _shown(self, room: Room, now: Moment) -> RoomView | None:
+        user_id = user_of(room, self.caller)
+        if is_banned(room, self.caller, now) or (user_id is None and not room.settings.allow_guest_access):
+            return None
+        view = room.view()
+        return view if sees_user_ids(room.rules, user_id) else without_host_id(view)
 
 
 class UpdateRoom(Command[RoomView], frozen=True):

@@ -4,8 +4,8 @@ import math
 from typing import ClassVar
 
 from roomd.protocol.errors import (
-    GUESTS_NOT_ALLOWED,
     NOT_IN_ROOM,
+    RATE_LIMITED,
     ROOM_FULL,
     ROOM_LOCKED,
     SEAT_EXPIRED,
@@ -18,12 +18,18 @@ from roomd.protocol.errors import (
 from roomd.protocol.objects import Participant
 from roomd.rooms import seats
 from roomd.rooms.changes import SeatChanged
+from roomd.rooms.denials import keys_of
 from roomd.rooms.model import Caller, Moment, Seat, WaitsFor
-from roomd.rooms.rights import check_active, check_ban, is_host, user_of
+from roomd.rooms.rights import check_active, check_ban, check_guests, is_host, user_of
 from roomd.rooms.room import Command, Decision, Room
+from roomd.rooms.space import Space
 
 MOST_WAITING = 100
 """The number of people who may wait in one queue (docs/protocol.md, section 8)."""
+MOST_GUESTS_WAITING = 80
+"""The length of a queue from which on guests are refused, so that users find a place."""
+MOST_OF_ADDRESS, MOST_OF_KNOWN_ADDRESS = 5, 20
+"""The guests of one address who may wait in one queue; the second where somebody of the address has a seat."""
 
 
 class SeatCommand(Command[Seat], frozen=True, kw_only=True):
@@ -53,13 +59,13 @@ class Join(SeatCommand, frozen=True, kw_only=True):
         Raises `Refused` by the checks of docs/protocol.md, section 4, in that order; 409 `taken_over` with the caller's
         own seat; 401 `unauthenticated` for a user without a token who has lost the seat.
         """
-        found = check_entry(room, self.caller)
+        found = check_entry(room, self.caller, now)
         if found is not None:
             return Decision([taken := self._take_own(found)], taken.seat)
         user_id = self.caller.user_id
         if user_id is None and self.guest_name is None:
             raise Refused(UNAUTHENTICATED)
-        waits_for = check_space(room, self.caller, wait=self.wait)
+        waits_for, given_up = check_space(room, self.caller, wait=self.wait)
         participant = Participant(
             id=now.new_id(room.last_id),
             room_id=room.settings.id,
@@ -78,10 +84,11 @@ class Join(SeatCommand, frozen=True, kw_only=True):
             waits_for=waits_for,
             is_admin=self.caller.is_admin,
             token_exp=self.caller.token_exp,
+            connection=self.caller.connection,
+            address_key=self.caller.address_key,
+            here_since=now.clock,
         )
-        guest = _place_for_host(room, self.caller) if waits_for is None else None
-        left = [seats.leave(guest, now)] if guest is not None else []
-        return Decision([*left, SeatChanged(seat)], seat)
+        return Decision([*(seats.leave(guest, now) for guest in given_up), SeatChanged(seat)], seat)
 
     def _take_own(self, seat: Seat) -> SeatChanged:
         """Give the caller its own seat. On the connection that has it, a token that the client may have stays valid."""
@@ -108,8 +115,9 @@ class Resume(SeatCommand, frozen=True, kw_only=True):
         Raises `Refused` for a seat that was given up (410), for a token that was superseded (409), and for the seat of
         another user (403).
         """
-        check_ban(room, self.caller)
         seat = room.place_of(self.participant_id)
+        if self.caller.user_id is not None:  # the ban of an address keeps newcomers out
+            check_ban(room, self.caller, now)
         if seat is None:
             raise Refused(SEAT_EXPIRED)
         if self.token_hash not in (seat.resume_hash, seat.previous_hash):
@@ -179,7 +187,7 @@ class Drop(Command[None], frozen=True):
     age: float
     """The seconds since the connection was lost."""
     hold: float = math.inf
-    """The seconds for which the seat is held, at most `Rules.seat_hold`."""
+    """The most seconds for which the seat is held; see `seats.longest_hold`."""
 
     def delayed(self, seconds: float) -> "Drop":
         """Return the drop with its age `seconds` higher: the hold begins when the connection was lost."""
@@ -190,7 +198,8 @@ class Drop(Command[None], frozen=True):
         seat = room.place_of(self.participant_id)
         if seat is None or seat.claim != self.claim:
             return Decision([], None)
-        return Decision([seats.drop(seat, now, self.age, min(self.hold, room.rules.seat_hold))], None)
+        hold = min(self.hold, seats.longest_hold(seat, room.rules, now.clock - self.age))
+        return Decision([seats.drop(seat, now, self.age, hold)], None)
 
 
 class Expire(Command[None], frozen=True):
@@ -201,37 +210,59 @@ class Expire(Command[None], frozen=True):
         return Decision(seats.expire(room, now), None)
 
 
-def check_entry(room: Room, caller: Caller) -> Seat | None:
-    """Run the checks of a join up to the lock, in the order of docs/protocol.md, section 4.
+def check_entry(room: Room, caller: Caller, now: Moment) -> Seat | None:
+    """Run the checks of a join up to the waiting time after a denial, in the order of docs/protocol.md, section 4.
 
     Returns the seat, or the place in the queue, that the caller already has, else None. Raises `Refused`.
     """
     check_active(room)
-    check_ban(room, caller)
-    if user_of(room, caller) is None and not room.settings.allow_guest_access:
-        raise Refused(GUESTS_NOT_ALLOWED)
+    check_ban(room, caller, now)
+    check_guests(room, caller)
     if found := room.place_of_caller(caller):
         return found
     if room.settings.is_locked and not (room.rules.host_passes_lock and is_host(room, caller)):
         raise Refused(ROOM_LOCKED)
+    if room.denials:
+        _check_denials(room, caller, now)
     return None
 
 
-def check_space(room: Room, caller: Caller, *, wait: bool) -> WaitsFor | None:
-    """Return what a newcomer has to wait for; None when they get a seat at once.
+def _check_denials(room: Room, caller: Caller, now: Moment) -> None:
+    """Check that the caller was not denied a short time ago. Raises `Refused` (429 `rate_limited`)."""
+    denials = [room.denials[who].until for who in keys_of(caller) if who in room.denials]
+    wait = max(denials, default=now.clock) - now.clock
+    if wait > 0 and not is_host(room, caller):
+        raise Refused(RATE_LIMITED, "The host declined; wait before you knock again", math.ceil(wait * 1000) / 1000)
+
+
+def check_space(room: Room, caller: Caller, *, wait: bool) -> tuple[WaitsFor | None, list[Seat]]:
+    """Return what a newcomer has to wait for, and the seats that are given up for them when they wait for nothing.
 
     `wait` is whether they wait when the room is full. Raises `Refused` (400 `room_full`) when they do not, or when too
     many people wait already.
     """
-    full = room.free_seats <= 0 and _place_for_host(room, caller) is None
+    given_up = Space(room).take(user_of(room, caller))
     must_be_admitted = room.settings.waiting_room and not is_host(room, caller)
-    if full and not wait:
+    if given_up is None and not wait:
         raise Refused(ROOM_FULL)
-    if (full or must_be_admitted) and len(room.queue) >= MOST_WAITING:
-        raise Refused(ROOM_FULL, f"{MOST_WAITING} people wait already")
-    return "waiting_room" if must_be_admitted else "room_full" if full else None
+    if given_up is not None and not must_be_admitted:
+        return None, given_up
+    _check_queue(room, caller)
+    return "waiting_room" if must_be_admitted else "room_full", []
 
 
-def _place_for_host(room: Room, caller: Caller) -> Seat | None:
-    """Return the seat that the caller takes the place of, as the host of a room that is just full; else None."""
-    return seats.held_for_host(room.seats.values(), caller.user_id, room.settings) if room.free_seats == 0 else None
+def _check_queue(room: Room, caller: Caller) -> None:
+    """Check that there is a place in the queue for a newcomer.
+
+    Raises `Refused` (400 `room_full`).
+    """
+    count, is_guest = len(room.queue), user_of(room, caller) is None
+    if count >= (MOST_GUESTS_WAITING if is_guest else MOST_WAITING):
+        raise Refused(ROOM_FULL, f"{count} people wait already")
+    if not is_guest or caller.address_key is None:
+        return
+    is_known = any(seat.address_key == caller.address_key for seat in room.seats.values())
+    waiting = [seat for seat in room.queue.values() if seat.address_key == caller.address_key]
+    guests = sum(seat.participant.user_id is None for seat in waiting)
+    if guests >= (MOST_OF_KNOWN_ADDRESS if is_known else MOST_OF_ADDRESS):
+        raise Refused(ROOM_FULL, f"{guests} guests of your network address wait already")

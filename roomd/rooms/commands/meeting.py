@@ -4,15 +4,16 @@ from collections.abc import Mapping
 
 import msgspec
 
-from roomd.protocol.errors import BAD_FRAME, PARTICIPANT_NOT_FOUND, Refused
+from roomd.protocol.errors import BAD_FRAME, PARTICIPANT_NOT_FOUND, STORAGE_LOW, Refused
 from roomd.protocol.objects import Message, Scalar
 from roomd.protocol.timestamps import next_stamp, stamp
 from roomd.rooms.answers import Participants, Reader
 from roomd.rooms.changes import MessageSent, SeatChanged
 from roomd.rooms.history import reader
 from roomd.rooms.model import Caller, Moment
-from roomd.rooms.rights import check_host, claimed_seat, member_or_host
-from roomd.rooms.room import Command, Decision, Room, is_same_to_clients
+from roomd.rooms.rights import check_host, claimed_seat, member_or_host, user_of
+from roomd.rooms.room import MESSAGE_BYTES, Command, Decision, Room, is_same_to_clients
+from roomd.rooms.user_ids import sees_user_ids, without_user_ids
 
 MOST_STATE_KEYS = 16
 """The number of keys that a participant's state may have (docs/protocol.md, section 8)."""
@@ -70,7 +71,8 @@ class SendMessage(Command[None], frozen=True):
     def decide(self, room: Room, now: Moment) -> Decision[None]:
         """Return the message with a new id; no change if the participant has sent one with this client id before.
 
-        Raises `Refused` (404 `participant_not_found`) for an addressee without a seat.
+        Raises `Refused`: 404 `participant_not_found` for an addressee without a seat, 507 `storage_low` when the
+        messages of the room would have more bytes than they may.
         """
         sender = claimed_seat(room, self.participant_id, self.claim).participant
         if self.client_id is not None and (sender.id, self.client_id) in room.sent:
@@ -78,6 +80,9 @@ class SendMessage(Command[None], frozen=True):
         addressee = room.seats.get(self.to) if self.to is not None else None
         if self.to is not None and addressee is None:
             raise Refused(PARTICIPANT_NOT_FOUND)
+        total_bytes = room.message_bytes + self.bytes_stored()
+        if total_bytes > room.rules.room_bytes:
+            raise Refused(STORAGE_LOW, "The room can store no more messages")
         message = Message(
             id=now.new_id(room.last_id),
             participant_id=sender.id,
@@ -88,7 +93,11 @@ class SendMessage(Command[None], frozen=True):
             client_id=self.client_id,
         )
         to_user_id = addressee.participant.user_id if addressee is not None else None
-        return Decision([MessageSent(message, sender.user_id, to_user_id)], None)
+        return Decision([MessageSent(message, sender.user_id, to_user_id, total_bytes)], None)
+
+    def bytes_stored(self) -> int:
+        """Return about how many bytes the message has in the database."""
+        return MESSAGE_BYTES + len(self.text.encode())
 
 
 class ListParticipants(Command[Participants], frozen=True):
@@ -108,7 +117,10 @@ class ListParticipants(Command[Participants], frozen=True):
             check_host(room, self.caller, now)
         else:
             member_or_host(room, self.caller, now)
-        return Decision([], Participants(room.settings.id, room.participants()))
+        people = room.participants()
+        if not sees_user_ids(room.rules, user_of(room, self.caller)):
+            people = without_user_ids(people)
+        return Decision([], Participants(room.settings.id, people))
 
 
 class ListMessages(Command[Reader], frozen=True):

@@ -54,6 +54,8 @@ class Scene:
         self.daemon = daemon
         self.transcript = transcript
         self.barriers = barriers
+        self.pace = 0.0
+        """The seconds by which the clock of a steered daemon is moved before each request."""
         self._people: dict[str, Person] = {}
         self._crowd: list[Wire] = []
 
@@ -92,6 +94,8 @@ class Scene:
     async def ask(self, name: str, type_: str, /, *, late: Late = "", **fields: Any) -> Reply:
         """Send a request with an id and wait for its reply, and for all that comes of it."""
         number = next(self._people[name].numbers)
+        if self.pace:
+            await asyncio.to_thread(self.daemon.advance, self.pace)
         await self._send(name, json.dumps({"type": type_, "id": number, **fields}))
         reply = await self._until_reply(name, number)
         await self.settle(name, late)
@@ -143,11 +147,6 @@ class Scene:
         async with asyncio.timeout(PATIENCE):
             for _ in range(count):
                 assert await person.wire.read() == Frame(TEXT, b'{"type":"pong"}', True)
-
-    async def unread(self, name: str, count: int, type_: str, /, **fields: Any) -> None:
-        """Send so many requests and read no reply."""
-        self._begin(name, f"[{count} times] " + json.dumps({"type": type_, **fields}))
-        await self._people[name].wire.send(frame(json.dumps({"type": type_, **fields}).encode()) * count)
 
     async def first_refusal(self, name: str, type_: str, /, *, pause: float = 0.0, **fields: Any) -> Reply:
         """Send a request again and again until it is refused; only the last reply is recorded, and nobody's else."""

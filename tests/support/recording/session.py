@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
-from tests.support.daemon import Daemon
+from tests.support.daemon import PATIENT, Daemon
 from tests.support.recording import edges, meeting, people, requests
 from tests.support.recording.http import http
 from tests.support.recording.scene import AUDIENCE, ISSUER, PATIENCE, Scene
@@ -16,10 +16,7 @@ from tests.support.recording.transcript import TURN_SECRET, Transcript
 Chapter = Callable[[Scene], Awaitable[None]]
 
 BOUNDLESS = {
-    "ROOMD_LIMITS_REQUEST_RATE": "1e9",
-    "ROOMD_LIMITS_REQUEST_BURST": "1000000000",
-    "ROOMD_LIMITS_TOLD_RATE": "1e9",
-    "ROOMD_LIMITS_TOLD_BURST": "1000000000",
+    **PATIENT,
     "ROOMD_LIMITS_JOIN_TIMEOUT": "86400",
     "ROOMD_ROOMS_SEAT_HOLD": "86400",
     "ROOMD_SERVER_PING_INTERVAL": "3600",
@@ -107,7 +104,7 @@ async def http_answers(folder: Path) -> str:
 
 async def _main(folder: Path) -> tuple[str, bytes]:
     transcript = Transcript()
-    async with _daemon(folder, MAIN) as daemon:
+    async with _daemon(folder, MAIN, steered=True) as daemon:
         with _scene(daemon, transcript) as early, _scene(daemon, transcript) as s:
             transcript.heading("Two whose tokens expire soon")
             expiry = time.time() + SOON
@@ -158,10 +155,10 @@ def _scene(daemon: Daemon, transcript: Transcript, *, barriers: bool = True) -> 
 
 
 @contextlib.asynccontextmanager
-async def _daemon(folder: Path, settings: dict[str, str]) -> AsyncIterator[Daemon]:
+async def _daemon(folder: Path, settings: dict[str, str], *, steered: bool = False) -> AsyncIterator[Daemon]:
     """Start a daemon, and end it whatever happens."""
     folder.mkdir()
-    daemon = Daemon(folder, **settings)
+    daemon = Daemon(folder, steered, **settings)
     if "ROOMD_AUTH_JWKS_URL" in settings:
         del daemon.environ["ROOMD_AUTH_SECRET"]  # one source of keys at most
     try:

@@ -18,7 +18,7 @@ _NEW_CODE = re.compile(r'"code":"([a-z]{3}-[a-z]{3}-[a-z]{3})"')
 _RETRY = re.compile(r'"retryAfter":([0-9.]+)')
 _CREDENTIAL = re.compile(r'"username":"(\d+):(\w+)","credential":"([^"]+)"')
 
-_TIMES = ("joinedAt", "leftAt", "createdAt", "endedAt", "sentAt", "bannedAt", "waitingSince")
+_TIMES = ("joinedAt", "leftAt", "createdAt", "endedAt", "sentAt", "bannedAt", "expiresAt", "waitingSince")
 _TIME = re.compile(rf'"({"|".join(_TIMES)})":"(\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{{3}}Z)"')
 _KEYS = ("id", "participantId", "userId")
 """What names the object that a time belongs to; the first that the object has."""

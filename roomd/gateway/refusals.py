@@ -1,0 +1,26 @@
+"""How a client is refused or closed for the limits and for its token."""
+
+import math
+
+from roomd.protocol.errors import RATE_LIMITED, UNAVAILABLE, Close, Refused
+
+
+class CloseConnection(Exception):  # noqa: N818 - a result, not an error
+    """The connection must be closed with a close code and a reason."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+
+def rate_limited(wait: float) -> Refused:
+    """Return the refusal of a request that may be sent again in `wait` seconds."""
+    return Refused(RATE_LIMITED, retry_after=math.ceil(wait * 1000) / 1000)
+
+
+def close_for(refused: Refused) -> CloseConnection:
+    """Return how a connection is closed whose token was refused."""
+    if refused.kind is UNAVAILABLE:  # the issuer's keys are not available now
+        return CloseConnection(Close.CONNECTION_LIMIT, refused.kind.code)
+    return CloseConnection(Close.BAD_TOKEN, refused.kind.code)

@@ -1,0 +1,39 @@
+"""The parts of the daemon that all connections share."""
+
+import msgspec
+
+from roomd.auth.keys import KeySource
+from roomd.auth.tickets import UsedTickets
+from roomd.auth.tokens import Key, Policy
+from roomd.config import LimitsConfig
+from roomd.engine.ports import Archive, Clock, Rooms
+from roomd.gateway.addresses import AddressKeys
+from roomd.ice import Ice
+from roomd.system.ids import Ids
+
+
+class Services(msgspec.Struct, frozen=True):
+    """The parts of the daemon that all connections share."""
+
+    rooms: Rooms
+    """All rooms."""
+    archive: Archive
+    """Pages of stored rooms, participants and messages."""
+    keys: KeySource
+    """The keys to verify tokens with."""
+    policy: Policy
+    """The conditions that a token must meet."""
+    clock: Clock
+    """The clock."""
+    ids: Ids
+    """The source of ids, claims and secrets."""
+    limits: LimitsConfig
+    """The limits for one client, and for all of them."""
+    ice: Ice
+    """The STUN and TURN servers."""
+    own_key: Key
+    """The key that signs the tokens that are given for tickets."""
+    used_tickets: UsedTickets
+    """The tickets that were used."""
+    address_key: AddressKeys
+    """The keys of network addresses."""

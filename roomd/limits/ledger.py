@@ -1,0 +1,267 @@
+"""The ledger: what each address, user, guest and room has used lately.
+
+An account belongs to somebody, not to a connection: who reconnects finds the account as it was. What somebody uses is
+charged in units of what it costs: requests, bytes, rows. A charge becomes a debt, which is paid off at a fixed rate. So
+an account answers one question: how long must its holder wait?
+
+The ledger has a bound of its own. An account without a debt is forgotten when nobody uses it. When there are too many,
+those with the smallest debts are forgotten first: an attacker with many addresses cannot make the ledger forget the
+address that used most.
+"""
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping
+from enum import IntEnum
+from typing import Generic, TypeVar
+
+import msgspec
+
+KEPT = 0.75
+"""The part of the accounts that is kept when there are too many."""
+
+
+class Use(IntEnum):
+    """What can be used, and the unit that it is counted in."""
+
+    REQUESTS = 0
+    """Requests, and frames without a message."""
+    RECEIVED = 1
+    """Bytes received, with the headers of the frames."""
+    TOLD = 2
+    """Bytes sent to others: the bytes of an event for each one who gets it."""
+    STORED = 3
+    """Bytes written to the database."""
+    READ = 4
+    """Rows read from the database."""
+    FAILURES = 5
+    """Joins that were refused, tokens that are not valid, and codes of no room."""
+    ARRIVALS = 6
+    """Connections without a seat."""
+    SLOWED = 7
+    """Requests after which the client was not read for a time."""
+    REFUSALS = 8
+    """Requests that were refused for a limit."""
+
+
+class Allowance(msgspec.Struct, frozen=True):
+    """How much of something may be used: `burst` units at once, and `rate` units a second after that."""
+
+    rate: float
+    """The units a second in which a debt is paid off."""
+    burst: float
+    """The debt, in units, up to which nobody has to wait."""
+
+
+UNLIMITED = Allowance(float("inf"), float("inf"))
+"""The allowance for what is not limited for a kind of holder."""
+
+
+class Allowances:
+    """The allowance of one kind of holder for every `Use`. `rows` has those that are limited."""
+
+    __slots__ = ("grace", "of", "seconds")
+
+    def __init__(self, rows: Mapping[Use, Allowance]) -> None:
+        self.of = [rows.get(use, UNLIMITED) for use in Use]
+        """The allowances, in the order of `Use`."""
+        self.seconds = [1 / one.rate for one in self.of]
+        """The seconds in which one unit is paid off."""
+        self.grace = [one.burst / one.rate if one is not UNLIMITED else one.burst for one in self.of]
+        """The seconds of a debt up to which nobody has to wait."""
+
+
+_NONE = [0.0] * len(Use)
+"""No debts."""
+_REQUESTS, _RECEIVED, _FAILURES = int(Use.REQUESTS), int(Use.RECEIVED), int(Use.FAILURES)
+
+
+class Account:
+    """What one holder has used lately. `now` is in seconds of a monotonic clock, and grows from call to call.
+
+    A debt is kept as the time at which it is paid off.
+    """
+
+    __slots__ = ("_grace", "_latest", "_paid_at", "_passed_on", "_passed_on_latest", "_seconds", "users")
+
+    def __init__(self, allowances: Allowances) -> None:
+        self._seconds = allowances.seconds
+        self._grace = allowances.grace
+        self._paid_at = _NONE.copy()
+        self._latest = 0.0  # the time at which all debts are paid off
+        self._passed_on = _NONE
+        self._passed_on_latest = 0.0
+        self.users = 0
+        """The number of those who use the account now, for example connections."""
+
+    def charge(self, use: Use, amount: float, now: float) -> float:
+        """Add `amount` units to the debt and return what `wait` returns. A negative amount pays debt back."""
+        paid_at = self._paid_at[use]
+        paid_at = self._paid_at[use] = (paid_at if paid_at > now else now) + amount * self._seconds[use]
+        if paid_at > self._latest:
+            self._latest = paid_at
+        wait = paid_at - now - self._grace[use]
+        return wait if wait > 0 else 0.0
+
+    def charge_request(self, size: int, now: float) -> float:
+        """Charge `size` bytes received, and a request unless it has to wait. Return the seconds it has to."""
+        paid_at, seconds, grace = self._paid_at, self._seconds, self._grace
+        due = paid_at[_RECEIVED]
+        due = paid_at[_RECEIVED] = (due if due > now else now) + size * seconds[_RECEIVED]
+        if due > self._latest:
+            self._latest = due
+        due -= grace[_RECEIVED]
+        request = paid_at[_REQUESTS]
+        request = (request if request > now else now) + seconds[_REQUESTS]
+        if request - grace[_REQUESTS] > due:
+            due = request - grace[_REQUESTS]
+        if paid_at[_FAILURES] - grace[_FAILURES] > due:
+            due = paid_at[_FAILURES] - grace[_FAILURES]
+        if due > now:
+            return due - now
+        paid_at[_REQUESTS] = request
+        if request > self._latest:
+            self._latest = request
+        return 0.0
+
+    def take(self, use: Use, amount: float, now: float) -> float:
+        """Charge `amount` units if they can be taken and return 0, else return what `wait` returns."""
+        wait = self.wait(use, now, amount)
+        if not wait:
+            self.charge(use, amount, now)
+        return wait
+
+    def wait(self, use: Use, now: float, amount: float = 0.0) -> float:
+        """Return the seconds until `amount` units can be taken; 0 if they can be now.
+
+        They can be when the debt stays within the burst by them; more units than the burst, when there is no debt.
+        """
+        grace, cost = self._grace[use], amount * self._seconds[use]
+        excess = max(self._paid_at[use], now) - now + min(cost, grace) - grace
+        return excess if excess > 0 else 0.0
+
+    def debt(self, use: Use, now: float) -> float:
+        """Return the debt in units."""
+        left = self._paid_at[use] - now
+        return left / self._seconds[use] if left > 0 else 0.0
+
+    def pass_on(self, other: "Account", now: float) -> None:
+        """Keep the debts of another account, for those who `inherit` them."""
+        if other._latest > now:
+            self._passed_on = list(map(max, self._passed_on, other._paid_at))
+            self._passed_on_latest = max(self._passed_on_latest, other._latest)
+
+    def inherit(self, other: "Account", now: float) -> None:
+        """Raise each debt to that which another account has kept, if it is smaller."""
+        if other._passed_on_latest > now:
+            self._paid_at = list(map(max, self._paid_at, other._passed_on))
+            self._latest = max(self._latest, other._passed_on_latest)
+
+    def seconds_in_debt(self, now: float) -> float:
+        """Return the seconds until every debt is paid off, with those that are kept for others.
+
+        A debt that was paid back counts for as long as it would have lasted.
+        """
+        latest = self._latest if self._latest > self._passed_on_latest else self._passed_on_latest
+        return latest - now if latest > now else 0.0
+
+
+class Pool(Account):
+    """An account that many share. Its debts are bounded: nobody waits for longer than `longest` seconds for others."""
+
+    __slots__ = ("_longest",)
+
+    def __init__(self, allowances: Allowances, longest: float) -> None:
+        super().__init__(allowances)
+        self._longest = longest
+
+    def charge(self, use: Use, amount: float, now: float) -> float:
+        """Charge like any account, as far as the bound."""
+        return self._bounded(use, super().charge(use, amount, now), now)
+
+    def charge_request(self, size: int, now: float) -> float:
+        """Charge like any account, as far as the bound."""
+        return self._bounded(Use.RECEIVED, super().charge_request(size, now), now)
+
+    def _bounded(self, use: Use, wait: float, now: float) -> float:
+        if wait <= self._longest:
+            return wait
+        self._paid_at[use] = min(self._paid_at[use], now + self._grace[use] + self._longest)
+        return self._longest
+
+
+CHECKED = 2
+"""The unused accounts that are checked whenever one more is not used, so that paid ones go faster than they come."""
+
+K = TypeVar("K", bound=Hashable)
+"""The name of an account's holder."""
+
+
+class Ledger(Generic[K]):
+    """The accounts of all holders of one kind. It keeps `capacity` accounts that nobody uses, at most.
+
+    `allowances` says how much each holder may use.
+    """
+
+    def __init__(self, allowances: Allowances, capacity: int) -> None:
+        self._allowances = allowances
+        self._capacity = capacity
+        self._accounts: dict[K, Account] = {}
+        self._unused: OrderedDict[K, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Return the number of accounts."""
+        return len(self._accounts)
+
+    def open(self, holder: K) -> Account:
+        """Return the account of a holder, which is kept until `close` was called as often as `open`."""
+        account = self._accounts.get(holder)
+        if account is None:
+            account = self._accounts[holder] = Account(self._allowances)
+        else:
+            self._unused.pop(holder, None)
+        account.users += 1
+        return account
+
+    def move(self, holder: K, to: K, now: float) -> Account:
+        """Give the account of a holder, which `open` returned for its only use, to a new holder with its debts.
+
+        If others use it too, or the new holder has one, it is closed instead, and the new holder's is returned.
+        """
+        account = self._accounts[holder]
+        if account.users > 1 or to in self._accounts:
+            self.close(holder, now)
+            return self.open(to)
+        del self._accounts[holder]
+        self._accounts[to] = account
+        return account
+
+    def close(self, holder: K, now: float) -> None:
+        """Stop using the account of a holder, which `open` returned. Its debts are kept."""
+        account = self._accounts[holder]
+        account.users -= 1
+        if account.users:
+            return
+        if account.seconds_in_debt(now) == 0:
+            del self._accounts[holder]
+            return
+        self._unused[holder] = None
+        for _ in range(CHECKED):
+            self._forget_paid(now)
+        if len(self._unused) > self._capacity:
+            self._forget(now)
+
+    def _forget_paid(self, now: float) -> None:
+        """Forget the account that has waited longest for this, if its debts are paid off; else it waits again."""
+        holder, _ = self._unused.popitem(last=False)
+        if self._accounts[holder].seconds_in_debt(now):
+            self._unused[holder] = None
+        else:
+            del self._accounts[holder]
+
+    def _forget(self, now: float) -> None:
+        """Forget as many of the unused accounts with the smallest debts as are too many."""
+        waits = {holder: self._accounts[holder].seconds_in_debt(now) for holder in self._unused}
+        kept = heapq.nlargest(int(self._capacity * KEPT), waits, key=waits.__getitem__)
+        for holder in self._unused.keys() - set(kept):
+            del self._accounts[holder], self._unused[holder]

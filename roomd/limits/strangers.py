@@ -1,0 +1,65 @@
+"""The connections without a seat and without a token. They share a part of all connections."""
+
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+A = TypeVar("A", bound=Hashable)
+C = TypeVar("C", bound=Hashable)
+
+
+class Strangers(Generic[A, C]):
+    """Connections `C` without a seat and without a token, by the address `A` of their client.
+
+    There may be `limit` of them. One more costs the address with the most of them its oldest, so that an address with
+    many connections cannot keep others out.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._address_of: dict[C, A] = {}
+        self._at: dict[A, dict[C, None]] = {}  # the oldest is first
+        self._addresses: dict[int, dict[A, None]] = {}  # by the number of their connections
+        self._most = 0
+
+    def __len__(self) -> int:
+        """Return the number of connections."""
+        return len(self._address_of)
+
+    def add(self, address: A, connection: C) -> C | None:
+        """Add a connection. Return the one that is too many then, which is removed; None if there is none."""
+        self._address_of[connection] = address
+        there = self._at.setdefault(address, {})
+        there[connection] = None
+        self._count(address, len(there) - 1, len(there))
+        return self.take() if len(self) > self._limit else None
+
+    def take(self) -> C | None:
+        """Remove and return the oldest connection of the address with the most of them; None if there is none."""
+        if not self._address_of:
+            return None
+        greediest = next(iter(self._addresses[self._most]))
+        oldest = next(iter(self._at[greediest]))
+        self.remove(oldest)
+        return oldest
+
+    def remove(self, connection: C) -> None:
+        """Remove a connection that has a seat or a token now, or that has ended. Removing it twice is fine."""
+        if connection not in self._address_of:
+            return
+        address = self._address_of.pop(connection)
+        there = self._at[address]
+        del there[connection]
+        self._count(address, len(there) + 1, len(there))
+        if not there:
+            del self._at[address]
+
+    def _count(self, address: A, before: int, after: int) -> None:
+        """Note that the number of an address's connections has changed by one."""
+        if before:
+            del self._addresses[before][address]
+            if not self._addresses[before]:
+                del self._addresses[before]
+        if after:
+            self._addresses.setdefault(after, {})[address] = None
+        if after > self._most or self._most not in self._addresses:
+            self._most = after

@@ -1,0 +1,328 @@
+"""What one client uses, and who it is charged to.
+
+Until a client has a seat or a token, it is a stranger: what it uses is charged to its address, and to the pool that all
+strangers share. After that it is charged to the client's user or guest seat, and never to others at its address. A join
+or a resume that succeeds is paid back, so an address with many people meets no limit.
+"""
+
+from collections.abc import Hashable
+from typing import NamedTuple, Protocol
+
+from roomd.config import LimitsConfig
+from roomd.limits.addresses import Address
+from roomd.limits.allowances import allowances
+from roomd.limits.ledger import Account, Ledger, Pool, Use
+from roomd.limits.strangers import Strangers
+from roomd.protocol.errors import (
+    BANNED,
+    DENIED,
+    GUESTS_NOT_ALLOWED,
+    INVALID_TOKEN,
+    ROOM_FULL,
+    ROOM_INACTIVE,
+    ROOM_LOCKED,
+    ROOM_NOT_FOUND,
+    SEAT_EXPIRED,
+    TAKEN_OVER,
+    TOKEN_EXPIRED,
+    WRONG_ROOM,
+    ErrorKind,
+)
+
+SLOWED_MOST = 1.0
+"""The seconds for which a client over its share is not read. Who would have to wait for longer is refused."""
+CHARACTERS_SEARCHED = 256
+"""The characters of a malformed frame that count as one more request: finding the `id` of 64 KiB takes about 15 ms."""
+FAILURES: dict[ErrorKind, int] = {
+    **dict.fromkeys((INVALID_TOKEN, ROOM_NOT_FOUND), 10),
+    **dict.fromkeys((
+        TOKEN_EXPIRED, WRONG_ROOM, SEAT_EXPIRED, TAKEN_OVER, ROOM_INACTIVE, ROOM_LOCKED, ROOM_FULL, GUESTS_NOT_ALLOWED,
+        BANNED, DENIED,
+    ), 1),
+}  # fmt: skip
+"""The errors of failed joins and resumes, of tokens that are not valid, and of codes of no room, with what is charged
+for each: a guess counts as ten joins that were refused."""
+_USER, _GUEST = "u", "g"
+LONGEST_WAIT = SLOWED_MOST
+"""The seconds that a stranger waits at most for what other strangers have used: so they are slowed, and not refused."""
+CAPACITY = 20_000
+"""The accounts of each kind that are kept while nobody uses them: some 10 MB at most."""
+
+
+class Verdict(NamedTuple):
+    """What happens to a request."""
+
+    hold: float = 0.0
+    """The seconds for which the client is not read after the request, which is served."""
+    retry_after: float = 0.0
+    """The seconds after which the client may ask again; 0 when the request is served."""
+    must_close: bool = False
+    """Whether the client has gone on after refusals, and must be disconnected."""
+
+
+SERVED = Verdict()
+"""The request is served, and the client read on."""
+
+
+class Stranger(Hashable, Protocol):
+    """A connection whose client has no seat and no token yet, or whose request is not complete."""
+
+    def give_way(self) -> None:
+        """End the connection, so that another can be served."""
+
+
+class Ledgers:
+    """The accounts of everybody."""
+
+    def __init__(self, limits: LimitsConfig) -> None:
+        self.members: Ledger[str] = Ledger(allowances("member", limits), CAPACITY)
+        """The accounts of users, by user id, and of guests, by participant id; see `user_key` and `guest_key`."""
+        self.rooms: Ledger[str] = Ledger(allowances("room", limits), CAPACITY)
+        """The accounts of rooms, by code."""
+        self.addresses: Ledger[Address | None] = Ledger(allowances("address", limits), CAPACITY)
+        """The accounts of addresses. Clients whose address is not known share one."""
+        self.strangers = Pool(allowances("strangers", limits), LONGEST_WAIT)
+        """The pool of all clients without a seat and a token."""
+        self._connections: Strangers[Address | None, Stranger] = Strangers(max(1, limits.connections // 2))
+
+    def add_stranger(self, address: Address | None, connection: Stranger) -> None:
+        """Count a connection of a stranger. If there are too many, the address with the most of them loses its oldest.
+
+        They may be half of all connections.
+        """
+        excess = self._connections.add(address, connection)
+        if excess is not None:
+            excess.give_way()
+
+    def make_way(self) -> bool:
+        """End a connection of a stranger for a client with a token. Return False if there is none."""
+        found = self._connections.take()
+        if found is not None:
+            found.give_way()
+        return found is not None
+
+    def remove_stranger(self, connection: Stranger) -> None:
+        """Count a connection no more. Removing it twice, or one that was never added, is fine."""
+        self._connections.remove(connection)
+
+
+def arrive(ledgers: Ledgers, address: Address | None, now: float) -> float:
+    """Charge a new connection to its address. Return the seconds to wait before it is served."""
+    account = ledgers.addresses.open(address)
+    wait = account.charge(Use.ARRIVALS, 1, now)
+    ledgers.addresses.close(address, now)
+    return wait
+
+
+def user_key(user_id: str) -> str:
+    """Return the holder of a user's account."""
+    return _USER + user_id
+
+
+def guest_key(participant_id: str) -> str:
+    """Return the holder of a guest seat's account."""
+    return _GUEST + participant_id
+
+
+class Usage:
+    """What one client uses. `now` is in seconds of a monotonic clock.
+
+    `address` is that of the client, for which `arrive` was called; None when it is not known.
+    """
+
+    __slots__ = (
+        "_advanced",
+        "_arrivals",
+        "_at_address",
+        "_code",
+        "_holder",
+        "_ledgers",
+        "_room",
+        "_stranger",
+        "_uncharged",
+        "address",
+        "bytes",
+        "frames",
+        "payer",
+    )  # fmt: skip
+
+    def __init__(self, ledgers: Ledgers, address: Address | None) -> None:
+        self.frames = 0
+        """The number of whole frames received, with control frames and fragments."""
+        self.bytes = 0
+        """The bytes of those frames, with their headers."""
+        self._ledgers = ledgers
+        self.address = address
+        """The client's address; None when it is not known."""
+        self._at_address = ledgers.addresses.open(address)
+        self._stranger: Stranger | None = None  # the connection, while it is one of a stranger
+        self._holder: str | None = None  # the holder of the account of the user or the guest seat
+        self._uncharged = 0  # bytes that were received since the last request
+        self._code: str | None = None  # the code of the room of the last seat
+        self._room: Account | None = None  # the account of that room
+        self._arrivals, self._advanced = 1, 0.0  # the arrivals and the requests that a successful join pays back
+        self.payer = self._at_address
+        """The account that requests are charged to."""
+
+    def begin(self, connection: Stranger) -> None:
+        """Count the client's connection among those of strangers, until the client has a seat or a token."""
+        self._stranger = connection
+        self._ledgers.add_stranger(self.address, connection)
+
+    def count(self, size: int) -> None:
+        """Count a frame of `size` bytes."""
+        self.frames += 1
+        self.bytes += size
+        self._uncharged += size
+
+    def count_unfinished(self, size: int) -> None:
+        """Count the `size` bytes of a frame that was never completed."""
+        self._uncharged += size
+
+    def request(self, now: float, *, is_reserved: bool = False) -> Verdict:
+        """Charge a request, and the bytes received since the one before. A request that must be refused is not charged.
+
+        Who is over its share is slowed: it is not read for a time. Who has been slowed for many requests, or would have
+        to wait for longer than `SLOWED_MOST`, is refused. Who goes on then must be disconnected. A reserved request
+        does not wait for the pool of the strangers.
+        """
+        size, self._uncharged = self._uncharged, 0
+        payer = self.payer
+        wait = payer.charge_request(size, now)
+        if self._holder is None:
+            wait = self._charge_pool(wait, size, now, is_reserved=is_reserved)
+        if not wait:
+            return SERVED
+        patience = payer.take(Use.SLOWED, 1, now) if wait <= SLOWED_MOST else wait
+        if not patience:
+            self.spend(1, now)
+            return Verdict(hold=wait)
+        return Verdict(retry_after=max(wait, patience), must_close=payer.take(Use.REFUSALS, 1, now) > 0)
+
+    def spend(self, requests: float, now: float) -> None:
+        """Charge the work of some requests, whatever the debt is."""
+        self.payer.charge(Use.REQUESTS, requests, now)
+        if self._holder is None:
+            self._ledgers.strangers.charge(Use.REQUESTS, requests, now)
+            self._advanced += requests
+
+    def malformed(self, size: int, now: float) -> None:
+        """Charge the work for a malformed frame of `size` characters, whether it is answered or refused."""
+        requests = size // CHARACTERS_SEARCHED
+        self.spend(requests, now)
+        self.payer.charge(Use.REFUSALS, requests / 10, now)
+
+    def take(self, now: float, *, told: int = 0, told_room: int = 0, stored: int = 0) -> float:
+        """Charge bytes, if all of them may be used now, and return 0. Else return the seconds until they may.
+
+        `told` are the bytes of an event for all its recipients, `told_room` the bytes of it that everybody in the room
+        gets, `stored` those in the database.
+        """
+        parts = [(self.payer, Use.TOLD, told), (self.payer, Use.STORED, stored)]
+        if self._room is not None:
+            parts += [(self._room, Use.TOLD, told_room), (self._room, Use.STORED, stored)]
+        if self._holder is not None and self._holder.startswith(_GUEST):
+            parts.append((self._at_address, Use.STORED, stored))
+        wait = max(account.wait(use, now, amount) if amount else 0.0 for account, use, amount in parts)
+        if not wait:
+            for account, use, amount in parts:
+                account.charge(use, amount, now)
+        return wait
+
+    def wait_to_read(self, now: float) -> float:
+        """Return the seconds until rows may be read."""
+        return self.payer.wait(Use.READ, now)
+
+    def read(self, rows: int, now: float) -> None:
+        """Charge rows that were read."""
+        self.payer.charge(Use.READ, rows, now)
+
+    def failed(self, kind: ErrorKind, now: float) -> None:
+        """Charge an error reply, if it is one of `FAILURES`. A refused join is charged in place of its request."""
+        charge = FAILURES.get(kind, 0)
+        if not charge:
+            return
+        self.payer.charge(Use.FAILURES, charge, now)
+        if charge == 1 and self._holder is None and self._advanced:
+            self._advanced -= 1
+            self._at_address.charge(Use.REQUESTS, -1, now)
+
+    def has_token(self, user_id: str, now: float) -> None:
+        """Charge everything from now on to this user."""
+        self._become(user_key(user_id), now)
+
+    def has_seat(self, code: str, user_id: str | None, participant_id: str, now: float) -> None:
+        """Charge everything from now on to the user or the guest seat, and pay back what the way to it has cost.
+
+        `code` is that of the room.
+        """
+        if self._arrivals:
+            self._at_address.charge(Use.ARRIVALS, -1, now)
+            self._arrivals = 0
+        if self._advanced:
+            self._at_address.charge(Use.REQUESTS, -self._advanced, now)
+            self._ledgers.strangers.charge(Use.REQUESTS, -self._advanced, now)
+            self._advanced = 0.0
+        if code != self._code:
+            self._leave_room(now)
+            self._code, self._room = code, self._ledgers.rooms.open(code)
+        if user_id is not None:
+            self._become(user_key(user_id), now)
+            return
+        holder = guest_key(participant_id)
+        if self._holder is not None and self._holder.startswith(_GUEST):  # a guest keeps the debts
+            self.payer = self._ledgers.members.move(self._holder, holder, now) if holder != self._holder else self.payer
+            self._holder = holder
+        else:
+            self._become(holder, now)
+            self.payer.inherit(self._at_address, now)
+
+    def close(self, now: float) -> None:
+        """End the use of all accounts. The debts of a guest pass to the next guests of the address."""
+        self.payer.charge(Use.RECEIVED, self._uncharged, now)
+        if self._holder is None:
+            self._ledgers.strangers.charge(Use.RECEIVED, self._uncharged, now)
+        self._end_stranger()
+        self._leave_room(now)
+        self._leave_account(now)
+        self._ledgers.addresses.close(self.address, now)
+
+    def _charge_pool(self, wait: float, size: int, now: float, *, is_reserved: bool) -> float:
+        """Charge a request to the pool, which its address was charged for unless it has to `wait`.
+
+        Returns the seconds that it has to wait for both.
+        """
+        pool = self._ledgers.strangers
+        if wait or is_reserved:
+            pool.charge(Use.RECEIVED, size, now)
+            pooled = 0.0
+        else:
+            pooled = pool.charge_request(size, now)
+        if pooled:
+            self.payer.charge(Use.REQUESTS, -1, now)
+        elif not wait:
+            self._advanced += 1
+        return wait or pooled
+
+    def _end_stranger(self) -> None:
+        if self._stranger is not None:
+            self._ledgers.remove_stranger(self._stranger)
+            self._stranger = None
+
+    def _become(self, holder: str, now: float) -> None:
+        if holder != self._holder:
+            self._end_stranger()
+            self._leave_account(now)
+            self._holder = holder
+            self.payer = self._ledgers.members.open(holder)
+
+    def _leave_room(self, now: float) -> None:
+        if self._code is not None:
+            self._ledgers.rooms.close(self._code, now)
+
+    def _leave_account(self, now: float) -> None:
+        if self._holder is None:
+            return
+        if self._holder.startswith(_GUEST):
+            self._at_address.pass_on(self.payer, now)
+        self._ledgers.members.close(self._holder, now)

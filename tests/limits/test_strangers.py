@@ -1,0 +1,51 @@
+"""Connections without a seat and without a token."""
+
+from collections import Counter
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from roomd.limits.strangers import Strangers
+
+
+def test_the_address_with_the_most_loses_its_oldest() -> None:
+    """One address cannot keep others out."""
+    strangers: Strangers[str, int] = Strangers(3)
+    assert [strangers.add("greedy", client) for client in range(3)] == [None, None, None]
+    assert strangers.add("honest", 10) == 0
+    assert strangers.add("greedy", 3) == 1
+    assert strangers.add("honest", 11) == 2
+    assert len(strangers) == 3
+
+
+def test_who_joins_makes_space() -> None:
+    """A client with a seat or a token is no stranger. Removing it twice is fine."""
+    strangers: Strangers[str, int] = Strangers(1)
+    strangers.add("a", 1)
+    strangers.remove(1)
+    strangers.remove(1)
+    assert strangers.add("b", 2) is None
+
+
+@settings(deadline=None)
+@given(st.integers(1, 6), st.lists(st.tuples(st.booleans(), st.sampled_from("abcd")), max_size=60))
+def test_the_limit_holds(limit: int, steps: list[tuple[bool, str]]) -> None:
+    """There are never more than the limit, and who is closed is the oldest of an address with the most."""
+    strangers: Strangers[str, int] = Strangers(limit)
+    present: list[tuple[str, int]] = []
+    for number, (comes, address) in enumerate(steps):
+        if comes:
+            present.append((address, number))
+            closed = strangers.add(address, number)
+            if len(present) > limit:
+                counts = Counter(name for name, _ in present)
+                oldest = {next(one for name, one in present if name == most) for most in counts
+                          if counts[most] == max(counts.values())}  # fmt: skip
+                assert closed in oldest
+                present = [entry for entry in present if entry[1] != closed]
+            else:
+                assert closed is None
+        elif mine := [entry for entry in present if entry[0] == address]:
+            present.remove(mine[0])
+            strangers.remove(mine[0][1])
+        assert len(strangers) == len(present) <= limit

@@ -1,0 +1,325 @@
+"""Who is charged for what a client uses."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from roomd.config import LimitsConfig
+from roomd.limits.addresses import Proxies
+from roomd.limits.allowances import LIMITS, allowances
+from roomd.limits.ledger import UNLIMITED, Use
+from roomd.limits.usage import SERVED, SLOWED_MOST, Ledgers, Usage, arrive, guest_key, user_key
+from roomd.protocol.errors import RATE_LIMITED, ROOM_FULL, ROOM_NOT_FOUND
+
+CODE = "abc-def-ghi"
+HOME = Proxies([]).client("192.0.2.1", [], [])
+LIMITED = LimitsConfig(
+    request_rate=1,
+    request_burst=10,
+    failure_rate=1,
+    failure_burst=3,
+    arrival_rate=1,
+    arrival_burst=2,
+    stranger_request_rate=1,
+    stranger_request_burst=15,
+    stored_rate=1,
+    stored_burst=100,
+)
+
+
+def test_the_table_names_settings() -> None:
+    """Every row has its two settings, and no holder has two rows for the same use."""
+    config = LimitsConfig()
+    for row in LIMITS:
+        found = allowances(row.holder, config).of[row.use]
+        assert found.rate == getattr(config, f"{row.key}_rate")
+        assert found.burst == getattr(config, f"{row.key}_burst")
+    assert len({(row.holder, row.use) for row in LIMITS}) == len(LIMITS)
+    assert allowances("room", config).of[Use.REQUESTS] is UNLIMITED
+
+
+def test_a_stranger_is_charged_to_the_address() -> None:
+    """A reconnect, and a second connection, renew nothing."""
+    ledgers = Ledgers(LIMITED)
+    first = Usage(ledgers, HOME)
+    assert [first.request(0) for _ in range(10)] == [SERVED] * 10
+    first.close(0)
+    second = Usage(ledgers, HOME)
+    assert second.request(0).hold == pytest.approx(1)
+
+
+def test_strangers_share_a_pool() -> None:
+    """Many addresses together are slowed when they are over what the pool has; whoever comes waits for a second."""
+    ledgers = Ledgers(LIMITED)
+    addresses = [Proxies([]).client(f"192.0.2.{number}", [], []) for number in range(200)]
+    usages = [Usage(ledgers, address) for address in addresses]
+    for usage in usages:
+        usage.count(1 << 24)
+    verdicts = [usage.request(0) for usage in usages]
+    assert [one.retry_after for one in verdicts] == [0] * 200
+    assert [one.hold for one in verdicts[20:]] == [1] * 180
+    assert Usage(ledgers, HOME).request(1.01).hold < 1
+    assert Usage(ledgers, HOME).request(3.1) == SERVED
+
+
+def test_a_member_is_not_charged_for_others_at_its_address() -> None:
+    """Whoever has a seat or a token pays for itself only."""
+    ledgers = Ledgers(LIMITED)
+    guest, user, stranger = Usage(ledgers, HOME), Usage(ledgers, HOME), Usage(ledgers, HOME)
+    guest.has_seat(CODE, None, "p1", 0)
+    user.has_token("alice", 0)
+    for _ in range(30):
+        stranger.request(0)
+        stranger.failed(ROOM_NOT_FOUND, 0)
+    assert guest.request(0) == user.request(0) == SERVED
+    assert stranger.request(0).retry_after > 10
+
+
+def test_a_user_has_one_account() -> None:
+    """The connections of one user share it; it is found again after a reconnect, and the seat changes nothing."""
+    ledgers = Ledgers(LIMITED)
+    phone, laptop = Usage(ledgers, HOME), Usage(ledgers, None)
+    phone.has_token("alice", 0)
+    laptop.has_token("alice", 0)
+    phone.has_seat(CODE, "alice", "p1", 0)
+    for _ in range(10):
+        assert phone.request(0) == SERVED
+    assert laptop.request(0).hold == pytest.approx(1)
+    phone.close(0)
+    laptop.close(0)
+    again = Usage(ledgers, HOME)
+    again.has_token("alice", 0)
+    assert again.request(0).retry_after == pytest.approx(2)
+    assert len(ledgers.members) == 1
+
+
+def test_a_join_is_paid_back() -> None:
+    """A class behind one address joins, leaves and comes back without a limit."""
+    ledgers = Ledgers(LIMITED)
+    for number in range(1000):
+        assert arrive(ledgers, HOME, 0) == 0
+        usage = Usage(ledgers, HOME)
+        assert usage.request(0) == SERVED
+        usage.has_seat(CODE, None, f"p{number}", 0)
+        usage.close(0)
+
+
+def test_arrivals_without_a_join() -> None:
+    """Who connects again and again without joining waits for the answer to the handshake."""
+    ledgers = Ledgers(LIMITED)
+    waits = [arrive(ledgers, HOME, 0) for _ in range(5)]
+    assert waits == [0, 0, pytest.approx(1), pytest.approx(2), pytest.approx(3)]
+
+
+def test_failures() -> None:
+    """Refused joins slow down further requests of strangers at the address."""
+    ledgers = Ledgers(LIMITED)
+    usage = Usage(ledgers, HOME)
+    for _ in range(5):
+        usage.failed(ROOM_FULL, 0)
+    assert usage.request(0).retry_after == pytest.approx(2)
+    assert usage.request(2) == SERVED
+
+
+def test_a_guess_counts_more() -> None:
+    """A code of no room is charged like ten joins that were refused."""
+    usage = Usage(Ledgers(LIMITED), HOME)
+    usage.failed(ROOM_NOT_FOUND, 0)
+    assert usage.request(0).retry_after == pytest.approx(7)
+
+
+def test_bytes_are_charged_with_the_next_request() -> None:
+    """Frames and bytes are counted, and the bytes are charged once."""
+    usage = Usage(Ledgers(LimitsConfig(received_rate=10, received_burst=100)), HOME)
+    for size in (6, 150, 0):
+        usage.count(size)
+    assert (usage.frames, usage.bytes) == (3, 156)
+    assert usage.request(0).retry_after == pytest.approx(5.6)
+    assert usage.request(5.601) == SERVED
+
+
+def test_the_debts_of_a_guest_pass_to_the_next_guests() -> None:
+    """A guest who joins anew, after a leave or a drop, begins with the debts of before; a user does not."""
+    ledgers = Ledgers(LIMITED)
+    first = Usage(ledgers, HOME)
+    first.has_seat(CODE, None, "p1", 0)
+    first.payer.charge(Use.STORED, 90, 0)
+    first.has_seat(CODE, None, "p2", 0)
+    assert first.payer.debt(Use.STORED, 0) == 90
+    first.close(0)
+    second, user, elsewhere = Usage(ledgers, HOME), Usage(ledgers, HOME), Usage(ledgers, None)
+    second.has_seat(CODE, None, "p3", 10)
+    user.has_seat(CODE, "alice", "p4", 10)
+    elsewhere.has_seat(CODE, None, "p5", 10)
+    assert [usage.payer.debt(Use.STORED, 10) for usage in (second, user, elsewhere)] == [pytest.approx(80), 0, 0]
+    assert user_key("p1") != guest_key("p1")
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 3), st.sampled_from(["send", "reconnect", "leave", "join"])), max_size=50))
+def test_reconnects_and_new_seats_gain_nothing(steps: list[tuple[float, str]]) -> None:
+    """A guest who comes back as another participant may have no more stored than one that stays."""
+    ledgers = Ledgers(LIMITED)
+    usage = Usage(ledgers, HOME)
+    now, stored = 0.0, 0.0
+    usage.has_seat(CODE, None, "p", now)
+    for number, (pause, step) in enumerate(steps):
+        now += pause
+        if step == "send":
+            stored += 40 if usage.payer.take(Use.STORED, 40, now) == 0 else 0
+        else:
+            if step == "reconnect":
+                usage.close(now)
+                usage = Usage(ledgers, HOME)
+            usage.has_seat(CODE, None, f"p{number}", now)
+        assert stored <= 100 + now + 1e-6
+    usage.close(now)
+
+
+def test_over_the_share() -> None:
+    """A client is slowed, then refused, then closed; a request that is refused is not charged."""
+    usage = Usage(Ledgers(LimitsConfig(request_rate=10, request_burst=10)), HOME)
+    verdicts = [usage.request(0) for _ in range(18)]
+    assert verdicts[:10] == [SERVED] * 10
+    assert [verdict.hold for verdict in verdicts[10:15]] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
+    assert [verdict.retry_after for verdict in verdicts[15:]] == pytest.approx([1, 1, 1])
+    assert [verdict.must_close for verdict in verdicts[15:]] == [False, True, True]
+    assert usage.request(2) == SERVED
+
+
+def test_a_long_wait_is_refused_at_once() -> None:
+    """Nobody is left unread for longer than a second."""
+    usage = Usage(Ledgers(LimitsConfig(request_rate=0.001, request_burst=2)), HOME)
+    assert [usage.request(0).retry_after for _ in range(3)] == [0, 0, pytest.approx(1000)]
+    assert SLOWED_MOST == 1
+
+
+def test_malformed_frames() -> None:
+    """Finding the id of a long malformed frame is work, which is charged; a short one costs nothing more."""
+    usage = Usage(Ledgers(LimitsConfig(request_rate=10, request_burst=100)), HOME)
+    usage.malformed(255, 0)
+    assert usage.payer.debt(Use.REQUESTS, 0) == 0
+    usage.malformed(256 * 80, 0)
+    assert usage.payer.debt(Use.REQUESTS, 0) == 80
+    usage.malformed(256 * 80, 0)
+    verdict = usage.request(0)
+    assert (verdict.hold, verdict.must_close) == (0, True)
+    assert verdict.retry_after == pytest.approx(6.1)
+
+
+def test_what_others_are_sent() -> None:
+    """An event is charged to its sender for each recipient, and once to the room, which all its members share."""
+    ledgers = Ledgers(LimitsConfig(told_rate=10, told_burst=1000, room_told_rate=10, room_told_burst=150))
+    one, other = Usage(ledgers, HOME), Usage(ledgers, HOME)
+    one.has_seat(CODE, None, "p1", 0)
+    other.has_seat(CODE, "bob", "p2", 0)
+    assert one.take(0, told=900, told_room=100) == 0
+    assert one.take(0, told=180, told_room=20) == pytest.approx(8), "its own share"
+    assert other.take(0, told=60, told_room=60) == pytest.approx(1), "that of the room"
+    assert other.take(0, told=1000) == 0
+    assert other.take(0, told=1) == pytest.approx(0.1)
+    other.has_seat("xyz-xyz-xyz", "bob", "p3", 1)
+    assert other.take(1, told=10, told_room=10) == 0, "another room"
+
+
+def test_what_is_stored() -> None:
+    """Stored bytes are charged to the member and the room; those of guests also to their address."""
+    ledgers = Ledgers(LimitsConfig(stored_burst=100, room_stored_burst=250, address_stored_burst=120))
+    guests = [Usage(ledgers, HOME) for _ in range(2)]
+    for number, guest in enumerate(guests):
+        guest.has_seat(CODE, None, f"p{number}", 0)
+    assert guests[0].take(0, stored=100) == 0
+    assert guests[0].take(0, stored=1) > 0, "the guest's share"
+    assert guests[1].take(0, stored=30) > 0, "that of the address"
+    users = [Usage(ledgers, HOME) for _ in range(2)]
+    for number, user in enumerate(users):
+        user.has_seat(CODE, f"user{number}", f"p{number}", 0)
+    assert users[0].take(0, stored=100) == 0
+    assert users[1].take(0, stored=60) > 0, "that of the room"
+    assert users[1].take(0, stored=50) == 0
+    ahead = Usage(ledgers, HOME)
+    ahead.has_token("carol", 0)
+    assert ahead.take(0, stored=100) == 0, "a user without a seat, who creates rooms"
+    assert ahead.take(0, stored=1) > 0
+
+
+def test_what_is_read() -> None:
+    """Rows are charged after they were read."""
+    usage = Usage(Ledgers(LimitsConfig(read_rate=10, read_burst=100)), HOME)
+    usage.has_token("alice", 0)
+    usage.read(120, 0)
+    assert usage.wait_to_read(0) == pytest.approx(2)
+    assert usage.wait_to_read(2) == 0
+
+
+def test_other_errors_are_no_failures() -> None:
+    """Only what strangers guess or try in vain is charged."""
+    usage = Usage(Ledgers(LIMITED), HOME)
+    for _ in range(10):
+        usage.failed(RATE_LIMITED, 0)
+    assert usage.request(0) == SERVED
+
+
+class Opened:
+    """A connection that notes whether it had to give way."""
+
+    def __init__(self) -> None:
+        self.gave_way = False
+
+    def give_way(self) -> None:
+        """Note it."""
+        self.gave_way = True
+
+
+def begin(ledgers: Ledgers) -> tuple[Usage, Opened]:
+    """Open a connection of a stranger."""
+    usage, opened = Usage(ledgers, HOME), Opened()
+    usage.begin(opened)
+    return usage, opened
+
+
+def test_strangers_have_half_of_the_connections() -> None:
+    """One more costs the oldest; who has a seat, a token or no connection any more is none of them."""
+    ledgers = Ledgers(LimitsConfig(connections=8))
+    usages, connections = zip(*(begin(ledgers) for _ in range(4)), strict=True)
+    usages[0].has_seat(CODE, None, "p1", 0)
+    usages[1].has_token("bob", 0)
+    usages[2].close(0)
+    more = [begin(ledgers)[1] for _ in range(3)]
+    assert not any(one.gave_way for one in (*connections, *more))
+    half_open = Opened()
+    ledgers.add_stranger(HOME, half_open)
+    assert [one.gave_way for one in (*connections, *more, half_open)] == [False] * 3 + [True] + [False] * 4
+    ledgers.remove_stranger(half_open)
+    ledgers.remove_stranger(half_open)
+    begin(ledgers)
+    assert not more[0].gave_way
+
+
+def test_strangers_make_way() -> None:
+    """For somebody with a token the oldest of the address with the most goes, while there is one."""
+    ledgers = Ledgers(LimitsConfig(connections=8))
+    _, first = begin(ledgers)
+    _, second = begin(ledgers)
+    assert [ledgers.make_way(), first.gave_way, second.gave_way] == [True, True, False]
+    assert [ledgers.make_way(), second.gave_way, ledgers.make_way()] == [True, True, False]
+
+
+def test_what_was_never_finished_is_charged() -> None:
+    """The bytes of a frame that breaks off are charged when the connection ends."""
+    ledgers = Ledgers(LimitsConfig(received_rate=10, received_burst=100))
+    first = Usage(ledgers, HOME)
+    first.count_unfinished(150)
+    first.close(0)
+    assert Usage(ledgers, HOME).request(0).retry_after == pytest.approx(5)
+    assert ledgers.strangers.debt(Use.RECEIVED, 0) == pytest.approx(150)
+
+
+def test_a_way_back_waits_for_nobody() -> None:
+    """A reserved request is served though others have used up the pool."""
+    ledgers = Ledgers(LIMITED)
+    for number in range(30):
+        Usage(ledgers, Proxies([]).client(f"192.0.2.{number}", [], [])).request(0)
+    late = Proxies([]).client("192.0.2.99", [], [])
+    assert Usage(ledgers, late).request(0).hold > 0
+    assert Usage(ledgers, late).request(0, is_reserved=True) == SERVED
