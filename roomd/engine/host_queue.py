@@ -86,7 +86,7 @@ class HostQueue:
         if not self._later:
             return math.inf
         times = (self._allowed_at(key) for key in self._later)
-        return min((at if at > clock else clock + RETRY_AFTER for at in times))
+        return min(at if at > clock else clock + RETRY_AFTER for at in times)
 
     def _allowed_at(self, key: str) -> float:
         times = self._sent_at.get(key)
