@@ -156,7 +156,7 @@ async def visit(port: int, figures: Figures, code: str, number: int) -> None:
     """Come from a new address, take a seat, and leave. Where the daemon says when to try again, try then."""
     guest = Ordinary(port, Figures(), f"10.2.{number // 250 % 250}.{number % 250 + 1}", None, "Newcomer")
     guest.code = code
-    began = time.monotonic()
+    began, took = time.monotonic(), None
     try:
         async with asyncio.timeout(UNANSWERED):
             await guest.connect()
@@ -164,12 +164,14 @@ async def visit(port: int, figures: Figures, code: str, number: int) -> None:
             while not has_seat:
                 await asyncio.sleep(guest.wait)
                 has_seat = await guest.join()
-            figures.joined += 1
-            figures.arrivals.append(time.monotonic() - began)
+            took = time.monotonic() - began
             await guest.ask("leave-room")
     except (Lost, TimeoutError, OSError) as wrong:
         figures.wrong[f"newcomer: {wrong!r}, {dict(guest.figures.wrong)}"] += 1
     figures.tried += 1
+    if took is not None:
+        figures.joined += 1
+        figures.arrivals.append(took)
     if hasattr(guest, "line"):
         guest.line.cut()
 

@@ -15,7 +15,7 @@ from tests.support.attacks.result import FILES, MEMORY, Result, figures
 from tests.support.attacks.worker import TICK, Worker, worker
 from tests.support.daemon import Daemon, faults
 
-NICE = 5
+NICE = 10
 """How far the attacker stands back for the daemon and the ordinary clients, who share the processors with it."""
 
 FIRST_NETWORK = 20

@@ -6,7 +6,7 @@ import signal
 import struct
 
 from tests.support.recording.requests import requests, sweep
-from tests.support.recording.scene import Scene
+from tests.support.recording.scene import PACE, Scene
 from tests.support.recording.wire import BINARY, CLOSE, CONTINUATION, PING, PONG, frame
 
 FRAMES: dict[str, bytes] = {
@@ -81,6 +81,7 @@ async def outage(s: Scene) -> None:
     for name, user in (("alice", "alice"), ("bob", "bob"), ("jane", None), ("joe", None)):
         await s.connect(name, user)
     code = await s.room("alice", waitingRoom=True)
+    s.pace = PACE  # the host is sent each change of the queue at once
     await s.ask("alice", "join-room", code=code)
     bob = (await s.ask("bob", "join-room", code=code))["participantId"]
     await s.ask("alice", "admit-all")
@@ -88,6 +89,7 @@ async def outage(s: Scene) -> None:
     await s.connect("dora", "dora")
     dora = (await s.ask("dora", "join-room", code=code))["participantId"]
     await s.ask("alice", "remove-participant", participantId=dora, ban=True)
+    s.pace = 0.0
     with s.outage():
         await sweep(s, "alice", {"authenticate", "deny-participant", "admit-participant"}, code=code, participant=bob)
         for type_ in ("admit-participant", "deny-participant"):

@@ -3,10 +3,8 @@
 import json
 from typing import Any
 
-from tests.support.recording.scene import Scene
+from tests.support.recording.scene import PACE, Scene
 
-PACE = 0.3
-"""The seconds between two changes of a queue: so hosts are sent each of them."""
 NOBODY = "0" * 24
 
 STATES: tuple[dict[str, Any], ...] = (

@@ -32,6 +32,9 @@ _BARRIER = "everything so far"
 Reply = dict[str, Any]
 Late = str | Mapping[str, int]
 
+PACE = 0.3
+"""The seconds between two changes of a queue: so hosts are sent each of them."""
+
 
 class Person:
     """One client."""
