@@ -26,7 +26,7 @@ import pytest
 from tests.support.echo import LibraryServer, Outcome, run_library, run_ours, run_ours_slowly
 from tests.support.fuzz_frames import CLOSE, LIMITS, Script, make_script, shrink
 
-EXAMPLES = int(os.environ.get("ROOMD_TEST_FUZZ", "800"))
+EXAMPLES = int(os.environ.get("ROOMD_TEST_FUZZ", "500"))
 """Scripts that are played; `make nightly` plays 100,000."""
 SEED = os.environ.get("ROOMD_TEST_FUZZ_SEED")
 PARTS = 4

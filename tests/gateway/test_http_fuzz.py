@@ -19,7 +19,7 @@ from roomd.gateway.routes import Routes
 from tests.support.fuzz_heads import cut, make_request
 from tests.support.sockets import SocketTransport
 
-EXAMPLES = int(os.environ.get("ROOMD_TEST_FUZZ", "800")) // 4
+EXAMPLES = int(os.environ.get("ROOMD_TEST_FUZZ", "500")) // 4
 """Requests that are played; `make nightly` plays 25,000."""
 SEED = os.environ.get("ROOMD_TEST_FUZZ_SEED")
 PARTS = 2

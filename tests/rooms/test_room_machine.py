@@ -369,7 +369,7 @@ class Busy(Machine):
         super().step(deed, a, b)
 
 
-STEPS = int(os.environ.get("ROOM_MACHINE_STEPS", "1200"))
+STEPS = int(os.environ.get("ROOM_MACHINE_STEPS", "800"))
 """Steps that must have been taken in the end; `make nightly` takes 100,000."""
 
 
