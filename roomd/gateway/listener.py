@@ -207,7 +207,7 @@ class Listener:
         for connection in list(self._connections):
             connection.tick(ping_after, join_within, read_within)
         self._bound_memory()
-        self._releaser.tick()
+        self._releaser.tick(len(self._connections) + len(self._http_connections))
 
     def _bound_memory(self) -> None:
         """Abort clients while more is unfinished or unread than all may have together: strangers first."""

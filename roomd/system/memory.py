@@ -56,20 +56,25 @@ class Releaser:
         self._worked = worked
         self._before = (clock(), worked())  # at the last tick
         self._least = size()
+        self._users = 0  # at the last release
         self._interval = INTERVAL
         self._next = clock() + INTERVAL
 
-    def tick(self) -> None:
+    def tick(self, users: int) -> None:
         """Release memory if the process is a fifth larger than it was, has time, and the last time was long enough ago.
 
-        A release that does not help doubles the time to the next one: what has grown is in use.
+        A release that does not help doubles the time to the next one: what has grown is in use. `users` is the number
+        of those who use memory. When a sixth of them have gone since the last release, it is time for another.
         """
         now, worked = self._clock(), self._worked()
         (then, worked_then), self._before = self._before, (now, worked)
+        if users * GROWTH < self._users:
+            self._next = now
         if now < self._next or worked - worked_then > CALM * (now - then):
             return
         if self._size() > GROWTH * self._least:
             self._release()
+            self._users = users
             helped = self._size() <= GROWTH * self._least
             self._interval = INTERVAL if helped else min(2 * self._interval, LONGEST_INTERVAL)
             self._next = now + self._interval
