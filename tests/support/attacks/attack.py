@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import resource
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -36,7 +37,7 @@ class Target(msgspec.Struct, frozen=True):
         return max(1, min(int(whole * self.scale), allowed, most or allowed))
 
 
-class Attack:
+class Attack(ABC):
     """One attack. The docstring of each subclass says what it does."""
 
     def __init__(self, target: Target) -> None:
@@ -56,9 +57,9 @@ class Attack:
     async def prepare(self) -> None:
         """Do beforehand what is not measured."""
 
+    @abstractmethod
     async def attack(self) -> str:
         """Attack until `ends`, and return in words what came of it."""
-        raise NotImplementedError
 
     async def dial(self, first: bytes = b"", heard: Callable[[Frame], None] | None = None) -> Line:
         """Connect and send bytes.
