@@ -54,7 +54,7 @@ class Attack(ABC):
         """Whether the attack has not ended yet."""
         return asyncio.get_running_loop().time() < self.ends
 
-    async def prepare(self) -> None:
+    async def prepare(self) -> None:  # noqa: B027 - most attacks need nothing
         """Do beforehand what is not measured."""
 
     @abstractmethod
