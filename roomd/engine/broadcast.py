@@ -290,19 +290,18 @@ class Broadcast:
         if not events or (not named and self.members.keys() <= got_snapshot):
             return
         frames = [(self._encode(event), to) for event, to in events]
-        of_guests = frames
+        common, of_guests, common_of_guests, guests = _join(frames), frames, b"", set[str]()
         if not sees_user_ids(room.rules, None):
             of_guests = [(self._encode(hide_user_ids(event)), to) for event, to in events]
-        common, common_of_guests = _join(frames), _join(of_guests)
+            common_of_guests = _join(of_guests)
+            guests = {key for key, seat in room.seats.items() if seat.participant.user_id is None}
         for key, member in self.members.items():
-            seat = room.seats.get(key) if of_guests is not frames else None
-            is_guest = seat is not None and seat.participant.user_id is None
             if key in named:
-                some = of_guests if is_guest else frames
+                some = of_guests if key in guests else frames
                 own = [frame for frame, to in some if (key not in got_snapshot if to is None else key in to)]
                 member.events(b"".join(own))
             elif common and key not in got_snapshot:
-                member.events(common_of_guests if is_guest else common)
+                member.events(common_of_guests if key in guests else common)
 
     def _state(self, room: Room, messages: Sequence[Message], user_id: str | None) -> bytes:
         """Return the snapshot for a participant as a frame. `user_id` is theirs, None for a guest."""
