@@ -24,6 +24,11 @@ class ResumeToken(NamedTuple):
         return cls(*parts) if len(parts) == 3 else None
 
 
+_EMPTY = hashlib.sha256()  # a copy of it takes half of the time of a new one, for which OpenSSL looks up the algorithm
+
+
 def hash_secret(secret: str) -> str:
     """Return the hash that is stored of a secret: its SHA-256, in hexadecimal."""
-    return hashlib.sha256(secret.encode()).hexdigest()
+    digest = _EMPTY.copy()
+    digest.update(secret.encode())
+    return digest.hexdigest()

@@ -16,14 +16,17 @@ from roomd.protocol.errors import Close
 from roomd.protocol.events import Event
 from roomd.protocol.replies import Reply
 
+_SHORT = [bytes((0x81, size)) for size in range(126)]  # the headers of text frames, by the size of the payload
+_MEDIUM = struct.Struct("!BBH").pack
+
 
 def text_frame(payload: bytes) -> bytes:
     """Build one unmasked WebSocket text frame with this payload (RFC 6455, section 5.2)."""
     size = len(payload)
     if size < 126:
-        return bytes((0x81, size)) + payload
+        return _SHORT[size] + payload
     if size < 65_536:
-        return struct.pack("!BBH", 0x81, 126, size) + payload
+        return _MEDIUM(0x81, 126, size) + payload
     return struct.pack("!BBQ", 0x81, 127, size) + payload
 
 
@@ -72,6 +75,7 @@ class Outbox:
     __slots__ = (
         "_close",
         "_connection",
+        "_is_counting",
         "_limit",
         "_taken",
         "_ticks_stuck",
@@ -87,7 +91,8 @@ class Outbox:
         self._limit = limit
         self._connection = connection
         self._close = close
-        self._written = 0  # bytes, from this outbox
+        self._is_counting = False  # whether something waited for the client at the last tick
+        self._written = 0  # bytes, from this outbox, while it was counting
         self._taken = 0  # the bytes that the client had taken at the last tick
         self._ticks_stuck = 0  # the number of ticks in which it took none
         self.is_closed = False
@@ -98,11 +103,12 @@ class Outbox:
         connection = self._connection
         if self.is_closed or not connection.is_open:
             return  # RFC 6455, section 5.5.1: no data frame follows a close frame
-        self._written += len(data) + len(more)
         if more:
             self._transport.writelines((data, more))
         else:
             self._transport.write(data)
+        if self._is_counting:
+            self._written += len(data) + len(more)
         if connection.is_full:
             self.check()
 
@@ -112,8 +118,9 @@ class Outbox:
         if connection.is_full:
             return False
         if connection.is_open and not self.is_closed:
-            self._written += len(data)
             self._transport.write(data)
+            if self._is_counting:
+                self._written += len(data)
         return True
 
     def check(self) -> None:
@@ -126,10 +133,11 @@ class Outbox:
         return self._connection.is_full or self._transport.get_write_buffer_size() > self._limit / 2
 
     def tick(self, read_within: int) -> None:
-        """Count a tick. Close a client that has taken nothing of what waits for it in `read_within` ticks."""
+        """Count a tick. Close a client that has taken nothing of what waits for it in `read_within` whole ticks."""
         unread = self._transport.get_write_buffer_size()
+        was_counting, self._is_counting = self._is_counting, unread > 0
         taken = self._written + self._connection.bytes_written - unread
-        if not unread or taken != self._taken:
+        if not was_counting or not unread or taken != self._taken:
             self._taken = taken
             self._ticks_stuck = 0
             return

@@ -73,7 +73,9 @@ class Session(Generic[P]):
     @property
     def places(self) -> list[P]:
         """The seat and the place in a queue, as far as the client has them."""
-        return [place for place in (self.seat, self.waiting) if place is not None]
+        if self.waiting is None:
+            return [self.seat] if self.seat is not None else []
+        return [self.seat, self.waiting] if self.seat is not None else [self.waiting]
 
     def authenticate(self, identity: Identity) -> None:
         """Set the identity, which must be verified, or renew it (docs/protocol.md, section 2).
@@ -124,12 +126,11 @@ class Session(Generic[P]):
         without a token: what it may do, its seat says. Raises `Refused` (401 `unauthenticated`) for an expired token in
         a room where the client has no seat.
         """
-        expired = self.expiry(code, now)
-        if expired is not None:
-            raise expired
-        if self._identity is not None and self._has_expired(self._identity, now):
-            return self._caller_without_token(code)
-        return self.caller_by_seat(code)
+        if self._identity is None or not self._has_expired(self._identity, now):
+            return self.caller_by_seat(code)
+        if not self._has_seat_in(code):
+            raise Refused(UNAUTHENTICATED)
+        return self._caller_without_token(code)
 
     def expiry(self, code: str, now: float) -> Refused | None:
         """Return the error of an expired token in the room `code`; None when there is no error."""
@@ -139,8 +140,7 @@ class Session(Generic[P]):
 
     def caller_by_seat(self, code: str) -> Caller:
         """Return the client as the caller of a command that needs no valid token: `GetRoom` and `Resume`."""
-        identity = self._identity
-        caller = self._caller_without_token(code)
+        caller, identity = self._caller_without_token(code), self._identity
         if identity is None:
             return caller
         return msgspec.structs.replace(
@@ -159,7 +159,7 @@ class Session(Generic[P]):
         """
         if self._identity is not None:
             return None
-        own = self._find(clean_code(code)) if self.places else None
+        own = self._find(clean_code(code)) if self.seat is not None or self.waiting is not None else None
         if own is not None and own.participant.user_id is not None:
             return None
         if text is None:
@@ -201,18 +201,13 @@ class Session(Generic[P]):
             self.waiting = None
 
     def _find(self, code: str | None) -> P | None:
-        for place in self.places:
-            if place.code == code:
-                return place
-        return None
-
-    def _place_in(self, code: str) -> tuple[str | None, int | None]:
-        """Return the participant id and the claim of the client in the room `code`; None and None without a place."""
-        here = self._find(code)
-        return (here.participant.id, here.claim) if here is not None else (None, None)
+        if self.seat is not None and self.seat.code == code:
+            return self.seat
+        return self.waiting if self.waiting is not None and self.waiting.code == code else None
 
     def _caller_without_token(self, code: str) -> Caller:
-        seat_id, claim = self._place_in(code)
+        here = self._find(code)
+        seat_id, claim = (here.participant.id, here.claim) if here is not None else (None, None)
         return Caller(seat_id, claim, connection=self._connection, address_key=self._address_key)
 
     def _has_seat_in(self, code: str) -> bool:

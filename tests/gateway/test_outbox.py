@@ -63,6 +63,9 @@ def test_a_client_that_reads_nothing_is_closed() -> None:
     """After so many ticks in which none of what waits was taken, once; whatever was written meanwhile."""
     outbox, transport, connection, closes = opened()
     outbox.tick(3)
+    outbox.send(text_frame(b"{}"))
+    transport.unread += 4
+    outbox.tick(3)
     for _ in range(3):
         assert closes == []
         outbox.send(text_frame(b"{}"))
