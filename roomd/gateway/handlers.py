@@ -345,7 +345,9 @@ async def mute_participant(client: Client, request: requests.MuteParticipant) ->
 async def list_bans(client: Client, request: requests.ListBans) -> None:
     """List the bans of a room."""
     code, caller = client.room_and_caller(request)
+    client.check_read()
     listed: list[Ban] = await client.services.rooms.ask(code, commands.ListBans(caller))
+    client.charge_read(len(listed))  # all of them are sorted for each page
     limit = request.limit or PAGE
     later = [ban for ban in listed if ban_order(ban) > (request.cursor or "")]
     cursor = ban_order(later[limit - 1]) if len(later) > limit else None
