@@ -24,7 +24,7 @@ from roomd.rooms.changes import Change, MessageSent
 from roomd.rooms.commands import Expire
 from roomd.rooms.model import Moment, StoredRoom
 from roomd.rooms.room import Command, Room
-from roomd.rooms.seats import follow_up
+from roomd.rooms.seats import apply_changes
 from roomd.rooms.settings import Rules
 
 log = logging.getLogger("roomd.engine.live_room")
@@ -192,9 +192,9 @@ class LiveRoom:
         changes: list[Change] = []
         deadline = room.deadline()
         if deadline is not None and deadline <= now.clock:
-            changes += _apply(room, room.decide(Expire(), now).changes, now)
+            changes += apply_changes(room, room.decide(Expire(), now).changes, now)
         for pending in batch:
-            changes += _apply(room, pending.decide(room, now, is_nearly_full), now)
+            changes += apply_changes(room, pending.decide(room, now, is_nearly_full), now)
         return changes
 
     def _refuse(self, batch: list[Pending[object]], refused: Refused) -> None:
@@ -219,15 +219,3 @@ class LiveRoom:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _apply(room: Room, changes: Sequence[Change], now: Moment) -> Sequence[Change]:
-    """Apply changes, and then those of the queue that follow from them. Return all of them."""
-    for change in changes:
-        room.apply(change)
-    if not (changes and room.queue):
-        return changes
-    more = follow_up(room, now)
-    for change in more:
-        room.apply(change)
-    return [*changes, *more]

@@ -2,7 +2,7 @@
 
 `decide` reads the state and returns changes, or raises `Refused`; `apply` writes one change. Nothing else changes a
 room. So a refused command has changed nothing, and all changes of a room, applied again in order, give the same room.
-After the changes of a command, the engine applies those of `seats.follow_up`.
+`seats.apply_changes` applies the changes of a command, and those of the queue that follow from them.
 
 Nothing here reads a clock, draws a random number or waits: times, ids and hashes are arguments. `deadline` returns the
 time at which `Expire` is due.

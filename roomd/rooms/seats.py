@@ -31,14 +31,14 @@ A seat, and a place in the queue, has a current resume token and at most one pre
 The functions here return the changes; the commands check who may ask for them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from roomd.protocol.errors import DENIED, GUESTS_NOT_ALLOWED, ROOM_LOCKED, ErrorKind
 from roomd.protocol.objects import Room as RoomView
 from roomd.protocol.objects import Waiting
-from roomd.rooms.changes import KnockDenied, Removal, SeatChanged
+from roomd.rooms.changes import Change, KnockDenied, Removal, RoomChanged, SeatChanged
 from roomd.rooms.denials import keys_of, next_denial
 from roomd.rooms.model import Caller, Moment, Seat, WaitsFor
 from roomd.rooms.rights import carries_host_rights
@@ -147,6 +147,34 @@ def deny(room: Room, seat: Seat, now: Moment) -> list[SeatChanged | KnockDenied]
 def expire(room: Room, now: Moment) -> list[SeatChanged]:
     """Give up every seat, and every place in the queue, whose hold is over."""
     return [leave(seat, now) for seat in room.expired(now.clock)]
+
+
+def apply_changes(room: Room, changes: Sequence[Change], now: Moment) -> Sequence[Change]:
+    """Apply the changes of a command, and then those of the queue that follow from them. Return all of them.
+
+    The queue is not looked at when it was empty before: whoever joins it waits by the same rules.
+    """
+    may_move = room.queue and any(_moves_queue(room, change) for change in changes)
+    for change in changes:
+        room.apply(change)
+    if not may_move:
+        return changes
+    more = follow_up(room, now)
+    for change in more:
+        room.apply(change)
+    return [*changes, *more]
+
+
+def _moves_queue(room: Room, change: Change) -> bool:
+    """Return whether `follow_up` may return anything after a change, which is not applied yet.
+
+    It does not after a message, a ban or a denial, nor when somebody stays connected in their seat: they neither give
+    the seat up nor let it be taken.
+    """
+    if not isinstance(change, SeatChanged):
+        return isinstance(change, RoomChanged)
+    before = room.seats.get(change.seat.participant.id)
+    return before is None or before.claim is None or change.seat.claim is None
 
 
 def follow_up(room: Room, now: Moment, settings: RoomView | None = None) -> list[SeatChanged]:
