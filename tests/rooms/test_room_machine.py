@@ -173,7 +173,7 @@ class Machine(RuleBasedStateMachine):
             assert (view.room, public[-MESSAGES_SHOWN:]) == (room.view(), list(room.messages))
             is_host = client.user in HOSTS
             assert self.broadcast.hosts.is_host(key) == is_host
-            if not is_host or self.broadcast.hosts.is_current(key):
+            if not is_host or self.broadcast.hosts.is_idle:
                 assert list(view.lobby) == (queue if is_host else [])
             else:
                 assert self.broadcast.hosts.wake_at(self.clock) <= self.clock + PERIOD, "it is on its way"
