@@ -5,7 +5,6 @@ from typing import ClassVar
 
 from roomd.protocol.errors import (
     NOT_IN_ROOM,
-    RATE_LIMITED,
     ROOM_FULL,
     ROOM_LOCKED,
     SEAT_EXPIRED,
@@ -14,6 +13,7 @@ from roomd.protocol.errors import (
     WRONG_USER,
     ErrorKind,
     Refused,
+    rate_limited,
 )
 from roomd.protocol.objects import Participant
 from roomd.rooms import seats
@@ -232,7 +232,7 @@ def _check_denials(room: Room, caller: Caller, now: Moment) -> None:
     denials = [room.denials[who].until for who in keys_of(caller) if who in room.denials]
     wait = max(denials, default=now.clock) - now.clock
     if wait > 0 and not is_host(room, caller):
-        raise Refused(RATE_LIMITED, "The host declined; wait before you knock again", math.ceil(wait * 1000) / 1000)
+        raise rate_limited(wait, "The host declined; wait before you knock again")
 
 
 def check_space(room: Room, caller: Caller, *, wait: bool) -> tuple[WaitsFor | None, list[Seat]]:
