@@ -227,6 +227,8 @@ class LiveRoom:
         """
         self.stop_timer()
         deadline = self.room.deadline() if self.room is not None else None
+        if deadline is None and self.broadcast.is_idle:
+            return
         now = self._services.clock.monotonic()
         deadline = min(math.inf if deadline is None else deadline, self.broadcast.wake_at(now))
         if deadline < math.inf:

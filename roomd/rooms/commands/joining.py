@@ -238,10 +238,10 @@ def _check_denials(room: Room, caller: Caller, now: Moment) -> None:
 def check_space(room: Room, caller: Caller, *, wait: bool) -> tuple[WaitsFor | None, list[Seat]]:
     """Return what a newcomer has to wait for, and the seats that are given up for them when they wait for nothing.
 
-    `wait` is whether they wait when the room is full. Raises `Refused` (400 `room_full`) when they do not, or when too
-    many people wait already.
+    The caller has no place in the room. `wait` is whether they wait when it is full. Raises `Refused` (400 `room_full`)
+    when they do not, or when too many people wait already.
     """
-    given_up = Space(room).take(user_of(room, caller))
+    given_up = [] if room.free_seats > 0 else Space(room).take(caller.user_id)
     must_be_admitted = room.settings.waiting_room and not is_host(room, caller)
     if given_up is None and not wait:
         raise Refused(ROOM_FULL)
