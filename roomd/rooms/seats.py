@@ -46,6 +46,9 @@ from roomd.rooms.room import Room
 from roomd.rooms.settings import Rules
 from roomd.rooms.space import Space
 
+SHORTEST_HOLD = 3.0
+"""The seconds for which the seat of a guest who had just come is held, if `Rules.seat_hold` is not shorter."""
+
 
 def take(seat: Seat, caller: Caller, claim: int, resume_hash: str, previous_hash: str | None) -> SeatChanged:
     """Give a seat, or a place in the queue, to the caller's connection, whose sitting gets `claim`.
@@ -108,7 +111,7 @@ def longest_hold(seat: Seat, rules: Rules, lost_at: float) -> float:
     """
     if seat.participant.user_id is not None:
         return rules.seat_hold
-    return min(rules.seat_hold, max(rules.shortest_hold, lost_at - seat.here_since))
+    return min(rules.seat_hold, max(SHORTEST_HOLD, lost_at - seat.here_since))
 
 
 def drop(seat: Seat, now: Moment, age: float, hold: float) -> SeatChanged:

@@ -19,8 +19,7 @@ from roomd.rooms.settings import Rules
 
 A = TypeVar("A")
 
-RULES = Rules(seat_hold=30.0, max_participants=1000, shortest_hold=30.0)
-"""Holds are of one length, so that most tests need not wait for guests to have been there."""
+RULES = Rules(seat_hold=30.0, max_participants=1000)
 HOST = Caller(None, 1, "alice", "Alice")
 ADMIN = Caller(None, 2, "root", "Root", is_admin=True)
 BOB = Caller(None, 3, "bob", "Bob")
