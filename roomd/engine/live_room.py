@@ -231,8 +231,7 @@ class LiveRoom:
             return
         now = self._services.clock.monotonic()
         deadline = min(math.inf if deadline is None else deadline, self.broadcast.wake_at(now))
-        if deadline < math.inf:
-            self._timer = self._services.clock.call_later(max(deadline - now, at_least), partial(wake, self.code))
+        self._timer = self._services.clock.call_later(max(deadline - now, at_least), partial(wake, self.code))
 
     def stop_timer(self) -> None:
         """Cancel the timer, if there is one."""
