@@ -23,16 +23,19 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import HMACAlgorithm
 
 from roomd.protocol.errors import INVALID_TOKEN, TOKEN_EXPIRED, Refused
-from roomd.protocol.text import clean_code, clean_name, display_name, is_user_id
+from roomd.protocol.text import (
+    LONGEST_DISPLAY_NAME,
+    LONGEST_USER_ID,
+    clean_code,
+    clean_name,
+    display_name,
+    is_user_id,
+)
 
 PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 
 LONGEST_TOKEN = 16_384
 """The characters that a token may have: twice the limit of common servers for a header line."""
-LONGEST_USER_ID = 128
-"""The characters that a user id may have."""
-LONGEST_DISPLAY_NAME = 100
-"""The characters that a user's name may have."""
 
 LONGEST_TTL = 31_622_400.0
 """The seconds for which the token that is given for a ticket may be valid: a year."""

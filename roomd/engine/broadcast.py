@@ -8,13 +8,14 @@ A member who has left out events, because too many bytes waited for it, gets a n
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from typing import NamedTuple, Protocol
 
 from roomd.engine.audience import hide_user_ids
+from roomd.engine.batch import Batch
 from roomd.engine.host_queue import HostQueue
 from roomd.engine.ports import Encode, Member, SeatLost
-from roomd.protocol.errors import DENIED, ErrorKind, Refused
+from roomd.protocol.errors import Refused
 from roomd.protocol.events import (
     Event,
     MessageEvent,
@@ -25,10 +26,9 @@ from roomd.protocol.events import (
     WaitingChanged,
 )
 from roomd.protocol.objects import Message
-from roomd.rooms.changes import Change, MessageSent, Removal, RoomChanged, SeatChanged
+from roomd.rooms.changes import Change, MessageSent, RoomChanged, SeatChanged
 from roomd.rooms.commands import SeatCommand
-from roomd.rooms.history import shown_messages
-from roomd.rooms.model import Seat, WaitsFor
+from roomd.rooms.model import Seat
 from roomd.rooms.rights import carries_host_rights
 from roomd.rooms.room import Checkpoint, Room
 from roomd.rooms.seats import describe_queue
@@ -85,7 +85,7 @@ class Broadcast:
 
     def __init__(self, encode: Encode) -> None:
         self._encode = encode
-        self._batch: _Batch
+        self._batch: Batch
         self._late: set[str] = set()  # those who get a snapshot, or their place in the queue, with the next batch
         self.epoch = ""
         """The name of the run of the room in which `seq` counts."""
@@ -113,6 +113,11 @@ class Broadcast:
             self._late.add(key)
         return is_there
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody is to be sent anything later, so that `wake_at` is infinite."""
+        return not self._late and self.hosts.is_idle
+
     def wake_at(self, clock: float) -> float:
         """Return the time at which `tell` must be called for what is sent later; infinite when there is nothing."""
         return clock if self._late else self.hosts.wake_at(clock)
@@ -134,7 +139,7 @@ class Broadcast:
         rooms = [change for change in changes if isinstance(change, RoomChanged)]
         messages = [change for change in changes if isinstance(change, MessageSent)]
         events, end = self._number(room, seats, rooms, before)
-        batch = self._batch = _Batch(room, seats, before, self._state)
+        batch = self._batch = Batch(room, seats, before, self._state)
         for pending in answers:
             pending.send_answer()
         late, self._late = self._late, set()
@@ -207,7 +212,7 @@ class Broadcast:
             if previous is not None:
                 previous.member.seat_lost(TAKEN_OVER)
 
-    def _inform_waiters(self, batch: "_Batch", late: Set[str]) -> None:
+    def _inform_waiters(self, batch: Batch, late: Set[str]) -> None:
         """Answer everyone who waits no longer, and those who are late or whose place in the queue has changed."""
         for key, asker in list(self.waiters.items()):
             if key not in batch.informed and (key in late or batch.has_moved(key)):
@@ -229,13 +234,13 @@ class Broadcast:
             position, reason = batch.places[key]
             asker.member.queued(place.participant, position, reason)
 
-    def _send_removals(self, batch: "_Batch") -> None:
+    def _send_removals(self, batch: Batch) -> None:
         for key, removal in batch.removals.items():
             member = self._forget(key)
             if member is not None:
                 member.seat_lost(SeatLost("removed", removal.reason))
 
-    def _follow_seats(self, batch: "_Batch", seats: Iterable[SeatChanged]) -> None:
+    def _follow_seats(self, batch: Batch, seats: Iterable[SeatChanged]) -> None:
         """Forget the members who have no seat any more, and note whose new token has made them a host, or no host."""
         for change in seats:
             key = change.seat.participant.id
@@ -248,7 +253,7 @@ class Broadcast:
                 if batch.room.queue and not was_host and self.hosts.is_host(key):
                     self.hosts.send_later(key)  # they have not been sent the queue yet
 
-    def _refresh(self, batch: "_Batch", late: Set[str]) -> None:
+    def _refresh(self, batch: Batch, late: Set[str]) -> None:
         """Send a snapshot to the members who are late and did not get one in this batch."""
         for key in late:
             member = self.members.get(key)
@@ -286,7 +291,10 @@ class Broadcast:
 
     def _announce(self, room: Room, events: Sequence[Addressed], got_snapshot: Set[str]) -> None:
         """Send the events in order: public ones to members without a new snapshot, others to their addressees."""
-        named = {key for _, to in events if to is not None for key in to}
+        named: Set[str] = frozenset()
+        for _, to in events:
+            if to is not None:
+                named |= to
         if not events or (not named and self.members.keys() <= got_snapshot):
             return
         frames = [(self._encode(event), to) for event, to in events]
@@ -313,76 +321,6 @@ class Broadcast:
             messages=list(messages),
         )
         return self._encode(state if sees_user_ids(room.rules, user_id) else hide_user_ids(state))
-
-
-class _Batch:
-    """The result of a batch, and who has been sent what of it."""
-
-    __slots__ = (
-        "_before",
-        "_snapshot",
-        "_states",
-        "got_snapshot",
-        "informed",
-        "places",
-        "refusals",
-        "removals",
-        "room",
-    )
-
-    def __init__(
-        self,
-        room: Room,
-        seats: Iterable[SeatChanged],
-        before: Checkpoint,
-        snapshot: Callable[[Room, Sequence[Message], str | None], bytes],
-    ) -> None:
-        self.room = room
-        self.got_snapshot: set[str] = set()
-        """The members who got a snapshot."""
-        self.informed: set[str] = set()
-        """Those who got their place in the queue as an answer."""
-        self.refusals: dict[str, ErrorKind] = {}
-        """The errors of those who wait no longer and got no seat."""
-        self.removals: dict[str, Removal] = {}
-        """Those whom a host removed from their seat."""
-        self.places = _places(room.queue)
-        """The position and the reason of everyone in the queue."""
-        self._before = _places(before.queue)
-        self._snapshot = snapshot
-        # By the ids of the messages in it (None: all that the room shows), and by whether it has user ids.
-        self._states: dict[tuple[tuple[str, ...] | None, bool], bytes] = {}
-        for change in seats:
-            key = change.seat.participant.id
-            if change.removal is not None:
-                self.removals[key] = change.removal
-                self.refusals[key] = DENIED  # for somebody who waited when the batch began
-            elif change.refusal is not None:
-                self.refusals[key] = change.refusal
-
-    def has_moved(self, key: str) -> bool:
-        """Return whether somebody waits no longer, or whether their position or reason has changed."""
-        place = self.room.queue.get(key)
-        return place is None or place.claim is None or self.places[key] != self._before.get(key, self.places[key])
-
-    def is_taken_over(self, key: str, claim: int) -> bool:
-        """Return whether the seat has another claim now."""
-        seat = self.room.seats.get(key)
-        return seat is not None and seat.claim is not None and seat.claim != claim
-
-    def state(self, seat: Seat, *, to_host: bool) -> bytes:
-        """Return the snapshot for a participant as a frame. It is encoded once for all who see the same messages."""
-        messages = shown_messages(self.room, seat, to_host=to_host)
-        user_id = seat.participant.user_id
-        shown = None if messages is self.room.messages else tuple(message.id for message in messages)
-        key = shown, sees_user_ids(self.room.rules, user_id)
-        if key not in self._states:
-            self._states[key] = self._snapshot(self.room, messages, user_id)
-        return self._states[key]
-
-
-def _places(queue: Mapping[str, Seat]) -> dict[str, tuple[int, WaitsFor]]:
-    return {key: (position, seat.waits_for or "room_full") for position, (key, seat) in enumerate(queue.items(), 1)}
 
 
 def _join(frames: Iterable[tuple[bytes, Set[str] | None]]) -> bytes:

@@ -51,10 +51,6 @@ class HostQueue:
         """Send the queue to this host as soon as that is allowed."""
         self._later.add(key)
 
-    def is_current(self, key: str) -> bool:
-        """Return whether this host has been sent the last queue."""
-        return key in self._hosts and key not in self._later
-
     @property
     def is_idle(self) -> bool:
         """Whether nobody is to be sent the queue, unless it changes or a host gets a snapshot."""

@@ -17,6 +17,7 @@ import msgspec
 
 from roomd.engine.broadcast import SeatAsker
 from roomd.engine.live_room import LiveRoom, Pending, RoomServices
+from roomd.engine.past_denials import PastDenials
 from roomd.engine.ports import RETRY_AFTER, Asker, Clock, Encode, Ids, Member, StorageFailed, Store
 from roomd.protocol.errors import PARTICIPANT_NOT_FOUND, RATE_LIMITED, STORAGE_LOW, UNAVAILABLE, Refused
 from roomd.protocol.events import Event
@@ -45,9 +46,8 @@ class Hub:
     def __init__(self, store: Store, rules: Rules, clock: Clock, ids: Ids, encode: Encode) -> None:
         self._services = RoomServices(store, rules, clock, ids, encode)
         self._rooms: dict[str, LiveRoom] = {}
-        self._idle: dict[
-            str, None
-        ] = {}  # codes of rooms with nobody in them; the room that is empty for longest is first
+        self._idle: dict[str, None] = {}  # codes of rooms with nobody in them; empty for longest is first
+        self._denials = PastDenials()  # of the rooms that are not in memory
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_room_id = ""  # new rooms have higher ids, so that lists of rooms stay in their order
         self.is_draining = False
@@ -193,7 +193,7 @@ class Hub:
     def _live(self, code: str) -> LiveRoom:
         live = self._rooms.get(code)
         if live is None:
-            live = self._rooms[code] = LiveRoom(code, self._services)
+            live = self._rooms[code] = LiveRoom(code, self._services, self._denials.take(code))
         self._idle.pop(code, None)
         return live
 
@@ -247,19 +247,20 @@ class Hub:
         self._set_timer(live)
 
     def _unload_if_empty(self, live: LiveRoom) -> None:
-        """Unload a room with nobody in it. One without bans and messages stays in memory, as one of `MOST_IDLE`.
-
-        So does one that has denied somebody a seat, because that is not stored.
-        """
+        """Unload a room with nobody in it. One that takes little memory stays, as one of `MOST_IDLE`."""
         if live.room is not None and (live.room.seats or live.room.queue):
             return
         self._idle[live.code] = None
-        oldest = next(iter(self._idle)) if len(self._idle) > MOST_IDLE else None
         room = live.room
-        is_small = room is not None and (room.denials or not (room.bans or room.messages))
-        forgotten = oldest if is_small else live.code
-        if forgotten is not None:
-            del self._idle[forgotten], self._rooms[forgotten]
+        if room is None or room.bans or room.messages or room.sent or room.denials:
+            self._unload(live)
+        elif len(self._idle) > MOST_IDLE:
+            self._unload(self._rooms[next(iter(self._idle))])
+
+    def _unload(self, live: LiveRoom) -> None:
+        del self._idle[live.code], self._rooms[live.code]
+        if live.denials:
+            self._denials.keep(live.code, live.denials, self._services.clock.monotonic())
 
 
 class _Answer(Generic[A]):

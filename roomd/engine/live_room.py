@@ -13,7 +13,7 @@ When a message of the batch was stored earlier, under the same client id, the ba
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -22,9 +22,10 @@ from roomd.engine.ports import RETRY_AFTER, AlreadySent, Asker, Clock, Encode, I
 from roomd.protocol.errors import INTERNAL_ERROR, STORAGE_LOW, UNAVAILABLE, Refused
 from roomd.rooms.changes import Change, MessageSent
 from roomd.rooms.commands import Expire
-from roomd.rooms.model import Moment, StoredRoom
+from roomd.rooms.denials import Denial
+from roomd.rooms.model import Moment, PersonKey, StoredRoom
 from roomd.rooms.room import Command, Room
-from roomd.rooms.seats import follow_up
+from roomd.rooms.seats import apply_changes
 from roomd.rooms.settings import Rules
 
 log = logging.getLogger("roomd.engine.live_room")
@@ -110,10 +111,22 @@ class RoomServices:
 class LiveRoom:
     """A room in memory: its state, its members, and the commands for its next batch."""
 
-    __slots__ = ("_services", "_timer", "broadcast", "broadcast_seat_count", "code", "inbox", "lock", "room")
+    __slots__ = (
+        "_denials",
+        "_services",
+        "_timer",
+        "broadcast",
+        "broadcast_seat_count",
+        "code",
+        "inbox",
+        "lock",
+        "room",
+    )
 
-    def __init__(self, code: str, services: RoomServices) -> None:
+    def __init__(self, code: str, services: RoomServices, denials: Mapping[PersonKey, Denial]) -> None:
+        """Prepare to load a room. `denials` are those that it had when it was in memory before."""
         self._services = services
+        self._denials = denials
         self._timer: Timer | None = None
         self.code = code
         self.lock = asyncio.Lock()
@@ -125,6 +138,11 @@ class LiveRoom:
         self.broadcast = Broadcast(services.encode)
         self.broadcast_seat_count = 0
         """The number of seats after the last batch that clients were told of."""
+
+    @property
+    def denials(self) -> Mapping[PersonKey, Denial]:
+        """The denials of the room, also while it is not loaded."""
+        return self.room.denials if self.room is not None else self._denials
 
     def take_batch(self) -> list[Pending[object]]:
         """Remove the commands of the next batch from the inbox and return them.
@@ -138,7 +156,7 @@ class LiveRoom:
 
     def open_stored(self, stored: StoredRoom) -> Room:
         """Begin to serve a stored room, with a new epoch for its events."""
-        self.room = room = Room(stored, self._services.rules)
+        self.room = room = Room(stored, self._services.rules, self._denials)
         self.broadcast.epoch = self._services.ids.new_id(self._services.clock.wall())
         self.broadcast_seat_count = len(room.seats)
         return room
@@ -192,9 +210,9 @@ class LiveRoom:
         changes: list[Change] = []
         deadline = room.deadline()
         if deadline is not None and deadline <= now.clock:
-            changes += _apply(room, room.decide(Expire(), now).changes, now)
+            changes += apply_changes(room, room.decide(Expire(), now).changes, now)
         for pending in batch:
-            changes += _apply(room, pending.decide(room, now, is_nearly_full), now)
+            changes += apply_changes(room, pending.decide(room, now, is_nearly_full), now)
         return changes
 
     def _refuse(self, batch: list[Pending[object]], refused: Refused) -> None:
@@ -209,25 +227,14 @@ class LiveRoom:
         """
         self.stop_timer()
         deadline = self.room.deadline() if self.room is not None else None
+        if deadline is None and self.broadcast.is_idle:
+            return
         now = self._services.clock.monotonic()
         deadline = min(math.inf if deadline is None else deadline, self.broadcast.wake_at(now))
-        if deadline < math.inf:
-            self._timer = self._services.clock.call_later(max(deadline - now, at_least), partial(wake, self.code))
+        self._timer = self._services.clock.call_later(max(deadline - now, at_least), partial(wake, self.code))
 
     def stop_timer(self) -> None:
         """Cancel the timer, if there is one."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _apply(room: Room, changes: Sequence[Change], now: Moment) -> Sequence[Change]:
-    """Apply changes, and then those of the queue that follow from them. Return all of them."""
-    for change in changes:
-        room.apply(change)
-    if not (changes and room.queue):
-        return changes
-    more = follow_up(room, now)
-    for change in more:
-        room.apply(change)
-    return [*changes, *more]

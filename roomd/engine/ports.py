@@ -127,7 +127,7 @@ class Ids(Protocol):
         ...
 
     def new_code(self) -> str:
-        """Return a new room code, `xxx-xxx-xxx`."""
+        """Return a new room code: `xxx-xxx-xxx`, or a longer one of up to five groups."""
         ...
 
 
@@ -252,7 +252,7 @@ class Rooms(Protocol):
     async def create(self, settings: Settings, host_id: str) -> RoomView:
         """Create a room and store it.
 
-        Raises `Refused` (400 `invalid_settings`, 503 `unavailable`).
+        Raises `Refused` (400 `invalid_settings`, 503 `unavailable`, 507 `storage_low`).
         """
         ...
 

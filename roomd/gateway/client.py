@@ -14,12 +14,11 @@ from roomd.auth.tickets import mint_token, read_ticket
 from roomd.auth.tokens import Identity, Key, Policy, verify
 from roomd.engine.ports import SeatLost
 from roomd.gateway.outbox import Outbox, encode_frame
-from roomd.gateway.refusals import rate_limited
 from roomd.gateway.services import Services
 from roomd.gateway.session import Session
 from roomd.limits.usage import Usage
 from roomd.protocol.codec import error_reply
-from roomd.protocol.errors import INVALID_TOKEN, Close, Refused
+from roomd.protocol.errors import INVALID_TOKEN, Close, Refused, rate_limited
 from roomd.protocol.events import Event, Removed
 from roomd.protocol.objects import Participant
 from roomd.protocol.replies import OkReply, ParticipantReply, Reply, RequestId, WaitingReply

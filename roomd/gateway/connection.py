@@ -12,13 +12,13 @@ from roomd.engine.ports import RETRY_AFTER, StorageFailed
 from roomd.gateway.client import Client
 from roomd.gateway.handlers import serve
 from roomd.gateway.outbox import Outbox
-from roomd.gateway.refusals import CloseConnection, close_for, rate_limited
+from roomd.gateway.refusals import CloseConnection, close_for
 from roomd.gateway.services import Services
 from roomd.gateway.websocket import ClientSocket
 from roomd.limits.usage import SERVED, SLOWED_MOST, Usage
 from roomd.protocol import events, replies, requests
 from roomd.protocol.codec import BadFrame, decode, request_id
-from roomd.protocol.errors import INTERNAL_ERROR, RESTARTING, UNAVAILABLE, Close, Refused
+from roomd.protocol.errors import INTERNAL_ERROR, RESTARTING, UNAVAILABLE, Close, Refused, rate_limited
 
 log = logging.getLogger("roomd.gateway.connection")
 limited = logging.getLogger("roomd.gateway.limited")

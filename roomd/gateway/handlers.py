@@ -7,6 +7,7 @@ it returns is done. It is a coroutine only if it must await something before it 
 
 import contextlib
 import math
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -24,7 +25,7 @@ from roomd.protocol.events import MuteRequested, SignalEvent
 from roomd.protocol.objects import Admission, Ban, Participant, Room
 from roomd.protocol.paging import page
 from roomd.protocol.requests import Request
-from roomd.protocol.text import clean_code
+from roomd.protocol.text import LONGEST_USER_ID, clean_code, is_user_id
 from roomd.protocol.timestamps import seconds_of, stamp
 from roomd.rooms import commands
 from roomd.rooms.answers import RoomAnswer
@@ -42,6 +43,7 @@ ROOM_BYTES = 1000
 """The approximate bytes of a room in the database, with its indexes."""
 BAN_BYTES = 300
 """The same of a ban."""
+_BAN_ID = re.compile("[0-9a-f]{24}")
 
 Work = Awaitable[None] | None
 """What a handler returns: None when the request is answered, else an awaitable that is done when it is."""
@@ -323,6 +325,8 @@ async def ban(client: Client, request: requests.BanPerson) -> None:
     user_id, participant_id = request.user_id, request.participant_id
     if (user_id is None) == (participant_id is None):
         raise Refused(BAD_FRAME, f"{BAD_FRAME.message}: give userId or participantId")
+    if user_id is not None and not is_user_id(user_id, LONGEST_USER_ID):
+        raise Refused(BAD_FRAME, f"{BAD_FRAME.message}: userId is no user id")
     code, caller = client.room_and_caller(request)
     client.charge(stored=BAN_BYTES)
     archive = client.services.archive
@@ -345,7 +349,9 @@ async def mute_participant(client: Client, request: requests.MuteParticipant) ->
 async def list_bans(client: Client, request: requests.ListBans) -> None:
     """List the bans of a room."""
     code, caller = client.room_and_caller(request)
+    client.check_read()
     listed: list[Ban] = await client.services.rooms.ask(code, commands.ListBans(caller))
+    client.charge_read(len(listed))  # all of them are sorted for each page
     limit = request.limit or PAGE
     later = [ban for ban in listed if ban_order(ban) > (request.cursor or "")]
     cursor = ban_order(later[limit - 1]) if len(later) > limit else None
@@ -356,7 +362,7 @@ async def list_bans(client: Client, request: requests.ListBans) -> None:
 def unban(client: Client, request: requests.Unban) -> Work:
     """Lift the ban of a user, or a ban by its id."""
     ban_id = request.ban_id
-    if request.user_id is None and ban_id is None and isinstance(request.id, str):
+    if request.user_id is None and ban_id is None and isinstance(request.id, str) and _BAN_ID.fullmatch(request.id):
         ban_id = request.id
     if (request.user_id is None) == (ban_id is None):
         raise Refused(BAD_FRAME, f"{BAD_FRAME.message}: give userId or banId")

@@ -1,8 +1,6 @@
 """How a client is refused or closed for the limits and for its token."""
 
-import math
-
-from roomd.protocol.errors import RATE_LIMITED, UNAVAILABLE, Close, Refused
+from roomd.protocol.errors import UNAVAILABLE, Close, Refused
 
 
 class CloseConnection(Exception):  # noqa: N818 - a result, not an error
@@ -12,11 +10,6 @@ class CloseConnection(Exception):  # noqa: N818 - a result, not an error
         super().__init__(code, reason)
         self.code = code
         self.reason = reason
-
-
-def rate_limited(wait: float) -> Refused:
-    """Return the refusal of a request that may be sent again in `wait` seconds."""
-    return Refused(RATE_LIMITED, retry_after=math.ceil(wait * 1000) / 1000)
 
 
 def close_for(refused: Refused) -> CloseConnection:

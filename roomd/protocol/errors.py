@@ -4,6 +4,7 @@ They are described in docs/protocol.md, sections 4, 5, 7 and 9. A check that fai
 sends it as an `error` reply. Clients never get any other text of an exception.
 """
 
+import math
 from typing import NamedTuple
 
 
@@ -39,6 +40,14 @@ class Refused(Exception):  # noqa: N818 - the protocol's word: a request is refu
         self.message = message or kind.message
         self.retry_after = retry_after
         self.reason = reason
+
+
+def rate_limited(wait: float, message: str | None = None) -> Refused:
+    """Return the refusal of a request that may be sent again in `wait` seconds, with the text of its kind or another.
+
+    Clients are told whole milliseconds, rounded up: a request that comes then is not too early.
+    """
+    return Refused(RATE_LIMITED, message, math.ceil(wait * 1000) / 1000)
 
 
 BAD_FRAME = ErrorKind(400, "bad_frame", "Malformed frame")

@@ -12,13 +12,14 @@ from msgspec import Meta
 from roomd.protocol import replies
 from roomd.protocol.objects import HistoryVisible, Scalar
 from roomd.protocol.replies import OkReply, Reply, RequestId
+from roomd.protocol.text import LONGEST_USER_ID
 
 PageLimit = Annotated[int, Meta(ge=1, le=200)]
 Cursor = Annotated[str, Meta(max_length=24, pattern="^[0-9a-f]{24}$", examples=["019cb36d5a00c0ffee123456"])]
 """The `nextCursor` of the page before: the id of its last item. A message's id serves for what came after it."""
-UserCursor = Annotated[str, Meta(max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$", examples=["bob"])]
+UserCursor = Annotated[str, Meta(max_length=LONGEST_USER_ID, pattern=r"^[^\x00-\x1f\x7f]+$", examples=["bob"])]
 """The `nextCursor` of the page before, in a list that is sorted by user id."""
-UserId = Annotated[str, Meta(min_length=1, max_length=128)]
+UserId = Annotated[str, Meta(min_length=1, max_length=LONGEST_USER_ID)]
 """The claim `sub` of a token."""
 MessageText = Annotated[str, Meta(min_length=1, max_length=2000)]
 """Counted in code points."""

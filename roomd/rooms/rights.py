@@ -91,7 +91,7 @@ def check_guests(room: Room, caller: Caller) -> None:
 
     Raises `Refused` (403 `guests_not_allowed`).
     """
-    if user_of(room, caller) is None and not room.settings.allow_guest_access:
+    if not room.settings.allow_guest_access and user_of(room, caller) is None:
         raise Refused(GUESTS_NOT_ALLOWED)
 
 

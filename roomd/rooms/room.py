@@ -2,7 +2,7 @@
 
 `decide` reads the state and returns changes, or raises `Refused`; `apply` writes one change. Nothing else changes a
 room. So a refused command has changed nothing, and all changes of a room, applied again in order, give the same room.
-After the changes of a command, the engine applies those of `seats.follow_up`.
+`seats.apply_changes` applies the changes of a command, and those of the queue that follow from them.
 
 Nothing here reads a clock, draws a random number or waits: times, ids and hashes are arguments. `deadline` returns the
 time at which `Expire` is due.
@@ -89,9 +89,12 @@ class Checkpoint(NamedTuple):
 
 
 class Room:
-    """The state of one room. Seats and places in the queue are in the order in which they were taken."""
+    """The state of one room. Seats and places in the queue are in the order in which they were taken.
 
-    def __init__(self, stored: StoredRoom, rules: Rules) -> None:
+    `denials` are those that the room had before, which are not stored.
+    """
+
+    def __init__(self, stored: StoredRoom, rules: Rules, denials: Mapping[PersonKey, Denial] | None = None) -> None:
         self.rules = rules
         """What the configuration sets for every room."""
         self._view = stored.view
@@ -100,7 +103,7 @@ class Room:
         self._by_user: dict[str, str] = {}
         self._held: dict[str, float] = {}
         self._bans = dict(stored.bans)
-        self._denials: Mapping[PersonKey, Denial] = {}
+        self._denials = denials or {}
         self._messages = tuple(stored.messages)
         self._last_id = stored.last_id
         self._sent = dict.fromkeys(stored.sent)

@@ -31,20 +31,23 @@ A seat, and a place in the queue, has a current resume token and at most one pre
 The functions here return the changes; the commands check who may ask for them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from roomd.protocol.errors import DENIED, GUESTS_NOT_ALLOWED, ROOM_LOCKED, ErrorKind
 from roomd.protocol.objects import Room as RoomView
 from roomd.protocol.objects import Waiting
-from roomd.rooms.changes import KnockDenied, Removal, SeatChanged
+from roomd.rooms.changes import Change, KnockDenied, Removal, RoomChanged, SeatChanged
 from roomd.rooms.denials import keys_of, next_denial
 from roomd.rooms.model import Caller, Moment, Seat, WaitsFor
 from roomd.rooms.rights import carries_host_rights
 from roomd.rooms.room import Room
 from roomd.rooms.settings import Rules
 from roomd.rooms.space import Space
+
+SHORTEST_HOLD = 3.0
+"""The seconds for which the seat of a guest who had just come is held, if `Rules.seat_hold` is not shorter."""
 
 
 def take(seat: Seat, caller: Caller, claim: int, resume_hash: str, previous_hash: str | None) -> SeatChanged:
@@ -108,7 +111,7 @@ def longest_hold(seat: Seat, rules: Rules, lost_at: float) -> float:
     """
     if seat.participant.user_id is not None:
         return rules.seat_hold
-    return min(rules.seat_hold, max(rules.shortest_hold, lost_at - seat.here_since))
+    return min(rules.seat_hold, max(SHORTEST_HOLD, lost_at - seat.here_since))
 
 
 def drop(seat: Seat, now: Moment, age: float, hold: float) -> SeatChanged:
@@ -147,6 +150,34 @@ def deny(room: Room, seat: Seat, now: Moment) -> list[SeatChanged | KnockDenied]
 def expire(room: Room, now: Moment) -> list[SeatChanged]:
     """Give up every seat, and every place in the queue, whose hold is over."""
     return [leave(seat, now) for seat in room.expired(now.clock)]
+
+
+def apply_changes(room: Room, changes: Sequence[Change], now: Moment) -> Sequence[Change]:
+    """Apply the changes of a command, and then those of the queue that follow from them. Return all of them.
+
+    The queue is not looked at when it was empty before: whoever joins it waits by the same rules.
+    """
+    may_move = room.queue and any(_moves_queue(room, change) for change in changes)
+    for change in changes:
+        room.apply(change)
+    if not may_move:
+        return changes
+    more = follow_up(room, now)
+    for change in more:
+        room.apply(change)
+    return [*changes, *more]
+
+
+def _moves_queue(room: Room, change: Change) -> bool:
+    """Return whether `follow_up` may return anything after a change, which is not applied yet.
+
+    It does not after a message, a ban or a denial, nor when somebody stays connected in their seat: they neither give
+    the seat up nor let it be taken.
+    """
+    if not isinstance(change, SeatChanged):
+        return isinstance(change, RoomChanged)
+    before = room.seats.get(change.seat.participant.id)
+    return before is None or before.claim is None or change.seat.claim is None
 
 
 def follow_up(room: Room, now: Moment, settings: RoomView | None = None) -> list[SeatChanged]:

@@ -48,8 +48,6 @@ class Rules(msgspec.Struct, frozen=True):
     """The seconds for which the ban of a guest keeps guests of the same address out of the room."""
     show_user_ids: Literal["all", "users"] = "all"
     """Who sees the user ids of participants and hosts."""
-    shortest_hold: float = 3.0
-    """The seconds for which the seat of a guest who had just come is held, if `seat_hold` is not shorter."""
 
 
 def open_room(settings: Settings, rules: Rules, *, room_id: str, code: str, host_id: str, created_at: str) -> Room:

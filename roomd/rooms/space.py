@@ -29,10 +29,12 @@ class Space:
         self._room = room
         self._added: list[Seat] = []
         self._gone: set[str] = set()  # the participant ids of those who have given up their seats
+        self._found: tuple[Seat | None, Seat | None] | None = None  # what `_find` returns, until it would change
 
     def add(self, seat: Seat) -> None:
         """Add a seat that is taken now. It can be given up if it is that of a guest who has dropped."""
         self._added.append(seat)
+        self._found = None
 
     def take(self, user_id: str | None, *, is_connected: bool = True) -> list[Seat] | None:
         """Take a seat for somebody. Return the seats that are given up for it; None when there is no seat for them.
@@ -45,11 +47,23 @@ class Space:
             return []
         if self._free < 0:
             return None
-        seat = self._for_host() if user_id == self._settings.host_id else self._for_others() if is_connected else None
+        for_host, for_others = self._found = self._found or self._find()
+        seat = for_host if user_id == self._settings.host_id else for_others if is_connected else None
         if seat is None:
             return None
         self._gone.add(seat.participant.id)
+        self._found = None
         return [seat]
+
+    def _find(self) -> tuple[Seat | None, Seat | None]:
+        """Return the held seats that the host and that others would take; None where there is none for them."""
+        held = self._held()
+        newest = max(held, key=lambda seat: (seat.participant.joined_at, seat.participant.id), default=None)
+        counts = Counter(seat.address_key for seat in held)
+        counts[None] = 0  # not known, so perhaps different ones
+        most = max(1, self._settings.max_participants // SHARE)
+        greedy = [seat for seat in held if counts[seat.address_key] > most]
+        return newest, min(greedy, key=lambda seat: (seat.dropped_at or "", seat.participant.id), default=None)
 
     def _held(self) -> list[Seat]:
         return [
@@ -61,14 +75,3 @@ class Space:
             and not seat.is_held_since_start
             and seat.participant.id not in self._gone
         ]
-
-    def _for_host(self) -> Seat | None:
-        return max(self._held(), key=lambda seat: (seat.participant.joined_at, seat.participant.id), default=None)
-
-    def _for_others(self) -> Seat | None:
-        held = self._held()
-        counts = Counter(seat.address_key for seat in held)
-        counts[None] = 0  # not known, so perhaps different ones
-        most = max(1, self._settings.max_participants // SHARE)
-        greedy = [seat for seat in held if counts[seat.address_key] > most]
-        return min(greedy, key=lambda seat: (seat.dropped_at or "", seat.participant.id), default=None)

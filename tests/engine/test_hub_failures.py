@@ -72,6 +72,7 @@ async def test_the_timer_releases_the_last_seat(stage: Stage) -> None:
 async def test_a_drop_is_stored_however_long_storage_fails(stage: Stage) -> None:
     """Others receive the drop once it is stored; `leftAt` is when the connection was last open."""
     ann, bob = await stage.seated("ann", "bob")
+    stage.stay()
     stage.store.failing = True
     bob.drop()
     for _ in range(3):
@@ -85,7 +86,7 @@ async def test_a_drop_is_stored_however_long_storage_fails(stage: Stage) -> None
     stage.clock.advance(HOLD - 4)
     await stage.idle()
     assert ann.said() == [("changed", 4, {"left": [bob.seat]})]
-    assert (await stage.store.history(stage.room.id, None, 10))[0][1].left_at == "2026-03-03T10:35:00.000Z"
+    assert (await stage.store.history(stage.room.id, None, 10))[0][1].left_at == "2026-03-03T10:35:30.000Z"
 
 
 async def test_a_release_that_cannot_be_stored_is_tried_again(stage: Stage) -> None:
@@ -228,6 +229,7 @@ async def test_a_room_is_not_created_while_storage_fails(stage: Stage) -> None:
 async def test_a_restart_holds_every_seat_once_more(stage: Stage) -> None:
     """Every seat is held under its id for the full time, in a new epoch (docs/protocol.md, section 5)."""
     ann, bob = await stage.seated("ann", "bob")
+    stage.stay()
     bob.drop()
     await stage.idle()
     stage.clock.advance(HOLD - 1)
@@ -267,6 +269,7 @@ async def test_a_leave_is_stored_however_long_storage_fails(stage: Stage) -> Non
 async def test_the_hold_runs_from_the_drop_though_storage_is_slow(stage: Stage) -> None:
     """`leftAt` is when the connection was last open, and the hold runs from then, however slow storage is."""
     ann, bob = await stage.seated("ann", "bob")
+    stage.stay()
     stage.store.hold()
     saying = ann.say("hello")
     await stage.held()
@@ -279,7 +282,7 @@ async def test_the_hold_runs_from_the_drop_though_storage_is_slow(stage: Stage) 
     stage.clock.advance(HOLD - 7)
     await stage.idle()
     assert ann.said()[2:] == [("changed", 3, {"updated": [bob.seat]}), ("changed", 4, {"left": [bob.seat]})]
-    assert (await stage.store.history(stage.room.id, None, 10))[0][1].left_at == "2026-03-03T10:35:00.000Z"
+    assert (await stage.store.history(stage.room.id, None, 10))[0][1].left_at == "2026-03-03T10:35:30.000Z"
 
 
 async def test_a_drop_that_cannot_be_stored_while_draining(stage: Stage) -> None:

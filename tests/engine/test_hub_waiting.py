@@ -119,6 +119,7 @@ async def test_a_waiter_drops_while_a_batch_seats_them(stage: Stage) -> None:
 async def test_a_dropped_waiter_gets_a_held_seat(stage: Stage) -> None:
     """A seat for somebody whose connection is lost is held, counted from the drop; a resume takes it."""
     ann, bob, carol, dave = await stage.crowded("dave")
+    stage.stay()
     dave.drop()
     await stage.idle()
     stage.clock.advance(HOLD - 1)
@@ -137,6 +138,7 @@ async def test_a_dropped_waiter_gets_a_held_seat(stage: Stage) -> None:
 async def test_the_hold_of_a_dropped_waiter_runs_on(stage: Stage) -> None:
     """A place that became a seat while its connection was lost is held from the drop, not from then."""
     ann, bob, _, dave, erin = await stage.crowded("dave", "erin")
+    stage.stay()
     dave.drop()
     await stage.idle()
     stage.clock.advance(HOLD - 1)
@@ -150,6 +152,7 @@ async def test_the_hold_of_a_dropped_waiter_runs_on(stage: Stage) -> None:
 async def test_a_place_in_the_queue_is_held(stage: Stage) -> None:
     """It is taken back at its position with the token; after the window it is gone and the others move up."""
     *_, dave, erin, frank = await stage.crowded("dave", "erin", "frank")
+    stage.stay()
     dave.drop()
     erin.drop()
     await stage.idle()

@@ -198,6 +198,46 @@ async def test_pages_of_bans(people: People) -> None:
     assert (await people.host.ask("list-bans", limit=0))["code"] == "bad_frame"
 
 
+async def test_reads_of_bans_are_charged(make_daemon: MakeDaemon) -> None:
+    """All bans of the room for each page: 429 with `retryAfter` for a host who has listed too many."""
+    daemon = make_daemon(ROOMD_LIMITS_READ_RATE="1", ROOMD_LIMITS_READ_BURST="5")
+    async with gathered(daemon) as people:
+        for user in ("dave", "erin"):
+            assert await people.host.ask("ban", userId=user) == OK
+        for _ in range(3):
+            assert len((await people.host.ask("list-bans", limit=1))["bans"]) == 1
+        refusal = await people.host.ask("list-bans", limit=1)
+        assert refusal == error("rate_limited", retryAfter=refusal["retryAfter"])
+        assert await people.host.ask("ban", userId="frank") == OK
+
+
+NO_USER_IDS = ["", " ", "\u2800", "a\u0001", "a\u200b", "\u202ea", "x" * 129]
+
+
+@pytest.mark.parametrize("user_id", NO_USER_IDS)
+async def test_a_ban_of_an_id_that_no_token_has(people: People, user_id: str) -> None:
+    """400 for what cannot be a `sub`: it would bar nobody, and cannot be the cursor of a page."""
+    assert (await people.host.ask("ban", userId=user_id))["code"] == "bad_frame"
+    assert (await people.host.ask("list-bans"))["bans"] == []
+
+
+async def test_unban_by_the_id_of_the_request(people: People) -> None:
+    """Only an `id` of the form of a ban's is one, and only where neither `userId` nor `banId` is there."""
+    assert await people.host.ask("ban", userId="zoe") == OK
+    [ban] = (await people.host.ask("list-bans"))["bans"]
+    for number, id_ in enumerate(("zoe", ban["id"].upper(), ban["id"][:-1], int("1" * 24))):
+        await people.host.send("unban", id=id_)
+        reply = await people.host.receive()
+        assert (reply["id"], reply["code"]) == (id_, "bad_frame"), number
+    both = await people.host.ask("unban", userId="zoe", banId=ban["id"])
+    assert both["code"] == "bad_frame"
+    await people.host.send("unban", id="0" * 24)
+    assert (await people.host.receive())["message"] == "There is no such ban"
+    await people.host.send("unban", id=ban["id"])
+    assert await people.host.receive() == {"type": "ok", "id": ban["id"]}
+    assert (await people.host.ask("list-bans"))["bans"] == []
+
+
 async def test_mute(people: People) -> None:
     """That client alone gets `mute-requested`; its presence is its own to change."""
     key = people.ids[people.guest]

@@ -78,9 +78,13 @@ def test_closes() -> None:
 
 WIRE: dict[str, tuple[Refused, dict[str, object]]] = {
     "with the time to wait": (
-        Refused(errors.RATE_LIMITED, retry_after=2.5),
+        errors.rate_limited(2.4991),
         {"type": "error", "id": 7, "statusCode": 429, "code": "rate_limited", "message": "Too many requests",
          "retryAfter": 2.5},
+    ),
+    "with the time to wait and a text": (
+        errors.rate_limited(0.0001, "Wait"),
+        {"type": "error", "id": 7, "statusCode": 429, "code": "rate_limited", "message": "Wait", "retryAfter": 0.001},
     ),
     "with a text of its own": (
         Refused(errors.INVALID_SETTINGS, "name must be 1 to 100 characters"),

@@ -7,6 +7,7 @@ from roomd.protocol.errors import ErrorKind, Refused
 from roomd.protocol.objects import Ban
 from roomd.rooms import commands
 from roomd.rooms.changes import Banned, Change, SeatChanged, Unbanned
+from roomd.rooms.commands.banning import MOST_BANS
 from roomd.rooms.model import Caller, PastStay, PersonKey
 from roomd.rooms.room import Room
 from tests.support.rooms import (
@@ -155,6 +156,48 @@ def test_a_ban_again_replaces_the_first_and_keeps_its_id() -> None:
     assert bans(changes)[0] == Unbanned(HOME, "ban")
     [ban] = do(a_room, commands.ListBans(HOST), 31 + HOUR)
     assert (ban.id, ban.reason, ban.expires_at) == ("ban", "two", at(30 + 2 * HOUR).stamp)
+
+
+def crowd_of_banned(number: int) -> Room:
+    """Alice's room with the guest of `p2` in it, and so many banned users."""
+    a_room = new_room(banned=[f"user {one}" for one in range(number)])
+    do(a_room, join(HOST, "p1"))
+    do(a_room, join(guest(2), "p2"))
+    return a_room
+
+
+@pytest.mark.parametrize(
+    "command", [*BY_HOST.values(), commands.BanPerson(HOST, "bob", None, None, None)], ids=[*BY_HOST, "a user"]
+)
+def test_a_room_has_a_thousand_bans(command: commands.BanPerson | commands.RemoveParticipant) -> None:
+    """Section 8: one more is 507 with its own text, and nobody is removed; a ban that is lifted makes space."""
+    a_room = crowd_of_banned(MOST_BANS)
+    with pytest.raises(Refused) as caught:
+        a_room.decide(command, at(10, "ban"))
+    assert (caught.value.kind, caught.value.message) == (
+        errors.STORAGE_LOW, "The room can store no more bans; lift one first",
+    )  # fmt: skip
+    assert standing(a_room, "p2") == "connected"
+    act(a_room, commands.Unban(HOST, "user 7"), 11)
+    act(a_room, command, 12)
+    assert len(a_room.bans) == MOST_BANS
+
+
+def test_a_full_list_of_bans_still_takes_those_it_has() -> None:
+    """Section 8: the ban of somebody who is banned already is replaced."""
+    a_room = crowd_of_banned(MOST_BANS)
+    act(a_room, commands.BanPerson(HOST, "user 7", None, None, "again"), 10)
+    assert (len(a_room.bans), a_room.bans[PersonKey("user", "user 7")].reason) == (MOST_BANS, "again")
+
+
+def test_bans_that_are_over_count_no_more() -> None:
+    """Section 8: the next ban removes them first."""
+    a_room = crowd_of_banned(MOST_BANS - 1)
+    act(a_room, commands.BanPerson(HOST, None, "p0", PastStay(someone("p0"), "home"), None), 20)
+    zoe = commands.BanPerson(HOST, "zoe", None, None, None)
+    assert refused(a_room, zoe, 20 + HOUR - 1) == errors.STORAGE_LOW
+    assert bans(act(a_room, zoe, 20 + HOUR))[0] == Unbanned(HOME, "ban")
+    assert len(a_room.bans) == MOST_BANS
 
 
 def test_unban_by_id() -> None:

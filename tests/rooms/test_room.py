@@ -181,7 +181,7 @@ def test_a_dropped_seat_is_held_and_then_left_as_of_the_drop() -> None:
     a_room = seated("held")
     assert a_room.seats["p1"].participant == msgspec.structs.replace(bob("p1"), is_active=False)
     assert a_room.deadline() == 40
-    do(a_room, commands.Drop("p2", 4, 0), 12)
+    do(a_room, commands.Drop("p2", 4, 0), 32)
     do(a_room, commands.Expire(), 39.9)
     assert set(a_room.seats) == {"p1", "p2", "p3"}
     before = a_room.checkpoint()
@@ -190,17 +190,17 @@ def test_a_dropped_seat_is_held_and_then_left_as_of_the_drop() -> None:
         a_room.apply(change)
     left = msgspec.structs.replace(bob("p1"), is_active=False, left_at=at(10).stamp)
     assert changed(a_room, before, changes) == ParticipantChanges([], [], [left])
-    assert a_room.deadline() == 42
+    assert a_room.deadline() == 62
 
 
 def test_a_drop_that_comes_late_is_due_in_time() -> None:
     """A drop that waited for storage: its hold runs from when the connection was lost, and may end before others."""
     a_room = seated("connected")
-    do(a_room, commands.Drop("p2", 4, 0), 20)
-    do(a_room, commands.Drop("p1", 3, 15), 25)
-    assert (a_room.seats["p1"].dropped_at, a_room.deadline()) == (at(10).stamp, 40)
-    do(a_room, commands.Expire(), 40)
-    assert (set(a_room.seats), a_room.deadline()) == ({"p2", "p3"}, 50)
+    do(a_room, commands.Drop("p2", 4, 0), 31)
+    do(a_room, commands.Drop("p1", 3, 15), 35)
+    assert (a_room.seats["p1"].dropped_at, a_room.deadline()) == (at(20).stamp, 50)
+    do(a_room, commands.Expire(), 50)
+    assert (set(a_room.seats), a_room.deadline()) == ({"p2", "p3"}, 61)
 
 
 def test_an_end_leaves_every_seat() -> None:

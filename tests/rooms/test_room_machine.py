@@ -26,7 +26,7 @@ from roomd.rooms import commands
 from roomd.rooms.changes import Change, KnockDenied, MessageSent, SeatChanged
 from roomd.rooms.model import Caller, Moment, StoredRoom
 from roomd.rooms.room import MESSAGES_SHOWN, Command, Decision, Room
-from roomd.rooms.seats import describe_queue, follow_up
+from roomd.rooms.seats import apply_changes, describe_queue
 from roomd.rooms.settings import Rules, Settings, open_room
 from tests.support.deeds import ADDRESSES, ASKERS, CHOICES, MODERATION, OFTEN, STATES, USERS, held_anew
 from tests.support.fakes import START
@@ -125,14 +125,12 @@ class Machine(RuleBasedStateMachine):
         if isinstance(command, commands.Join):
             check_given_up(decision.changes, before, command.caller.user_id)
         if decision.changes:
-            self.apply(decision.changes)
-            self.apply(follow_up(self.room, now))
+            self.note(apply_changes(self.room, decision.changes, now))
             check_order(self.room, before, now)
         return decision
 
-    def apply(self, changes: Sequence[Change]) -> None:
+    def note(self, changes: Sequence[Change]) -> None:
         for change in changes:
-            self.room.apply(change)
             if isinstance(change, MessageSent) and change.message.to is None:
                 self.public.append(change.message)
         self.log += changes
@@ -175,7 +173,7 @@ class Machine(RuleBasedStateMachine):
             assert (view.room, public[-MESSAGES_SHOWN:]) == (room.view(), list(room.messages))
             is_host = client.user in HOSTS
             assert self.broadcast.hosts.is_host(key) == is_host
-            if not is_host or self.broadcast.hosts.is_current(key):
+            if not is_host or self.broadcast.hosts.is_idle:
                 assert list(view.lobby) == (queue if is_host else [])
             else:
                 assert self.broadcast.hosts.wake_at(self.clock) <= self.clock + PERIOD, "it is on its way"

@@ -9,11 +9,29 @@ from roomd.protocol import errors
 from roomd.protocol.errors import Refused
 from roomd.rooms import commands
 from roomd.rooms.changes import SeatChanged
-from roomd.rooms.model import Caller, StoredRoom
-from roomd.rooms.room import Room
-from roomd.rooms.seats import longest_hold
+from roomd.rooms.model import Caller, Seat, StoredRoom
+from roomd.rooms.room import Command, Room
+from roomd.rooms.seats import apply_changes, longest_hold
 from roomd.rooms.settings import Rules, Settings
-from tests.support.rooms import ADMIN, HOST, RULES, act, at, do, join, new_room, queue, refused, standing, told
+from roomd.rooms.space import Space
+from tests.support.rooms import (
+    ADMIN,
+    BOB,
+    HOST,
+    RULES,
+    act,
+    at,
+    do,
+    join,
+    lobby,
+    new_room,
+    queue,
+    refused,
+    resume,
+    someone,
+    standing,
+    told,
+)
 
 
 def guest(number: int, address: str | None = None) -> Caller:
@@ -158,6 +176,71 @@ def test_who_waits_for_a_seat_is_served_before_newcomers() -> None:
     act(a_room, commands.Drop("g2", 2, 0), 13)
     assert (standing(a_room, "g1"), standing(a_room, "g2"), standing(a_room, "w8")) == ("gone", "held", "connected")
     assert list(queue(a_room)) == ["w7", "w9"]
+
+
+class CountingRoom(Room):
+    """A room that counts how often its held seats are looked through."""
+
+    looks = 0
+
+    @property
+    def held(self) -> list[Seat]:
+        self.looks += 1
+        return super().held
+
+
+def test_held_seats_are_looked_through_once_for_all_who_wait() -> None:
+    """After a change that may let the queue move, however many wait; after others not at all."""
+    a_room = CountingRoom(StoredRoom(new_room(max_participants=40).view()), RULES)
+    do(a_room, join(HOST, "p1"))
+    do(a_room, join(user(6), "p6"))
+    for number in range(10, 48):
+        do(a_room, join(guest(number, f"a{number}"), f"g{number}"))
+    for number in range(50, 80):
+        do(a_room, join(guest(number, f"b{number}"), f"w{number}", wait=True))
+    quiet: list[Command[object]] = [
+        commands.SendMessage("p1", 1, "hello", None),
+        commands.UpdateState("p1", 1, {"muted": True}),
+        commands.Renew(user(6)),
+        commands.Confirm("p6", 6),
+        commands.BanPerson(HOST, "zoe", None, None, None),
+    ]
+    for command in quiet:
+        a_room.looks = 0
+        apply_changes(a_room, a_room.decide(command, at(10, "z")).changes, at(10))
+        assert a_room.looks == 0
+    for number in range(10, 48):
+        a_room.looks = 0
+        drop = commands.Drop(f"g{number}", number, 0)
+        apply_changes(a_room, a_room.decide(drop, at(11)).changes, at(11))
+        assert a_room.looks == 1
+    assert (len(a_room.held), len(a_room.queue)) == (38, 30)
+
+
+def test_what_is_found_is_found_anew() -> None:
+    """After a seat was given up, and after one was taken that can be given up."""
+    a_room = crowd(8, {"a": [5, 3, 4], "b": [1, 2]}, people=3)
+    space = Space(a_room)
+    assert [space.take(None), space.take(None)] == [[a_room.seats["g5"]], None], "two of eight are a quarter"
+    space.add(msgspec.structs.replace(a_room.seats["g1"], participant=someone("new"), address_key="b"))
+    assert space.take(None) == [a_room.seats["g1"]]
+    assert space.take("alice") == [a_room.seats["g4"]], "the newest that is left"
+
+
+def test_who_waits_moves_by_their_own_doing() -> None:
+    """Section 8: by a token of an admin, and in a full room by coming back."""
+    a_room = lobby()
+    do(a_room, commands.Renew(msgspec.structs.replace(BOB, is_admin=True)))
+    assert standing(a_room, "p2") == "connected"
+    a_room = crowd(4, {"a": []}, people=2)
+    for number in (1, 2):
+        do(a_room, join(guest(number, "a"), f"g{number}"))
+    do(a_room, join(guest(7), "w7", wait=True))
+    for key, number in (("w7", 7), ("g1", 1), ("g2", 2)):
+        do(a_room, commands.Drop(key, number, 0), 10 + number / 10)
+    assert standing(a_room, "w7") == "waiting, dropped"
+    do(a_room, resume("w7", "t-w7", 8), 12)
+    assert (standing(a_room, "w7"), standing(a_room, "g1")) == ("connected", "gone")
 
 
 def test_somebody_who_is_admitted_takes_one_too() -> None:

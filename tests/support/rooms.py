@@ -14,13 +14,12 @@ from roomd.rooms.answers import ParticipantChanges
 from roomd.rooms.changes import Change, Removal, SeatChanged
 from roomd.rooms.model import Caller, Moment, PersonKey, StoredRoom, WaitsFor
 from roomd.rooms.room import Checkpoint, Command, Room
-from roomd.rooms.seats import follow_up
+from roomd.rooms.seats import apply_changes, follow_up
 from roomd.rooms.settings import Rules
 
 A = TypeVar("A")
 
-RULES = Rules(seat_hold=30.0, max_participants=1000, shortest_hold=30.0)
-"""Holds are of one length, so that most tests need not wait for guests to have been there."""
+RULES = Rules(seat_hold=30.0, max_participants=1000)
 HOST = Caller(None, 1, "alice", "Alice")
 ADMIN = Caller(None, 2, "root", "Root", is_admin=True)
 BOB = Caller(None, 3, "bob", "Bob")
@@ -142,14 +141,9 @@ def resume(key: str, token: str, claim: int, who: Caller | None = None, *, then:
 
 def settle(a_room: Room, changes: Iterable[Change], clock: float = 1.0) -> list[Change]:
     """Make changes true, and what follows from them for those who wait, as a batch does; return all of them."""
-    first = list(changes)
-    for change in first:
-        a_room.apply(change)
-    more = follow_up(a_room, at(clock))
-    for change in more:
-        a_room.apply(change)
+    settled = list(apply_changes(a_room, list(changes), at(clock)))
     assert follow_up(a_room, at(clock)) == [], "what is settled stays so"
-    return [*first, *more]
+    return settled
 
 
 def do(a_room: Room, command: Command[A], clock: float = 1.0) -> A:

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from roomd.protocol.errors import ADDRESS_UNKNOWN, PARTICIPANT_NOT_FOUND, WRONG_USER, Refused
+from roomd.protocol.errors import ADDRESS_UNKNOWN, PARTICIPANT_NOT_FOUND, STORAGE_LOW, WRONG_USER, Refused
 from roomd.protocol.objects import Ban
-from roomd.protocol.text import display_name
+from roomd.protocol.text import LONGEST_DISPLAY_NAME, display_name
 from roomd.protocol.timestamps import stamp
 from roomd.rooms import seats
 from roomd.rooms.changes import Banned, Change, Removal, Unbanned
@@ -12,8 +12,8 @@ from roomd.rooms.model import Caller, Moment, PastStay, PersonKey, Seat
 from roomd.rooms.rights import check_host, target_of, user_of
 from roomd.rooms.room import Command, Decision, Room
 
-LONGEST_NAME = 100
-"""The characters that a user's name may have."""
+MOST_BANS = 1000
+"""The number of bans that a room may have (docs/protocol.md, section 8)."""
 
 
 class RemoveParticipant(Command[None], frozen=True):
@@ -31,7 +31,7 @@ class RemoveParticipant(Command[None], frozen=True):
     def decide(self, room: Room, now: Moment) -> Decision[None]:
         """Return the leave of the participant, and the ban.
 
-        Raises `Refused` like `target_of`; 400 `address_unknown` for the ban of a guest whose address is not known.
+        Raises `Refused` like `target_of`, and with `ban` like `_key_of` and `_ban`.
         """
         seat = target_of(room, self.caller, self.participant_id, now)
         removed = _remove(room, seat, self.reason, now)
@@ -59,7 +59,7 @@ class BanPerson(Command[None], frozen=True):
         """Return the ban, and the leave of somebody who is in the room or waits.
 
         Raises `Refused`: like `check_host`; 404 `participant_not_found` for somebody who was never in the room; 403
-        `wrong_user` for hosts who name themselves; 400 `address_unknown` for a guest whose address is not known.
+        `wrong_user` for hosts who name themselves; and like `_key_of` and `_ban`.
         """
         check_host(room, self.caller, now)
         seat = room.place_of(self.participant_id) or room.place_of_user(self.user_id)
@@ -69,7 +69,7 @@ class BanPerson(Command[None], frozen=True):
             person = self.past.participant
             name, user_id, address_key = person.display_name, person.user_id, self.past.address_key
         elif self.user_id is not None:
-            name, user_id, address_key = display_name(None, LONGEST_NAME, self.user_id), self.user_id, None
+            name, user_id, address_key = display_name(None, LONGEST_DISPLAY_NAME, self.user_id), self.user_id, None
         else:
             raise Refused(PARTICIPANT_NOT_FOUND)
         seat = seat or room.place_of_user(user_id)  # on a later stay
@@ -145,9 +145,18 @@ def _key_of(user_id: str | None, address_key: str | None) -> PersonKey:
 
 
 def _ban(room: Room, who: PersonKey, name: str, reason: str | None, now: Moment) -> list[Change]:
-    """Return the new ban, which keeps the id of an earlier one, and the end of those that are over."""
-    over = [Unbanned(key, ban.id) for key, ban in room.bans.items() if key != who and _is_over(ban, now)]
+    """Return the new ban, which keeps the id of an earlier one, and the end of those that are over.
+
+    Raises `Refused` (507 `storage_low`) for one more person when the room has `MOST_BANS`.
+    """
+    over = [
+        Unbanned(key, ban.id)
+        for key, ban in room.bans.items()
+        if key.kind == "address" and key != who and _is_over(ban, now)
+    ]
     before = room.bans.get(who)
+    if before is None and len(room.bans) - len(over) >= MOST_BANS:
+        raise Refused(STORAGE_LOW, "The room can store no more bans; lift one first")
     is_user = who.kind == "user"
     ban = Ban(
         id=before.id if before is not None else now.new_id(""),

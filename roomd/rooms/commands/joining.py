@@ -5,7 +5,6 @@ from typing import ClassVar
 
 from roomd.protocol.errors import (
     NOT_IN_ROOM,
-    RATE_LIMITED,
     ROOM_FULL,
     ROOM_LOCKED,
     SEAT_EXPIRED,
@@ -14,6 +13,7 @@ from roomd.protocol.errors import (
     WRONG_USER,
     ErrorKind,
     Refused,
+    rate_limited,
 )
 from roomd.protocol.objects import Participant
 from roomd.rooms import seats
@@ -232,16 +232,16 @@ def _check_denials(room: Room, caller: Caller, now: Moment) -> None:
     denials = [room.denials[who].until for who in keys_of(caller) if who in room.denials]
     wait = max(denials, default=now.clock) - now.clock
     if wait > 0 and not is_host(room, caller):
-        raise Refused(RATE_LIMITED, "The host declined; wait before you knock again", math.ceil(wait * 1000) / 1000)
+        raise rate_limited(wait, "The host declined; wait before you knock again")
 
 
 def check_space(room: Room, caller: Caller, *, wait: bool) -> tuple[WaitsFor | None, list[Seat]]:
     """Return what a newcomer has to wait for, and the seats that are given up for them when they wait for nothing.
 
-    `wait` is whether they wait when the room is full. Raises `Refused` (400 `room_full`) when they do not, or when too
-    many people wait already.
+    The caller has no place in the room. `wait` is whether they wait when it is full. Raises `Refused` (400 `room_full`)
+    when they do not, or when too many people wait already.
     """
-    given_up = Space(room).take(user_of(room, caller))
+    given_up = [] if room.free_seats > 0 else Space(room).take(caller.user_id)
     must_be_admitted = room.settings.waiting_room and not is_host(room, caller)
     if given_up is None and not wait:
         raise Refused(ROOM_FULL)
