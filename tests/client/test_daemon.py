@@ -153,7 +153,7 @@ async def test_what_was_said_while_away(daemon: Daemon) -> None:
     gate = Gate()
     async with (
         join(daemon.url, code, token=daemon.token("alice")) as alice,
-        open_meeting(daemon.url, JoinRoom(code=code, guest_name="Jane"), None, gate.pace) as jane,
+        open_meeting(daemon.url, JoinRoom(code=code), functools.partial(daemon.token, "jane"), gate.pace) as jane,
     ):
         assert jane.me is not None
         await alice.say("before")

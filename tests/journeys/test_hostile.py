@@ -134,7 +134,7 @@ async def test_bad_tokens(target: Daemon, token: str) -> None:
         assert await close_code(reader) == 4401
 
 
-@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 async def test_arbitrary_frames(target: Daemon, data: st.DataObject) -> None:
     """Any text, any JSON value and any object with a known type gets exactly one valid reply."""

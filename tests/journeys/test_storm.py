@@ -22,7 +22,7 @@ from tests.support.views import Frame, as_sent, committed, seconds
 
 pytestmark = pytest.mark.usefixtures("untraced")
 
-ROUNDS = 7
+ROUNDS = 5
 
 
 async def rush(storm: Storm, players: list[Player], free: int) -> None:

@@ -16,9 +16,9 @@ if TYPE_CHECKING:  # Playwright may be missing: then the tests that need it are 
     from tests.support.tabs import Tabs
 
 
-BOTH_BROWSERS = {"test_devices", "test_reload"}
-"""Modules whose tests `make test` runs in both browsers: devices, and what a browser does when a page goes. The others
-run in Chromium there; `make browsers` and `make nightly` run every test in both."""
+BOTH_BROWSERS = {"test_what_was_switched_off_stays_off", "test_a_reload_keeps_the_seat", "test_a_closed_tab"}
+"""The tests that `make test` runs in both browsers: devices, and what a browser does when a page goes. The others run
+in Chromium there; `make browsers` and `make nightly` run every test in both."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [
         item
         for item in items
-        if "page" in item.path.parts and item.path.stem not in BOTH_BROWSERS and "[firefox" in item.name
+        if "page" in item.path.parts and "[firefox" in item.name and item.name.split("[")[0] not in BOTH_BROWSERS
     ]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
