@@ -144,7 +144,8 @@ class RoomsConfig(Section, frozen=True):
     show_user_ids: Annotated[
         Literal["all", "users"],
         Meta(description="Who sees the user ids of participants and hosts: all, or users only. "
-             "Guests, and people outside without a token, then see names alone."),
+             "Guests, and people outside without a token, then see names alone. "
+             "A user without a name claim is shown by the user id; give tokens a name."),
     ] = "all"  # fmt: skip
     code_groups: Annotated[
         int,

@@ -68,9 +68,9 @@ export class MeetingView {
    * @param {string} label
    * @param {number} hand
    */
-  _ownTile({ id, userId, displayName }, label, hand) {
+  _ownTile({ id, guestName, displayName }, label, hand) {
     const { muted, sharing, shown } = this._media;
-    return { id, userId, name: displayName, label, mine: true, held: false, muted, hand, sharing, stream: shown };
+    return { id, isUser: guestName === null, name: displayName, label, mine: true, held: false, muted, hand, sharing, stream: shown };
   }
 }
 
@@ -80,11 +80,11 @@ export class MeetingView {
  * @param {number} hand
  * @param {MediaStream | null} stream
  */
-function tileOf({ id, userId, displayName, isActive, state = {} }, label, hand, stream) {
+function tileOf({ id, guestName, displayName, isActive, state = {} }, label, hand, stream) {
   const sharing = state.screen === true;
   return {
     id,
-    userId,
+    isUser: guestName === null,
     name: displayName,
     label,
     mine: false,
