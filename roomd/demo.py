@@ -3,12 +3,11 @@
 import contextlib
 import shlex
 import sys
-from pathlib import Path
 
 import msgspec
 
-from roomd.auth.secret_files import local_secret
-from roomd.auth.tokens import mint
+from roomd.auth.local_tokens import mint_locally
+from roomd.auth.orders import TokenOrder
 from roomd.config import Config, local_url
 from roomd.engine.ports import Archive, Rooms
 from roomd.rooms.settings import Settings
@@ -31,7 +30,7 @@ async def show_demo(config: Config, port: int, rooms: Rooms, archive: Archive, n
     program = [sys.executable, "-m", "roomd"] if sys.argv[0].endswith("__main__.py") else [sys.argv[0]]
     join = [*program, "join", room.code, "--url", url]
     page = f"http{url.removeprefix('ws').removesuffix(config.server.path)}/#"
-    token = _host_token(config, now)
+    token = mint_locally(config, TokenOrder(user=HOST, name="Demo Host", ttl=TOKEN_TTL), now)
     ways = [("Join it from another terminal, as a guest:", shlex.join([*join, "--guest", "Jane Smith"]))]
     if token is not None:
         ways.append(("and as its host:", shlex.join([*join, "--token", token])))
@@ -43,21 +42,3 @@ async def show_demo(config: Config, port: int, rooms: Rooms, archive: Archive, n
         lines += [label, "", f"    {way}", ""]
     with contextlib.suppress(OSError):  # standard output may be closed
         print("\n".join(lines), flush=True)
-
-
-def _host_token(config: Config, now: float) -> str | None:
-    """Return a token of the demo host; None when there is no local secret, because tokens come from an issuer."""
-    secret = local_secret(config.auth, Path(config.database.path))
-    if secret is None:
-        return None
-    return mint(
-        secret,
-        user=HOST,
-        name="Demo Host",
-        ttl=TOKEN_TTL,
-        admin=False,
-        room=None,
-        issuer=config.auth.issuer,
-        audience=config.auth.audience,
-        now=now,
-    )

@@ -21,7 +21,7 @@ def local_secret(auth: AuthConfig, database: Path) -> bytes | None:
 
     Raises `ConfigError` for a secret that cannot be used.
     """
-    if auth.jwks_url is not None or auth.public_key_file is not None:
+    if auth.has_issuer:
         return None
     if auth.secret is not None:
         return _check_secret(os.fsencode(auth.secret), "auth.secret")
@@ -42,7 +42,7 @@ def exchange_secret(auth: AuthConfig, secret: bytes) -> bytes:
     Where tokens come from an issuer with public keys, it is another one, derived from it. So a token that roomd signed
     when it was its own issuer is not accepted.
     """
-    if auth.jwks_url is None and auth.public_key_file is None:
+    if not auth.has_issuer:
         return secret
     return hmac.digest(secret, b"tokens that are given for tickets", "sha256")
 

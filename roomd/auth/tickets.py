@@ -13,11 +13,10 @@ from typing import Protocol
 
 import msgspec
 
+from roomd.auth.orders import LONGEST_TICKET, TokenOrder
 from roomd.auth.tokens import Claims, Identity, Key, Policy, mint, read_claims
 from roomd.protocol.errors import INVALID_TOKEN, Refused
 
-LONGEST_TICKET = 600.0
-"""The seconds for which a ticket may be valid."""
 LONGEST_JTI = 128
 """The characters that the claim `jti` may have."""
 
@@ -62,18 +61,14 @@ def mint_token(ticket: Ticket, key: Key, policy: Policy, now: float) -> str:
     """Sign the token for a ticket with roomd's own key. `now` is in seconds since the epoch."""
     identity = ticket.identity
     assert isinstance(key.material, bytes)  # noqa: S101 - HS256 has a secret
-    return mint(
-        key.material,
+    order = TokenOrder(
         user=identity.user_id,
         name=identity.display_name if identity.display_name != identity.user_id else None,
         ttl=identity.expires_at - now,
         admin=identity.is_admin,
         room=identity.room,
-        issuer=policy.issuer,
-        audience=policy.audience,
-        now=now,
-        key_id=key.key_id,
     )
+    return mint(key.material, order, now, issuer=policy.issuer, audience=policy.audience, key_id=key.key_id)
 
 
 def _key(claims: Claims, jti: str) -> str:

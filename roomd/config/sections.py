@@ -102,6 +102,11 @@ class AuthConfig(Section, frozen=True):
         Meta(description="Seconds for which a seat carries host rights after its user's token has expired."),
     ] = 43_200.0
 
+    @property
+    def has_issuer(self) -> bool:
+        """Whether tokens come from an issuer with public keys, so that roomd does not sign them."""
+        return self.public_key_file is not None or self.jwks_url is not None
+
 
 class DatabaseConfig(Section, frozen=True):
     """Where rooms, participants, messages and bans are stored."""

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from jwt.algorithms import RSAAlgorithm
 
 from roomd.auth.keys import KeySource, check_keys, open_keys, policy
+from roomd.auth.orders import TokenOrder
 from roomd.auth.secret_files import local_secret, local_secret_file
 from roomd.auth.tokens import Key, Policy, mint, verify
 from roomd.config import AuthConfig, ConfigError, is_open_to_others
@@ -64,7 +65,7 @@ async def test_secret(database: Path) -> None:
     """A configured secret checks what it signed, and is the one to mint with."""
     auth = AuthConfig(secret=SECRET)
     source = open_keys(auth, database)
-    minted = mint(SECRET.encode(), user="alice", ttl=60, now=NOW)
+    minted = mint(SECRET.encode(), TokenOrder(user="alice", ttl=60), NOW)
     assert verify(minted, await source.keys_for(minted), policy(auth), NOW).user_id == "alice"
     assert local_secret(auth, database) == SECRET.encode()
     await source.close()

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from roomd.auth.keys import OWN_KEY_ID, find_own_key, make_own_key, open_keys, policy
+from roomd.auth.orders import TokenOrder
 from roomd.auth.secret_files import local_secret_file
 from roomd.auth.tickets import mint_token, read_ticket
 from roomd.auth.tokens import Identity, Key, Policy, mint, verify
@@ -75,7 +76,7 @@ def test_what_is_no_ticket(claims: dict[str, Any], kind: ErrorKind) -> None:
 
 def test_a_ticket_is_no_token() -> None:
     """What a link has is of no use for a connection, but for the exchange."""
-    text = mint(SECRET, user="alice", ttl=300, now=NOW, jti="t1", ticket=3600)
+    text = mint(SECRET, TokenOrder(user="alice", ttl=3600).as_ticket("t1"), NOW)
     assert read_ticket(text, [KEY], POLICY, NOW).identity.expires_at == NOW + 3600
     with pytest.raises(Refused) as caught:
         verify(text, [KEY], POLICY, NOW)
