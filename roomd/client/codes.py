@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 def code_of(text: str) -> str:
     """Return the room's code in a link. What is no link is returned as it is: the server folds codes by itself.
 
-    A link is like `https://meet.example/#abc-def-ghi`, `https://meet.example/#code=abc-def-ghi&token=…` or
+    A link is like `https://meet.example/#abc-def-ghi`, `https://meet.example/#code=abc-def-ghi&ticket=…` or
     `https://meet.example/?room=abc-def-ghi`.
     """
     link = text.strip()

@@ -3,7 +3,7 @@
 /**
  * Find the room's code in a link; what is no link is returned as it is, for the server folds codes by itself.
  *
- * @param {string} text Like `abc-def-ghi`, `https://meet.example/#abc-def-ghi` or `https://meet.example/#code=abc-def-ghi&token=…`.
+ * @param {string} text Like `abc-def-ghi`, `https://meet.example/#abc-def-ghi` or `https://meet.example/#code=abc-def-ghi&ticket=…`.
  */
 export function codeOf(text) {
   if (!/^\s*https?:\/\//i.test(text)) return text;
