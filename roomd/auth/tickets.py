@@ -8,6 +8,7 @@ as a token. For one without that, the token expires with the ticket: no token be
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -49,7 +50,7 @@ def read_ticket(text: str, keys: Sequence[Key], policy: Policy, now: float) -> T
     jti, expires_at = claims.values.get("jti"), claims.identity.expires_at
     if not isinstance(jti, str) or not 1 <= len(jti) <= LONGEST_JTI:
         raise Refused(INVALID_TOKEN, reason=f"it is no ticket: the claim jti is not 1 to {LONGEST_JTI} characters")
-    if expires_at > now + LONGEST_TICKET + policy.leeway:
+    if expires_at > math.ceil(now + LONGEST_TICKET + policy.leeway):  # issuers round `exp` up to whole seconds
         raise Refused(INVALID_TOKEN, reason=f"it is no ticket: it is valid for more than {LONGEST_TICKET:.0f} seconds")
     identity = claims.identity
     if claims.ticket is not None:
