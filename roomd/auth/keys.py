@@ -105,14 +105,13 @@ def open_keys(auth: AuthConfig, database: Path, own: Key | None = None) -> KeySo
 
 
 def check_keys(auth: AuthConfig, database: Path) -> None:
-    """Run the checks of `open_keys` that need no new secret.
+    """Run the checks of `open_keys` and `make_own_key` that need no new secret.
 
     Raises `ConfigError` that names the setting, the file and what to do.
     """
     if auth.public_key_file is not None:
         _public_key(Path(auth.public_key_file), policy(auth), database)
-    else:
-        local_secret(auth, database)
+    find_own_key(auth, database)
 
 
 def policy(auth: AuthConfig) -> Policy:

@@ -172,6 +172,20 @@ def test_checking_makes_nothing(tmp_path: Path, database: Path) -> None:
         assert str(caught.value) == refusal(auth, database)
 
 
+def test_the_own_secret_is_checked_beside_an_issuer(tmp_path: Path) -> None:
+    """A secret of roomd's own that others can read is found by the check, whoever signs the tokens."""
+    pem_file = tmp_path / "issuer.pem"
+    pem_file.write_bytes(pem(EC))
+    secret_file(tmp_path, SECRET, 0o644).rename(tmp_path / "roomd.secret")
+    for auth in (
+        no_key_file,
+        AuthConfig(jwks_url="https://issuer.example/keys"),
+        AuthConfig(public_key_file=str(pem_file)),
+    ):
+        with pytest.raises(ConfigError, match=r"roomd.secret: others can read it \(mode 0644\)"):
+            check_keys(auth, tmp_path / "roomd.db")
+
+
 async def test_made_secrets_differ(tmp_path: Path) -> None:
     """No two databases share a made secret."""
     made = [await open_keys(no_key_file, tmp_path / name).keys_for("") for name in ("a.db", "b.db")]
