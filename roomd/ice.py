@@ -42,7 +42,7 @@ class Ice(msgspec.Struct, frozen=True):
 
 
 def open_ice(ice: IceConfig, database: Path | None = None) -> Ice:
-    """Read the secret of the TURN servers, if one is configured. The owner of `database` may own its file.
+    """Read the secret of the TURN servers, if one is configured. `trusted_owners` of `database` may own its file.
 
     Raises `ConfigError` that names the setting, the file and what to do.
     """

@@ -55,7 +55,7 @@ def local_secret_file(database: Path) -> Path:
 def read_private(file: Path, setting: str, database: Path | None = None) -> tuple[bytes, str]:
     """Return the content of a file that only its owner can read, and the text that names the file in errors.
 
-    The owner is this user, root, or the one of `database`. White space around the content is removed. Raises
+    The owner is one of `trusted_owners`. White space around the content is removed. Raises
     `ConfigError` when the file fails `check_file`, and when it cannot be read.
     """
     content = read_file(file, setting, is_secret=True, owners=trusted_owners(database))
