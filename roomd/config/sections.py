@@ -183,12 +183,12 @@ class IceConfig(Section, frozen=True):
         None
     )
     # coturn checks the expiry when an allocation is created, other servers also at each refresh. A browser cannot renew
-    # the credentials of an existing allocation, so they have to be valid for as long as a call lasts.
+    # the credentials of an existing allocation. So there a relayed connection may end when they expire; an ICE restart
+    # then makes a new one, with the credentials that the client has got by then.
     turn_ttl: Annotated[
         int,
-        Meta(ge=60, le=86_400, description="Seconds for which TURN credentials are valid at most; longer than a call, "
-             "since some servers end a relayed call when they expire. They last for as long as the participant has "
-             "been in the room, at least an hour."),
+        Meta(ge=60, le=86_400, description="Seconds for which TURN credentials are valid at most. They last an hour, "
+             "and twice as long each time the participant has been in the room for that long, up to this."),
     ] = 21_600  # fmt: skip
 
 
