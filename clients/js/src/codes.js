@@ -6,8 +6,16 @@
  * @param {string} text Like `abc-def-ghi`, `https://meet.example/#abc-def-ghi` or `https://meet.example/#code=abc-def-ghi&ticket=…`.
  */
 export function codeOf(text) {
-  if (!/^\s*https?:\/\//i.test(text)) return text;
-  const { hash, searchParams } = new URL(text.trim());
-  const fragment = hash.slice(1);
-  return new URLSearchParams(fragment.includes("=") ? fragment : `code=${fragment}`).get("code") || searchParams.get("room") || text;
+  const part = after(text, "#") || after(text, "?");
+  const given = new URLSearchParams(part);
+  const [first = ""] = given.keys();
+  return (given.get("code") || given.get("room") || first).trim() || text;
+}
+
+/**
+ * @param {string} text
+ * @param {string} mark
+ */
+function after(text, mark) {
+  return text.split(mark).slice(1).join(mark);
 }
