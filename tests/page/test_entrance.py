@@ -130,6 +130,7 @@ async def test_a_ticket_outlasts_a_server_that_cannot_be_reached(tabs: Tabs, dae
             await answers[tried - 1](socket)
 
     await tab.page.route_web_socket("**", route)
+    await tab.page.reload()
     await tab.page.evaluate("hash => { location.hash = hash }", f"code={code}&ticket={new_ticket(time.time() + 300)}")
     complaint = tab.page.locator("#token-error")
     join = tab.page.get_by_role("button", name="Join", exact=True)

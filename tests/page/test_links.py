@@ -1,5 +1,6 @@
 """Peer links: the page makes no more than it can carry, and none with a program that does not answer."""
 
+import asyncio
 import contextlib
 from typing import Any
 
@@ -11,6 +12,7 @@ pytest.importorskip("playwright", reason="needs Playwright for Python: `make tes
 
 from playwright.async_api import expect
 
+from tests.support.processes import PATIENCE
 from tests.support.tabs import Tab, Tabs
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -36,6 +38,9 @@ window.lose = (patience) => {
   }
 };
 window.offers = () => connections.filter((one) => one.signalingState === "have-local-offer").length;
+window.become = async (what, count) => {
+  while (window[what]() !== count) await new Promise((resolve) => real(resolve, 20));
+};
 window.live = () => connections.filter((one) => one.signalingState !== "closed").length;
 """
 """Holds the timers of the links until a test lets them end; the client's own timers run as always."""
@@ -51,7 +56,8 @@ async def patient(tabs: Tabs, code: str, name: str) -> Tab:
 
 async def become(tab: Tab, what: str, count: int) -> None:
     """Wait until the page has so many of these connections."""
-    await tab.page.wait_for_function(f"count => {what}() === count", arg=count, polling=20)
+    async with asyncio.timeout(PATIENCE):
+        await tab.page.evaluate("([what, count]) => become(what, count)", [what, count])
 
 
 async def silence(tab: Tab) -> None:
@@ -133,8 +139,9 @@ async def test_the_first_offer_of_a_program(tabs: Tabs, daemon: Daemon) -> None:
           const other = new RTCPeerConnection();
           other.addTransceiver("audio");
           await other.setLocalDescription();
+          const { sdp } = other.localDescription;
           other.close();
-          return other.localDescription.sdp;
+          return sdp;
         }""")
         await signal(client, own, {"generation": "1", "description": {"type": "offer", "sdp": sdp}})
         await expect(line).to_be_hidden()
