@@ -3,12 +3,12 @@
 import contextlib
 import shlex
 import sys
-from pathlib import Path
+import uuid
 
 import msgspec
 
-from roomd.auth.secret_files import local_secret
-from roomd.auth.tokens import mint
+from roomd.auth.local_tokens import mint_locally
+from roomd.auth.orders import TokenOrder
 from roomd.config import Config, local_url
 from roomd.engine.ports import Archive, Rooms
 from roomd.rooms.settings import Settings
@@ -16,7 +16,7 @@ from roomd.rooms.settings import Settings
 HOST = "demo-host"
 """The user id of the demo room's host."""
 TOKEN_TTL = 86_400.0
-"""The seconds for which the printed token of the host is valid."""
+"""The seconds for which the host's token is valid: the printed one, and the one for the ticket of the printed link."""
 
 
 async def show_demo(config: Config, port: int, rooms: Rooms, archive: Archive, now: float) -> None:
@@ -31,33 +31,18 @@ async def show_demo(config: Config, port: int, rooms: Rooms, archive: Archive, n
     program = [sys.executable, "-m", "roomd"] if sys.argv[0].endswith("__main__.py") else [sys.argv[0]]
     join = [*program, "join", room.code, "--url", url]
     page = f"http{url.removeprefix('ws').removesuffix(config.server.path)}/#"
-    token = _host_token(config, now)
+    order = TokenOrder(user=HOST, name="Demo Host", ttl=TOKEN_TTL)
+    token, ticket = (mint_locally(config, each, now) for each in (order, order.as_ticket(str(uuid.uuid4()))))
     ways = [("Join it from another terminal, as a guest:", shlex.join([*join, "--guest", "Jane Smith"]))]
     if token is not None:
         ways.append(("and as its host:", shlex.join([*join, "--token", token])))
     if config.server.demo:
-        hosts = [("and in another window as its host:", f"{page}code={room.code}&token={token}")] if token else []
+        new = shlex.join([*program, "token", "--link", "--user", HOST, "--room", room.code])
+        label = f"and in another window as its host, once, within 10 minutes ({new} makes a new link):"
+        hosts = [(label, f"{page}code={room.code}&ticket={ticket}")] if ticket is not None else []
         ways = [("Open it in a browser, as a guest:", page + room.code), *hosts, *ways]
     lines = ["", f"roomd is listening on {url}", f"The demo room is {room.code}."]
     for label, way in ways:
         lines += [label, "", f"    {way}", ""]
     with contextlib.suppress(OSError):  # standard output may be closed
         print("\n".join(lines), flush=True)
-
-
-def _host_token(config: Config, now: float) -> str | None:
-    """Return a token of the demo host; None when there is no local secret, because tokens come from an issuer."""
-    secret = local_secret(config.auth, Path(config.database.path))
-    if secret is None:
-        return None
-    return mint(
-        secret,
-        user=HOST,
-        name="Demo Host",
-        ttl=TOKEN_TTL,
-        admin=False,
-        room=None,
-        issuer=config.auth.issuer,
-        audience=config.auth.audience,
-        now=now,
-    )

@@ -4,8 +4,9 @@ This is the TURN REST scheme (draft-uberti-behave-turn-rest-00); in coturn it is
 no list of users, only a secret that it shares with roomd. The username contains the expiry and the participant id; the
 credential is the HMAC-SHA1 of the username. So the server can check both without asking roomd.
 
-A participant who asks again gets the same credentials while half of their time is left. They last as long as the
-participant has had the seat, at least an hour: who joins for a moment gets no relay for a day.
+When credentials expire is computed from when the participant joined and the time now, in steps. So a participant who
+asks again within a step gets the same ones, also from a daemon that was started again, and nothing is remembered. They
+last about as long as the participant has had the seat, at least an hour: a short visit gives no relay for a day.
 """
 
 import base64
@@ -22,8 +23,6 @@ from roomd.protocol.objects import IceServer
 
 SHORTEST_TTL = 3600
 """The seconds for which the credentials of a participant who has just come are valid, if `ice.turn_ttl` is not less."""
-MOST_ISSUED = 10_000
-"""The participants whose credentials are remembered. One more and the oldest get new ones when they ask."""
 
 
 class Ice(msgspec.Struct, frozen=True):
@@ -37,12 +36,10 @@ class Ice(msgspec.Struct, frozen=True):
     """The shared secret, `static-auth-secret` in coturn; None without TURN servers."""
     ttl: int = 0
     """The most seconds for which credentials are valid."""
-    issued: dict[str, int] = {}
-    """When the credentials of each participant expire, in seconds since the epoch; the oldest are first. It changes."""
 
 
 def open_ice(ice: IceConfig, database: Path | None = None) -> Ice:
-    """Read the secret of the TURN servers, if one is configured. The owner of `database` may own its file.
+    """Read the secret of the TURN servers, if one is configured. `trusted_owners` of `database` may own its file.
 
     Raises `ConfigError` that names the setting, the file and what to do.
     """
@@ -55,33 +52,37 @@ def open_ice(ice: IceConfig, database: Path | None = None) -> Ice:
     return Ice(ice.stun, ice.turn, secret, ice.turn_ttl)
 
 
-def ice_servers(ice: Ice, participant_id: str, now: float, seated_for: float = math.inf) -> list[IceServer]:
+def ice_servers(ice: Ice, participant_id: str, joined: float, now: float) -> list[IceServer]:
     """Return the servers in the form that `RTCPeerConnection` takes, with TURN credentials for this participant.
 
-    `now` is in seconds since the epoch; the TURN server must have the same time. `seated_for` is how many seconds the
-    participant has had the seat. The credentials are valid for `time_left` seconds from `now`.
+    `joined`, when the participant got the seat, and `now` are in seconds since the epoch; the TURN server must have the
+    same time. The credentials are valid for `time_left` seconds from `now`.
     """
     servers = [IceServer(urls=list(ice.stun))] if ice.stun else []
     if ice.turn and ice.secret is not None:
-        username = f"{_expiry(ice, participant_id, now, seated_for)}:{participant_id}"
+        username = f"{_expiry(ice, joined, now)}:{participant_id}"
         credential = base64.b64encode(hmac.digest(ice.secret, username.encode(), "sha1")).decode()
         servers.append(IceServer(urls=list(ice.turn), username=username, credential=credential))
     return servers
 
 
-def time_left(ice: Ice, participant_id: str, now: float) -> int:
-    """Return the whole seconds for which the participant's credentials are valid; `ice.ttl` without any."""
-    expiry = ice.issued.get(participant_id)
-    return ice.ttl if expiry is None else int(expiry - now)
+def time_left(ice: Ice, joined: float, now: float) -> int:
+    """Return the whole seconds for which the credentials of a participant are valid; `ice.ttl` without any.
+
+    `joined` and `now` are in seconds since the epoch.
+    """
+    return ice.ttl if not ice.turn or ice.secret is None else int(_expiry(ice, joined, now) - now)
 
 
-def _expiry(ice: Ice, participant_id: str, now: float, seated_for: float) -> int:
-    """Return when the participant's credentials expire. New ones begin when less than half of their time is left."""
-    ttl = int(min(ice.ttl, max(SHORTEST_TTL, seated_for)))
-    expiry = ice.issued.pop(participant_id, 0)
-    if not now + ttl / 2 <= expiry <= now + ice.ttl + 1:  # the clock may have been set back
-        expiry = math.ceil(now) + ttl
-    ice.issued[participant_id] = expiry
-    if len(ice.issued) > MOST_ISSUED:
-        del ice.issued[next(iter(ice.issued))]
-    return expiry
+def _expiry(ice: Ice, joined: float, now: float) -> int:
+    """Return when the credentials of a participant expire, in seconds since the epoch.
+
+    Their time is an hour, and doubles whenever the participant has been there for twice as long, up to `ice.ttl`. New
+    ones begin at each half of it since the join, so that between half and all of it is left. A clock that was set back
+    changes the number of the half, not what is left.
+    """
+    age = now - joined
+    shortest = min(SHORTEST_TTL, ice.ttl)
+    doublings = math.floor(math.log2(max(age / shortest, 1)))
+    half = min(ice.ttl, shortest << doublings) / 2
+    return math.ceil(joined + (math.floor(age / half) + 2) * half)

@@ -102,6 +102,18 @@ def test_the_owner_of_the_database_is_trusted(tmp_path: Path) -> None:
     assert trusted_owners() == trusted_owners(tmp_path / "none") == trusted_owners(file) == {os.geteuid(), 0}
 
 
+def test_only_root_trusts_the_owner_of_the_database(tmp_path: Path) -> None:
+    """The configuration names the database. So for another user anybody could name a database of their own."""
+    database = written(tmp_path / "roomd.db")
+    if os.geteuid() == 0:
+        os.chown(database, OTHER, -1)
+    owner = database.stat().st_uid
+    assert trusted_owners(database, user=0) == {0, owner}
+    assert trusted_owners(database, user=owner + 1) == {0, owner + 1}
+    assert trusted_owners(tmp_path / "none", user=0) == {0}
+    assert trusted_owners(tmp_path / "none", user=7) == {0, 7}
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 def test_root_uses_the_files_of_the_databases_owner(tmp_path: Path) -> None:
     """A command of root reads the secret and the configuration of the daemon's user."""

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from roomd.config import ConfigError, IceConfig, load
-from roomd.ice import MOST_ISSUED, Ice, ice_servers, open_ice, time_left
+from roomd.ice import Ice, ice_servers, open_ice, time_left
 from tests.support.needs import needs
 from tests.support.processes import PATIENCE, child, end, free_port, spawn
 
@@ -30,7 +32,7 @@ def test_the_credentials_are_what_the_scheme_says() -> None:
     The same by hand: printf %s 1772534200:01a2b3 | openssl dgst -sha1 -hmac 'north-by-north-west!' -binary | base64
     """
     ice = Ice(stun=STUN, turn=TURN, secret=SECRET.encode(), ttl=3600)
-    assert msgspec.to_builtins(ice_servers(ice, "01a2b3", 1_772_530_600.0)) == [
+    assert msgspec.to_builtins(ice_servers(ice, "01a2b3", 1_772_530_600.0, 1_772_530_600.0)) == [
         {"urls": list(STUN)},
         {"urls": list(TURN), "username": "1772534200:01a2b3", "credential": "85Z9oxDOUbcwZmfr57nHw9a2zu0="},
     ]
@@ -38,53 +40,54 @@ def test_the_credentials_are_what_the_scheme_says() -> None:
 
 def test_without_servers_there_are_none() -> None:
     """None are configured by default, and STUN alone needs no credentials."""
-    assert ice_servers(open_ice(load().ice), "p", 0.0) == []
-    assert msgspec.to_builtins(ice_servers(Ice(stun=STUN), "p", 0.0)) == [{"urls": list(STUN)}]
+    assert ice_servers(open_ice(load().ice), "p", 0.0, 0.0) == []
+    assert msgspec.to_builtins(ice_servers(Ice(stun=STUN), "p", 0.0, 0.0)) == [{"urls": list(STUN)}]
 
 
 def test_credentials_are_each_participants_own_and_last_the_whole_ttl() -> None:
     """No two participants have the same, and a fraction of a second takes nothing from the time they are good for."""
     ice = Ice(turn=TURN, secret=SECRET.encode(), ttl=60)
-    [one], [other] = ice_servers(ice, "one", 1000.001), ice_servers(ice, "other", 1000.001)
+    [one], [other] = (ice_servers(ice, name, 1000.001, 1000.001) for name in ("one", "other"))
     assert (one.username, other.username) == ("1061:one", "1061:other")
     assert one.credential != other.credential
 
 
-def usernames(ice: Ice, participant: str, asked: list[tuple[float, float]]) -> list[tuple[str | None, int]]:
-    """Ask for the servers at some times, with the seconds that the participant has had the seat by then."""
+def asked(ice: Ice, joined: float, ages: list[float]) -> list[tuple[str | None, int]]:
+    """Ask for the servers so many seconds after the join; return the user names and the seconds that are left."""
     found = []
-    for now, seated_for in asked:
-        [server] = ice_servers(ice, participant, now, seated_for)
-        found.append((server.username, time_left(ice, participant, now)))
+    for age in ages:
+        [server] = ice_servers(ice, "p", joined, joined + age)
+        found.append((server.username, time_left(ice, joined, joined + age)))
     return found
 
 
 def test_one_set_for_each_participant_while_it_is_good() -> None:
-    """Who asks again gets the same until half of the time is over, and is told what is left of it."""
+    """Who asks again gets the same until half of the time is over, also from a daemon that was started again."""
     ice = Ice(turn=TURN, secret=SECRET.encode(), ttl=600)
-    asked = [(1000.5, 0.0), (1001.0, 0.5), (1301.0, 300.5), (1301.5, 301.0)]
-    assert usernames(ice, "p", asked) == [("1601:p", 600), ("1601:p", 600), ("1601:p", 300), ("1902:p", 600)]
-    assert usernames(ice, "p", [(500.0, 0.0)]) == [("1100:p", 600)], "the clock was set back"
-    assert time_left(Ice(stun=STUN, ttl=600), "p", 1000.0) == 600
+    first, second = ("1601:p", "1901:p")
+    assert asked(ice, 1000.5, [0.0, 0.5, 299.5]) == [(first, 600), (first, 600), (first, 301)]
+    assert asked(ice, 1000.5, [300.0, 599.5]) == [(second, 600), (second, 301)]
+    assert asked(ice, 1000.5, [-500.5]) == [("1001:p", 501)], "the clock was set back"
+    assert time_left(Ice(stun=STUN, ttl=600), 1000.0, 1000.0) == 600
 
 
-def test_credentials_are_bounded_by_the_seat() -> None:
-    """They last as long as the participant has been there: an hour at first, the configured time at most."""
+def test_how_long_credentials_last() -> None:
+    """An hour at first, twice as long after twice as long, the configured time at most. Half of it may be over."""
     ice = Ice(turn=TURN, secret=SECRET.encode(), ttl=21_600)
-    ages = [0.0, 3600.0, 7200.0, 14_400.0, 28_800.0, 57_600.0]
-    left = [time for _, time in usernames(ice, "p", [(1000.0 + age, age) for age in ages])]
-    assert left == [3600, 3600, 7200, 14_400, 21_600, 21_600]
+    hours = {0: 1.0, 1: 1.0, 2: 2.0, 3: 2.0, 4: 4.0, 6: 4.0, 8: 4.0, 9: 6.0, 12: 6.0, 24: 6.0}
+    left = [time for _, time in asked(ice, 1000.0, [3600.0 * hour for hour in hours])]
+    assert left == [3600 * most for most in hours.values()]
 
 
-def test_what_is_remembered_is_bounded() -> None:
-    """Those who asked longest ago are forgotten."""
-    ice = Ice(turn=TURN, secret=SECRET.encode(), ttl=600)
-    for number in range(MOST_ISSUED + 5):
-        ice_servers(ice, str(number), 1000.0)
-        ice_servers(ice, "0", 1000.0)
-    assert len(ice.issued) == MOST_ISSUED
-    assert "0" in ice.issued
-    assert "1" not in ice.issued
+@given(st.floats(1e9, 2e9), st.lists(st.floats(0, 1e6), min_size=2), st.integers(60, 86_400))
+def test_the_sets_of_a_participant(joined: float, ages: list[float], ttl: int) -> None:
+    """At least half of a time is left, and at most all of it; the set never ends before one that was given earlier."""
+    ice = Ice(turn=TURN, secret=SECRET.encode(), ttl=ttl)
+    found = asked(ice, joined, sorted(ages))
+    for age, (_, left) in zip(sorted(ages), found, strict=True):
+        assert min(1800, ttl / 2) - 1 <= left <= min(ttl, max(3600, age)) + 1
+    ends = [int(str(username).removesuffix(":p")) for username, _ in found]
+    assert ends == sorted(ends)
 
 
 def test_the_secret_comes_from_the_configuration_or_a_file(tmp_path: Path) -> None:
@@ -191,7 +194,7 @@ def coturn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Coturn]:
 def credentials(secret: str, made: float) -> tuple[str, str]:
     """Mint credentials as roomd would have at the time `made`, good for a minute."""
     config = IceConfig(turn=("turn:127.0.0.1",), turn_secret=secret, turn_ttl=60)
-    [server] = ice_servers(open_ice(config), "01a2b3", made)
+    [server] = ice_servers(open_ice(config), "01a2b3", made, made)
     assert server.username is not None
     assert server.credential is not None
     return server.username, server.credential

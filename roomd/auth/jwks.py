@@ -35,6 +35,8 @@ SMALLEST_RSA = 2048
 """The bits that an RSA key must have (RFC 7518, section 3.3)."""
 FETCH_TIMEOUT = 10.0
 """The seconds that a fetch may take in all."""
+SHORTEST_WAIT = 1.0
+"""The least `retryAfter`, in seconds: also while a fetch may start, and the one before it has not ended yet."""
 MOST_KEYS = 100
 """The keys that a set may have: each one is tried for a token without a key id."""
 
@@ -82,7 +84,7 @@ class FetchedKeys:
         may_fit = any(wanted is None or key.key_id in (None, wanted) for key in self._keys)
         if may_fit or self._fetched > begun:
             return self._keys
-        wait = max(0.0, self._may_fetch_at - self._clock())
+        wait = max(SHORTEST_WAIT, self._may_fetch_at - self._clock())
         raise Refused(
             UNAVAILABLE,
             "The keys to check tokens with are unavailable",
@@ -110,7 +112,7 @@ class FetchedKeys:
         return self._fetching
 
     async def _fetch(self) -> None:
-        """Download the keys, within the timeout. The thread's own timeout starts again with each byte of the header."""
+        """Download the keys, within the timeout. The thread ends then too, but when it still looks for the host."""
         try:
             self._downloading = asyncio.create_task(asyncio.to_thread(self._download), name="download token keys")
             # The exception must be retrieved, also after the timeout.

@@ -71,7 +71,7 @@ def find_own_key(auth: AuthConfig, database: Path) -> Key | None:
 
     Raises `ConfigError`.
     """
-    secret = local_secret(AuthConfig() if _has_issuer(auth) else auth, database)
+    secret = local_secret(AuthConfig() if auth.has_issuer else auth, database)
     return None if secret is None else _own_key(auth, secret)
 
 
@@ -85,7 +85,7 @@ def make_own_key(auth: AuthConfig, database: Path) -> Key:
 
 def _own_key(auth: AuthConfig, secret: bytes) -> Key:
     material = exchange_secret(auth, secret)
-    return Key(material, "HS256", OWN_KEY_ID, is_own=True) if _has_issuer(auth) else Key(material, "HS256")
+    return Key(material, "HS256", OWN_KEY_ID, is_own=True) if auth.has_issuer else Key(material, "HS256")
 
 
 def open_keys(auth: AuthConfig, database: Path, own: Key | None = None) -> KeySource:
@@ -94,7 +94,7 @@ def open_keys(auth: AuthConfig, database: Path, own: Key | None = None) -> KeySo
     `own` is roomd's own key. Without it, tokens that were given for tickets are accepted only where roomd is the
     issuer. Raises `ConfigError` that names the setting, the file and what to do.
     """
-    if not _has_issuer(auth):
+    if not auth.has_issuer:
         return FixedKeys(own or make_own_key(auth, database))
     issuer: KeySource
     if auth.jwks_url is not None:
@@ -105,25 +105,19 @@ def open_keys(auth: AuthConfig, database: Path, own: Key | None = None) -> KeySo
 
 
 def check_keys(auth: AuthConfig, database: Path) -> None:
-    """Run the checks of `open_keys` that need no new secret.
+    """Run the checks of `open_keys` and `make_own_key` that need no new secret.
 
     Raises `ConfigError` that names the setting, the file and what to do.
     """
     if auth.public_key_file is not None:
         _public_key(Path(auth.public_key_file), policy(auth), database)
-    else:
-        local_secret(auth, database)
+    find_own_key(auth, database)
 
 
 def policy(auth: AuthConfig) -> Policy:
     """Return the conditions that the configuration sets for tokens."""
-    allowed = tuple(name for name in get_args(Algorithm) if name != "HS256") if _has_issuer(auth) else ("HS256",)
+    allowed = tuple(name for name in get_args(Algorithm) if name != "HS256") if auth.has_issuer else ("HS256",)
     return Policy(auth.algorithms or allowed, auth.issuer, auth.audience, auth.leeway)
-
-
-def _has_issuer(auth: AuthConfig) -> bool:
-    """Return whether tokens come from an issuer with public keys."""
-    return auth.jwks_url is not None or auth.public_key_file is not None
 
 
 def _public_key(file: Path, policy: Policy, database: Path) -> Key:

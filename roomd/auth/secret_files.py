@@ -21,7 +21,7 @@ def local_secret(auth: AuthConfig, database: Path) -> bytes | None:
 
     Raises `ConfigError` for a secret that cannot be used.
     """
-    if auth.jwks_url is not None or auth.public_key_file is not None:
+    if auth.has_issuer:
         return None
     if auth.secret is not None:
         return _check_secret(os.fsencode(auth.secret), "auth.secret")
@@ -42,7 +42,7 @@ def exchange_secret(auth: AuthConfig, secret: bytes) -> bytes:
     Where tokens come from an issuer with public keys, it is another one, derived from it. So a token that roomd signed
     when it was its own issuer is not accepted.
     """
-    if auth.jwks_url is None and auth.public_key_file is None:
+    if not auth.has_issuer:
         return secret
     return hmac.digest(secret, b"tokens that are given for tickets", "sha256")
 
@@ -55,7 +55,7 @@ def local_secret_file(database: Path) -> Path:
 def read_private(file: Path, setting: str, database: Path | None = None) -> tuple[bytes, str]:
     """Return the content of a file that only its owner can read, and the text that names the file in errors.
 
-    The owner is this user, root, or the one of `database`. White space around the content is removed. Raises
+    The owner is one of `trusted_owners`. White space around the content is removed. Raises
     `ConfigError` when the file fails `check_file`, and when it cannot be read.
     """
     content = read_file(file, setting, is_secret=True, owners=trusted_owners(database))

@@ -8,16 +8,16 @@ as a token. For one without that, the token expires with the ticket: no token be
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
 
+from roomd.auth.orders import LONGEST_TICKET, TokenOrder
 from roomd.auth.tokens import Claims, Identity, Key, Policy, mint, read_claims
 from roomd.protocol.errors import INVALID_TOKEN, Refused
 
-LONGEST_TICKET = 600.0
-"""The seconds for which a ticket may be valid."""
 LONGEST_JTI = 128
 """The characters that the claim `jti` may have."""
 
@@ -50,7 +50,7 @@ def read_ticket(text: str, keys: Sequence[Key], policy: Policy, now: float) -> T
     jti, expires_at = claims.values.get("jti"), claims.identity.expires_at
     if not isinstance(jti, str) or not 1 <= len(jti) <= LONGEST_JTI:
         raise Refused(INVALID_TOKEN, reason=f"it is no ticket: the claim jti is not 1 to {LONGEST_JTI} characters")
-    if expires_at > now + LONGEST_TICKET + policy.leeway:
+    if expires_at > math.ceil(now + LONGEST_TICKET + policy.leeway):  # issuers round `exp` up to whole seconds
         raise Refused(INVALID_TOKEN, reason=f"it is no ticket: it is valid for more than {LONGEST_TICKET:.0f} seconds")
     identity = claims.identity
     if claims.ticket is not None:
@@ -62,18 +62,14 @@ def mint_token(ticket: Ticket, key: Key, policy: Policy, now: float) -> str:
     """Sign the token for a ticket with roomd's own key. `now` is in seconds since the epoch."""
     identity = ticket.identity
     assert isinstance(key.material, bytes)  # noqa: S101 - HS256 has a secret
-    return mint(
-        key.material,
+    order = TokenOrder(
         user=identity.user_id,
         name=identity.display_name if identity.display_name != identity.user_id else None,
         ttl=identity.expires_at - now,
         admin=identity.is_admin,
         room=identity.room,
-        issuer=policy.issuer,
-        audience=policy.audience,
-        now=now,
-        key_id=key.key_id,
     )
+    return mint(key.material, order, now, issuer=policy.issuer, audience=policy.audience, key_id=key.key_id)
 
 
 def _key(claims: Claims, jti: str) -> str:

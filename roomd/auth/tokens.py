@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import HMACAlgorithm
 
+from roomd.auth.orders import TokenOrder
 from roomd.protocol.errors import INVALID_TOKEN, TOKEN_EXPIRED, Refused
 from roomd.protocol.text import (
     LONGEST_DISPLAY_NAME,
@@ -179,40 +180,35 @@ def key_id(token: str) -> str | None:
 
 def mint(
     secret: bytes,
+    order: TokenOrder,
+    now: float,
     *,
-    user: str,
-    name: str | None = None,
-    ttl: float,
-    admin: bool = False,
-    room: str | None = None,
     issuer: str | None = None,
     audience: str | None = None,
-    now: float,
     key_id: str | None = None,
-    ticket: float | None = None,
-    jti: str | None = None,
 ) -> str:
-    """Sign an HS256 token that is valid for `ttl` seconds from `now`, which is in seconds since the epoch.
+    """Sign an HS256 token or ticket, which is valid from `now` on, in seconds since the epoch.
 
-    With `jti` and `ticket` it is a ticket, and `ticket` the seconds for which the token that is given for it is valid.
-    Raises `ValueError` with a text for people when `verify` would refuse or change one of the arguments.
+    Raises `ValueError` with a text for people when `verify` would refuse or change something of the order.
     """
-    optional = {"name": name, "iss": issuer, "aud": audience, "jti": jti, "roomd": _grants_claim(room, admin, ticket)}
-    claims = {"sub": user, "iat": math.floor(now), "exp": math.ceil(now + ttl)}
+    optional = {
+        "name": order.name, "iss": issuer, "aud": audience, "jti": order.jti, "roomd": _grants_claim(order),
+    }  # fmt: skip
+    claims = {"sub": order.user, "iat": math.floor(now), "exp": math.ceil(now + order.ttl)}
     claims |= {claim: value for claim, value in optional.items() if value is not None}
-    if not _is_user_id(user):
+    if not _is_user_id(order.user):
         raise ValueError(f"user: must be {_USER_ID}")
-    if name is not None and clean_name(name, LONGEST_DISPLAY_NAME) is None:
+    if order.name is not None and clean_name(order.name, LONGEST_DISPLAY_NAME) is None:
         raise ValueError(f"name: must be 1 to {LONGEST_DISPLAY_NAME} printable characters")
     return jwt.encode(claims, secret, algorithm="HS256", headers={"kid": key_id} if key_id is not None else None)
 
 
-def _grants_claim(room: str | None, admin: bool, ticket: float | None) -> dict[str, Any] | None:
-    grants: dict[str, Any] = {"admin": True} if admin else {}
-    if ticket is not None:
-        grants["ticket"] = ticket
-    if room is not None:
-        grants["room"] = clean_code(room)
+def _grants_claim(order: TokenOrder) -> dict[str, Any] | None:
+    grants: dict[str, Any] = {"admin": True} if order.admin else {}
+    if order.ticket is not None:
+        grants["ticket"] = order.ticket
+    if order.room is not None:
+        grants["room"] = clean_code(order.room)
         if grants["room"] is None:
             raise ValueError("room: must be a room code like abc-def-ghi")
     return grants or None

@@ -4,7 +4,6 @@ import asyncio
 import os
 import re
 import time
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import typer
 
+from roomd.auth.orders import TokenOrder
 from roomd.cli.output import plain
 from roomd.config import Config, ConfigError, ServerConfig, load, local_url
 from roomd.protocol.errors import Refused
@@ -21,8 +21,6 @@ from roomd.protocol.timestamps import stamp
 
 OPERATOR = "operator"
 """The user id of a command without a token and without a user: an admin, with a token from the local secret."""
-TICKET_TTL = 600.0
-"""The seconds for which the ticket in a link is valid: the most that the daemon accepts."""
 SHORT_TTL = 300.0
 """The seconds for which a command's own token is valid; each connection gets a new one."""
 
@@ -133,8 +131,8 @@ class Access:
         if self.token is not None:
             return self.token
         if self.user is not None:
-            return mint(self.config, user=self.user, ttl=SHORT_TTL)
-        return try_mint(self.config, user=OPERATOR, ttl=SHORT_TTL, admin=True)
+            return mint(self.config, TokenOrder(user=self.user, ttl=SHORT_TTL))
+        return try_mint(self.config, TokenOrder(user=OPERATOR, ttl=SHORT_TTL, admin=True))
 
 
 def link_to(config: Config, page: str | None, room: str | None, ticket: str) -> str:
@@ -155,7 +153,7 @@ def check_token(config: Config, token: str) -> str:
     from roomd.auth import keys, secret_files, tokens  # imported here, because they import the cryptography
 
     database = Path(config.database.path)
-    if not _has_issuer(config) and secret_files.local_secret(config.auth, database) is None:
+    if not config.auth.has_issuer and secret_files.local_secret(config.auth, database) is None:
         raise ConfigError(_START_ONCE.format(database))
     source = keys.open_keys(config.auth, database, keys.find_own_key(config.auth, database))
 
@@ -177,10 +175,6 @@ def check_token(config: Config, token: str) -> str:
     )
 
 
-def _has_issuer(config: Config) -> bool:
-    return config.auth.public_key_file is not None or config.auth.jwks_url is not None
-
-
 def configuration(file: Path | None, **flags: Mapping[str, Any]) -> Config:
     """Load the configuration from a file, the environment and `flags`, which are values by section and key.
 
@@ -189,52 +183,24 @@ def configuration(file: Path | None, **flags: Mapping[str, Any]) -> Config:
     return load(file, os.environ, flags)
 
 
-def mint(
-    config: Config,
-    *,
-    user: str,
-    ttl: float,
-    name: str | None = None,
-    admin: bool = False,
-    room: str | None = None,
-    ticket: float | None = None,
-) -> str:
-    """Return a new token that the configured daemon accepts. `ttl` is in seconds.
+def mint(config: Config, order: TokenOrder) -> str:
+    """Return a new token or ticket that the configured daemon accepts.
 
-    With `ticket` it is a one-time ticket; that is the seconds for which the token is valid that is given for it.
-
-    Raises `ConfigError` when there is no secret, `typer.BadParameter` for a user or a name that is not valid.
+    Raises `ConfigError` when there is no secret, `typer.BadParameter` for an order that is not valid.
     """
-    token = try_mint(config, user=user, ttl=ttl, name=name, admin=admin, room=room, ticket=ticket)
+    token = try_mint(config, order)
     if token is not None:
         return token
-    if _has_issuer(config):
+    if config.auth.has_issuer:
         raise ConfigError("tokens come from the issuer whose public keys are configured; roomd cannot make them")
     raise ConfigError(_START_ONCE.format(config.database.path))
 
 
-def try_mint(
-    config: Config,
-    *,
-    user: str,
-    ttl: float,
-    name: str | None = None,
-    admin: bool = False,
-    room: str | None = None,
-    ticket: float | None = None,
-) -> str | None:
+def try_mint(config: Config, order: TokenOrder) -> str | None:
     """Return a new token or ticket, like `mint`; None when there is no secret."""
-    from roomd.auth import secret_files, tokens  # imported here, because they import the cryptography
+    from roomd.auth.local_tokens import mint_locally  # imported here, because it imports the cryptography
 
-    secret = secret_files.local_secret(config.auth, Path(config.database.path))
-    if secret is None:
-        return None
-    issuer, audience = config.auth.issuer, config.auth.audience
     try:
-        return tokens.mint(
-            secret, user=user, name=name, ttl=ttl, admin=admin, room=room,
-            issuer=issuer, audience=audience, now=time.time(),
-            ticket=ticket, jti=None if ticket is None else str(uuid.uuid4()),
-        )  # fmt: skip
+        return mint_locally(config, order, time.time())
     except ValueError as exc:
         raise typer.BadParameter(str(exc)) from None

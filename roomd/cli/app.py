@@ -1,6 +1,7 @@
 """The command line: the commands of the daemon and of the client. Errors become exit codes only here."""
 
 import sys
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,8 +10,8 @@ import typer
 from typer.core import TyperGroup
 
 from roomd import __version__, client
+from roomd.auth.orders import TokenOrder
 from roomd.cli.access import (
-    TICKET_TTL,
     ConfigFile,
     DatabaseFile,
     bearer_token,
@@ -187,11 +188,11 @@ def token(
     if user is None:
         say(check_token(settings, bearer_token(sys.stdin.read()) if check == "-" else str(check)))
         return
+    order = TokenOrder(user=user, name=name, ttl=ttl, admin=admin, room=room)
     if link:
-        ticket = mint(settings, user=user, name=name, ttl=TICKET_TTL, admin=admin, room=room, ticket=ttl)
-        say(link_to(settings, page, room, ticket))
+        say(link_to(settings, page, room, mint(settings, order.as_ticket(str(uuid.uuid4())))))
         return
-    say(mint(settings, user=user, name=name, ttl=ttl, admin=admin, room=room))
+    say(mint(settings, order))
 
 
 def check_config(config: ConfigFile = None, database: DatabaseFile = None) -> None:

@@ -74,7 +74,7 @@ def describe_person(one: Participant, state: MeetingState) -> str:
     """Return a participant's name, with marks like host, guest and away."""
     marks = ["you"] if _is_me(one.id, state) else []
     marks += ["host"] if one.is_host else []
-    marks += ["guest"] if one.user_id is None else []
+    marks += ["guest"] if one.guest_name is not None else []
     marks += [] if one.is_active else [seat_state(one)]
     return plain(one.display_name) + (f" ({', '.join(marks)})" if marks else "")
 
@@ -183,7 +183,7 @@ def _line(lobby: Sequence[Waiting]) -> str:
 
 
 def _describe_waiting(one: Waiting) -> str:
-    marks = ["guest"] if one.user_id is None else []
+    marks = ["guest"] if one.guest_name is not None else []
     marks += [] if one.is_active else ["away"]
     marks += [] if one.reason == "waiting_room" else ["waits for a seat"]
     return plain(one.display_name) + (f" ({', '.join(marks)})" if marks else "")

@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Concatenate, ParamSpec
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs
 
 import typer
 
 from roomd.cli.access import Access
+from roomd.client import code_of
 from roomd.protocol.text import clean_code
 
 P = ParamSpec("P")
@@ -24,9 +25,7 @@ def room_code(text: str) -> str:
 
     Raises `typer.BadParameter` for any other text.
     """
-    typed = text.partition("#")[2] or text.partition("?")[2] or text
-    given = parse_qs(typed)
-    typed = next((given[key][0] for key in ("code", "room") if key in given), unquote(typed))
+    typed = code_of(text)
     code = clean_code(typed)
     if code is None:
         raise typer.BadParameter(f"{typed!r} is no room code; they look like abc-def-ghi")

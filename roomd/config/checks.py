@@ -41,10 +41,9 @@ def _auth_problems(auth: AuthConfig) -> _Problems:
     given = [f"auth.{key}" for key in sources if getattr(auth, key) is not None]
     if len(given) > 1:
         yield given, "give at most one of them"
-    symmetric = auth.public_key_file is None and auth.jwks_url is None
-    fitting = {"HS256"} if symmetric else set(get_args(Algorithm)) - {"HS256"}
+    fitting = set(get_args(Algorithm)) - {"HS256"} if auth.has_issuer else {"HS256"}
     if unfit := [name for name in auth.algorithms if name not in fitting]:
-        goes_with = "a secret" if symmetric else "public keys"
+        goes_with = "public keys" if auth.has_issuer else "a secret"
         allowed = ", ".join(sorted(fitting))
         yield ["auth.algorithms"], f"{', '.join(unfit)} does not go with {goes_with}; allowed: {allowed}"
     if auth.secret is not None and len(auth.secret.encode(errors="surrogateescape")) < SHORTEST_SECRET:

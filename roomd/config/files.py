@@ -3,6 +3,7 @@
 Every error is a `ConfigError` that names the setting, the file and what to do.
 """
 
+import contextlib
 import os
 import stat
 from collections.abc import Collection
@@ -25,16 +26,19 @@ class FileMissing(ConfigError):  # noqa: N818 - a state, not a mistake
     """The file does not exist."""
 
 
-def trusted_owners(database: Path | None = None) -> frozenset[int]:
-    """Return the user ids whose files are used: this process's, root's, and that of the owner of `database`.
+def trusted_owners(database: Path | None = None, user: int | None = None) -> frozenset[int]:
+    """Return the user ids whose files are used: the user's, root's, and for root that of the owner of `database`.
 
-    So root can make tokens for the daemon of another user. The daemon itself refuses another user's database.
+    `user` is by default the effective user of this process. So root can make tokens for the daemon of another user.
+    Other users do not trust that owner: the configuration, which names the database, may be somebody else's. The
+    daemon itself refuses another user's database.
     """
-    own = {os.geteuid(), ROOT}
-    try:
-        return frozenset(own if database is None else own | {database.stat().st_uid})
-    except OSError:
-        return frozenset(own)
+    own = os.geteuid() if user is None else user
+    owners = {own, ROOT}
+    if own == ROOT and database is not None:
+        with contextlib.suppress(OSError):
+            owners.add(database.stat().st_uid)
+    return frozenset(owners)
 
 
 def check_file(

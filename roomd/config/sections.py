@@ -102,6 +102,11 @@ class AuthConfig(Section, frozen=True):
         Meta(description="Seconds for which a seat carries host rights after its user's token has expired."),
     ] = 43_200.0
 
+    @property
+    def has_issuer(self) -> bool:
+        """Whether tokens come from an issuer with public keys, so that roomd does not sign them."""
+        return self.public_key_file is not None or self.jwks_url is not None
+
 
 class DatabaseConfig(Section, frozen=True):
     """Where rooms, participants, messages and bans are stored."""
@@ -144,7 +149,8 @@ class RoomsConfig(Section, frozen=True):
     show_user_ids: Annotated[
         Literal["all", "users"],
         Meta(description="Who sees the user ids of participants and hosts: all, or users only. "
-             "Guests, and people outside without a token, then see names alone."),
+             "Guests, and people outside without a token, then see names alone. "
+             "A user without a name claim is shown by the user id; give tokens a name."),
     ] = "all"  # fmt: skip
     code_groups: Annotated[
         int,
@@ -177,12 +183,12 @@ class IceConfig(Section, frozen=True):
         None
     )
     # coturn checks the expiry when an allocation is created, other servers also at each refresh. A browser cannot renew
-    # the credentials of an existing allocation, so they have to be valid for as long as a call lasts.
+    # the credentials of an existing allocation. So there a relayed connection may end when they expire; an ICE restart
+    # then makes a new one, with the credentials that the client has got by then.
     turn_ttl: Annotated[
         int,
-        Meta(ge=60, le=86_400, description="Seconds for which TURN credentials are valid at most; longer than a call, "
-             "since some servers end a relayed call when they expire. They last for as long as the participant has "
-             "been in the room, at least an hour."),
+        Meta(ge=60, le=86_400, description="Seconds for which TURN credentials are valid at most. They last an hour, "
+             "and twice as long each time the participant has been in the room for that long, up to this."),
     ] = 21_600  # fmt: skip
 
 

@@ -306,8 +306,8 @@ async def list_messages(client: Client, request: requests.ListMessages) -> None:
 def get_ice_servers(client: Client, request: requests.GetIceServers) -> None:
     """Return the STUN and TURN servers, with credentials for this participant."""
     participant, ice, now = client.session.own_seat().participant, client.services.ice, client.wall()
-    servers = ice_servers(ice, participant.id, now, now - seconds_of(participant.joined_at))
-    ttl = time_left(ice, participant.id, now)
+    joined = seconds_of(participant.joined_at)
+    servers, ttl = ice_servers(ice, participant.id, joined, now), time_left(ice, joined, now)
     client.send(replies.IceServersReply(id=request.id, ice_servers=servers, ttl=ttl))
 
 

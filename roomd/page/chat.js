@@ -121,7 +121,7 @@ export class Chat {
     /** @type {Option[]} */
     const options = [
       ...(to && this._isGone ? [{ id: to.id, words: `${to.name} (left)`, isUser: to.isUser, isGone: true }] : []),
-      ...others.map((person) => ({ id: person.id, words: names.of(person), isUser: person.userId !== null, isGone: false })),
+      ...others.map((person) => ({ id: person.id, words: names.of(person), isUser: person.guestName === null, isGone: false })),
     ];
     for (const [group, belongs] of this._groups) {
       const mine = options.filter(belongs);
@@ -194,7 +194,7 @@ function show(message, meeting, me, names) {
   const time = make("time", { dateTime: message.sentAt }, clock);
   const name = nameBox();
   const head = make("div", { className: "head" }, name, time);
-  showName(head, mine ? "You" : sender ? names.of(sender) : message.displayName, { userId: (!mine && sender?.userId) || null });
+  showName(head, mine ? "You" : sender ? names.of(sender) : message.displayName, !mine && sender?.guestName === null);
   if (message.to) {
     const to = meeting.participants.get(message.to);
     const whom = to ? ["only to ", bdi(names.of(to))] : ["only to someone who left"];

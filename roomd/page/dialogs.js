@@ -11,7 +11,7 @@ import { bdi, find } from "./dom.js";
  * @returns {Promise<{ban: boolean, reason?: string} | null>}
  */
 export async function askRemove(person, name) {
-  const isUser = person.userId !== null;
+  const isUser = person.guestName === null;
   const ban = find("remove-ban", HTMLInputElement);
   const reason = find("remove-reason", HTMLInputElement);
   find("remove-title", HTMLElement).replaceChildren("Remove ", bdi(name), "?");

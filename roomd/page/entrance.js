@@ -1,6 +1,7 @@
 /** The entrance: the form with name, code and token, filled in by links, and the preview of camera and microphone. */
 
 import { fold, parseLink, readTyped, ticketIn } from "./codes.js";
+import { Refusal } from "./client/roomd.js";
 import { find, initials } from "./dom.js";
 import { local, session } from "./storage.js";
 import { FIELDS, asking, preview } from "./words.js";
@@ -12,6 +13,10 @@ import { FIELDS, asking, preview } from "./words.js";
 
 const NAME_KEY = "roomd.name";
 const TOKEN_KEY = "roomd.token"; // with the room's code behind it
+/** Refusals after which a ticket is of no use. */
+const USED = ["invalid_token", "token_expired"];
+const USED_LINK = "This link cannot be used again, or it is too old. Ask for a new one.";
+const TRY_AGAIN = "The server cannot be reached. Press Join to try again.";
 const NEEDS_CODE = "A room code has nine letters or more, like abc-def-ghi.";
 
 export class Entrance {
@@ -23,6 +28,8 @@ export class Entrance {
   constructor(media, onJoin, exchange) {
     this._media = media;
     this._exchange = exchange;
+    /** @type {{code: string, ticket: string} | null} of the link, until it is exchanged or refused */
+    this._ticket = null;
     this._fields = {
       name: find("name", HTMLInputElement),
       code: find("code", HTMLInputElement),
@@ -32,8 +39,7 @@ export class Entrance {
     this._host = find("host", HTMLDetailsElement);
     find("join-form", HTMLFormElement).addEventListener("submit", (event) => {
       event.preventDefault();
-      const who = this._check();
-      if (who) onJoin(who);
+      void this._submit(onJoin);
     });
     this._fields.token.addEventListener("input", () => this._showNameField());
     this._fields.name.addEventListener("input", () => this.showPreview());
@@ -54,7 +60,8 @@ export class Entrance {
       history.replaceState(null, "", link(code)); // keep it out of the history and of screenshots
     }
     this._showToken(recallToken(code));
-    if (ticket) void this._useTicket(code, ticket);
+    this._ticket = ticket ? { code, ticket } : null;
+    void this._useTicket();
   }
 
   /** What the form says; the name and the token may be empty. @returns {Credentials} */
@@ -110,6 +117,13 @@ export class Entrance {
     find("preview-note", HTMLElement).textContent = words;
   }
 
+  /** @param {(who: Credentials) => void} onJoin */
+  async _submit(onJoin) {
+    const isReady = this.credentials.token !== "" || (await this._useTicket());
+    const who = isReady ? this._check() : null;
+    if (who) onJoin(who);
+  }
+
   /** @returns {Credentials | null} */
   _check() {
     const pasted = readTyped(this._fields.code.value).token;
@@ -125,17 +139,25 @@ export class Entrance {
   }
 
   /**
-   * @param {string} code
-   * @param {string} ticket
+   * Exchange the ticket of the link, if there is one; keep it while the server cannot be reached.
+   * @returns {Promise<boolean>} false when there is no token for it
    */
-  async _useTicket(code, ticket) {
+  async _useTicket() {
+    const used = this._ticket;
+    if (!used) return true;
     this.setBusy(true);
     try {
-      const token = await this._exchange(ticket);
-      rememberToken(code, token);
+      const token = await this._exchange(used.ticket);
+      if (this._ticket === used) this._ticket = null;
+      rememberToken(used.code, token);
+      this.complain("token", "");
       this._showToken(token);
-    } catch {
-      this.complain("token", "This link cannot be used again, or it is too old. Ask for a new one.");
+      return true;
+    } catch (error) {
+      const isUsed = error instanceof Refusal && USED.includes(error.code);
+      if (isUsed && this._ticket === used) this._ticket = null;
+      this.complain("token", isUsed ? USED_LINK : TRY_AGAIN);
+      return false;
     } finally {
       this.setBusy(false);
     }

@@ -14,7 +14,7 @@
  */
 
 /** Milliseconds that an offer may stay unanswered. */
-const PATIENCE = 10_000;
+export const PATIENCE = 10_000;
 const KINDS = /** @type {const} */ (["audio", "video"]);
 
 /** One generation of a connection with one peer. */

@@ -1,10 +1,11 @@
 /** The view of the meeting: the bar, the tiles, the panels and the numbers on their buttons. */
 
-import { find } from "./dom.js";
+import { bdi, find } from "./dom.js";
 import { wish } from "./wish.js";
 
 /** @import { Meeting, Participant } from "./client/roomd.js" */
 /** @import { Media } from "./media.js" */
+/** @import { Mesh } from "./mesh.js" */
 /** @import { Chat } from "./chat.js" */
 /** @import { Tiles } from "./tiles.js" */
 /** @import { Names } from "./names.js" */
@@ -16,8 +17,12 @@ import { wish } from "./wish.js";
  * @typedef {object} Shown
  * @property {Meeting} meeting
  * @property {Names} names
+ * @property {Mesh} mesh
  * @property {Map<string, MediaStream>} streams what others send, by participant
  */
+
+/** How many of those who are not connected by video are named. */
+const MOST_NAMES = 5;
 
 const $ = (/** @type {string} */ id) => find(id, HTMLElement);
 
@@ -31,7 +36,7 @@ export class MeetingView {
   }
 
   /** @param {Shown} shown */
-  draw({ meeting, names, streams }) {
+  draw({ meeting, names, mesh, streams }) {
     const { me, room } = meeting;
     if (!me || !room) return;
     names.update(meeting.participants);
@@ -48,6 +53,7 @@ export class MeetingView {
       this._ownTile(me, names.of(me), handOf(me)),
     ]);
     $("alone").hidden = others.length > 0;
+    showWithout(others.filter(({ id, isActive }) => isActive && mesh.isWithout(id)).map((person) => names.of(person)));
     this._people.render(meeting, me, names);
     count("open-chat", this._chat.render(meeting, me, names, !$("chat").hidden), "unread");
     count("open-people", me.isHost ? meeting.lobby.length : 0, "waiting");
@@ -62,9 +68,9 @@ export class MeetingView {
    * @param {string} label
    * @param {number} hand
    */
-  _ownTile({ id, userId, displayName }, label, hand) {
+  _ownTile({ id, guestName, displayName }, label, hand) {
     const { muted, sharing, shown } = this._media;
-    return { id, userId, name: displayName, label, mine: true, held: false, muted, hand, sharing, stream: shown };
+    return { id, isUser: guestName === null, name: displayName, label, mine: true, held: false, muted, hand, sharing, stream: shown };
   }
 }
 
@@ -74,11 +80,11 @@ export class MeetingView {
  * @param {number} hand
  * @param {MediaStream | null} stream
  */
-function tileOf({ id, userId, displayName, isActive, state = {} }, label, hand, stream) {
+function tileOf({ id, guestName, displayName, isActive, state = {} }, label, hand, stream) {
   const sharing = state.screen === true;
   return {
     id,
-    userId,
+    isUser: guestName === null,
     name: displayName,
     label,
     mine: false,
@@ -89,6 +95,20 @@ function tileOf({ id, userId, displayName, isActive, state = {} }, label, hand, 
     stream,
     dark: !sharing && state.camera !== true,
   };
+}
+
+/**
+ * Show who is not connected by video; what is there already stays, so that a selection does.
+ * @param {string[]} called their names
+ */
+function showWithout(called) {
+  const line = $("without-video");
+  line.hidden = called.length === 0;
+  const rest = called.length - MOST_NAMES;
+  /** @type {(Node | string)[]} */
+  const words = called.slice(0, MOST_NAMES).flatMap((name, at) => [at ? ", " : "Not connected by video: ", bdi(name)]);
+  if (rest > 0) words.push(rest === 1 ? " and 1 more" : ` and ${rest} more`);
+  if (words.map((word) => (typeof word === "string" ? word : word.textContent)).join("") !== line.textContent) line.replaceChildren(...words);
 }
 
 /**

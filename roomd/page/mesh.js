@@ -12,17 +12,23 @@
  *
  * A link fails in three ways. Its media fail: ICE is restarted, through the server. The server refuses a signal, because
  * the peer is away (404), or a signal is lost with a connection: the link is **broken**, and begins again when both are
- * there. Or nobody answers: the peer may be a program without media, so the mesh gives up after a few attempts.
+ * there. Or nobody answers: the peer may be a program without media, so after a few attempts the mesh closes the link and
+ * begins none with this peer, until the peer sends a signal itself.
+ *
+ * A page carries a limited number of links. Beyond them it begins none and answers no offer. When a link ends, the mesh
+ * begins one with somebody who has none.
  */
 
 import { Refusal } from "./client/roomd.js";
-import { Link } from "./link.js";
+import { Link, PATIENCE } from "./link.js";
 
 /** @import { Meeting, Participant } from "./client/roomd.js" */
 /** @import { Signal } from "./link.js" */
 
-/** How often a link is begun again before the peer counts as one without media. */
+/** How many links are begun with a peer that does not answer. */
 const TRIES = 3;
+/** How many links there may be at a time. Each sends the own video once more: more is too much for a usual computer. */
+const MOST_LINKS = 24;
 /** How many links may be made with a peer in `WINDOW` milliseconds: its program must not exhaust this one. */
 const MOST = 10;
 const WINDOW = 10_000;
@@ -31,7 +37,7 @@ const FRESH = 0.8;
 /** Milliseconds until ICE servers are asked for again after a failure. */
 const ICE_RETRY = 30_000;
 
-/** Events: `stream` {id, stream}: what a participant sends; null when it ended. */
+/** Events: `stream` {id, stream}: what a participant sends; null when it ended, and when there will be none. */
 export class Mesh extends EventTarget {
   /**
    * @param {Meeting} meeting joined or about to be; the mesh follows it from now on
@@ -44,8 +50,12 @@ export class Mesh extends EventTarget {
     this._me = "";
     /** @type {Map<string, Link>} */
     this._links = new Map();
-    /** @type {Map<string, number>} links begun with a peer since it last answered */
+    /** @type {Map<string, number>} how often a link with a peer was begun or asked for since it last answered */
     this._tries = new Map();
+    /** @type {Set<string>} peers with an offer that was not answered, because there were too many links */
+    this._refused = new Set();
+    /** @type {Set<string>} leaders whose first offer has not come yet */
+    this._expected = new Set();
     /** @type {Map<string, number[]>} when links were made with a peer lately */
     this._made = new Map();
     /** @type {Record<"audio" | "video", MediaStreamTrack | null>} */
@@ -61,7 +71,10 @@ export class Mesh extends EventTarget {
     on("status", () => this._follow());
     on("joined", () => this._meet());
     on("updated", (event) => this._seen(event.detail.participant));
-    on("left", (event) => this._drop(event.detail.participant.id));
+    on("left", (event) => {
+      this._drop(event.detail.participant.id);
+      this._meet();
+    });
     on("signal", (event) => this._hear(event.detail.from, event.detail.data));
     on("replaced", () => this._renew());
     on("over", () => this.close());
@@ -81,6 +94,14 @@ export class Mesh extends EventTarget {
   setTrack(kind, track) {
     this.tracks[kind] = track;
     for (const link of this._links.values()) link.sendTracks();
+  }
+
+  /**
+   * Whether there is no link with a participant, and none is about to begin.
+   * @param {string} id
+   */
+  isWithout(id) {
+    return id !== this._me && !this._links.has(id) && (this._isFull || this._isSilent(id));
   }
 
   /** Close every connection. Closing twice is fine. */
@@ -111,19 +132,33 @@ export class Mesh extends EventTarget {
   /** Begin each link again that is not well: signals may have been lost. */
   _renew() {
     for (const [id, person] of this._meeting.participants) {
-      if (id === this._me || !person.isActive) continue;
-      this._tries.delete(id);
-      if (!this._links.get(id)?.isWell) this._restart(id);
+      if (id !== this._me && person.isActive && !this._links.get(id)?.isWell) this._try(id);
     }
   }
 
-  /** Begin a link with everyone who is there and has none. */
+  /** Begin a link with everyone who is there and has none, as far as there may be more. */
   _meet() {
     void this._ready.then(() => {
       for (const [id, person] of this._meeting.participants) {
-        if (person.isActive && this._leads(id) && !this._links.has(id)) this._begin(id);
+        if (this._isFull) return;
+        if (!person.isActive || id === this._me || this._links.has(id) || this._isSilent(id)) continue;
+        if (this._leads(id) || this._refused.delete(id)) this._try(id);
+        else this._expect(id);
       }
     });
+  }
+
+  /**
+   * Wait for the first offer of a leader, as long as for the answers of others.
+   * @param {string} id
+   */
+  _expect(id) {
+    if (this._expected.has(id)) return;
+    this._expected.add(id);
+    setTimeout(() => {
+      const isHere = this._expected.delete(id) && !this._closed.signal.aborted;
+      if (isHere && !this._links.has(id)) this._giveUp(id);
+    }, TRIES * PATIENCE);
   }
 
   /**
@@ -135,38 +170,53 @@ export class Mesh extends EventTarget {
     if (!person.isActive) return void this._away.add(person.id);
     const isBack = this._away.delete(person.id);
     if (!isBack && !this._links.get(person.id)?.isBroken) return; // the second: lost and back within one event
-    this._tries.delete(person.id);
-    void this._ready.then(() => this._links.get(person.id)?.isWell || this._restart(person.id));
+    void this._ready.then(() => this._links.get(person.id)?.isWell || this._try(person.id));
   }
 
   /**
-   * Begin a new generation, or ask the leader to.
+   * Begin a new generation, or ask the leader to; give up with a peer that has not answered for too often.
    * @param {string} id
    */
-  _restart(id) {
+  _try(id) {
+    if (!this._isThere(id)) return;
+    if (this._isSilent(id)) return this._giveUp(id);
+    this._tries.set(id, (this._tries.get(id) ?? 0) + 1);
     if (this._leads(id)) this._begin(id);
-    else if (this._isThere(id)) void this.send(id, { generation: null, restart: true });
+    else void this.send(id, { generation: null, restart: true });
   }
 
   /** @param {string} id */
   _begin(id) {
-    const tries = this._tries.get(id) ?? 0;
-    if (!this._isThere(id) || tries >= TRIES) return;
-    this._tries.set(id, tries + 1);
-    this._link(id, crypto.getRandomValues(new Uint32Array(2)).join("-"))?.begin();
+    if (this._isThere(id)) this._link(id, crypto.getRandomValues(new Uint32Array(2)).join("-"))?.begin();
   }
 
   /**
-   * Make a link of the given generation, instead of the one there is; null if too many were made lately.
+   * Have no link with a peer until it sends a signal.
+   * @param {string} id
+   */
+  _giveUp(id) {
+    this._links.get(id)?.close();
+    this._links.delete(id);
+    this._tries.set(id, TRIES);
+    this.tell("stream", { id, stream: null });
+    this._meet();
+  }
+
+  /**
+   * Make a link of the given generation, instead of the one there is; null if there are too many, or too many were made
+   * lately.
    * @param {string} id
    * @param {string} generation
    */
   _link(id, generation) {
+    const before = this._links.get(id);
+    if (!before) this.tell("stream", { id, stream: null }); // nothing yet, or never
+    if (!before && this._isFull) return null;
     const now = performance.now();
     const made = (this._made.get(id) ?? []).filter((at) => at > now - WINDOW);
     if (made.length >= MOST) return null;
     this._made.set(id, [...made, now]);
-    this._links.get(id)?.close();
+    before?.close();
     const link = new Link(this, id, generation, !this._leads(id));
     this._links.set(id, link);
     return link;
@@ -177,6 +227,8 @@ export class Mesh extends EventTarget {
     this._links.get(id)?.close();
     this._links.delete(id);
     this._tries.delete(id);
+    this._refused.delete(id);
+    this._expected.delete(id);
     this._made.delete(id);
     this._away.delete(id);
     this.tell("stream", { id, stream: null });
@@ -191,14 +243,14 @@ export class Mesh extends EventTarget {
     const signal = /** @type {Signal | null} */ (typeof data === "object" ? data : null);
     if (!signal || this._closed.signal.aborted || !this._meeting.participants.has(from) || from === this._me) return;
     if (signal.restart) {
-      this._tries.delete(from);
-      if (this._leads(from)) this._begin(from);
+      if (this._leads(from)) this._begin(from); // also with one that has not answered: once for each request
       return;
     }
     if (typeof signal.generation !== "string") return;
     let link = this._links.get(from) ?? null;
     if (link?.generation !== signal.generation) {
       if (this._leads(from) || signal.description?.type !== "offer") return;
+      if (this._isFull && !link) this._refused.add(from);
       link = this._link(from, signal.generation);
     }
     this._tries.delete(from);
@@ -229,7 +281,7 @@ export class Mesh extends EventTarget {
    * @param {Link} link
    */
   unanswered(link) {
-    if (this._links.get(link.peer) === link && this._isThere(link.peer)) this._restart(link.peer);
+    if (this._links.get(link.peer) === link) this._try(link.peer);
   }
 
   /**
@@ -238,6 +290,15 @@ export class Mesh extends EventTarget {
    */
   tell(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+
+  get _isFull() {
+    return this._links.size >= MOST_LINKS;
+  }
+
+  /** @param {string} id */
+  _isSilent(id) {
+    return (this._tries.get(id) ?? 0) >= TRIES;
   }
 
   /** @param {string} id */

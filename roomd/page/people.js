@@ -65,7 +65,7 @@ export class People {
     reconcile(this._hands, hands, {
       key: (person) => person.id,
       create: () => make("li", {}, nameBox()),
-      update: (row, person) => showName(row, names.of(person), person),
+      update: (row, person) => showName(row, names.of(person), person.guestName === null),
     });
     reconcile(this._lobby, lobby, {
       key: (one) => one.participantId,
@@ -96,8 +96,8 @@ export class People {
    */
   _showWaiting(row, one) {
     const [deny, admit] = row.querySelectorAll("button");
-    showName(row, one.displayName, one);
-    const what = one.reason === "room_full" ? "waits for a seat" : one.userId === null ? "guest" : "member";
+    showName(row, one.displayName, one.guestName === null);
+    const what = one.reason === "room_full" ? "waits for a seat" : one.guestName !== null ? "guest" : "member";
     say(row, "small", `${one.position}. ${what}${one.isActive ? "" : ", reconnecting"}`);
     if (admit) admit.hidden = one.reason === "room_full"; // a host cannot give them a seat
     admit?.setAttribute("aria-label", `Admit ${one.displayName}`);
@@ -129,11 +129,11 @@ export class People {
    * @param {string} name
    */
   _showPerson(row, person, me, name) {
-    showName(row, name, person);
+    showName(row, name, person.guestName === null);
     const [mute, remove] = row.querySelectorAll(".doing button");
     mute?.setAttribute("aria-label", `Ask ${name} to mute`);
     remove?.setAttribute("aria-label", `Remove ${name}`);
-    const kind = person.isHost ? "host" : person.userId === null ? "guest" : "member";
+    const kind = person.isHost ? "host" : person.guestName !== null ? "guest" : "member";
     const marks = [person.id === me.id ? "you" : "", kind, person.isActive ? "" : "reconnecting…"];
     say(row, "small", marks.filter(Boolean).join(", "));
     row.classList.toggle("away", !person.isActive);
@@ -152,11 +152,11 @@ export function nameBox() {
 /**
  * @param {Element} place what has a name box in it
  * @param {string} name
- * @param {{userId: string | null}} person users have shown a token, guests have not
+ * @param {boolean} isUser users have shown a token, guests have not. It does not depend on user ids, which may be hidden.
  */
-export function showName(place, name, { userId }) {
+export function showName(place, name, isUser) {
   say(place, "bdi", name);
-  place.querySelector(".verified")?.toggleAttribute("hidden", userId === null);
+  place.querySelector(".verified")?.toggleAttribute("hidden", !isUser);
 }
 
 /**

@@ -8,7 +8,7 @@ import { nameBox, showName } from "./people.js";
  * @property {string} id
  * @property {string} name
  * @property {string} label the name, with a number when others have it too
- * @property {string | null} userId of somebody whose identity was verified
+ * @property {boolean} isUser whether the identity was verified
  * @property {boolean} mine
  * @property {boolean} held the connection dropped, the seat waits
  * @property {boolean} muted
@@ -70,7 +70,7 @@ export class Tiles {
       if (tile.stream) video.play().catch((error) => error.name === "NotAllowedError" && this._onBlocked());
     }
     text(part(element, ".avatar span"), initials(tile.name));
-    showName(part(element, ".label"), tile.label, tile);
+    showName(part(element, ".label"), tile.label, tile.isUser);
     part(element, ".muted").toggleAttribute("hidden", !tile.muted);
     part(element, ".raised").hidden = !tile.hand;
     text(part(element, ".raised b"), tile.hand > 0 ? String(tile.hand) : "");

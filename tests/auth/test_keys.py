@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from jwt.algorithms import RSAAlgorithm
 
 from roomd.auth.keys import KeySource, check_keys, open_keys, policy
+from roomd.auth.orders import TokenOrder
 from roomd.auth.secret_files import local_secret, local_secret_file
 from roomd.auth.tokens import Key, Policy, mint, verify
 from roomd.config import AuthConfig, ConfigError, is_open_to_others
@@ -64,7 +65,7 @@ async def test_secret(database: Path) -> None:
     """A configured secret checks what it signed, and is the one to mint with."""
     auth = AuthConfig(secret=SECRET)
     source = open_keys(auth, database)
-    minted = mint(SECRET.encode(), user="alice", ttl=60, now=NOW)
+    minted = mint(SECRET.encode(), TokenOrder(user="alice", ttl=60), NOW)
     assert verify(minted, await source.keys_for(minted), policy(auth), NOW).user_id == "alice"
     assert local_secret(auth, database) == SECRET.encode()
     await source.close()
@@ -169,6 +170,20 @@ def test_checking_makes_nothing(tmp_path: Path, database: Path) -> None:
         with pytest.raises(ConfigError) as caught:
             check_keys(auth, database)
         assert str(caught.value) == refusal(auth, database)
+
+
+def test_the_own_secret_is_checked_beside_an_issuer(tmp_path: Path) -> None:
+    """A secret of roomd's own that others can read is found by the check, whoever signs the tokens."""
+    pem_file = tmp_path / "issuer.pem"
+    pem_file.write_bytes(pem(EC))
+    secret_file(tmp_path, SECRET, 0o644).rename(tmp_path / "roomd.secret")
+    for auth in (
+        no_key_file,
+        AuthConfig(jwks_url="https://issuer.example/keys"),
+        AuthConfig(public_key_file=str(pem_file)),
+    ):
+        with pytest.raises(ConfigError, match=r"roomd.secret: others can read it \(mode 0644\)"):
+            check_keys(auth, tmp_path / "roomd.db")
 
 
 async def test_made_secrets_differ(tmp_path: Path) -> None:

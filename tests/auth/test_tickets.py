@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import jwt
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from roomd.auth.keys import OWN_KEY_ID, find_own_key, make_own_key, open_keys, policy
+from roomd.auth.orders import TokenOrder
 from roomd.auth.secret_files import local_secret_file
 from roomd.auth.tickets import mint_token, read_ticket
 from roomd.auth.tokens import Identity, Key, Policy, mint, verify
@@ -75,7 +77,7 @@ def test_what_is_no_ticket(claims: dict[str, Any], kind: ErrorKind) -> None:
 
 def test_a_ticket_is_no_token() -> None:
     """What a link has is of no use for a connection, but for the exchange."""
-    text = mint(SECRET, user="alice", ttl=300, now=NOW, jti="t1", ticket=3600)
+    text = mint(SECRET, TokenOrder(user="alice", ttl=3600).as_ticket("t1"), NOW)
     assert read_ticket(text, [KEY], POLICY, NOW).identity.expires_at == NOW + 3600
     with pytest.raises(Refused) as caught:
         verify(text, [KEY], POLICY, NOW)
@@ -91,6 +93,20 @@ def test_a_ticket_is_known_by_its_issuer_and_its_id() -> None:
     keys = [read_ticket(signed(**claims), [KEY], POLICY, NOW).key for claims in (*given, {"jti": "\ud83d"})]
     assert len(set(keys[:3])) == 1
     assert len(set(keys)) == 5
+
+
+@pytest.mark.parametrize(("fraction", "excess"), [(0.0, 0), (0.25, 0), (0.25, 1)])
+def test_the_longest_ticket_with_no_leeway(fraction: float, excess: int) -> None:
+    """`exp` has whole seconds, so one that was rounded up is accepted, and no more."""
+    now, rules = NOW + fraction, Policy(["HS256"], leeway=0)
+    order = TokenOrder(user="alice", ttl=60).as_ticket("t1")
+    text = mint(SECRET, msgspec.structs.replace(order, ttl=order.ttl + excess), now)
+    if not excess:
+        assert read_ticket(text, [KEY], rules, now).identity.expires_at == now + 60
+        return
+    with pytest.raises(Refused) as caught:
+        read_ticket(text, [KEY], rules, now)
+    assert caught.value.reason == "it is no ticket: it is valid for more than 600 seconds"
 
 
 async def test_an_issuer_with_public_keys(tmp_path: Path) -> None:

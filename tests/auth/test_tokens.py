@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from roomd.auth.orders import TokenOrder
 from roomd.auth.tokens import LONGEST_TOKEN, Identity, Key, Policy, key_id, mint, verify
 from roomd.protocol.errors import INVALID_TOKEN, TOKEN_EXPIRED, ErrorKind, Refused
 
@@ -369,13 +370,15 @@ def test_key_repr_hides_the_secret() -> None:
 )
 def test_minted_tokens(asked: dict[str, Any], identity: Identity) -> None:
     """A minted token says what was asked, to a server with the same secret, issuer and audience."""
-    minted = mint(SECRET, user="alice", ttl=60, issuer="https://issuer.example", audience="roomd", now=NOW, **asked)
+    minted = mint(
+        SECRET, TokenOrder(user="alice", ttl=60, **asked), NOW, issuer="https://issuer.example", audience="roomd"
+    )
     assert verify(minted, [KEY], ADDRESSED, NOW) == identity
 
 
 def test_minted_claims() -> None:
     """A minted token holds no claim that was not asked for."""
-    minted = mint(SECRET, user="alice", ttl=0.5, now=NOW + 0.25)
+    minted = mint(SECRET, TokenOrder(user="alice", ttl=0.5), NOW + 0.25)
     claims = jwt.decode(minted, options={"verify_signature": False})
     assert claims == {"sub": "alice", "iat": int(NOW), "exp": int(NOW) + 1}
 
@@ -393,4 +396,4 @@ def test_minted_claims() -> None:
 def test_minting_what_would_be_refused(asked: dict[str, Any], message: str) -> None:
     """A token that would be refused, or would say something else, is not made."""
     with pytest.raises(ValueError, match=message):
-        mint(SECRET, **{"user": "alice", "ttl": 60, "now": NOW, **asked})
+        mint(SECRET, TokenOrder(**{"user": "alice", "ttl": 60, **asked}), NOW)

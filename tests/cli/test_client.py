@@ -183,8 +183,8 @@ CHANGED = msgspec.structs.replace(
     ROOM, name="\x1b", is_locked=True, max_participants=9, allow_guest_access=False, waiting_room=True,
     participant_count=2,
 )  # fmt: skip
-EVIL = person("evil", display_name="\x1b[2J", user_id="evil", is_host=True)
-SEAT_WAITER = msgspec.structs.replace(WAITER, reason="room_full", is_active=False, display_name="\x1b", user_id="u")
+EVIL = person("evil", display_name="\x1b[2J", guest_name=None, is_host=True)
+SEAT_WAITER = msgspec.structs.replace(WAITER, reason="room_full", is_active=False, display_name="\x1b", guest_name=None)
 
 WORDS: list[tuple[AnyMeetingEvent, list[str]]] = [
     (Placed("jane", 2, "waiting_room"), ["You wait for the host to let you in, at position 2."]),

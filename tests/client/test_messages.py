@@ -232,6 +232,8 @@ def test_a_seat_in_a_file(tmp_path: Path) -> None:
         ("https://meet.example/#abc-def-ghi", "abc-def-ghi"),
         (" HTTPS://meet.example/rooms/#code=abc-def-ghi&token=x\n", "abc-def-ghi"),
         ("http://127.0.0.1:8765/?room=abc-def-ghi", "abc-def-ghi"),
+        ("meet.example/#abc-def-ghi", "abc-def-ghi"),
+        ("https://meet.example/?room=abc-def-ghi", "abc-def-ghi"),
         ("https://meet.example/", "https://meet.example/"),
         ("ABC DEF GHI", "ABC DEF GHI"),
     ],

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from roomd.auth.orders import TokenOrder
 from roomd.auth.tokens import mint
 from roomd.gateway.connection import BAD_TOKEN_GRACE
 from roomd.rooms.settings import Settings
@@ -169,7 +170,7 @@ async def test_being_in_a_room_outlives_the_token(stage: Stage) -> None:
     assert [f["type"] for f in await client.ask("join-room", code=stage.code)] == ["participant", "room-state"]
     assert [f["type"] for f in await client.ask("leave-room")] == ["participant"]
     assert await client.ask("join-room", code=stage.code) == [refused]
-    renewed = mint(SECRET, user="alice", ttl=60, now=stage.clock.wall())
+    renewed = mint(SECRET, TokenOrder(user="alice", ttl=60), stage.clock.wall())
     assert (await client.ask("authenticate", token=renewed))[0]["type"] == "authenticated"
     assert (await client.ask("create-room"))[0]["type"] == "room"
 

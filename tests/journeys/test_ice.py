@@ -61,7 +61,8 @@ async def test_configured(make_daemon: MakeDaemon, tmp_path: Path, source: str) 
             me = (await client.join(room["code"], **JANE))["participant"]["id"]
             reply = await client.ask("get-ice-servers")
             stun, turn = reply["iceServers"]
-            assert (reply["type"], reply["ttl"], stun) == ("ice-servers", 600, {"urls": [STUN]})
+            assert (reply["type"], stun) == ("ice-servers", {"urls": [STUN]})
+            assert 590 <= reply["ttl"] <= 600
             assert turn == {"urls": TURN, "username": turn["username"], "credential": turn["credential"]}
             check(turn, me, 600)
             again = await client.ask("get-ice-servers")

@@ -183,6 +183,15 @@ def test_a_wrong_configuration_leaves_nothing_behind(tmp_path: Path, key: str) -
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_secret_that_others_can_read_stops_a_start_beside_an_issuer(tmp_path: Path) -> None:
+    """The secret that roomd made before an issuer was configured is checked before the database is created."""
+    write(tmp_path / "roomd.secret", SECRET, 0o644)
+    for command in ("check-config", "serve"):
+        done = run(tmp_path, command, ROOMD_AUTH_JWKS_URL="http://127.0.0.1:9/keys")
+        check_failure(done, ["roomd.secret: others can read it (mode 0644)"])
+    assert [file.name for file in tmp_path.iterdir()] == ["roomd.secret"]
+
+
 @pytest.mark.parametrize("version", [0, 1, 99])
 def test_a_foreign_database_is_left_alone(tmp_path: Path, version: int) -> None:
     """A database that roomd refuses is not written to."""

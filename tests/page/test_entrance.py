@@ -92,12 +92,17 @@ async def test_a_whole_link_in_the_field(tabs: Tabs, daemon: Daemon) -> None:
     await expect(tab.tile("Bob")).to_have_count(1)
 
 
+def new_ticket(until: float) -> str:
+    """Sign a ticket of the user Bob, valid until that time."""
+    claims = {"sub": "bob", "name": "Bob", "exp": until, "jti": str(uuid.uuid4()), "roomd": {"ticket": 3600}}
+    return jwt.encode(claims, SECRET, "HS256")
+
+
 async def test_a_link_with_a_ticket(tabs: Tabs, daemon: Daemon) -> None:
     """The ticket leaves the address at once, and is exchanged for a token; it serves once, in one tab."""
     code = (await daemon.room())["code"]
     until = time.time() + 300
-    claims = {"sub": "bob", "name": "Bob", "exp": until, "jti": str(uuid.uuid4()), "roomd": {"ticket": 3600}}
-    ticket = jwt.encode(claims, SECRET, "HS256")
+    ticket = new_ticket(until)
     tab = await tabs.open(f"{code}&ticket={ticket}")
     assert tab.page.url.endswith(f"/#{code}")
     await expect(tab.page.locator("#token")).not_to_have_value("")
@@ -107,6 +112,48 @@ async def test_a_link_with_a_ticket(tabs: Tabs, daemon: Daemon) -> None:
     again = await tabs.open(f"{code}&ticket={ticket}")
     await expect(again.page.locator("#token-error")).to_contain_text("This link cannot be used again")
     assert again.page.url.endswith(f"/#{code}")
+
+
+async def test_a_ticket_outlasts_a_server_that_cannot_be_reached(tabs: Tabs, daemon: Daemon) -> None:
+    """A ticket that could not be exchanged is kept, and Join tries it again: after 503, and after a lost connection."""
+    code = (await daemon.room())["code"]
+    tab = await tabs.open("", lasts=False)
+    answers = [answer_unavailable, hang_up, hang_up]
+    tried = 0
+
+    async def route(socket: WebSocketRoute) -> None:
+        nonlocal tried
+        tried += 1
+        if tried > len(answers):
+            socket.connect_to_server()
+        else:
+            await answers[tried - 1](socket)
+
+    await tab.page.route_web_socket("**", route)
+    await tab.page.reload()
+    await tab.page.evaluate("hash => { location.hash = hash }", f"code={code}&ticket={new_ticket(time.time() + 300)}")
+    complaint = tab.page.locator("#token-error")
+    join = tab.page.get_by_role("button", name="Join", exact=True)
+    for count in range(1, len(answers) + 1):
+        await expect(complaint).to_have_text("The server cannot be reached. Press Join to try again.")
+        await expect(join).to_be_enabled()
+        assert tried == count
+        await join.click()
+    await expect(tab.tile("Bob")).to_have_count(1)
+
+
+async def answer_unavailable(socket: WebSocketRoute) -> None:
+    """Refuse the request with 503."""
+
+    def answer(text: str | bytes) -> None:
+        socket.send(json.dumps(error("unavailable", id=json.loads(text)["id"])))
+
+    socket.on_message(answer)
+
+
+async def hang_up(socket: WebSocketRoute) -> None:
+    """Close the connection at once."""
+    await socket.close()
 
 
 async def test_below_a_path(tabs: Tabs, daemon: Daemon) -> None:

@@ -2,10 +2,11 @@
 
 import asyncio
 import re
+from pathlib import Path
 
 import pytest
 
-from tests.support.daemon import Daemon
+from tests.support.daemon import Daemon, serving
 
 pytest.importorskip("playwright", reason="needs Playwright for Python: `make test` installs it")
 
@@ -49,6 +50,26 @@ async def test_names_that_look_alike(tabs: Tabs, daemon: Daemon) -> None:
         heads = ann.page.get_by_role("log").get_by_role("listitem").locator(".head bdi")
         await expect(heads).to_have_text(["J\u0430ne (2)", "Jane"])
         await expect(ann.page.get_by_role("log").locator(SIGNED_IN)).to_have_count(1)
+
+
+async def test_users_whose_ids_are_hidden(tabs: Tabs, tmp_path: Path) -> None:
+    """Where guests see no user ids, they still see who is signed in."""
+    with serving(tmp_path, ROOMD_ROOMS_SHOW_USER_IDS="users") as daemon:
+        code = (await daemon.room())["code"]
+        ann = await tabs.open("", lasts=False)
+        await ann.page.goto(f"http://127.0.0.1:{daemon.port}/#{code}")
+        await ann.enter("Ann")
+        async with daemon.client(token=daemon.token("jane", name="Jane")) as jane:
+            await jane.join(code)
+            await jane.send("send-message", text="Hello")
+            await ann.press("People")
+            await expect(ann.page.locator("#people-list li", has_text="Jane").locator("small")).to_have_text("member")
+            for row in (ann.page.locator("#people-list li"), ann.page.locator(".tiles li")):
+                await expect(row.filter(has=ann.page.locator(SIGNED_IN))).to_have_text(re.compile("Jane"))
+            await ann.press("Chat")
+            await expect(ann.page.locator("#chat-to optgroup[label='Signed in'] > option")).to_have_text(["Jane"])
+            await expect(ann.page.get_by_role("log").locator(SIGNED_IN)).to_have_count(1)
+        await ann.page.goto("about:blank")
 
 
 async def test_hands(tabs: Tabs, daemon: Daemon) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from roomd.auth.orders import TokenOrder
 from roomd.auth.tokens import mint
 from roomd.engine.hub import Hub
 from roomd.gateway.connection import Connection
@@ -97,7 +98,7 @@ class Stage:
         return queues
 
     def token(self, user: str, ttl: float = 3600) -> str:
-        return mint(SECRET, user=user, ttl=ttl, now=START)
+        return mint(SECRET, TokenOrder(user=user, ttl=ttl), START)
 
 
 class Client:

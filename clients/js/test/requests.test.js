@@ -129,7 +129,7 @@ test("hands are seen in the order they went up", async () => {
   assert.deepEqual(stage.meeting.hands.map(({ id }) => id), ["c", "a", "b"]);
 });
 
-for (const link of ["https://meet.example/#abc-def-ghi", " HTTPS://meet.example/rooms/#code=abc-def-ghi&token=x", "http://127.0.0.1:8765/?room=abc-def-ghi"])
+for (const link of ["https://meet.example/#abc-def-ghi", " HTTPS://meet.example/rooms/#code=abc-def-ghi&token=x", "http://127.0.0.1:8765/?room=abc-def-ghi", "meet.example/#abc-def-ghi"])
   test(`the code may be a link: ${link}`, async () => {
     const stage = new Stage({ code: link });
     refused(stage.ask());
