@@ -14,6 +14,8 @@ import httptools
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
+from roomd.gateway.addresses import find_peer
+
 limited = logging.getLogger("roomd.gateway.limited")
 
 HEAD_LIMIT = 16_384
@@ -42,17 +44,17 @@ class BadRequest(Exception):  # noqa: N818 - the name of the status
 class Handler(Protocol):
     """The part that answers requests."""
 
-    def opened(self, connection: "HttpConnection", transport: asyncio.Transport) -> None:
+    def opened(self, connection: "HttpConnection") -> None:
         """Handle a new connection."""
 
     def ended(self, connection: "HttpConnection") -> None:
-        """Handle the end of a connection, or that it is a WebSocket now. Called once or twice."""
+        """Handle the end of a connection, or its upgrade. It may be called twice, and without `opened`."""
 
     def body_limit(self, request: Request) -> int:
         """Return how many bytes of the body are read before the request is answered; 0 to ignore the body."""
         ...
 
-    def delay(self, request: Request, transport: asyncio.Transport) -> float:
+    def delay(self, connection: "HttpConnection", request: Request) -> float:
         """Return the seconds until the request may be answered. Called once for each request."""
         ...
 
@@ -60,7 +62,9 @@ class Handler(Protocol):
         """Return the response; 101 makes its connection a WebSocket."""
         ...
 
-    def upgrade(self, request: Request, transport: asyncio.Transport, rest: bytes) -> None:
+    def upgrade(
+        self, connection: "HttpConnection", request: Request, transport: asyncio.Transport, rest: bytes
+    ) -> None:
         """Take over the connection after a 101. `rest` are the bytes received after the request."""
 
 
@@ -192,9 +196,11 @@ class RequestReader:
 class HttpConnection(asyncio.Protocol):
     """A connection from its start until its request is answered. `handler` answers it."""
 
-    __slots__ = ("_discarded", "_handler", "_reader", "_ticks", "_transport")
+    __slots__ = ("_discarded", "_handler", "_reader", "_ticks", "_transport", "peer")
 
     def __init__(self, handler: Handler) -> None:
+        self.peer: str | None = None
+        """The address of the other end, found once at the start; None for a Unix socket."""
         self._handler = handler
         self._reader: RequestReader | None = RequestReader(handler.body_limit)  # None after the response
         self._transport: asyncio.Transport
@@ -202,9 +208,15 @@ class HttpConnection(asyncio.Protocol):
         self._ticks = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Wait for a request."""
+        """Wait for a request. Abort a connection that the other end has reset: nobody is known to be there."""
         self._transport = cast("asyncio.Transport", transport)
-        self._handler.opened(self, self._transport)
+        try:
+            self.peer = find_peer(self._transport)
+        except ConnectionResetError:
+            self._forget_reader()
+            self._transport.abort()
+        else:
+            self._handler.opened(self)
 
     def connection_lost(self, _: Exception | None) -> None:
         """Forget the connection."""
@@ -224,7 +236,7 @@ class HttpConnection(asyncio.Protocol):
             self._end(bad.answer)
             return
         if reader.is_complete and reader.request is not None:
-            if delay := self._handler.delay(reader.request, self._transport):
+            if delay := self._handler.delay(self, reader.request):
                 self._transport.pause_reading()
                 asyncio.get_running_loop().call_later(delay, self._answer_late)
             else:
@@ -260,7 +272,7 @@ class HttpConnection(asyncio.Protocol):
         else:
             self._transport.write(response.serialize())
             self._leave()
-            self._handler.upgrade(request, self._transport, reader.rest)
+            self._handler.upgrade(self, request, self._transport, reader.rest)
 
     def _end(self, response: Response | None) -> None:
         """Write the response, if any, and the end of the stream. Then discard bytes until the client closes too."""

@@ -144,28 +144,28 @@ class Listener:
         await self._end_everything()
         await self._hub.drain()
 
-    def opened(self, connection: HttpConnection, transport: asyncio.Transport) -> None:
+    def opened(self, connection: HttpConnection) -> None:
         """Count a connection that is no WebSocket yet. It is one of a stranger at the address of its other end."""
         self._http_connections.add(connection)
-        self._ledgers.add_stranger(self._proxies.client(_peer(transport), (), ()), connection)
+        self._ledgers.add_stranger(self._proxies.client(connection.peer, (), ()), connection)
 
     def ended(self, connection: HttpConnection) -> None:
         """Count a connection no more: it has ended, or it is a WebSocket now."""
         self._http_connections.discard(connection)
         self._ledgers.remove_stranger(connection)
 
-    def delay(self, request: Request, transport: asyncio.Transport) -> float:
+    def delay(self, connection: HttpConnection, request: Request) -> float:
         """Return the seconds until a handshake may be answered: more if many from its address came without joining."""
         if not self._routes.is_handshake(request):
             return 0.0
-        wait = arrive(self._ledgers, self._address(request, transport), self._services.clock.monotonic())
+        wait = arrive(self._ledgers, self._address(connection, request), self._services.clock.monotonic())
         return min(wait, LONGEST_DELAY)
 
     def answer(self, request: Request, body: bytes) -> Response:
         """Return the response to a request; 101 for a successful handshake."""
         return self._routes.answer(request, body)
 
-    def upgrade(self, request: Request, transport: asyncio.Transport, rest: bytes) -> None:
+    def upgrade(self, opened: HttpConnection, request: Request, transport: asyncio.Transport, rest: bytes) -> None:
         """Start a connection after its handshake.
 
         At the connection limit it is closed with 1013, unless it has a token and a stranger can give way to it.
@@ -173,7 +173,7 @@ class Listener:
         number = next(self._numbers)
         limits = self._services.limits
         transport.set_write_buffer_limits(limits.outbox, 0)
-        usage = Usage(self._ledgers, self._address(request, transport))
+        usage = Usage(self._ledgers, self._address(opened, request))
         token = find_token(request.headers)
         is_full = len(self._connections) >= limits.connections
         if is_full and (token is None or not self._ledgers.make_way()):
@@ -187,9 +187,9 @@ class Listener:
             usage.begin(connection)
         connection.start(token, rest)
 
-    def _address(self, request: Request, transport: asyncio.Transport) -> Address | None:
+    def _address(self, connection: HttpConnection, request: Request) -> Address | None:
         headers = request.headers
-        return self._proxies.client(_peer(transport), headers.get_all("X-Forwarded-For"), headers.get_all("Forwarded"))
+        return self._proxies.client(connection.peer, headers.get_all("X-Forwarded-For"), headers.get_all("Forwarded"))
 
     def _logged(self, address: Address | None) -> dict[str, str]:
         shown = self._config.server.log_addresses
@@ -299,9 +299,3 @@ class RejectedClient:
     def lost(self, _: int) -> None:
         """Report the end of the connection to its owner."""
         self._on_lost(self)
-
-
-def _peer(transport: asyncio.Transport) -> str | None:
-    """Return the address of the other end; None for a Unix socket."""
-    peer = transport.get_extra_info("peername")
-    return peer[0] if isinstance(peer, tuple) else None

@@ -2,13 +2,17 @@
 
 import asyncio
 import contextlib
+import json
+import signal
+import socket
+import struct
 from collections.abc import Callable
 
 import pytest
 
 from tests.support.daemon import Daemon
 from tests.support.processes import PATIENCE
-from tests.support.raw_sockets import frame, opened, tcp
+from tests.support.raw_sockets import UPGRADE, frame, opened, tcp
 
 MakeDaemon = Callable[..., Daemon]
 JANE = {"guestName": "Jane"}
@@ -105,6 +109,29 @@ async def test_addresses_in_the_log(make_daemon: MakeDaemon, shown: str, logged:
     await asyncio.to_thread(daemon.wait_for_log, '"event":"connected"')
     lines = [line for line in daemon.log.read_text().splitlines() if '"connected"' in line]
     assert all((f'"address":"{logged}"' in line) if logged else ("192.0.2" not in line) for line in lines)
+
+
+async def test_an_address_that_the_system_has_forgotten(make_daemon: MakeDaemon) -> None:
+    """A client that resets its connection before it is accepted has no address that it could choose: it is not served.
+
+    Its peer name is gone then, like that of a Unix socket, whose `X-Forwarded-For` is believed.
+    """
+    daemon = make_daemon(ROOMD_SERVER_TRUSTED_PROXIES="unix")
+    request = UPGRADE + f"X-Forwarded-For: {ELSEWHERE}\r\n\r\n".encode() + frame(b'{"type": "ping"}')
+    daemon.process.send_signal(signal.SIGSTOP)
+    try:
+        client = socket.create_connection(("127.0.0.1", daemon.port), timeout=PATIENCE)
+        client.sendall(request)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+    finally:
+        daemon.process.send_signal(signal.SIGCONT)
+    async with daemon.client() as other:
+        await other.nothing_more()
+    await asyncio.to_thread(daemon.stop)
+    lines = [json.loads(line) for line in daemon.log.read_text().splitlines()]
+    assert [line["address"] for line in lines if line["event"] == "connected"] == ["127.0.0.1"]
+    assert "Traceback" not in daemon.log.read_text()
 
 
 async def test_a_class_behind_one_address_meets_no_limit(make_daemon: MakeDaemon) -> None:
