@@ -250,6 +250,7 @@ class HttpConnection(asyncio.Protocol):
 
     def give_way(self) -> None:
         """Abort the connection, so that another can be served."""
+        self._leave()
         self._transport.abort()
 
     def close(self) -> None:

@@ -34,7 +34,10 @@ class Strangers(Generic[A, C]):
         return self.take() if len(self) > self._limit else None
 
     def take(self) -> C | None:
-        """Remove and return the oldest connection of the address with the most of them; None if there is none."""
+        """Remove and return the oldest connection of the address with the most of them; None if there is none.
+
+        It is never the newest one while there is another.
+        """
         if not self._address_of:
             return None
         greediest = next(iter(self._addresses[self._most]))

@@ -95,11 +95,11 @@ class Ledgers:
             excess.give_way()
 
     def make_way(self) -> bool:
-        """End a connection of a stranger for a client with a token. Return False if there is none."""
-        found = self._connections.take()
-        if found is not None:
-            found.give_way()
-        return found is not None
+        """End a connection of another stranger for the newest one. Return False if there is no other."""
+        excess = self._connections.take() if len(self._connections) > 1 else None
+        if excess is not None:
+            excess.give_way()
+        return excess is not None
 
     def remove_stranger(self, connection: Stranger) -> None:
         """Count a connection no more. Removing it twice, or one that was never added, is fine."""

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
+from roomd.auth.tokens import mint
 from roomd.config import Config, LimitsConfig, ServerConfig
 from roomd.engine.hub import Hub
-from roomd.gateway.listener import HANDSHAKE_TIMEOUT, Listener
+from roomd.gateway.listener import HANDSHAKE_TIMEOUT, Listener, closing_limit
 from roomd.gateway.outbox import encode_frame
 from roomd.gateway.websocket import CLOSE_TIMEOUT
 from roomd.rooms.settings import Rules
 from roomd.system.ids import Ids
-from tests.support.fakes import FakeClock, FakeKeys, FakeStore
+from tests.support.fakes import SECRET, START, FakeClock, FakeKeys, FakeStore
 from tests.support.services import services
 from tests.support.sockets import client_frame
 
@@ -48,13 +49,21 @@ class Port:
         self.listener = Listener(config, services(hub, store, FakeKeys(), clock, **limits), hub)
         self.writers: list[asyncio.StreamWriter] = []
 
-    async def connect(self, first: bytes = UPGRADE) -> Streams:
+    async def connect(self, first: bytes = UPGRADE, user: str | None = None) -> Streams:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.listener.port)
         self.writers.append(writer)
-        writer.write(first)
+        token = f"Authorization: Bearer {mint(SECRET, user=user, ttl=3600, now=START)}\r\n\r\n" if user else ""
+        writer.write(first[:-2] + token.encode() if user else first)
         if first is UPGRADE:
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
         return reader, writer
+
+    async def member(self) -> asyncio.StreamWriter:
+        """Connect as a user whose token was verified."""
+        reader, writer = await self.connect(user="alice")
+        writer.write(client_frame(b'{"type": "ping"}'))
+        assert await reader.readexactly(17) == b'\x81\x0f{"type":"pong"}'
+        return writer
 
     async def hold_up(self, seconds: float) -> None:
         """Let so much time go by in which the loop reads nothing, and then run what is due."""
@@ -163,7 +172,7 @@ def test_a_close_that_is_not_answered() -> None:
 
     async def scene() -> None:
         async with opened(connections=1) as port:
-            _, first = await port.connect()
+            first = await port.member()
             reader, _ = await port.connect()
             assert await reader.readexactly(4) == b"\x88\x19" + (1013).to_bytes(2)
             await port.hold_up(3.9)
@@ -174,6 +183,35 @@ def test_a_close_that_is_not_answered() -> None:
             first.transport.abort()
             await port.hold_up(0)
             await port.connect()
+
+    run(scene())
+
+
+def test_who_closes_is_bounded() -> None:
+    """Of many that do not answer the close, the oldest is cut off for a new connection."""
+
+    async def scene() -> None:
+        async with opened(connections=1) as port:
+            await port.member()
+            refused = [await port.connect() for _ in range(closing_limit(1) + 1)]
+            for reader, _ in refused:
+                assert await reader.readexactly(4) == b"\x88\x19" + (1013).to_bytes(2)
+            assert not refused[0][0].at_eof()
+            await port.connect()
+            assert await is_over(refused[0][0])
+            assert not any(reader.at_eof() for reader, _ in refused[1:])
+
+    run(scene())
+
+
+def test_a_request_at_the_limit() -> None:
+    """A health check is answered where users have all connections."""
+
+    async def scene() -> None:
+        async with opened(connections=1) as port:
+            await port.member()
+            reader, _ = await port.connect(b"GET /healthz HTTP/1.1\r\n\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
 
     run(scene())
 

@@ -35,15 +35,36 @@ async def test_half_of_the_connections_are_for_strangers(make_daemon: MakeDaemon
         await late.join(room["code"], **JANE)
 
 
-async def test_a_token_gets_in_at_the_limit(make_daemon: MakeDaemon) -> None:
-    """The oldest stranger gives way to a client with a token."""
-    daemon = make_daemon(measured=True, ROOMD_LIMITS_CONNECTIONS="4")
+async def test_idle_sockets_keep_nobody_out_at_the_limit(make_daemon: MakeDaemon) -> None:
+    """Where users have more than half of the connections, idle ones of one address give way to any newcomer."""
+    daemon = make_daemon(measured=True, ROOMD_LIMITS_CONNECTIONS="8")
+    room = await daemon.room()
     async with contextlib.AsyncExitStack() as stack:
-        names = ("alice", "bob", None, None, "carol")
-        clients = [await stack.enter_async_context(daemon.client(name)) for name in names]
-        assert await clients[2].closed() == 1013
-        for user in (*clients[:2], clients[4]):
+        users = [await stack.enter_async_context(daemon.client(f"user-{number}")) for number in range(4)]
+        jane = await stack.enter_async_context(daemon.client(address=ELSEWHERE))
+        seat = await jane.join(room["code"], **JANE)
+        idle = [await stack.enter_async_context(daemon.client(address=HOME)) for _ in range(3)]
+        guest = await stack.enter_async_context(daemon.client(address=ELSEWHERE))
+        await guest.join(room["code"], guestName="Joan")
+        back = await stack.enter_async_context(daemon.client(address=ELSEWHERE))
+        assert (await back.ask("resume", resumeToken=seat["resumeToken"]))["type"] == "participant"
+        assert await jane.closed() == 4409
+        carol = await stack.enter_async_context(daemon.client("carol"))
+        await carol.join(room["code"])
+        assert [await one.closed() for one in idle[:2]] == [1013, 1013]
+        for user in users:
             await user.nothing_more()
+
+
+async def test_bad_tokens_cost_nobody_a_place(make_daemon: MakeDaemon) -> None:
+    """A token makes a client no stranger before it was checked: bad ones of one address close no guest of another."""
+    daemon = make_daemon(measured=True, ROOMD_LIMITS_CONNECTIONS="8")
+    room = await daemon.room()
+    async with contextlib.AsyncExitStack() as stack:
+        guest = await stack.enter_async_context(daemon.client(address=ELSEWHERE))
+        for _ in range(10):
+            await stack.enter_async_context(daemon.client(token="x", address=HOME))
+        await guest.join(room["code"], **JANE)
 
 
 async def test_half_open_connections_give_way(make_daemon: MakeDaemon) -> None:

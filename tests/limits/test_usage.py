@@ -297,12 +297,14 @@ def test_strangers_have_half_of_the_connections() -> None:
 
 
 def test_strangers_make_way() -> None:
-    """For somebody with a token the oldest of the address with the most goes, while there is one."""
+    """For the newest the oldest of the address with the most goes, while there is another."""
     ledgers = Ledgers(LimitsConfig(connections=8))
     _, first = begin(ledgers)
     _, second = begin(ledgers)
     assert [ledgers.make_way(), first.gave_way, second.gave_way] == [True, True, False]
-    assert [ledgers.make_way(), second.gave_way, ledgers.make_way()] == [True, True, False]
+    assert [ledgers.make_way(), second.gave_way] == [False, False]
+    ledgers.remove_stranger(second)
+    assert not ledgers.make_way()
 
 
 def test_what_was_never_finished_is_charged() -> None:

@@ -104,7 +104,7 @@ def staged(daemon: Daemon, plan: Plan) -> Iterator[Stage]:
 
 def settings(scale: float) -> dict[str, str]:
     """Return the settings of the daemon: the defaults, but for the connections, of which descriptors allow some."""
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 500
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1] * 3 // 4
     return {
         "ROOMD_LIMITS_CONNECTIONS": str(min(most, max(300, int(10_000 * scale)))),
         "ROOMD_LIMITS_JOIN_TIMEOUT": "60",
