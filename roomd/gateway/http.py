@@ -7,6 +7,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Protocol, cast
 
@@ -15,6 +16,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from roomd.gateway.addresses import find_peer
+from roomd.limits.addresses import Address
 
 limited = logging.getLogger("roomd.gateway.limited")
 
@@ -54,8 +56,8 @@ class Handler(Protocol):
         """Return how many bytes of the body are read before the request is answered; 0 to ignore the body."""
         ...
 
-    def delay(self, connection: "HttpConnection", request: Request) -> float:
-        """Return the seconds until the request may be answered. Called once for each request."""
+    def delay(self, connection: "HttpConnection", request: Request | None) -> float:
+        """Return the seconds until the request may be answered. Called once; None for what is no request."""
         ...
 
     def answer(self, request: Request, body: bytes) -> Response:
@@ -196,11 +198,18 @@ class RequestReader:
 class HttpConnection(asyncio.Protocol):
     """A connection from its start until its request is answered. `handler` answers it."""
 
-    __slots__ = ("_discarded", "_handler", "_reader", "_ticks", "_transport", "peer")
+    __slots__ = ("_discarded", "_handler", "_reader", "_ticks", "_transport", "address", "has_arrived", "peer",
+                 "received")  # fmt: skip
 
     def __init__(self, handler: Handler) -> None:
         self.peer: str | None = None
         """The address of the other end, found once at the start; None for a Unix socket."""
+        self.address: Address | None = None
+        """The address that the connection is charged to. The handler sets it."""
+        self.has_arrived = False
+        """Whether the connection was charged. The handler sets it."""
+        self.received = 0
+        """The bytes that were received and not charged yet."""
         self._handler = handler
         self._reader: RequestReader | None = RequestReader(handler.body_limit)  # None after the response
         self._transport: asyncio.Transport
@@ -225,6 +234,7 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Read the request and answer it. Discard the bytes after it."""
         reader = self._reader
+        self.received += len(data)
         if reader is None:
             self._discard(len(data))
             return
@@ -233,14 +243,10 @@ class HttpConnection(asyncio.Protocol):
         except BadRequest as bad:
             if bad.answer is not None:
                 limited.info("request refused", {"status": bad.answer.status_code, "reason": bad.answer.reason_phrase})
-            self._end(bad.answer)
+            self._serve(None, partial(self._end, bad.answer))
             return
         if reader.is_complete and reader.request is not None:
-            if delay := self._handler.delay(self, reader.request):
-                self._transport.pause_reading()
-                asyncio.get_running_loop().call_later(delay, self._answer_late)
-            else:
-                self._answer(reader.request, reader)
+            self._serve(reader.request, partial(self._answer, reader.request, reader))
 
     def tick(self, most: int) -> None:
         """Count one tick. Abort a connection that takes `most` ticks for its request, or to close after it."""
@@ -257,10 +263,18 @@ class HttpConnection(asyncio.Protocol):
         """Close the connection after the written bytes were sent."""
         self._transport.close()
 
-    def _answer_late(self) -> None:
-        if self._reader is not None and self._reader.request is not None and not self._transport.is_closing():
+    def _serve(self, request: Request | None, answer: Callable[[], None]) -> None:
+        """Answer a request, or what is none, when its sender may have the answer."""
+        if delay := self._handler.delay(self, request):
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_later(delay, self._serve_late, answer)
+        else:
+            answer()
+
+    def _serve_late(self, answer: Callable[[], None]) -> None:
+        if self._reader is not None and not self._transport.is_closing():
             self._transport.resume_reading()
-            self._answer(self._reader.request, self._reader)
+            answer()
 
     def _answer(self, request: Request, reader: RequestReader) -> None:
         response = self._handler.answer(request, reader.body)

@@ -45,7 +45,7 @@ for long that a client is slow."""
 CLOSING_ALLOWED = 100
 """The connections that may be closing at any time; see `closing_limit`."""
 LONGEST_DELAY = 2.0
-"""The seconds for which a handshake waits at most: less than `HANDSHAKE_TIMEOUT`."""
+"""The seconds for which a request waits at most: less than `HANDSHAKE_TIMEOUT`."""
 BACKLOG = 4096
 """The connections that may wait to be accepted: with a full backlog the system makes clients wait for seconds."""
 FULL_REASON = "at the connection limit"
@@ -157,7 +157,8 @@ class Listener:
         At the connection limit another stranger gives way to it.
         """
         self._http_connections.add(connection)
-        self._ledgers.add_stranger(self._proxies.client(connection.peer, (), ()), connection)
+        connection.address = self._proxies.client(connection.peer, (), ())
+        self._ledgers.add_stranger(connection.address, connection)
         if self._is_over_limit():
             self._ledgers.make_way()
         if len(self._closing) > closing_limit(self._services.limits.connections):
@@ -166,16 +167,27 @@ class Listener:
             oldest.socket.abort()
 
     def ended(self, connection: HttpConnection) -> None:
-        """Count a connection no more: it has ended, or it is a WebSocket now."""
-        self._http_connections.discard(connection)
-        self._ledgers.remove_stranger(connection)
+        """Count a connection no more: it has ended, or it is a WebSocket now. Charge what was not charged yet."""
+        if connection in self._http_connections:
+            self._http_connections.discard(connection)
+            self._ledgers.remove_stranger(connection)
+            if connection.received or not connection.has_arrived:
+                self._charge(connection)
 
-    def delay(self, connection: HttpConnection, request: Request) -> float:
-        """Return the seconds until a handshake may be answered: more if many from its address came without joining."""
-        if not self._routes.is_handshake(request):
-            return 0.0
-        wait = arrive(self._ledgers, self._address(connection, request), self._services.clock.monotonic())
-        return min(wait, LONGEST_DELAY)
+    def delay(self, connection: HttpConnection, request: Request | None) -> float:
+        """Charge a request, and return the seconds until it may be answered: more if many came from its address.
+
+        A join pays a handshake back. A health check never waits, whoever else is at the address.
+        """
+        if request is not None:
+            connection.address = self._address(connection, request)
+        wait = self._charge(connection)
+        return 0.0 if request is not None and self._routes.is_health_check(request) else min(wait, LONGEST_DELAY)
+
+    def _charge(self, connection: HttpConnection) -> float:
+        arrivals = 0 if connection.has_arrived else 1
+        size, connection.received, connection.has_arrived = connection.received, 0, True
+        return arrive(self._ledgers, connection.address, self._services.clock.monotonic(), size, arrivals)
 
     def answer(self, request: Request, body: bytes) -> Response:
         """Return the response to a request; 101 for a successful handshake."""
@@ -189,7 +201,7 @@ class Listener:
         number = next(self._numbers)
         limits = self._services.limits
         transport.set_write_buffer_limits(limits.outbox, 0)
-        usage = Usage(self._ledgers, self._address(opened, request))
+        usage = Usage(self._ledgers, opened.address)
         connection = Connection(number, transport, usage, self._services, self._spawn, self._closed, self._forget)
         self._connections.add(connection)
         usage.begin(connection)

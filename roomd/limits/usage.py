@@ -106,10 +106,13 @@ class Ledgers:
         self._connections.remove(connection)
 
 
-def arrive(ledgers: Ledgers, address: Address | None, now: float) -> float:
-    """Charge a new connection to its address. Return the seconds to wait before it is served."""
+def arrive(ledgers: Ledgers, address: Address | None, now: float, size: int = 0, arrivals: int = 1) -> float:
+    """Charge a new connection, and the `size` bytes of its request, to its address.
+
+    Returns the seconds to wait before it is served. `arrivals` is 0 for bytes of a connection that was charged before.
+    """
     account = ledgers.addresses.open(address)
-    wait = account.charge(Use.ARRIVALS, 1, now)
+    wait = max(account.charge(Use.ARRIVALS, arrivals, now), account.charge(Use.RECEIVED, size, now))
     ledgers.addresses.close(address, now)
     return wait
 

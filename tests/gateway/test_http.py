@@ -34,8 +34,8 @@ class Handler:
     def ended(self, connection: HttpConnection) -> None:
         self.http_connections.discard(connection)
 
-    def delay(self, connection: HttpConnection, request: Request) -> float:
-        return self.delay_of.get(request.path, 0.0)
+    def delay(self, connection: HttpConnection, request: Request | None) -> float:
+        return self.delay_of.get(request.path if request is not None else "", 0.0)
 
     def answer(self, request: Request, body: bytes) -> Response:
         if request.headers.get("Upgrade"):

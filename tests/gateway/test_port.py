@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from roomd.auth.tokens import mint
 from roomd.config import Config, LimitsConfig, ServerConfig
 from roomd.engine.hub import Hub
-from roomd.gateway.listener import HANDSHAKE_TIMEOUT, Listener, closing_limit
+from roomd.gateway.listener import HANDSHAKE_TIMEOUT, LONGEST_DELAY, Listener, closing_limit
 from roomd.gateway.outbox import encode_frame
 from roomd.gateway.websocket import CLOSE_TIMEOUT
 from roomd.rooms.settings import Rules
@@ -70,6 +70,11 @@ class Port:
         self.loop.ahead += seconds
         for _ in range(10):
             await asyncio.sleep(0)
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        """Let the loop run until something is so."""
+        while not is_so():
+            await self.hold_up(0)
 
     async def close(self) -> None:
         for writer in self.writers:
@@ -212,6 +217,68 @@ def test_a_request_at_the_limit() -> None:
             await port.member()
             reader, _ = await port.connect(b"GET /healthz HTTP/1.1\r\n\r\n")
             assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+
+    run(scene())
+
+
+WITHOUT_A_SEAT = {
+    "a request": b"GET / HTTP/1.1\r\n\r\n",
+    "a health check": b"GET /healthz HTTP/1.1\r\n\r\n",
+    "a large header": b"GET / HTTP/1.1\r\nA: " + b"a" * 20_000,
+    "no HTTP": b"\x16\x03\x01",
+    "half a request": b"GET / HTTP/1.1\r\n",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("first", WITHOUT_A_SEAT.values(), ids=WITHOUT_A_SEAT.keys())
+def test_every_connection_is_an_arrival(first: bytes) -> None:
+    """Whatever a connection was for, the next answers to its address wait when there were too many; no health check."""
+
+    async def scene() -> None:
+        async with opened(arrival_rate=0.01, arrival_burst=3.0) as port:
+            for _ in range(3):
+                reader, writer = await port.connect(first)
+                if first[-4:] == b"\r\n\r\n":
+                    assert await is_over(reader)
+                await port.hold_up(0)
+                writer.transport.abort()
+            await port.until(lambda: not port.listener._http_connections)
+            healthy, _ = await port.connect(WITHOUT_A_SEAT["a health check"])
+            assert (await healthy.readline()).startswith(b"HTTP/1.1 200 ")
+            port.writers[-1].transport.abort()
+            for request, status in ((WITHOUT_A_SEAT["a request"], b"200"), (WITHOUT_A_SEAT["a large header"], b"431")):
+                await port.until(lambda: not port.listener._http_connections)
+                late, _ = await port.connect(request)
+                answer = asyncio.create_task(late.readline())
+                await port.until(lambda: any(one.has_arrived for one in port.listener._http_connections))
+                await port.hold_up(LONGEST_DELAY - 0.5)
+                assert not answer.done()
+                await port.hold_up(0.6)
+                assert (await answer)[9:12] == status
+                port.writers[-1].transport.abort()
+
+    run(scene())
+
+
+def test_bytes_of_requests_are_charged() -> None:
+    """What a connection sends before and after its answer counts as received from its address."""
+
+    async def scene() -> None:
+        async with opened(received_rate=1000.0, received_burst=100_000.0) as port:
+            body = bytes(150_000)
+            reader, writer = await port.connect(b"POST / HTTP/1.1\r\nContent-Length: 150000\r\n\r\n" + body)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 405 ")
+            await writer.drain()
+            writer.close()
+            assert await is_over(reader)
+            await port.until(lambda: not port.listener._http_connections)
+            late, _ = await port.connect(WITHOUT_A_SEAT["a request"])
+            answer = asyncio.create_task(late.readline())
+            await port.hold_up(LONGEST_DELAY - 0.5)
+            assert not answer.done()
+            while not answer.done():
+                await port.hold_up(0.1)
 
     run(scene())
 

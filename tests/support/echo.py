@@ -101,7 +101,7 @@ class OurEcho:
     def ended(self, connection: HttpConnection) -> None:
         self.http_connections.discard(connection)
 
-    def delay(self, connection: HttpConnection, request: Request) -> float:
+    def delay(self, connection: HttpConnection, request: Request | None) -> float:
         return 0.0
 
     def answer(self, request: Request, body: bytes) -> Response:
