@@ -93,9 +93,9 @@ class Connection:
         self._silent_ticks = 0  # the number of ticks without a request, before the first join
 
     @property
-    def has_joined(self) -> bool:
-        """Whether the client has, or has had, a seat."""
-        return self._client.has_joined
+    def is_member(self) -> bool:
+        """Whether the client has a seat or a verified token now."""
+        return self._client.session.is_member
 
     def give_way(self) -> None:
         """Close the connection, so that another can be served: the client has no seat and no token."""

@@ -76,8 +76,8 @@ class RequestReader:
     `body_limit` is the method of the handler. httptools calls the methods that begin with `on_`.
     """
 
-    __slots__ = ("_body_limit", "_fields", "_limit", "_line", "_method", "_parser", "_path", "_size", "body",
-                 "is_complete", "request", "rest")  # fmt: skip
+    __slots__ = ("_body_limit", "_fields", "_limit", "_line", "_method", "_parser", "_path", "body",
+                 "is_complete", "request", "rest", "size")  # fmt: skip
 
     def __init__(self, body_limit: Callable[[Request], int]) -> None:
         self.request: Request | None = None
@@ -88,6 +88,8 @@ class RequestReader:
         """Whether the request can be answered."""
         self.rest: bytes | None = None
         """The bytes received after a request to upgrade; None for any other request."""
+        self.size = 0
+        """The bytes of the request line and the header fields that were received, and of what came with them."""
         self._body_limit = body_limit
         self._limit = 0
         self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
@@ -95,7 +97,6 @@ class RequestReader:
         self._method = b""
         self._path = b""
         self._fields: list[tuple[bytes, bytes]] = []
-        self._size = 0
 
     def feed(self, data: bytes) -> None:
         """Parse bytes that were received.
@@ -105,16 +106,16 @@ class RequestReader:
         if self.request is not None:
             self._parse(data)
             return
-        space = HEAD_LIMIT - self._size
+        space = HEAD_LIMIT - self.size
         head, behind = data[:space], data[space:]
-        self._size += len(head)
+        self.size += len(head)
         self._feed_head(head)
         if self.request is not None:
             if self.rest is not None:
                 self.rest += behind
             elif behind and not self.is_complete:
                 self._parse(behind)
-        elif self._size == HEAD_LIMIT:
+        elif self.size == HEAD_LIMIT:
             raise BadRequest(_too_large(self._line is not None))
 
     def close(self) -> None:
@@ -247,6 +248,16 @@ class HttpConnection(asyncio.Protocol):
             return
         if reader.is_complete and reader.request is not None:
             self._serve(reader.request, partial(self._answer, reader.request, reader))
+
+    def held(self) -> int:
+        """Return the bytes that are held for the client: an unfinished request, and what is not sent yet."""
+        reader = self._reader
+        unfinished = reader.size + len(reader.body) if reader is not None else 0
+        return unfinished + self._transport.get_write_buffer_size()
+
+    def abort(self) -> None:
+        """Abort the connection at once."""
+        self._transport.abort()
 
     def tick(self, most: int) -> None:
         """Count one tick. Abort a connection that takes `most` ticks for its request, or to close after it."""

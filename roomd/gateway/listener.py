@@ -20,7 +20,7 @@ from roomd.gateway.handshake import find_token
 from roomd.gateway.http import HttpConnection
 from roomd.gateway.routes import Routes
 from roomd.gateway.services import Services
-from roomd.gateway.websocket import CLOSE_TIMEOUT
+from roomd.gateway.websocket import CLOSE_TIMEOUT, ClientSocket
 from roomd.limits.addresses import Address, Proxies
 from roomd.limits.memory import Held, greediest
 from roomd.limits.usage import Ledgers, Usage, arrive
@@ -241,11 +241,15 @@ class Listener:
     def _bound_memory(self) -> None:
         """Abort clients while more is unfinished or unread than all may have together: strangers first."""
         limit = self._services.limits.memory
-        held = [(one, Held(size, one.has_joined)) for one in self._connections if (size := one.socket.held())]
+        held: list[tuple[ClientSocket | HttpConnection, Held]] = [
+            (one.socket, Held(size, one.is_member)) for one in self._connections if (size := one.socket.held())
+        ]
+        held += [(one.socket, Held(size, False)) for one in self._closing if (size := one.socket.held())]
+        held += [(one, Held(size, False)) for one in self._http_connections if (size := one.held())]
         if gone := greediest(held, limit):
             limited.warning("over the memory limit", {"aborted": len(gone)})
-        for connection in gone:
-            connection.socket.abort()
+        for one in gone:
+            one.abort()
         if self._memory_timer is not None:
             self._memory_timer.cancel()
             self._memory_timer = None
@@ -296,3 +300,5 @@ class Listener:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._memory_timer is not None:
+            self._memory_timer.cancel()

@@ -203,3 +203,15 @@ async def test_the_peer(name: tuple[object, ...], peer: str) -> None:
     transport.extra = {"socket": SimpleNamespace(family=socket.AF_INET), "peername": name}
     assert Handler(transport).connection.peer == peer
     assert Handler().connection.peer is None
+
+
+async def test_what_is_held() -> None:
+    """The bytes of a request that is not complete count, with its body, and those of an answer that is not sent."""
+    handler = Handler()
+    start = b"POST /upload HTTP/1.1\r\nContent-Length: 9\r\n\r\n"
+    handler.talk(start[:20], start[20:] + b"12345")
+    assert handler.connection.held() >= len(start) + 5
+    handler.talk(b"6789")
+    assert handler.connection.held() == 0
+    handler.transport.unread = 100
+    assert handler.connection.held() == 100
