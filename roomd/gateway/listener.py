@@ -90,6 +90,7 @@ class Listener:
         self._closing: dict[Connection, None] = {}  # those that are closed and not lost yet; the oldest is first
         self._ledgers = Ledgers(services.limits)
         self._proxies = Proxies(config.server.trusted_proxies)
+        self._has_warned = False  # of a proxy that does not tell the addresses of its clients
         self._http_connections: set[HttpConnection] = set()  # those that are no WebSockets, or not yet
         self._tasks: set[asyncio.Task[None]] = set()  # running requests
         self._ticking: asyncio.Task[None] | None = None
@@ -218,7 +219,12 @@ class Listener:
 
     def _address(self, connection: HttpConnection, request: Request) -> Address | None:
         headers = request.headers
-        return self._proxies.client(connection.peer, headers.get_all("X-Forwarded-For"), headers.get_all("Forwarded"))
+        forwarded_for, forwarded = headers.get_all("X-Forwarded-For"), headers.get_all("Forwarded")
+        if not (forwarded_for or forwarded or self._has_warned) and "Origin" in headers:
+            self._has_warned = self._proxies.is_remote_proxy(connection.peer)
+            if self._has_warned:
+                log.warning("a trusted proxy names no client")
+        return self._proxies.client(connection.peer, forwarded_for, forwarded)
 
     def _logged(self, address: Address | None) -> dict[str, str]:
         shown = self._config.server.log_addresses

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
 import pytest
@@ -41,11 +41,14 @@ class SteerableLoop(asyncio.SelectorEventLoop):
 class Port:
     """A listener on a loop of its own, with clients on real sockets."""
 
-    def __init__(self, loop: SteerableLoop, **limits: Any) -> None:
+    def __init__(self, loop: SteerableLoop, trusted_proxies: Sequence[str] = ("127.0.0.0/8",), **limits: Any) -> None:
         self.loop = loop
         store, clock = FakeStore(), FakeClock()
         hub = Hub(store, Rules(30.0, 100), clock, Ids(), encode_frame)
-        config = Config(server=ServerConfig(port=0, ping_interval=20.0), limits=LimitsConfig(**limits))
+        config = Config(
+            server=ServerConfig(port=0, ping_interval=20.0, trusted_proxies=tuple(trusted_proxies)),
+            limits=LimitsConfig(**limits),
+        )
         self.listener = Listener(config, services(hub, store, FakeKeys(), clock, **limits), hub)
         self.writers: list[asyncio.StreamWriter] = []
 
@@ -281,6 +284,34 @@ def test_bytes_of_requests_are_charged() -> None:
                 await port.hold_up(0.1)
 
     run(scene())
+
+
+@pytest.mark.parametrize(
+    ("peer", "header", "lines"),
+    [
+        ("10.0.0.5", b"", 1),
+        ("10.0.0.5", b"X-Forwarded-For: 192.0.2.1\r\n", 0),
+        ("10.0.0.5", b"Forwarded: for=192.0.2.1\r\n", 0),
+        ("192.0.2.1", b"", 0),
+        ("127.0.0.1", b"", 0),
+    ],
+)
+def test_a_proxy_that_names_no_client(peer: str, header: bytes, lines: int, caplog: pytest.LogCaptureFixture) -> None:
+    """One warning for a page's handshake through a trusted proxy on another machine without a forwarding header."""
+
+    async def scene() -> None:
+        async with opened(trusted_proxies=["10.0.0.0/8", "127.0.0.0/8"]) as port:
+            for _ in range(2):
+                reader, writer = await port.connect(UPGRADE[:-2])
+                await port.until(lambda: bool(port.listener._http_connections))
+                for connection in port.listener._http_connections:
+                    connection.peer = peer
+                writer.write(b"Origin: https://meet.example\r\n" + header + b"\r\n")
+                assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+
+    run(scene())
+    found = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert found == ["a trusted proxy names no client"] * lines
 
 
 def test_a_goodbye_that_is_not_the_end() -> None:
