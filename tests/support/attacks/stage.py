@@ -20,7 +20,7 @@ NICE = 10
 
 FIRST_NETWORK = 20
 """The addresses of the first attack are in 10.20.0.0/16."""
-WARM_UP = "half-open"
+WARM_UP = "idle-beside-members"
 """The attack before the quiet phase: the allocator keeps what so many connections take once for the next ones."""
 
 
