@@ -96,10 +96,10 @@ class Ledgers:
 
     def make_way(self) -> bool:
         """End a connection of another stranger for the newest one. Return False if there is no other."""
-        excess = self._connections.take() if len(self._connections) > 1 else None
-        if excess is not None:
-            excess.give_way()
-        return excess is not None
+        if len(self._connections) < 2:
+            return False
+        self._connections.take().give_way()
+        return True
 
     def remove_stranger(self, connection: Stranger) -> None:
         """Count a connection no more. Removing it twice, or one that was never added, is fine."""
