@@ -18,7 +18,7 @@ from roomd.demo import show_demo
 from roomd.engine.hub import Hub
 from roomd.engine.ports import StorageFailed
 from roomd.gateway.addresses import address_keys
-from roomd.gateway.listener import AddressUnavailable, Listener
+from roomd.gateway.listener import AddressUnavailable, Listener, closing_limit
 from roomd.gateway.outbox import encode_frame
 from roomd.gateway.services import Services
 from roomd.ice import open_ice
@@ -143,9 +143,12 @@ def _write_no_core_dump() -> None:
 
 
 def _raise_file_limit(connections: int) -> None:
-    """Raise the limit of open files, which is often 1024, to the number that the connections need, if possible."""
+    """Raise the limit of open files, which is often 1024, to the number that the connections need, if possible.
+
+    Those that are no WebSocket yet are among the `connections`, and those that are closing come on top.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = connections + OTHER_FILES
+    needed = connections + closing_limit(connections) + OTHER_FILES
     allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
     if soft != resource.RLIM_INFINITY and soft < allowed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))

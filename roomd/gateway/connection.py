@@ -48,11 +48,13 @@ RATE_REASON = "kept sending past the rate limit"
 class Connection:
     """The connection of one client, from its handshake to its end. It implements `message_handler.MessageHandler`.
 
-    `number` is for the log. `spawn` starts a task and owns it. `on_lost` is called once, when the connection is lost.
+    `number` is for the log. `spawn` starts a task and owns it. `on_closed` is called when the connection closes and
+    has no seat any more, also more than once. `on_lost` is called once, when it is lost; `on_closed` may follow.
     """
 
     __slots__ = (
         "_client",
+        "_on_closed",
         "_on_lost",
         "_refused",
         "_running",
@@ -72,6 +74,7 @@ class Connection:
         usage: Usage,
         services: Services,
         spawn: Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"],
+        on_closed: Callable[["Connection"], None],
         on_lost: Callable[["Connection"], None],
     ) -> None:
         limits = services.limits
@@ -82,6 +85,7 @@ class Connection:
         self.usage = usage
         self._services = services
         self._spawn = spawn
+        self._on_closed = on_closed
         self._on_lost = on_lost
         self._client = Client(number, self.outbox, usage, services)
         self._refused: Refused | None = None  # why the token was refused; the first request is answered with it
@@ -89,9 +93,9 @@ class Connection:
         self._silent_ticks = 0  # the number of ticks without a request, before the first join
 
     @property
-    def has_joined(self) -> bool:
-        """Whether the client has, or has had, a seat."""
-        return self._client.has_joined
+    def is_member(self) -> bool:
+        """Whether the client has a seat or a verified token now."""
+        return self._client.session.is_member
 
     def give_way(self) -> None:
         """Close the connection, so that another can be served: the client has no seat and no token."""
@@ -158,6 +162,7 @@ class Connection:
         """Drop the client's seat: no more requests follow."""
         self.outbox.is_closed = True
         self._client.release(is_clean=self.socket.close_received in CLEAN_CLOSES)
+        self._on_closed(self)
 
     def lost(self, code: int) -> None:
         """Report the end of the connection to its owner."""

@@ -9,7 +9,7 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 from websockets.typing import Origin, Subprotocol
 
-log = logging.getLogger("roomd.handshake")
+limited = logging.getLogger("roomd.gateway.limited")
 
 SUBPROTOCOL = Subprotocol("roomd.v1")
 """The name of the protocol, which a client may offer."""
@@ -34,7 +34,7 @@ class Handshake:
             # Building one takes a third of the time of a handshake, so one is used until a handshake has failed.
             self._library = self._new_library()
         if response.status_code == HTTPStatus.FORBIDDEN:
-            log.info("refused", {"code": "origin"})
+            limited.info("refused", {"code": "origin"})
         return response
 
     def reject(self, status: HTTPStatus, text: str) -> Response:

@@ -7,12 +7,16 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Protocol, cast
 
 import httptools
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
+
+from roomd.gateway.addresses import find_peer
+from roomd.limits.addresses import Address
 
 limited = logging.getLogger("roomd.gateway.limited")
 
@@ -42,25 +46,27 @@ class BadRequest(Exception):  # noqa: N818 - the name of the status
 class Handler(Protocol):
     """The part that answers requests."""
 
-    def opened(self, connection: "HttpConnection", transport: asyncio.Transport) -> None:
+    def opened(self, connection: "HttpConnection") -> None:
         """Handle a new connection."""
 
     def ended(self, connection: "HttpConnection") -> None:
-        """Handle the end of a connection, or that it is a WebSocket now. Called once or twice."""
+        """Handle the end of a connection, or its upgrade. It may be called twice, and without `opened`."""
 
     def body_limit(self, request: Request) -> int:
         """Return how many bytes of the body are read before the request is answered; 0 to ignore the body."""
         ...
 
-    def delay(self, request: Request, transport: asyncio.Transport) -> float:
-        """Return the seconds until the request may be answered. Called once for each request."""
+    def delay(self, connection: "HttpConnection", request: Request | None) -> float:
+        """Return the seconds until the request may be answered. Called once; None for what is no request."""
         ...
 
     def answer(self, request: Request, body: bytes) -> Response:
         """Return the response; 101 makes its connection a WebSocket."""
         ...
 
-    def upgrade(self, request: Request, transport: asyncio.Transport, rest: bytes) -> None:
+    def upgrade(
+        self, connection: "HttpConnection", request: Request, transport: asyncio.Transport, rest: bytes
+    ) -> None:
         """Take over the connection after a 101. `rest` are the bytes received after the request."""
 
 
@@ -70,8 +76,8 @@ class RequestReader:
     `body_limit` is the method of the handler. httptools calls the methods that begin with `on_`.
     """
 
-    __slots__ = ("_body_limit", "_fields", "_limit", "_line", "_method", "_parser", "_path", "_size", "body",
-                 "is_complete", "request", "rest")  # fmt: skip
+    __slots__ = ("_body_limit", "_fields", "_limit", "_line", "_method", "_parser", "_path", "body",
+                 "is_complete", "request", "rest", "size")  # fmt: skip
 
     def __init__(self, body_limit: Callable[[Request], int]) -> None:
         self.request: Request | None = None
@@ -82,6 +88,8 @@ class RequestReader:
         """Whether the request can be answered."""
         self.rest: bytes | None = None
         """The bytes received after a request to upgrade; None for any other request."""
+        self.size = 0
+        """The bytes of the request line and the header fields that were received, and of what came with them."""
         self._body_limit = body_limit
         self._limit = 0
         self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
@@ -89,7 +97,6 @@ class RequestReader:
         self._method = b""
         self._path = b""
         self._fields: list[tuple[bytes, bytes]] = []
-        self._size = 0
 
     def feed(self, data: bytes) -> None:
         """Parse bytes that were received.
@@ -99,16 +106,16 @@ class RequestReader:
         if self.request is not None:
             self._parse(data)
             return
-        space = HEAD_LIMIT - self._size
+        space = HEAD_LIMIT - self.size
         head, behind = data[:space], data[space:]
-        self._size += len(head)
+        self.size += len(head)
         self._feed_head(head)
         if self.request is not None:
             if self.rest is not None:
                 self.rest += behind
             elif behind and not self.is_complete:
                 self._parse(behind)
-        elif self._size == HEAD_LIMIT:
+        elif self.size == HEAD_LIMIT:
             raise BadRequest(_too_large(self._line is not None))
 
     def close(self) -> None:
@@ -192,9 +199,18 @@ class RequestReader:
 class HttpConnection(asyncio.Protocol):
     """A connection from its start until its request is answered. `handler` answers it."""
 
-    __slots__ = ("_discarded", "_handler", "_reader", "_ticks", "_transport")
+    __slots__ = ("_discarded", "_handler", "_reader", "_ticks", "_transport", "address", "has_arrived", "peer",
+                 "received")  # fmt: skip
 
     def __init__(self, handler: Handler) -> None:
+        self.peer: str | None = None
+        """The address of the other end, found once at the start; None for a Unix socket."""
+        self.address: Address | None = None
+        """The address that the connection is charged to. The handler sets it."""
+        self.has_arrived = False
+        """Whether the connection was charged. The handler sets it."""
+        self.received = 0
+        """The bytes that were received and not charged yet."""
         self._handler = handler
         self._reader: RequestReader | None = RequestReader(handler.body_limit)  # None after the response
         self._transport: asyncio.Transport
@@ -202,9 +218,15 @@ class HttpConnection(asyncio.Protocol):
         self._ticks = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Wait for a request."""
+        """Wait for a request. Abort a connection that the other end has reset: nobody is known to be there."""
         self._transport = cast("asyncio.Transport", transport)
-        self._handler.opened(self, self._transport)
+        try:
+            self.peer = find_peer(self._transport)
+        except ConnectionResetError:
+            self._forget_reader()
+            self._transport.abort()
+        else:
+            self._handler.opened(self)
 
     def connection_lost(self, _: Exception | None) -> None:
         """Forget the connection."""
@@ -213,6 +235,7 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Read the request and answer it. Discard the bytes after it."""
         reader = self._reader
+        self.received += len(data)
         if reader is None:
             self._discard(len(data))
             return
@@ -221,14 +244,20 @@ class HttpConnection(asyncio.Protocol):
         except BadRequest as bad:
             if bad.answer is not None:
                 limited.info("request refused", {"status": bad.answer.status_code, "reason": bad.answer.reason_phrase})
-            self._end(bad.answer)
+            self._serve(None, partial(self._end, bad.answer))
             return
         if reader.is_complete and reader.request is not None:
-            if delay := self._handler.delay(reader.request, self._transport):
-                self._transport.pause_reading()
-                asyncio.get_running_loop().call_later(delay, self._answer_late)
-            else:
-                self._answer(reader.request, reader)
+            self._serve(reader.request, partial(self._answer, reader.request, reader))
+
+    def held(self) -> int:
+        """Return the bytes that are held for the client: an unfinished request, and what is not sent yet."""
+        reader = self._reader
+        unfinished = reader.size + len(reader.body) if reader is not None else 0
+        return unfinished + self._transport.get_write_buffer_size()
+
+    def abort(self) -> None:
+        """Abort the connection at once."""
+        self._transport.abort()
 
     def tick(self, most: int) -> None:
         """Count one tick. Abort a connection that takes `most` ticks for its request, or to close after it."""
@@ -238,16 +267,25 @@ class HttpConnection(asyncio.Protocol):
 
     def give_way(self) -> None:
         """Abort the connection, so that another can be served."""
+        self._leave()
         self._transport.abort()
 
     def close(self) -> None:
         """Close the connection after the written bytes were sent."""
         self._transport.close()
 
-    def _answer_late(self) -> None:
-        if self._reader is not None and self._reader.request is not None and not self._transport.is_closing():
+    def _serve(self, request: Request | None, answer: Callable[[], None]) -> None:
+        """Answer a request, or what is none, when its sender may have the answer."""
+        if delay := self._handler.delay(self, request):
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_later(delay, self._serve_late, answer)
+        else:
+            answer()
+
+    def _serve_late(self, answer: Callable[[], None]) -> None:
+        if self._reader is not None and not self._transport.is_closing():
             self._transport.resume_reading()
-            self._answer(self._reader.request, self._reader)
+            answer()
 
     def _answer(self, request: Request, reader: RequestReader) -> None:
         response = self._handler.answer(request, reader.body)
@@ -260,7 +298,7 @@ class HttpConnection(asyncio.Protocol):
         else:
             self._transport.write(response.serialize())
             self._leave()
-            self._handler.upgrade(request, self._transport, reader.rest)
+            self._handler.upgrade(self, request, self._transport, reader.rest)
 
     def _end(self, response: Response | None) -> None:
         """Write the response, if any, and the end of the stream. Then discard bytes until the client closes too."""

@@ -8,7 +8,7 @@ import math
 import os
 import random
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 from websockets.http11 import Request, Response
@@ -42,12 +42,14 @@ RESTART_JITTER = (1.0, 5.0)
 UNSENT = 131_072
 """The bytes that the system takes for one client before it sends them. By default it takes some megabytes, which hide
 for long that a client is slow."""
+CLOSING_ALLOWED = 100
+"""The connections that may be closing at any time; see `closing_limit`."""
 LONGEST_DELAY = 2.0
-"""The seconds for which a handshake waits at most: less than `HANDSHAKE_TIMEOUT`."""
+"""The seconds for which a request waits at most: less than `HANDSHAKE_TIMEOUT`."""
 BACKLOG = 4096
 """The connections that may wait to be accepted: with a full backlog the system makes clients wait for seconds."""
-ACCEPTED_TOGETHER = 16
-"""The connections that are accepted before the loop serves others: some milliseconds."""
+FULL_REASON = "at the connection limit"
+"""The close reason of a client that finds no place, though no stranger could give way to it."""
 MEMORY_TICK = 0.1
 """The seconds between two looks at the memory that clients hold while it is more than a quarter of its limit."""
 TICKS = 4
@@ -58,6 +60,14 @@ SHORTEST_TICK = 0.02
 
 class AddressUnavailable(Exception):  # noqa: N818 - a state of the machine, not a mistake
     """The address cannot be used now. The text says why and what to do."""
+
+
+def closing_limit(connections: int) -> int:
+    """Return how many connections may be closing beside the `connections` that may be open.
+
+    When there are more, the oldest of them is aborted for each new connection.
+    """
+    return CLOSING_ALLOWED + connections // 10
 
 
 class Listener:
@@ -76,10 +86,11 @@ class Listener:
         self._services = services
         self._hub = hub
         self._numbers = itertools.count(1)
-        self._connections: set[Connection] = set()
-        self._rejected: set[RejectedClient] = set()
+        self._connections: set[Connection] = set()  # the open ones
+        self._closing: dict[Connection, None] = {}  # those that are closed and not lost yet; the oldest is first
         self._ledgers = Ledgers(services.limits)
         self._proxies = Proxies(config.server.trusted_proxies)
+        self._has_warned = False  # of a proxy that does not tell the addresses of its clients
         self._http_connections: set[HttpConnection] = set()  # those that are no WebSockets, or not yet
         self._tasks: set[asyncio.Task[None]] = set()  # running requests
         self._ticking: asyncio.Task[None] | None = None
@@ -108,15 +119,12 @@ class Listener:
             if both:  # the event loop would open a socket for IPv6 alone
                 address = (settings.host, settings.port)
                 where = {"sock": socket.create_server(address, family=socket.AF_INET6, dualstack_ipv6=True)}
-            self._server = await loop.create_server(lambda: HttpConnection(self), backlog=ACCEPTED_TOGETHER, **where)
+            self._server = await loop.create_server(lambda: HttpConnection(self), backlog=BACKLOG, **where)
         except OSError as exc:
             raise AddressUnavailable(
                 f"server: cannot listen on {settings.host}:{settings.port}: {os.strerror(exc.errno or 0)}; "
                 "choose another address with --host and --port"
             ) from None
-        for listening in self._server.sockets:
-            with listening.dup() as copy:
-                copy.listen(BACKLOG)  # `backlog` of asyncio is also the number that it accepts together
         self.addresses = [listening.getsockname()[:2] for listening in self._server.sockets]
         self.port = self.addresses[0][1]
         for listening in self._server.sockets:  # the sockets that it accepts have the same option
@@ -144,52 +152,79 @@ class Listener:
         await self._end_everything()
         await self._hub.drain()
 
-    def opened(self, connection: HttpConnection, transport: asyncio.Transport) -> None:
-        """Count a connection that is no WebSocket yet. It is one of a stranger at the address of its other end."""
+    def opened(self, connection: HttpConnection) -> None:
+        """Count a connection that is no WebSocket yet. It is one of a stranger at the address of its other end.
+
+        At the connection limit another stranger gives way to it.
+        """
         self._http_connections.add(connection)
-        self._ledgers.add_stranger(self._proxies.client(_peer(transport), (), ()), connection)
+        connection.address = self._proxies.client(connection.peer, (), ())
+        self._ledgers.add_stranger(connection.address, connection)
+        if self._is_over_limit():
+            self._ledgers.make_way()
+        if len(self._closing) > closing_limit(self._services.limits.connections):
+            oldest = next(iter(self._closing))
+            del self._closing[oldest]
+            oldest.socket.abort()
 
     def ended(self, connection: HttpConnection) -> None:
-        """Count a connection no more: it has ended, or it is a WebSocket now."""
-        self._http_connections.discard(connection)
-        self._ledgers.remove_stranger(connection)
+        """Count a connection no more: it has ended, or it is a WebSocket now. Charge what was not charged yet."""
+        if connection in self._http_connections:
+            self._http_connections.discard(connection)
+            self._ledgers.remove_stranger(connection)
+            if connection.received or not connection.has_arrived:
+                self._charge(connection)
 
-    def delay(self, request: Request, transport: asyncio.Transport) -> float:
-        """Return the seconds until a handshake may be answered: more if many from its address came without joining."""
-        if not self._routes.is_handshake(request):
-            return 0.0
-        wait = arrive(self._ledgers, self._address(request, transport), self._services.clock.monotonic())
-        return min(wait, LONGEST_DELAY)
+    def delay(self, connection: HttpConnection, request: Request | None) -> float:
+        """Charge a request, and return the seconds until it may be answered: more if many came from its address.
+
+        A join pays a handshake back. A health check never waits, whoever else is at the address.
+        """
+        if request is not None:
+            connection.address = self._address(connection, request)
+        wait = self._charge(connection)
+        return 0.0 if request is not None and self._routes.is_health_check(request) else min(wait, LONGEST_DELAY)
+
+    def _charge(self, connection: HttpConnection) -> float:
+        arrivals = 0 if connection.has_arrived else 1
+        size, connection.received, connection.has_arrived = connection.received, 0, True
+        return arrive(self._ledgers, connection.address, self._services.clock.monotonic(), size, arrivals)
 
     def answer(self, request: Request, body: bytes) -> Response:
         """Return the response to a request; 101 for a successful handshake."""
         return self._routes.answer(request, body)
 
-    def upgrade(self, request: Request, transport: asyncio.Transport, rest: bytes) -> None:
-        """Start a connection after its handshake.
+    def upgrade(self, opened: HttpConnection, request: Request, transport: asyncio.Transport, rest: bytes) -> None:
+        """Start a connection after its handshake. It is one of a stranger until it has a verified token or a seat.
 
-        At the connection limit it is closed with 1013, unless it has a token and a stranger can give way to it.
+        At the connection limit another stranger gives way to it. If there is none, it is closed with 1013.
         """
         number = next(self._numbers)
         limits = self._services.limits
         transport.set_write_buffer_limits(limits.outbox, 0)
-        usage = Usage(self._ledgers, self._address(request, transport))
-        token = find_token(request.headers)
-        is_full = len(self._connections) >= limits.connections
-        if is_full and (token is None or not self._ledgers.make_way()):
-            limited.warning("at the connection limit", {"connection": number})
-            self._rejected.add(RejectedClient(transport, usage, limits.frame, self._forget))
-            return
-        connection = Connection(number, transport, usage, self._services, self._spawn, self._forget)
+        usage = Usage(self._ledgers, opened.address)
+        connection = Connection(number, transport, usage, self._services, self._spawn, self._closed, self._forget)
         self._connections.add(connection)
+        usage.begin(connection)
+        if self._is_over_limit() and not self._ledgers.make_way():
+            limited.warning("at the connection limit", {"connection": number})
+            connection.outbox.close(Close.CONNECTION_LIMIT, FULL_REASON)
+            connection.start(None, rest)
+            return
         limited.info("connected", {"connection": number, **self._logged(usage.address)})
-        if token is None:
-            usage.begin(connection)
-        connection.start(token, rest)
+        connection.start(find_token(request.headers), rest)
 
-    def _address(self, request: Request, transport: asyncio.Transport) -> Address | None:
+    def _is_over_limit(self) -> bool:
+        return len(self._connections) + len(self._http_connections) > self._services.limits.connections
+
+    def _address(self, connection: HttpConnection, request: Request) -> Address | None:
         headers = request.headers
-        return self._proxies.client(_peer(transport), headers.get_all("X-Forwarded-For"), headers.get_all("Forwarded"))
+        forwarded_for, forwarded = headers.get_all("X-Forwarded-For"), headers.get_all("Forwarded")
+        if not (forwarded_for or forwarded or self._has_warned) and "Origin" in headers:
+            self._has_warned = self._proxies.is_remote_proxy(connection.peer)
+            if self._has_warned:
+                log.warning("a trusted proxy names no client")
+        return self._proxies.client(connection.peer, forwarded_for, forwarded)
 
     def _logged(self, address: Address | None) -> dict[str, str]:
         shown = self._config.server.log_addresses
@@ -212,11 +247,15 @@ class Listener:
     def _bound_memory(self) -> None:
         """Abort clients while more is unfinished or unread than all may have together: strangers first."""
         limit = self._services.limits.memory
-        held = [(one, Held(size, one.has_joined)) for one in self._connections if (size := one.socket.held())]
+        held: list[tuple[ClientSocket | HttpConnection, Held]] = [
+            (one.socket, Held(size, one.is_member)) for one in self._connections if (size := one.socket.held())
+        ]
+        held += [(one.socket, Held(size, False)) for one in self._closing if (size := one.socket.held())]
+        held += [(one, Held(size, False)) for one in self._http_connections if (size := one.held())]
         if gone := greediest(held, limit):
             limited.warning("over the memory limit", {"aborted": len(gone)})
-        for connection in gone:
-            connection.socket.abort()
+        for one in gone:
+            one.abort()
         if self._memory_timer is not None:
             self._memory_timer.cancel()
             self._memory_timer = None
@@ -237,71 +276,35 @@ class Listener:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _forget(self, client: "Connection | RejectedClient") -> None:
-        client.usage.close(self._services.clock.monotonic())
-        if isinstance(client, Connection):
-            self._connections.discard(client)
-        else:
-            self._rejected.discard(client)
-        if self._is_stopping and not self._connections and not self._rejected:
+    def _closed(self, connection: Connection) -> None:
+        """Count a connection no more, unless it is lost already: it closes, and another can be served."""
+        if connection in self._connections:
+            self._connections.discard(connection)
+            self._closing[connection] = None
+            self._ledgers.remove_stranger(connection)
+
+    def _forget(self, connection: Connection) -> None:
+        connection.usage.close(self._services.clock.monotonic())
+        self._connections.discard(connection)
+        self._closing.pop(connection, None)
+        if self._is_stopping and not self._connections and not self._closing:
             self._all_closed.set()
 
     async def _end_everything(self) -> None:
         """Wait until clients have disconnected and requests have finished. Then abort the rest."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT + 1):
-                if self._connections or self._rejected:
+                if self._connections or self._closing:
                     await self._all_closed.wait()
                 if self._tasks:
                     await asyncio.wait(self._tasks)
-        sockets = [client.socket for client in self._connections] + [one.socket for one in self._rejected]
-        for client_socket in sockets:
-            client_socket.abort()
+        for connection in (*self._connections, *self._closing):
+            connection.socket.abort()
         for http_connection in list(self._http_connections):
             http_connection.close()
         tasks = [*self._tasks, *([self._ticking] if self._ticking is not None else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-class RejectedClient:
-    """A client past the connection limit. It is closed, and nothing that it sends is served."""
-
-    __slots__ = ("_on_lost", "socket", "usage")
-
-    def __init__(
-        self, transport: asyncio.Transport, usage: Usage, limit: int, on_lost: Callable[["RejectedClient"], None]
-    ) -> None:
-        self.usage = usage
-        self.socket = ClientSocket(transport, limit, self)
-        self._on_lost = on_lost
-        self.socket.start(b"")
-        self.socket.close(Close.CONNECTION_LIMIT, "at the connection limit")
-
-    def text(self, _: str) -> None:
-        """Serve nothing."""
-
-    def binary(self) -> None:
-        """Serve nothing."""
-
-    def overhead(self, pong: bytes = b"") -> None:  # noqa: ARG002 - every pong is ignored
-        """Abort a client that has more pings answered than it reads."""
-        if self.socket.is_full:
-            self.socket.hold_until_drained()
-
-    def drained(self) -> None:
-        """Do nothing: the client has missed nothing."""
-
-    def closed(self) -> None:
-        """Do nothing: the client has no seat."""
-
-    def lost(self, _: int) -> None:
-        """Report the end of the connection to its owner."""
-        self._on_lost(self)
-
-
-def _peer(transport: asyncio.Transport) -> str | None:
-    """Return the address of the other end; None for a Unix socket."""
-    peer = transport.get_extra_info("peername")
-    return peer[0] if isinstance(peer, tuple) else None
+        if self._memory_timer is not None:
+            self._memory_timer.cancel()

@@ -21,6 +21,8 @@ WELCOME = """roomd {version}: rooms people can join.
 README.md and docs/protocol.md of roomd say the rest; GET /asyncapi.json is the same for programs. GET /healthz tells
 whether it is well.
 """
+HEALTH = "/healthz"
+"""The path of the health check."""
 PAGE = "A browser that opens this address gets a page to meet on.\n\n"
 EXAMPLE = '{"type": "join-room", "id": 1, "code": "abc-def-ghi", "guestName": "Jane Smith"}'
 
@@ -41,18 +43,18 @@ class Routes:
         """Return 0: no method with a body is served."""
         return 0
 
-    def is_handshake(self, request: Request) -> bool:
-        """Return whether a request is for the WebSocket."""
-        return request.path.partition("?")[0] == self._config.path
+    def is_health_check(self, request: Request) -> bool:
+        """Return whether a request is for the health check."""
+        return request.path.partition("?")[0] == HEALTH
 
     def answer(self, request: Request, _: bytes) -> Response:
         """Return the response to a request; 101 for a successful handshake."""
         path = request.path.partition("?")[0]
         if request.method not in ("GET", "HEAD"):
             return method_not_allowed()
-        if self.is_handshake(request):
+        if path == self._config.path:
             return self._connect(request)
-        if path == "/healthz":
+        if path == HEALTH:
             return self._health()
         if served := self._site.answer(path, request.headers):
             return served

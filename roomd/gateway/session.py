@@ -71,6 +71,11 @@ class Session(Generic[P]):
         """Whether a room has ever given the client a seat or a place in a queue."""
 
     @property
+    def is_member(self) -> bool:
+        """Whether the client has a seat or a verified token now."""
+        return self.seat is not None or self._identity is not None
+
+    @property
     def places(self) -> list[P]:
         """The seat and the place in a queue, as far as the client has them."""
         if self.waiting is None:

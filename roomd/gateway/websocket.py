@@ -132,7 +132,9 @@ class ClientSocket(asyncio.Protocol):
             self._stop(_CLOSING)
             self._write(library)
             self._waiting.clear()
-            self._cancel_hold()
+            if self._hold is not None:
+                self._hold.cancel()
+                self._hold = None
             asyncio.get_running_loop().call_soon(self._resume_reading)  # too many messages may have waited
 
     def abort(self) -> None:
@@ -147,7 +149,9 @@ class ClientSocket(asyncio.Protocol):
     def held(self) -> int:
         """Return the bytes that are held for the client: unfinished frames and messages, and what is not sent yet."""
         fragments = len(self._fragments.data) if self._fragments is not None else 0
-        return len(self._buffer) + len(self._rest) + fragments + self._transport.get_write_buffer_size()
+        waiting = sum(len(message) for message in self._waiting if message is not None)
+        unsent = self._transport.get_write_buffer_size()
+        return len(self._buffer) + len(self._rest) + fragments + waiting + unsent
 
     def tick(self, ping_after: int) -> None:
         """Count one tick. Ping after `ping_after` ticks without bytes, and abort after twice as many.
@@ -191,9 +195,9 @@ class ClientSocket(asyncio.Protocol):
         if self._library is not None:
             self._library.receive_eof()
             code = self._library.close_code or code
-        if self._timer is not None:
-            self._timer.cancel()
-        self._cancel_hold()
+        for timer in (self._timer, self._hold, self._resuming):
+            if timer is not None:
+                timer.cancel()
         self._handler.usage.count_unfinished(len(self._buffer) + len(self._rest) - self._start)
         self._handler.lost(code)
 
@@ -340,11 +344,6 @@ class ClientSocket(asyncio.Protocol):
     def _end_hold(self) -> None:
         self._hold = None
         self._resume_reading()
-
-    def _cancel_hold(self) -> None:
-        if self._hold is not None:
-            self._hold.cancel()
-            self._hold = None
 
     def _fail(self, code: int, reason: str) -> None:
         """Close the connection because of an error of the client (section 7.1.7). Messages that wait are not served."""

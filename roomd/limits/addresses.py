@@ -53,6 +53,11 @@ class Proxies:
         self._trusts_unix = UNIX in names
         self._resolve = lru_cache(maxsize=1024)(self._inspect)
 
+    def is_remote_proxy(self, peer: str | None) -> bool:
+        """Return whether the other end of a connection is a proxy on another machine."""
+        ip = _parse(peer) if peer is not None and self._resolve(peer)[1] else None
+        return ip is not None and not ip.is_loopback
+
     def client(self, peer: str | None, forwarded_for: Sequence[str], forwarded: Sequence[str]) -> Address | None:
         """Return the client's address; None when it is not known.
 

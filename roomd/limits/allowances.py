@@ -43,7 +43,7 @@ LIMITS = (
     Limit("received", "address", Use.RECEIVED, _SLOWED),
     Limit("address_stored", "address", Use.STORED, _REFUSED),
     Limit("failure", "address", Use.FAILURES, _SLOWED),
-    Limit("arrival", "address", Use.ARRIVALS, "waits for the answer to its handshake"),
+    Limit("arrival", "address", Use.ARRIVALS, "waits for the answer to its request; a health check never does"),
     Limit("stranger_request", "strangers", Use.REQUESTS, _SLOWED),
     Limit("stranger_received", "strangers", Use.RECEIVED, _SLOWED),
 )
@@ -65,7 +65,7 @@ UNITS = {
     Use.STORED: "bytes in the database",
     Use.READ: "rows read from the database",
     Use.FAILURES: "refused joins, bad tokens, unknown codes",
-    Use.ARRIVALS: "connections that get no seat",
+    Use.ARRIVALS: "connections that get no seat, with those for an HTTP request or without a whole one",
 }
 """What is counted, for the documentation."""
 

@@ -11,21 +11,26 @@ class Held(NamedTuple):
 
     size: int
     """The bytes that are unfinished or unread."""
-    has_joined: bool
-    """Whether the client has, or has had, a seat."""
+    is_member: bool
+    """Whether the client has a seat or a token."""
 
 
 def greediest(clients: Iterable[tuple[C, Held]], budget: int) -> list[C]:
     """Return the clients that must go so that the others together hold `budget` bytes at most.
 
-    Those who have not joined go first, then those with the most bytes.
+    Those without a seat and a token go first, then those with the most bytes. Who holds no more than an equal share of
+    the budget stays: without the others, all of them are within it.
     """
-    order = sorted(clients, key=lambda client: (client[1].has_joined, -client[1].size))
-    total = sum(held.size for _, held in order)
-    found = []
-    for client, held in order:
+    found = list(clients)
+    total = sum(held.size for _, held in found)
+    if total <= budget:
+        return []
+    greedy = [client for client in found if client[1].size * len(found) > budget]
+    greedy.sort(key=lambda client: (client[1].is_member, -client[1].size))
+    gone = []
+    for client, held in greedy:
         if total <= budget:
             break
         total -= held.size
-        found.append(client)
-    return found
+        gone.append(client)
+    return gone

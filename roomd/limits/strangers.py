@@ -33,10 +33,11 @@ class Strangers(Generic[A, C]):
         self._count(address, len(there) - 1, len(there))
         return self.take() if len(self) > self._limit else None
 
-    def take(self) -> C | None:
-        """Remove and return the oldest connection of the address with the most of them; None if there is none."""
-        if not self._address_of:
-            return None
+    def take(self) -> C:
+        """Remove and return the oldest connection of the address with the most of them; there must be one.
+
+        It is never the newest one while there is another.
+        """
         greediest = next(iter(self._addresses[self._most]))
         oldest = next(iter(self._at[greediest]))
         self.remove(oldest)

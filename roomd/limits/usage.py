@@ -95,21 +95,24 @@ class Ledgers:
             excess.give_way()
 
     def make_way(self) -> bool:
-        """End a connection of a stranger for a client with a token. Return False if there is none."""
-        found = self._connections.take()
-        if found is not None:
-            found.give_way()
-        return found is not None
+        """End a connection of another stranger for the newest one. Return False if there is no other."""
+        if len(self._connections) < 2:
+            return False
+        self._connections.take().give_way()
+        return True
 
     def remove_stranger(self, connection: Stranger) -> None:
         """Count a connection no more. Removing it twice, or one that was never added, is fine."""
         self._connections.remove(connection)
 
 
-def arrive(ledgers: Ledgers, address: Address | None, now: float) -> float:
-    """Charge a new connection to its address. Return the seconds to wait before it is served."""
+def arrive(ledgers: Ledgers, address: Address | None, now: float, size: int = 0, arrivals: int = 1) -> float:
+    """Charge a new connection, and the `size` bytes of its request, to its address.
+
+    Returns the seconds to wait before it is served. `arrivals` is 0 for bytes of a connection that was charged before.
+    """
     account = ledgers.addresses.open(address)
-    wait = account.charge(Use.ARRIVALS, 1, now)
+    wait = max(account.charge(Use.ARRIVALS, arrivals, now), account.charge(Use.RECEIVED, size, now))
     ledgers.addresses.close(address, now)
     return wait
 

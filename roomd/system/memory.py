@@ -12,7 +12,7 @@ GROWTH = 1.2
 INTERVAL = 10.0
 """The seconds between two releases."""
 CALM = 0.5
-"""The part of one processor up to which the process has time for a release, which may take some 100 ms."""
+"""The part of one processor up to which the process has time for a release."""
 LONGEST_INTERVAL = 3600.0
 """The same when the last ones gave nothing back."""
 _STATM = Path("/proc/self/statm")
@@ -29,7 +29,7 @@ def resident() -> int:
 def release() -> None:
     """Collect objects in cycles, and give memory that is not used any more back to the system.
 
-    It takes some 10 ms for every 10,000 connections that are open.
+    It takes some 13 ms for every 1,000 clients with a seat (65 ms were measured with 5,000 in 100 rooms).
     """
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc; other C libraries have none

@@ -271,6 +271,19 @@ async def test_silence_is_counted_in_ticks() -> None:
     assert (held.transport.pings, held.transport.is_aborted) == (0, False)
 
 
+async def test_what_is_held() -> None:
+    """Unfinished frames and messages count, messages that wait for the one under way, and what is not sent."""
+    client = Recorder()
+    client.gate = asyncio.get_running_loop().create_future()
+    client.receive(client_frame(b"x" * 500), client_frame(b"x" * 2_000), client_frame(b"", 2), client_frame(b"x" * 100))
+    assert client.socket.held() == 2_100
+    client.receive(client_frame(b"x" * 70, fin=False))
+    client.transport.unread = 10_000
+    assert client.socket.held() == 12_170
+    client.receive(client_frame(b"")[:-1])
+    assert client.socket.held() == 12_175
+
+
 async def test_a_closing_client_that_is_not_read_is_aborted() -> None:
     """Who asks for more after a close and does not read is cut off, but not from within a write."""
     client = Recorder()

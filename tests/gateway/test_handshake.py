@@ -45,6 +45,15 @@ def test_handshakes_know_nothing_of_each_other(bad: Request, status: int) -> Non
             assert answer.headers.get_all("Server") == []
 
 
+def test_a_refused_origin_is_logged_within_the_limit(caplog: pytest.LogCaptureFixture) -> None:
+    """Anybody can cause the line at any rate, so it is one of the logger that is limited."""
+    caplog.set_level("INFO")
+    Handshake(["https://meet.example"]).answer(request(Origin="https://other.example"))
+    assert [(record.name, record.message, record.args) for record in caplog.records] == [
+        ("roomd.gateway.limited", "refused", {"code": "origin"})
+    ]
+
+
 @pytest.mark.parametrize(
     ("offered", "chosen"),
     [("roomd.v1", ["roomd.v1"]), ("chat, roomd.v1", ["roomd.v1"]), ("chat", []), (None, [])],

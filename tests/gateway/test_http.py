@@ -1,7 +1,9 @@
 """HTTP requests without a network: bounds in size and number, bodies, and what becomes of nonsense."""
 
 import asyncio
+import socket
 from http import HTTPStatus
+from types import SimpleNamespace
 
 import pytest
 from httptools import HttpParserCallbackError
@@ -14,11 +16,11 @@ from tests.support.sockets import SocketTransport, turns
 class Handler:
     """Answers every request with what it was, and takes bodies under /upload."""
 
-    def __init__(self) -> None:
+    def __init__(self, transport: SocketTransport | None = None) -> None:
         self.http_connections: set[HttpConnection] = set()
         self.upgraded: list[bytes] = []
         self.delay_of: dict[str, float] = {}
-        self.transport = SocketTransport()
+        self.transport = transport or SocketTransport()
         self.connection = HttpConnection(self)
         self.transport.set_protocol(self.connection)
         self.connection.connection_made(self.transport.as_transport())
@@ -26,21 +28,21 @@ class Handler:
     def body_limit(self, request: Request) -> int:
         return 100 if request.path == "/upload" else 0
 
-    def opened(self, connection: HttpConnection, transport: asyncio.Transport) -> None:
+    def opened(self, connection: HttpConnection) -> None:
         self.http_connections.add(connection)
 
     def ended(self, connection: HttpConnection) -> None:
         self.http_connections.discard(connection)
 
-    def delay(self, request: Request, transport: asyncio.Transport) -> float:
-        return self.delay_of.get(request.path, 0.0)
+    def delay(self, connection: HttpConnection, request: Request | None) -> float:
+        return self.delay_of.get(request.path if request is not None else "", 0.0)
 
     def answer(self, request: Request, body: bytes) -> Response:
         if request.headers.get("Upgrade"):
             return Response(101, "Switching Protocols", request.headers)
         return response(HTTPStatus.OK, "text/plain", f"{request.method} {request.path} {body.decode()}".encode())
 
-    def upgrade(self, request: Request, transport: asyncio.Transport, rest: bytes) -> None:
+    def upgrade(self, connection: HttpConnection, request: Request, transport: asyncio.Transport, rest: bytes) -> None:
         self.upgraded.append(rest)
 
     def talk(self, *data: bytes) -> str:
@@ -180,3 +182,36 @@ async def test_a_fault_of_the_handler_is_not_taken_for_the_client_s() -> None:
     reader = RequestReader(fail)
     with pytest.raises(HttpParserCallbackError):
         reader.feed(b"GET / HTTP/1.1\r\n\r\n")
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+async def test_a_connection_without_a_peer(family: socket.AddressFamily) -> None:
+    """One that the other end has reset already is aborted, and what it sent is not served."""
+    transport = SocketTransport()
+    transport.extra = {"socket": SimpleNamespace(family=family)}
+    handler = Handler(transport)
+    assert handler.talk(b"GET / HTTP/1.1\r\n\r\n") == ""
+    assert transport.is_aborted
+    await turns()
+    assert handler.http_connections == set()
+
+
+@pytest.mark.parametrize(("name", "peer"), [(("192.0.2.1", 80), "192.0.2.1"), (("::1", 80, 0, 0), "::1")])
+async def test_the_peer(name: tuple[object, ...], peer: str) -> None:
+    """It is the host of the peer's name, and None for a Unix socket."""
+    transport = SocketTransport()
+    transport.extra = {"socket": SimpleNamespace(family=socket.AF_INET), "peername": name}
+    assert Handler(transport).connection.peer == peer
+    assert Handler().connection.peer is None
+
+
+async def test_what_is_held() -> None:
+    """The bytes of a request that is not complete count, with its body, and those of an answer that is not sent."""
+    handler = Handler()
+    start = b"POST /upload HTTP/1.1\r\nContent-Length: 9\r\n\r\n"
+    handler.talk(start[:20], start[20:] + b"12345")
+    assert handler.connection.held() >= len(start) + 5
+    handler.talk(b"6789")
+    assert handler.connection.held() == 0
+    handler.transport.unread = 100
+    assert handler.connection.held() == 100

@@ -52,19 +52,19 @@ class Port:
     def body_limit(self, request: Request) -> int:
         return ROUTES.body_limit(request)
 
-    def opened(self, connection: HttpConnection, transport: asyncio.Transport) -> None:
+    def opened(self, connection: HttpConnection) -> None:
         self.http_connections.add(connection)
 
     def ended(self, connection: HttpConnection) -> None:
         self.http_connections.discard(connection)
 
-    def delay(self, request: Request, transport: asyncio.Transport) -> float:
+    def delay(self, connection: HttpConnection, request: Request | None) -> float:
         return 0.0
 
     def answer(self, request: Request, body: bytes) -> Response:
         return ROUTES.answer(request, body)
 
-    def upgrade(self, request: Request, transport: asyncio.Transport, rest: bytes) -> None:
+    def upgrade(self, connection: HttpConnection, request: Request, transport: asyncio.Transport, rest: bytes) -> None:
         self.behind = Behind(rest)
         transport.set_protocol(self.behind)
 

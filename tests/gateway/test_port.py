@@ -3,19 +3,20 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
 import pytest
 
+from roomd.auth.tokens import mint
 from roomd.config import Config, LimitsConfig, ServerConfig
 from roomd.engine.hub import Hub
-from roomd.gateway.listener import HANDSHAKE_TIMEOUT, Listener
+from roomd.gateway.listener import HANDSHAKE_TIMEOUT, LONGEST_DELAY, Listener, closing_limit
 from roomd.gateway.outbox import encode_frame
 from roomd.gateway.websocket import CLOSE_TIMEOUT
 from roomd.rooms.settings import Rules
 from roomd.system.ids import Ids
-from tests.support.fakes import FakeClock, FakeKeys, FakeStore
+from tests.support.fakes import SECRET, START, FakeClock, FakeKeys, FakeStore
 from tests.support.services import services
 from tests.support.sockets import client_frame
 
@@ -40,27 +41,43 @@ class SteerableLoop(asyncio.SelectorEventLoop):
 class Port:
     """A listener on a loop of its own, with clients on real sockets."""
 
-    def __init__(self, loop: SteerableLoop, **limits: Any) -> None:
+    def __init__(self, loop: SteerableLoop, trusted_proxies: Sequence[str] = ("127.0.0.0/8",), **limits: Any) -> None:
         self.loop = loop
         store, clock = FakeStore(), FakeClock()
         hub = Hub(store, Rules(30.0, 100), clock, Ids(), encode_frame)
-        config = Config(server=ServerConfig(port=0, ping_interval=20.0), limits=LimitsConfig(**limits))
+        config = Config(
+            server=ServerConfig(port=0, ping_interval=20.0, trusted_proxies=tuple(trusted_proxies)),
+            limits=LimitsConfig(**limits),
+        )
         self.listener = Listener(config, services(hub, store, FakeKeys(), clock, **limits), hub)
         self.writers: list[asyncio.StreamWriter] = []
 
-    async def connect(self, first: bytes = UPGRADE) -> Streams:
+    async def connect(self, first: bytes = UPGRADE, user: str | None = None) -> Streams:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.listener.port)
         self.writers.append(writer)
-        writer.write(first)
+        token = f"Authorization: Bearer {mint(SECRET, user=user, ttl=3600, now=START)}\r\n\r\n" if user else ""
+        writer.write(first[:-2] + token.encode() if user else first)
         if first is UPGRADE:
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
         return reader, writer
+
+    async def member(self) -> asyncio.StreamWriter:
+        """Connect as a user whose token was verified."""
+        reader, writer = await self.connect(user="alice")
+        writer.write(client_frame(b'{"type": "ping"}'))
+        assert await reader.readexactly(17) == b'\x81\x0f{"type":"pong"}'
+        return writer
 
     async def hold_up(self, seconds: float) -> None:
         """Let so much time go by in which the loop reads nothing, and then run what is due."""
         self.loop.ahead += seconds
         for _ in range(10):
             await asyncio.sleep(0)
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        """Let the loop run until something is so."""
+        while not is_so():
+            await self.hold_up(0)
 
     async def close(self) -> None:
         for writer in self.writers:
@@ -163,7 +180,7 @@ def test_a_close_that_is_not_answered() -> None:
 
     async def scene() -> None:
         async with opened(connections=1) as port:
-            _, first = await port.connect()
+            first = await port.member()
             reader, _ = await port.connect()
             assert await reader.readexactly(4) == b"\x88\x19" + (1013).to_bytes(2)
             await port.hold_up(3.9)
@@ -176,6 +193,125 @@ def test_a_close_that_is_not_answered() -> None:
             await port.connect()
 
     run(scene())
+
+
+def test_who_closes_is_bounded() -> None:
+    """Of many that do not answer the close, the oldest is cut off for a new connection."""
+
+    async def scene() -> None:
+        async with opened(connections=1) as port:
+            await port.member()
+            refused = [await port.connect() for _ in range(closing_limit(1) + 1)]
+            for reader, _ in refused:
+                assert await reader.readexactly(4) == b"\x88\x19" + (1013).to_bytes(2)
+            assert not refused[0][0].at_eof()
+            await port.connect()
+            assert await is_over(refused[0][0])
+            assert not any(reader.at_eof() for reader, _ in refused[1:])
+
+    run(scene())
+
+
+def test_a_request_at_the_limit() -> None:
+    """A health check is answered where users have all connections."""
+
+    async def scene() -> None:
+        async with opened(connections=1) as port:
+            await port.member()
+            reader, _ = await port.connect(b"GET /healthz HTTP/1.1\r\n\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+
+    run(scene())
+
+
+WITHOUT_A_SEAT = {
+    "a request": b"GET / HTTP/1.1\r\n\r\n",
+    "a health check": b"GET /healthz HTTP/1.1\r\n\r\n",
+    "a large header": b"GET / HTTP/1.1\r\nA: " + b"a" * 20_000,
+    "no HTTP": b"\x16\x03\x01",
+    "half a request": b"GET / HTTP/1.1\r\n",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("first", WITHOUT_A_SEAT.values(), ids=WITHOUT_A_SEAT.keys())
+def test_every_connection_is_an_arrival(first: bytes) -> None:
+    """Whatever a connection was for, the next answers to its address wait when there were too many; no health check."""
+
+    async def scene() -> None:
+        async with opened(arrival_rate=0.01, arrival_burst=3.0) as port:
+            for _ in range(3):
+                reader, writer = await port.connect(first)
+                if first[-4:] == b"\r\n\r\n":
+                    assert await is_over(reader)
+                await port.hold_up(0)
+                writer.transport.abort()
+            await port.until(lambda: not port.listener._http_connections)
+            healthy, _ = await port.connect(WITHOUT_A_SEAT["a health check"])
+            assert (await healthy.readline()).startswith(b"HTTP/1.1 200 ")
+            port.writers[-1].transport.abort()
+            for request, status in ((WITHOUT_A_SEAT["a request"], b"200"), (WITHOUT_A_SEAT["a large header"], b"431")):
+                await port.until(lambda: not port.listener._http_connections)
+                late, _ = await port.connect(request)
+                answer = asyncio.create_task(late.readline())
+                await port.until(lambda: any(one.has_arrived for one in port.listener._http_connections))
+                await port.hold_up(LONGEST_DELAY - 0.5)
+                assert not answer.done()
+                await port.hold_up(0.6)
+                assert (await answer)[9:12] == status
+                port.writers[-1].transport.abort()
+
+    run(scene())
+
+
+def test_bytes_of_requests_are_charged() -> None:
+    """What a connection sends before and after its answer counts as received from its address."""
+
+    async def scene() -> None:
+        async with opened(received_rate=1000.0, received_burst=100_000.0) as port:
+            body = bytes(150_000)
+            reader, writer = await port.connect(b"POST / HTTP/1.1\r\nContent-Length: 150000\r\n\r\n" + body)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 405 ")
+            await writer.drain()
+            writer.close()
+            assert await is_over(reader)
+            await port.until(lambda: not port.listener._http_connections)
+            late, _ = await port.connect(WITHOUT_A_SEAT["a request"])
+            answer = asyncio.create_task(late.readline())
+            await port.hold_up(LONGEST_DELAY - 0.5)
+            assert not answer.done()
+            while not answer.done():
+                await port.hold_up(0.1)
+
+    run(scene())
+
+
+@pytest.mark.parametrize(
+    ("peer", "header", "lines"),
+    [
+        ("10.0.0.5", b"", 1),
+        ("10.0.0.5", b"X-Forwarded-For: 192.0.2.1\r\n", 0),
+        ("10.0.0.5", b"Forwarded: for=192.0.2.1\r\n", 0),
+        ("192.0.2.1", b"", 0),
+        ("127.0.0.1", b"", 0),
+    ],
+)
+def test_a_proxy_that_names_no_client(peer: str, header: bytes, lines: int, caplog: pytest.LogCaptureFixture) -> None:
+    """One warning for a page's handshake through a trusted proxy on another machine without a forwarding header."""
+
+    async def scene() -> None:
+        async with opened(trusted_proxies=["10.0.0.0/8", "127.0.0.0/8"]) as port:
+            for _ in range(2):
+                reader, writer = await port.connect(UPGRADE[:-2])
+                await port.until(lambda: bool(port.listener._http_connections))
+                for connection in port.listener._http_connections:
+                    connection.peer = peer
+                writer.write(b"Origin: https://meet.example\r\n" + header + b"\r\n")
+                assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+
+    run(scene())
+    found = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert found == ["a trusted proxy names no client"] * lines
 
 
 def test_a_goodbye_that_is_not_the_end() -> None:

@@ -2,13 +2,17 @@
 
 import asyncio
 import contextlib
+import json
+import signal
+import socket
+import struct
 from collections.abc import Callable
 
 import pytest
 
 from tests.support.daemon import Daemon
 from tests.support.processes import PATIENCE
-from tests.support.raw_sockets import frame, opened, tcp
+from tests.support.raw_sockets import UPGRADE, frame, opened, tcp
 
 MakeDaemon = Callable[..., Daemon]
 JANE = {"guestName": "Jane"}
@@ -31,15 +35,36 @@ async def test_half_of_the_connections_are_for_strangers(make_daemon: MakeDaemon
         await late.join(room["code"], **JANE)
 
 
-async def test_a_token_gets_in_at_the_limit(make_daemon: MakeDaemon) -> None:
-    """The oldest stranger gives way to a client with a token."""
-    daemon = make_daemon(measured=True, ROOMD_LIMITS_CONNECTIONS="4")
+async def test_idle_sockets_keep_nobody_out_at_the_limit(make_daemon: MakeDaemon) -> None:
+    """Where users have more than half of the connections, idle ones of one address give way to any newcomer."""
+    daemon = make_daemon(measured=True, ROOMD_LIMITS_CONNECTIONS="8")
+    room = await daemon.room()
     async with contextlib.AsyncExitStack() as stack:
-        names = ("alice", "bob", None, None, "carol")
-        clients = [await stack.enter_async_context(daemon.client(name)) for name in names]
-        assert await clients[2].closed() == 1013
-        for user in (*clients[:2], clients[4]):
+        users = [await stack.enter_async_context(daemon.client(f"user-{number}")) for number in range(4)]
+        jane = await stack.enter_async_context(daemon.client(address=ELSEWHERE))
+        seat = await jane.join(room["code"], **JANE)
+        idle = [await stack.enter_async_context(daemon.client(address=HOME)) for _ in range(3)]
+        guest = await stack.enter_async_context(daemon.client(address=ELSEWHERE))
+        await guest.join(room["code"], guestName="Joan")
+        back = await stack.enter_async_context(daemon.client(address=ELSEWHERE))
+        assert (await back.ask("resume", resumeToken=seat["resumeToken"]))["type"] == "participant"
+        assert await jane.closed() == 4409
+        carol = await stack.enter_async_context(daemon.client("carol"))
+        await carol.join(room["code"])
+        assert [await one.closed() for one in idle[:2]] == [1013, 1013]
+        for user in users:
             await user.nothing_more()
+
+
+async def test_bad_tokens_cost_nobody_a_place(make_daemon: MakeDaemon) -> None:
+    """A token makes a client no stranger before it was checked: bad ones of one address close no guest of another."""
+    daemon = make_daemon(measured=True, ROOMD_LIMITS_CONNECTIONS="8")
+    room = await daemon.room()
+    async with contextlib.AsyncExitStack() as stack:
+        guest = await stack.enter_async_context(daemon.client(address=ELSEWHERE))
+        for _ in range(10):
+            await stack.enter_async_context(daemon.client(token="x", address=HOME))
+        await guest.join(room["code"], **JANE)
 
 
 async def test_half_open_connections_give_way(make_daemon: MakeDaemon) -> None:
@@ -105,6 +130,29 @@ async def test_addresses_in_the_log(make_daemon: MakeDaemon, shown: str, logged:
     await asyncio.to_thread(daemon.wait_for_log, '"event":"connected"')
     lines = [line for line in daemon.log.read_text().splitlines() if '"connected"' in line]
     assert all((f'"address":"{logged}"' in line) if logged else ("192.0.2" not in line) for line in lines)
+
+
+async def test_an_address_that_the_system_has_forgotten(make_daemon: MakeDaemon) -> None:
+    """A client that resets its connection before it is accepted has no address that it could choose: it is not served.
+
+    Its peer name is gone then, like that of a Unix socket, whose `X-Forwarded-For` is believed.
+    """
+    daemon = make_daemon(ROOMD_SERVER_TRUSTED_PROXIES="unix")
+    request = UPGRADE + f"X-Forwarded-For: {ELSEWHERE}\r\n\r\n".encode() + frame(b'{"type": "ping"}')
+    daemon.process.send_signal(signal.SIGSTOP)
+    try:
+        client = socket.create_connection(("127.0.0.1", daemon.port), timeout=PATIENCE)
+        client.sendall(request)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+    finally:
+        daemon.process.send_signal(signal.SIGCONT)
+    async with daemon.client() as other:
+        await other.nothing_more()
+    await asyncio.to_thread(daemon.stop)
+    lines = [json.loads(line) for line in daemon.log.read_text().splitlines()]
+    assert [line["address"] for line in lines if line["event"] == "connected"] == ["127.0.0.1"]
+    assert "Traceback" not in daemon.log.read_text()
 
 
 async def test_a_class_behind_one_address_meets_no_limit(make_daemon: MakeDaemon) -> None:

@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import resource
 from collections.abc import Callable
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 
+from roomd.daemon import OTHER_FILES
+from roomd.gateway.listener import closing_limit
 from tests.support.daemon import Client, Daemon, error
 from tests.support.outages import outage
 from tests.support.processes import PATIENCE
@@ -31,6 +34,18 @@ async def test_connection_limit(make_daemon: MakeDaemon) -> None:
                     with contextlib.suppress(ConnectionClosed):
                         await again.nothing_more()
                         return
+
+
+async def test_files_for_all_connections(make_daemon: MakeDaemon) -> None:
+    """The limit of open files is raised to what the connections need, with those that are closing."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (400, hard))
+    try:
+        daemon = make_daemon(ROOMD_LIMITS_CONNECTIONS="300")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    found = resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE)
+    assert found == (300 + closing_limit(300) + OTHER_FILES, hard)
 
 
 async def test_join_timeout(make_daemon: MakeDaemon) -> None:

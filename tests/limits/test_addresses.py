@@ -52,6 +52,15 @@ def test_client(
     assert (None if found is None else str(found)) == address
 
 
+@pytest.mark.parametrize(
+    ("peer", "is_remote"),
+    [("10.0.0.1", True), ("192.0.2.1", False), ("127.0.0.1", False), ("::1", False), (None, False), ("x", False)],
+)
+def test_a_remote_proxy(peer: str | None, is_remote: bool) -> None:
+    """One that is trusted, and neither loopback nor a Unix socket."""
+    assert Proxies(["10.0.0.0/8", "127.0.0.0/8", "::1/128", "unix"]).is_remote_proxy(peer) == is_remote
+
+
 @pytest.mark.parametrize(("peer", "masked"), [("192.0.2.77", "192.0.2.0/24"), ("2001:db8:1:2::9", "2001:db8:1::/48")])
 def test_masked(peer: str, masked: str) -> None:
     """A masked log shows the network only."""

@@ -7,14 +7,22 @@ from roomd.limits.memory import Held, greediest
 
 
 def test_strangers_go_first() -> None:
-    """The largest of those who have not joined, then the next; members only when no stranger is left."""
-    clients = [("member", Held(90, has_joined=True)), ("small", Held(10, has_joined=False))]
-    clients += [("large", Held(50, has_joined=False)), ("reader", Held(95, has_joined=True))]
-    assert greediest(clients, 245) == []
-    assert greediest(clients, 244) == ["large"]
-    assert greediest(clients, 194) == ["large", "small"]
-    assert greediest(clients, 184) == ["large", "small", "reader"]
+    """The largest of the strangers, then the next; members only when no stranger is left who has too much."""
+    clients = [("member", Held(350, is_member=True)), ("small", Held(200, is_member=False))]
+    clients += [("large", Held(300, is_member=False)), ("reader", Held(400, is_member=True))]
+    clients.append(("tiny", Held(10, is_member=False)))
+    assert greediest(clients, 1260) == []
+    assert greediest(clients, 1259) == ["large"]
+    assert greediest(clients, 900) == ["large", "small"]
+    assert greediest(clients, 700) == ["large", "small", "reader"]
     assert greediest([], 0) == []
+
+
+def test_who_holds_little_stays() -> None:
+    """Strangers with a few bytes do not go before a member that holds nearly everything."""
+    clients = [(f"stranger {number}", Held(1_000, is_member=False)) for number in range(100)]
+    clients.append(("reader", Held(2_000_000, is_member=True)))
+    assert greediest(clients, 1_000_000) == ["reader"]
 
 
 @given(st.lists(st.builds(Held, st.integers(1, 100), st.booleans())), st.integers(0, 2000))

@@ -28,6 +28,23 @@ def test_who_joins_makes_space() -> None:
 
 
 @settings(deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from("abcd")), max_size=60), st.sampled_from("abcd"))
+def test_the_newest_stays(steps: list[tuple[bool, str]], address: str) -> None:
+    """Whoever came before, the newest is not the one that is taken while there is another."""
+    strangers: Strangers[str, int] = Strangers(100)
+    present: list[tuple[str, int]] = []
+    for number, (comes, where) in enumerate(steps):
+        if comes:
+            present.append((where, number))
+            strangers.add(where, number)
+        elif mine := [entry for entry in present if entry[0] == where]:
+            present.remove(mine[-1])
+            strangers.remove(mine[-1][1])
+    strangers.add(address, -1)
+    assert (strangers.take() == -1) == (not present)
+
+
+@settings(deadline=None)
 @given(st.integers(1, 6), st.lists(st.tuples(st.booleans(), st.sampled_from("abcd")), max_size=60))
 def test_the_limit_holds(limit: int, steps: list[tuple[bool, str]]) -> None:
     """There are never more than the limit, and who is closed is the oldest of an address with the most."""
@@ -42,6 +59,7 @@ def test_the_limit_holds(limit: int, steps: list[tuple[bool, str]]) -> None:
                 oldest = {next(one for name, one in present if name == most) for most in counts
                           if counts[most] == max(counts.values())}  # fmt: skip
                 assert closed in oldest
+                assert closed != number or len(oldest) == len(present) == 1
                 present = [entry for entry in present if entry[1] != closed]
             else:
                 assert closed is None

@@ -111,6 +111,14 @@ def test_arrivals_without_a_join() -> None:
     assert waits == [0, 0, pytest.approx(1), pytest.approx(2), pytest.approx(3)]
 
 
+def test_the_bytes_of_an_arrival() -> None:
+    """They are charged as received bytes; those that come later make no further arrival."""
+    ledgers = Ledgers(LimitsConfig(received_rate=10, received_burst=100, arrival_rate=1, arrival_burst=1))
+    assert arrive(ledgers, HOME, 0, size=100) == 0
+    assert arrive(ledgers, HOME, 0, size=50, arrivals=0) == pytest.approx(5)
+    assert arrive(ledgers, HOME, 50, arrivals=0) == 0
+
+
 def test_failures() -> None:
     """Refused joins slow down further requests of strangers at the address."""
     ledgers = Ledgers(LIMITED)
@@ -297,12 +305,14 @@ def test_strangers_have_half_of_the_connections() -> None:
 
 
 def test_strangers_make_way() -> None:
-    """For somebody with a token the oldest of the address with the most goes, while there is one."""
+    """For the newest the oldest of the address with the most goes, while there is another."""
     ledgers = Ledgers(LimitsConfig(connections=8))
     _, first = begin(ledgers)
     _, second = begin(ledgers)
     assert [ledgers.make_way(), first.gave_way, second.gave_way] == [True, True, False]
-    assert [ledgers.make_way(), second.gave_way, ledgers.make_way()] == [True, True, False]
+    assert [ledgers.make_way(), second.gave_way] == [False, False]
+    ledgers.remove_stranger(second)
+    assert not ledgers.make_way()
 
 
 def test_what_was_never_finished_is_charged() -> None:

@@ -113,6 +113,7 @@ class Client:
             Usage(stage.ledgers, ADDRESS),
             stage.services,
             stage.spawn,
+            lambda _: None,
             lambda connection: stage.lost.append(connection.number),
         )
         self.connection.start(token, b"")

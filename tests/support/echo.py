@@ -95,19 +95,19 @@ class OurEcho:
     def body_limit(self, request: Request) -> int:
         return 0
 
-    def opened(self, connection: HttpConnection, transport: asyncio.Transport) -> None:
+    def opened(self, connection: HttpConnection) -> None:
         self.http_connections.add(connection)
 
     def ended(self, connection: HttpConnection) -> None:
         self.http_connections.discard(connection)
 
-    def delay(self, request: Request, transport: asyncio.Transport) -> float:
+    def delay(self, connection: HttpConnection, request: Request | None) -> float:
         return 0.0
 
     def answer(self, request: Request, body: bytes) -> Response:
         return HANDSHAKES.answer(request)
 
-    def upgrade(self, request: Request, transport: asyncio.Transport, rest: bytes) -> None:
+    def upgrade(self, connection: HttpConnection, request: Request, transport: asyncio.Transport, rest: bytes) -> None:
         self._socket = ClientSocket(transport, self._limit, self)
         self._socket.start(rest)
 

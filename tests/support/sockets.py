@@ -1,8 +1,10 @@
 """A client's end of a socket without a network: a transport that the test reads and writes, and frames by hand."""
 
 import asyncio
+import socket
 import struct
 from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
@@ -27,9 +29,11 @@ def client_frame(payload: bytes, opcode: int = 1, *, fin: bool = True, size: int
 
 
 class SocketTransport:
-    """An asyncio transport whose other end is the test."""
+    """An asyncio transport whose other end is the test. It passes for one of a Unix socket."""
 
     def __init__(self) -> None:
+        self.extra: dict[str, Any] = {"socket": SimpleNamespace(family=socket.AF_UNIX)}
+        """What `get_extra_info` returns."""
         self.protocol: asyncio.Protocol | None = None
         self.unread = 0
         """What counts as written and not yet read by the client."""
@@ -64,6 +68,9 @@ class SocketTransport:
 
     def set_protocol(self, protocol: asyncio.Protocol) -> None:
         self.protocol = protocol
+
+    def get_extra_info(self, name: str) -> Any:
+        return self.extra.get(name)
 
     def set_write_buffer_limits(self, high: int, low: int) -> None:
         pass

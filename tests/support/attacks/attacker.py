@@ -16,6 +16,7 @@ ATTACKS: dict[str, type[Attack]] = {
     "unfinished-handshakes": on_sockets.UnfinishedHandshakes,
     "silent-members": on_rooms.SilentMembers,
     "idle-sockets": on_sockets.IdleSockets,
+    "idle-beside-members": on_sockets.IdleBesideMembers,
     "big-messages": on_messages.BigMessages,
     "slow-member": on_messages.SlowMember,
     "join-and-drop": on_rooms.JoinAndDrop,

@@ -97,6 +97,26 @@ class IdleSockets(Attack):
         self.opened += 1
 
 
+class IdleBesideMembers(Attack):
+    """Users take 55 % of the connections. One address fills the rest with idle WebSockets, again and again."""
+
+    async def prepare(self) -> None:
+        for number in range(self.target.count(10_000) * 55 // 100):
+            await self.open(self.address(number + 1), f"idle-{number}")
+
+    async def attack(self) -> str:
+        self.opened = 0
+        await self.each(self.target.count(10_000) * 60 // 100, self.begin)
+        await self.again(5, self.begin)
+        left = sum(line.is_open for line in self.lines)
+        return f"{self.opened} were opened beside the users, {left} of all are left"
+
+    async def begin(self, number: int) -> None:
+        await self.open(self.address(0))
+        self.opened += 1
+        await asyncio.sleep(0.01)
+
+
 class UnknownCodes(Attack):
     """Four addresses ask for rooms by random codes, as fast as they can, and reconnect when they are closed."""
 

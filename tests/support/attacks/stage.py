@@ -20,7 +20,7 @@ NICE = 10
 
 FIRST_NETWORK = 20
 """The addresses of the first attack are in 10.20.0.0/16."""
-WARM_UP = "half-open"
+WARM_UP = "idle-beside-members"
 """The attack before the quiet phase: the allocator keeps what so many connections take once for the next ones."""
 
 
@@ -104,7 +104,7 @@ def staged(daemon: Daemon, plan: Plan) -> Iterator[Stage]:
 
 def settings(scale: float) -> dict[str, str]:
     """Return the settings of the daemon: the defaults, but for the connections, of which descriptors allow some."""
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 500
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1] * 3 // 4
     return {
         "ROOMD_LIMITS_CONNECTIONS": str(min(most, max(300, int(10_000 * scale)))),
         "ROOMD_LIMITS_JOIN_TIMEOUT": "60",
