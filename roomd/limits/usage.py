@@ -136,6 +136,7 @@ class Usage:
         "_at_address",
         "_code",
         "_holder",
+        "_is_closed",
         "_ledgers",
         "_room",
         "_stranger",
@@ -160,6 +161,7 @@ class Usage:
         self._uncharged = 0  # bytes that were received since the last request
         self._code: str | None = None  # the code of the room of the last seat
         self._room: Account | None = None  # the account of that room
+        self._is_closed = False
         self._arrivals, self._advanced = 1, 0.0  # the arrivals and the requests that a successful join pays back
         self.payer = self._at_address
         """The account that requests are charged to."""
@@ -248,13 +250,15 @@ class Usage:
             self._at_address.charge(Use.REQUESTS, -1, now)
 
     def has_token(self, user_id: str, now: float) -> None:
-        """Charge everything from now on to this user."""
+        """Charge everything from now on to this user. Nothing changes after `close`."""
+        if self._is_closed:
+            return
         self._become(user_key(user_id), now)
 
     def has_seat(self, code: str, user_id: str | None, participant_id: str, now: float) -> None:
         """Charge everything from now on to the user or the guest seat, and pay back what the way to it has cost.
 
-        `code` is that of the room.
+        `code` is that of the room. After `close` it is only paid back: a join may be stored after its connection ended.
         """
         if self._arrivals:
             self._at_address.charge(Use.ARRIVALS, -1, now)
@@ -263,6 +267,8 @@ class Usage:
             self._at_address.charge(Use.REQUESTS, -self._advanced, now)
             self._ledgers.strangers.charge(Use.REQUESTS, -self._advanced, now)
             self._advanced = 0.0
+        if self._is_closed:
+            return
         if code != self._code:
             self._leave_room(now)
             self._code, self._room = code, self._ledgers.rooms.open(code)
@@ -278,7 +284,13 @@ class Usage:
             self.payer.inherit(self._at_address, now)
 
     def close(self, now: float) -> None:
-        """End the use of all accounts. The debts of a guest pass to the next guests of the address."""
+        """End the use of all accounts. The debts of a guest pass to the next guests of the address.
+
+        Closing twice is fine.
+        """
+        if self._is_closed:
+            return
+        self._is_closed = True
         self.payer.charge(Use.RECEIVED, self._uncharged, now)
         if self._holder is None:
             self._ledgers.strangers.charge(Use.RECEIVED, self._uncharged, now)

@@ -104,6 +104,21 @@ def test_a_join_is_paid_back() -> None:
         usage.close(0)
 
 
+def test_a_seat_after_the_end() -> None:
+    """A join that is stored after its connection has ended is paid back, and opens no account that nobody closes."""
+    ledgers = Ledgers(LIMITED)
+    for number in range(1000):
+        assert arrive(ledgers, HOME, 0) == 0
+        usage = Usage(ledgers, HOME)
+        assert usage.request(0) == SERVED
+        usage.close(0)
+        usage.has_seat(CODE, None, f"p{number}", 0)
+        usage.has_seat("xyz-xyz-xyz", None, f"q{number}", 0)
+        usage.has_token("alice", 0)
+        usage.close(0)
+    assert [len(ledgers.members), len(ledgers.rooms)] == [0, 0]
+
+
 def test_arrivals_without_a_join() -> None:
     """Who connects again and again without joining waits for the answer to the handshake."""
     ledgers = Ledgers(LIMITED)

@@ -61,6 +61,11 @@ class Stage:
         task.add_done_callback(self.tasks.discard)
         return task
 
+    def forget(self, connection: Connection) -> None:
+        """Note that a connection was lost, and end its use, as the listener does."""
+        self.lost.append(connection.number)
+        connection.usage.close(self.clock.monotonic())
+
     async def idle(self) -> None:
         """Wait until no turn is under way."""
         for _ in range(5):
@@ -112,7 +117,7 @@ class Client:
             Usage(stage.ledgers, ADDRESS),
             stage.services,
             stage.spawn,
-            lambda connection: stage.lost.append(connection.number),
+            stage.forget,
         )
         self.connection.start(token, b"")
         self.view: dict[str, Any] = {}
