@@ -8,7 +8,7 @@ many requests are slowed before one is refused, and how many are refused before 
 from typing import Literal, NamedTuple
 
 from roomd.config import LimitsConfig
-from roomd.limits.ledger import Allowance, Allowances, Use
+from roomd.limits.ledger import LONGEST_WAIT, Allowance, Allowances, Use
 
 Holder = Literal["member", "room", "address", "strangers"]
 """Who has an account: a user or a guest's seat, a room, an address, and all clients without a seat and a token."""
@@ -70,8 +70,8 @@ UNITS = {
 """What is counted, for the documentation."""
 
 
-def allowances(holder: Holder, limits: LimitsConfig) -> Allowances:
-    """Return what each holder of a kind may use."""
+def allowances(holder: Holder, limits: LimitsConfig, longest: float = LONGEST_WAIT) -> Allowances:
+    """Return what each holder of a kind may use. No debt makes it wait for longer than `longest` seconds."""
     found = {
         row.use: Allowance(getattr(limits, f"{row.key}_rate"), getattr(limits, f"{row.key}_burst"))
         for row in LIMITS
@@ -80,4 +80,4 @@ def allowances(holder: Holder, limits: LimitsConfig) -> Allowances:
     if (requests := found.get(Use.REQUESTS)) is not None:
         found[Use.SLOWED] = Allowance(requests.rate / 10, max(1.0, requests.burst / 2))
         found[Use.REFUSALS] = Allowance(requests.rate / 10, max(1.0, requests.burst / 10))
-    return Allowances(found)
+    return Allowances(found, longest)

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 from roomd.config import LimitsConfig
 from roomd.limits.addresses import Address
 from roomd.limits.allowances import allowances
-from roomd.limits.ledger import Account, Ledger, Pool, Use
+from roomd.limits.ledger import Account, Ledger, Use
 from roomd.limits.strangers import Strangers
 from roomd.protocol.errors import (
     BANNED,
@@ -43,8 +43,6 @@ FAILURES: dict[ErrorKind, int] = {
 """The errors of failed joins and resumes, of tokens that are not valid, and of codes of no room, with what is charged
 for each: a guess counts as ten joins that were refused."""
 _USER, _GUEST = "u", "g"
-LONGEST_WAIT = SLOWED_MOST
-"""The seconds that a stranger waits at most for what other strangers have used: so they are slowed, and not refused."""
 CAPACITY = 20_000
 """The accounts of each kind that are kept while nobody uses them: some 10 MB at most."""
 
@@ -81,8 +79,8 @@ class Ledgers:
         """The accounts of rooms, by code."""
         self.addresses: Ledger[Address | None] = Ledger(allowances("address", limits), CAPACITY)
         """The accounts of addresses. Clients whose address is not known share one."""
-        self.strangers = Pool(allowances("strangers", limits), LONGEST_WAIT)
-        """The pool of all clients without a seat and a token."""
+        self.strangers = Account(allowances("strangers", limits, SLOWED_MOST))
+        """The pool of all clients without a seat and a token. They are slowed for each other, and not refused."""
         self._connections: Strangers[Address | None, Stranger] = Strangers(max(1, limits.connections // 2))
 
     def add_stranger(self, address: Address | None, connection: Stranger) -> None:
@@ -281,7 +279,7 @@ class Usage:
             self._holder = holder
         else:
             self._become(holder, now)
-            self.payer.inherit(self._at_address, now)
+            self.payer.inherit(self._at_address)
 
     def close(self, now: float) -> None:
         """End the use of all accounts. The debts of a guest pass to the next guests of the address.
@@ -309,7 +307,7 @@ class Usage:
             pool.charge(Use.RECEIVED, size, now)
             pooled = 0.0
         else:
-            pooled = pool.charge_request(size, now)
+            pooled = min(pool.charge_request(size, now), SLOWED_MOST)
         if pooled:
             self.payer.charge(Use.REQUESTS, -1, now)
         elif not wait:
