@@ -194,7 +194,7 @@ class ClientSocket(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._cancel_hold()
-        self._handler.usage.count_unfinished(len(self._buffer) + len(self._rest) - self._start)
+        self._handler.usage.count(len(self._buffer) + len(self._rest) - self._start)
         self._handler.lost(code)
 
     def pause_writing(self) -> None:

@@ -1,8 +1,8 @@
 """What one client uses, and who it is charged to.
 
 Until a client has a seat or a token, it is a stranger: what it uses is charged to its address, and to the pool that all
-strangers share. After that it is charged to the client's user or guest seat, and never to others at its address. A join
-or a resume that succeeds is paid back, so an address with many people meets no limit.
+strangers share. After that it is charged to the client's user or guest seat, and never to others at its address. The
+request of a join or a resume that succeeds is paid back, so an address with many people meets no limit.
 """
 
 from collections.abc import Hashable
@@ -130,37 +130,34 @@ class Usage:
 
     __slots__ = (
         "_advanced",
-        "_arrivals",
         "_at_address",
         "_code",
+        "_has_arrived",
         "_holder",
         "_is_closed",
+        "_is_guest",
         "_ledgers",
         "_room",
         "_stranger",
         "_uncharged",
         "address",
-        "bytes",
-        "frames",
         "payer",
     )  # fmt: skip
 
     def __init__(self, ledgers: Ledgers, address: Address | None) -> None:
-        self.frames = 0
-        """The number of whole frames received, with control frames and fragments."""
-        self.bytes = 0
-        """The bytes of those frames, with their headers."""
         self._ledgers = ledgers
         self.address = address
         """The client's address; None when it is not known."""
         self._at_address = ledgers.addresses.open(address)
         self._stranger: Stranger | None = None  # the connection, while it is one of a stranger
         self._holder: str | None = None  # the holder of the account of the user or the guest seat
+        self._is_guest = False  # whether that is a guest seat
         self._uncharged = 0  # bytes that were received since the last request
         self._code: str | None = None  # the code of the room of the last seat
         self._room: Account | None = None  # the account of that room
         self._is_closed = False
-        self._arrivals, self._advanced = 1, 0.0  # the arrivals and the requests that a successful join pays back
+        self._has_arrived = False  # whether a seat was given, and the arrival paid back
+        self._advanced: tuple[Account, ...] = ()  # the accounts that the last request of a stranger was charged to
         self.payer = self._at_address
         """The account that requests are charged to."""
 
@@ -170,13 +167,7 @@ class Usage:
         self._ledgers.add_stranger(self.address, connection)
 
     def count(self, size: int) -> None:
-        """Count a frame of `size` bytes."""
-        self.frames += 1
-        self.bytes += size
-        self._uncharged += size
-
-    def count_unfinished(self, size: int) -> None:
-        """Count the `size` bytes of a frame that was never completed."""
+        """Count the `size` bytes of a frame, or of a part of one that was never completed."""
         self._uncharged += size
 
     def request(self, now: float, *, is_reserved: bool = False) -> Verdict:
@@ -204,7 +195,6 @@ class Usage:
         self.payer.charge(Use.REQUESTS, requests, now)
         if self._holder is None:
             self._ledgers.strangers.charge(Use.REQUESTS, requests, now)
-            self._advanced += requests
 
     def malformed(self, size: int, now: float) -> None:
         """Charge the work for a malformed frame of `size` characters, whether it is answered or refused."""
@@ -221,7 +211,7 @@ class Usage:
         parts = [(self.payer, Use.TOLD, told), (self.payer, Use.STORED, stored)]
         if self._room is not None:
             parts += [(self._room, Use.TOLD, told_room), (self._room, Use.STORED, stored)]
-        if self._holder is not None and self._holder.startswith(_GUEST):
+        if self._is_guest:
             parts.append((self._at_address, Use.STORED, stored))
         wait = max(account.wait(use, now, amount) if amount else 0.0 for account, use, amount in parts)
         if not wait:
@@ -243,43 +233,50 @@ class Usage:
         if not charge:
             return
         self.payer.charge(Use.FAILURES, charge, now)
-        if charge == 1 and self._holder is None and self._advanced:
-            self._advanced -= 1
+        if charge == 1 and self._advanced:
+            self._advanced = ()
             self._at_address.charge(Use.REQUESTS, -1, now)
 
     def has_token(self, user_id: str, now: float) -> None:
         """Charge everything from now on to this user. Nothing changes after `close`."""
-        if self._is_closed:
-            return
-        self._become(user_key(user_id), now)
+        if not self._is_closed:
+            self._end_stranger()
+            self._become(user_key(user_id), now, is_guest=False)
 
-    def has_seat(self, code: str, user_id: str | None, participant_id: str, now: float) -> None:
-        """Charge everything from now on to the user or the guest seat, and pay back what the way to it has cost.
+    def has_seat(
+        self, code: str, user_id: str | None, participant_id: str, now: float, *, is_return: bool = False
+    ) -> None:
+        """Charge everything from now on to the user or the guest seat.
 
-        `code` is that of the room. After `close` it is only paid back: a join may be stored after its connection ended.
+        The first time the arrival and the last request of the stranger are paid back: that is the one that led here.
+        `code` is that of the room. `is_return` is whether the seat is one that the client had before: a new guest seat
+        begins with the debts of the last guests of the address. After `close` nothing else changes: a join may be
+        stored after its connection has ended.
         """
-        if self._arrivals:
+        if not self._has_arrived:
+            self._has_arrived = True
             self._at_address.charge(Use.ARRIVALS, -1, now)
-            self._arrivals = 0
-        if self._advanced:
-            self._at_address.charge(Use.REQUESTS, -self._advanced, now)
-            self._ledgers.strangers.charge(Use.REQUESTS, -self._advanced, now)
-            self._advanced = 0.0
+            for account in self._advanced:
+                account.charge(Use.REQUESTS, -1, now)
+            self._advanced = ()
         if self._is_closed:
             return
+        if self._stranger is not None:
+            self._end_stranger()
         if code != self._code:
             self._leave_room(now)
             self._code, self._room = code, self._ledgers.rooms.open(code)
         if user_id is not None:
-            self._become(user_key(user_id), now)
-            return
-        holder = guest_key(participant_id)
-        if self._holder is not None and self._holder.startswith(_GUEST):  # a guest keeps the debts
-            self.payer = self._ledgers.members.move(self._holder, holder, now) if holder != self._holder else self.payer
-            self._holder = holder
+            self._become(user_key(user_id), now, is_guest=False)
+        elif self._is_guest and self._holder is not None:  # a guest keeps the debts
+            holder = _GUEST + participant_id
+            if holder != self._holder:
+                self.payer = self._ledgers.members.move(self._holder, holder, now)
+                self._holder = holder
         else:
-            self._become(holder, now)
-            self.payer.inherit(self._at_address)
+            self._become(guest_key(participant_id), now, is_guest=True)
+            if not is_return:
+                self.payer.inherit(self._at_address)
 
     def close(self, now: float) -> None:
         """End the use of all accounts. The debts of a guest pass to the next guests of the address.
@@ -302,28 +299,28 @@ class Usage:
 
         Returns the seconds that it has to wait for both.
         """
-        pool = self._ledgers.strangers
+        pool, payer = self._ledgers.strangers, self.payer
         if wait or is_reserved:
             pool.charge(Use.RECEIVED, size, now)
-            pooled = 0.0
+            self._advanced = () if wait else (payer,)
+            return wait
+        wait = min(pool.charge_request(size, now), SLOWED_MOST)
+        if wait:
+            payer.charge(Use.REQUESTS, -1, now)
+            self._advanced = ()
         else:
-            pooled = min(pool.charge_request(size, now), SLOWED_MOST)
-        if pooled:
-            self.payer.charge(Use.REQUESTS, -1, now)
-        elif not wait:
-            self._advanced += 1
-        return wait or pooled
+            self._advanced = (payer, pool)
+        return wait
 
     def _end_stranger(self) -> None:
         if self._stranger is not None:
             self._ledgers.remove_stranger(self._stranger)
             self._stranger = None
 
-    def _become(self, holder: str, now: float) -> None:
+    def _become(self, holder: str, now: float, *, is_guest: bool) -> None:
         if holder != self._holder:
-            self._end_stranger()
             self._leave_account(now)
-            self._holder = holder
+            self._holder, self._is_guest = holder, is_guest
             self.payer = self._ledgers.members.open(holder)
 
     def _leave_room(self, now: float) -> None:
@@ -333,6 +330,6 @@ class Usage:
     def _leave_account(self, now: float) -> None:
         if self._holder is None:
             return
-        if self._holder.startswith(_GUEST):
+        if self._is_guest:
             self._at_address.pass_on(self.payer, now)
         self._ledgers.members.close(self._holder, now)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roomd.limits.ledger import LONGEST_WAIT, UNLIMITED, Account, Allowance, Allowances, Ledger, Use
+from tests.support.debts import debt
 
 ALLOWANCES = Allowances({Use.REQUESTS: Allowance(rate=2, burst=3), Use.STORED: Allowance(rate=10, burst=100)})
 
@@ -14,11 +15,6 @@ ALLOWANCES = Allowances({Use.REQUESTS: Allowance(rate=2, burst=3), Use.STORED: A
 def account() -> Account:
     """Make an account."""
     return Account(ALLOWANCES)
-
-
-def debt(account: Account, use: Use, now: float, rate: float = 0.0) -> float:
-    """Return the debt in units: an amount larger than the burst has to wait for all of it."""
-    return account.wait(use, now, 1e300) * (rate or ALLOWANCES.of[use].rate)
 
 
 def test_a_burst_and_then_the_rate() -> None:
@@ -46,7 +42,7 @@ def test_a_charge_is_always_made() -> None:
     assert one.charge(Use.REQUESTS, 3, 0) == 0
     assert one.charge(Use.REQUESTS, 3, 0) == pytest.approx(1.5)
     assert one.charge(Use.REQUESTS, 0, 1.5) == 0
-    assert debt(one, Use.REQUESTS, 1.5) == pytest.approx(3)
+    assert debt(one, Use.REQUESTS, 1.5, 2) == pytest.approx(3)
 
 
 def test_a_debt_has_a_bound() -> None:
@@ -96,9 +92,9 @@ def test_debts_pass_on() -> None:
     address.pass_on(left, 1)
     comes.inherit(address)
     comes.inherit(other)
-    assert [debt(comes, Use.STORED, 1), debt(comes, Use.REQUESTS, 1)] == pytest.approx([70, 2])
-    assert debt(left, Use.STORED, 1) == pytest.approx(70)
-    assert debt(address, Use.STORED, 1) == 0, "it is kept, not charged"
+    assert [debt(comes, Use.STORED, 1, 10), debt(comes, Use.REQUESTS, 1, 2)] == pytest.approx([70, 2])
+    assert debt(left, Use.STORED, 1, 10) == pytest.approx(70)
+    assert debt(address, Use.STORED, 1, 10) == 0, "it is kept, not charged"
     assert address.seconds_in_debt(1) == pytest.approx(7)
 
 
@@ -107,9 +103,9 @@ def test_a_request_is_charged_with_its_bytes() -> None:
     limits = {use: Allowance(rate=1, burst=10) for use in (Use.REQUESTS, Use.RECEIVED, Use.FAILURES)}
     one = Account(Allowances(limits))
     assert one.charge_request(12, 0) == pytest.approx(2)
-    assert debt(one, Use.REQUESTS, 0, 1) == 0
+    assert debt(one, Use.REQUESTS, 0) == 0
     assert [one.charge_request(0, 2) for _ in range(11)] == [*[0] * 10, pytest.approx(1)]
-    assert debt(one, Use.REQUESTS, 2, 1) == 10
+    assert debt(one, Use.REQUESTS, 2) == 10
     one.charge(Use.FAILURES, 15, 3)
     assert one.charge_request(0, 3) == pytest.approx(5)
     assert Account(Allowances({})).charge_request(1 << 40, 0) == 0
@@ -120,7 +116,7 @@ def test_a_reconnect_finds_its_account() -> None:
     ledger: Ledger[str] = Ledger(ALLOWANCES, 10)
     ledger.open("a").charge(Use.STORED, 100, 0)
     ledger.close("a", 1)
-    assert debt(ledger.open("a"), Use.STORED, 1) == pytest.approx(90)
+    assert debt(ledger.open("a"), Use.STORED, 1, 10) == pytest.approx(90)
     ledger.close("a", 10)
     assert len(ledger) == 0
 
@@ -133,10 +129,10 @@ def test_an_account_moves_to_the_next_seat() -> None:
     assert ledger.move("a", "b", 0) is first
     assert ledger.open("b") is first
     other = ledger.move("b", "c", 0)
-    assert (other is first, debt(other, Use.STORED, 0), ledger.open("b") is first) == (False, 50, True)
+    assert (other is first, debt(other, Use.STORED, 0, 10), ledger.open("b") is first) == (False, 50, True)
     other.charge(Use.STORED, 20, 0)
     assert ledger.move("c", "b", 0) is first
-    assert debt(first, Use.STORED, 0) == 70
+    assert debt(first, Use.STORED, 0, 10) == 70
 
 
 def test_an_account_in_use_is_never_forgotten() -> None:
@@ -158,7 +154,7 @@ def test_the_greediest_is_forgotten_last() -> None:
         ledger.open(number).charge(Use.STORED, 500 if number == 77 else 50, 0)
         ledger.close(number, 0)
         assert len(ledger) <= 1000
-    assert debt(ledger.open(77), Use.STORED, 0) == 500
+    assert debt(ledger.open(77), Use.STORED, 0, 10) == 500
 
 
 def test_forgetting_what_is_paid_off() -> None:
@@ -170,7 +166,7 @@ def test_forgetting_what_is_paid_off() -> None:
     ledger.open("c").charge(Use.STORED, 1000, 50)
     ledger.close("c", 50)
     assert len(ledger) == 2, "a is paid off"
-    assert debt(ledger.open("b"), Use.STORED, 50) == 200
+    assert debt(ledger.open("b"), Use.STORED, 50, 10) == 200
     ledger.open("d").charge(Use.STORED, 1000, 50)
     ledger.close("d", 50)
     ledger.open("c")
