@@ -169,13 +169,18 @@ class Connection:
 
         The connection is closed after `join_within` ticks without a request before the first join. Ticks in which a
         request is running do not count. It is closed after `read_within` ticks in which the client has taken nothing of
-        what waits for it. After `ping_after` ticks without a frame the client is pinged.
+        what waits for it. After `ping_after` ticks without a frame the client is pinged. A client that has left all its
+        places counts as a stranger again, so that its connection can give way.
         """
         self.socket.tick(ping_after)
         self.outbox.tick(read_within)
         for payload in self._client.take_told():
             self.socket.ping(payload)
-        if self._client.has_joined or self.outbox.is_closed:
+        if self.outbox.is_closed:
+            return
+        if self._client.has_joined:
+            if self._client.session.is_stranger:
+                self.usage.begin(self)
             return
         if self._running is not None and not self._running.done():
             self._silent_ticks = 0

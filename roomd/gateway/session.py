@@ -71,6 +71,11 @@ class Session(Generic[P]):
         """Whether a room has ever given the client a seat or a place in a queue."""
 
     @property
+    def is_stranger(self) -> bool:
+        """Whether the client has no place and has sent no token."""
+        return self._identity is None and self.seat is None and self.waiting is None
+
+    @property
     def places(self) -> list[P]:
         """The seat and the place in a queue, as far as the client has them."""
         return [place for place in (self.seat, self.waiting) if place is not None]

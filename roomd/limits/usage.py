@@ -33,8 +33,10 @@ SLOWED_MOST = 1.0
 """The seconds for which a client over its share is not read. Who would have to wait for longer is refused."""
 CHARACTERS_SEARCHED = 256
 """The characters of a malformed frame that count as one more request: finding the `id` of 64 KiB takes about 15 ms."""
+GUESS = 10
+"""What is charged for a token that is not valid, and for a code of no room."""
 FAILURES: dict[ErrorKind, int] = {
-    **dict.fromkeys((INVALID_TOKEN, ROOM_NOT_FOUND), 10),
+    **dict.fromkeys((INVALID_TOKEN, ROOM_NOT_FOUND), GUESS),
     **dict.fromkeys((
         TOKEN_EXPIRED, WRONG_ROOM, SEAT_EXPIRED, TAKEN_OVER, ROOM_INACTIVE, ROOM_LOCKED, ROOM_FULL, GUESTS_NOT_ALLOWED,
         BANNED, DENIED,
@@ -162,9 +164,13 @@ class Usage:
         """The account that requests are charged to."""
 
     def begin(self, connection: Stranger) -> None:
-        """Count the client's connection among those of strangers, until the client has a seat or a token."""
-        self._stranger = connection
-        self._ledgers.add_stranger(self.address, connection)
+        """Count the client's connection among those of strangers, until the client has a seat or a token.
+
+        Doing so twice is fine.
+        """
+        if self._stranger is None:
+            self._stranger = connection
+            self._ledgers.add_stranger(self.address, connection)
 
     def count(self, size: int) -> None:
         """Count the `size` bytes of a frame, or of a part of one that was never completed."""
@@ -228,12 +234,18 @@ class Usage:
         self.payer.charge(Use.READ, rows, now)
 
     def failed(self, kind: ErrorKind, now: float) -> None:
-        """Charge an error reply, if it is one of `FAILURES`. A refused join is charged in place of its request."""
+        """Charge an error reply, if it is one of `FAILURES`. A refused join is charged in place of its request.
+
+        A guess of a guest is charged to the address too.
+        """
         charge = FAILURES.get(kind, 0)
         if not charge:
             return
         self.payer.charge(Use.FAILURES, charge, now)
-        if charge == 1 and self._advanced:
+        if charge == GUESS:
+            if self._is_guest:
+                self._at_address.charge(Use.FAILURES, charge, now)
+        elif self._holder is None and self._advanced:
             self._advanced = ()
             self._at_address.charge(Use.REQUESTS, -1, now)
 

@@ -35,3 +35,37 @@ async def test_a_join_that_is_stored_after_the_end(stage: Stage) -> None:
     await stage.idle()
     assert await stage.people() == {}
     assert len(stage.ledgers.rooms) == 0
+
+
+async def test_who_has_left_is_a_stranger_again(stage: Stage) -> None:
+    """A connection without a place and a token can give way, unless its client joins again."""
+    leaves, stays, user = stage.connect(), stage.connect(), stage.connect(stage.token("alice"))
+    for client in (leaves, stays, user):
+        await client.ask("join-room", code=stage.code, guestName="Jane")
+    for client in (leaves, user):
+        await client.ask("leave-room")
+
+    def tick() -> None:
+        for client in stage.clients:
+            client.connection.tick(60, 60, 60)
+
+    tick()
+    await leaves.ask("join-room", code=stage.code, guestName="Jane")
+    tick()
+    assert not stage.ledgers.make_way()
+    await leaves.ask("leave-room")
+    tick()
+    tick()
+    assert stage.ledgers.make_way()
+    assert not stage.ledgers.make_way()
+    assert await leaves.closed() == 1013
+
+
+async def test_an_ended_room_makes_strangers(stage: Stage) -> None:
+    """Whoever was in it without a token has no place any more."""
+    jane, host = stage.connect(), stage.connect(stage.token("alice"))
+    await jane.ask("join-room", code=stage.code, guestName="Jane")
+    await host.ask("end-room", code=stage.code)
+    jane.connection.tick(60, 60, 60)
+    assert stage.ledgers.make_way()
+    assert await jane.closed() == 1013

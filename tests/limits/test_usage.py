@@ -120,6 +120,33 @@ def test_failures() -> None:
     assert usage.request(2) == SERVED
 
 
+def test_a_refused_join() -> None:
+    """It is charged in place of its request; one of a user leaves the requests of the address as they are."""
+    usage, user = (Usage(Ledgers(LIMITED), HOME) for _ in range(2))
+    for _ in range(10):
+        usage.request(0)
+        user.request(0)
+    user.has_token("alice", 0)
+    for one in (usage, user):
+        one.failed(ROOM_FULL, 0)
+        one.failed(ROOM_FULL, 0)
+    assert usage.request(0) == SERVED
+    assert usage.request(0).hold == pytest.approx(1)
+
+
+def test_a_guess_of_a_guest() -> None:
+    """It is charged to the address too, so that a seat is no way to guess more."""
+    ledgers = Ledgers(LIMITED)
+    guest, user = Usage(ledgers, HOME), Usage(ledgers, HOME)
+    guest.has_seat(CODE, None, "p1", 0)
+    user.has_token("alice", 0)
+    user.failed(ROOM_NOT_FOUND, 0)
+    guest.failed(ROOM_FULL, 0)
+    assert Usage(ledgers, HOME).request(0) == SERVED
+    guest.failed(ROOM_NOT_FOUND, 0)
+    assert Usage(ledgers, HOME).request(0).retry_after == pytest.approx(7)
+
+
 def test_a_guess_counts_more() -> None:
     """A code of no room is charged like ten joins that were refused."""
     usage = Usage(Ledgers(LIMITED), HOME)
@@ -142,6 +169,8 @@ def test_the_debts_of_a_guest_pass_to_the_next_guests() -> None:
     first = Usage(ledgers, HOME)
     first.has_seat(CODE, None, "p1", 0)
     first.payer.charge(Use.STORED, 90, 0)
+    first.has_seat(CODE, None, "p2", 0)
+    assert debt(first.payer, Use.STORED, 0) == 90
     first.has_seat(CODE, None, "p2", 0)
     assert debt(first.payer, Use.STORED, 0) == 90
     first.close(0)
@@ -285,6 +314,20 @@ def test_strangers_have_half_of_the_connections() -> None:
     ledgers.remove_stranger(half_open)
     begin(ledgers)
     assert not more[0].gave_way
+
+
+def test_a_stranger_again() -> None:
+    """A connection counts once, and again when its client has left."""
+    ledgers = Ledgers(LimitsConfig(connections=8))
+    usage, opened = begin(ledgers)
+    usage.begin(opened)
+    usage.has_seat(CODE, None, "p1", 0)
+    assert not ledgers.make_way()
+    usage.begin(opened)
+    usage.has_seat(CODE, None, "p1", 0)
+    assert not ledgers.make_way()
+    usage.begin(opened)
+    assert [ledgers.make_way(), opened.gave_way, ledgers.make_way()] == [True, True, False]
 
 
 def test_strangers_make_way() -> None:
