@@ -17,7 +17,7 @@ from roomd.gateway.services import Services
 from roomd.gateway.websocket import ClientSocket
 from roomd.limits.usage import SERVED, SLOWED_MOST, Usage
 from roomd.protocol import events, replies, requests
-from roomd.protocol.codec import BadFrame, decode, request_id
+from roomd.protocol.codec import BadFrame, decode, error_reply, request_id
 from roomd.protocol.errors import INTERNAL_ERROR, RESTARTING, UNAVAILABLE, Close, Refused
 
 log = logging.getLogger("roomd.gateway.connection")
@@ -36,7 +36,7 @@ INTERNAL_ERROR_CLOSE = 1011
 """The close code for a fault of the daemon (RFC 6455, section 7.4.1)."""
 
 WAYS_BACK = (requests.Resume, requests.Authenticate)
-"""The requests that nobody else's flood can keep a host or somebody with a seat from."""
+"""The requests that nobody else's flood can keep a host or somebody with a seat from. They are never refused."""
 SILENT_REASON = "silent before the first join"
 """The close reason of a client that sends no request before its first join."""
 STRANGERS_REASON = "too many connections without a seat"
@@ -146,8 +146,8 @@ class Connection:
         verdict = self.usage.request(now)
         if verdict.must_close:
             self.outbox.close(Close.RATE_LIMITED, RATE_REASON)
-        elif verdict.hold:
-            self.socket.hold_reading(verdict.hold)
+        elif verdict is not SERVED:
+            self.socket.hold_reading(verdict.hold or SLOWED_MOST)
         self.outbox.check()
 
     def drained(self) -> None:
@@ -203,12 +203,14 @@ class Connection:
         """Check the token of the handshake. A client with a bad token is never treated as a guest.
 
         The server sends nothing before the client's first request, so the error is kept as the answer to it. If no
-        request comes within `BAD_TOKEN_GRACE`, it is sent without one.
+        request comes within `BAD_TOKEN_GRACE`, it is sent without one. The failure is charged now: the client may be
+        gone by then.
         """
         try:
             self._client.authenticate(await self._client.identify(token))
         except Refused as refused:
             self._refused = refused
+            self.usage.failed(refused.kind, self._services.clock.monotonic())
             asyncio.get_running_loop().call_later(BAD_TOKEN_GRACE, self._refuse_token, None)
         except Exception as exc:
             log.exception("token check failed", {"connection": self.number, "error": type(exc).__name__})
@@ -217,20 +219,20 @@ class Connection:
     def _refuse_token(self, to: replies.RequestId | None) -> None:
         """Send the error of the token and close. `to` is the `id` of the request that it answers, if any."""
         if self._refused is not None and not self.outbox.is_closed:
-            self._client.refuse(self._refused, to)
+            self._client.send(error_reply(self._refused, to))
             closing = close_for(self._refused)
             self.outbox.close(closing.code, closing.reason)
 
     def _allows(self, to: replies.RequestId | None, request: requests.Request | None = None) -> bool:
         """Charge the request with the `id` `to`, and return whether it may be served. None: it was not understood.
 
-        A client that is over its share is read more slowly, then refused. One that continues to send is closed. A
-        resume is never refused.
+        A client that is over its share is read more slowly, then refused. One that continues to send is closed.
         """
-        verdict = self.usage.request(self._services.clock.monotonic(), is_reserved=isinstance(request, WAYS_BACK))
+        is_reserved = isinstance(request, WAYS_BACK)
+        verdict = self.usage.request(self._services.clock.monotonic(), is_reserved=is_reserved)
         if verdict is SERVED:
             return True
-        if verdict.retry_after and not isinstance(request, requests.Resume):
+        if verdict.retry_after and not is_reserved:
             self._client.refuse(rate_limited(verdict.retry_after), to)
             if verdict.must_close:
                 self.outbox.close(Close.RATE_LIMITED, RATE_REASON)

@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from roomd.limits.usage import Usage
 from roomd.rooms.settings import Settings
-from tests.support.conversations import Stage
+from tests.support.conversations import ADDRESS, Stage
+from tests.support.sockets import client_frame
 
 
 @pytest.fixture
@@ -69,3 +71,47 @@ async def test_an_ended_room_makes_strangers(stage: Stage) -> None:
     jane.connection.tick(60, 60, 60)
     assert stage.ledgers.make_way()
     assert await jane.closed() == 1013
+
+
+async def test_a_way_back_is_never_refused() -> None:
+    """`resume` and `authenticate` are served at an address over its share, and the client is not read for a second."""
+    stage = await Stage(request_rate=0.01, request_burst=5).open()
+    flood = Usage(stage.ledgers, ADDRESS)
+    for _ in range(5):
+        flood.request(0)
+    flood.close(0)
+    asks, returns, late = stage.connect(), stage.connect(), stage.connect()
+    (refused,) = await asks.ask("ping")
+    assert refused["code"] == "rate_limited"
+    (answer,) = await returns.ask("authenticate", token=stage.token("alice"))
+    assert answer["type"] == "authenticated"
+    (answer,) = await late.ask("resume", resumeToken="nothing")
+    assert answer["code"] == "seat_expired"
+    assert [client.transport.is_reading for client in (asks, returns, late)] == [True, False, False]
+    await stage.close()
+
+
+async def test_a_frame_that_would_be_refused_holds_reading() -> None:
+    """A ping over the share has no reply to be refused with: nothing is read for a while."""
+    stage = await Stage(request_rate=0.01, request_burst=20).open()
+    client = stage.connect()
+    for _ in range(21):
+        client.transport.receive(client_frame(b"", 9))
+    assert not client.transport.is_reading
+    await stage.close()
+
+
+@pytest.mark.parametrize("asks", [False, True])
+async def test_a_bad_token_is_charged_once(asks: bool) -> None:
+    """It is charged when it is checked, also for a client that is gone before the error was sent."""
+    stage = await Stage(failure_rate=1.0, failure_burst=15).open()
+    for number, retry_after in ((1, 0), (2, 5)):
+        client = stage.connect("garbage")
+        await stage.idle()
+        if asks:
+            (refused,) = await client.ask("ping")
+            assert refused["code"] == "invalid_token"
+        client.transport.lose()
+        await stage.idle()
+        assert Usage(stage.ledgers, ADDRESS).request(0).retry_after == retry_after, number
+    await stage.close()
