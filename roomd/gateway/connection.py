@@ -17,7 +17,7 @@ from roomd.gateway.services import Services
 from roomd.gateway.websocket import ClientSocket
 from roomd.limits.usage import SERVED, SLOWED_MOST, Usage
 from roomd.protocol import events, replies, requests
-from roomd.protocol.codec import BadFrame, decode, error_reply, request_id
+from roomd.protocol.codec import BadFrame, decode, request_id
 from roomd.protocol.errors import INTERNAL_ERROR, RESTARTING, UNAVAILABLE, Close, Refused
 
 log = logging.getLogger("roomd.gateway.connection")
@@ -219,7 +219,7 @@ class Connection:
     def _refuse_token(self, to: replies.RequestId | None) -> None:
         """Send the error of the token and close. `to` is the `id` of the request that it answers, if any."""
         if self._refused is not None and not self.outbox.is_closed:
-            self._client.send(error_reply(self._refused, to))
+            self._client.send_refusal(self._refused, to)
             closing = close_for(self._refused)
             self.outbox.close(closing.code, closing.reason)
 

@@ -63,7 +63,7 @@ UNITS = {
     Use.RECEIVED: "bytes sent to the server",
     Use.TOLD: "bytes sent to others",
     Use.STORED: "bytes in the database",
-    Use.READ: "rows read from the database",
+    Use.READ: "rows read from the database, and people looked at for a list",
     Use.FAILURES: "refused joins, bad tokens, unknown codes",
     Use.ARRIVALS: "connections that get no seat",
 }

@@ -29,11 +29,11 @@ class Use(IntEnum):
     RECEIVED = 1
     """Bytes received, with the headers of the frames."""
     TOLD = 2
-    """Bytes sent to others: the bytes of an event for each one who gets it."""
+    """Bytes sent to others: the bytes of an event for each one who gets it. Also a room's state for who comes back."""
     STORED = 3
     """Bytes written to the database."""
     READ = 4
-    """Rows read from the database."""
+    """Rows read from the database, and people looked at for a list."""
     FAILURES = 5
     """Joins that were refused, tokens that are not valid, and codes of no room."""
     ARRIVALS = 6

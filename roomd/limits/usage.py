@@ -64,6 +64,17 @@ SERVED = Verdict()
 """The request is served, and the client read on."""
 
 
+class Charge(NamedTuple):
+    """The bytes of an event, or of something else that a client sends to a room."""
+
+    told: int = 0
+    """The bytes for all the recipients together."""
+    told_room: int = 0
+    """The bytes that everybody in the room gets."""
+    stored: int = 0
+    """The bytes in the database."""
+
+
 class Stranger(Hashable, Protocol):
     """A connection whose client has no seat and no token yet, or whose request is not complete."""
 
@@ -156,7 +167,7 @@ class Usage:
         self._is_guest = False  # whether that is a guest seat
         self._uncharged = 0  # bytes that were received since the last request
         self._code: str | None = None  # the code of the room of the last seat
-        self._room: Account | None = None  # the account of that room
+        self._room: Account | None = None  # the account of that room, once something was charged to it
         self._is_closed = False
         self._has_arrived = False  # whether a seat was given, and the arrival paid back
         self._advanced: tuple[Account, ...] = ()  # the accounts that the last request of a stranger was charged to
@@ -208,30 +219,28 @@ class Usage:
         self.spend(requests, now)
         self.payer.charge(Use.REFUSALS, requests / 10, now)
 
-    def take(self, now: float, *, told: int = 0, told_room: int = 0, stored: int = 0) -> float:
+    def take(self, charge: Charge, now: float, *, waits_for_room: bool = True) -> float:
         """Charge bytes, if all of them may be used now, and return 0. Else return the seconds until they may.
 
-        `told` are the bytes of an event for all its recipients, `told_room` the bytes of it that everybody in the room
-        gets, `stored` those in the database.
+        Without `waits_for_room` they are charged to the room too, whatever others there have used.
         """
-        parts = [(self.payer, Use.TOLD, told), (self.payer, Use.STORED, stored)]
-        if self._room is not None:
-            parts += [(self._room, Use.TOLD, told_room), (self._room, Use.STORED, stored)]
-        if self._is_guest:
-            parts.append((self._at_address, Use.STORED, stored))
-        wait = max(account.wait(use, now, amount) if amount else 0.0 for account, use, amount in parts)
+        parts = self._parts(charge)
+        waits = [
+            account.wait(use, now, amount)
+            for account, use, amount in parts
+            if amount and (waits_for_room or account is not self._room)
+        ]
+        wait = max(waits, default=0.0)
         if not wait:
             for account, use, amount in parts:
                 account.charge(use, amount, now)
         return wait
 
-    def wait_to_read(self, now: float) -> float:
-        """Return the seconds until rows may be read."""
-        return self.payer.wait(Use.READ, now)
-
-    def read(self, rows: int, now: float) -> None:
-        """Charge rows that were read."""
-        self.payer.charge(Use.READ, rows, now)
+    def give_back(self, charge: Charge, now: float) -> None:
+        """Take back a charge that `take` has made. After `close` it stays."""
+        if not self._is_closed:
+            for account, use, amount in self._parts(charge):
+                account.charge(use, -amount, now)
 
     def failed(self, kind: ErrorKind, now: float) -> None:
         """Charge an error reply, if it is one of `FAILURES`. A refused join is charged in place of its request.
@@ -277,7 +286,7 @@ class Usage:
             self._end_stranger()
         if code != self._code:
             self._leave_room(now)
-            self._code, self._room = code, self._ledgers.rooms.open(code)
+            self._code = code
         if user_id is not None:
             self._become(user_key(user_id), now, is_guest=False)
         elif self._is_guest and self._holder is not None:  # a guest keeps the debts
@@ -324,6 +333,18 @@ class Usage:
             self._advanced = (payer, pool)
         return wait
 
+    def _parts(self, charge: Charge) -> list[tuple[Account, Use, int]]:
+        """Return what is charged to which account."""
+        told, told_room, stored = charge
+        parts = [(self.payer, Use.TOLD, told), (self.payer, Use.STORED, stored)]
+        if self._code is not None:
+            if self._room is None:
+                self._room = self._ledgers.rooms.open(self._code)
+            parts += [(self._room, Use.TOLD, told_room), (self._room, Use.STORED, stored)]
+        if self._is_guest:
+            parts.append((self._at_address, Use.STORED, stored))
+        return parts
+
     def _end_stranger(self) -> None:
         if self._stranger is not None:
             self._ledgers.remove_stranger(self._stranger)
@@ -336,8 +357,9 @@ class Usage:
             self.payer = self._ledgers.members.open(holder)
 
     def _leave_room(self, now: float) -> None:
-        if self._code is not None:
+        if self._room is not None and self._code is not None:
             self._ledgers.rooms.close(self._code, now)
+            self._room = None
 
     def _leave_account(self, now: float) -> None:
         if self._holder is None:

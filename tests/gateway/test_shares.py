@@ -115,3 +115,82 @@ async def test_a_bad_token_is_charged_once(asks: bool) -> None:
         await stage.idle()
         assert Usage(stage.ledgers, ADDRESS).request(0).retry_after == retry_after, number
     await stage.close()
+
+
+async def test_hosts_do_not_wait_for_what_others_used() -> None:
+    """With all of the room's bytes used up by guests, a host sends messages, bans, and makes another room."""
+    stage = await Stage(room_stored_rate=0.1, room_stored_burst=500, room_told_rate=1.0, room_told_burst=1500).open()
+    guest, host = stage.connect(), stage.connect(stage.token("alice"))
+    seat = (await guest.ask("join-room", code=stage.code, guestName="Jane"))[0]["participant"]
+    await host.ask("join-room", code=stage.code)
+    frames = [frame for _ in range(10) for frame in await guest.ask("send-message", id=1, text="x" * 100)]
+    assert {frame.get("code") for frame in frames if frame.get("id") == 1} == {None, "rate_limited"}
+    host.heard()
+    for type_, fields in (
+        ("send-message", {"text": "x" * 100}),
+        ("update-participant", {"state": {"muted": True}}),
+        ("create-room", {}),
+        ("ban", {"participantId": seat["id"]}),
+    ):
+        reply = next(frame for frame in await host.ask(type_, id=1, **fields) if frame.get("id") == 1)
+        assert reply["type"] in ("ok", "room"), reply
+    await stage.close()
+
+
+async def test_what_a_room_refuses_is_not_charged() -> None:
+    """A message to nobody, and one without space, cost a request and no bytes."""
+    stage = await Stage(stored_rate=0.1, stored_burst=1000).open()
+    guest = stage.connect()
+    await guest.ask("join-room", code=stage.code, guestName="Jane")
+    for _ in range(10):
+        (refused,) = await guest.ask("send-message", text="x" * 500, to="nobody")
+        assert refused["code"] == "participant_not_found"
+    stage.store.nearly_full = True
+    for _ in range(10):
+        (refused,) = await guest.ask("send-message", text="x" * 500)
+        assert refused["code"] == "storage_low"
+    stage.store.nearly_full = False
+    assert "code" not in (await guest.ask("send-message", text="x" * 500, id=1))[0]
+    assert (await guest.ask("send-message", text="x" * 500, id=1))[0]["code"] == "rate_limited"
+    await stage.close()
+
+
+async def test_changes_of_a_state() -> None:
+    """They overwrite one row: one may be shown as speaking for a day. They are charged as what they are."""
+    stage = await Stage(stored_rate=0.1, stored_burst=10, told_rate=0.1, told_burst=100_000).open()
+    guest = stage.connect()
+    await guest.ask("join-room", code=stage.code, guestName="Jane")
+    for count in range(300):
+        frames = await guest.ask("update-participant", id=count, state={"speaking": bool(count % 2)})
+        assert all(frame["type"] != "error" for frame in frames), count
+    await stage.close()
+
+
+@pytest.mark.parametrize("way", ["join-room", "resume"])
+async def test_coming_again_is_charged(way: str) -> None:
+    """The state of the room is charged to who asks for it again: that client is slowed, and never refused."""
+    stage = await Stage(told_rate=1.0, told_burst=1000).open()
+    guest = stage.connect()
+    seat, state = await guest.ask("join-room", code=stage.code, guestName="Jane")
+    assert [state["type"], guest.transport.is_reading] == ["room-state", True]
+    for _ in range(4):
+        fields = {"code": stage.code, "guestName": "Jane"} if way == "join-room" else {}
+        frames = await guest.ask(way, resumeToken=seat["resumeToken"], **fields)
+        (seat,) = [frame for frame in frames if frame["type"] == "participant"]
+        if not guest.transport.is_reading:
+            break
+    assert not guest.transport.is_reading
+    await stage.close()
+
+
+async def test_lists_of_people_are_charged() -> None:
+    """As rows, whether they are read from the database or not: all people of the room are looked at for a page."""
+    stage = await Stage(read_rate=0.1, read_burst=3).open()
+    host = stage.connect(stage.token("alice"))
+    await host.ask("join-room", code=stage.code)
+    for history in (False, False, True, True):
+        (reply,) = await host.ask("list-participants", code=stage.code, limit=1, history=history)
+        assert reply["type"] == "participants"
+    (reply,) = await host.ask("list-participants", code=stage.code)
+    assert reply["code"] == "rate_limited"
+    await stage.close()

@@ -6,7 +6,7 @@ from roomd.config import LimitsConfig
 from roomd.limits.addresses import Proxies
 from roomd.limits.allowances import LIMITS, allowances
 from roomd.limits.ledger import UNLIMITED, Use
-from roomd.limits.usage import SERVED, SLOWED_MOST, Ledgers, Usage, arrive, guest_key, user_key
+from roomd.limits.usage import SERVED, SLOWED_MOST, Charge, Ledgers, Usage, arrive, guest_key, user_key
 from roomd.protocol.errors import RATE_LIMITED, ROOM_FULL, ROOM_NOT_FOUND
 from tests.support.debts import CODE, HOME, LIMITED, debt
 
@@ -233,13 +233,13 @@ def test_what_others_are_sent() -> None:
     one, other = Usage(ledgers, HOME), Usage(ledgers, HOME)
     one.has_seat(CODE, None, "p1", 0)
     other.has_seat(CODE, "bob", "p2", 0)
-    assert one.take(0, told=900, told_room=100) == 0
-    assert one.take(0, told=180, told_room=20) == pytest.approx(8), "its own share"
-    assert other.take(0, told=60, told_room=60) == pytest.approx(1), "that of the room"
-    assert other.take(0, told=1000) == 0
-    assert other.take(0, told=1) == pytest.approx(0.1)
+    assert one.take(Charge(told=900, told_room=100), 0) == 0
+    assert one.take(Charge(told=180, told_room=20), 0) == pytest.approx(8), "its own share"
+    assert other.take(Charge(told=60, told_room=60), 0) == pytest.approx(1), "that of the room"
+    assert other.take(Charge(told=1000), 0) == 0
+    assert other.take(Charge(told=1), 0) == pytest.approx(0.1)
     other.has_seat("xyz-xyz-xyz", "bob", "p3", 1)
-    assert other.take(1, told=10, told_room=10) == 0, "another room"
+    assert other.take(Charge(told=10, told_room=10), 1) == 0, "another room"
 
 
 def test_what_is_stored() -> None:
@@ -248,28 +248,45 @@ def test_what_is_stored() -> None:
     guests = [Usage(ledgers, HOME) for _ in range(2)]
     for number, guest in enumerate(guests):
         guest.has_seat(CODE, None, f"p{number}", 0)
-    assert guests[0].take(0, stored=100) == 0
-    assert guests[0].take(0, stored=1) > 0, "the guest's share"
-    assert guests[1].take(0, stored=30) > 0, "that of the address"
+    assert guests[0].take(Charge(stored=100), 0) == 0
+    assert guests[0].take(Charge(stored=1), 0) > 0, "the guest's share"
+    assert guests[1].take(Charge(stored=30), 0) > 0, "that of the address"
     users = [Usage(ledgers, HOME) for _ in range(2)]
     for number, user in enumerate(users):
         user.has_seat(CODE, f"user{number}", f"p{number}", 0)
-    assert users[0].take(0, stored=100) == 0
-    assert users[1].take(0, stored=60) > 0, "that of the room"
-    assert users[1].take(0, stored=50) == 0
+    assert users[0].take(Charge(stored=100), 0) == 0
+    assert users[1].take(Charge(stored=60), 0) > 0, "that of the room"
+    assert users[1].take(Charge(stored=50), 0) == 0
     ahead = Usage(ledgers, HOME)
     ahead.has_token("carol", 0)
-    assert ahead.take(0, stored=100) == 0, "a user without a seat, who creates rooms"
-    assert ahead.take(0, stored=1) > 0
+    assert ahead.take(Charge(stored=100), 0) == 0, "a user without a seat, who creates rooms"
+    assert ahead.take(Charge(stored=1), 0) > 0
 
 
-def test_what_is_read() -> None:
-    """Rows are charged after they were read."""
-    usage = Usage(Ledgers(LimitsConfig(read_rate=10, read_burst=100)), HOME)
-    usage.has_token("alice", 0)
-    usage.read(120, 0)
-    assert usage.wait_to_read(0) == pytest.approx(2)
-    assert usage.wait_to_read(2) == 0
+def test_a_host_does_not_wait_for_the_room() -> None:
+    """What a host sends is charged to the room too, and waits only for what the host has used."""
+    ledgers = Ledgers(LimitsConfig(stored_burst=100, room_stored_rate=1, room_stored_burst=50, stored_rate=1))
+    guest, host = Usage(ledgers, HOME), Usage(ledgers, HOME)
+    guest.has_seat(CODE, None, "p1", 0)
+    host.has_seat(CODE, "alice", "p2", 0)
+    assert guest.take(Charge(stored=50), 0) == 0
+    assert host.take(Charge(stored=10), 0) == pytest.approx(10)
+    assert host.take(Charge(stored=10), 0, waits_for_room=False) == 0
+    assert host.take(Charge(stored=95), 0, waits_for_room=False) == pytest.approx(5)
+    assert guest.take(Charge(stored=1), 0) == pytest.approx(11)
+
+
+def test_what_is_given_back() -> None:
+    """All that a charge was made to; nothing after the end."""
+    ledgers = Ledgers(LimitsConfig(stored_burst=100, address_stored_burst=100, room_stored_burst=100))
+    guest = Usage(ledgers, HOME)
+    guest.has_seat(CODE, None, "p1", 0)
+    for _ in range(3):
+        assert guest.take(Charge(1, 1, 100), 0) == 0
+        guest.give_back(Charge(1, 1, 100), 0)
+    guest.close(0)
+    guest.give_back(Charge(1, 1, 100), 0)
+    assert [len(ledgers.members), len(ledgers.rooms)] == [0, 0]
 
 
 def test_other_errors_are_no_failures() -> None:

@@ -286,6 +286,9 @@ class FakeState:
     def hold_until_drained(self) -> None:
         self.holds += 1
 
+    def hold_reading(self, seconds: float) -> None:
+        raise NotImplementedError
+
 
 class FakeKeys:
     """One secret for every token, or nothing to check them with."""
