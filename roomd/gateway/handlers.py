@@ -298,8 +298,8 @@ async def list_messages(client: Client, request: requests.ListMessages) -> None:
     caller = client.session.caller(code, client.wall())
     reader = await client.services.rooms.ask(code, commands.ListMessages(caller))
     client.check_read()
-    messages, cursor = await client.services.archive.messages(reader, request.cursor, request.limit or PAGE)
-    client.charge_read(len(messages))
+    messages, cursor, rows = await client.services.archive.messages(reader, request.cursor, request.limit or PAGE)
+    client.charge_read(rows)
     client.send(replies.MessagesReply(id=request.id, messages=messages, next_cursor=cursor))
 
 

@@ -194,3 +194,19 @@ async def test_lists_of_people_are_charged() -> None:
     (reply,) = await host.ask("list-participants", code=stage.code)
     assert reply["code"] == "rate_limited"
     await stage.close()
+
+
+async def test_rows_of_others_are_charged() -> None:
+    """Who asks for messages is charged for all that were read, though the page has none of them."""
+    stage = await Stage(read_rate=0.1, read_burst=5).open()
+    guest, host = stage.connect(), stage.connect(stage.token("alice"))
+    await host.ask("join-room", code=stage.code)
+    await host.ask("update-room", code=stage.code, historyVisible="none")
+    for _ in range(6):
+        await host.ask("send-message", text="x")
+    await guest.ask("join-room", code=stage.code, guestName="Jane")
+    (page,) = await guest.ask("list-messages", code=stage.code)
+    assert page["messages"] == []
+    (reply,) = await guest.ask("list-messages", code=stage.code)
+    assert reply["code"] == "rate_limited"
+    await stage.close()
