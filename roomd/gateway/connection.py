@@ -138,7 +138,8 @@ class Connection:
     def overhead(self, pong: bytes = b"") -> None:
         """Count a frame without a message as a request, and check the outbox, because pings are answered elsewhere.
 
-        A pong that answers a ping shows that the client has received what was sent before it.
+        A pong that answers a ping shows that the client has received what was sent before it. Reading is not held for a
+        frame that would be refused if it had a reply: then no client would ever have as many as it is closed for.
         """
         if pong:
             self._client.arrived(pong)
@@ -146,8 +147,8 @@ class Connection:
         verdict = self.usage.request(now)
         if verdict.must_close:
             self.outbox.close(Close.RATE_LIMITED, RATE_REASON)
-        elif verdict is not SERVED:
-            self.socket.hold_reading(verdict.hold or SLOWED_MOST)
+        elif verdict.hold:
+            self.socket.hold_reading(verdict.hold)
         self.outbox.check()
 
     def drained(self) -> None:
