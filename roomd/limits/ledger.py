@@ -91,7 +91,7 @@ class Account:
     A debt is kept as the time at which it is paid off.
     """
 
-    __slots__ = ("_grace", "_most", "_paid_at", "_passed_on", "_seconds", "users")
+    __slots__ = ("_grace", "_most", "_paid_at", "_passed_on", "_passed_on_latest", "_seconds", "users")
 
     def __init__(self, allowances: Allowances) -> None:
         self._seconds = allowances.seconds
@@ -99,6 +99,7 @@ class Account:
         self._most = allowances.most
         self._paid_at = _NONE.copy()
         self._passed_on = _NONE
+        self._passed_on_latest = 0.0  # the time at which all of those are paid off
         self.users = 0
         """The number of those who use the account now, for example connections."""
 
@@ -149,14 +150,14 @@ class Account:
         excess = max(self._paid_at[use], now) - now + min(cost, grace) - grace
         return excess if excess > 0 else 0.0
 
-    def pass_on(self, other: "Account", now: float) -> None:
+    def pass_on(self, other: "Account") -> None:
         """Keep the debts of another account, for those who `inherit` them."""
-        if max(other._paid_at) > now:
-            self._passed_on = list(map(max, self._passed_on, other._paid_at))
+        self._passed_on = list(map(max, self._passed_on, other._paid_at))
+        self._passed_on_latest = max(self._passed_on)
 
-    def inherit(self, other: "Account") -> None:
+    def inherit(self, other: "Account", now: float) -> None:
         """Raise each debt to that which another account has kept, if it is smaller."""
-        if other._passed_on is not _NONE:
+        if other._passed_on_latest > now:
             self._paid_at = list(map(max, self._paid_at, other._passed_on))
 
     def copy_debts(self, other: "Account") -> None:
@@ -166,8 +167,8 @@ class Account:
     def seconds_in_debt(self, now: float) -> float:
         """Return the seconds until every debt is paid off, with those that are kept for others."""
         latest = max(self._paid_at)
-        if self._passed_on is not _NONE:
-            latest = max(latest, *self._passed_on)
+        if self._passed_on_latest > latest:
+            latest = self._passed_on_latest
         return latest - now if latest > now else 0.0
 
 
@@ -218,20 +219,24 @@ class Ledger(Generic[K]):
         self._accounts[to] = self._accounts.pop(holder)
         return account
 
-    def close(self, holder: K, now: float) -> None:
-        """Stop using the account of a holder, which `open` returned. Its debts are kept."""
+    def close(self, holder: K, now: float) -> bool:
+        """Stop using the account of a holder, which `open` returned. Its debts are kept.
+
+        Returns False if it has no debt and nobody else uses it: then it is forgotten.
+        """
         account = self._accounts[holder]
         account.users -= 1
         if account.users:
-            return
+            return True
         if account.seconds_in_debt(now) == 0:
             del self._accounts[holder]
-            return
+            return False
         self._unused[holder] = None
         for _ in range(CHECKED):
             self._forget_paid(now)
         if len(self._unused) > self._capacity:
             self._forget(now)
+        return True
 
     def _forget_paid(self, now: float) -> None:
         """Forget the account that has waited longest for this, if its debts are paid off; else it waits again."""

@@ -297,7 +297,7 @@ class Usage:
         else:
             self._become(guest_key(participant_id), now, is_guest=True)
             if not is_return:
-                self.payer.inherit(self._at_address)
+                self.payer.inherit(self._at_address, now)
 
     def close(self, now: float) -> None:
         """End the use of all accounts. The debts of a guest pass to the next guests of the address.
@@ -362,8 +362,5 @@ class Usage:
             self._room = None
 
     def _leave_account(self, now: float) -> None:
-        if self._holder is None:
-            return
-        if self._is_guest:
-            self._at_address.pass_on(self.payer, now)
-        self._ledgers.members.close(self._holder, now)
+        if self._holder is not None and self._ledgers.members.close(self._holder, now) and self._is_guest:
+            self._at_address.pass_on(self.payer)

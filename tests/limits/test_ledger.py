@@ -89,9 +89,9 @@ def test_debts_pass_on() -> None:
     left.charge(Use.STORED, 80, 0)
     left.charge(Use.REQUESTS, 1, 0)
     comes.charge(Use.REQUESTS, 4, 0)
-    address.pass_on(left, 1)
-    comes.inherit(address)
-    comes.inherit(other)
+    address.pass_on(left)
+    comes.inherit(address, 1)
+    comes.inherit(other, 1)
     assert [debt(comes, Use.STORED, 1, 10), debt(comes, Use.REQUESTS, 1, 2)] == pytest.approx([70, 2])
     assert debt(left, Use.STORED, 1, 10) == pytest.approx(70)
     assert debt(address, Use.STORED, 1, 10) == 0, "it is kept, not charged"
