@@ -91,8 +91,11 @@ class Archive(Protocol):
         """Read somebody who is, or was, in the room with this code; None when there is nobody."""
         ...
 
-    async def messages(self, reader: Reader, cursor: str | None, limit: int) -> tuple[list[Message], str | None]:
-        """Read the messages that the reader may see, in the order they were sent."""
+    async def messages(self, reader: Reader, cursor: str | None, limit: int) -> tuple[list[Message], str | None, int]:
+        """Read the messages that the reader may see, in the order they were sent.
+
+        Also returns the number of rows that were read for the page: more than it has when others wrote much.
+        """
         ...
 
 

@@ -7,16 +7,18 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from roomd.auth.resume_tokens import ResumeToken
 from roomd.auth.tickets import mint_token, read_ticket
 from roomd.auth.tokens import Identity, Key, Policy, verify
 from roomd.engine.ports import SeatLost
+from roomd.gateway.askers import OkAsker, ReplyAsker
 from roomd.gateway.outbox import Outbox, encode_frame
 from roomd.gateway.services import Services
 from roomd.gateway.session import Session
-from roomd.limits.usage import Usage
+from roomd.limits.ledger import Use
+from roomd.limits.usage import SLOWED_MOST, Charge, Usage
 from roomd.protocol.codec import error_reply
 from roomd.protocol.errors import INVALID_TOKEN, Close, Refused, rate_limited
 from roomd.protocol.events import Event, Removed
@@ -117,9 +119,13 @@ class Client:
         self.outbox.send(encode_frame(frame))
 
     def refuse(self, refused: Refused, to: RequestId | None) -> None:
-        """Send an error reply to a request. `to` is the request's `id`; None when there is no request or no `id`."""
-        limited.info("refused", {"connection": self.number, "code": refused.kind.code})
+        """Charge and send an error reply to the request with this `id`; None without a request or an `id`."""
         self.usage.failed(refused.kind, self.now())
+        self.send_refusal(refused, to)
+
+    def send_refusal(self, refused: Refused, to: RequestId | None) -> None:
+        """Send an error reply that was charged already."""
+        limited.info("refused", {"connection": self.number, "code": refused.kind.code})
         self.send(error_reply(refused, to))
 
     def acknowledge(self, request: Request) -> None:
@@ -189,29 +195,54 @@ class Client:
         code = self.session.room_code(self.session.own_seat().code if request.code is None else request.code)
         return code, self.session.caller(code, self.wall())
 
-    def charge(self, *, told: int = 0, told_room: int = 0, stored: int = 0) -> None:
-        """Charge the bytes of an event for all its recipients, those that everybody in the room gets, and stored ones.
+    def ask_charged(
+        self, place: "Sitting", command: Command[None], request: Request, charge: Charge
+    ) -> asyncio.Future[None]:
+        """Charge what the room and its members get, submit a command about it like `ask_ok`, and await the answer.
+
+        What the room refuses is not charged. Who has host rights does not wait for what others in the room have used.
+        Raises `Refused` (429 `rate_limited`).
+        """
+        now = self.now()
+        wait = self.usage.take(charge, now)
+        if wait and self._is_host(place):
+            wait = self.usage.take(charge, now, waits_for_room=False)
+        if wait:
+            raise rate_limited(wait)
+        return self.services.rooms.submit(place.code, command, OkAsker(self, request, charge))
+
+    def give_back(self, charge: Charge) -> None:
+        """Take back the charge of something that the room has refused."""
+        self.usage.give_back(charge, self.now())
+
+    def charge(self, use: Use, amount: int) -> None:
+        """Charge what concerns nobody but the client.
 
         Raises `Refused` (429 `rate_limited`).
         """
-        if wait := self.usage.take(self.now(), told=told, told_room=told_room, stored=stored):
+        if wait := self.usage.payer.take(use, amount, self.now()):
             raise rate_limited(wait)
 
-    def charge_event(self, code: str, size: int, stored: int) -> None:
-        """Charge an event of `size` bytes for everybody in the room `code`. Raises `Refused` like `charge`."""
-        self.charge(told=size * self.services.rooms.seats_in(code), told_room=size, stored=stored)
+    def charge_return(self, size: int) -> None:
+        """Charge the `size` bytes of a room's state for a client that comes back: it is slowed, and never refused."""
+        if wait := self.usage.payer.charge(Use.TOLD, size, self.now()):
+            self.outbox.hold_reading(min(wait, SLOWED_MOST))
 
     def check_read(self) -> None:
-        """Check that the client may read from the database.
+        """Check that the client may read stored rows, or a list of people.
 
         Raises `Refused` (429 `rate_limited`).
         """
-        if wait := self.usage.wait_to_read(self.now()):
+        if wait := self.usage.payer.wait(Use.READ, self.now()):
             raise rate_limited(wait)
 
     def charge_read(self, rows: int) -> None:
         """Charge rows that were read for the client. `check_read` refuses the next request if these are too many."""
-        self.usage.read(rows, self.now())
+        self.usage.payer.charge(Use.READ, rows, self.now())
+
+    def _is_host(self, place: "Sitting") -> bool:
+        """Return whether the client has host rights in the room of its place, as far as its last reply says."""
+        return place.participant.is_host or self.session.caller_by_seat(place.code).is_admin
 
     def now(self) -> float:
         """Return seconds of the monotonic clock."""
@@ -271,10 +302,13 @@ class Sitting:
     def seated(self, participant: Participant, state: bytes) -> None:
         """Keep the seat, and send the reply followed by `state`, the frame of the room's state."""
         self.participant = participant
+        is_return = self._is_return
         self._leave(self._client.session.sit(self), "joined")
         reply = ParticipantReply(id=self._request_id, participant=participant, resume_token=self._resume_token())
         self._client.outbox.send(encode_frame(reply), state)
         self._has_missed = False
+        if is_return:
+            self._client.charge_return(len(state))
 
     def refreshed(self, state: bytes) -> None:
         """Send the room's state in place of the events that the client has missed, or later if the outbox is full."""
@@ -339,7 +373,7 @@ class Sitting:
         """Leave the client's other places for this one, and log it as `event`."""
         client, participant = self._client, self.participant
         log.info(event, {"connection": client.number, "room": participant.room_id, "participant": participant.id})
-        client.usage.has_seat(self.code, participant.user_id, participant.id, client.now())
+        client.usage.has_seat(self.code, participant.user_id, participant.id, client.now(), is_return=self._is_return)
         rooms = client.services.rooms
         for other in others:
             rooms.unsubscribe(other.code, other.participant.id, other)
@@ -349,43 +383,6 @@ class Sitting:
         elif self._is_return:
             client.expect_arrival(self)
             self._is_return = False
-
-
-class ReplyAsker(Generic[A]):
-    """An asker that sends a reply built from the answer."""
-
-    __slots__ = ("_client", "_reply", "_request")
-
-    def __init__(self, client: Client, request: Request, reply: Callable[[A], Reply]) -> None:
-        self._client = client
-        self._request = request
-        self._reply = reply
-
-    def answered(self, answer: A) -> None:
-        """Send the reply."""
-        self._client.send(self._reply(answer))
-
-    def refused(self, refused: Refused) -> None:
-        """Send the error."""
-        self._client.refuse(refused, self._request.id)
-
-
-class OkAsker:
-    """An asker that sends `ok` as the reply."""
-
-    __slots__ = ("_client", "_request")
-
-    def __init__(self, client: Client, request: Request) -> None:
-        self._client = client
-        self._request = request
-
-    def answered(self, answer: None) -> None:  # noqa: ARG002 - it is always None
-        """Send `ok`."""
-        self._client.acknowledge(self._request)
-
-    def refused(self, refused: Refused) -> None:
-        """Send the error."""
-        self._client.refuse(refused, self._request.id)
 
 
 def _payload(sitting: Sitting) -> bytes:

@@ -36,7 +36,7 @@ INTERNAL_ERROR_CLOSE = 1011
 """The close code for a fault of the daemon (RFC 6455, section 7.4.1)."""
 
 WAYS_BACK = (requests.Resume, requests.Authenticate)
-"""The requests that nobody else's flood can keep a host or somebody with a seat from."""
+"""The requests that nobody else's flood can keep a host or somebody with a seat from. They are never refused."""
 SILENT_REASON = "silent before the first join"
 """The close reason of a client that sends no request before its first join."""
 STRANGERS_REASON = "too many connections without a seat"
@@ -94,8 +94,8 @@ class Connection:
 
     @property
     def is_member(self) -> bool:
-        """Whether the client has a seat or a verified token now."""
-        return self._client.session.is_member
+        """Whether the client has a place in a room or a verified token now."""
+        return not self._client.session.is_stranger
 
     def give_way(self) -> None:
         """Close the connection, so that another can be served: the client has no seat and no token."""
@@ -142,7 +142,8 @@ class Connection:
     def overhead(self, pong: bytes = b"") -> None:
         """Count a frame without a message as a request, and check the outbox, because pings are answered elsewhere.
 
-        A pong that answers a ping shows that the client has received what was sent before it.
+        A pong that answers a ping shows that the client has received what was sent before it. Reading is not held for a
+        frame that would be refused if it had a reply: then no client would ever have as many as it is closed for.
         """
         if pong:
             self._client.arrived(pong)
@@ -174,13 +175,18 @@ class Connection:
 
         The connection is closed after `join_within` ticks without a request before the first join. Ticks in which a
         request is running do not count. It is closed after `read_within` ticks in which the client has taken nothing of
-        what waits for it. After `ping_after` ticks without a frame the client is pinged.
+        what waits for it. After `ping_after` ticks without a frame the client is pinged. A client that has left all its
+        places counts as a stranger again, so that its connection can give way.
         """
         self.socket.tick(ping_after)
         self.outbox.tick(read_within)
         for payload in self._client.take_told():
             self.socket.ping(payload)
-        if self._client.has_joined or self.outbox.is_closed:
+        if self.outbox.is_closed:
+            return
+        if self._client.has_joined:
+            if self._client.session.is_stranger:
+                self.usage.begin(self)
             return
         if self._running is not None and not self._running.done():
             self._silent_ticks = 0
@@ -203,12 +209,14 @@ class Connection:
         """Check the token of the handshake. A client with a bad token is never treated as a guest.
 
         The server sends nothing before the client's first request, so the error is kept as the answer to it. If no
-        request comes within `BAD_TOKEN_GRACE`, it is sent without one.
+        request comes within `BAD_TOKEN_GRACE`, it is sent without one. The failure is charged now: the client may be
+        gone by then.
         """
         try:
             self._client.authenticate(await self._client.identify(token))
         except Refused as refused:
             self._refused = refused
+            self.usage.failed(refused.kind, self._services.clock.monotonic())
             asyncio.get_running_loop().call_later(BAD_TOKEN_GRACE, self._refuse_token, None)
         except Exception as exc:
             log.exception("token check failed", {"connection": self.number, "error": type(exc).__name__})
@@ -217,20 +225,20 @@ class Connection:
     def _refuse_token(self, to: replies.RequestId | None) -> None:
         """Send the error of the token and close. `to` is the `id` of the request that it answers, if any."""
         if self._refused is not None and not self.outbox.is_closed:
-            self._client.refuse(self._refused, to)
+            self._client.send_refusal(self._refused, to)
             closing = close_for(self._refused)
             self.outbox.close(closing.code, closing.reason)
 
     def _allows(self, to: replies.RequestId | None, request: requests.Request | None = None) -> bool:
         """Charge the request with the `id` `to`, and return whether it may be served. None: it was not understood.
 
-        A client that is over its share is read more slowly, then refused. One that continues to send is closed. A
-        resume is never refused.
+        A client that is over its share is read more slowly, then refused. One that continues to send is closed.
         """
-        verdict = self.usage.request(self._services.clock.monotonic(), is_reserved=isinstance(request, WAYS_BACK))
+        is_reserved = isinstance(request, WAYS_BACK)
+        verdict = self.usage.request(self._services.clock.monotonic(), is_reserved=is_reserved)
         if verdict is SERVED:
             return True
-        if verdict.retry_after and not isinstance(request, requests.Resume):
+        if verdict.retry_after and not is_reserved:
             self._client.refuse(rate_limited(verdict.retry_after), to)
             if verdict.must_close:
                 self.outbox.close(Close.RATE_LIMITED, RATE_REASON)

@@ -18,6 +18,8 @@ from roomd.auth.tokens import Identity
 from roomd.gateway.client import Client
 from roomd.gateway.refusals import close_for
 from roomd.ice import ice_servers, time_left
+from roomd.limits.ledger import Use
+from roomd.limits.usage import Charge
 from roomd.protocol import replies, requests
 from roomd.protocol.codec import size_of
 from roomd.protocol.errors import BAD_FRAME, NOT_IN_ROOM, SEAT_EXPIRED, WRONG_USER, Refused
@@ -31,7 +33,6 @@ from roomd.rooms import commands
 from roomd.rooms.answers import RoomAnswer
 from roomd.rooms.commands.banning import ban_order
 from roomd.rooms.commands.hosting import not_admitted
-from roomd.rooms.commands.meeting import MOST_STATE_BYTES
 from roomd.rooms.settings import Settings
 
 PAGE = 100
@@ -115,7 +116,7 @@ async def _identify(client: Client, request: requests.Authenticate) -> tuple[Ide
 async def create_room(client: Client, request: requests.CreateRoom) -> None:
     """Create a room with the caller as its host."""
     identity = client.session.user(client.wall())
-    client.charge(stored=ROOM_BYTES)
+    client.charge(Use.STORED, ROOM_BYTES)
     settings = Settings(
         name=request.name,
         max_participants=request.max_participants,
@@ -245,12 +246,13 @@ async def list_participants(client: Client, request: requests.ListParticipants) 
     code = client.session.room_code(request.code)
     limit = request.limit or PAGE
     caller = client.session.caller(code, client.wall())
+    client.check_read()
     listed = await client.services.rooms.ask(code, commands.ListParticipants(caller, bool(request.history)))
     if request.history:
-        client.check_read()
         people, cursor = await client.services.archive.history(listed.room_id, request.cursor, limit)
         client.charge_read(len(people))
     else:
+        client.charge_read(len(listed.participants))  # all of them are looked at for a page
         later = (person for person in listed.participants if person.id > (request.cursor or ""))
         people, cursor = page(sorted(later, key=lambda person: person.id), limit)
     client.send(replies.ParticipantsReply(id=request.id, participants=people, next_cursor=cursor))
@@ -260,16 +262,17 @@ async def list_participants(client: Client, request: requests.ListParticipants) 
 def update_participant(client: Client, request: requests.UpdateParticipant) -> Work:
     """Change the caller's own state."""
     place = client.session.own_seat()
-    size = MOST_STATE_BYTES + size_of(place.participant)  # others get the whole participant, not only the change
-    client.charge_event(place.code, size, size)
-    return client.ask_ok(place.code, commands.UpdateState(place.participant.id, place.claim, request.state), request)
+    size = size_of(place.participant) + size_of(request.state)  # others get the whole participant, not only the change
+    charge = Charge(size * client.services.rooms.seats_in(place.code), size)  # one row, which is overwritten
+    command = commands.UpdateState(place.participant.id, place.claim, request.state)
+    return client.ask_charged(place, command, request, charge)
 
 
 @handles(requests.Signal)
 def signal(client: Client, request: requests.Signal) -> None:
     """Pass data to one other participant without reading it."""
     place = client.session.own_seat()
-    client.charge(told=len(request.data))
+    client.charge(Use.TOLD, len(request.data))
     event = SignalEvent(sender=place.participant.id, data=request.data)
     client.services.rooms.relay(place.code, request.to, event)
     client.acknowledge(request)
@@ -284,10 +287,10 @@ def send_message(client: Client, request: requests.SendMessage) -> Work:
     )
     size = MESSAGE_BYTES + size_of(request.text) + len(request.client_id or "")
     if request.to is None:
-        client.charge_event(place.code, size, command.bytes_stored())
+        charge = Charge(size * client.services.rooms.seats_in(place.code), size, command.bytes_stored())
     else:
-        client.charge(told=2 * size, stored=command.bytes_stored())
-    return client.ask_ok(place.code, command, request)
+        charge = Charge(2 * size, 0, command.bytes_stored())
+    return client.ask_charged(place, command, request, charge)
 
 
 @handles(requests.ListMessages)
@@ -297,8 +300,8 @@ async def list_messages(client: Client, request: requests.ListMessages) -> None:
     caller = client.session.caller(code, client.wall())
     reader = await client.services.rooms.ask(code, commands.ListMessages(caller))
     client.check_read()
-    messages, cursor = await client.services.archive.messages(reader, request.cursor, request.limit or PAGE)
-    client.charge_read(len(messages))
+    messages, cursor, rows = await client.services.archive.messages(reader, request.cursor, request.limit or PAGE)
+    client.charge_read(rows)
     client.send(replies.MessagesReply(id=request.id, messages=messages, next_cursor=cursor))
 
 
@@ -328,7 +331,7 @@ async def ban(client: Client, request: requests.BanPerson) -> None:
     if user_id is not None and not is_user_id(user_id, LONGEST_USER_ID):
         raise Refused(BAD_FRAME, f"{BAD_FRAME.message}: userId is no user id")
     code, caller = client.room_and_caller(request)
-    client.charge(stored=BAN_BYTES)
+    client.charge(Use.STORED, BAN_BYTES)
     archive = client.services.archive
     past = await archive.past_stay(code, participant_id) if participant_id is not None else None
     await client.services.rooms.ask(code, commands.BanPerson(caller, user_id, participant_id, past, request.reason))

@@ -61,6 +61,9 @@ class Connection(Protocol):
     bytes_written: int
     """The bytes that the connection has written to the transport by itself."""
 
+    def hold_reading(self, seconds: float) -> None:
+        """Read nothing for some seconds."""
+
     def hold_until_drained(self) -> None:
         """Read and serve nothing until all that waits for the client was sent. Abort a connection that closes."""
 
@@ -122,6 +125,10 @@ class Outbox:
             if self._is_counting:
                 self._written += len(data)
         return True
+
+    def hold_reading(self, seconds: float) -> None:
+        """Read nothing from the client for some seconds: it has been sent more than its share."""
+        self._connection.hold_reading(seconds)
 
     def check(self) -> None:
         """Stop reading from the client while more than twice the limit waits for it."""

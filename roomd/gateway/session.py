@@ -71,9 +71,9 @@ class Session(Generic[P]):
         """Whether a room has ever given the client a seat or a place in a queue."""
 
     @property
-    def is_member(self) -> bool:
-        """Whether the client has a seat or a verified token now."""
-        return self.seat is not None or self._identity is not None
+    def is_stranger(self) -> bool:
+        """Whether the client has no place and has sent no token."""
+        return self._identity is None and self.seat is None and self.waiting is None
 
     @property
     def places(self) -> list[P]:

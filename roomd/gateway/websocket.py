@@ -198,7 +198,7 @@ class ClientSocket(asyncio.Protocol):
         for timer in (self._timer, self._hold, self._resuming):
             if timer is not None:
                 timer.cancel()
-        self._handler.usage.count_unfinished(len(self._buffer) + len(self._rest) - self._start)
+        self._handler.usage.count(len(self._buffer) + len(self._rest) - self._start)
         self._handler.lost(code)
 
     def pause_writing(self) -> None:

@@ -8,7 +8,7 @@ many requests are slowed before one is refused, and how many are refused before 
 from typing import Literal, NamedTuple
 
 from roomd.config import LimitsConfig
-from roomd.limits.ledger import Allowance, Allowances, Use
+from roomd.limits.ledger import LONGEST_WAIT, Allowance, Allowances, Use
 
 Holder = Literal["member", "room", "address", "strangers"]
 """Who has an account: a user or a guest's seat, a room, an address, and all clients without a seat and a token."""
@@ -63,15 +63,15 @@ UNITS = {
     Use.RECEIVED: "bytes sent to the server",
     Use.TOLD: "bytes sent to others",
     Use.STORED: "bytes in the database",
-    Use.READ: "rows read from the database",
+    Use.READ: "rows read from the database, and people looked at for a list",
     Use.FAILURES: "refused joins, bad tokens, unknown codes",
     Use.ARRIVALS: "connections that get no seat, with those for an HTTP request or without a whole one",
 }
 """What is counted, for the documentation."""
 
 
-def allowances(holder: Holder, limits: LimitsConfig) -> Allowances:
-    """Return what each holder of a kind may use."""
+def allowances(holder: Holder, limits: LimitsConfig, longest: float = LONGEST_WAIT) -> Allowances:
+    """Return what each holder of a kind may use. No debt makes it wait for longer than `longest` seconds."""
     found = {
         row.use: Allowance(getattr(limits, f"{row.key}_rate"), getattr(limits, f"{row.key}_burst"))
         for row in LIMITS
@@ -80,4 +80,4 @@ def allowances(holder: Holder, limits: LimitsConfig) -> Allowances:
     if (requests := found.get(Use.REQUESTS)) is not None:
         found[Use.SLOWED] = Allowance(requests.rate / 10, max(1.0, requests.burst / 2))
         found[Use.REFUSALS] = Allowance(requests.rate / 10, max(1.0, requests.burst / 10))
-    return Allowances(found)
+    return Allowances(found, longest)

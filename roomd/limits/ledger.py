@@ -29,11 +29,11 @@ class Use(IntEnum):
     RECEIVED = 1
     """Bytes received, with the headers of the frames."""
     TOLD = 2
-    """Bytes sent to others: the bytes of an event for each one who gets it."""
+    """Bytes sent to others: the bytes of an event for each one who gets it. Also a room's state for who comes back."""
     STORED = 3
     """Bytes written to the database."""
     READ = 4
-    """Rows read from the database."""
+    """Rows read from the database, and people looked at for a list."""
     FAILURES = 5
     """Joins that were refused, tokens that are not valid, and codes of no room."""
     ARRIVALS = 6
@@ -57,18 +57,27 @@ UNLIMITED = Allowance(float("inf"), float("inf"))
 """The allowance for what is not limited for a kind of holder."""
 
 
+LONGEST_WAIT = 60.0
+"""The seconds that a debt beyond the burst makes its holder wait at most: debts do not grow beyond that."""
+
+
 class Allowances:
-    """The allowance of one kind of holder for every `Use`. `rows` has those that are limited."""
+    """The allowance of one kind of holder for every `Use`. `rows` has those that are limited.
 
-    __slots__ = ("grace", "of", "seconds")
+    No debt makes anybody wait for longer than `longest` seconds.
+    """
 
-    def __init__(self, rows: Mapping[Use, Allowance]) -> None:
+    __slots__ = ("grace", "most", "of", "seconds")
+
+    def __init__(self, rows: Mapping[Use, Allowance], longest: float = LONGEST_WAIT) -> None:
         self.of = [rows.get(use, UNLIMITED) for use in Use]
         """The allowances, in the order of `Use`."""
         self.seconds = [1 / one.rate for one in self.of]
         """The seconds in which one unit is paid off."""
         self.grace = [one.burst / one.rate if one is not UNLIMITED else one.burst for one in self.of]
         """The seconds of a debt up to which nobody has to wait."""
+        self.most = [grace + longest for grace in self.grace]
+        """The seconds that a debt has at most."""
 
 
 _NONE = [0.0] * len(Use)
@@ -82,47 +91,48 @@ class Account:
     A debt is kept as the time at which it is paid off.
     """
 
-    __slots__ = ("_grace", "_latest", "_paid_at", "_passed_on", "_passed_on_latest", "_seconds", "users")
+    __slots__ = ("_grace", "_most", "_paid_at", "_passed_on", "_passed_on_latest", "_seconds", "users")
 
     def __init__(self, allowances: Allowances) -> None:
         self._seconds = allowances.seconds
         self._grace = allowances.grace
+        self._most = allowances.most
         self._paid_at = _NONE.copy()
-        self._latest = 0.0  # the time at which all debts are paid off
         self._passed_on = _NONE
-        self._passed_on_latest = 0.0
+        self._passed_on_latest = 0.0  # the time at which all of those are paid off
         self.users = 0
         """The number of those who use the account now, for example connections."""
 
     def charge(self, use: Use, amount: float, now: float) -> float:
         """Add `amount` units to the debt and return what `wait` returns. A negative amount pays debt back."""
-        paid_at = self._paid_at[use]
-        paid_at = self._paid_at[use] = (paid_at if paid_at > now else now) + amount * self._seconds[use]
-        if paid_at > self._latest:
-            self._latest = paid_at
-        wait = paid_at - now - self._grace[use]
+        debt = self._paid_at[use] - now
+        debt = (debt if debt > 0 else 0.0) + amount * self._seconds[use]
+        if debt > self._most[use]:
+            debt = self._most[use]
+        self._paid_at[use] = now + debt
+        wait = debt - self._grace[use]
         return wait if wait > 0 else 0.0
 
     def charge_request(self, size: int, now: float) -> float:
         """Charge `size` bytes received, and a request unless it has to wait. Return the seconds it has to."""
         paid_at, seconds, grace = self._paid_at, self._seconds, self._grace
-        due = paid_at[_RECEIVED]
-        due = paid_at[_RECEIVED] = (due if due > now else now) + size * seconds[_RECEIVED]
-        if due > self._latest:
-            self._latest = due
-        due -= grace[_RECEIVED]
+        received = paid_at[_RECEIVED]
+        received = paid_at[_RECEIVED] = (received if received > now else now) + size * seconds[_RECEIVED]
         request = paid_at[_REQUESTS]
         request = (request if request > now else now) + seconds[_REQUESTS]
-        if request - grace[_REQUESTS] > due:
-            due = request - grace[_REQUESTS]
-        if paid_at[_FAILURES] - grace[_FAILURES] > due:
-            due = paid_at[_FAILURES] - grace[_FAILURES]
-        if due > now:
-            return due - now
-        paid_at[_REQUESTS] = request
-        if request > self._latest:
-            self._latest = request
-        return 0.0
+        if (
+            received - now <= grace[_RECEIVED]
+            and request - now <= grace[_REQUESTS]
+            and paid_at[_FAILURES] - now <= grace[_FAILURES]
+        ):
+            paid_at[_REQUESTS] = request
+            return 0.0
+        paid_at[_RECEIVED] = min(received, now + self._most[_RECEIVED])
+        return max(
+            paid_at[_RECEIVED] - now - grace[_RECEIVED],
+            request - now - grace[_REQUESTS],
+            paid_at[_FAILURES] - now - grace[_FAILURES],
+        )
 
     def take(self, use: Use, amount: float, now: float) -> float:
         """Charge `amount` units if they can be taken and return 0, else return what `wait` returns."""
@@ -140,54 +150,26 @@ class Account:
         excess = max(self._paid_at[use], now) - now + min(cost, grace) - grace
         return excess if excess > 0 else 0.0
 
-    def debt(self, use: Use, now: float) -> float:
-        """Return the debt in units."""
-        left = self._paid_at[use] - now
-        return left / self._seconds[use] if left > 0 else 0.0
-
-    def pass_on(self, other: "Account", now: float) -> None:
+    def pass_on(self, other: "Account") -> None:
         """Keep the debts of another account, for those who `inherit` them."""
-        if other._latest > now:
-            self._passed_on = list(map(max, self._passed_on, other._paid_at))
-            self._passed_on_latest = max(self._passed_on_latest, other._latest)
+        self._passed_on = list(map(max, self._passed_on, other._paid_at))
+        self._passed_on_latest = max(self._passed_on)
 
     def inherit(self, other: "Account", now: float) -> None:
         """Raise each debt to that which another account has kept, if it is smaller."""
         if other._passed_on_latest > now:
             self._paid_at = list(map(max, self._paid_at, other._passed_on))
-            self._latest = max(self._latest, other._passed_on_latest)
+
+    def copy_debts(self, other: "Account") -> None:
+        """Raise each debt to that of another account, if it is smaller."""
+        self._paid_at = list(map(max, self._paid_at, other._paid_at))
 
     def seconds_in_debt(self, now: float) -> float:
-        """Return the seconds until every debt is paid off, with those that are kept for others.
-
-        A debt that was paid back counts for as long as it would have lasted.
-        """
-        latest = self._latest if self._latest > self._passed_on_latest else self._passed_on_latest
+        """Return the seconds until every debt is paid off, with those that are kept for others."""
+        latest = max(self._paid_at)
+        if self._passed_on_latest > latest:
+            latest = self._passed_on_latest
         return latest - now if latest > now else 0.0
-
-
-class Pool(Account):
-    """An account that many share. Its debts are bounded: nobody waits for longer than `longest` seconds for others."""
-
-    __slots__ = ("_longest",)
-
-    def __init__(self, allowances: Allowances, longest: float) -> None:
-        super().__init__(allowances)
-        self._longest = longest
-
-    def charge(self, use: Use, amount: float, now: float) -> float:
-        """Charge like any account, as far as the bound."""
-        return self._bounded(use, super().charge(use, amount, now), now)
-
-    def charge_request(self, size: int, now: float) -> float:
-        """Charge like any account, as far as the bound."""
-        return self._bounded(Use.RECEIVED, super().charge_request(size, now), now)
-
-    def _bounded(self, use: Use, wait: float, now: float) -> float:
-        if wait <= self._longest:
-            return wait
-        self._paid_at[use] = min(self._paid_at[use], now + self._grace[use] + self._longest)
-        return self._longest
 
 
 CHECKED = 2
@@ -224,32 +206,37 @@ class Ledger(Generic[K]):
         return account
 
     def move(self, holder: K, to: K, now: float) -> Account:
-        """Give the account of a holder, which `open` returned for its only use, to a new holder with its debts.
+        """Give the account of a holder, which `open` returned, to a new holder with its debts.
 
-        If others use it too, or the new holder has one, it is closed instead, and the new holder's is returned.
+        If others use it too, or the new holder has one, it is closed instead, and the new holder's gets its debts.
         """
         account = self._accounts[holder]
         if account.users > 1 or to in self._accounts:
+            other = self.open(to)
+            other.copy_debts(account)
             self.close(holder, now)
-            return self.open(to)
-        del self._accounts[holder]
-        self._accounts[to] = account
+            return other
+        self._accounts[to] = self._accounts.pop(holder)
         return account
 
-    def close(self, holder: K, now: float) -> None:
-        """Stop using the account of a holder, which `open` returned. Its debts are kept."""
+    def close(self, holder: K, now: float) -> bool:
+        """Stop using the account of a holder, which `open` returned. Its debts are kept.
+
+        Returns False if it has no debt and nobody else uses it: then it is forgotten.
+        """
         account = self._accounts[holder]
         account.users -= 1
         if account.users:
-            return
+            return True
         if account.seconds_in_debt(now) == 0:
             del self._accounts[holder]
-            return
+            return False
         self._unused[holder] = None
         for _ in range(CHECKED):
             self._forget_paid(now)
         if len(self._unused) > self._capacity:
             self._forget(now)
+        return True
 
     def _forget_paid(self, now: float) -> None:
         """Forget the account that has waited longest for this, if its debts are paid off; else it waits again."""

@@ -1,8 +1,8 @@
 """What one client uses, and who it is charged to.
 
 Until a client has a seat or a token, it is a stranger: what it uses is charged to its address, and to the pool that all
-strangers share. After that it is charged to the client's user or guest seat, and never to others at its address. A join
-or a resume that succeeds is paid back, so an address with many people meets no limit.
+strangers share. After that it is charged to the client's user or guest seat, and never to others at its address. The
+request of a join or a resume that succeeds is paid back, so an address with many people meets no limit.
 """
 
 from collections.abc import Hashable
@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 from roomd.config import LimitsConfig
 from roomd.limits.addresses import Address
 from roomd.limits.allowances import allowances
-from roomd.limits.ledger import Account, Ledger, Pool, Use
+from roomd.limits.ledger import Account, Ledger, Use
 from roomd.limits.strangers import Strangers
 from roomd.protocol.errors import (
     BANNED,
@@ -33,8 +33,10 @@ SLOWED_MOST = 1.0
 """The seconds for which a client over its share is not read. Who would have to wait for longer is refused."""
 CHARACTERS_SEARCHED = 256
 """The characters of a malformed frame that count as one more request: finding the `id` of 64 KiB takes about 15 ms."""
+GUESS = 10
+"""What is charged for a token that is not valid, and for a code of no room."""
 FAILURES: dict[ErrorKind, int] = {
-    **dict.fromkeys((INVALID_TOKEN, ROOM_NOT_FOUND), 10),
+    **dict.fromkeys((INVALID_TOKEN, ROOM_NOT_FOUND), GUESS),
     **dict.fromkeys((
         TOKEN_EXPIRED, WRONG_ROOM, SEAT_EXPIRED, TAKEN_OVER, ROOM_INACTIVE, ROOM_LOCKED, ROOM_FULL, GUESTS_NOT_ALLOWED,
         BANNED, DENIED,
@@ -43,8 +45,6 @@ FAILURES: dict[ErrorKind, int] = {
 """The errors of failed joins and resumes, of tokens that are not valid, and of codes of no room, with what is charged
 for each: a guess counts as ten joins that were refused."""
 _USER, _GUEST = "u", "g"
-LONGEST_WAIT = SLOWED_MOST
-"""The seconds that a stranger waits at most for what other strangers have used: so they are slowed, and not refused."""
 CAPACITY = 20_000
 """The accounts of each kind that are kept while nobody uses them: some 10 MB at most."""
 
@@ -64,6 +64,17 @@ SERVED = Verdict()
 """The request is served, and the client read on."""
 
 
+class Charge(NamedTuple):
+    """The bytes of an event, or of something else that a client sends to a room."""
+
+    told: int = 0
+    """The bytes for all the recipients together."""
+    told_room: int = 0
+    """The bytes that everybody in the room gets."""
+    stored: int = 0
+    """The bytes in the database."""
+
+
 class Stranger(Hashable, Protocol):
     """A connection whose client has no seat and no token yet, or whose request is not complete."""
 
@@ -81,8 +92,8 @@ class Ledgers:
         """The accounts of rooms, by code."""
         self.addresses: Ledger[Address | None] = Ledger(allowances("address", limits), CAPACITY)
         """The accounts of addresses. Clients whose address is not known share one."""
-        self.strangers = Pool(allowances("strangers", limits), LONGEST_WAIT)
-        """The pool of all clients without a seat and a token."""
+        self.strangers = Account(allowances("strangers", limits, SLOWED_MOST))
+        """The pool of all clients without a seat and a token. They are slowed for each other, and not refused."""
         self._connections: Strangers[Address | None, Stranger] = Strangers(max(1, limits.connections // 2))
 
     def add_stranger(self, address: Address | None, connection: Stranger) -> None:
@@ -135,51 +146,48 @@ class Usage:
 
     __slots__ = (
         "_advanced",
-        "_arrivals",
         "_at_address",
         "_code",
+        "_has_arrived",
         "_holder",
+        "_is_closed",
+        "_is_guest",
         "_ledgers",
         "_room",
         "_stranger",
         "_uncharged",
         "address",
-        "bytes",
-        "frames",
         "payer",
     )  # fmt: skip
 
     def __init__(self, ledgers: Ledgers, address: Address | None) -> None:
-        self.frames = 0
-        """The number of whole frames received, with control frames and fragments."""
-        self.bytes = 0
-        """The bytes of those frames, with their headers."""
         self._ledgers = ledgers
         self.address = address
         """The client's address; None when it is not known."""
         self._at_address = ledgers.addresses.open(address)
         self._stranger: Stranger | None = None  # the connection, while it is one of a stranger
         self._holder: str | None = None  # the holder of the account of the user or the guest seat
+        self._is_guest = False  # whether that is a guest seat
         self._uncharged = 0  # bytes that were received since the last request
         self._code: str | None = None  # the code of the room of the last seat
-        self._room: Account | None = None  # the account of that room
-        self._arrivals, self._advanced = 1, 0.0  # the arrivals and the requests that a successful join pays back
+        self._room: Account | None = None  # the account of that room, once something was charged to it
+        self._is_closed = False
+        self._has_arrived = False  # whether a seat was given, and the arrival paid back
+        self._advanced: tuple[Account, ...] = ()  # the accounts that the last request of a stranger was charged to
         self.payer = self._at_address
         """The account that requests are charged to."""
 
     def begin(self, connection: Stranger) -> None:
-        """Count the client's connection among those of strangers, until the client has a seat or a token."""
-        self._stranger = connection
-        self._ledgers.add_stranger(self.address, connection)
+        """Count the client's connection among those of strangers, until the client has a seat or a token.
+
+        Doing so twice is fine.
+        """
+        if self._stranger is None:
+            self._stranger = connection
+            self._ledgers.add_stranger(self.address, connection)
 
     def count(self, size: int) -> None:
-        """Count a frame of `size` bytes."""
-        self.frames += 1
-        self.bytes += size
-        self._uncharged += size
-
-    def count_unfinished(self, size: int) -> None:
-        """Count the `size` bytes of a frame that was never completed."""
+        """Count the `size` bytes of a frame, or of a part of one that was never completed."""
         self._uncharged += size
 
     def request(self, now: float, *, is_reserved: bool = False) -> Verdict:
@@ -207,7 +215,6 @@ class Usage:
         self.payer.charge(Use.REQUESTS, requests, now)
         if self._holder is None:
             self._ledgers.strangers.charge(Use.REQUESTS, requests, now)
-            self._advanced += requests
 
     def malformed(self, size: int, now: float) -> None:
         """Charge the work for a malformed frame of `size` characters, whether it is answered or refused."""
@@ -215,73 +222,94 @@ class Usage:
         self.spend(requests, now)
         self.payer.charge(Use.REFUSALS, requests / 10, now)
 
-    def take(self, now: float, *, told: int = 0, told_room: int = 0, stored: int = 0) -> float:
+    def take(self, charge: Charge, now: float, *, waits_for_room: bool = True) -> float:
         """Charge bytes, if all of them may be used now, and return 0. Else return the seconds until they may.
 
-        `told` are the bytes of an event for all its recipients, `told_room` the bytes of it that everybody in the room
-        gets, `stored` those in the database.
+        Without `waits_for_room` they are charged to the room too, whatever others there have used.
         """
-        parts = [(self.payer, Use.TOLD, told), (self.payer, Use.STORED, stored)]
-        if self._room is not None:
-            parts += [(self._room, Use.TOLD, told_room), (self._room, Use.STORED, stored)]
-        if self._holder is not None and self._holder.startswith(_GUEST):
-            parts.append((self._at_address, Use.STORED, stored))
-        wait = max(account.wait(use, now, amount) if amount else 0.0 for account, use, amount in parts)
+        parts = self._parts(charge)
+        waits = [
+            account.wait(use, now, amount)
+            for account, use, amount in parts
+            if amount and (waits_for_room or account is not self._room)
+        ]
+        wait = max(waits, default=0.0)
         if not wait:
             for account, use, amount in parts:
                 account.charge(use, amount, now)
         return wait
 
-    def wait_to_read(self, now: float) -> float:
-        """Return the seconds until rows may be read."""
-        return self.payer.wait(Use.READ, now)
-
-    def read(self, rows: int, now: float) -> None:
-        """Charge rows that were read."""
-        self.payer.charge(Use.READ, rows, now)
+    def give_back(self, charge: Charge, now: float) -> None:
+        """Take back a charge that `take` has made. After `close` it stays."""
+        if not self._is_closed:
+            for account, use, amount in self._parts(charge):
+                account.charge(use, -amount, now)
 
     def failed(self, kind: ErrorKind, now: float) -> None:
-        """Charge an error reply, if it is one of `FAILURES`. A refused join is charged in place of its request."""
+        """Charge an error reply, if it is one of `FAILURES`. A refused join is charged in place of its request.
+
+        A guess of a guest is charged to the address too.
+        """
         charge = FAILURES.get(kind, 0)
         if not charge:
             return
         self.payer.charge(Use.FAILURES, charge, now)
-        if charge == 1 and self._holder is None and self._advanced:
-            self._advanced -= 1
+        if charge == GUESS:
+            if self._is_guest:
+                self._at_address.charge(Use.FAILURES, charge, now)
+        elif self._holder is None and self._advanced:
+            self._advanced = ()
             self._at_address.charge(Use.REQUESTS, -1, now)
 
     def has_token(self, user_id: str, now: float) -> None:
-        """Charge everything from now on to this user."""
-        self._become(user_key(user_id), now)
+        """Charge everything from now on to this user. Nothing changes after `close`."""
+        if not self._is_closed:
+            self._end_stranger()
+            self._become(user_key(user_id), now, is_guest=False)
 
-    def has_seat(self, code: str, user_id: str | None, participant_id: str, now: float) -> None:
-        """Charge everything from now on to the user or the guest seat, and pay back what the way to it has cost.
+    def has_seat(
+        self, code: str, user_id: str | None, participant_id: str, now: float, *, is_return: bool = False
+    ) -> None:
+        """Charge everything from now on to the user or the guest seat.
 
-        `code` is that of the room.
+        The first time the arrival and the last request of the stranger are paid back: that is the one that led here.
+        `code` is that of the room. `is_return` is whether the seat is one that the client had before: a new guest seat
+        begins with the debts of the last guests of the address. After `close` nothing else changes: a join may be
+        stored after its connection has ended.
         """
-        if self._arrivals:
+        if not self._has_arrived:
+            self._has_arrived = True
             self._at_address.charge(Use.ARRIVALS, -1, now)
-            self._arrivals = 0
-        if self._advanced:
-            self._at_address.charge(Use.REQUESTS, -self._advanced, now)
-            self._ledgers.strangers.charge(Use.REQUESTS, -self._advanced, now)
-            self._advanced = 0.0
+            for account in self._advanced:
+                account.charge(Use.REQUESTS, -1, now)
+            self._advanced = ()
+        if self._is_closed:
+            return
+        if self._stranger is not None:
+            self._end_stranger()
         if code != self._code:
             self._leave_room(now)
-            self._code, self._room = code, self._ledgers.rooms.open(code)
+            self._code = code
         if user_id is not None:
-            self._become(user_key(user_id), now)
-            return
-        holder = guest_key(participant_id)
-        if self._holder is not None and self._holder.startswith(_GUEST):  # a guest keeps the debts
-            self.payer = self._ledgers.members.move(self._holder, holder, now) if holder != self._holder else self.payer
-            self._holder = holder
+            self._become(user_key(user_id), now, is_guest=False)
+        elif self._is_guest and self._holder is not None:  # a guest keeps the debts
+            holder = _GUEST + participant_id
+            if holder != self._holder:
+                self.payer = self._ledgers.members.move(self._holder, holder, now)
+                self._holder = holder
         else:
-            self._become(holder, now)
-            self.payer.inherit(self._at_address, now)
+            self._become(guest_key(participant_id), now, is_guest=True)
+            if not is_return:
+                self.payer.inherit(self._at_address, now)
 
     def close(self, now: float) -> None:
-        """End the use of all accounts. The debts of a guest pass to the next guests of the address."""
+        """End the use of all accounts. The debts of a guest pass to the next guests of the address.
+
+        Closing twice is fine.
+        """
+        if self._is_closed:
+            return
+        self._is_closed = True
         self.payer.charge(Use.RECEIVED, self._uncharged, now)
         if self._holder is None:
             self._ledgers.strangers.charge(Use.RECEIVED, self._uncharged, now)
@@ -295,37 +323,47 @@ class Usage:
 
         Returns the seconds that it has to wait for both.
         """
-        pool = self._ledgers.strangers
+        pool, payer = self._ledgers.strangers, self.payer
         if wait or is_reserved:
             pool.charge(Use.RECEIVED, size, now)
-            pooled = 0.0
+            self._advanced = () if wait else (payer,)
+            return wait
+        wait = min(pool.charge_request(size, now), SLOWED_MOST)
+        if wait:
+            payer.charge(Use.REQUESTS, -1, now)
+            self._advanced = ()
         else:
-            pooled = pool.charge_request(size, now)
-        if pooled:
-            self.payer.charge(Use.REQUESTS, -1, now)
-        elif not wait:
-            self._advanced += 1
-        return wait or pooled
+            self._advanced = (payer, pool)
+        return wait
+
+    def _parts(self, charge: Charge) -> list[tuple[Account, Use, int]]:
+        """Return what is charged to which account."""
+        told, told_room, stored = charge
+        parts = [(self.payer, Use.TOLD, told), (self.payer, Use.STORED, stored)]
+        if self._code is not None:
+            if self._room is None:
+                self._room = self._ledgers.rooms.open(self._code)
+            parts += [(self._room, Use.TOLD, told_room), (self._room, Use.STORED, stored)]
+        if self._is_guest:
+            parts.append((self._at_address, Use.STORED, stored))
+        return parts
 
     def _end_stranger(self) -> None:
         if self._stranger is not None:
             self._ledgers.remove_stranger(self._stranger)
             self._stranger = None
 
-    def _become(self, holder: str, now: float) -> None:
+    def _become(self, holder: str, now: float, *, is_guest: bool) -> None:
         if holder != self._holder:
-            self._end_stranger()
             self._leave_account(now)
-            self._holder = holder
+            self._holder, self._is_guest = holder, is_guest
             self.payer = self._ledgers.members.open(holder)
 
     def _leave_room(self, now: float) -> None:
-        if self._code is not None:
+        if self._room is not None and self._code is not None:
             self._ledgers.rooms.close(self._code, now)
+            self._room = None
 
     def _leave_account(self, now: float) -> None:
-        if self._holder is None:
-            return
-        if self._holder.startswith(_GUEST):
-            self._at_address.pass_on(self.payer, now)
-        self._ledgers.members.close(self._holder, now)
+        if self._holder is not None and self._ledgers.members.close(self._holder, now) and self._is_guest:
+            self._at_address.pass_on(self.payer)

@@ -2,6 +2,7 @@
 
 import functools
 import operator
+from collections.abc import Mapping
 
 import msgspec
 
@@ -9,6 +10,7 @@ from roomd.protocol.errors import BAD_FRAME, UNKNOWN_TYPE, Refused
 from roomd.protocol.events import Event
 from roomd.protocol.frame_ids import find_id
 from roomd.protocol.nesting import is_too_deep
+from roomd.protocol.objects import Scalar
 from roomd.protocol.replies import ErrorReply, Reply, RequestId
 from roomd.protocol.requests import REQUESTS, Request
 
@@ -88,8 +90,8 @@ def encode(frame: Reply | Event) -> bytes:
     return _encoder.encode(frame)
 
 
-def size_of(value: msgspec.Struct | str) -> int:
-    """Return the number of bytes of an object or a text as UTF-8 JSON."""
+def size_of(value: msgspec.Struct | Mapping[str, Scalar | None] | str) -> int:
+    """Return the number of bytes of an object, a state or a text as UTF-8 JSON."""
     return len(_encoder.encode(value))
 
 

@@ -22,9 +22,9 @@ _RECEIVED = (
     "SELECT id FROM messages INDEXED BY messages_to "
     "WHERE room_id = :room AND recipient = :reader AND to_id IS NOT NULL AND id > :after AND id <= :until"
 )
-_LAST_SCANNED = (
-    "SELECT id FROM messages INDEXED BY public_messages "
-    "WHERE room_id = :room AND to_id IS NULL AND id > :after ORDER BY id LIMIT 1 OFFSET :scanned"
+_SCANNED = (
+    "SELECT count(*), max(id) FROM (SELECT id FROM messages INDEXED BY public_messages "
+    "WHERE room_id = :room AND to_id IS NULL AND id > :after ORDER BY id LIMIT :scanned)"
 )
 _END = "~"
 """Sorts after every id, which is of letters and digits."""
@@ -32,21 +32,23 @@ _END = "~"
 
 def read_messages(
     db: sqlite3.Connection, reader: Reader, cursor: str | None, limit: int
-) -> tuple[list[tuple[Any, ...]], str | None]:
+) -> tuple[list[tuple[Any, ...]], str | None, int]:
     """Read at most `limit` messages that the reader may see, oldest first, as rows with `MESSAGE_COLUMNS`.
 
-    Also returns the cursor of the messages that were not looked at; None when all were. Raises `sqlite3.Error`.
+    Also returns the cursor of the messages that were not looked at, None when all were, and the number of messages that
+    were read for this, with those of others. Raises `sqlite3.Error`.
     """
     values = {
         "room": reader.room_id,
         "reader": _reader_key(reader),
         "after": max(cursor or "", reader.after),
-        "scanned": MOST_SCANNED - 1,
+        "scanned": MOST_SCANNED,
     }
-    last = None if reader.sees_public else db.execute(_LAST_SCANNED, values).fetchone()
-    until = None if last is None else str(last[0])
+    scanned, last = (0, None) if reader.sees_public else db.execute(_SCANNED, values).fetchone()
+    until = str(last) if scanned == MOST_SCANNED else None
     sql = messages_query(reader)
-    return db.execute(sql, {**values, "until": until or _END, "limit": limit}).fetchall(), until
+    rows = db.execute(sql, {**values, "until": until or _END, "limit": limit}).fetchall()
+    return rows, until, scanned + len(rows)
 
 
 def messages_query(reader: Reader) -> str:

@@ -161,15 +161,15 @@ class SqliteStore:
         rows = await self._read(sql, (room_id, cursor or "", limit + 1))
         return page([to_seat(row).participant for row in rows], limit)
 
-    async def messages(self, reader: Reader, cursor: str | None, limit: int) -> tuple[list[Message], str | None]:
-        """Read a page of the messages that the reader may see, oldest first, and the next cursor.
+    async def messages(self, reader: Reader, cursor: str | None, limit: int) -> tuple[list[Message], str | None, int]:
+        """Read a page of the messages that the reader may see, oldest first, the next cursor, and the rows read.
 
         Raises `StorageFailed`.
         """
-        rows, unread = await self._run(self._reader, lambda db: read_messages(db, reader, cursor, limit + 1))
+        rows, unread, read = await self._run(self._reader, lambda db: read_messages(db, reader, cursor, limit + 1))
         messages = [to_message(row) for row in rows]
         found, following = page(messages, min(limit, count_fitting(messages)))
-        return found, following or unread
+        return found, following or unread, read
 
     async def use_ticket(self, key: str, valid_until: float, now: float) -> bool:
         """Note that a ticket was used, durably. Return False when it was used before. Times are in seconds.

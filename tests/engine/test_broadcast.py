@@ -94,7 +94,7 @@ async def test_a_private_message_for_a_held_seat(stage: Stage) -> None:
     for key in ("nobody", carol.seat, dave.seat, ""):
         await ann.say("hi", key)
     assert ann.answers[-4:] == ["participant_not_found"] * 4
-    messages, _ = await stage.store.messages(Reader(stage.room.id, bob.seat, None), None, 10)
+    messages, *_ = await stage.store.messages(Reader(stage.room.id, bob.seat, None), None, 10)
     assert [message.text for message in messages] == ["hi"]
 
 

@@ -49,7 +49,7 @@ async def test_a_step_of_the_clock_while_running(stage: Stage, offsets: tuple[fl
             await one.say(f"{number} {one.name}")
             said.append(f"{number} {one.name}")
         made.append((await stage.hub.create(Settings(name=f"room {number}"), "alice")).name)
-    messages, _ = await stage.store.messages(Reader(stage.room.id, None, "alice"), None, 100)
+    messages, *_ = await stage.store.messages(Reader(stage.room.id, None, "alice"), None, 100)
     people, _ = await stage.store.history(stage.room.id, None, 100)
     assert [message.text for message in messages] == said
     assert [person.id for person in people] == came
@@ -62,7 +62,7 @@ async def test_a_step_of_the_clock_while_running(stage: Stage, offsets: tuple[fl
     assert [message["text"] for message in state["messages"]] == said
     assert [person["id"] for person in state["participants"]] == came
     await back.say("after")
-    messages, _ = await again.store.messages(Reader(stage.room.id, None, "alice"), messages[-1].id, 100)
+    messages, *_ = await again.store.messages(Reader(stage.room.id, None, "alice"), messages[-1].id, 100)
     assert [message.text for message in messages] == ["after"]
     await again.close()
 

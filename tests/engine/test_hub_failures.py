@@ -325,13 +325,13 @@ async def test_new_ids_sort_after_stored_ones(stage: Stage) -> None:
     """After a restart with the clock set back, new ids still sort after older ones."""
     ann, bob = await stage.seated("ann", "bob")
     await ann.say("last")
-    (said,), _ = await stage.store.messages(Reader(stage.room.id, None, None), None, 10)
+    (said,), *_ = await stage.store.messages(Reader(stage.room.id, None, None), None, 10)
     stage.clock.wall_offset = -3600.0
     again = await stage.restart()
     carol = again.guest()
     await carol.join()
     await carol.say("after")
-    (_, after), _ = await stage.store.messages(Reader(stage.room.id, None, None), None, 10)
+    (_, after), *_ = await stage.store.messages(Reader(stage.room.id, None, None), None, 10)
     assert ann.seat < bob.seat < said.id < carol.seat < after.id
     await again.close()
 
@@ -341,5 +341,5 @@ async def test_ids_follow_the_order_of_the_batch(stage: Stage) -> None:
     (ann,) = await stage.seated("ann")
     bob, carol = stage.guest(), stage.guest()
     await stage.in_one_batch(bob.join, lambda: ann.say("between"), carol.join)
-    (said,), _ = await stage.store.messages(Reader(stage.room.id, None, None), None, 10)
+    (said,), *_ = await stage.store.messages(Reader(stage.room.id, None, None), None, 10)
     assert ann.seat < bob.seat < said.id < carol.seat

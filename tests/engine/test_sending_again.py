@@ -11,7 +11,7 @@ from tests.support.stage import Person, Stage
 
 async def stored(stage: Stage, participant_id: str | None = None) -> list[str]:
     """Return the texts of the messages that are kept: public ones, and those of a participant."""
-    messages, _ = await stage.store.messages(Reader(stage.room.id, participant_id, None), None, 1000)
+    messages, *_ = await stage.store.messages(Reader(stage.room.id, participant_id, None), None, 1000)
     return [message.text for message in messages]
 
 

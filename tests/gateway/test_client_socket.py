@@ -53,7 +53,7 @@ async def test_however_the_bytes_come(seed: int) -> None:
     client.transport.frames()
     assert (client.messages, client.transport.pongs) == (messages, pings)
     assert (client.ends, client.transport.close_code) == ([], None)
-    assert client.usage.bytes == len(sent)
+    assert client.counted.bytes == len(sent)
     client.receive(client_frame(b"next"))
     assert client.messages[-1] == "next", "the socket knows that it is between two frames"
 
@@ -220,7 +220,7 @@ async def test_a_flood_of_empty_fragments() -> None:
     for _ in range(FRAGMENT_LIMIT - 1):
         client.receive(client_frame(b"", 0, fin=False))
     assert client.overheads == FRAGMENT_LIMIT // FRAGMENTS_A_REQUEST
-    assert client.usage.frames == FRAGMENT_LIMIT
+    assert client.counted.frames == FRAGMENT_LIMIT
     client.transport.frames()
     assert client.transport.close_code is None
     client.receive(client_frame(b"", 0))

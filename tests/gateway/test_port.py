@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from roomd.auth.orders import TokenOrder
 from roomd.auth.tokens import mint
 from roomd.config import Config, LimitsConfig, ServerConfig
 from roomd.engine.hub import Hub
@@ -55,7 +56,7 @@ class Port:
     async def connect(self, first: bytes = UPGRADE, user: str | None = None) -> Streams:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.listener.port)
         self.writers.append(writer)
-        token = f"Authorization: Bearer {mint(SECRET, user=user, ttl=3600, now=START)}\r\n\r\n" if user else ""
+        token = f"Authorization: Bearer {mint(SECRET, TokenOrder(user=user, ttl=3600), START)}\r\n\r\n" if user else ""
         writer.write(first[:-2] + token.encode() if user else first)
         if first is UPGRADE:
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")

@@ -140,15 +140,15 @@ def test_names_without_a_token() -> None:
 def test_taking_and_losing_a_seat() -> None:
     """The seat before is to be left only if it was another one; only the seat that is had can be lost."""
     made = session()
-    assert (made.has_joined, made.is_member, made.sit(seat(None)), made.is_member) == (False, False, [], True)
+    assert (made.has_joined, made.is_stranger, made.sit(seat(None)), made.is_stranger) == (False, True, [], False)
     assert made.sit(seat(None)) == []
     assert made.sit(seat(None, "p2", "zzz-zzz-zzz")) == [seat(None)]
     made.release("p1")
     assert made.seat == seat(None, "p2", "zzz-zzz-zzz")
     made.release("p2")
     made.release("p2")
-    assert (made.places, made.has_joined, made.is_member) == ([], True, False)
-    assert session(ALICE).is_member
+    assert (made.places, made.has_joined, made.is_stranger) == ([], True, True)
+    assert not session(ALICE).is_stranger
     assert made.caller("zzz-zzz-zzz", NOW) == Caller()
 
 

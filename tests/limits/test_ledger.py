@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roomd.limits.ledger import Account, Allowance, Allowances, Ledger, Use
+from roomd.limits.ledger import LONGEST_WAIT, UNLIMITED, Account, Allowance, Allowances, Ledger, Use
+from tests.support.debts import debt
 
 ALLOWANCES = Allowances({Use.REQUESTS: Allowance(rate=2, burst=3), Use.STORED: Allowance(rate=10, burst=100)})
 
@@ -41,7 +42,18 @@ def test_a_charge_is_always_made() -> None:
     assert one.charge(Use.REQUESTS, 3, 0) == 0
     assert one.charge(Use.REQUESTS, 3, 0) == pytest.approx(1.5)
     assert one.charge(Use.REQUESTS, 0, 1.5) == 0
-    assert one.debt(Use.REQUESTS, 1.5) == pytest.approx(3)
+    assert debt(one, Use.REQUESTS, 1.5, 2) == pytest.approx(3)
+
+
+def test_a_debt_has_a_bound() -> None:
+    """Whatever somebody has used, the wait is a minute beyond the burst at most, or what the allowances say."""
+    one, pool = account(), Account(Allowances({Use.STORED: UNLIMITED, Use.RECEIVED: Allowance(10, 100)}, longest=1))
+    assert [one.charge(Use.REQUESTS, 1e6, 0) for _ in range(2)] == [LONGEST_WAIT] * 2
+    assert one.wait(Use.REQUESTS, 59) == pytest.approx(1)
+    assert [one.charge_request(0, 0), one.charge_request(0, 60.5)] == [pytest.approx(60.5), 0]
+    assert [pool.charge_request(10**9, 0) for _ in range(2)] == pytest.approx([1, 1])
+    assert debt(pool, Use.RECEIVED, 0, 10) == pytest.approx(110)
+    assert pool.charge(Use.STORED, 1e300, 0) == 0
 
 
 def test_paying_back() -> None:
@@ -68,7 +80,7 @@ def test_each_thing_has_its_own_debt() -> None:
     one = account()
     one.charge(Use.STORED, 1000, 0)
     assert one.take(Use.REQUESTS, 1, 0) == 0
-    assert one.seconds_in_debt(0) == pytest.approx(100)
+    assert one.seconds_in_debt(0) == pytest.approx(70), "as far as the bound"
 
 
 def test_debts_pass_on() -> None:
@@ -77,12 +89,12 @@ def test_debts_pass_on() -> None:
     left.charge(Use.STORED, 80, 0)
     left.charge(Use.REQUESTS, 1, 0)
     comes.charge(Use.REQUESTS, 4, 0)
-    address.pass_on(left, 1)
+    address.pass_on(left)
     comes.inherit(address, 1)
     comes.inherit(other, 1)
-    assert [comes.debt(Use.STORED, 1), comes.debt(Use.REQUESTS, 1)] == pytest.approx([70, 2])
-    assert left.debt(Use.STORED, 1) == pytest.approx(70)
-    assert address.debt(Use.STORED, 1) == 0, "it is kept, not charged"
+    assert [debt(comes, Use.STORED, 1, 10), debt(comes, Use.REQUESTS, 1, 2)] == pytest.approx([70, 2])
+    assert debt(left, Use.STORED, 1, 10) == pytest.approx(70)
+    assert debt(address, Use.STORED, 1, 10) == 0, "it is kept, not charged"
     assert address.seconds_in_debt(1) == pytest.approx(7)
 
 
@@ -91,9 +103,9 @@ def test_a_request_is_charged_with_its_bytes() -> None:
     limits = {use: Allowance(rate=1, burst=10) for use in (Use.REQUESTS, Use.RECEIVED, Use.FAILURES)}
     one = Account(Allowances(limits))
     assert one.charge_request(12, 0) == pytest.approx(2)
-    assert one.debt(Use.REQUESTS, 0) == 0
+    assert debt(one, Use.REQUESTS, 0) == 0
     assert [one.charge_request(0, 2) for _ in range(11)] == [*[0] * 10, pytest.approx(1)]
-    assert one.debt(Use.REQUESTS, 2) == 10
+    assert debt(one, Use.REQUESTS, 2) == 10
     one.charge(Use.FAILURES, 15, 3)
     assert one.charge_request(0, 3) == pytest.approx(5)
     assert Account(Allowances({})).charge_request(1 << 40, 0) == 0
@@ -104,22 +116,23 @@ def test_a_reconnect_finds_its_account() -> None:
     ledger: Ledger[str] = Ledger(ALLOWANCES, 10)
     ledger.open("a").charge(Use.STORED, 100, 0)
     ledger.close("a", 1)
-    assert ledger.open("a").debt(Use.STORED, 1) == pytest.approx(90)
+    assert debt(ledger.open("a"), Use.STORED, 1, 10) == pytest.approx(90)
     ledger.close("a", 10)
     assert len(ledger) == 0
 
 
 def test_an_account_moves_to_the_next_seat() -> None:
-    """With its debts, if nobody else uses it and the other holder has none."""
+    """With its debts, which stay where they were too if somebody else uses the account."""
     ledger: Ledger[str] = Ledger(ALLOWANCES, 10)
     first = ledger.open("a")
     first.charge(Use.STORED, 50, 0)
     assert ledger.move("a", "b", 0) is first
     assert ledger.open("b") is first
     other = ledger.move("b", "c", 0)
-    assert (other is first, other.debt(Use.STORED, 0), ledger.open("b") is first) == (False, 0, True)
+    assert (other is first, debt(other, Use.STORED, 0, 10), ledger.open("b") is first) == (False, 50, True)
+    other.charge(Use.STORED, 20, 0)
     assert ledger.move("c", "b", 0) is first
-    assert len(ledger) == 1
+    assert debt(first, Use.STORED, 0, 10) == 70
 
 
 def test_an_account_in_use_is_never_forgotten() -> None:
@@ -138,22 +151,22 @@ def test_the_greediest_is_forgotten_last() -> None:
     """Many addresses do not make the ledger larger, nor hide the one that used most. A nightly run has a million."""
     ledger: Ledger[int] = Ledger(ALLOWANCES, 1000)
     for number in range(int(os.environ.get("ROOMD_TEST_ADDRESSES", "20000"))):
-        ledger.open(number).charge(Use.STORED, 50_000 if number == 77 else 50, 0)
+        ledger.open(number).charge(Use.STORED, 500 if number == 77 else 50, 0)
         ledger.close(number, 0)
         assert len(ledger) <= 1000
-    assert ledger.open(77).debt(Use.STORED, 0) == 50_000
+    assert debt(ledger.open(77), Use.STORED, 0, 10) == 500
 
 
 def test_forgetting_what_is_paid_off() -> None:
     """Accounts that are paid off are forgotten as others come; those with a debt stay while there is space."""
     ledger: Ledger[str] = Ledger(ALLOWANCES, 2)
-    for holder, rows in (("a", 10), ("b", 1000)):
+    for holder, rows in (("a", 10), ("b", 700)):
         ledger.open(holder).charge(Use.STORED, rows, 0)
         ledger.close(holder, 0)
     ledger.open("c").charge(Use.STORED, 1000, 50)
     ledger.close("c", 50)
     assert len(ledger) == 2, "a is paid off"
-    assert ledger.open("b").debt(Use.STORED, 50) == 500
+    assert debt(ledger.open("b"), Use.STORED, 50, 10) == 200
     ledger.open("d").charge(Use.STORED, 1000, 50)
     ledger.close("d", 50)
     ledger.open("c")

@@ -1,30 +1,14 @@
 """Who is charged for what a client uses."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from roomd.config import LimitsConfig
 from roomd.limits.addresses import Proxies
 from roomd.limits.allowances import LIMITS, allowances
 from roomd.limits.ledger import UNLIMITED, Use
-from roomd.limits.usage import SERVED, SLOWED_MOST, Ledgers, Usage, arrive, guest_key, user_key
+from roomd.limits.usage import SERVED, SLOWED_MOST, Charge, Ledgers, Usage, arrive, guest_key, user_key
 from roomd.protocol.errors import RATE_LIMITED, ROOM_FULL, ROOM_NOT_FOUND
-
-CODE = "abc-def-ghi"
-HOME = Proxies([]).client("192.0.2.1", [], [])
-LIMITED = LimitsConfig(
-    request_rate=1,
-    request_burst=10,
-    failure_rate=1,
-    failure_burst=3,
-    arrival_rate=1,
-    arrival_burst=2,
-    stranger_request_rate=1,
-    stranger_request_burst=15,
-    stored_rate=1,
-    stored_burst=100,
-)
+from tests.support.debts import CODE, HOME, LIMITED, debt
 
 
 def test_the_table_names_settings() -> None:
@@ -104,6 +88,21 @@ def test_a_join_is_paid_back() -> None:
         usage.close(0)
 
 
+def test_a_seat_after_the_end() -> None:
+    """A join that is stored after its connection has ended is paid back, and opens no account that nobody closes."""
+    ledgers = Ledgers(LIMITED)
+    for number in range(1000):
+        assert arrive(ledgers, HOME, 0) == 0
+        usage = Usage(ledgers, HOME)
+        assert usage.request(0) == SERVED
+        usage.close(0)
+        usage.has_seat(CODE, None, f"p{number}", 0)
+        usage.has_seat("xyz-xyz-xyz", None, f"q{number}", 0)
+        usage.has_token("alice", 0)
+        usage.close(0)
+    assert [len(ledgers.members), len(ledgers.rooms)] == [0, 0]
+
+
 def test_arrivals_without_a_join() -> None:
     """Who connects again and again without joining waits for the answer to the handshake."""
     ledgers = Ledgers(LIMITED)
@@ -129,6 +128,33 @@ def test_failures() -> None:
     assert usage.request(2) == SERVED
 
 
+def test_a_refused_join() -> None:
+    """It is charged in place of its request; one of a user leaves the requests of the address as they are."""
+    usage, user = (Usage(Ledgers(LIMITED), HOME) for _ in range(2))
+    for _ in range(10):
+        usage.request(0)
+        user.request(0)
+    user.has_token("alice", 0)
+    for one in (usage, user):
+        one.failed(ROOM_FULL, 0)
+        one.failed(ROOM_FULL, 0)
+    assert usage.request(0) == SERVED
+    assert usage.request(0).hold == pytest.approx(1)
+
+
+def test_a_guess_of_a_guest() -> None:
+    """It is charged to the address too, so that a seat is no way to guess more."""
+    ledgers = Ledgers(LIMITED)
+    guest, user = Usage(ledgers, HOME), Usage(ledgers, HOME)
+    guest.has_seat(CODE, None, "p1", 0)
+    user.has_token("alice", 0)
+    user.failed(ROOM_NOT_FOUND, 0)
+    guest.failed(ROOM_FULL, 0)
+    assert Usage(ledgers, HOME).request(0) == SERVED
+    guest.failed(ROOM_NOT_FOUND, 0)
+    assert Usage(ledgers, HOME).request(0).retry_after == pytest.approx(7)
+
+
 def test_a_guess_counts_more() -> None:
     """A code of no room is charged like ten joins that were refused."""
     usage = Usage(Ledgers(LIMITED), HOME)
@@ -137,11 +163,10 @@ def test_a_guess_counts_more() -> None:
 
 
 def test_bytes_are_charged_with_the_next_request() -> None:
-    """Frames and bytes are counted, and the bytes are charged once."""
+    """The bytes of all frames are charged once."""
     usage = Usage(Ledgers(LimitsConfig(received_rate=10, received_burst=100)), HOME)
     for size in (6, 150, 0):
         usage.count(size)
-    assert (usage.frames, usage.bytes) == (3, 156)
     assert usage.request(0).retry_after == pytest.approx(5.6)
     assert usage.request(5.601) == SERVED
 
@@ -153,35 +178,30 @@ def test_the_debts_of_a_guest_pass_to_the_next_guests() -> None:
     first.has_seat(CODE, None, "p1", 0)
     first.payer.charge(Use.STORED, 90, 0)
     first.has_seat(CODE, None, "p2", 0)
-    assert first.payer.debt(Use.STORED, 0) == 90
+    assert debt(first.payer, Use.STORED, 0) == 90
+    first.has_seat(CODE, None, "p2", 0)
+    assert debt(first.payer, Use.STORED, 0) == 90
     first.close(0)
     second, user, elsewhere = Usage(ledgers, HOME), Usage(ledgers, HOME), Usage(ledgers, None)
     second.has_seat(CODE, None, "p3", 10)
     user.has_seat(CODE, "alice", "p4", 10)
     elsewhere.has_seat(CODE, None, "p5", 10)
-    assert [usage.payer.debt(Use.STORED, 10) for usage in (second, user, elsewhere)] == [pytest.approx(80), 0, 0]
+    assert [debt(usage.payer, Use.STORED, 10) for usage in (second, user, elsewhere)] == [pytest.approx(80), 0, 0]
     assert user_key("p1") != guest_key("p1")
 
 
-@settings(deadline=None)
-@given(st.lists(st.tuples(st.floats(0, 3), st.sampled_from(["send", "reconnect", "leave", "join"])), max_size=50))
-def test_reconnects_and_new_seats_gain_nothing(steps: list[tuple[float, str]]) -> None:
-    """A guest who comes back as another participant may have no more stored than one that stays."""
+def test_a_seat_that_was_had_before() -> None:
+    """A guest who comes back has the debts of the seat, and not those of others at the address."""
     ledgers = Ledgers(LIMITED)
-    usage = Usage(ledgers, HOME)
-    now, stored = 0.0, 0.0
-    usage.has_seat(CODE, None, "p", now)
-    for number, (pause, step) in enumerate(steps):
-        now += pause
-        if step == "send":
-            stored += 40 if usage.payer.take(Use.STORED, 40, now) == 0 else 0
-        else:
-            if step == "reconnect":
-                usage.close(now)
-                usage = Usage(ledgers, HOME)
-            usage.has_seat(CODE, None, f"p{number}", now)
-        assert stored <= 100 + now + 1e-6
-    usage.close(now)
+    attacker, back = Usage(ledgers, HOME), Usage(ledgers, HOME)
+    attacker.has_seat(CODE, None, "p1", 0)
+    attacker.payer.charge(Use.STORED, 90, 0)
+    attacker.close(0)
+    back.has_seat(CODE, None, "p2", 0, is_return=True)
+    assert debt(back.payer, Use.STORED, 0) == 0
+    robbed = Usage(ledgers, HOME)
+    robbed.has_seat(CODE, None, "p1", 0, is_return=True)
+    assert debt(robbed.payer, Use.STORED, 0) == pytest.approx(90)
 
 
 def test_over_the_share() -> None:
@@ -206,9 +226,9 @@ def test_malformed_frames() -> None:
     """Finding the id of a long malformed frame is work, which is charged; a short one costs nothing more."""
     usage = Usage(Ledgers(LimitsConfig(request_rate=10, request_burst=100)), HOME)
     usage.malformed(255, 0)
-    assert usage.payer.debt(Use.REQUESTS, 0) == 0
+    assert debt(usage.payer, Use.REQUESTS, 0) == 0
     usage.malformed(256 * 80, 0)
-    assert usage.payer.debt(Use.REQUESTS, 0) == 80
+    assert debt(usage.payer, Use.REQUESTS, 0, 10) == 80
     usage.malformed(256 * 80, 0)
     verdict = usage.request(0)
     assert (verdict.hold, verdict.must_close) == (0, True)
@@ -221,13 +241,13 @@ def test_what_others_are_sent() -> None:
     one, other = Usage(ledgers, HOME), Usage(ledgers, HOME)
     one.has_seat(CODE, None, "p1", 0)
     other.has_seat(CODE, "bob", "p2", 0)
-    assert one.take(0, told=900, told_room=100) == 0
-    assert one.take(0, told=180, told_room=20) == pytest.approx(8), "its own share"
-    assert other.take(0, told=60, told_room=60) == pytest.approx(1), "that of the room"
-    assert other.take(0, told=1000) == 0
-    assert other.take(0, told=1) == pytest.approx(0.1)
+    assert one.take(Charge(told=900, told_room=100), 0) == 0
+    assert one.take(Charge(told=180, told_room=20), 0) == pytest.approx(8), "its own share"
+    assert other.take(Charge(told=60, told_room=60), 0) == pytest.approx(1), "that of the room"
+    assert other.take(Charge(told=1000), 0) == 0
+    assert other.take(Charge(told=1), 0) == pytest.approx(0.1)
     other.has_seat("xyz-xyz-xyz", "bob", "p3", 1)
-    assert other.take(1, told=10, told_room=10) == 0, "another room"
+    assert other.take(Charge(told=10, told_room=10), 1) == 0, "another room"
 
 
 def test_what_is_stored() -> None:
@@ -236,28 +256,45 @@ def test_what_is_stored() -> None:
     guests = [Usage(ledgers, HOME) for _ in range(2)]
     for number, guest in enumerate(guests):
         guest.has_seat(CODE, None, f"p{number}", 0)
-    assert guests[0].take(0, stored=100) == 0
-    assert guests[0].take(0, stored=1) > 0, "the guest's share"
-    assert guests[1].take(0, stored=30) > 0, "that of the address"
+    assert guests[0].take(Charge(stored=100), 0) == 0
+    assert guests[0].take(Charge(stored=1), 0) > 0, "the guest's share"
+    assert guests[1].take(Charge(stored=30), 0) > 0, "that of the address"
     users = [Usage(ledgers, HOME) for _ in range(2)]
     for number, user in enumerate(users):
         user.has_seat(CODE, f"user{number}", f"p{number}", 0)
-    assert users[0].take(0, stored=100) == 0
-    assert users[1].take(0, stored=60) > 0, "that of the room"
-    assert users[1].take(0, stored=50) == 0
+    assert users[0].take(Charge(stored=100), 0) == 0
+    assert users[1].take(Charge(stored=60), 0) > 0, "that of the room"
+    assert users[1].take(Charge(stored=50), 0) == 0
     ahead = Usage(ledgers, HOME)
     ahead.has_token("carol", 0)
-    assert ahead.take(0, stored=100) == 0, "a user without a seat, who creates rooms"
-    assert ahead.take(0, stored=1) > 0
+    assert ahead.take(Charge(stored=100), 0) == 0, "a user without a seat, who creates rooms"
+    assert ahead.take(Charge(stored=1), 0) > 0
 
 
-def test_what_is_read() -> None:
-    """Rows are charged after they were read."""
-    usage = Usage(Ledgers(LimitsConfig(read_rate=10, read_burst=100)), HOME)
-    usage.has_token("alice", 0)
-    usage.read(120, 0)
-    assert usage.wait_to_read(0) == pytest.approx(2)
-    assert usage.wait_to_read(2) == 0
+def test_a_host_does_not_wait_for_the_room() -> None:
+    """What a host sends is charged to the room too, and waits only for what the host has used."""
+    ledgers = Ledgers(LimitsConfig(stored_burst=100, room_stored_rate=1, room_stored_burst=50, stored_rate=1))
+    guest, host = Usage(ledgers, HOME), Usage(ledgers, HOME)
+    guest.has_seat(CODE, None, "p1", 0)
+    host.has_seat(CODE, "alice", "p2", 0)
+    assert guest.take(Charge(stored=50), 0) == 0
+    assert host.take(Charge(stored=10), 0) == pytest.approx(10)
+    assert host.take(Charge(stored=10), 0, waits_for_room=False) == 0
+    assert host.take(Charge(stored=95), 0, waits_for_room=False) == pytest.approx(5)
+    assert guest.take(Charge(stored=1), 0) == pytest.approx(11)
+
+
+def test_what_is_given_back() -> None:
+    """All that a charge was made to; nothing after the end."""
+    ledgers = Ledgers(LimitsConfig(stored_burst=100, address_stored_burst=100, room_stored_burst=100))
+    guest = Usage(ledgers, HOME)
+    guest.has_seat(CODE, None, "p1", 0)
+    for _ in range(3):
+        assert guest.take(Charge(1, 1, 100), 0) == 0
+        guest.give_back(Charge(1, 1, 100), 0)
+    guest.close(0)
+    guest.give_back(Charge(1, 1, 100), 0)
+    assert [len(ledgers.members), len(ledgers.rooms)] == [0, 0]
 
 
 def test_other_errors_are_no_failures() -> None:
@@ -304,6 +341,20 @@ def test_strangers_have_half_of_the_connections() -> None:
     assert not more[0].gave_way
 
 
+def test_a_stranger_again() -> None:
+    """A connection counts once, and again when its client has left."""
+    ledgers = Ledgers(LimitsConfig(connections=8))
+    usage, opened = begin(ledgers)
+    usage.begin(opened)
+    usage.has_seat(CODE, None, "p1", 0)
+    assert not ledgers.make_way()
+    usage.begin(opened)
+    usage.has_seat(CODE, None, "p1", 0)
+    assert not ledgers.make_way()
+    usage.begin(opened)
+    assert [ledgers.make_way(), opened.gave_way, ledgers.make_way()] == [True, True, False]
+
+
 def test_strangers_make_way() -> None:
     """For the newest the oldest of the address with the most goes, while there is another."""
     ledgers = Ledgers(LimitsConfig(connections=8))
@@ -319,10 +370,10 @@ def test_what_was_never_finished_is_charged() -> None:
     """The bytes of a frame that breaks off are charged when the connection ends."""
     ledgers = Ledgers(LimitsConfig(received_rate=10, received_burst=100))
     first = Usage(ledgers, HOME)
-    first.count_unfinished(150)
+    first.count(150)
     first.close(0)
     assert Usage(ledgers, HOME).request(0).retry_after == pytest.approx(5)
-    assert ledgers.strangers.debt(Use.RECEIVED, 0) == pytest.approx(150)
+    assert debt(ledgers.strangers, Use.RECEIVED, 0, 4 << 20) == pytest.approx(150)
 
 
 def test_a_way_back_waits_for_nobody() -> None:

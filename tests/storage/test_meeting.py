@@ -59,7 +59,7 @@ async def test_messages_are_read_back(store: SqliteStore | FakeStore) -> None:
     both = [event for pair in zip(public, private, strict=True) for event in pair]
     await append(store, both[:3])
     await append(store, both[3:])
-    assert await store.messages(Reader("r1", "p2", "bob"), None, 100) == ([event.message for event in both], None)
+    assert (await store.messages(Reader("r1", "p2", "bob"), None, 100))[:2] == ([event.message for event in both], None)
     assert (await kept(store)).messages == [event.message for event in public]
     assert (await kept(store, OTHER.code)).messages == []
 
@@ -72,15 +72,15 @@ async def test_pages_of_messages(store: SqliteStore | FakeStore, size: int) -> N
     found: list[Message] = []
     cursor = None
     while True:
-        page, cursor = await store.messages(Reader("r1", "p9", None), cursor, size)
+        page, cursor, _ = await store.messages(Reader("r1", "p9", None), cursor, size)
         found += page
         assert len(page) == size if cursor else len(page) <= size
         if cursor is None:
             break
         assert cursor == page[-1].id, "a message's id serves as cursor for what came after it"
     assert found == [event.message for event in events[::3]]
-    assert await store.messages(Reader("r1", "p9", None), "m000006", 9) == (found[3:], None)
-    assert await store.messages(Reader("r1", "p9", None), "m999999", 9) == ([], None)
+    assert (await store.messages(Reader("r1", "p9", None), "m000006", 9))[:2] == (found[3:], None)
+    assert (await store.messages(Reader("r1", "p9", None), "m999999", 9))[:2] == ([], None)
 
 
 READERS = [
@@ -102,14 +102,14 @@ READERS = [
 async def test_who_reads_what(store: SqliteStore | FakeStore, reader: Reader, numbers: list[int]) -> None:
     """Public messages, and private ones from or to the reader or an earlier participant of the same user."""
     await append(store, TALK)
-    assert await store.messages(reader, None, 100) == ([TALK[number].message for number in numbers], None)
+    assert (await store.messages(reader, None, 100))[:2] == ([TALK[number].message for number in numbers], None)
 
 
 async def test_a_user_called_as_a_participant_reads_nothing_of_theirs(real: SqliteStore) -> None:
     """User ids are the issuer's and may be anything, another's participant id too."""
     await append(real, TALK)
-    assert await real.messages(Reader("r1", "p9", "p1"), None, 100) == ([TALK[0].message], None)
-    assert await real.messages(Reader("r1", "bob", None), None, 100) == ([TALK[0].message], None)
+    assert (await real.messages(Reader("r1", "p9", "p1"), None, 100))[:2] == ([TALK[0].message], None)
+    assert (await real.messages(Reader("r1", "bob", None), None, 100))[:2] == ([TALK[0].message], None)
 
 
 async def test_the_last_public_messages(store: SqliteStore | FakeStore) -> None:

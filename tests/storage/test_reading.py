@@ -55,7 +55,7 @@ def steps_of(db: sqlite3.Connection, reader: Reader, cursor: str | None, limit: 
         return 0
 
     db.set_progress_handler(count, 100)
-    rows, _ = read_messages(db, reader, cursor, limit)
+    rows, *_ = read_messages(db, reader, cursor, limit)
     db.set_progress_handler(None, 0)
     return steps, [str(row[1]) for row in rows]
 
@@ -79,7 +79,8 @@ def test_the_cursor_moves_past_what_is_not_the_readers(db: sqlite3.Connection, n
     for _ in range(OTHERS // MOST_SCANNED + 2):
         steps, _ = steps_of(db, reader, cursor, 101)
         assert steps <= MOST_SCANNED
-        rows, cursor = read_messages(db, reader, cursor, 101)
+        rows, cursor, read = read_messages(db, reader, cursor, 101)
+        assert read == len(rows) + (MOST_SCANNED if cursor else (OTHERS + 3) % MOST_SCANNED)
         found += [str(row[1]) for row in rows]
         if cursor is None:
             break

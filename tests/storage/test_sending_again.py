@@ -130,4 +130,4 @@ async def test_what_newcomers_read(store: SqliteStore | FakeStore, reader: Reade
     """Messages after an id, with or without the public ones of others; an earlier cursor leads to no earlier one."""
     await append(store, TALK)
     for cursor in (None, "m000000", reader.after):
-        assert await store.messages(reader, cursor, 100) == ([TALK[number].message for number in numbers], None)
+        assert (await store.messages(reader, cursor, 100))[:2] == ([TALK[number].message for number in numbers], None)

@@ -62,6 +62,11 @@ class Stage:
         task.add_done_callback(self.tasks.discard)
         return task
 
+    def forget(self, connection: Connection) -> None:
+        """Note that a connection was lost, and end its use, as the listener does."""
+        self.lost.append(connection.number)
+        connection.usage.close(self.clock.monotonic())
+
     async def idle(self) -> None:
         """Wait until no turn is under way."""
         for _ in range(5):
@@ -114,7 +119,7 @@ class Client:
             stage.services,
             stage.spawn,
             lambda _: None,
-            lambda connection: stage.lost.append(connection.number),
+            stage.forget,
         )
         self.connection.start(token, b"")
         self.view: dict[str, Any] = {}

@@ -177,7 +177,7 @@ class FakeStore:
             raise StorageFailed
         return max(self.rooms, default="")
 
-    async def messages(self, reader: Reader, cursor: str | None, limit: int) -> tuple[list[Message], str | None]:
+    async def messages(self, reader: Reader, cursor: str | None, limit: int) -> tuple[list[Message], str | None, int]:
         if self.failing:
             raise StorageFailed
         found = [
@@ -186,7 +186,9 @@ class FakeStore:
             if event.message.id > max(cursor or "", reader.after)
             and ((reader.sees_public and event.message.to is None) or _concerns(event, reader))
         ]
-        return page(found[: limit + 1], min(limit, count_fitting(found[: limit + 1])))
+        found = found[: limit + 1]
+        messages, following = page(found, min(limit, count_fitting(found)))
+        return messages, following, len(self.said.get(reader.room_id, []))
 
     async def rooms_of(
         self, host_id: str | None, is_active: bool | None, cursor: str | None, limit: int
@@ -285,6 +287,9 @@ class FakeState:
 
     def hold_until_drained(self) -> None:
         self.holds += 1
+
+    def hold_reading(self, seconds: float) -> None:
+        raise NotImplementedError
 
 
 class FakeKeys:

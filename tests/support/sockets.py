@@ -169,6 +169,18 @@ class SocketTransport:
         return found
 
 
+class CountedUsage(Usage):
+    """Usage that counts the frames and their bytes."""
+
+    frames = 0
+    bytes = 0
+
+    def count(self, size: int) -> None:
+        self.frames += 1
+        self.bytes += size
+        super().count(size)
+
+
 class Recorder:
     """A conversation that writes down what its socket tells it.
 
@@ -176,7 +188,8 @@ class Recorder:
     """
 
     def __init__(self, limit: int = 65_536) -> None:
-        self.usage = Usage(Ledgers(LimitsConfig()), None)
+        self.counted = CountedUsage(Ledgers(LimitsConfig()), None)
+        self.usage: Usage = self.counted
         self.transport = SocketTransport()
         self.socket = ClientSocket(self.transport.as_transport(), limit, self)
         self.messages: list[str | None] = []

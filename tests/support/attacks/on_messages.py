@@ -88,30 +88,34 @@ class SlowMember(Attack):
 
 
 class BigRoom(Attack):
-    """A guest of a room of 900 sends 500 requests a second: messages, and changes of their state."""
+    """In a room of 900 one guest sends 500 requests a second, messages and states, and another joins again as often."""
 
     async def prepare(self) -> None:
         loop = asyncio.get_running_loop()
         self.code = await self.room(maxParticipants=1_000)
         self.ends = loop.time() + 60
         await self.each(self.target.count(900), lambda number: self.joined(self.address(number), self.code))
-        self.sender = await self.joined(self.address(1_000), self.code)
+        self.greedy = [await self.joined(self.address(number), self.code) for number in (1_000, 1_001)]
 
     async def attack(self) -> str:
-        await self.again(1, self.flood)
+        await self.again(2, self.flood)
         told = sum(line.count for line in self.lines)
-        if any(not line.is_open for line in self.lines - {self.sender}):
+        if any(not line.is_open for line in self.lines.difference(self.greedy)):
             self.faults.append("somebody who only read was closed")
-        return f"{len(self.lines)} members, {told} frames told"
+        return f"{len(self.lines)} members, {told} frames told, {self.greedy[1].count} to who joins again"
 
     async def flood(self, number: int) -> None:
-        if not self.sender.is_open:
-            self.sender = await self.joined(self.address(1_000), self.code)
+        if not self.greedy[number].is_open:
+            self.close(self.greedy[number])
+            self.greedy[number] = await self.joined(self.address(1_000 + number), self.code)
+        line = self.greedy[number]
         for count in range(int(SPEED * STEP)):
-            if count % 2:
-                self.sender.send("send-message", text="x" * 200)
+            if number:
+                line.send("join-room", code=self.code, guestName="Guest")
+            elif count % 2:
+                line.send("send-message", text="x" * 200)
             else:
-                self.sender.send("update-participant", state={"muted": bool(count % 4)})
+                line.send("update-participant", state={"muted": bool(count % 4)})
         await asyncio.sleep(STEP)
 
 
