@@ -203,8 +203,9 @@ def test_given_token_and_url(daemon: Daemon) -> None:
 async def test_closed_without_a_reply(make_daemon: Callable[..., Daemon]) -> None:
     """A daemon at its connection limit counts as unreachable, and the error has the close code."""
     daemon = make_daemon(ROOMD_LIMITS_CONNECTIONS="1")
+    code = (await daemon.room())["code"]
     async with daemon.client() as other:
-        await other.nothing_more()
+        await other.join(code, guestName="Jane")
         result = await asyncio.to_thread(roomd, "room", "show", "aaa-aaa-aaa", environ=daemon.environ)
     assert (result.exit_code, result.stdout) == (UNREACHABLE, "")
     assert result.stderr.startswith("roomd: the daemon closed the connection (1013")

@@ -38,6 +38,14 @@ async def test_a_join_that_is_stored_after_the_end(stage: Stage) -> None:
     assert len(stage.ledgers.rooms) == 0
 
 
+class Other:
+    """Another stranger, who came last."""
+
+    def give_way(self) -> None:
+        """Fail: the oldest gives way."""
+        pytest.fail("the newest gave way")
+
+
 async def test_who_has_left_is_a_stranger_again(stage: Stage) -> None:
     """A connection without a place and a token can give way, unless its client joins again."""
     leaves, stays, user = stage.connect(), stage.connect(), stage.connect(stage.token("alice"))
@@ -53,10 +61,14 @@ async def test_who_has_left_is_a_stranger_again(stage: Stage) -> None:
     tick()
     await leaves.ask("join-room", code=stage.code, guestName="Jane")
     tick()
+    newest = Other()
+    stage.ledgers.add_stranger(None, newest)
     assert not stage.ledgers.make_way()
+    stage.ledgers.remove_stranger(newest)
     await leaves.ask("leave-room")
     tick()
     tick()
+    stage.ledgers.add_stranger(None, newest)
     assert stage.ledgers.make_way()
     assert not stage.ledgers.make_way()
     assert await leaves.closed() == 1013
@@ -68,6 +80,7 @@ async def test_an_ended_room_makes_strangers(stage: Stage) -> None:
     await jane.ask("join-room", code=stage.code, guestName="Jane")
     await host.ask("end-room", code=stage.code)
     jane.connection.tick(60, 60, 60)
+    stage.ledgers.add_stranger(None, Other())
     assert stage.ledgers.make_way()
     assert await jane.closed() == 1013
 

@@ -295,7 +295,7 @@ async def test_stored_before_told(make_daemon: MakeDaemon) -> None:
 
 async def test_told_rate(make_daemon: MakeDaemon) -> None:
     """What one client sends to others is limited in bytes, for each recipient: 429 with `retryAfter`; they go on."""
-    daemon = make_daemon(ROOMD_LIMITS_TOLD_RATE="1", ROOMD_LIMITS_TOLD_BURST="8000")
+    daemon = make_daemon(ROOMD_LIMITS_TOLD_RATE="200", ROOMD_LIMITS_TOLD_BURST="8000")
     room = await daemon.room()
     async with daemon.client() as guest, daemon.client() as other:
         await guest.join(room["code"], **JANE)
@@ -304,7 +304,7 @@ async def test_told_rate(make_daemon: MakeDaemon) -> None:
         await say(guest, "\U0001f600" * 1999)
         refusal = await guest.ask("send-message", text="\U0001f600" * 2000)
         assert refusal == error("rate_limited", retryAfter=refusal["retryAfter"])
-        assert 16_000 < refusal["retryAfter"] <= 17_000
+        assert 0 < refusal["retryAfter"] <= 85, "16,996 bytes at 200 a second"
         await other.receive()
         await say(other, "still here")
         assert len(json.dumps(await guest.receive())) < 400
