@@ -83,6 +83,7 @@ class Allowances:
 _NONE = [0.0] * len(Use)
 """No debts."""
 _REQUESTS, _RECEIVED, _FAILURES = int(Use.REQUESTS), int(Use.RECEIVED), int(Use.FAILURES)
+_TOLD, _STORED = int(Use.TOLD), int(Use.STORED)
 
 
 class Account:
@@ -133,6 +134,26 @@ class Account:
             request - now - grace[_REQUESTS],
             paid_at[_FAILURES] - now - grace[_FAILURES],
         )
+
+    def take_bytes(self, told: int, stored: int, now: float) -> float:
+        """Take bytes that are sent to others and bytes that are stored, both or none: like `take`, in one call."""
+        paid_at, seconds, grace = self._paid_at, self._seconds, self._grace
+        to_tell, to_store = paid_at[_TOLD] - now, paid_at[_STORED] - now
+        to_tell = (to_tell if to_tell > 0 else 0.0) + told * seconds[_TOLD]
+        to_store = (to_store if to_store > 0 else 0.0) + stored * seconds[_STORED]
+        if to_tell <= grace[_TOLD] and to_store <= grace[_STORED]:  # the usual case
+            paid_at[_TOLD], paid_at[_STORED] = now + to_tell, now + to_store
+            return 0.0
+        wait = self.wait(Use.TOLD, now, told) if told else 0.0
+        wait = max(wait, self.wait(Use.STORED, now, stored)) if stored else wait
+        if not wait:
+            self.charge_bytes(told, stored, now)
+        return wait
+
+    def charge_bytes(self, told: int, stored: int, now: float) -> None:
+        """Add bytes that are sent to others and bytes that are stored to the debts. Negative ones pay debts back."""
+        self.charge(Use.TOLD, told, now)
+        self.charge(Use.STORED, stored, now)
 
     def take(self, use: Use, amount: float, now: float) -> float:
         """Charge `amount` units if they can be taken and return 0, else return what `wait` returns."""

@@ -227,23 +227,31 @@ class Usage:
 
         Without `waits_for_room` they are charged to the room too, whatever others there have used.
         """
-        parts = self._parts(charge)
-        waits = [
-            account.wait(use, now, amount)
-            for account, use, amount in parts
-            if amount and (waits_for_room or account is not self._room)
-        ]
-        wait = max(waits, default=0.0)
-        if not wait:
-            for account, use, amount in parts:
-                account.charge(use, amount, now)
+        told, told_room, stored = charge
+        if wait := self.payer.take_bytes(told, stored, now):
+            return wait
+        if self._is_guest and (wait := self._at_address.take(Use.STORED, stored, now)):
+            self.payer.charge_bytes(-told, -stored, now)
+            return wait
+        room = self._open_room()
+        if room is None or not (wait := room.take_bytes(told_room, stored, now)):
+            return 0.0
+        room.charge_bytes(told_room, stored, now)
+        if not waits_for_room:
+            return 0.0
+        self.give_back(charge, now)
         return wait
 
     def give_back(self, charge: Charge, now: float) -> None:
         """Take back a charge that `take` has made. After `close` it stays."""
-        if not self._is_closed:
-            for account, use, amount in self._parts(charge):
-                account.charge(use, -amount, now)
+        if self._is_closed:
+            return
+        told, told_room, stored = charge
+        self.payer.charge_bytes(-told, -stored, now)
+        if (room := self._open_room()) is not None:
+            room.charge_bytes(-told_room, -stored, now)
+        if self._is_guest:
+            self._at_address.charge(Use.STORED, -stored, now)
 
     def failed(self, kind: ErrorKind, now: float) -> None:
         """Charge an error reply, if it is one of `FAILURES`. A refused join is charged in place of its request.
@@ -336,17 +344,11 @@ class Usage:
             self._advanced = (payer, pool)
         return wait
 
-    def _parts(self, charge: Charge) -> list[tuple[Account, Use, int]]:
-        """Return what is charged to which account."""
-        told, told_room, stored = charge
-        parts = [(self.payer, Use.TOLD, told), (self.payer, Use.STORED, stored)]
-        if self._code is not None:
-            if self._room is None:
-                self._room = self._ledgers.rooms.open(self._code)
-            parts += [(self._room, Use.TOLD, told_room), (self._room, Use.STORED, stored)]
-        if self._is_guest:
-            parts.append((self._at_address, Use.STORED, stored))
-        return parts
+    def _open_room(self) -> Account | None:
+        """Return the account of the room that the client has a seat in; None without a seat."""
+        if self._room is None and self._code is not None:
+            self._room = self._ledgers.rooms.open(self._code)
+        return self._room
 
     def _end_stranger(self) -> None:
         if self._stranger is not None:

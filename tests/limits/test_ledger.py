@@ -36,6 +36,20 @@ def test_more_than_the_burst() -> None:
     assert one.take(Use.STORED, 1000, 25) == 0
 
 
+def test_two_kinds_of_bytes() -> None:
+    """Both are taken or none; a debt of one kind holds up nobody who uses only the other."""
+    one = Account(Allowances({Use.TOLD: Allowance(10, 100), Use.STORED: Allowance(10, 100)}))
+    assert one.take_bytes(60, 50, 0) == 0
+    assert one.take_bytes(10, 60, 0) == pytest.approx(1)
+    assert one.take_bytes(50, 10, 0) == pytest.approx(1)
+    assert one.take_bytes(250, 50, 6) == 0, "more than the burst, without a debt"
+    assert one.take_bytes(1, 0, 6) > 0
+    assert one.take_bytes(0, 50, 6) == 0
+    assert one.take_bytes(0, 1, 6) == pytest.approx(0.1)
+    one.charge_bytes(-250, -100, 6)
+    assert one.take_bytes(100, 100, 6) == 0
+
+
 def test_a_charge_is_always_made() -> None:
     """What was used already is charged whatever the debt is."""
     one = account()

@@ -294,6 +294,12 @@ def test_what_is_given_back() -> None:
         guest.give_back(Charge(1, 1, 100), 0)
     guest.close(0)
     guest.give_back(Charge(1, 1, 100), 0)
+    user = Usage(ledgers, HOME)
+    user.has_token("alice", 0)
+    for _ in range(3):
+        assert user.take(Charge(stored=100), 0) == 0, "without a seat"
+        user.give_back(Charge(stored=100), 0)
+    user.close(0)
     assert [len(ledgers.members), len(ledgers.rooms)] == [0, 0]
 
 
