@@ -4,8 +4,11 @@ import asyncio
 import hashlib
 import socket
 from collections.abc import Callable
+from functools import lru_cache
 
-AddressKeys = Callable[[str], str]
+from roomd.limits.addresses import Address
+
+AddressKeys = Callable[[Address], str]
 """Return the key of an address: equal for equal addresses, and not the address."""
 
 
@@ -15,12 +18,12 @@ def find_peer(transport: asyncio.Transport) -> str | None:
     Raises `ConnectionResetError` when it has none any more: the system forgets it when the other end resets the
     connection, also before the connection is accepted.
     """
-    if transport.get_extra_info("socket").family == socket.AF_UNIX:
-        return None
     name = transport.get_extra_info("peername")
-    if name is None:
+    if isinstance(name, tuple):
+        return str(name[0])
+    if transport.get_extra_info("socket").family != socket.AF_UNIX:
         raise ConnectionResetError
-    return str(name[0])
+    return None
 
 
 def address_keys(secret: bytes) -> AddressKeys:
@@ -29,7 +32,8 @@ def address_keys(secret: bytes) -> AddressKeys:
     Rooms and the database have only the keys, so that a list of bans is no list of addresses.
     """
 
-    def key(address: str) -> str:
-        return hashlib.blake2b(address.encode(), key=secret, digest_size=16).hexdigest()
+    @lru_cache(maxsize=1024)
+    def key(address: Address) -> str:
+        return hashlib.blake2b(str(address).encode(), key=secret, digest_size=16).hexdigest()
 
     return key

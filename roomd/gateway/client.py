@@ -61,7 +61,7 @@ class Client:
         self.usage = usage
         self.services = services
         address = usage.address
-        address_key = services.address_key(str(address)) if address is not None else None
+        address_key = services.address_key(address) if address is not None else None
         self.session: Session[Sitting] = Session(services.policy.leeway, number, address_key)
         self.has_ended = False
         """Whether the connection has ended. If a running batch later grants a seat, the seat is dropped."""
