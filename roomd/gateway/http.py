@@ -50,7 +50,7 @@ class Handler(Protocol):
         """Handle a new connection."""
 
     def ended(self, connection: "HttpConnection") -> None:
-        """Handle the end of a connection, or its upgrade. It may be called twice, and without `opened`."""
+        """Handle the end of a connection that is no WebSocket. It may be called twice, and without `opened`."""
 
     def body_limit(self, request: Request) -> int:
         """Return how many bytes of the body are read before the request is answered; 0 to ignore the body."""
@@ -297,7 +297,7 @@ class HttpConnection(asyncio.Protocol):
             self._end(None)  # the parser saw no upgrade, so the start of the frames is not known
         else:
             self._transport.write(response.serialize())
-            self._leave()
+            self._forget_reader()
             self._handler.upgrade(self, request, self._transport, reader.rest)
 
     def _end(self, response: Response | None) -> None:

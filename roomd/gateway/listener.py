@@ -46,6 +46,8 @@ CLOSING_ALLOWED = 100
 """The connections that may be closing at any time; see `closing_limit`."""
 LONGEST_DELAY = 2.0
 """The seconds for which a request waits at most: less than `HANDSHAKE_TIMEOUT`."""
+FILE_ARRIVAL = 0.1
+"""The arrivals that a plain request by HTTP counts for: a browser makes some 45 of them to show the page."""
 BACKLOG = 4096
 """The connections that may wait to be accepted: with a full backlog the system makes clients wait for seconds."""
 FULL_REASON = "at the connection limit"
@@ -168,7 +170,7 @@ class Listener:
             oldest.socket.abort()
 
     def ended(self, connection: HttpConnection) -> None:
-        """Count a connection no more: it has ended, or it is a WebSocket now. Charge what was not charged yet."""
+        """Count a connection no more, and charge what was not charged yet."""
         if connection in self._http_connections:
             self._http_connections.discard(connection)
             self._ledgers.remove_stranger(connection)
@@ -182,11 +184,11 @@ class Listener:
         """
         if request is not None:
             connection.address = self._address(connection, request)
-        wait = self._charge(connection)
+        wait = self._charge(connection, 1 if request is None or "Upgrade" in request.headers else FILE_ARRIVAL)
         return 0.0 if request is not None and self._routes.is_health_check(request) else min(wait, LONGEST_DELAY)
 
-    def _charge(self, connection: HttpConnection) -> float:
-        arrivals = 0 if connection.has_arrived else 1
+    def _charge(self, connection: HttpConnection, arrivals: float = 1) -> float:
+        arrivals = 0 if connection.has_arrived else arrivals
         size, connection.received, connection.has_arrived = connection.received, 0, True
         return arrive(self._ledgers, connection.address, self._services.clock.monotonic(), size, arrivals)
 
@@ -204,8 +206,9 @@ class Listener:
         transport.set_write_buffer_limits(limits.outbox, 0)
         usage = Usage(self._ledgers, opened.address)
         connection = Connection(number, transport, usage, self._services, self._spawn, self._closed, self._forget)
+        self._http_connections.discard(opened)
         self._connections.add(connection)
-        usage.begin(connection)
+        usage.begin(connection, opened)
         if self._is_over_limit() and not self._ledgers.make_way():
             limited.warning("at the connection limit", {"connection": number})
             connection.outbox.close(Close.CONNECTION_LIMIT, FULL_REASON)
@@ -220,11 +223,16 @@ class Listener:
     def _address(self, connection: HttpConnection, request: Request) -> Address | None:
         headers = request.headers
         forwarded_for, forwarded = headers.get_all("X-Forwarded-For"), headers.get_all("Forwarded")
-        if not (forwarded_for or forwarded or self._has_warned) and "Origin" in headers:
-            self._has_warned = self._proxies.is_remote_proxy(connection.peer)
-            if self._has_warned:
-                log.warning("a trusted proxy names no client")
+        if not (forwarded_for or forwarded):
+            if not self._has_warned and "Origin" in headers:
+                self._warn_of_proxy(connection.peer)
+            return connection.address
         return self._proxies.client(connection.peer, forwarded_for, forwarded)
+
+    def _warn_of_proxy(self, peer: str | None) -> None:
+        self._has_warned = self._proxies.is_remote_proxy(peer)
+        if self._has_warned:
+            log.warning("a trusted proxy names no client")
 
     def _logged(self, address: Address | None) -> dict[str, str]:
         shown = self._config.server.log_addresses

@@ -31,10 +31,11 @@ class Address(msgspec.Struct, frozen=True, cache_hash=True):
 
     network: IpNetwork
     """The network; one address for IPv4."""
+    text: str
+    """The address as a log shows it in full. It is kept, because writing it takes some microseconds."""
 
     def __str__(self) -> str:
-        """Return the address as a log shows it in full."""
-        return str(self.network if self.network.version == 6 else self.network.network_address)
+        return self.text
 
     def masked(self) -> str:
         """Return the network that a masked log shows."""
@@ -99,7 +100,10 @@ def _parse(text: str) -> IpAddress | None:
 
 
 def _address(ip: IpAddress) -> Address:
-    return Address(ipaddress.ip_network((ip, IPV6_PREFIX if ip.version == 6 else 32), strict=False))
+    if ip.version == 4:
+        return Address(ipaddress.ip_network(ip), str(ip))
+    network = ipaddress.ip_network((ip, IPV6_PREFIX), strict=False)
+    return Address(network, str(network))
 
 
 def _split(values: Sequence[str]) -> list[str]:

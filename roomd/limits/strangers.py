@@ -33,6 +33,21 @@ class Strangers(Generic[A, C]):
         self._count(address, len(there) - 1, len(there))
         return self.take() if len(self) > self._limit else None
 
+    def replace(self, before: C, address: A, connection: C) -> C | None:
+        """Count a connection, of the same or another address, in place of one that has become it.
+
+        Returns what `add` returns: one may be too many if the connection was not counted before.
+        """
+        if before not in self._address_of or self._address_of[before] != address:
+            self.remove(before)
+            return self.add(address, connection)
+        del self._address_of[before]
+        self._address_of[connection] = address
+        there = self._at[address]
+        del there[before]
+        there[connection] = None
+        return None
+
     def take(self) -> C:
         """Remove and return the oldest connection of the address with the most of them; there must be one.
 

@@ -101,9 +101,11 @@ class Ledgers:
 
         They may be half of all connections.
         """
-        excess = self._connections.add(address, connection)
-        if excess is not None:
-            excess.give_way()
+        self._end(self._connections.add(address, connection))
+
+    def replace_stranger(self, before: Stranger, address: Address | None, connection: Stranger) -> None:
+        """Count a connection of a stranger in place of one that has become it: now its address is known."""
+        self._end(self._connections.replace(before, address, connection))
 
     def make_way(self) -> bool:
         """End a connection of another stranger for the newest one. Return False if there is no other."""
@@ -116,8 +118,12 @@ class Ledgers:
         """Count a connection no more. Removing it twice, or one that was never added, is fine."""
         self._connections.remove(connection)
 
+    def _end(self, excess: Stranger | None) -> None:
+        if excess is not None:
+            excess.give_way()
 
-def arrive(ledgers: Ledgers, address: Address | None, now: float, size: int = 0, arrivals: int = 1) -> float:
+
+def arrive(ledgers: Ledgers, address: Address | None, now: float, size: int = 0, arrivals: float = 1) -> float:
     """Charge a new connection, and the `size` bytes of its request, to its address.
 
     Returns the seconds to wait before it is served. `arrivals` is 0 for bytes of a connection that was charged before.
@@ -177,13 +183,17 @@ class Usage:
         self.payer = self._at_address
         """The account that requests are charged to."""
 
-    def begin(self, connection: Stranger) -> None:
+    def begin(self, connection: Stranger, before: Stranger | None = None) -> None:
         """Count the client's connection among those of strangers, until the client has a seat or a token.
 
-        Doing so twice is fine.
+        `before` is the connection that it was, if that was counted. Doing so twice is fine.
         """
-        if self._stranger is None:
-            self._stranger = connection
+        if self._stranger is not None:
+            return
+        self._stranger = connection
+        if before is not None:
+            self._ledgers.replace_stranger(before, self.address, connection)
+        else:
             self._ledgers.add_stranger(self.address, connection)
 
     def count(self, size: int) -> None:

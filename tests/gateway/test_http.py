@@ -43,6 +43,7 @@ class Handler:
         return response(HTTPStatus.OK, "text/plain", f"{request.method} {request.path} {body.decode()}".encode())
 
     def upgrade(self, connection: HttpConnection, request: Request, transport: asyncio.Transport, rest: bytes) -> None:
+        self.http_connections.discard(connection)
         self.upgraded.append(rest)
 
     def talk(self, *data: bytes) -> str:

@@ -65,6 +65,7 @@ class Port:
         return ROUTES.answer(request, body)
 
     def upgrade(self, connection: HttpConnection, request: Request, transport: asyncio.Transport, rest: bytes) -> None:
+        self.http_connections.discard(connection)
         self.behind = Behind(rest)
         transport.set_protocol(self.behind)
 

@@ -18,6 +18,22 @@ def test_the_address_with_the_most_loses_its_oldest() -> None:
     assert len(strangers) == 3
 
 
+def test_a_connection_that_becomes_another() -> None:
+    """It counts once, as the newest of the address that it is found to have, whether it was counted before or not."""
+    strangers: Strangers[str, str] = Strangers(3)
+    for connection in ("first", "second", "third"):
+        assert strangers.add("a", connection) is None
+    assert strangers.replace("first", "a", "socket") is None
+    assert (len(strangers), strangers.add("a", "fourth")) == (3, "second")
+    assert strangers.replace("third", "b", "elsewhere") is None
+    assert (strangers.take(), len(strangers)) == ("socket", 2), "fourth and elsewhere stay"
+    assert [strangers.replace("nobody", "b", "unknown"), strangers.replace("nobody", "c", "more")] == [
+        None,
+        "elsewhere",
+    ]
+    assert len(strangers) == 3
+
+
 def test_who_joins_makes_space() -> None:
     """A client with a seat or a token is no stranger. Removing it twice is fine."""
     strangers: Strangers[str, int] = Strangers(1)

@@ -363,6 +363,15 @@ def test_a_stranger_again() -> None:
     assert [ledgers.make_way(), opened.gave_way, newest.gave_way] == [True, True, False]
 
 
+def test_a_handshake_that_is_complete() -> None:
+    """The connection counts in place of the half-open one, which gives way no more."""
+    ledgers, half_open, opened = Ledgers(LimitsConfig(connections=8)), Opened(), Opened()
+    ledgers.add_stranger(None, half_open)
+    Usage(ledgers, HOME).begin(opened, half_open)
+    begin(ledgers)
+    assert [ledgers.make_way(), opened.gave_way, half_open.gave_way] == [True, True, False]
+
+
 def test_strangers_make_way() -> None:
     """For the newest the oldest of the address with the most goes, while there is another."""
     ledgers = Ledgers(LimitsConfig(connections=8))

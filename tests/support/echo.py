@@ -108,6 +108,7 @@ class OurEcho:
         return HANDSHAKES.answer(request)
 
     def upgrade(self, connection: HttpConnection, request: Request, transport: asyncio.Transport, rest: bytes) -> None:
+        self.http_connections.discard(connection)
         self._socket = ClientSocket(transport, self._limit, self)
         self._socket.start(rest)
 
