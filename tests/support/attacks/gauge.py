@@ -10,14 +10,17 @@ CLOCK = os.sysconf("SC_CLK_TCK")
 
 
 class Gauge:
-    """The daemon's memory, descriptors and processor time, and the largest that were seen."""
+    """The daemon's memory, descriptors and processor time, and the largest that were seen.
 
-    def __init__(self, daemon: Daemon) -> None:
+    `level` are those of a quiet phase: some ordinary clients may be away at the start.
+    """
+
+    def __init__(self, daemon: Daemon, level: "Gauge | None" = None) -> None:
         self._daemon = daemon
-        self.memory_before = memory(daemon)
-        """KiB at the start."""
-        self.files_before = self.files()
-        """Descriptors at the start."""
+        self.memory_before: int = max(memory(daemon), level.memory_before if level is not None else 0)
+        """KiB at the start, or in the quiet phase."""
+        self.files_before: int = max(self.files(), level.files_before if level is not None else 0)
+        """Descriptors at the start, or in the quiet phase."""
         self.memory_peak = self.memory_before
         """KiB at the most."""
         self.files_peak = self.files_before

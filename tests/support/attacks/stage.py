@@ -43,6 +43,7 @@ class Stage:
     def __init__(self, daemon: Daemon, plan: Plan, crowd: Worker, attacker: Worker) -> None:
         self._daemon, self._plan, self._crowd, self._attacker = daemon, plan, crowd, attacker
         self._quiet: list[float] = []
+        self._level: Gauge  # after the quiet phase
 
     def quiet(self) -> None:
         """Have the ordinary clients come, and measure their times without an attack."""
@@ -55,10 +56,11 @@ class Stage:
         self._crowd.order("take")
         time.sleep(self._plan.quiet)
         self._quiet = self._crowd.order("take")["times"]
+        self._level = Gauge(self._daemon)
 
     def attack(self, name: str) -> Result:
         """Run one attack, and wait until the daemon is as before, as long as the plan allows."""
-        gauge = Gauge(self._daemon)
+        gauge = Gauge(self._daemon, self._level)
         noted = len(faults(self._daemon))
         self._begin(name, self._plan.seconds, gauge.look)
         self._crowd.order("take")

@@ -17,6 +17,7 @@ _CODE = re.compile(r"\b[a-z]{3}-[a-z]{3}-[a-z]{3}\b")
 _NEW_CODE = re.compile(r'"code":"([a-z]{3}-[a-z]{3}-[a-z]{3})"')
 _RETRY = re.compile(r'"retryAfter":([0-9.]+)')
 _CREDENTIAL = re.compile(r'"username":"(\d+):(\w+)","credential":"([^"]+)"')
+_TTL = re.compile(r'"ttl":3[56]\d\d\b')  # an hour, less the time since the set began
 
 _TIMES = ("joinedAt", "leftAt", "createdAt", "endedAt", "sentAt", "bannedAt", "expiresAt", "waitingSince")
 _TIME = re.compile(rf'"({"|".join(_TIMES)})":"(\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{{3}}Z)"')
@@ -71,7 +72,7 @@ class Transcript:
         """Name what differs from run to run, and make one line of it."""
         for literal in sorted(self._aliases, key=len, reverse=True):
             text = text.replace(literal, self._aliases[literal])
-        text = _CREDENTIAL.sub(_checked_credential, text)
+        text = _TTL.sub('"ttl":<seconds>', _CREDENTIAL.sub(_checked_credential, text))
         for pattern in (_SECRET, _ID, _CODE):
             text = pattern.sub(lambda match: self._names.get(match[0], match[0]), text)
         text = _RETRY.sub(lambda match: _retry(text, match[1]), text)
