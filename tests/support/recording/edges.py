@@ -240,7 +240,7 @@ async def rates(s: Scene) -> None:
         await s.say("jane", "no request" if number else '{"type": "ping"}')
         await s.hear("jane")
     await s.until_closed("jane")
-    for name in ("alice", "alice", "joe", "joe", "joe"):
+    for name in ("alice", "alice", "alice", "joe", "joe", "joe", "joe"):
         await s.hear(name)
     s.transcript.heading("Pings past the limit on requests")
     await s.ask("joe", "ping")
