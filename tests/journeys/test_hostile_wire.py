@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import struct
+import time
 from collections.abc import Callable
 
 import pytest
@@ -164,6 +165,7 @@ async def test_requests_past_the_rate_limit(make_daemon: Callable[..., Daemon]) 
     async with opened(daemon) as (reader, writer):
         writer.write(b"".join(frame(f'{{"type": "type-{i}", "id": {i}}}'.encode()) for i in range(5_000)))
         codes: list[str] = []
+        start = time.monotonic()
         while (got := await next_frame(reader))[0] == 1:
             reply = json.loads(got[1])
             assert reply["id"] == len(codes)
@@ -173,7 +175,7 @@ async def test_requests_past_the_rate_limit(make_daemon: Callable[..., Daemon]) 
     limited = codes.index("rate_limited")
     assert set(codes) == {"unknown_type", "rate_limited"}
     assert limited >= 1_000
-    assert len(codes) < 2_500
+    assert len(codes) < 2_500 + 500 * (time.monotonic() - start), "500 are paid off in a second"
     async with daemon.client() as client:
         await client.nothing_more()
     assert faults(daemon) == []
