@@ -8,13 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 GROWTH = 1.2
-"""How many times as large as its least size since the last release the process must be for another."""
+"""How many times as large as its least size the process must be for a release."""
 CROWD = 100
-"""The number of users who must have gone at least, when a release is due because some have."""
+"""The number of users who must have gone at least, when a release is due soon because many have."""
 INTERVAL = 10.0
 """The seconds between two releases."""
 CALM = 0.5
 """The part of one processor up to which the process has time for a release."""
+LONGEST_INTERVAL = 3600.0
+"""The same when the last ones gave nothing back."""
 _STATM = Path("/proc/self/statm")
 
 
@@ -55,24 +57,28 @@ class Releaser:
         self._release = release
         self._worked = worked
         self._before = (clock(), worked())  # at the last tick
-        self._least = size()  # since the last release
-        self._most = 0  # users since then
-        self._next = clock() + INTERVAL
+        self._least = size()
+        self._most = 0  # users since the last release
+        self._interval = INTERVAL
+        self._last = clock()
 
     def tick(self, users: int) -> None:
-        """Release memory if the process has grown by a fifth, or if a sixth of those who use memory have gone.
+        """Release memory if the process is a fifth larger than it was, has time, and the last time was long enough ago.
 
-        Both count since the last release, which must be long enough ago. A process without time does it later. `users`
-        is the number of those who use memory.
+        A release that does not help doubles the time to the next one: what has grown is in use. `users` is the number
+        of those who use memory. When a sixth of them have gone since the last release, the time is the shortest again.
         """
         now, worked = self._clock(), self._worked()
         (then, worked_then), self._before = self._before, (now, worked)
         self._most = max(self._most, users)
-        if now < self._next or worked - worked_then > CALM * (now - then):
+        have_gone = users * GROWTH + CROWD < self._most
+        if have_gone:
+            self._interval = INTERVAL
+        if now < self._last + self._interval or worked - worked_then > CALM * (now - then):
             return
-        size = self._size()
-        if size > GROWTH * self._least or users * GROWTH + CROWD < self._most:
+        if self._size() > GROWTH * self._least:
             self._release()
-            size = self._least = self._size()
-            self._most, self._next = users, now + INTERVAL
-        self._least = min(self._least, size)
+            self._most, self._last = users, now
+            helped = have_gone or self._size() <= GROWTH * self._least
+            self._interval = INTERVAL if helped else min(2 * self._interval, LONGEST_INTERVAL)
+        self._least = min(self._least, self._size())

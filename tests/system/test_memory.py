@@ -21,7 +21,7 @@ def test_cycles_are_collected() -> None:
 
 
 def test_memory_is_released_when_the_process_has_grown() -> None:
-    """By a fifth, or when users have gone; since the last time, and not more often than the interval."""
+    """By a fifth since it was smallest, and not more often than the interval."""
 
     class Process:
         now, size, freed, worked = 0.0, 100, 30, 0.0
@@ -36,14 +36,14 @@ def test_memory_is_released_when_the_process_has_grown() -> None:
     for now, size in ((1, 500), (INTERVAL, 120), (11, 121), (12, 500), (21, 85), (32, 103)):
         Process.now, Process.size = now, size
         releaser.tick(5)
-    assert released == [11, 32], "103 is a fifth more than the 85 of before"
+    assert released == [11, 32]
     Process.now, Process.size, Process.worked = 42, 500, 5.1
-    releaser.tick(1000)
+    releaser.tick(5)
     assert len(released) == 2, "it has no time"
-    Process.freed = 0
-    for Process.now in range(43, 100):
-        releaser.tick(1000)
-    assert released[2:] == [43], "what is in use is looked at once"
-    for users in (1000, 751, 749):
-        releaser.tick(users)
-    assert released[3:] == [99], "a sixth of those who used it, and a hundred, are gone"
+    for Process.now in range(43, 200):
+        Process.size = 500
+        releaser.tick(5)
+    assert released[2:] == [43, 63, 103, 183], "what is in use is looked at less and less often"
+    for Process.now in range(200, 260):
+        releaser.tick(1000 if Process.now == 200 else 700)
+    assert released[6:] == [201, 211, 231], "many of those who used it are gone"
