@@ -77,16 +77,8 @@ class _Connection(HTTPConnection):
         self._deadline.watch(self.sock)
 
 
-class _SecureConnection(HTTPSConnection):
+class _SecureConnection(_Connection, HTTPSConnection):
     """A connection with TLS that ends at a deadline. The handshake has the timeout of the socket, as a whole."""
-
-    def __init__(self, deadline: _Deadline, host: str, **options: Any) -> None:
-        super().__init__(host, **options)
-        self._deadline = deadline
-
-    def connect(self) -> None:
-        super().connect()
-        self._deadline.watch(self.sock)
 
 
 class _Http(HTTPHandler):

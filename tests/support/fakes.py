@@ -284,12 +284,14 @@ class FakeState:
         self.bytes_written = 0
         self.holds = 0
         """How often it was to wait until everything was sent."""
+        self.held = 0.0
+        """The seconds for which nothing was to be read."""
 
     def hold_until_drained(self) -> None:
         self.holds += 1
 
     def hold_reading(self, seconds: float) -> None:
-        raise NotImplementedError
+        self.held += seconds
 
 
 class FakeKeys:
