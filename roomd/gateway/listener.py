@@ -92,6 +92,7 @@ class Listener:
         self._closing: dict[Connection, None] = {}  # those that are closed and not lost yet; the oldest is first
         self._ledgers = Ledgers(services.limits)
         self._proxies = Proxies(config.server.trusted_proxies)
+        self._gone = 0  # the connections that have ended, of both kinds
         self._has_warned = False  # of a proxy that does not tell the addresses of its clients
         self._http_connections: set[HttpConnection] = set()  # those that are no WebSockets, or not yet
         self._tasks: set[asyncio.Task[None]] = set()  # running requests
@@ -172,6 +173,7 @@ class Listener:
     def ended(self, connection: HttpConnection) -> None:
         """Count a connection no more, and charge what was not charged yet."""
         if connection in self._http_connections:
+            self._gone += 1
             self._http_connections.discard(connection)
             self._ledgers.remove_stranger(connection)
             if connection.received or not connection.has_arrived:
@@ -250,7 +252,7 @@ class Listener:
         for connection in list(self._connections):
             connection.tick(ping_after, join_within, read_within)
         self._bound_memory()
-        self._releaser.tick(len(self._connections) + len(self._http_connections))
+        self._releaser.tick(len(self._connections) + len(self._http_connections), self._gone)
 
     def _bound_memory(self) -> None:
         """Abort clients while more is unfinished or unread than all may have together: strangers first."""
@@ -292,6 +294,7 @@ class Listener:
             self._ledgers.remove_stranger(connection)
 
     def _forget(self, connection: Connection) -> None:
+        self._gone += 1
         connection.usage.close(self._services.clock.monotonic())
         self._connections.discard(connection)
         self._closing.pop(connection, None)

@@ -148,7 +148,7 @@ class ClientSocket(asyncio.Protocol):
 
     def held(self) -> int:
         """Return the bytes that are held for the client: unfinished frames and messages, and what is not sent yet."""
-        fragments = len(self._fragments.data) if self._fragments is not None else 0
+        fragments = self._fragments.held() if self._fragments is not None else 0
         waiting = sum(len(message) for message in self._waiting if message is not None)
         unsent = self._transport.get_write_buffer_size()
         return len(self._buffer) + len(self._rest) + fragments + waiting + unsent
@@ -199,6 +199,7 @@ class ClientSocket(asyncio.Protocol):
             if timer is not None:
                 timer.cancel()
         self._handler.usage.count(len(self._buffer) + len(self._rest) - self._start)
+        self._library, self._buffer, self._rest = None, bytearray(), b""  # the rest waits for the garbage collector
         self._handler.lost(code)
 
     def pause_writing(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 GROWTH = 1.2
 """How many times as large as its least size the process must be for a release."""
 CROWD = 100
-"""The number of users who must have gone at least, when a release is due soon because many have."""
+"""The users who must have gone at least, when a release is due soon because many have."""
 INTERVAL = 10.0
 """The seconds between two releases."""
 CALM = 0.5
@@ -58,27 +58,27 @@ class Releaser:
         self._worked = worked
         self._before = (clock(), worked())  # at the last tick
         self._least = size()
-        self._most = 0  # users since the last release
+        self._gone = 0  # the users that had gone at the last release
         self._interval = INTERVAL
         self._last = clock()
 
-    def tick(self, users: int) -> None:
+    def tick(self, users: int, gone: int) -> None:
         """Release memory if the process is a fifth larger than it was, has time, and the last time was long enough ago.
 
         A release that does not help doubles the time to the next one: what has grown is in use. `users` is the number
-        of those who use memory. When a sixth of them have gone since the last release, the time is the shortest again.
+        of those who use memory, `gone` that of all who have ever gone. When a fifth of the users, and a crowd more,
+        have gone since the last release, the time is the shortest again, also if as many have come.
         """
         now, worked = self._clock(), self._worked()
         (then, worked_then), self._before = self._before, (now, worked)
-        self._most = max(self._most, users)
-        have_gone = users * GROWTH + CROWD < self._most
+        have_gone = gone - self._gone > CROWD + users / 5
         if have_gone:
             self._interval = INTERVAL
         if now < self._last + self._interval or worked - worked_then > CALM * (now - then):
             return
         if self._size() > GROWTH * self._least:
             self._release()
-            self._most, self._last = users, now
+            self._gone, self._last = gone, now
             helped = have_gone or self._size() <= GROWTH * self._least
             self._interval = INTERVAL if helped else min(2 * self._interval, LONGEST_INTERVAL)
         self._least = min(self._least, self._size())

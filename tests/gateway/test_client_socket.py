@@ -279,9 +279,9 @@ async def test_what_is_held() -> None:
     assert client.socket.held() == 2_100
     client.receive(client_frame(b"x" * 70, fin=False))
     client.transport.unread = 10_000
-    assert client.socket.held() == 12_170
+    assert client.socket.held() == 12_240
     client.receive(client_frame(b"")[:-1])
-    assert client.socket.held() == 12_175
+    assert client.socket.held() == 12_245
 
 
 async def test_a_closing_client_that_is_not_read_is_aborted() -> None:

@@ -35,15 +35,15 @@ def test_memory_is_released_when_the_process_has_grown() -> None:
     releaser = Releaser(lambda: Process.now, lambda: Process.size, free, lambda: Process.worked)
     for now, size in ((1, 500), (INTERVAL, 120), (11, 121), (12, 500), (21, 85), (32, 103)):
         Process.now, Process.size = now, size
-        releaser.tick(5)
+        releaser.tick(5, 0)
     assert released == [11, 32]
     Process.now, Process.size, Process.worked = 42, 500, 5.1
-    releaser.tick(5)
+    releaser.tick(5, 0)
     assert len(released) == 2, "it has no time"
     for Process.now in range(43, 200):
         Process.size = 500
-        releaser.tick(5)
+        releaser.tick(5, 0)
     assert released[2:] == [43, 63, 103, 183], "what is in use is looked at less and less often"
     for Process.now in range(200, 260):
-        releaser.tick(1000 if Process.now == 200 else 700)
-    assert released[6:] == [201, 211, 231], "many of those who used it are gone"
+        releaser.tick(1000, 290 if Process.now < 205 else 310)
+    assert released[6:] == [205, 215, 235], "many of those who used it are gone, and others have come"
