@@ -16,9 +16,9 @@ if TYPE_CHECKING:  # Playwright may be missing: then the tests that need it are 
     from tests.support.tabs import Tabs
 
 
-BOTH_BROWSERS = {"test_what_was_switched_off_stays_off", "test_a_reload_keeps_the_seat", "test_a_closed_tab"}
-"""The tests that `make test` runs in both browsers: devices, and what a browser does when a page goes. The others run
-in Chromium there; `make browsers` and `make nightly` run every test in both."""
+BOTH_BROWSERS = {"test_a_reload_keeps_the_seat"}
+"""The tests that `make test` runs in both browsers: what a browser does when a page goes. The others run in Chromium
+there; `make browsers` and `make nightly` run every test in both."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
