@@ -12,8 +12,10 @@ from pathlib import Path
 
 import uvloop
 
+from roomd.admin.operations import operations
+from roomd.admin.server import AdminServer
 from roomd.auth.keys import check_keys, make_own_key, open_keys, policy
-from roomd.config import Config, ConfigError
+from roomd.config import Config, ConfigError, admin_socket
 from roomd.demo import show_demo
 from roomd.engine.hub import Hub
 from roomd.engine.ports import StorageFailed
@@ -75,6 +77,8 @@ async def run(config: Config, demo: bool, clock: Clock) -> None:
             hub, store, keys, policy(config.auth), clock, ids, config.limits, ice, own, store, keys_of_addresses
         )
         listener = Listener(config, services, hub)
+        admin = AdminServer(operations(config, hub, listener, clock))
+        await _open_admin(admin, config)
         await listener.open()
         for host, port in listener.addresses:
             log.info("listening", {"host": host, "port": port, "path": config.server.path})
@@ -82,10 +86,20 @@ async def run(config: Config, demo: bool, clock: Clock) -> None:
             await show_demo(config, listener.port, hub, store, clock.wall())
         await stop.wait()
         await listener.close()
+        await admin.close()
         await keys.close()
     finally:
         await store.close()
     log.info("stopped")
+
+
+async def _open_admin(admin: AdminServer, config: Config) -> None:
+    """Open the admin interface. Raises `ConfigError` where its socket cannot be."""
+    path = admin_socket(config)
+    try:
+        await admin.open(path)
+    except OSError as exc:
+        raise ConfigError(f"admin.socket: {path}: {exc.strerror}; name another path") from None
 
 
 def rules(config: Config) -> Rules:

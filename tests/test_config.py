@@ -235,7 +235,7 @@ def test_unreadable_file(tmp_path: Path) -> None:
 BAD_ENVIRONMENT: dict[str, tuple[dict[str, str], str]] = {
     "unknown variable": (
         {"ROOMD_SERVER_PROT": "1"},
-        "ROOMD_SERVER_PROT: unknown setting; allowed: ROOMD_AUTH_ALGORITHMS",
+        "ROOMD_SERVER_PROT: unknown setting; allowed: ROOMD_ADMIN_SOCKET",
     ),
     "wrong type": ({"ROOMD_SERVER_PORT": "http"}, "ROOMD_SERVER_PORT: Expected `int`, got `str` (TCP port;"),
     "too large": ({"ROOMD_SERVER_PORT": "99999"}, "ROOMD_SERVER_PORT: Expected `int` <= 65535 (TCP port;"),

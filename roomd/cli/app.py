@@ -4,7 +4,7 @@ import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -20,15 +20,15 @@ from roomd.cli.access import (
     link_to,
     mint,
 )
+from roomd.cli.admin import AdminRefused, AdminUnreachable, add_admin_commands
 from roomd.cli.bench import bench
 from roomd.cli.join import MeetingEnded, join
 from roomd.cli.options import connected, example, room_code, time_to_live
 from roomd.cli.output import plain, say, say_error
 from roomd.cli.rooms import room_commands
-from roomd.config import Config, ConfigError, default_config, is_every_address
+from roomd.config import Config, ConfigError, LogLevel, default_config, is_every_address
 from roomd.protocol.errors import INVALID_TOKEN, UNAUTHENTICATED, Refused
 
-LogLevel = Literal["debug", "info", "warning", "error"]
 Serve = Callable[[Config, bool], int]
 """Runs the daemon and returns the exit code. The second argument is whether a demo room is created."""
 
@@ -66,6 +66,12 @@ class ErrorGroup(TyperGroup):
         except MeetingEnded as away:
             say_error(str(away))
             code = REFUSED
+        except AdminRefused as refused:
+            say_error(f"roomd: {plain(str(refused))}")
+            code = REFUSED
+        except AdminUnreachable as unreachable:
+            say_error(f"roomd: {plain(str(unreachable))}")
+            code = UNREACHABLE
         except ConfigError as error:
             say_error(f"roomd: {error}")
             code = MISUSED
@@ -97,6 +103,7 @@ def build(serve: Serve) -> typer.Typer:
     app.command("join", epilog=example("roomd join abc-def-ghi --guest 'Jane Smith'"))(connected(join))
     app.add_typer(room_commands(), name="room")
     app.command("bench", epilog=example("roomd bench --clients 200 --seconds 10"))(connected(bench))
+    add_admin_commands(app)
     app.command("token", epilog=example("roomd token --user alice --name Alice --ttl 7d"))(token)
     app.command("check-config", epilog=example("roomd check-config --config roomd.toml"))(check_config)
     app.command("default-config", epilog=example("roomd default-config > roomd.toml"))(print_default_config)

@@ -9,6 +9,7 @@ from roomd.config.documents import Setting, default_config, section_doc, setting
 from roomd.config.files import FileMissing, check_file, is_open_to_others, read_file, trusted_owners
 from roomd.config.loading import load
 from roomd.config.sections import (
+    AdminConfig,
     Algorithm,
     AuthConfig,
     Config,
@@ -16,8 +17,10 @@ from roomd.config.sections import (
     DatabaseConfig,
     IceConfig,
     LimitsConfig,
+    LogLevel,
     RoomsConfig,
     ServerConfig,
+    admin_socket,
     is_every_address,
     local_url,
 )
@@ -25,6 +28,7 @@ from roomd.config.sections import (
 __all__ = [
     "SHORTEST_SECRET",
     "SHORTEST_TURN_SECRET",
+    "AdminConfig",
     "Algorithm",
     "AuthConfig",
     "Config",
@@ -33,9 +37,11 @@ __all__ = [
     "FileMissing",
     "IceConfig",
     "LimitsConfig",
+    "LogLevel",
     "RoomsConfig",
     "ServerConfig",
     "Setting",
+    "admin_socket",
     "check",
     "check_file",
     "default_config",

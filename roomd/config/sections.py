@@ -4,6 +4,7 @@
 """
 
 import ipaddress
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -17,6 +18,7 @@ Rate = Annotated[float, Meta(gt=0, le=1e18)]
 Burst = Annotated[float, Meta(ge=1, le=1e18)]
 """Units at once."""
 
+LogLevel = Literal["debug", "info", "warning", "error"]
 Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
 
 
@@ -54,9 +56,7 @@ class ServerConfig(Section, frozen=True):
             description="Seconds of silence after which a client is pinged; after as long again it is disconnected.",
         ),
     ] = 20.0
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], Meta(description="Least severe level that is logged.")
-    ] = "info"
+    log_level: Annotated[LogLevel, Meta(description="Least severe level that is logged.")] = "info"
     log_addresses: Annotated[
         Literal["full", "masked", "none"],
         Meta(description="How clients' addresses are logged: in full, as their network (/24, /48), or not at all."),
@@ -291,6 +291,16 @@ class LimitsConfig(Section, frozen=True):
     ] = 60.0
 
 
+class AdminConfig(Section, frozen=True):
+    """The admin interface, for `roomd status`, `roomd reload` and others."""
+
+    socket: Annotated[
+        str | None,
+        Meta(description="Unix socket that only root and the user of the daemon may use. Not set: beside "
+             "the database, with its name and the ending .sock."),
+    ] = None  # fmt: skip
+
+
 class Config(Section, frozen=True):
     """The whole configuration."""
 
@@ -300,6 +310,7 @@ class Config(Section, frozen=True):
     rooms: RoomsConfig = RoomsConfig()
     ice: IceConfig = IceConfig()
     limits: LimitsConfig = LimitsConfig()
+    admin: AdminConfig = AdminConfig()
 
 
 def is_every_address(host: str) -> bool:
@@ -308,6 +319,11 @@ def is_every_address(host: str) -> bool:
         return ipaddress.IPv6Address(host).is_unspecified
     except ValueError:
         return False
+
+
+def admin_socket(config: Config) -> Path:
+    """Return the path of the admin interface's socket."""
+    return Path(config.admin.socket) if config.admin.socket else Path(config.database.path).with_suffix(".sock")
 
 
 def local_url(server: ServerConfig) -> str:

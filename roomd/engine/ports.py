@@ -204,9 +204,16 @@ Encode = Callable[[Event], bytes]
 class Rooms(Protocol):
     """All rooms, as the gateway uses them."""
 
+    is_draining: bool
+    """Whether newcomers are refused, because the daemon stops or an operator wants it empty."""
+
     @property
-    def is_draining(self) -> bool:
-        """Whether the server stops and serves no more requests."""
+    def is_stopping(self) -> bool:
+        """Whether the daemon stops and serves no more requests."""
+        ...
+
+    def statistics(self) -> dict[str, int]:
+        """Return the number of rooms that are in use, and of their connected members."""
         ...
 
     def submit(self, code: str, command: Command[A], asker: Asker[A]) -> asyncio.Future[None]:

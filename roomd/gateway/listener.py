@@ -88,7 +88,8 @@ class Listener:
         self._services = services
         self._hub = hub
         self._numbers = itertools.count(1)
-        self._connections: set[Connection] = set()  # the open ones
+        self.connections: set[Connection] = set()
+        """The open WebSockets."""
         self._closing: dict[Connection, None] = {}  # those that are closed and not lost yet; the oldest is first
         self._ledgers = Ledgers(services.limits)
         self._proxies = Proxies(config.server.trusted_proxies)
@@ -144,16 +145,21 @@ class Listener:
         if self._server is None or self._is_stopping:
             return
         self._is_stopping = True
-        log.info("restarting", {"connections": len(self._connections), **self._hub.statistics()})
+        log.info("restarting", {"connections": len(self.connections), **self._hub.statistics()})
         self._server.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_TIMEOUT):
                 await self._hub.drain()
-        for connection in list(self._connections):
+        for connection in list(self.connections):
             connection.tell(ServerRestarting(retry_after=round(random.uniform(*RESTART_JITTER), 1)))  # noqa: S311 - jitter
             connection.outbox.close(Close.RESTARTING, "the server restarts")
         await self._end_everything()
         await self._hub.drain()
+
+    @property
+    def strangers(self) -> int:
+        """The number of connections without a seat and a token."""
+        return self._ledgers.stranger_connections()
 
     def opened(self, connection: HttpConnection) -> None:
         """Count a connection that is no WebSocket yet. It is one of a stranger at the address of its other end.
@@ -209,7 +215,7 @@ class Listener:
         usage = Usage(self._ledgers, opened.address)
         connection = Connection(number, transport, usage, self._services, self._spawn, self._closed, self._forget)
         self._http_connections.discard(opened)
-        self._connections.add(connection)
+        self.connections.add(connection)
         usage.begin(connection, opened)
         if self._is_over_limit() and not self._ledgers.make_way():
             limited.warning("at the connection limit", {"connection": number})
@@ -220,7 +226,7 @@ class Listener:
         connection.start(find_token(request.headers), rest)
 
     def _is_over_limit(self) -> bool:
-        return len(self._connections) + len(self._http_connections) > self._services.limits.connections
+        return len(self.connections) + len(self._http_connections) > self._services.limits.connections
 
     def _address(self, connection: HttpConnection, request: Request) -> Address | None:
         headers = request.headers
@@ -249,16 +255,16 @@ class Listener:
         ping_after = self._ticks(self._config.server.ping_interval)
         join_within = self._ticks(self._services.limits.join_timeout)
         read_within = self._ticks(READ_TIMEOUT)
-        for connection in list(self._connections):
+        for connection in list(self.connections):
             connection.tick(ping_after, join_within, read_within)
         self._bound_memory()
-        self._releaser.tick(len(self._connections) + len(self._http_connections), self._gone)
+        self._releaser.tick(len(self.connections) + len(self._http_connections), self._gone)
 
     def _bound_memory(self) -> None:
         """Abort clients while more is unfinished or unread than all may have together: strangers first."""
         limit = self._services.limits.memory
         held: list[tuple[ClientSocket | HttpConnection, Held]] = [
-            (one.socket, Held(size, one.is_member)) for one in self._connections if (size := one.socket.held())
+            (one.socket, Held(size, one.is_member)) for one in self.connections if (size := one.socket.held())
         ]
         held += [(one.socket, Held(size, False)) for one in self._closing if (size := one.socket.held())]
         held += [(one, Held(size, False)) for one in self._http_connections if (size := one.held())]
@@ -288,28 +294,28 @@ class Listener:
 
     def _closed(self, connection: Connection) -> None:
         """Count a connection no more, unless it is lost already: it closes, and another can be served."""
-        if connection in self._connections:
-            self._connections.discard(connection)
+        if connection in self.connections:
+            self.connections.discard(connection)
             self._closing[connection] = None
             self._ledgers.remove_stranger(connection)
 
     def _forget(self, connection: Connection) -> None:
         self._gone += 1
         connection.usage.close(self._services.clock.monotonic())
-        self._connections.discard(connection)
+        self.connections.discard(connection)
         self._closing.pop(connection, None)
-        if self._is_stopping and not self._connections and not self._closing:
+        if self._is_stopping and not self.connections and not self._closing:
             self._all_closed.set()
 
     async def _end_everything(self) -> None:
         """Wait until clients have disconnected and requests have finished. Then abort the rest."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT + 1):
-                if self._connections or self._closing:
+                if self.connections or self._closing:
                     await self._all_closed.wait()
                 if self._tasks:
                     await asyncio.wait(self._tasks)
-        for connection in (*self._connections, *self._closing):
+        for connection in (*self.connections, *self._closing):
             connection.socket.abort()
         for http_connection in list(self._http_connections):
             http_connection.close()

@@ -107,6 +107,10 @@ class Ledgers:
         """Count a connection of a stranger in place of one that has become it: now its address is known."""
         self._end(self._connections.replace(before, address, connection))
 
+    def stranger_connections(self) -> int:
+        """Return the number of strangers' connections."""
+        return len(self._connections)
+
     def make_way(self) -> bool:
         """End a connection of another stranger for the newest one. Return False if there is no other."""
         if len(self._connections) < 2:

@@ -368,7 +368,7 @@ def test_a_client_that_reads_nothing() -> None:
         async with opened(outbox=65_536, stranger_received_burst=1e12, **boundless) as port:
             reader, writer = await port.connect()
             writer.transport.pause_reading()  # type: ignore[attr-defined]  # a socket's transport reads
-            (connection,) = port.listener._connections
+            (connection,) = port.listener.connections
             while not connection.socket._is_overfull:
                 writer.write(client_frame(b'{"type": "x", "id": "' + b"x" * 64 + b'"}') * 500)
                 await port.hold_up(0)
