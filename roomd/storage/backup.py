@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from roomd.storage.errors import StoreBusy, StoreError
-from roomd.storage.files import make_folder, sync, unfinished, write_durably
+from roomd.storage.files import make_folder, remove_folder, sync, unfinished, write_durably
 from roomd.storage.snapshot import copy, reading
 
 STAMP = "%Y%m%dT%H%M%SZ"
@@ -44,6 +44,7 @@ def back_up(database: Path, file: Path, secret: bytes | None, *, is_forced: bool
             for existing in (file, secret_file):
                 if existing.exists() and not is_forced:
                     raise StoreError(f"{existing}: exists already; give --force to replace it")
+            _remove_leftovers(database, file.parent)
             _write(source, file, secret_file, secret)
     except OSError as exc:
         raise StoreBusy(f"{exc.filename or file}: cannot be written: {exc.strerror}") from None
@@ -61,6 +62,14 @@ def _write(source: sqlite3.Connection, file: Path, secret_file: Path, secret: by
             new_secret.replace(secret_file)
         new.replace(file)
     sync(file.parent)
+
+
+def _remove_leftovers(database: Path, folder: Path) -> None:
+    """Remove what interrupted backups with a time in their names left. Raises `OSError`."""
+    name = re.compile(re.escape(database.stem) + _DATED + r"\.(db|secret)\.unfinished")
+    for left in folder.iterdir():
+        if name.fullmatch(left.name):
+            remove_folder(left)
 
 
 def keep_last(database: Path, folder: Path, count: int) -> list[Path]:

@@ -20,7 +20,7 @@ def unfinished(file: Path, owner: os.stat_result) -> Iterator[Path]:
     lead root to another file. If root calls, the file gets the user and the group of `owner`. Raises `OSError`.
     """
     folder = file.with_name(f"{file.name}.unfinished")
-    _remove(folder)
+    remove_folder(folder)
     folder.mkdir(mode=0o700)
     try:
         path = folder / secrets.token_hex(8)
@@ -35,7 +35,7 @@ def unfinished(file: Path, owner: os.stat_result) -> Iterator[Path]:
         os.close(new)
         yield path
     finally:
-        _remove(folder)
+        remove_folder(folder)
 
 
 def write_durably(path: Path, content: bytes) -> None:
@@ -67,7 +67,8 @@ def make_folder(folder: Path) -> None:
             os.chown(folder, status.st_uid, status.st_gid, follow_symlinks=False)
 
 
-def _remove(folder: Path) -> None:
+def remove_folder(folder: Path) -> None:
+    """Remove a folder with what is in it, or a link or a file of this name, if it is there. Raises `OSError`."""
     if folder.is_dir() and not folder.is_symlink():
         shutil.rmtree(folder)
     else:

@@ -173,6 +173,8 @@ def test_what_an_interrupted_backup_left_is_replaced(database: Path, tmp_path: P
     (tmp_path / "new.secret.unfinished" / "half").touch()
     backup(database, tmp_path / "new.db")
     assert (tmp_path / "elsewhere").read_text() == "mine"
+    (tmp_path / "roomd-20260101T000000Z.db.unfinished").mkdir()  # which no later backup has the name of
+    backup(database, "--force", tmp_path / "new.db")
     assert sorted(one.name for one in tmp_path.iterdir()) == ["data", "elsewhere", "new.db", "new.secret"]
 
 
