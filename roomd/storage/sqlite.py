@@ -202,6 +202,11 @@ class SqliteStore:
         ((secret,),) = await self._read("SELECT value FROM secrets WHERE name = 'address'", ())
         return bytes(secret)
 
+    async def answers(self) -> None:
+        """Return when both threads of the database have answered, so that neither of them hangs."""
+        for worker in (self._writer, self._reader):
+            await worker.run(_nothing)
+
     async def close(self) -> None:
         """Finish the waiting appends and close the file. Closing twice is fine."""
         while self._committer is not None:
@@ -258,6 +263,10 @@ class SqliteStore:
             failed = StorageFailed()
             failed.is_lasting = is_lasting(exc)
             raise failed from exc
+
+
+def _nothing(_: sqlite3.Connection) -> None:
+    """Do nothing."""
 
 
 def is_lasting(error: sqlite3.Error) -> bool:

@@ -54,7 +54,7 @@ class Port:
         self.writers: list[asyncio.StreamWriter] = []
 
     async def connect(self, first: bytes = UPGRADE, user: str | None = None) -> Streams:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.listener.port)
+        reader, writer = await asyncio.open_connection(*self.listener.addresses[0])
         self.writers.append(writer)
         token = f"Authorization: Bearer {mint(SECRET, TokenOrder(user=user, ttl=3600), START)}\r\n\r\n" if user else ""
         writer.write(first[:-2] + token.encode() if user else first)
