@@ -130,6 +130,7 @@ BAD_FILES: dict[str, tuple[str, str]] = {
     ),
     "the contract's path": ("[server]\npath = '/asyncapi.json'", "server.path: /asyncapi.json is taken; choose"),
     "taken path": ("[server]\npath = '/healthz'", "server.path: /healthz is taken; choose another, e.g. /ws"),
+    "the path of readiness": ("[server]\npath = '/readyz'", "server.path: /readyz is taken; choose another, e.g. /ws"),
     "short secret": ("[auth]\nsecret = 'short'", "auth.secret: must be at least 32 bytes; `openssl rand -hex 32`"),
     "no URL": ("[auth]\njwks_url = 'file:///k'", "auth.jwks_url: must start with https:// (or http:// on a trusted"),
     "algorithm for public keys": (

@@ -122,7 +122,7 @@ def _other_problems(config: Config) -> _Problems:
         except ValueError as exc:
             problem = f"{exc}; write networks like 10.0.0.0/8 or fd00::/8, addresses like 192.0.2.7, or {UNIX}"
             yield ["server.trusted_proxies"], problem
-    if config.server.path in ("/", "/healthz", "/asyncapi.json"):
+    if config.server.path in ("/", "/healthz", "/readyz", "/asyncapi.json"):
         yield ["server.path"], f"{config.server.path} is taken; choose another, e.g. /ws"
     if PurePath(config.server.path).suffix.lower() in PAGE_SUFFIXES:
         yield ["server.path"], f"{config.server.path} ends like a file of the meeting page; choose another, e.g. /ws"

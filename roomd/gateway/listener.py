@@ -92,7 +92,7 @@ class Listener:
         self._releaser = Releaser(services.clock.monotonic)
         self._is_stopping = False
         self._all_closed = asyncio.Event()  # set when the last connection has ended after `close` began
-        self._routes = Routes(config.server, lambda: self._is_stopping)
+        self._routes = Routes(config.server, lambda: self._is_stopping, self._problems)
         self.body_limit = self._routes.body_limit
         self._tick = max(
             SHORTEST_TICK,
@@ -210,6 +210,12 @@ class Listener:
             return
         limited.info("connected", {"connection": number, **self._logged(usage.address)})
         connection.start(find_token(request.headers), rest)
+
+    def _problems(self) -> list[str]:
+        """Return why new clients should not come now. Strangers are no reason, because they give way to others."""
+        is_full = len(self._connections) >= self._services.limits.connections
+        own = {"stopping": self._is_stopping or self._hub.is_draining, FULL_REASON: is_full}
+        return [*(text for text, is_so in own.items() if is_so), *self._hub.problems()]
 
     def _is_over_limit(self) -> bool:
         return len(self._connections) + len(self._http_connections) > self._services.limits.connections

@@ -182,6 +182,22 @@ async def test_locked_storage_fails_and_recovers(real: SqliteStore, config: Data
     assert await real.history("r1", None, 10) == ([JANE], None)
 
 
+async def test_a_failure_is_known_until_a_commit_succeeds(real: SqliteStore, config: DatabaseConfig) -> None:
+    """Whoever asks has the store try again, at most once a second, though nobody else commits anything."""
+    assert not real.is_failing()
+    with contextlib.closing(sqlite3.connect(config.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageFailed):
+            await append(real, [RoomChanged(ROOM)])
+        assert await real.history("r1", None, 10) == ([], None)  # reading works, and changes nothing
+        assert real.is_failing()
+        other.execute("ROLLBACK")
+    async with asyncio.timeout(60):
+        while real.is_failing():  # noqa: ASYNC110 - to ask is what brings it about
+            await asyncio.sleep(0.02)
+    await append(real, [RoomChanged(ROOM)])
+
+
 async def test_both_threads_answer(real: SqliteStore) -> None:
     """While one thread of the database hangs, there is no answer."""
     for worker in (real._writer, real._reader):
