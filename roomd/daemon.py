@@ -5,9 +5,9 @@ import gc
 import logging
 import os
 import resource
-import signal
+import socket
 import sys
-import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import uvloop
@@ -15,20 +15,23 @@ import uvloop
 from roomd.admin.operations import operations
 from roomd.admin.server import AdminServer
 from roomd.auth.keys import check_keys, make_own_key, open_keys, policy
-from roomd.config import Config, ConfigError, admin_socket
+from roomd.config import Config, ConfigError, ListenAddress, TcpAddress, admin_socket
 from roomd.demo import show_demo
 from roomd.engine.hub import Hub
 from roomd.engine.ports import StorageFailed
 from roomd.gateway.addresses import address_keys
-from roomd.gateway.listener import AddressUnavailable, Listener, closing_limit
+from roomd.gateway.listener import Listener, closing_limit
 from roomd.gateway.outbox import encode_frame
 from roomd.gateway.services import Services
+from roomd.gateway.sockets import AddressUnavailable
 from roomd.ice import open_ice
 from roomd.rooms.settings import Rules
 from roomd.storage.opening import StoreBusy, StoreError, open_store
 from roomd.system import logging as log_lines
 from roomd.system.clock import Clock
 from roomd.system.ids import Ids
+from roomd.system.notify import Notifier
+from roomd.system.stopping import stop_on_signal
 
 log = logging.getLogger("roomd")
 
@@ -49,24 +52,23 @@ LINES_A_SECOND, LINES_AT_ONCE = 20.0, 1000
 COLLECT_AFTER = 20_000
 """The number of new objects after which the garbage collector checks the youngest ones; Python's default is 700."""
 
-STOP_TIMEOUT = 8.5
-"""The most seconds from the first signal to the end of the process."""
 
+async def run(config: Config, demo: bool, clock: Clock, inherited: Sequence[socket.socket]) -> None:
+    """Serve until SIGTERM or SIGINT; a second signal, a second later or more, ends the process at once.
 
-async def run(config: Config, demo: bool, clock: Clock) -> None:
-    """Serve until SIGTERM or SIGINT; a second signal ends the process at once.
-
-    `demo` is whether the demo room is created and printed. Raises `ConfigError`, `StoreError`, `StorageFailed` and
+    `demo` is whether the demo room is created and printed. `inherited` are listening sockets in place of those of the
+    configuration. Raises `ConfigError`, `StoreError`, `StorageFailed` and
     `AddressUnavailable` when the start fails.
     """
     stop = asyncio.Event()
-    _stop_on_signal(stop)
+    stop_on_signal(stop)
     ids = Ids(config.rooms.code_groups)
     # Check the whole configuration before the store creates a database, so that a wrong one creates no file.
     database = Path(config.database.path)
     check_keys(config.auth, database)
     ice = open_ice(config.ice, database)
     store = await open_store(config.database)
+    notifier = Notifier(os.environ)
     try:
         own = make_own_key(config.auth, database)
         keys = open_keys(config.auth, database, own)
@@ -79,16 +81,22 @@ async def run(config: Config, demo: bool, clock: Clock) -> None:
         listener = Listener(config, services, hub)
         admin = AdminServer(operations(config, hub, listener, clock))
         await _open_admin(admin, config)
-        await listener.open()
-        for host, port in listener.addresses:
-            log.info("listening", {"host": host, "port": port, "path": config.server.path})
+        await listener.open(inherited)
+        for address in listener.addresses:
+            log.info("listening", {**_fields(address), "path": config.server.path})
         if demo:
-            await show_demo(config, listener.port, hub, store, clock.wall())
+            await show_demo(config, listener.url, hub, store, clock.wall())
+        notifier.ready()
+        reporting = asyncio.create_task(notifier.report(lambda: _status(hub, listener), store.answers))
         await stop.wait()
+        notifier.stopping()
         await listener.close()
         await admin.close()
         await keys.close()
+        reporting.cancel()
+        await asyncio.wait([reporting])
     finally:
+        notifier.close()
         await store.close()
     log.info("stopped")
 
@@ -99,7 +107,19 @@ async def _open_admin(admin: AdminServer, config: Config) -> None:
     try:
         await admin.open(path)
     except OSError as exc:
-        raise ConfigError(f"admin.socket: {path}: {exc.strerror}; name another path") from None
+        raise ConfigError(f"admin.socket: {path}: {exc.strerror}") from None
+
+
+def _fields(address: ListenAddress) -> dict[str, str | int]:
+    """Return how the log names an address."""
+    if isinstance(address, TcpAddress):
+        return {"host": address.host, "port": address.port}
+    return {"socket": address.path}
+
+
+def _status(hub: Hub, listener: Listener) -> str:
+    """Return the status line of `systemctl status`."""
+    return f"{hub.statistics()['rooms']} rooms, {listener.connected} connected"
 
 
 def rules(config: Config) -> Rules:
@@ -116,8 +136,8 @@ def rules(config: Config) -> Rules:
     )
 
 
-def serve(config: Config, demo: bool, clock: Clock | None = None) -> int:
-    """Run the daemon and return the exit code. `clock` replaces the machine's clock.
+def serve(config: Config, demo: bool, clock: Clock | None = None, inherited: Sequence[socket.socket] = ()) -> int:
+    """Run the daemon and return the exit code. `clock` replaces the machine's clock, `inherited` are its sockets.
 
     The exit code is 0 after an orderly stop; 1 when it cannot start now, for a reason that may pass (the address or the
     database is in use, storage fails); 2 when the configuration is wrong.
@@ -130,7 +150,7 @@ def serve(config: Config, demo: bool, clock: Clock | None = None) -> int:
     _raise_file_limit(config.limits.connections)
     _tune_garbage_collector()
     try:
-        uvloop.run(run(config, demo, clock or Clock()))
+        uvloop.run(run(config, demo, clock or Clock(), inherited))
     except (ConfigError, StoreError, AddressUnavailable) as exc:
         return _report_failure(str(exc), is_lasting=not isinstance(exc, (StoreBusy, AddressUnavailable)))
     except StorageFailed as exc:
@@ -181,35 +201,3 @@ def _tune_garbage_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 5, 2)
-
-
-def _exit_after(seconds: float) -> None:
-    """End the process after `seconds`, even if storage blocks. All that clients were told is stored already."""
-
-    def end() -> None:
-        log.warning("stopped without waiting for storage")
-        logging.shutdown()
-        os._exit(0)
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
-
-
-def _stop_on_signal(stop: asyncio.Event) -> None:
-    """Set `stop` on the first SIGTERM or SIGINT, and end the process on the second.
-
-    These are handlers of Python, not of the event loop: they run between two instructions, even when the loop is busy.
-    """
-    loop = asyncio.get_running_loop()
-    received: list[int] = []
-
-    def handle(number: int, _: object) -> None:
-        if received:
-            os._exit(1)  # at once: the next start holds all seats
-        received.append(number)
-        _exit_after(STOP_TIMEOUT)
-        loop.call_soon_threadsafe(stop.set)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)

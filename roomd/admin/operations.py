@@ -40,7 +40,7 @@ def operations(config: Config, rooms: Rooms, listener: Listener, clock: Clock) -
             limit=config.limits.connections,
             memory=resident(),
             database=str(Path(config.database.path).absolute()),
-            addresses=[f"{host}:{port}" for host, port in listener.addresses],
+            addresses=[str(address) for address in listener.addresses],
             log_level=logging.getLevelName(logging.getLogger().level).lower(),
         )
 

@@ -26,7 +26,15 @@ from roomd.cli.join import MeetingEnded, join
 from roomd.cli.options import connected, example, room_code, time_to_live
 from roomd.cli.output import plain, say, say_error
 from roomd.cli.rooms import room_commands
-from roomd.config import Config, ConfigError, LogLevel, default_config, is_every_address
+from roomd.config import (
+    Config,
+    ConfigError,
+    LogLevel,
+    TcpAddress,
+    default_config,
+    is_every_address,
+    listen_addresses,
+)
 from roomd.protocol.errors import INVALID_TOKEN, UNAUTHENTICATED, Refused
 
 Serve = Callable[[Config, bool], int]
@@ -216,8 +224,13 @@ def check_config(config: ConfigFile = None, database: DatabaseFile = None) -> No
     ice.open_ice(settings.ice, path)
     server = settings.server
     source = str(config) if config else "the defaults and the environment"
-    where = f"{server.host} (all addresses, IPv6 and IPv4)" if is_every_address(server.host) else server.host
-    say(f"{source}: fine; roomd would listen on {where}, port {server.port}, and keep its rooms in {path}")
+    where = ", ".join(
+        f"{address} (all addresses, IPv6 and IPv4)"
+        if isinstance(address, TcpAddress) and is_every_address(address.host)
+        else str(address)
+        for address in listen_addresses(server)
+    )
+    say(f"{source}: fine; roomd would listen on {where}, and keep its rooms in {path}")
 
 
 def print_default_config() -> None:

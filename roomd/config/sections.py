@@ -3,7 +3,6 @@
 `roomd default-config` and docs/reference/configuration.md are generated from these structs.
 """
 
-import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -42,6 +41,17 @@ class ServerConfig(Section, frozen=True):
         Meta(min_length=1, description="Address to listen on; 0.0.0.0 for all of IPv4, :: for all of IPv6 and IPv4."),
     ] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="TCP port; 0 lets the system choose one.")] = 8765
+    listen: Annotated[
+        tuple[str, ...],
+        Meta(description="Addresses to listen on in place of host and port, like 127.0.0.1:8765, [::]:8765 and "
+             "unix:/run/roomd/http.sock. Empty: host and port."),
+    ] = ()  # fmt: skip
+    socket_mode: Annotated[
+        str,
+        Meta(pattern="^0?[0-7]{3}$", description="Access rights of the Unix sockets, in octal. 666 lets every user "
+             "of this machine connect, so that a proxy of another user can, as by TCP on 127.0.0.1. 660: roomd's user "
+             "and group. The rights of the folder count too."),
+    ] = "666"  # fmt: skip
     path: Annotated[str, Meta(pattern="^/[!-~]*$", description="Path of the WebSocket, starting with /.")] = "/ws"
     allowed_origins: Annotated[
         tuple[str, ...],
@@ -313,31 +323,6 @@ class Config(Section, frozen=True):
     admin: AdminConfig = AdminConfig()
 
 
-def is_every_address(host: str) -> bool:
-    """Return whether a host stands for every address of the machine, those of IPv6 and of IPv4."""
-    try:
-        return ipaddress.IPv6Address(host).is_unspecified
-    except ValueError:
-        return False
-
-
 def admin_socket(config: Config) -> Path:
     """Return the path of the admin interface's socket."""
     return Path(config.admin.socket) if config.admin.socket else Path(config.database.path).with_suffix(".sock")
-
-
-def local_url(server: ServerConfig) -> str:
-    """Build the WebSocket URL for a client on the same machine.
-
-    Raises `ConfigError` when the system chose the port.
-    """
-    if server.port == 0:
-        raise ConfigError("server.port is 0, so only the daemon knows its port: give --url")
-    host = server.host
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return f"ws://{host}:{server.port}{server.path}"
-    if address.is_unspecified:
-        host = "127.0.0.1" if address.version == 4 else "::1"
-    return f"ws://{f'[{host}]' if address.version == 6 else host}:{server.port}{server.path}"

@@ -83,6 +83,12 @@ class Hub:
             "listeners": sum(len(live.broadcast.members) for live in self._rooms.values()),
         }
 
+    def problems(self) -> list[str]:
+        """Return why rooms cannot be served as they should be now; nothing when all is well."""
+        store = self._services.store
+        problems = {"the last commit failed": store.is_failing(), "storage is nearly full": store.is_nearly_full()}
+        return [text for text, is_so in problems.items() if is_so]
+
     async def create(self, settings: Settings, host_id: str) -> RoomView:
         """Create a room and store it.
 
