@@ -26,7 +26,8 @@ from roomd.gateway.services import Services
 from roomd.gateway.sockets import AddressUnavailable
 from roomd.ice import open_ice
 from roomd.rooms.settings import Rules
-from roomd.storage.opening import StoreBusy, StoreError, open_store
+from roomd.storage.errors import StoreBusy, StoreError
+from roomd.storage.opening import open_store
 from roomd.system import logging as log_lines
 from roomd.system.clock import Clock
 from roomd.system.ids import Ids

@@ -24,8 +24,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     # libraries of their own: they share the wire with the daemon, and nothing else
     "client": {"protocol"},
     "load": set(),
-    # a client of the running daemon, which also mints tokens with the local secret and checks the configuration
-    "cli": {"auth", "client", "config", "ice", "load", "protocol", "system"},
+    # a client of the running daemon, which also mints tokens with the local secret, checks the configuration, and works
+    # on the database file
+    "cli": {"auth", "client", "config", "ice", "load", "protocol", "storage", "system"},
     # the only place that names the concrete parts
     "daemon": {"admin", "auth", "config", "demo", "engine", "gateway", "ice", "rooms", "storage", "system"},
     "__main__": {"cli", "config", "daemon", "system"},

@@ -21,6 +21,7 @@ from roomd.cli.access import (
     mint,
 )
 from roomd.cli.admin import AdminRefused, AdminUnreachable, add_admin_commands
+from roomd.cli.backup import add_backup_commands
 from roomd.cli.bench import bench
 from roomd.cli.join import MeetingEnded, join
 from roomd.cli.options import connected, example, room_code, time_to_live
@@ -36,6 +37,7 @@ from roomd.config import (
     listen_addresses,
 )
 from roomd.protocol.errors import INVALID_TOKEN, UNAUTHENTICATED, Refused
+from roomd.storage.errors import StoreBusy, StoreError
 
 Serve = Callable[[Config, bool], int]
 """Runs the daemon and returns the exit code. The second argument is whether a demo room is created."""
@@ -47,8 +49,9 @@ EXIT_CODES = """\b
 Exit codes:
   0  done
   1  the daemon refused the request and standard error has "code: message";
-     the meeting of `join` was ended by others; or `serve` cannot start now,
-     for a reason that may pass
+     the meeting of `join` was ended by others; `check` found something
+     wrong; or `serve`, `backup` or `restore` is not possible now, for a
+     reason that may pass
   2  wrong usage or configuration
   3  the daemon cannot be reached
 """
@@ -83,6 +86,9 @@ class ErrorGroup(TyperGroup):
         except ConfigError as error:
             say_error(f"roomd: {error}")
             code = MISUSED
+        except StoreError as error:
+            say_error(f"roomd: {plain(str(error))}")
+            code = REFUSED if isinstance(error, StoreBusy) else MISUSED
         except client.Closed as closed:
             say_error(f"roomd: the daemon closed the connection ({closed.code} {plain(closed.reason)})")
             code = UNREACHABLE
@@ -112,6 +118,7 @@ def build(serve: Serve) -> typer.Typer:
     app.add_typer(room_commands(), name="room")
     app.command("bench", epilog=example("roomd bench --clients 200 --seconds 10"))(connected(bench))
     add_admin_commands(app)
+    add_backup_commands(app)
     app.command("token", epilog=example("roomd token --user alice --name Alice --ttl 7d"))(token)
     app.command("check-config", epilog=example("roomd check-config --config roomd.toml"))(check_config)
     app.command("default-config", epilog=example("roomd default-config > roomd.toml"))(print_default_config)

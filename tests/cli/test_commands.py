@@ -23,7 +23,7 @@ from tests.support.daemon import SECRET, Daemon
 from tests.support.processes import PATIENCE
 
 COMMANDS = [
-    "serve", "join", "token", "check-config", "default-config",
+    "serve", "join", "token", "check-config", "default-config", "backup", "restore", "check",
     "room create", "room list", "room show", "room update", "room lock", "room unlock", "room end", "room participants",
     "room messages", "room bans", "room ban", "room unban",
 ]  # fmt: skip

@@ -18,8 +18,9 @@ from roomd.config import DatabaseConfig
 from roomd.engine.ports import StorageFailed
 from roomd.rooms.changes import RoomChanged, SeatChanged
 from roomd.rooms.model import Seat, StoredRoom
+from roomd.storage.errors import StoreError
 from roomd.storage.migrations import SCHEMA_VERSION
-from roomd.storage.opening import StoreError, open_store
+from roomd.storage.opening import open_store
 from roomd.storage.sqlite import SqliteStore
 from roomd.storage.tickets import MOST_USED
 from tests.support.fakes import FakeStore
