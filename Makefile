@@ -14,7 +14,7 @@ LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate
 	--strip-extras --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test browsers systemd screenshots nightly blips attack week restarts lint types fmt docs lock bench bench-pair peers clean node system
+.PHONY: help install run test browsers systemd deb screenshots nightly blips attack week restarts lint types fmt docs lock bench bench-pair peers clean node system
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ types: $(VENV)/.installed-dev $(JS)/node_modules/.installed ## Write the types o
 fmt: $(VENV)/.installed-dev ## Format the code and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+deb: $(VENV)/.installed ## Build a Debian package in dist/, for the Debian of this machine
+	$(BIN)/python -m debian.build $(ARGS)
 
 docs: $(VENV)/.installed-dev ## Write the generated parts of docs/reference
 	$(BIN)/python -m docs.generate

@@ -191,13 +191,13 @@ def _without_shared(text: str) -> str:
     """Leave the options out of a help text that docs/reference/cli.md shows once."""
     usage, options, rest = text.partition(OPTIONS)
     entries = "".join(entry for name, entry in _entries(rest) if name not in SHARED_OPTIONS)
-    return _trimmed(f"{usage}{options if entries.startswith('  --') else ''}{entries}")
+    return _trimmed(f"{usage}{options if entries.startswith('  -') else ''}{entries}")
 
 
 def _entries(options: str) -> Iterator[tuple[str, str]]:
     """Split the options of a help text: each one's name with its lines; what follows them has no name."""
-    for entry in re.split(r"^(?=  --|$)", options, flags=re.MULTILINE):
-        match = re.match(r"  (--[a-z-]+)", entry)
+    for entry in re.split(r"^(?=  -|$)", options, flags=re.MULTILINE):
+        match = re.match(r"  (?:-h, )?(--[a-z-]+)", entry)
         yield match[1] if match else "", entry
 
 

@@ -104,7 +104,7 @@ def build(serve: Serve) -> typer.Typer:
     app = typer.Typer(
         cls=ErrorGroup,
         no_args_is_help=True,
-        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
         rich_markup_mode=None,
         # A traceback with local variables would print secrets and tokens.
         pretty_exceptions_enable=False,

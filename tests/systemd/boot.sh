@@ -40,6 +40,8 @@ inner() {
 	done
 	# What this machine starts at boot stays off; a test starts what it needs.
 	rm -rf "$root"/etc/systemd/system/*.wants
+	# Images of containers have it to keep packages from starting what they install.
+	rm -f "$root/usr/sbin/policy-rc.d"
 	# These would change this machine's kernel, which is shared.
 	mount -o bind,ro "$root/proc/sys" "$root/proc/sys"
 	for unit in systemd-sysctl systemd-modules-load systemd-remount-fs systemd-udevd systemd-udev-trigger; do
