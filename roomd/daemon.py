@@ -8,11 +8,10 @@ import resource
 import signal
 import sys
 import threading
-from pathlib import Path
+from collections.abc import Callable
 
 import uvloop
 
-from roomd.auth.keys import check_keys, make_own_key, open_keys, policy
 from roomd.config import Config, ConfigError
 from roomd.demo import show_demo
 from roomd.engine.hub import Hub
@@ -21,8 +20,7 @@ from roomd.gateway.addresses import address_keys
 from roomd.gateway.listener import AddressUnavailable, Listener, closing_limit
 from roomd.gateway.outbox import encode_frame
 from roomd.gateway.services import Services
-from roomd.ice import open_ice
-from roomd.rooms.settings import Rules
+from roomd.reloading import Reloader, check_files, make_parts, rules
 from roomd.storage.opening import StoreBusy, StoreError, open_store
 from roomd.system import logging as log_lines
 from roomd.system.clock import Clock
@@ -51,72 +49,65 @@ STOP_TIMEOUT = 8.5
 """The most seconds from the first signal to the end of the process."""
 
 
-async def run(config: Config, demo: bool, clock: Clock) -> None:
-    """Serve until SIGTERM or SIGINT; a second signal ends the process at once.
+async def run(config: Config, read: Callable[[], Config], demo: bool, clock: Clock) -> None:
+    """Serve until SIGTERM or SIGINT; a second signal ends the process at once. SIGHUP reloads the configuration.
 
-    `demo` is whether the demo room is created and printed. Raises `ConfigError`, `StoreError`, `StorageFailed` and
-    `AddressUnavailable` when the start fails.
+    `read` reads the configuration again. `demo` is whether the demo room is created and printed. Raises `ConfigError`,
+    `StoreError`, `StorageFailed` and `AddressUnavailable` when the start fails.
     """
     stop = asyncio.Event()
     _stop_on_signal(stop)
+    hung_up = asyncio.Event()
+    _set_on_hangup(hung_up)
     ids = Ids(config.rooms.code_groups)
     # Check the whole configuration before the store creates a database, so that a wrong one creates no file.
-    database = Path(config.database.path)
-    check_keys(config.auth, database)
-    ice = open_ice(config.ice, database)
+    check_files(config)
     store = await open_store(config.database)
     try:
-        own = make_own_key(config.auth, database)
-        keys = open_keys(config.auth, database, own)
+        parts = make_parts(config)
         hub = Hub(store, rules(config), clock, ids, encode_frame)
         await hub.open()
         keys_of_addresses = address_keys(await store.address_secret())
         services = Services(
-            hub, store, keys, policy(config.auth), clock, ids, config.limits, ice, own, store, keys_of_addresses
-        )
+            hub, store, parts.keys, parts.policy, clock, ids, config.limits, parts.ice, parts.own_key, store,
+            keys_of_addresses,
+        )  # fmt: skip
         listener = Listener(config, services, hub)
+        reloader = Reloader(read, parts, services, hub, listener, _set_up_process)
         await listener.open()
+        reloading = asyncio.create_task(reloader.reload_when(hung_up), name="reload on SIGHUP")
         for host, port in listener.addresses:
             log.info("listening", {"host": host, "port": port, "path": config.server.path})
         if demo:
             await show_demo(config, listener.port, hub, store, clock.wall())
         await stop.wait()
+        reloading.cancel()
+        await asyncio.gather(reloading, return_exceptions=True)
         await listener.close()
-        await keys.close()
+        await reloader.close()
     finally:
+        # There is nothing to reload any more. A handler would be reset to the default when Python ends.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         await store.close()
     log.info("stopped")
 
 
-def rules(config: Config) -> Rules:
-    """Return what the configuration sets for every room."""
-    return Rules(
-        seat_hold=config.rooms.seat_hold,
-        max_participants=config.limits.max_participants,
-        grace=config.auth.grace,
-        host_passes_lock=config.rooms.host_passes_lock,
-        history_visible=config.rooms.history_for_newcomers,
-        room_bytes=config.limits.room_bytes,
-        address_ban=config.rooms.address_ban,
-        show_user_ids=config.rooms.show_user_ids,
-    )
-
-
-def serve(config: Config, demo: bool, clock: Clock | None = None) -> int:
-    """Run the daemon and return the exit code. `clock` replaces the machine's clock.
+def serve(read: Callable[[], Config], demo: bool, clock: Clock | None = None) -> int:
+    """Run the daemon and return the exit code. `read` reads its configuration. `clock` replaces the machine's clock.
 
     The exit code is 0 after an orderly stop; 1 when it cannot start now, for a reason that may pass (the address or the
-    database is in use, storage fails); 2 when the configuration is wrong.
+    database is in use, storage fails); 2 when the configuration is wrong. Raises `ConfigError` when it cannot be read.
     """
+    config = read()
     os.umask(0o077)  # other users must not read the database, its log and the secret
     _write_no_core_dump()
     log_lines.set_up(config.server.log_level)
     limit = log_lines.LineLimit(LIMITED_LINES, LINES_A_SECOND, LINES_AT_ONCE)
     logging.getLogger("roomd.gateway.limited").addFilter(limit)
-    _raise_file_limit(config.limits.connections)
+    _set_up_process(config)
     _tune_garbage_collector()
     try:
-        uvloop.run(run(config, demo, clock or Clock()))
+        uvloop.run(run(config, read, demo, clock or Clock()))
     except (ConfigError, StoreError, AddressUnavailable) as exc:
         return _report_failure(str(exc), is_lasting=not isinstance(exc, (StoreBusy, AddressUnavailable)))
     except StorageFailed as exc:
@@ -132,6 +123,12 @@ def _report_failure(why: str, *, is_lasting: bool) -> int:
         handler.flush()
     print(f"roomd: {why}", file=sys.stderr)
     return MISCONFIGURED if is_lasting else RETRY_LATER
+
+
+def _set_up_process(config: Config) -> None:
+    """Apply the settings that concern the whole process, at the start and at each reload."""
+    log_lines.set_level(config.server.log_level)
+    _raise_file_limit(config.limits.connections)
 
 
 def _write_no_core_dump() -> None:
@@ -199,3 +196,10 @@ def _stop_on_signal(stop: asyncio.Event) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
+
+
+def _set_on_hangup(hung_up: asyncio.Event) -> None:
+    """Set `hung_up` on each SIGHUP, also for one that came before: `__main__` has blocked the signal until now."""
+    loop = asyncio.get_running_loop()
+    signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(hung_up.set))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})

@@ -26,7 +26,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     # a client of the running daemon, which also mints tokens with the local secret and checks the configuration
     "cli": {"auth", "client", "config", "ice", "load", "protocol"},
     # the only place that names the concrete parts
-    "daemon": {"auth", "config", "demo", "engine", "gateway", "ice", "rooms", "storage", "system"},
+    "daemon": {"config", "demo", "engine", "gateway", "reloading", "storage", "system"},
+    # builds what the settings are made into, and replaces it while the daemon runs
+    "reloading": {"auth", "config", "engine", "gateway", "ice", "rooms"},
     "__main__": {"cli", "config", "daemon", "system"},
 }
 

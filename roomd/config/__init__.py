@@ -5,7 +5,7 @@
 """
 
 from roomd.config.checks import SHORTEST_SECRET, SHORTEST_TURN_SECRET, check
-from roomd.config.documents import Setting, default_config, section_doc, settings
+from roomd.config.documents import Setting, changed_settings, default_config, section_doc, settings
 from roomd.config.files import FileMissing, check_file, is_open_to_others, read_file, trusted_owners
 from roomd.config.loading import load
 from roomd.config.sections import (
@@ -36,6 +36,7 @@ __all__ = [
     "RoomsConfig",
     "ServerConfig",
     "Setting",
+    "changed_settings",
     "check",
     "check_file",
     "default_config",

@@ -84,7 +84,7 @@ class Listener:
         """The port. After `open` it is the real one, also if the configuration has 0."""
         self.addresses: list[tuple[str, int]] = []
         """The addresses that are listened on, and their ports. `open` sets them."""
-        self._config = config
+        self._settings = config.server
         self._services = services
         self._hub = hub
         self._numbers = itertools.count(1)
@@ -104,17 +104,25 @@ class Listener:
         self._all_closed = asyncio.Event()  # set when the last connection has ended after `close` began
         self._routes = Routes(config.server, lambda: self._is_stopping)
         self.body_limit = self._routes.body_limit
-        self._tick = max(
-            SHORTEST_TICK,
-            min(config.server.ping_interval, services.limits.join_timeout, HANDSHAKE_TIMEOUT) / TICKS,
-        )
+        self._tick = self._tick_for(config)
+
+    def use(self, config: Config) -> None:
+        """Use another configuration from now on, but for the address, the path and the page.
+
+        A tick never gets longer: ticks that were counted before would count for more time than has passed.
+        """
+        self._settings = config.server
+        self._routes.allow(config.server.allowed_origins)
+        self._proxies = Proxies(config.server.trusted_proxies)
+        self._ledgers.use(config.limits, self._services.clock.monotonic())
+        self._tick = min(self._tick, self._tick_for(config))
 
     async def open(self) -> None:
         """Start to listen.
 
         Raises `AddressUnavailable` when the address cannot be used.
         """
-        settings = self._config.server
+        settings = self._settings
         loop = asyncio.get_running_loop()
         both = is_every_address(settings.host) and socket.has_dualstack_ipv6()
         try:
@@ -237,7 +245,7 @@ class Listener:
             log.warning("a trusted proxy names no client")
 
     def _logged(self, address: Address | None) -> dict[str, str]:
-        shown = self._config.server.log_addresses
+        shown = self._settings.log_addresses
         if address is None or shown == "none":
             return {}
         return {"address": address.masked() if shown == "masked" else str(address)}
@@ -246,7 +254,7 @@ class Listener:
         """Count a tick for every connection."""
         for http_connection in list(self._http_connections):
             http_connection.tick(int(HANDSHAKE_TIMEOUT / self._tick))
-        ping_after = self._ticks(self._config.server.ping_interval)
+        ping_after = self._ticks(self._settings.ping_interval)
         join_within = self._ticks(self._services.limits.join_timeout)
         read_within = self._ticks(READ_TIMEOUT)
         for connection in list(self._connections):
@@ -271,6 +279,12 @@ class Listener:
             self._memory_timer = None
         if sum(size for _, (size, _) in held) > limit / 4:
             self._memory_timer = asyncio.get_running_loop().call_later(MEMORY_TICK, self._bound_memory)
+
+    @staticmethod
+    def _tick_for(config: Config) -> float:
+        return max(
+            SHORTEST_TICK, min(config.server.ping_interval, config.limits.join_timeout, HANDSHAKE_TIMEOUT) / TICKS
+        )
 
     def _ticks(self, seconds: float) -> int:
         return math.ceil(seconds / self._tick)

@@ -1,6 +1,6 @@
 """The paths that are served over HTTP: the WebSocket, the health check, the welcome text, and the static files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 import msgspec
@@ -37,7 +37,11 @@ class Routes:
         self._config = config
         self._is_stopping = is_stopping
         self._site = StaticFiles(config)
-        self._handshake = Handshake(config.allowed_origins)
+        self.allow(config.allowed_origins)
+
+    def allow(self, origins: Sequence[str]) -> None:
+        """Accept WebSockets from web pages of these origins only; of all, if there are none."""
+        self._handshake = Handshake(origins)
 
     def body_limit(self, _: Request) -> int:
         """Return 0: no method with a body is served."""
