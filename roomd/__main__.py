@@ -2,9 +2,10 @@
 
 import logging
 import os
+import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from roomd.cli.app import build
@@ -12,14 +13,16 @@ from roomd.config import Config
 from roomd.system.activation import inherited_sockets, refuse_waiting
 
 
-def serve(config: Config, demo: bool, inherited: Sequence[socket.socket] = ()) -> int:
+def serve(read: Callable[[], Config], demo: bool, inherited: Sequence[socket.socket] = ()) -> int:
     """Run the daemon and return the exit code. It is imported here, so that client commands start faster."""
+    # The daemon reloads at SIGHUP as soon as it can; until then the signal waits, and does not end the process.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     from roomd.system.logging import EventLogger
 
     logging.setLoggerClass(EventLogger)  # before the daemon's modules create their loggers
     from roomd.daemon import serve
 
-    return serve(config, demo, inherited=inherited)
+    return serve(read, demo, inherited=inherited)
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 import sys
 import uuid
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,8 +40,8 @@ from roomd.config import (
 from roomd.protocol.errors import INVALID_TOKEN, UNAUTHENTICATED, Refused
 from roomd.storage.errors import StoreBusy, StoreError
 
-Serve = Callable[[Config, bool], int]
-"""Runs the daemon and returns the exit code. The second argument is whether a demo room is created."""
+Serve = Callable[[Callable[[], Config], bool], int]
+"""Runs the daemon and returns the exit code. Takes what reads the configuration, and whether a demo room is created."""
 
 REFUSED, MISUSED, UNREACHABLE = 1, 2, 3
 """The exit codes of failed commands."""
@@ -157,13 +158,14 @@ def _serve_command(serve: Serve) -> Callable[..., None]:
             bool, typer.Option("--demo", help="Create a demo room, and print links and commands that join it.")
         ] = False,
     ) -> None:
-        """Run the daemon until SIGTERM or SIGINT.
+        """Run the daemon until SIGTERM or SIGINT. SIGHUP reloads the configuration.
 
         Flags replace settings of the environment (ROOMD_<SECTION>_<KEY>), and those replace settings of the file.
         `roomd default-config` lists every setting.
         """
         server = {"host": host, "port": port, "log_level": log_level}
-        raise typer.Exit(serve(configuration(config, server=server, database={"path": database}), demo))
+        read = partial(configuration, config, server=server, database={"path": database})
+        raise typer.Exit(serve(read, demo))
 
     return run
 

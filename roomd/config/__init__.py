@@ -6,7 +6,7 @@ from its modules.
 """
 
 from roomd.config.checks import SHORTEST_SECRET, SHORTEST_TURN_SECRET, check
-from roomd.config.documents import Setting, default_config, section_doc, settings
+from roomd.config.documents import Setting, changed_settings, default_config, section_doc, settings
 from roomd.config.files import FileMissing, check_file, is_open_to_others, read_file, trusted_owners
 from roomd.config.listening import (
     ListenAddress,
@@ -53,6 +53,7 @@ __all__ = [
     "TcpAddress",
     "UnixAddress",
     "admin_socket",
+    "changed_settings",
     "check",
     "check_file",
     "default_config",

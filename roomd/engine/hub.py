@@ -76,6 +76,13 @@ class Hub:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
+    def use(self, rules: Rules) -> None:
+        """Use other rules from now on, for all rooms. What was promised before stays, like the end of a hold."""
+        self._services.rules = rules
+        for live in self._rooms.values():
+            if live.room is not None:
+                live.room.rules = rules
+
     def statistics(self) -> dict[str, int]:
         """Return the number of rooms that are in use, and of their members."""
         return {

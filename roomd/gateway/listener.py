@@ -73,7 +73,7 @@ class Listener:
     """
 
     def __init__(self, config: Config, services: Services, hub: Hub) -> None:
-        self._config = config
+        self._settings = config.server
         self._services = services
         self._hub = hub
         self._numbers = itertools.count(1)
@@ -95,10 +95,18 @@ class Listener:
         self._all_closed = asyncio.Event()  # set when the last connection has ended after `close` began
         self._routes = Routes(config.server, lambda: self._is_stopping, self._problems)
         self.body_limit = self._routes.body_limit
-        self._tick = max(
-            SHORTEST_TICK,
-            min(config.server.ping_interval, services.limits.join_timeout, HANDSHAKE_TIMEOUT) / TICKS,
-        )
+        self._tick = self._tick_for(config)
+
+    def use(self, config: Config) -> None:
+        """Use another configuration from now on, but for the address, the path and the page.
+
+        A tick never gets longer: ticks that were counted before would count for more time than has passed.
+        """
+        self._settings = config.server
+        self._routes.allow(config.server.allowed_origins)
+        self._proxies = Proxies(config.server.trusted_proxies)
+        self._ledgers.use(config.limits, self._services.clock.monotonic())
+        self._tick = min(self._tick, self._tick_for(config))
 
     async def open(self, inherited: Sequence[socket.socket] = ()) -> None:
         """Start to listen: on `inherited` sockets if there are any, or else where the configuration says.
@@ -109,7 +117,7 @@ class Listener:
             self._jitter = KEPT_JITTER
             await self._sockets.adopt(inherited)
         else:
-            settings = self._config.server
+            settings = self._settings
             await self._sockets.open(listen_addresses(settings), int(settings.socket_mode, 8))
         self._ticking = asyncio.get_running_loop().create_task(self._keep_ticking())
 
@@ -122,7 +130,7 @@ class Listener:
     def url(self) -> str | None:
         """The URL of the WebSocket for a client on this machine; None when there are Unix sockets only."""
         found = [address for address in self.addresses if isinstance(address, TcpAddress)]
-        return url_of(found[0], self._config.server.path) if found else None
+        return url_of(found[0], self._settings.path) if found else None
 
     @property
     def connected(self) -> int:
@@ -147,6 +155,11 @@ class Listener:
             connection.outbox.close(Close.RESTARTING, "the server restarts")
         await self._end_everything()
         await self._hub.drain()
+
+    @property
+    def limit(self) -> int:
+        """The most connections that may be open."""
+        return self._services.limits.connections
 
     @property
     def strangers(self) -> int:
@@ -245,7 +258,7 @@ class Listener:
             log.warning("a trusted proxy names no client")
 
     def _logged(self, address: Address | None) -> dict[str, str]:
-        shown = self._config.server.log_addresses
+        shown = self._settings.log_addresses
         if address is None or shown == "none":
             return {}
         return {"address": address.masked() if shown == "masked" else str(address)}
@@ -254,7 +267,7 @@ class Listener:
         """Count a tick for every connection."""
         for http_connection in list(self._http_connections):
             http_connection.tick(int(HANDSHAKE_TIMEOUT / self._tick))
-        ping_after = self._ticks(self._config.server.ping_interval)
+        ping_after = self._ticks(self._settings.ping_interval)
         join_within = self._ticks(self._services.limits.join_timeout)
         read_within = self._ticks(READ_TIMEOUT)
         for connection in list(self.connections):
@@ -279,6 +292,12 @@ class Listener:
             self._memory_timer = None
         if sum(size for _, (size, _) in held) > limit / 4:
             self._memory_timer = asyncio.get_running_loop().call_later(MEMORY_TICK, self._bound_memory)
+
+    @staticmethod
+    def _tick_for(config: Config) -> float:
+        return max(
+            SHORTEST_TICK, min(config.server.ping_interval, config.limits.join_timeout, HANDSHAKE_TIMEOUT) / TICKS
+        )
 
     def _ticks(self, seconds: float) -> int:
         return math.ceil(seconds / self._tick)

@@ -41,7 +41,11 @@ class Routes:
         self._is_stopping = is_stopping
         self._problems = problems
         self._site = StaticFiles(config)
-        self._handshake = Handshake(config.allowed_origins)
+        self.allow(config.allowed_origins)
+
+    def allow(self, origins: Sequence[str]) -> None:
+        """Accept WebSockets from web pages of these origins only; of all, if there are none."""
+        self._handshake = Handshake(origins)
 
     def body_limit(self, _: Request) -> int:
         """Return 0: no method with a body is served."""

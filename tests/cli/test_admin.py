@@ -211,3 +211,19 @@ def test_a_daemon_whose_socket_cannot_be(tmp_path: Path) -> None:
     assert result.returncode == MISUSED
     assert "admin.socket" in result.stderr
     assert "choose another path" in result.stderr
+
+
+async def test_reload(tmp_path: Path) -> None:
+    """What has changed is printed; a file that is wrong changes nothing, and the command says why."""
+    file = tmp_path / "roomd.toml"
+    file.write_text('[server]\nlog_level = "info"\n')
+    with serving(tmp_path, ROOMD_CONFIG=str(file)) as daemon:
+        assert await admin(daemon, "reload") == "nothing has changed\n"
+        file.write_text('[server]\nlog_level = "debug"\n')
+        assert await admin(daemon, "reload") == "server.log_level\n"
+        assert json.loads(await admin(daemon, "status", "--json"))["logLevel"] == "debug"
+        file.write_text('[server]\nlog_level = "loud"\n')
+        assert "server.log_level" in await admin(daemon, "reload", exits=REFUSED)
+        file.write_text('[server]\nlog_level = "info"\npath = "/other"\n')
+        assert "server.path: cannot change while roomd runs" in await admin(daemon, "reload", exits=REFUSED)
+        assert json.loads(await admin(daemon, "status", "--json"))["logLevel"] == "debug"

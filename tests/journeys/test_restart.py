@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from roomd.system.stopping import STOP_TIMEOUT
+from roomd.system.signals import STOP_TIMEOUT
 from tests.support.daemon import SEAT_HOLD, Client, Daemon
 from tests.support.processes import PATIENCE
 from tests.support.wire import now

@@ -96,6 +96,11 @@ class Daemon:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
+    def is_started(self) -> bool:
+        """Whether the process was started, and not stopped since."""
+        return self._process is not None
+
+    @property
     def process(self) -> subprocess.Popen[bytes]:
         """The running process."""
         assert self._process is not None

@@ -1,4 +1,4 @@
-"""Stop on a signal: in order on the first, at once on a later one."""
+"""Signals: stop in order on the first and at once on a later one, and reload on SIGHUP."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 
-log = logging.getLogger("roomd.system.stopping")
+log = logging.getLogger("roomd.system.signals")
 
 STOP_TIMEOUT = 8.5
 """The most seconds from the first signal to the end of the process."""
@@ -48,3 +48,15 @@ def _exit_after(seconds: float) -> None:
     timer = threading.Timer(seconds, end)
     timer.daemon = True
     timer.start()
+
+
+def set_on_hangup(hung_up: asyncio.Event) -> None:
+    """Set `hung_up` on each SIGHUP, also for one that came before: `__main__` has blocked the signal until now."""
+    loop = asyncio.get_running_loop()
+    signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(hung_up.set))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+
+
+def ignore_hangup() -> None:
+    """Ignore SIGHUP: there is nothing to reload any more. Python resets a handler to the default when it ends."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
