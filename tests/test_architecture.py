@@ -28,7 +28,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     # on the database file
     "cli": {"auth", "client", "config", "ice", "load", "protocol", "storage", "system"},
     # the only place that names the concrete parts
-    "daemon": {"admin", "auth", "config", "demo", "engine", "gateway", "ice", "rooms", "storage", "system"},
+    "daemon": {"admin", "config", "demo", "engine", "gateway", "reloading", "storage", "system"},
+    # builds what the settings are made into, and replaces it while the daemon runs
+    "reloading": {"auth", "config", "engine", "gateway", "ice", "rooms"},
     "__main__": {"cli", "config", "daemon", "system"},
 }
 

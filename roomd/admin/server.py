@@ -22,7 +22,7 @@ from websockets.http11 import Request, Response
 
 from roomd.gateway.http import HttpConnection, response
 from roomd.protocol.admin import Failed
-from roomd.system.unix_sockets import listen_on
+from roomd.system.unix_sockets import UnixListener, listen_on
 
 log = logging.getLogger("roomd.admin.server")
 
@@ -56,23 +56,24 @@ class AdminServer:
         self._connections: dict[HttpConnection, None] = {}
         self._tasks: set[asyncio.Task[Response]] = set()
         self._server: asyncio.Server | None = None
-        self._path: Path | None = None
+        self._listener: UnixListener | None = None
 
     async def open(self, path: Path) -> None:
         """Start to listen.
 
         Raises `OSError`.
         """
-        listening = listen_on(path, 0o600)
-        self._path = path
-        self._server = await asyncio.get_running_loop().create_unix_server(lambda: HttpConnection(self), sock=listening)
+        self._listener = listen_on(path, 0o600, CONNECTIONS)
+        self._server = await asyncio.get_running_loop().create_unix_server(
+            lambda: HttpConnection(self), sock=self._listener.socket
+        )
 
     async def close(self) -> None:
         """Stop listening, and end every connection."""
-        if self._server is None or self._path is None:
+        if self._server is None or self._listener is None:
             return
+        self._listener.remove()
         self._server.close()
-        self._path.unlink(missing_ok=True)
         for task in list(self._tasks):
             task.cancel()
         for connection in list(self._connections):
