@@ -20,7 +20,9 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo 'PYTHON=python3.12 chooses the interpreter, VENV=folder the environment, ARGS="…" goes to run, test and bench.'
 
+# The service cannot write bytecode, so without this each of its starts would compile every module of roomd.
 install: $(VENV)/.installed ## Install what is needed into .venv
+	@$(BIN)/python -m compileall -q roomd
 
 run: install ## Install what is needed, run the daemon with a demo room and its database under var/
 	@exec $(BIN)/roomd serve --demo $(ARGS)

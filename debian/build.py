@@ -20,7 +20,7 @@ from pathlib import Path
 
 from docs.man import manual
 from roomd import __version__
-from roomd.cli.units import units
+from roomd.cli.units import enabled, units
 from roomd.config import default_config
 
 CHECKOUT = Path(__file__).parents[1]
@@ -215,9 +215,6 @@ def _classified(classifiers: list[str]) -> str:
 
 def _control_files(root: Path, control: str) -> None:
     """Write what dpkg reads: the maintainer scripts with the names of the units, conffiles, and sums of all files."""
-    names = [name for name, text in units(PROGRAM).items() if "[Install]" in text]
-    enabled = [name for name in names if name.endswith((".socket", ".service"))]
-    enabled.sort(key=lambda name: not name.endswith(".socket"))  # so that the socket is there first
     sums = "".join(
         f"{hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()}  {file.relative_to(root)}\n"
         for file in sorted(root.rglob("*"))
@@ -228,7 +225,9 @@ def _control_files(root: Path, control: str) -> None:
     _write(root, "DEBIAN/md5sums", sums)
     for name in ("postinst", "prerm", "postrm"):
         script = (CHECKOUT / "debian" / name).read_text()
-        script = script.replace("@ENABLED@", " ".join(enabled)).replace("@UNITS@", " ".join(units(PROGRAM)))
+        script = script.replace("@ENABLED@", " ".join(enabled(units(PROGRAM)))).replace(
+            "@UNITS@", " ".join(units(PROGRAM))
+        )
         _write(root, f"DEBIAN/{name}", script, 0o755)
 
 
