@@ -146,16 +146,14 @@ def _environment(root: Path, python: str) -> None:
     (home / "bin").mkdir()
     (home / "bin/python").symlink_to(f"../../../bin/python{python}")
     (home / "pyvenv.cfg").write_text(f"home = /usr/bin\ninclude-system-site-packages = false\nversion = {python}\n")
-    with tempfile.TemporaryDirectory() as folder:
-        _run(sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder, cwd=CHECKOUT)
-        (wheel,) = Path(folder).iterdir()
-        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-        # The constraints have the versions and, as they have hashes too, what is not there is refused.
-        _run(
-            sys.executable, "-m", "pip", "--python", PYTHON, "install", "-qq", "--no-compile", "--no-warn-conflicts",
-            "--disable-pip-version-check", "--root-user-action", "ignore", "--only-binary", ":all:", "--target", site,
-            "--constraint", CHECKOUT / "requirements.txt", f"roomd @ {wheel.as_uri()}#sha256={digest}",
-        )  # fmt: skip
+    pip = (sys.executable, "-m", "pip", "--python", PYTHON, "--disable-pip-version-check", "--quiet")
+    with tempfile.TemporaryDirectory() as wheels:
+        locked = ("--require-hashes", "--requirement", CHECKOUT / "requirements.txt")
+        _run(*pip, "download", "--only-binary", ":all:", *locked, "--dest", wheels)
+        _run(sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", wheels, cwd=CHECKOUT)
+        # Of what is locked, this takes what roomd depends on, and leaves out what only builds it.
+        found = ("--no-index", "--find-links", wheels)
+        _run(*pip, "install", "--no-compile", "--root-user-action", "ignore", "--target", site, *found, "roomd")
     shutil.rmtree(site / "bin")
     for name in ("direct_url.json", "INSTALLER", "RECORD", "REQUESTED"):
         for file in site.glob(f"*.dist-info/{name}"):
