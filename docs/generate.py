@@ -37,16 +37,17 @@ WIDTH = 100
 
 
 def settings_tables() -> str:
-    """Build a table of every section's settings: key, environment variable, default, documentation."""
+    """Build a table of every section's settings: key, environment variable, default, what it sets, the reload."""
     parts: list[str] = []
     section = ""
     for setting in settings():
         if setting.section != section:
             section = setting.section
             parts += ["", f"### `[{section}]`", "", section_doc(section), ""]
-            parts += ["| key | variable | default | what it sets |", "|---|---|---|---|"]
+            parts += ["| key | variable | default | what it sets | at a reload |", "|---|---|---|---|---|"]
         default = "" if setting.default is None else f"`{msgspec.json.encode(setting.default).decode()}`"
-        parts.append(f"| `{setting.section}.{setting.key}` | `{setting.env}` | {default} | {setting.hint} |")
+        columns = [f"`{setting.name}`", f"`{setting.env}`", default, setting.hint, setting.reload]
+        parts.append(f"| {' | '.join(columns)} |")
     return "\n".join(parts[1:])
 
 

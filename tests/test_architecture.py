@@ -19,14 +19,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "limits": {"config", "protocol"},
     "ice": {"auth", "config", "protocol"},
     "gateway": {"auth", "config", "engine", "ice", "limits", "protocol", "rooms", "system"},
+    "admin": {"config", "engine", "gateway", "protocol", "system"},
     "demo": {"auth", "config", "engine", "rooms"},
     # libraries of their own: they share the wire with the daemon, and nothing else
     "client": {"protocol"},
     "load": set(),
-    # a client of the running daemon, which also mints tokens with the local secret and checks the configuration
-    "cli": {"auth", "client", "config", "ice", "load", "protocol"},
+    # a client of the running daemon, which also mints tokens with the local secret, checks the configuration, and works
+    # on the database file
+    "cli": {"auth", "client", "config", "ice", "load", "protocol", "storage", "system"},
     # the only place that names the concrete parts
-    "daemon": {"auth", "config", "demo", "engine", "gateway", "ice", "rooms", "storage", "system"},
+    "daemon": {"admin", "config", "demo", "engine", "gateway", "reloading", "storage", "system"},
+    # builds what the settings are made into, and replaces it while the daemon runs
+    "reloading": {"auth", "config", "engine", "gateway", "ice", "rooms"},
     "__main__": {"cli", "config", "daemon", "system"},
 }
 

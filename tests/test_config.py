@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from roomd.config import Config, ConfigError, check, default_config, load, settings
+from roomd.config import (
+    Config,
+    ConfigError,
+    check,
+    default_config,
+    load,
+    settings,
+)
 from roomd.gateway.static import page_files
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -96,8 +103,8 @@ BAD_FILES: dict[str, tuple[str, str]] = {
     ),
     "unknown key": (
         "[server]\nprot = 1",
-        "server: Object contains unknown field `prot`; allowed: host, port, path, allowed_origins, ping_interval, "
-        "log_level, log_addresses, trusted_proxies, demo",
+        "server: Object contains unknown field `prot`; allowed: host, port, listen, socket_mode, path, "
+        "allowed_origins, ping_interval, log_level, log_addresses, trusted_proxies, demo",
     ),
     "key without a section": ("port = 1", "top level: Object contains unknown field `port`; allowed: server, auth"),
     "section that is none": ("server = 5", "server: Expected `object`, got `int` (a table of settings)"),
@@ -123,6 +130,7 @@ BAD_FILES: dict[str, tuple[str, str]] = {
     ),
     "the contract's path": ("[server]\npath = '/asyncapi.json'", "server.path: /asyncapi.json is taken; choose"),
     "taken path": ("[server]\npath = '/healthz'", "server.path: /healthz is taken; choose another, e.g. /ws"),
+    "the path of readiness": ("[server]\npath = '/readyz'", "server.path: /readyz is taken; choose another, e.g. /ws"),
     "short secret": ("[auth]\nsecret = 'short'", "auth.secret: must be at least 32 bytes; `openssl rand -hex 32`"),
     "no URL": ("[auth]\njwks_url = 'file:///k'", "auth.jwks_url: must start with https:// (or http:// on a trusted"),
     "algorithm for public keys": (
@@ -235,7 +243,7 @@ def test_unreadable_file(tmp_path: Path) -> None:
 BAD_ENVIRONMENT: dict[str, tuple[dict[str, str], str]] = {
     "unknown variable": (
         {"ROOMD_SERVER_PROT": "1"},
-        "ROOMD_SERVER_PROT: unknown setting; allowed: ROOMD_AUTH_ALGORITHMS",
+        "ROOMD_SERVER_PROT: unknown setting; allowed: ROOMD_ADMIN_SOCKET",
     ),
     "wrong type": ({"ROOMD_SERVER_PORT": "http"}, "ROOMD_SERVER_PORT: Expected `int`, got `str` (TCP port;"),
     "too large": ({"ROOMD_SERVER_PORT": "99999"}, "ROOMD_SERVER_PORT: Expected `int` <= 65535 (TCP port;"),

@@ -1,14 +1,25 @@
 """The configuration: every setting with its default, and how it is read, checked and documented.
 
-`sections` declares the settings, `loading` reads them, `checks` refuses wrong ones, `origins` has the form of one kind,
-`files` checks the files that are named, `documents` describes them. Import from this package, not from its modules.
+`sections` declares the settings, `loading` reads them, `checks` refuses wrong ones, `origins` and `listening` have the
+forms of two kinds, `files` checks the files that are named, `documents` describes them. Import from this package, not
+from its modules.
 """
 
 from roomd.config.checks import SHORTEST_SECRET, SHORTEST_TURN_SECRET, check
-from roomd.config.documents import Setting, default_config, section_doc, settings
+from roomd.config.documents import Setting, changed_settings, default_config, section_doc, settings
 from roomd.config.files import FileMissing, check_file, is_open_to_others, read_file, trusted_owners
+from roomd.config.listening import (
+    ListenAddress,
+    TcpAddress,
+    UnixAddress,
+    is_every_address,
+    listen_addresses,
+    local_url,
+    url_of,
+)
 from roomd.config.loading import load
 from roomd.config.sections import (
+    AdminConfig,
     Algorithm,
     AuthConfig,
     Config,
@@ -16,15 +27,16 @@ from roomd.config.sections import (
     DatabaseConfig,
     IceConfig,
     LimitsConfig,
+    LogLevel,
     RoomsConfig,
     ServerConfig,
-    is_every_address,
-    local_url,
+    admin_socket,
 )
 
 __all__ = [
     "SHORTEST_SECRET",
     "SHORTEST_TURN_SECRET",
+    "AdminConfig",
     "Algorithm",
     "AuthConfig",
     "Config",
@@ -33,18 +45,26 @@ __all__ = [
     "FileMissing",
     "IceConfig",
     "LimitsConfig",
+    "ListenAddress",
+    "LogLevel",
     "RoomsConfig",
     "ServerConfig",
     "Setting",
+    "TcpAddress",
+    "UnixAddress",
+    "admin_socket",
+    "changed_settings",
     "check",
     "check_file",
     "default_config",
     "is_every_address",
     "is_open_to_others",
+    "listen_addresses",
     "load",
     "local_url",
     "read_file",
     "section_doc",
     "settings",
     "trusted_owners",
+    "url_of",
 ]

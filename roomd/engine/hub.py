@@ -51,7 +51,9 @@ class Hub:
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_room_id = ""  # new rooms have higher ids, so that lists of rooms stay in their order
         self.is_draining = False
-        """Whether the server stops and serves no more requests."""
+        """Whether newcomers are refused, because the daemon stops or an operator wants it empty."""
+        self.is_stopping = False
+        """Whether the daemon stops and serves no more requests."""
 
     async def open(self) -> None:
         """Load every room in which somebody has a seat or waits. All of these seats are held from now on.
@@ -68,11 +70,18 @@ class Hub:
 
         A drop that cannot be stored now does no harm: the next start holds every seat.
         """
-        self.is_draining = True
+        self.is_draining = self.is_stopping = True
         for live in self._rooms.values():
             live.stop_timer()
         while self._tasks:
             await asyncio.wait(self._tasks)
+
+    def use(self, rules: Rules) -> None:
+        """Use other rules from now on, for all rooms. What was promised before stays, like the end of a hold."""
+        self._services.rules = rules
+        for live in self._rooms.values():
+            if live.room is not None:
+                live.room.rules = rules
 
     def statistics(self) -> dict[str, int]:
         """Return the number of rooms that are in use, and of their members."""
@@ -80,6 +89,12 @@ class Hub:
             "rooms": len(self._rooms) - len(self._idle),
             "listeners": sum(len(live.broadcast.members) for live in self._rooms.values()),
         }
+
+    def problems(self) -> list[str]:
+        """Return why rooms cannot be served as they should be now; nothing when all is well."""
+        store = self._services.store
+        problems = {"the last commit failed": store.is_failing(), "storage is nearly full": store.is_nearly_full()}
+        return [text for text, is_so in problems.items() if is_so]
 
     async def create(self, settings: Settings, host_id: str) -> RoomView:
         """Create a room and store it.
@@ -152,7 +167,7 @@ class Hub:
 
         This is not tried again when storage fails: then the token is valid until the next resume.
         """
-        if not self.is_draining:
+        if not self.is_stopping:
             self.submit(code, Confirm(participant_id, claim), _IgnoringAsker())
 
     def unsubscribe(self, code: str, participant_id: str, member: Member) -> None:
@@ -168,7 +183,7 @@ class Hub:
         again until it succeeds.
         """
         live = self._rooms.get(code)
-        if live is not None and live.broadcast.refresh_later(participant_id, member) and not self.is_draining:
+        if live is not None and live.broadcast.refresh_later(participant_id, member) and not self.is_stopping:
             self._expire(code)
 
     def relay(self, code: str, participant_id: str, event: Event) -> None:
@@ -210,7 +225,7 @@ class Hub:
 
     def retry_later(self, code: str, make: Callable[[], Command[A]]) -> None:
         """Submit the command that `make` returns after `RETRY_AFTER` seconds, unless the server stops."""
-        if not self.is_draining:
+        if not self.is_stopping:
             self._services.clock.call_later(RETRY_AFTER, lambda: self._submit_with_retry(code, make))
 
     def _start_batch(self, live: LiveRoom) -> None:
@@ -230,7 +245,7 @@ class Hub:
                 self._unload_if_empty(live)
 
     def _set_timer(self, live: LiveRoom, at_least: float = 0.0) -> None:
-        if self.is_draining:
+        if self.is_stopping:
             live.stop_timer()
         else:
             live.set_timer(self._expire, at_least)

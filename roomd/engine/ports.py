@@ -53,6 +53,10 @@ class Store(Protocol):
         """Return whether new rooms and messages must be refused, so that everything else can still be stored."""
         ...
 
+    def is_failing(self) -> bool:
+        """Return whether the last commit failed."""
+        ...
+
     async def load(self, code: str) -> StoredRoom | None:
         """Read a room in which nobody has a seat, by its code; None when there is none."""
         ...
@@ -204,9 +208,16 @@ Encode = Callable[[Event], bytes]
 class Rooms(Protocol):
     """All rooms, as the gateway uses them."""
 
+    is_draining: bool
+    """Whether newcomers are refused, because the daemon stops or an operator wants it empty."""
+
     @property
-    def is_draining(self) -> bool:
-        """Whether the server stops and serves no more requests."""
+    def is_stopping(self) -> bool:
+        """Whether the daemon stops and serves no more requests."""
+        ...
+
+    def statistics(self) -> dict[str, int]:
+        """Return the number of rooms that are in use, and of their connected members."""
         ...
 
     def submit(self, code: str, command: Command[A], asker: Asker[A]) -> asyncio.Future[None]:

@@ -99,8 +99,12 @@ class Client:
 
     async def _verified(self, text: str, verify: Callable[[str, Sequence[Key], Policy, float], V]) -> V:
         services = self.services
+        source = None
         try:
-            return verify(text, await services.keys.keys_for(text), services.policy, services.clock.wall())
+            while source is not services.keys:  # a reload may replace the source while its keys are fetched
+                source = services.keys
+                keys = await source.keys_for(text)
+            return verify(text, keys, services.policy, services.clock.wall())
         except Refused as refused:
             fields = {"connection": self.number, "code": refused.kind.code, "reason": refused.reason}
             limited.info("token refused", fields)

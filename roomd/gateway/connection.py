@@ -17,6 +17,7 @@ from roomd.gateway.services import Services
 from roomd.gateway.websocket import ClientSocket
 from roomd.limits.usage import SERVED, SLOWED_MOST, Usage
 from roomd.protocol import events, replies, requests
+from roomd.protocol.admin import ConnectionStatus
 from roomd.protocol.codec import BadFrame, decode, request_id
 from roomd.protocol.errors import INTERNAL_ERROR, RESTARTING, UNAVAILABLE, Close, Refused, rate_limited
 
@@ -35,6 +36,8 @@ CLEAN_CLOSES = (1000, 1001)
 INTERNAL_ERROR_CLOSE = 1011
 """The close code for a fault of the daemon (RFC 6455, section 7.4.1)."""
 
+NEWCOMERS = (requests.JoinRoom, requests.CreateRoom)
+"""The requests that a daemon refuses which an operator wants empty. A seat from before is resumed."""
 WAYS_BACK = (requests.Resume, requests.Authenticate)
 """The requests that nobody else's flood can keep a host or somebody with a seat from. They are never refused."""
 SILENT_REASON = "silent before the first join"
@@ -53,6 +56,7 @@ class Connection:
     """
 
     __slots__ = (
+        "_began",
         "_client",
         "_on_closed",
         "_on_lost",
@@ -84,6 +88,7 @@ class Connection:
         self.outbox = Outbox(transport, limits.outbox, self.socket, self._close)
         self.usage = usage
         self._services = services
+        self._began = services.clock.monotonic()
         self._spawn = spawn
         self._on_closed = on_closed
         self._on_lost = on_lost
@@ -195,6 +200,20 @@ class Connection:
         if self._silent_ticks > join_within:
             self.outbox.close(Close.TOO_SLOW, SILENT_REASON)
 
+    def status(self, now: float) -> ConnectionStatus:
+        """Return what an operator sees of the connection."""
+        session = self._client.session
+        return ConnectionStatus(
+            number=self.number,
+            user_id=session.user_id,
+            seat=session.seat.code if session.seat is not None else None,
+            waits=session.waiting.code if session.waiting is not None else None,
+            participant_id=next((place.participant.id for place in session.places), None),
+            seconds=round(now - self._began, 1),
+            unsent=self.outbox.unsent(),
+            is_full=self.socket.is_full,
+        )
+
     def tell(self, event: events.Event) -> None:
         """Send an event for this client only."""
         self._client.send(event)
@@ -252,7 +271,8 @@ class Connection:
         Returns the future that is done when the request is answered, None when it is answered now. Raises `Refused` and
         `CloseConnection`.
         """
-        if self._services.rooms.is_draining:
+        rooms = self._services.rooms
+        if rooms.is_draining and (rooms.is_stopping or isinstance(request, NEWCOMERS)):
             raise Refused(RESTARTING, retry_after=RESTART_AFTER)
         work = serve(self._client, request)
         if work is None or isinstance(work, asyncio.Future):

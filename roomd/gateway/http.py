@@ -60,8 +60,8 @@ class Handler(Protocol):
         """Return the seconds until the request may be answered. Called once; None for what is no request."""
         ...
 
-    def answer(self, request: Request, body: bytes) -> Response:
-        """Return the response; 101 makes its connection a WebSocket."""
+    def answer(self, request: Request, body: bytes) -> "Response | asyncio.Future[Response]":
+        """Return the response, or a future of it; 101 makes its connection a WebSocket."""
         ...
 
     def upgrade(
@@ -199,8 +199,8 @@ class RequestReader:
 class HttpConnection(asyncio.Protocol):
     """A connection from its start until its request is answered. `handler` answers it."""
 
-    __slots__ = ("_discarded", "_handler", "_reader", "_ticks", "_transport", "address", "has_arrived", "peer",
-                 "received")  # fmt: skip
+    __slots__ = ("_discarded", "_handler", "_reader", "_ticks", "address", "has_arrived", "peer",
+                 "received", "transport")  # fmt: skip
 
     def __init__(self, handler: Handler) -> None:
         self.peer: str | None = None
@@ -213,18 +213,19 @@ class HttpConnection(asyncio.Protocol):
         """The bytes that were received and not charged yet."""
         self._handler = handler
         self._reader: RequestReader | None = RequestReader(handler.body_limit)  # None after the response
-        self._transport: asyncio.Transport
+        self.transport: asyncio.Transport
+        """The transport, from the start of the connection on."""
         self._discarded = 0
         self._ticks = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for a request. Abort a connection that the other end has reset: nobody is known to be there."""
-        self._transport = cast("asyncio.Transport", transport)
+        self.transport = cast("asyncio.Transport", transport)
         try:
-            self.peer = find_peer(self._transport)
+            self.peer = find_peer(self.transport)
         except ConnectionResetError:
             self._forget_reader()
-            self._transport.abort()
+            self.transport.abort()
         else:
             self._handler.opened(self)
 
@@ -253,42 +254,52 @@ class HttpConnection(asyncio.Protocol):
         """Return the bytes that are held for the client: an unfinished request, and what is not sent yet."""
         reader = self._reader
         unfinished = reader.size + len(reader.body) if reader is not None else 0
-        return unfinished + self._transport.get_write_buffer_size()
+        return unfinished + self.transport.get_write_buffer_size()
 
     def abort(self) -> None:
         """Abort the connection at once."""
-        self._transport.abort()
+        self.transport.abort()
 
     def tick(self, most: int) -> None:
         """Count one tick. Abort a connection that takes `most` ticks for its request, or to close after it."""
         self._ticks += 1
         if self._ticks >= most:
-            self._transport.abort()
+            self.transport.abort()
 
     def give_way(self) -> None:
         """Abort the connection, so that another can be served."""
         self._leave()
-        self._transport.abort()
+        self.transport.abort()
 
     def close(self) -> None:
         """Close the connection after the written bytes were sent."""
-        self._transport.close()
+        self.transport.close()
 
     def _serve(self, request: Request | None, answer: Callable[[], None]) -> None:
         """Answer a request, or what is none, when its sender may have the answer."""
         if delay := self._handler.delay(self, request):
-            self._transport.pause_reading()
+            self.transport.pause_reading()
             asyncio.get_running_loop().call_later(delay, self._serve_late, answer)
         else:
             answer()
 
     def _serve_late(self, answer: Callable[[], None]) -> None:
-        if self._reader is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+        if self._reader is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
             answer()
 
     def _answer(self, request: Request, reader: RequestReader) -> None:
-        response = self._handler.answer(request, reader.body)
+        answer = self._handler.answer(request, reader.body)
+        if isinstance(answer, Response):
+            self._respond(request, reader, answer)
+        else:
+            answer.add_done_callback(partial(self._respond_late, request, reader))
+
+    def _respond_late(self, request: Request, reader: RequestReader, answer: "asyncio.Future[Response]") -> None:
+        if self._reader is not None and not answer.cancelled():
+            self._respond(request, reader, answer.result())
+
+    def _respond(self, request: Request, reader: RequestReader, response: Response) -> None:
         if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
             if request.method == "HEAD":
                 response.body = b""
@@ -296,24 +307,24 @@ class HttpConnection(asyncio.Protocol):
         elif reader.rest is None:
             self._end(None)  # the parser saw no upgrade, so the start of the frames is not known
         else:
-            self._transport.write(response.serialize())
+            self.transport.write(response.serialize())
             self._forget_reader()
-            self._handler.upgrade(self, request, self._transport, reader.rest)
+            self._handler.upgrade(self, request, self.transport, reader.rest)
 
     def _end(self, response: Response | None) -> None:
         """Write the response, if any, and the end of the stream. Then discard bytes until the client closes too."""
         self._forget_reader()
         self._ticks = 0
-        if self._transport.is_closing():
+        if self.transport.is_closing():
             return
         if response is not None:
-            self._transport.write(response.serialize())
-        self._transport.write_eof()
+            self.transport.write(response.serialize())
+        self.transport.write_eof()
 
     def _discard(self, size: int) -> None:
         self._discarded += size
         if self._discarded > DISCARD_LIMIT:
-            self._transport.abort()
+            self.transport.abort()
 
     def _leave(self) -> None:
         self._forget_reader()

@@ -135,6 +135,10 @@ class Outbox:
         if self._connection.is_full and self._transport.get_write_buffer_size() > 2 * self._limit:
             self._connection.hold_until_drained()
 
+    def unsent(self) -> int:
+        """Return the bytes that wait to be sent."""
+        return self._transport.get_write_buffer_size()
+
     def is_half_full(self) -> bool:
         """Return whether much waits. Then events that can be sent later should be."""
         return self._connection.is_full or self._transport.get_write_buffer_size() > self._limit / 2

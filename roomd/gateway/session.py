@@ -76,6 +76,11 @@ class Session(Generic[P]):
         return self._identity is None and self.seat is None and self.waiting is None
 
     @property
+    def user_id(self) -> str | None:
+        """The id of the client's user; None for a guest."""
+        return self._identity.user_id if self._identity is not None else None
+
+    @property
     def places(self) -> list[P]:
         """The seat and the place in a queue, as far as the client has them."""
         if self.waiting is None:

@@ -92,9 +92,18 @@ class Ledgers:
         """The accounts of rooms, by code."""
         self.addresses: Ledger[Address | None] = Ledger(allowances("address", limits), CAPACITY)
         """The accounts of addresses. Clients whose address is not known share one."""
-        self.strangers = Account(allowances("strangers", limits, SLOWED_MOST))
+        self._pool = allowances("strangers", limits, SLOWED_MOST)
+        self.strangers = Account(self._pool)
         """The pool of all clients without a seat and a token. They are slowed for each other, and not refused."""
-        self._connections: Strangers[Address | None, Stranger] = Strangers(max(1, limits.connections // 2))
+        self._connections: Strangers[Address | None, Stranger] = Strangers(_strangers_limit(limits))
+
+    def use(self, limits: LimitsConfig, now: float) -> None:
+        """Use other limits from now on, for everybody. What was used before stays charged."""
+        self.members.use(allowances("member", limits), now)
+        self.rooms.use(allowances("room", limits), now)
+        self.addresses.use(allowances("address", limits), now)
+        self.strangers.rescale(self._pool.replace(allowances("strangers", limits, SLOWED_MOST)), now)
+        self._connections.limit = _strangers_limit(limits)
 
     def add_stranger(self, address: Address | None, connection: Stranger) -> None:
         """Count a connection of a stranger. If there are too many, the address with the most of them loses its oldest.
@@ -106,6 +115,10 @@ class Ledgers:
     def replace_stranger(self, before: Stranger, address: Address | None, connection: Stranger) -> None:
         """Count a connection of a stranger in place of one that has become it: now its address is known."""
         self._end(self._connections.replace(before, address, connection))
+
+    def stranger_connections(self) -> int:
+        """Return the number of strangers' connections."""
+        return len(self._connections)
 
     def make_way(self) -> bool:
         """End a connection of another stranger for the newest one. Return False if there is no other."""
@@ -121,6 +134,10 @@ class Ledgers:
     def _end(self, excess: Stranger | None) -> None:
         if excess is not None:
             excess.give_way()
+
+
+def _strangers_limit(limits: LimitsConfig) -> int:
+    return max(1, limits.connections // 2)
 
 
 def arrive(ledgers: Ledgers, address: Address | None, now: float, size: int = 0, arrivals: float = 1) -> float:

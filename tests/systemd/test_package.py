@@ -152,6 +152,9 @@ async def test_install_upgrade_remove_purge(bare: Machine) -> None:
 
     await upgrade(bare, "/mnt/new")
 
+    bare.run("systemctl", "start", "roomd-backup.service")
+    assert [file for file in files(bare) if file.startswith("/var/backups/roomd/") and file.endswith(".db")]
+
     bare.write("/etc/roomd/roomd.toml", "[rooms]\nseat_hold = 99.0\n")
     kept = files(bare)
     bare.run("dpkg", "--remove", "roomd")
@@ -163,7 +166,8 @@ async def test_install_upgrade_remove_purge(bare: Machine) -> None:
     assert bare.wait("systemctl", "is-active", "roomd.service") == "active\n"
 
     bare.run("dpkg", "--purge", "roomd")
-    assert files(bare) - before <= {"/var/lib/private"}  # systemd's, for every service with DynamicUser
+    left = {file for file in files(bare) - before if not file.startswith("/var/backups/roomd")}
+    assert left <= {"/var/lib/private"}  # systemd's, for every service with DynamicUser
 
 
 @pytest.fixture

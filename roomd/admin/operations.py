@@ -1,0 +1,95 @@
+"""What the admin interface can do."""
+
+import logging
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import get_args
+
+from roomd import __version__
+from roomd.admin.server import AdminError, Operation, takes
+from roomd.config import Config, ConfigError, LogLevel
+from roomd.engine.ports import Clock, Rooms
+from roomd.gateway.listener import Listener
+from roomd.protocol import admin
+from roomd.protocol.errors import Close
+from roomd.protocol.timestamps import stamp
+from roomd.system.memory import resident
+
+log = logging.getLogger("roomd.admin.operations")
+
+KICKED = "an operator closed the connection"
+"""The close reason of a connection that an operator has closed."""
+
+
+def operations(
+    config: Config, rooms: Rooms, listener: Listener, reload: Callable[[], Awaitable[list[str]]], clock: Clock
+) -> Mapping[str, Operation]:
+    """Return every operation, by "METHOD /path".
+
+    `reload` reads the configuration again; it returns the settings that have changed, and raises `ConfigError`.
+    """
+    started = stamp(clock.wall())
+
+    def status() -> admin.Status:
+        counted = rooms.statistics()
+        return admin.Status(
+            version=__version__,
+            pid=os.getpid(),
+            started_at=started,
+            is_draining=rooms.is_draining,
+            rooms=counted["rooms"],
+            members=counted["listeners"],
+            connections=len(listener.connections),
+            strangers=listener.strangers,
+            limit=listener.limit,
+            memory=resident(),
+            database=str(Path(config.database.path).absolute()),
+            addresses=[str(address) for address in listener.addresses],
+            log_level=logging.getLevelName(logging.getLogger().level).lower(),
+        )
+
+    def connections() -> admin.Connections:
+        now = clock.monotonic()
+        found = sorted(listener.connections, key=lambda connection: connection.number)
+        return admin.Connections(connections=[connection.status(now) for connection in found])
+
+    def kick(order: admin.Kick) -> admin.Done:
+        for connection in listener.connections:
+            if connection.number == order.number:
+                log.info("kicked", {"connection": order.number})
+                connection.outbox.close(Close.RESTARTING, KICKED)
+                return admin.Done()
+        raise AdminError(f"there is no connection {order.number}; `roomd connections` lists those there are")
+
+    def drain(order: admin.Drain) -> admin.Done:
+        rooms.is_draining = order.is_draining
+        log.info("draining" if order.is_draining else "draining no more")
+        return admin.Done()
+
+    def log_level(order: admin.LogLevel) -> admin.Done:
+        if order.level not in get_args(LogLevel):
+            raise AdminError(f"{order.level}: is no level; allowed: {', '.join(get_args(LogLevel))}")
+        logging.getLogger().setLevel(order.level.upper())
+        log.warning("log level set", {"level": order.level})
+        return admin.Done()
+
+    async def reload_configuration() -> admin.Reloaded:
+        try:
+            return admin.Reloaded(changed=await reload())
+        except ConfigError as error:
+            raise AdminError(str(error)) from None
+
+    return {
+        "GET /status": asks(status),
+        "GET /connections": asks(connections),
+        "POST /kick": takes(admin.Kick, kick),
+        "POST /drain": takes(admin.Drain, drain),
+        "POST /reload": asks(reload_configuration),
+        "POST /log-level": takes(admin.LogLevel, log_level),
+    }
+
+
+def asks(answer: Callable[[], object]) -> Operation:
+    """Return an operation that takes nothing."""
+    return lambda _: answer()

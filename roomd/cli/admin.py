@@ -1,0 +1,181 @@
+"""The commands that use the admin interface of the running daemon: `roomd status` and others."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import msgspec
+import typer
+
+from roomd.cli.access import ConfigFile, DatabaseFile, configuration
+from roomd.cli.options import example
+from roomd.cli.output import say, table
+from roomd.config import LogLevel, admin_socket
+from roomd.protocol import admin
+from roomd.system.unix_sockets import connect_to
+
+T = TypeVar("T")
+
+SERVICE_SOCKET = Path("/run/roomd/admin.sock")
+"""Where the service of systemd has the socket. It is tried when none is at the configured place."""
+_ONLY = "only root and the user of the daemon may use it"
+TIMEOUT = 30.0
+"""The seconds that a reply may take."""
+
+SocketFile = Annotated[
+    Path | None,
+    typer.Option("--socket", metavar="FILE", help="The daemon's admin socket; default: the configured."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+class AdminRefused(Exception):  # noqa: N818 - an answer, not a fault
+    """The daemon refused the operation. The text says why."""
+
+
+class AdminUnreachable(Exception):  # noqa: N818 - a state of the machine
+    """The admin interface cannot be used. The text says why and what to do."""
+
+
+def add_admin_commands(app: typer.Typer) -> None:
+    """Add the commands of the admin interface."""
+    for name, command, line in (
+        ("status", status, "roomd status --json"),
+        ("connections", connections, "roomd connections"),
+        ("kick", kick, "roomd kick 17"),
+        ("drain", drain, "roomd drain"),
+        ("reload", reload, "roomd reload"),
+        ("log-level", log_level, "roomd log-level debug"),
+    ):
+        app.command(name, epilog=example(line))(command)
+
+
+class Daemon:
+    """The admin interface of a daemon, which is found by the options of a command."""
+
+    def __init__(self, socket: Path | None, config: Path | None, database: str | None) -> None:
+        self._path = socket or _find_socket(config, database)
+
+    def ask(self, path: str, kind: type[T]) -> T:
+        """Send a `GET` and return the reply.
+
+        Raises `AdminUnreachable` and `AdminRefused`.
+        """
+        return self._exchange("GET", path, b"", kind)
+
+    def order(self, path: str, body: msgspec.Struct, kind: type[T]) -> T:
+        """Send a `POST` and return the reply, like `ask`."""
+        return self._exchange("POST", path, msgspec.json.encode(body), kind)
+
+    def _exchange(self, method: str, path: str, body: bytes, kind: type[T]) -> T:
+        head = f"{method} {path} HTTP/1.0\r\nHost: roomd\r\nContent-Length: {len(body)}\r\n\r\n"
+        try:
+            with connect_to(self._path, TIMEOUT) as connected:
+                connected.sendall(head.encode() + body)
+                with connected.makefile("rb") as stream:
+                    answer = stream.read()
+        except OSError as exc:
+            raise AdminUnreachable(_explain(self._path, exc)) from None
+        status_line, _, rest = answer.partition(b"\r\n")
+        content = rest.partition(b"\r\n\r\n")[2]
+        if not status_line:
+            raise AdminUnreachable(f"{self._path}: {_ONLY}")
+        if status_line.split()[1] == b"200":
+            return msgspec.json.decode(content, type=kind)
+        raise AdminRefused(msgspec.json.decode(content, type=admin.Failed).error)
+
+
+def _find_socket(config: Path | None, database: str | None) -> Path:
+    configured = admin_socket(configuration(config, database={"path": database}))
+    is_open = config is None and database is None and not configured.exists()
+    return SERVICE_SOCKET if is_open and SERVICE_SOCKET.exists() else configured
+
+
+def _explain(path: Path, exc: OSError) -> str:
+    if isinstance(exc, PermissionError):
+        return f"{path}: {_ONLY}"
+    if isinstance(exc, (FileNotFoundError, ConnectionRefusedError)):
+        return f"no daemon listens at {path}; start it, or name its --config, --database or --socket"
+    return f"{path}: {exc.strerror or exc}"
+
+
+def status(
+    json: Json = False, socket: SocketFile = None, config: ConfigFile = None, database: DatabaseFile = None
+) -> None:
+    """Show what the running daemon does."""
+    found = Daemon(socket, config, database).ask("/status", admin.Status)
+    state = "draining" if found.is_draining else "serving"
+    lines = {
+        "roomd": f"{found.version}, {state}, process {found.pid} since {found.started_at}",
+        "listens on": ", ".join(found.addresses),
+        "database": found.database,
+        "rooms": f"{found.rooms} with {found.members} people",
+        "connections": f"{found.connections} of {found.limit}, {found.strangers} without a seat and a token",
+        "memory": f"{found.memory / (1 << 20):.0f} MiB",
+        "log level": found.log_level,
+    }
+    _print(found, json, lambda: "\n".join(f"{name + ':':13}{line}" for name, line in lines.items()))
+
+
+def connections(
+    json: Json = False, socket: SocketFile = None, config: ConfigFile = None, database: DatabaseFile = None
+) -> None:
+    """List the open connections, the oldest first."""
+    found = Daemon(socket, config, database).ask("/connections", admin.Connections)
+    header = ("NUMBER", "USER", "SEAT", "WAITS", "PARTICIPANT", "SECONDS", "UNSENT")
+    rows = [
+        (
+            str(each.number),
+            each.user_id or "-",
+            each.seat or "-",
+            each.waits or "-",
+            each.participant_id or "-",
+            f"{each.seconds:.0f}",
+            f"{each.unsent}{' slow' if each.is_full else ''}",
+        )
+        for each in found.connections
+    ]
+    _print(found, json, lambda: table(header, rows))
+
+
+def kick(
+    number: Annotated[int, typer.Argument(metavar="NUMBER", help="Its number in `roomd connections` and in the log.")],
+    socket: SocketFile = None,
+    config: ConfigFile = None,
+    database: DatabaseFile = None,
+) -> None:
+    """Close a connection. Its client may come back to its seat; `roomd room ban` keeps somebody out."""
+    Daemon(socket, config, database).order("/kick", admin.Kick(number=number), admin.Done)
+
+
+def drain(
+    undo: Annotated[bool, typer.Option("--undo", help="Take newcomers again.")] = False,
+    socket: SocketFile = None,
+    config: ConfigFile = None,
+    database: DatabaseFile = None,
+) -> None:
+    """Take no newcomers, until the daemon is stopped. Meetings go on, and who was in one comes back to their seat."""
+    Daemon(socket, config, database).order("/drain", admin.Drain(is_draining=not undo), admin.Done)
+
+
+def reload(socket: SocketFile = None, config: ConfigFile = None, database: DatabaseFile = None) -> None:
+    """Have the daemon read its configuration again, all of it or nothing, and print what has changed.
+
+    docs/reference/configuration.md says of each setting whether a reload takes it.
+    """
+    found = Daemon(socket, config, database).order("/reload", admin.Done(), admin.Reloaded)
+    say("\n".join(found.changed) or "nothing has changed")
+
+
+def log_level(
+    level: Annotated[LogLevel, typer.Argument(metavar="LEVEL", help="debug, info, warning or error.")],
+    socket: SocketFile = None,
+    config: ConfigFile = None,
+    database: DatabaseFile = None,
+) -> None:
+    """Log from a level up, until the daemon starts again or reads its configuration again."""
+    Daemon(socket, config, database).order("/log-level", admin.LogLevel(level=level), admin.Done)
+
+
+def _print(found: msgspec.Struct, json: bool, text: Callable[[], str]) -> None:
+    say(msgspec.json.encode(found).decode() if json else text())
