@@ -45,6 +45,8 @@ browsers: system $(VENV)/.installed-dev ## Run every test of the meeting page in
 	ROOMD_TEST_BROWSERS=all $(BIN)/python -m pytest --numprocesses 2 tests/page $(ARGS)
 
 systemd: system $(VENV)/.installed-dev ## Run every test of the service under a real systemd, as root
+	@PATH="$$PATH:/usr/sbin" command -v debootstrap >/dev/null || { eval "$$APT"; apt_install debootstrap; } \
+	|| echo 'Tests of the package on a fresh Debian are skipped: sudo apt-get install debootstrap'
 	ROOMD_TEST_SYSTEMD=all $(BIN)/python -m pytest tests/systemd $(ARGS)
 
 nightly: $(VENV)/.installed-dev ## Run the long state machine and the long comparison with RFC 6455: 100,000 steps, 100,000 clients

@@ -221,11 +221,16 @@ def _control_files(root: Path, control: str) -> None:
     _write(root, "DEBIAN/control", control)
     _write(root, "DEBIAN/conffiles", "/etc/roomd/roomd.toml\n")
     _write(root, "DEBIAN/md5sums", sums)
+    texts = units(PROGRAM)
+    lists = {
+        "@ENABLED@": enabled(texts),
+        "@SOCKETS@": [name for name in texts if name.endswith(".socket")],
+        "@UNITS@": texts,
+    }
     for name in ("postinst", "prerm", "postrm"):
-        script = (CHECKOUT / "debian" / name).read_text()
-        script = script.replace("@ENABLED@", " ".join(enabled(units(PROGRAM)))).replace(
-            "@UNITS@", " ".join(units(PROGRAM))
-        )
+        script = (CHECKOUT / "debian" / name).read_text(encoding="utf-8")
+        for mark, names in lists.items():
+            script = script.replace(mark, " ".join(names))
         _write(root, f"DEBIAN/{name}", script, 0o755)
 
 
