@@ -20,7 +20,9 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo 'PYTHON=python3.12 chooses the interpreter, VENV=folder the environment, ARGS="…" goes to run, test and bench.'
 
+# The service cannot write bytecode, so without this each of its starts would compile every module of roomd.
 install: $(VENV)/.installed ## Install what is needed into .venv
+	@$(BIN)/python -m compileall -q roomd
 
 run: install ## Install what is needed, run the daemon with a demo room and its database under var/
 	@exec $(BIN)/roomd serve --demo $(ARGS)
@@ -43,6 +45,8 @@ browsers: system $(VENV)/.installed-dev ## Run every test of the meeting page in
 	ROOMD_TEST_BROWSERS=all $(BIN)/python -m pytest --numprocesses 2 tests/page $(ARGS)
 
 systemd: system $(VENV)/.installed-dev ## Run every test of the service under a real systemd, as root
+	@PATH="$$PATH:/usr/sbin" command -v debootstrap >/dev/null || { eval "$$APT"; apt_install debootstrap; } \
+	|| echo 'Tests of the package on a fresh Debian are skipped: sudo apt-get install debootstrap'
 	ROOMD_TEST_SYSTEMD=all $(BIN)/python -m pytest tests/systemd $(ARGS)
 
 nightly: $(VENV)/.installed-dev ## Run the long state machine and the long comparison with RFC 6455: 100,000 steps, 100,000 clients
