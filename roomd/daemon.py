@@ -16,6 +16,7 @@ from roomd.admin.operations import operations
 from roomd.admin.server import AdminServer
 from roomd.auth.keys import check_keys, make_own_key, open_keys, policy
 from roomd.config import Config, ConfigError, admin_socket
+from roomd.counters import Counters
 from roomd.demo import show_demo
 from roomd.engine.hub import Hub
 from roomd.engine.ports import StorageFailed
@@ -53,7 +54,7 @@ STOP_TIMEOUT = 8.5
 """The most seconds from the first signal to the end of the process."""
 
 
-async def run(config: Config, demo: bool, clock: Clock) -> None:
+async def run(config: Config, demo: bool, clock: Clock, counters: Counters) -> None:
     """Serve until SIGTERM or SIGINT; a second signal ends the process at once.
 
     `demo` is whether the demo room is created and printed. Raises `ConfigError`, `StoreError`, `StorageFailed` and
@@ -66,15 +67,26 @@ async def run(config: Config, demo: bool, clock: Clock) -> None:
     database = Path(config.database.path)
     check_keys(config.auth, database)
     ice = open_ice(config.ice, database)
-    store = await open_store(config.database)
+    store = await open_store(config.database, counters)
     try:
         own = make_own_key(config.auth, database)
         keys = open_keys(config.auth, database, own)
-        hub = Hub(store, rules(config), clock, ids, encode_frame)
+        hub = Hub(store, rules(config), clock, ids, encode_frame, counters)
         await hub.open()
         keys_of_addresses = address_keys(await store.address_secret())
         services = Services(
-            hub, store, keys, policy(config.auth), clock, ids, config.limits, ice, own, store, keys_of_addresses
+            hub,
+            store,
+            keys,
+            policy(config.auth),
+            clock,
+            ids,
+            config.limits,
+            ice,
+            own,
+            store,
+            keys_of_addresses,
+            counters,
         )
         listener = Listener(config, services, hub)
         admin = AdminServer(operations(config, hub, listener, clock))
@@ -124,13 +136,15 @@ def serve(config: Config, demo: bool, clock: Clock | None = None) -> int:
     """
     os.umask(0o077)  # other users must not read the database, its log and the secret
     _write_no_core_dump()
-    log_lines.set_up(config.server.log_level)
-    limit = log_lines.LineLimit(LIMITED_LINES, LINES_A_SECOND, LINES_AT_ONCE)
+    clock, counters = clock or Clock(), Counters()
+    counters.reloaded_at = clock.wall()
+    log_lines.set_up(config.server.log_level, counters)
+    limit = log_lines.LineLimit(LIMITED_LINES, LINES_A_SECOND, LINES_AT_ONCE, counters)
     logging.getLogger("roomd.gateway.limited").addFilter(limit)
     _raise_file_limit(config.limits.connections)
     _tune_garbage_collector()
     try:
-        uvloop.run(run(config, demo, clock or Clock()))
+        uvloop.run(run(config, demo, clock, counters))
     except (ConfigError, StoreError, AddressUnavailable) as exc:
         return _report_failure(str(exc), is_lasting=not isinstance(exc, (StoreBusy, AddressUnavailable)))
     except StorageFailed as exc:

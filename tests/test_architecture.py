@@ -11,14 +11,15 @@ PACKAGE = Path(roomd.__file__).parent
 MAY_IMPORT: dict[str, set[str]] = {
     "protocol": set(),
     "config": set(),
+    "counters": {"protocol"},
     "rooms": {"protocol"},
-    "engine": {"protocol", "rooms"},
-    "storage": {"config", "engine", "protocol", "rooms"},
-    "system": {"engine", "protocol"},
+    "engine": {"counters", "protocol", "rooms"},
+    "storage": {"config", "counters", "engine", "protocol", "rooms"},
+    "system": {"counters", "engine", "protocol"},
     "auth": {"config", "protocol"},
-    "limits": {"config", "protocol"},
+    "limits": {"config", "counters", "protocol"},
     "ice": {"auth", "config", "protocol"},
-    "gateway": {"auth", "config", "engine", "ice", "limits", "protocol", "rooms", "system"},
+    "gateway": {"auth", "config", "counters", "engine", "ice", "limits", "protocol", "rooms", "system"},
     "admin": {"config", "engine", "gateway", "protocol", "system"},
     "demo": {"auth", "config", "engine", "rooms"},
     # libraries of their own: they share the wire with the daemon, and nothing else
@@ -27,11 +28,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     # a client of the running daemon, which also mints tokens with the local secret and checks the configuration
     "cli": {"auth", "client", "config", "ice", "load", "protocol", "system"},
     # the only place that names the concrete parts
-    "daemon": {"admin", "auth", "config", "demo", "engine", "gateway", "ice", "rooms", "storage", "system"},
+    "daemon": {"admin", "auth", "config", "counters", "demo", "engine", "gateway", "ice", "rooms", "storage", "system"},
     "__main__": {"cli", "config", "daemon", "system"},
 }
 
-PURE = ("limits", "protocol", "rooms")
+PURE = ("counters", "limits", "protocol", "rooms")
 IMPURE_MODULES = {
     "asyncio", "time", "random", "secrets", "os", "socket", "sqlite3", "threading", "logging", "uuid", "pathlib",
 }  # fmt: skip

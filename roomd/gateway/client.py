@@ -125,6 +125,7 @@ class Client:
 
     def send_refusal(self, refused: Refused, to: RequestId | None) -> None:
         """Send an error reply that was charged already."""
+        self.services.counters.refusals[refused.kind.code] += 1
         limited.info("refused", {"connection": self.number, "code": refused.kind.code})
         self.send(error_reply(refused, to))
 
@@ -183,8 +184,7 @@ class Client:
 
         The future is done when the reply was sent.
         """
-        is_return = isinstance(command, Resume) or command.caller.claim is not None
-        sitting = Sitting(self, code, command.claim, request.id, secret, is_return=is_return)
+        sitting = Sitting(self, code, command, request.id, secret)
         return self.services.rooms.take_seat(code, command, sitting)
 
     def room_and_caller(self, request: HostRequest) -> tuple[str, Caller]:
@@ -208,6 +208,7 @@ class Client:
         if wait and self._is_host(place):
             wait = self.usage.take(charge, now, waits_for_room=False)
         if wait:
+            self.usage.note_refused(charge, now)
             raise rate_limited(wait)
         return self.services.rooms.submit(place.code, command, OkAsker(self, request, charge))
 
@@ -221,11 +222,13 @@ class Client:
         Raises `Refused` (429 `rate_limited`).
         """
         if wait := self.usage.payer.take(use, amount, self.now()):
+            self.usage.note("refused", use)
             raise rate_limited(wait)
 
     def charge_return(self, size: int) -> None:
         """Charge the `size` bytes of a room's state for a client that comes back: it is slowed, and never refused."""
         if wait := self.usage.payer.charge(Use.TOLD, size, self.now()):
+            self.usage.note("slowed", Use.TOLD)
             self.outbox.hold_reading(min(wait, SLOWED_MOST))
 
     def check_read(self) -> None:
@@ -234,6 +237,7 @@ class Client:
         Raises `Refused` (429 `rate_limited`).
         """
         if wait := self.usage.payer.wait(Use.READ, self.now()):
+            self.usage.note("refused", Use.READ)
             raise rate_limited(wait)
 
     def charge_read(self, rows: int) -> None:
@@ -256,8 +260,7 @@ class Client:
 class Sitting:
     """A client's seat in one room, or its wait for one. It implements `ports.Member`.
 
-    `request_id` is the `id` of the join or the resume; `secret` is that of the new resume token. `is_return` is whether
-    the client has had a resume token of this place before.
+    `command` is the join or the resume, `to` the `id` of the request; `secret` is that of the new resume token.
     """
 
     __slots__ = (
@@ -266,6 +269,7 @@ class Sitting:
         "_has_waited",
         "_is_return",
         "_request_id",
+        "_results",
         "_secret",
         "claim",
         "code",
@@ -275,18 +279,18 @@ class Sitting:
     participant: Participant
     """The client's participant, as the client was last told. The first answer sets it."""
 
-    def __init__(
-        self, client: Client, code: str, claim: int, request_id: RequestId | None, secret: str, *, is_return: bool
-    ) -> None:
+    def __init__(self, client: Client, code: str, command: SeatCommand, to: RequestId | None, secret: str) -> None:
+        is_resume, counters = isinstance(command, Resume), client.services.counters
         self._client = client
-        self._is_return = is_return
-        self._request_id = request_id
+        self._is_return = is_resume or command.caller.claim is not None  # it has had a resume token of this place
+        self._results = counters.resumes if is_resume else counters.joins
+        self._request_id = to
         self._secret = secret
         self._has_waited = False
         self._has_missed = False  # events since the last `room-state`, or the current place in the queue
         self.code = code
         """The room's code."""
-        self.claim = claim
+        self.claim = command.claim
         """The claim of this sitting."""
 
     @property
@@ -302,6 +306,8 @@ class Sitting:
     def seated(self, participant: Participant, state: bytes) -> None:
         """Keep the seat, and send the reply followed by `state`, the frame of the room's state."""
         self.participant = participant
+        if not self._has_waited:
+            self._results["seated"] += 1
         is_return = self._is_return
         self._leave(self._client.session.sit(self), "joined")
         reply = ParticipantReply(id=self._request_id, participant=participant, resume_token=self._resume_token())
@@ -319,6 +325,7 @@ class Sitting:
         first, self._has_waited = not self._has_waited, True
         if first:
             self.participant = participant
+            self._results["waiting"] += 1
             self._leave(self._client.session.wait(self), "waits")
         frame = WaitingReply(
             id=self._request_id if first else None,
@@ -336,6 +343,8 @@ class Sitting:
         """Send the error. A place in the queue is lost."""
         if self._has_waited:
             self._client.session.release(self.participant.id)
+        else:
+            self._results[refused.kind.code] += 1
         self._client.refuse(refused, self._request_id)
 
     def seat_lost(self, lost: SeatLost) -> None:

@@ -9,41 +9,19 @@ from collections.abc import Hashable
 from typing import NamedTuple, Protocol
 
 from roomd.config import LimitsConfig
+from roomd.counters import Counters
 from roomd.limits.addresses import Address
-from roomd.limits.allowances import allowances
+from roomd.limits.allowances import Holder, allowances
+from roomd.limits.applied import Action, Demand, of_charge, of_request, slowest
+from roomd.limits.failures import FAILURES, GUESS
 from roomd.limits.ledger import Account, Ledger, Use
 from roomd.limits.strangers import Strangers
-from roomd.protocol.errors import (
-    BANNED,
-    DENIED,
-    GUESTS_NOT_ALLOWED,
-    INVALID_TOKEN,
-    ROOM_FULL,
-    ROOM_INACTIVE,
-    ROOM_LOCKED,
-    ROOM_NOT_FOUND,
-    SEAT_EXPIRED,
-    TAKEN_OVER,
-    TOKEN_EXPIRED,
-    WRONG_ROOM,
-    ErrorKind,
-)
+from roomd.protocol.errors import ErrorKind
 
 SLOWED_MOST = 1.0
 """The seconds for which a client over its share is not read. Who would have to wait for longer is refused."""
 CHARACTERS_SEARCHED = 256
 """The characters of a malformed frame that count as one more request: finding the `id` of 64 KiB takes about 15 ms."""
-GUESS = 10
-"""What is charged for a token that is not valid, and for a code of no room."""
-FAILURES: dict[ErrorKind, int] = {
-    **dict.fromkeys((INVALID_TOKEN, ROOM_NOT_FOUND), GUESS),
-    **dict.fromkeys((
-        TOKEN_EXPIRED, WRONG_ROOM, SEAT_EXPIRED, TAKEN_OVER, ROOM_INACTIVE, ROOM_LOCKED, ROOM_FULL, GUESTS_NOT_ALLOWED,
-        BANNED, DENIED,
-    ), 1),
-}  # fmt: skip
-"""The errors of failed joins and resumes, of tokens that are not valid, and of codes of no room, with what is charged
-for each: a guess counts as ten joins that were refused."""
 _USER, _GUEST = "u", "g"
 CAPACITY = 20_000
 """The accounts of each kind that are kept while nobody uses them: some 10 MB at most."""
@@ -85,7 +63,8 @@ class Stranger(Hashable, Protocol):
 class Ledgers:
     """The accounts of everybody."""
 
-    def __init__(self, limits: LimitsConfig) -> None:
+    def __init__(self, limits: LimitsConfig, counters: Counters | None = None) -> None:
+        self.counters = counters or Counters()
         self.members: Ledger[str] = Ledger(allowances("member", limits), CAPACITY)
         """The accounts of users, by user id, and of guests, by participant id; see `user_key` and `guest_key`."""
         self.rooms: Ledger[str] = Ledger(allowances("room", limits), CAPACITY)
@@ -216,13 +195,18 @@ class Usage:
         wait = payer.charge_request(size, now)
         if self._holder is None:
             wait = self._charge_pool(wait, size, now, is_reserved=is_reserved)
+        self._ledgers.counters.received += size
         if not wait:
             return SERVED
+        over = self._find_limit(now)
         patience = payer.take(Use.SLOWED, 1, now) if wait <= SLOWED_MOST else wait
         if not patience:
             self.spend(1, now)
+            self.note("slowed", over.use, over.holder)
             return Verdict(hold=wait)
-        return Verdict(retry_after=max(wait, patience), must_close=payer.take(Use.REFUSALS, 1, now) > 0)
+        must_close = payer.take(Use.REFUSALS, 1, now) > 0
+        self.note("slowed" if is_reserved else "closed" if must_close else "refused", over.use, over.holder)
+        return Verdict(retry_after=max(wait, patience), must_close=must_close)
 
     def spend(self, requests: float, now: float) -> None:
         """Charge the work of some requests, whatever the debt is."""
@@ -266,6 +250,21 @@ class Usage:
             room.charge_bytes(-told_room, -stored, now)
         if self._is_guest:
             self._at_address.charge(Use.STORED, -stored, now)
+
+    def note(self, action: Action, use: Use, holder: Holder | None = None) -> None:
+        """Count that a limit applied: to this client's own account unless `holder` names another."""
+        self._ledgers.counters.limited[holder or self._payer_is, use, action] += 1
+
+    def note_refused(self, charge: Charge, now: float) -> None:
+        """Count the limit for which `take` has refused a charge."""
+        told, told_room, stored = charge
+        demands = of_charge(self._payer_is, self.payer, told, stored)
+        if self._is_guest:
+            demands += of_charge("address", self._at_address, 0, stored)
+        if self._room is not None:
+            demands += of_charge("room", self._room, told_room, stored)
+        over = slowest(demands, now)
+        self.note("refused", over.use, over.holder)
 
     def failed(self, kind: ErrorKind, now: float) -> None:
         """Charge an error reply, if it is one of `FAILURES`. A refused join is charged in place of its request.
@@ -332,6 +331,7 @@ class Usage:
         if self._is_closed:
             return
         self._is_closed = True
+        self._ledgers.counters.received += self._uncharged
         self.payer.charge(Use.RECEIVED, self._uncharged, now)
         if self._holder is None:
             self._ledgers.strangers.charge(Use.RECEIVED, self._uncharged, now)
@@ -339,6 +339,17 @@ class Usage:
         self._leave_room(now)
         self._leave_account(now)
         self._ledgers.addresses.close(self.address, now)
+
+    @property
+    def _payer_is(self) -> Holder:
+        return "address" if self._holder is None else "member"
+
+    def _find_limit(self, now: float) -> Demand:
+        """Return what a request that has to wait is over: its own account, or else the pool of the strangers."""
+        own = slowest(of_request(self._payer_is, self.payer), now)
+        if own.wait(now) or self._holder is not None:
+            return own
+        return slowest(of_request("strangers", self._ledgers.strangers), now)
 
     def _charge_pool(self, wait: float, size: int, now: float, *, is_reserved: bool) -> float:
         """Charge a request to the pool, which its address was charged for unless it has to `wait`.

@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 
 from roomd.config import ConfigError, DatabaseConfig, check_file, is_open_to_others
+from roomd.counters import Counters
 from roomd.storage.migrations import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION, migrate, schema, user_version
 from roomd.storage.space import Space
 from roomd.storage.sqlite import SqliteStore, is_lasting
@@ -25,7 +26,7 @@ class StoreBusy(StoreError):  # noqa: N818 - a state, not a mistake
     """The database cannot be opened now, for a reason that may pass."""
 
 
-async def open_store(config: DatabaseConfig) -> SqliteStore:
+async def open_store(config: DatabaseConfig, counters: Counters | None = None) -> SqliteStore:
     """Open the database for this process alone. Create it when it is missing, and migrate it when it is old.
 
     The caller must close the store. Raises `StoreError`; `StoreBusy` when trying again later may help.
@@ -50,7 +51,7 @@ async def open_store(config: DatabaseConfig) -> SqliteStore:
             kind = StoreError if is_lasting(exc) else StoreBusy
             raise kind(f"{path}: cannot be opened: {exc}") from None
         raise
-    return SqliteStore(writer, reader, lock, Space(path, config.reserve))
+    return SqliteStore(writer, reader, lock, Space(path, config.reserve), counters)
 
 
 def _lock(path: Path) -> int:

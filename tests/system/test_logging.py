@@ -9,6 +9,7 @@ from typing import cast
 
 import pytest
 
+from roomd.counters import Counters
 from roomd.system import logging as log
 from tests.support.fakes import START
 from tests.support.processes import PATIENCE
@@ -41,7 +42,7 @@ def _put_back() -> Iterator[None]:
 
 def write(stream: io.StringIO, level: str = "info") -> str:
     """Log one line of each kind."""
-    log.set_up(level, stream)
+    log.set_up(level, Counters(), stream)
     logger = logging.getLogger("roomd.test")
     logger.debug("seen only when asked for")
     logger.info("joined", {"connection": 7, "room": "r1"})
@@ -107,7 +108,7 @@ class Troubled(io.StringIO):
 async def test_lines_gather_on_a_loop() -> None:
     """Lines that come together are written together."""
     stream = Troubled()
-    log.set_up("info", stream)
+    log.set_up("info", Counters(), stream)
     for number in range(100):
         logging.getLogger("roomd.test").info("line", {"number": number})
     assert stream.writes == 0
@@ -119,7 +120,7 @@ async def test_a_stalled_reader_holds_up_nothing(monkeypatch: pytest.MonkeyPatch
     """What does not fit the bound is dropped, and counted in the next line."""
     monkeypatch.setattr(log, "MOST_UNWRITTEN", 5)
     stream = Troubled()
-    log.set_up("info", stream)
+    log.set_up("info", Counters(), stream)
     logger = logging.getLogger("roomd.test")
     handler = cast("log.LogHandler", logging.getLogger().handlers[0])
     stream.is_read.clear()
@@ -140,7 +141,7 @@ def test_a_full_disk_drops_lines_and_counts_them() -> None:
     """A log that cannot be written costs lines, never the daemon."""
     stream = Troubled()
     stream.full = True
-    log.set_up("info", stream)
+    log.set_up("info", Counters(), stream)
     logger = logging.getLogger("roomd.test")
     for _ in range(3):
         logger.info("lost")
@@ -161,11 +162,11 @@ def test_times_are_the_wire_s() -> None:
 def test_lines_that_anybody_can_cause_are_limited() -> None:
     """At most so many of an event at once, and a few a second; the next line has the number of those left out."""
     now = 0.0
-    limit = log.LineLimit(["refused"], rate=2, burst=3, clock=lambda: now)
+    limit = log.LineLimit(["refused"], rate=2, burst=3, counters=Counters(), clock=lambda: now)
     logger = logging.getLogger("roomd.test_limit")
     logger.addFilter(limit)
     stream = io.StringIO()
-    log.set_up("info", stream)
+    log.set_up("info", Counters(), stream)
     for _ in range(5):
         logger.info("refused", {"connection": 1})
         logger.info("joined", {"connection": 1})
