@@ -148,17 +148,18 @@ node:
 	[ -z "$$packages" ] || { eval "$$APT"; apt_install $$packages; } \
 	|| echo "JavaScript is not checked, its tests are skipped: they need Node 18 or newer and npm (Debian: $$packages)"
 
-# Two browsers for the page, a TURN server with its client, and a proxy; tests/support/needs.py skips the tests of what is missing.
-# Debian's coturn and nginx would run as open services: their units are masked while they are installed and disabled afterwards.
+# Two browsers for the page, a TURN server with its client, a proxy, and promtool; tests/support/needs.py skips the tests of what is missing.
+# Debian's coturn, nginx and prometheus would run as open services: their units are masked while they are installed and disabled afterwards.
 system: node
 	@packages=; \
 	command -v chromium >/dev/null || packages=chromium; \
 	command -v firefox-esr >/dev/null || packages="$$packages firefox-esr"; \
 	command -v turnserver >/dev/null || packages="$$packages coturn"; \
 	PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || packages="$$packages nginx"; \
+	command -v promtool >/dev/null || packages="$$packages prometheus"; \
 	[ -n "$$packages" ] || exit 0; \
 	eval "$$APT"; \
-	unit() { for one in coturn nginx; do \
+	unit() { for one in coturn nginx prometheus; do \
 		case $$packages in *$$one*) [ ! -d /run/systemd/system ] || $$sudo systemctl --quiet $$1 $$one; esac; \
 	done; }; \
 	unit mask 2>/dev/null; \

@@ -15,7 +15,7 @@ import uvloop
 from roomd.admin.operations import operations
 from roomd.admin.server import AdminServer
 from roomd.auth.keys import check_keys, make_own_key, open_keys, policy
-from roomd.config import Config, ConfigError, admin_socket
+from roomd.config import Config, ConfigError, admin_socket, metrics_address
 from roomd.counters import Counters
 from roomd.demo import show_demo
 from roomd.engine.hub import Hub
@@ -25,6 +25,9 @@ from roomd.gateway.listener import AddressUnavailable, Listener, closing_limit
 from roomd.gateway.outbox import encode_frame
 from roomd.gateway.services import Services
 from roomd.ice import open_ice
+from roomd.metrics.exporter import Exporter
+from roomd.metrics.families import Sources
+from roomd.metrics.server import metrics_operations, open_metrics
 from roomd.rooms.settings import Rules
 from roomd.storage.opening import StoreBusy, StoreError, open_store
 from roomd.system import logging as log_lines
@@ -89,8 +92,10 @@ async def run(config: Config, demo: bool, clock: Clock, counters: Counters) -> N
             counters,
         )
         listener = Listener(config, services, hub)
-        admin = AdminServer(operations(config, hub, listener, clock))
+        exporter = Exporter(Sources(config, hub, listener, counters))
+        admin = AdminServer({**operations(config, hub, listener, clock), **metrics_operations(exporter)})
         await _open_admin(admin, config)
+        metrics = await open_metrics(exporter, metrics_address(config))
         await listener.open()
         for host, port in listener.addresses:
             log.info("listening", {"host": host, "port": port, "path": config.server.path})
@@ -99,6 +104,7 @@ async def run(config: Config, demo: bool, clock: Clock, counters: Counters) -> N
         await stop.wait()
         await listener.close()
         await admin.close()
+        await metrics.close()
         await keys.close()
     finally:
         await store.close()
@@ -109,7 +115,7 @@ async def _open_admin(admin: AdminServer, config: Config) -> None:
     """Open the admin interface. Raises `ConfigError` where its socket cannot be."""
     path = admin_socket(config)
     try:
-        await admin.open(path)
+        await admin.open_at(path)
     except OSError as exc:
         raise ConfigError(f"admin.socket: {path}: {exc.strerror}; name another path") from None
 

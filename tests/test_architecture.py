@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ice": {"auth", "config", "protocol"},
     "gateway": {"auth", "config", "counters", "engine", "ice", "limits", "protocol", "rooms", "system"},
     "admin": {"config", "engine", "gateway", "protocol", "system"},
+    "metrics": {"admin", "config", "counters", "engine", "gateway", "limits", "protocol", "system"},
     "demo": {"auth", "config", "engine", "rooms"},
     # libraries of their own: they share the wire with the daemon, and nothing else
     "client": {"protocol"},
@@ -28,7 +29,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     # a client of the running daemon, which also mints tokens with the local secret and checks the configuration
     "cli": {"auth", "client", "config", "ice", "load", "protocol", "system"},
     # the only place that names the concrete parts
-    "daemon": {"admin", "auth", "config", "counters", "demo", "engine", "gateway", "ice", "rooms", "storage", "system"},
+    "daemon": {
+        "admin",
+        "auth",
+        "config",
+        "counters",
+        "demo",
+        "engine",
+        "gateway",
+        "ice",
+        "metrics",
+        "rooms",
+        "storage",
+        "system",
+    },
     "__main__": {"cli", "config", "daemon", "system"},
 }
 

@@ -6,7 +6,17 @@ from typing import Any
 
 import pytest
 
-from roomd.config import Config, ConfigError, check, default_config, load, settings
+from roomd.config import (
+    Config,
+    ConfigError,
+    MetricsAddress,
+    MetricsConfig,
+    check,
+    default_config,
+    load,
+    metrics_address,
+    settings,
+)
 from roomd.gateway.static import page_files
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -93,6 +103,14 @@ BAD_FILES: dict[str, tuple[str, str]] = {
     "no network": (
         '[server]\ntrusted_proxies = ["10.0.0.1/8"]',
         "server.trusted_proxies: 10.0.0.1/8 has host bits set; write networks like 10.0.0.0/8",
+    ),
+    "no port of the metrics": (
+        '[metrics]\nlisten = "localhost"',
+        "metrics.listen: 'localhost' is no address to listen on",
+    ),
+    "port 0 of the metrics": (
+        '[metrics]\nlisten = ":0"',
+        "metrics.listen: ':0' is no address to listen on; write 9464",
     ),
     "unknown key": (
         "[server]\nprot = 1",
@@ -330,3 +348,19 @@ def test_default_config_holds_every_setting() -> None:
     text = default_config()
     for setting in settings():
         assert len(re.findall(rf"^# {re.escape(setting.doc)}\n# {setting.key} = ", text, re.MULTILINE)) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("9464", ("127.0.0.1", 9464)),
+        (":9464", ("127.0.0.1", 9464)),
+        ("0.0.0.0:9464", ("0.0.0.0", 9464)),
+        ("[::]:9464", ("::", 9464)),
+        ("unix:/run/roomd/metrics.sock", Path("/run/roomd/metrics.sock")),
+        (None, None),
+    ],
+)
+def test_where_metrics_are_served(text: str | None, address: MetricsAddress | None) -> None:
+    """A port alone is one of this machine; without an address they are not served."""
+    assert metrics_address(Config(metrics=MetricsConfig(listen=text))) == address

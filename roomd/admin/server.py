@@ -48,8 +48,8 @@ def takes(kind: type[S], serve: Callable[[S], Any]) -> Operation:
     return lambda body: serve(decoder.decode(body))
 
 
-class AdminServer:
-    """Serve operations, by "METHOD /path", on a Unix socket."""
+class OperationServer:
+    """Serve operations, by "METHOD /path", to everybody who connects."""
 
     def __init__(self, operations: Mapping[str, Operation]) -> None:
         self._operations = operations
@@ -58,21 +58,20 @@ class AdminServer:
         self._server: asyncio.Server | None = None
         self._path: Path | None = None
 
-    async def open(self, path: Path) -> None:
-        """Start to listen.
-
-        Raises `OSError`.
-        """
-        listening = listen_on(path, 0o600)
+    async def open(self, listening: socket.socket, path: Path | None = None) -> None:
+        """Serve at a socket that listens; `path` is its file, which `close` removes. Raises `OSError`."""
+        loop = asyncio.get_running_loop()
         self._path = path
-        self._server = await asyncio.get_running_loop().create_unix_server(lambda: HttpConnection(self), sock=listening)
+        serve = loop.create_server if path is None else loop.create_unix_server
+        self._server = await serve(lambda: HttpConnection(self), sock=listening)
 
     async def close(self) -> None:
-        """Stop listening, and end every connection."""
-        if self._server is None or self._path is None:
+        """Stop listening, and end every connection. Closing one that was not opened is fine."""
+        if self._server is None:
             return
         self._server.close()
-        self._path.unlink(missing_ok=True)
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
         for task in list(self._tasks):
             task.cancel()
         for connection in list(self._connections):
@@ -80,14 +79,7 @@ class AdminServer:
         await self._server.wait_closed()
 
     def opened(self, connection: HttpConnection) -> None:
-        """Take a connection of root or the daemon's own user. Abort every other one."""
-        peer = connection.transport.get_extra_info("socket")
-        credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        uid = _CREDENTIALS.unpack(credentials)[1]
-        if uid not in (0, os.geteuid()):
-            log.warning("admin refused", {"uid": uid})
-            connection.abort()
-            return
+        """Take a connection. The oldest one gives way when there are too many."""
         self._connections[connection] = None
         if len(self._connections) > CONNECTIONS:
             next(iter(self._connections)).abort()
@@ -106,7 +98,7 @@ class AdminServer:
 
     def answer(self, request: Request, body: bytes) -> Response | asyncio.Future[Response]:
         """Return the response, or the task that makes it."""
-        operation = self._operations.get(f"{request.method} {request.path}")
+        operation = self._operations.get(f"{request.method} {request.path.partition('?')[0]}")
         if operation is None:
             known = ", ".join(self._operations)
             return _json(HTTPStatus.NOT_FOUND, Failed(error=f"there is no such operation; there are: {known}"))
@@ -117,6 +109,28 @@ class AdminServer:
 
     def upgrade(self, connection: HttpConnection, request: Request, transport: asyncio.Transport, rest: bytes) -> None:
         """Do nothing: no response is a 101."""
+
+
+class AdminServer(OperationServer):
+    """Serve operations to root and the daemon's own user."""
+
+    async def open_at(self, path: Path) -> None:
+        """Listen on a Unix socket.
+
+        Raises `OSError`.
+        """
+        await self.open(listen_on(path, 0o600), path)
+
+    def opened(self, connection: HttpConnection) -> None:
+        """Take a connection of root or the daemon's own user. Abort every other one."""
+        peer = connection.transport.get_extra_info("socket")
+        credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        uid = _CREDENTIALS.unpack(credentials)[1]
+        if uid in (0, os.geteuid()):
+            super().opened(connection)
+        else:
+            log.warning("admin refused", {"uid": uid})
+            connection.abort()
 
 
 async def _run(operation: Operation, body: bytes) -> Response:

@@ -1,13 +1,15 @@
 """The configuration: every setting with its default, and how it is read, checked and documented.
 
-`sections` declares the settings, `loading` reads them, `checks` refuses wrong ones, `origins` has the form of one kind,
-`files` checks the files that are named, `documents` describes them. Import from this package, not from its modules.
+`sections` declares the settings, `loading` reads them, `checks` refuses wrong ones, `origins` and `metrics` have the
+forms of two kinds, `files` checks the files that are named, `documents` describes them. Import from this package, not
+from its modules.
 """
 
 from roomd.config.checks import SHORTEST_SECRET, SHORTEST_TURN_SECRET, check
 from roomd.config.documents import Setting, default_config, section_doc, settings
 from roomd.config.files import FileMissing, check_file, is_open_to_others, read_file, trusted_owners
 from roomd.config.loading import load
+from roomd.config.metrics import MetricsAddress, metrics_address
 from roomd.config.sections import (
     AdminConfig,
     Algorithm,
@@ -18,6 +20,7 @@ from roomd.config.sections import (
     IceConfig,
     LimitsConfig,
     LogLevel,
+    MetricsConfig,
     RoomsConfig,
     ServerConfig,
     admin_socket,
@@ -38,6 +41,8 @@ __all__ = [
     "IceConfig",
     "LimitsConfig",
     "LogLevel",
+    "MetricsAddress",
+    "MetricsConfig",
     "RoomsConfig",
     "ServerConfig",
     "Setting",
@@ -49,6 +54,7 @@ __all__ = [
     "is_open_to_others",
     "load",
     "local_url",
+    "metrics_address",
     "read_file",
     "section_doc",
     "settings",
