@@ -12,6 +12,7 @@ from pathlib import Path
 
 import uvloop
 
+from roomd.admin.activity import ActivityView, activity_operations
 from roomd.admin.operations import operations
 from roomd.admin.server import AdminServer
 from roomd.auth.keys import check_keys, make_own_key, open_keys, policy
@@ -93,7 +94,13 @@ async def run(config: Config, demo: bool, clock: Clock, counters: Counters) -> N
         )
         listener = Listener(config, services, hub)
         exporter = Exporter(Sources(config, hub, listener, counters))
-        admin = AdminServer({**operations(config, hub, listener, clock), **metrics_operations(exporter)})
+        admin = AdminServer(
+            {
+                **operations(config, hub, listener, clock),
+                **activity_operations(ActivityView(config, hub, listener, counters, clock)),
+                **metrics_operations(exporter),
+            }
+        )
         await _open_admin(admin, config)
         metrics = await open_metrics(exporter, metrics_address(config))
         await listener.open()
