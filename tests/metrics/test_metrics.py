@@ -17,9 +17,11 @@ import pytest
 from roomd import __version__
 from roomd.metrics.families import FAMILIES
 from roomd.system.unix_sockets import connect_to
+from tests.support.commands import roomd
 from tests.support.daemon import Daemon, serving
 from tests.support.metrics import Series, get, metrics, parse, wait_for_metrics
 from tests.support.processes import PATIENCE, free_port
+from tests.support.raw_sockets import narrow_socket
 
 MISUSED, PASSING = 2, 1
 
@@ -139,6 +141,22 @@ async def test_a_database_that_is_locked(tmp_path: Path) -> None:
         assert found["roomd_wal_bytes"] == Path(f"{daemon.database}-wal").stat().st_size
         status = os.statvfs(tmp_path)
         assert found["roomd_disk_free_bytes"] == pytest.approx(status.f_bavail * status.f_frsize, rel=0.1)
+
+
+async def test_a_client_that_does_not_read(tmp_path: Path) -> None:
+    """It is counted while too much waits for it, and `roomd top` names it."""
+    with serving(tmp_path, ROOMD_LIMITS_OUTBOX="65536") as daemon:
+        code = (await daemon.room())["code"]
+        narrow = daemon.client(sock=narrow_socket(daemon.port), max_queue=1, close_timeout=0.1)
+        async with daemon.client("alice") as alice, narrow as slow:
+            await alice.join(code)
+            await slow.send("join-room", code=code, guestName="Jane")
+            for _ in range(500):
+                await alice.send("send-message", text="x" * 1900)
+            await wait(daemon, lambda now: now["roomd_slow_clients"] == 1)
+            top = await asyncio.to_thread(roomd, "top", "--interval", "0.1", "--database", daemon.database)
+            assert "SLOW CLIENT" in top.output
+            assert ", 1 slow" in top.output
 
 
 def test_what_every_answer_has(watched: Daemon) -> None:
