@@ -14,7 +14,7 @@ LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate
 	--strip-extras --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test browsers screenshots nightly blips attack lint types fmt docs lock bench bench-pair peers clean node system
+.PHONY: help install run test browsers systemd deb screenshots nightly blips attack week restarts lint types fmt docs lock bench bench-pair peers clean node system
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ screenshots: system $(VENV)/.installed-dev ## Write pictures of the meeting page
 browsers: system $(VENV)/.installed-dev ## Run every test of the meeting page in Chromium and in Firefox
 	ROOMD_TEST_BROWSERS=all $(BIN)/python -m pytest --numprocesses 2 tests/page $(ARGS)
 
+systemd: system $(VENV)/.installed-dev ## Run every test of the service under a real systemd, as root
+	ROOMD_TEST_SYSTEMD=all $(BIN)/python -m pytest tests/systemd $(ARGS)
+
 nightly: $(VENV)/.installed-dev ## Run the long state machine and the long comparison with RFC 6455: 100,000 steps, 100,000 clients
 	ROOM_MACHINE_STEPS=100000 $(BIN)/python -m pytest tests/rooms/test_room_machine.py $(ARGS)
 	ROOMD_TEST_FUZZ=100000 $(BIN)/python -m pytest --numprocesses 4 --dist worksteal \
@@ -54,6 +57,12 @@ blips: node $(VENV)/.installed-dev ## Try clients of each kind for two minutes o
 
 attack: $(VENV)/.installed-dev ## Attack a daemon in many ways for five minutes, beside ordinary clients who must not notice
 	$(BIN)/python -m tests.support.attacks $(ARGS)
+
+week: $(VENV)/.installed-dev ## Let guests join and leave a million times, and look at memory and the database
+	$(BIN)/python -m tests.support.endurance.week $(ARGS)
+
+restarts: $(VENV)/.installed-dev ## Restart a daemon five times under 1,000 clients in 50 full rooms
+	$(BIN)/python -m tests.support.endurance.restarts $(ARGS)
 
 lint: $(VENV)/.installed-dev $(JS)/node_modules/.installed ## Check style and types
 	$(BIN)/ruff check .
@@ -71,6 +80,9 @@ types: $(VENV)/.installed-dev $(JS)/node_modules/.installed ## Write the types o
 fmt: $(VENV)/.installed-dev ## Format the code and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+deb: $(VENV)/.installed ## Build a Debian package in dist/, for the Debian of this machine
+	$(BIN)/python -m debian.build $(ARGS)
 
 docs: $(VENV)/.installed-dev ## Write the generated parts of docs/reference
 	$(BIN)/python -m docs.generate
@@ -148,7 +160,8 @@ node:
 	[ -z "$$packages" ] || { eval "$$APT"; apt_install $$packages; } \
 	|| echo "JavaScript is not checked, its tests are skipped: they need Node 18 or newer and npm (Debian: $$packages)"
 
-# Two browsers for the page, a TURN server with its client, a proxy, and promtool; tests/support/needs.py skips the tests of what is missing.
+# Two browsers for the page, a TURN server with its client, a proxy, promtool, and a systemd that tests boot in namespaces of its own;
+# tests/support skips the tests of what is missing.
 # Debian's coturn, nginx and prometheus would run as open services: their units are masked while they are installed and disabled afterwards.
 system: node
 	@packages=; \
@@ -157,6 +170,8 @@ system: node
 	command -v turnserver >/dev/null || packages="$$packages coturn"; \
 	PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || packages="$$packages nginx"; \
 	command -v promtool >/dev/null || packages="$$packages prometheus"; \
+	[ -x /lib/systemd/systemd ] || packages="$$packages systemd"; \
+	PATH="$$PATH:/usr/sbin:/sbin" command -v ip >/dev/null || packages="$$packages iproute2"; \
 	[ -n "$$packages" ] || exit 0; \
 	eval "$$APT"; \
 	unit() { for one in coturn nginx prometheus; do \

@@ -7,7 +7,7 @@ from roomd.daemon import LINES_A_SECOND, LINES_AT_ONCE
 from roomd.gateway.fragments import FRAGMENT_LIMIT
 from roomd.gateway.http import HEAD_LIMIT
 from roomd.gateway.listener import CLOSING_ALLOWED, HANDSHAKE_TIMEOUT, READ_TIMEOUT
-from roomd.limits.usage import CAPACITY
+from roomd.limits.ledgers import CAPACITY
 from roomd.protocol.errors import Close
 from roomd.rooms.commands.banning import MOST_BANS
 

@@ -39,16 +39,17 @@ WIDTH = 100
 
 
 def settings_tables() -> str:
-    """Build a table of every section's settings: key, environment variable, default, documentation."""
+    """Build a table of every section's settings: key, environment variable, default, what it sets, the reload."""
     parts: list[str] = []
     section = ""
     for setting in settings():
         if setting.section != section:
             section = setting.section
             parts += ["", f"### `[{section}]`", "", section_doc(section), ""]
-            parts += ["| key | variable | default | what it sets |", "|---|---|---|---|"]
+            parts += ["| key | variable | default | what it sets | at a reload |", "|---|---|---|---|---|"]
         default = "" if setting.default is None else f"`{msgspec.json.encode(setting.default).decode()}`"
-        parts.append(f"| `{setting.section}.{setting.key}` | `{setting.env}` | {default} | {setting.hint} |")
+        columns = [f"`{setting.name}`", f"`{setting.env}`", default, setting.hint, setting.reload]
+        parts.append(f"| {' | '.join(columns)} |")
     return "\n".join(parts[1:])
 
 
@@ -213,13 +214,13 @@ def _without_shared(text: str) -> str:
     """Leave the options out of a help text that docs/reference/cli.md shows once."""
     usage, options, rest = text.partition(OPTIONS)
     entries = "".join(entry for name, entry in _entries(rest) if name not in SHARED_OPTIONS)
-    return _trimmed(f"{usage}{options if entries.startswith('  --') else ''}{entries}")
+    return _trimmed(f"{usage}{options if entries.startswith('  -') else ''}{entries}")
 
 
 def _entries(options: str) -> Iterator[tuple[str, str]]:
     """Split the options of a help text: each one's name with its lines; what follows them has no name."""
-    for entry in re.split(r"^(?=  --|$)", options, flags=re.MULTILINE):
-        match = re.match(r"  (--[a-z-]+)", entry)
+    for entry in re.split(r"^(?=  -|$)", options, flags=re.MULTILINE):
+        match = re.match(r"  (?:-h, )?(--[a-z-]+)", entry)
         yield match[1] if match else "", entry
 
 

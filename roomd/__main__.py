@@ -1,24 +1,43 @@
 """The entry point: the command line. The daemon is imported only when it runs."""
 
 import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from roomd.cli.app import build
 from roomd.config import Config
+from roomd.system.activation import inherited_sockets, refuse_waiting
 
 
-def serve(config: Config, demo: bool) -> int:
+def serve(read: Callable[[], Config], demo: bool, inherited: Sequence[socket.socket] = ()) -> int:
     """Run the daemon and return the exit code. It is imported here, so that client commands start faster."""
+    # The daemon reloads at SIGHUP as soon as it can; until then the signal waits, and does not end the process.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     from roomd.system.logging import EventLogger
 
     logging.setLoggerClass(EventLogger)  # before the daemon's modules create their loggers
     from roomd.daemon import serve
 
-    return serve(config, demo)
+    return serve(read, demo, inherited=inherited)
 
 
 def main() -> None:
-    """Run the command line."""
-    build(serve)()
+    """Run the command line. When it fails, the clients that wait in inherited sockets are answered so."""
+    try:
+        inherited = inherited_sockets(os.environ)
+    except ValueError as exc:
+        print(f"roomd: {exc}", file=sys.stderr)
+        sys.exit(2)
+    try:
+        build(partial(serve, inherited=inherited))()
+    except SystemExit as end:
+        if end.code:
+            refuse_waiting(inherited)
+        raise
 
 
 if __name__ == "__main__":

@@ -5,35 +5,36 @@ import gc
 import logging
 import os
 import resource
-import signal
+import socket
 import sys
-import threading
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import uvloop
 
 from roomd.admin.activity import ActivityView, activity_operations
 from roomd.admin.operations import operations
 from roomd.admin.server import AdminServer
-from roomd.auth.keys import check_keys, make_own_key, open_keys, policy
-from roomd.config import Config, ConfigError, admin_socket, metrics_address
+from roomd.config import Config, ConfigError, ListenAddress, TcpAddress, admin_socket, metrics_address
 from roomd.counters import Counters
 from roomd.demo import show_demo
 from roomd.engine.hub import Hub
 from roomd.engine.ports import StorageFailed
 from roomd.gateway.addresses import address_keys
-from roomd.gateway.listener import AddressUnavailable, Listener, closing_limit
+from roomd.gateway.listener import Listener, closing_limit
 from roomd.gateway.outbox import encode_frame
 from roomd.gateway.services import Services
-from roomd.ice import open_ice
+from roomd.gateway.sockets import AddressUnavailable
 from roomd.metrics.exporter import Exporter
 from roomd.metrics.families import Sources
-from roomd.metrics.server import metrics_operations, open_metrics
-from roomd.rooms.settings import Rules
-from roomd.storage.opening import StoreBusy, StoreError, open_store
+from roomd.metrics.server import MetricsServer, metrics_operations
+from roomd.reloading import Reloader, check_files, make_parts, rules
+from roomd.storage.errors import StoreBusy, StoreError
+from roomd.storage.opening import open_store
 from roomd.system import logging as log_lines
 from roomd.system.clock import Clock
 from roomd.system.ids import Ids
+from roomd.system.notify import Notifier
+from roomd.system.signals import ignore_hangup, set_on_hangup, stop_on_signal
 
 log = logging.getLogger("roomd")
 
@@ -54,66 +55,73 @@ LINES_A_SECOND, LINES_AT_ONCE = 20.0, 1000
 COLLECT_AFTER = 20_000
 """The number of new objects after which the garbage collector checks the youngest ones; Python's default is 700."""
 
-STOP_TIMEOUT = 8.5
-"""The most seconds from the first signal to the end of the process."""
 
+async def run(
+    config: Config,
+    read: Callable[[], Config],
+    demo: bool,
+    clock: Clock,
+    inherited: Sequence[socket.socket],
+    counters: Counters,
+) -> None:
+    """Serve until SIGTERM or SIGINT; a second signal, a second later or more, ends the process at once.
 
-async def run(config: Config, demo: bool, clock: Clock, counters: Counters) -> None:
-    """Serve until SIGTERM or SIGINT; a second signal ends the process at once.
-
-    `demo` is whether the demo room is created and printed. Raises `ConfigError`, `StoreError`, `StorageFailed` and
-    `AddressUnavailable` when the start fails.
+    SIGHUP reloads the configuration. `read` reads it again. `demo` is whether the demo room is created and printed.
+    `inherited` are listening sockets in place of those of the configuration. Raises `ConfigError`, `StoreError`,
+    `StorageFailed` and `AddressUnavailable` when the start fails.
     """
-    stop = asyncio.Event()
-    _stop_on_signal(stop)
+    stop, hung_up = asyncio.Event(), asyncio.Event()
+    stop_on_signal(stop)
+    set_on_hangup(hung_up)
     ids = Ids(config.rooms.code_groups)
     # Check the whole configuration before the store creates a database, so that a wrong one creates no file.
-    database = Path(config.database.path)
-    check_keys(config.auth, database)
-    ice = open_ice(config.ice, database)
+    check_files(config)
     store = await open_store(config.database, counters)
+    notifier = Notifier(os.environ)
     try:
-        own = make_own_key(config.auth, database)
-        keys = open_keys(config.auth, database, own)
+        parts = make_parts(config)
         hub = Hub(store, rules(config), clock, ids, encode_frame, counters)
         await hub.open()
         keys_of_addresses = address_keys(await store.address_secret())
         services = Services(
-            hub,
-            store,
-            keys,
-            policy(config.auth),
-            clock,
-            ids,
-            config.limits,
-            ice,
-            own,
-            store,
-            keys_of_addresses,
-            counters,
-        )
+            hub, store, parts.keys, parts.policy, clock, ids, config.limits, parts.ice, parts.own_key, store,
+            keys_of_addresses, counters,
+        )  # fmt: skip
         listener = Listener(config, services, hub)
+        reloader = Reloader(
+            read, parts, services, hub, listener, _set_up_process, began=notifier.reloading, ended=notifier.ready
+        )
         exporter = Exporter(Sources(config, hub, listener, counters))
         admin = AdminServer(
             {
-                **operations(config, hub, listener, clock),
-                **activity_operations(ActivityView(config, hub, listener, counters, clock)),
+                **operations(config, hub, listener, reloader.reload, clock),
+                **activity_operations(ActivityView(hub, listener, counters, clock)),
                 **metrics_operations(exporter),
             }
         )
         await _open_admin(admin, config)
-        metrics = await open_metrics(exporter, metrics_address(config))
-        await listener.open()
-        for host, port in listener.addresses:
-            log.info("listening", {"host": host, "port": port, "path": config.server.path})
+        metrics = MetricsServer(exporter)
+        await metrics.open(metrics_address(config.metrics))
+        await listener.open(inherited)
+        reloading = asyncio.create_task(reloader.reload_when(hung_up), name="reload on SIGHUP")
+        for address in listener.addresses:
+            log.info("listening", {**_fields(address), "path": config.server.path})
         if demo:
-            await show_demo(config, listener.port, hub, store, clock.wall())
+            await show_demo(config, listener.url, hub, store, clock.wall())
+        notifier.ready()
+        reporting = asyncio.create_task(notifier.report(lambda: _status(hub, listener), store.answers))
         await stop.wait()
+        notifier.stopping()
+        for task in (reloading, reporting):
+            task.cancel()
+        await asyncio.gather(reloading, reporting, return_exceptions=True)
         await listener.close()
         await admin.close()
-        await metrics.close()
-        await keys.close()
+        metrics.close()
+        await reloader.close()
     finally:
+        ignore_hangup()
+        notifier.close()
         await store.close()
     log.info("stopped")
 
@@ -122,31 +130,34 @@ async def _open_admin(admin: AdminServer, config: Config) -> None:
     """Open the admin interface. Raises `ConfigError` where its socket cannot be."""
     path = admin_socket(config)
     try:
-        await admin.open_at(path)
+        await admin.open(path)
     except OSError as exc:
-        raise ConfigError(f"admin.socket: {path}: {exc.strerror}; name another path") from None
+        raise ConfigError(f"admin.socket: {path}: {exc.strerror}") from None
 
 
-def rules(config: Config) -> Rules:
-    """Return what the configuration sets for every room."""
-    return Rules(
-        seat_hold=config.rooms.seat_hold,
-        max_participants=config.limits.max_participants,
-        grace=config.auth.grace,
-        host_passes_lock=config.rooms.host_passes_lock,
-        history_visible=config.rooms.history_for_newcomers,
-        room_bytes=config.limits.room_bytes,
-        address_ban=config.rooms.address_ban,
-        show_user_ids=config.rooms.show_user_ids,
-    )
+def _fields(address: ListenAddress) -> dict[str, str | int]:
+    """Return how the log names an address."""
+    if isinstance(address, TcpAddress):
+        return {"host": address.host, "port": address.port}
+    return {"socket": address.path}
 
 
-def serve(config: Config, demo: bool, clock: Clock | None = None) -> int:
-    """Run the daemon and return the exit code. `clock` replaces the machine's clock.
+def _status(hub: Hub, listener: Listener) -> str:
+    """Return the status line of `systemctl status`."""
+    return f"{hub.statistics()['rooms']} rooms, {listener.connected} connected"
+
+
+def serve(
+    read: Callable[[], Config], demo: bool, clock: Clock | None = None, inherited: Sequence[socket.socket] = ()
+) -> int:
+    """Run the daemon and return the exit code. `read` reads its configuration. `clock` replaces the machine's clock.
+
+    `inherited` are the sockets that it listens on, if they are open already.
 
     The exit code is 0 after an orderly stop; 1 when it cannot start now, for a reason that may pass (the address or the
-    database is in use, storage fails); 2 when the configuration is wrong.
+    database is in use, storage fails); 2 when the configuration is wrong. Raises `ConfigError` when it cannot be read.
     """
+    config = read()
     os.umask(0o077)  # other users must not read the database, its log and the secret
     _write_no_core_dump()
     clock, counters = clock or Clock(), Counters()
@@ -154,10 +165,10 @@ def serve(config: Config, demo: bool, clock: Clock | None = None) -> int:
     log_lines.set_up(config.server.log_level, counters)
     limit = log_lines.LineLimit(LIMITED_LINES, LINES_A_SECOND, LINES_AT_ONCE, counters)
     logging.getLogger("roomd.gateway.limited").addFilter(limit)
-    _raise_file_limit(config.limits.connections)
+    _set_up_process(config)
     _tune_garbage_collector()
     try:
-        uvloop.run(run(config, demo, clock, counters))
+        uvloop.run(run(config, read, demo, clock, inherited, counters))
     except (ConfigError, StoreError, AddressUnavailable) as exc:
         return _report_failure(str(exc), is_lasting=not isinstance(exc, (StoreBusy, AddressUnavailable)))
     except StorageFailed as exc:
@@ -173,6 +184,12 @@ def _report_failure(why: str, *, is_lasting: bool) -> int:
         handler.flush()
     print(f"roomd: {why}", file=sys.stderr)
     return MISCONFIGURED if is_lasting else RETRY_LATER
+
+
+def _set_up_process(config: Config) -> None:
+    """Apply the settings that concern the whole process, at the start and at each reload."""
+    log_lines.set_level(config.server.log_level)
+    _raise_file_limit(config.limits.connections)
 
 
 def _write_no_core_dump() -> None:
@@ -208,35 +225,3 @@ def _tune_garbage_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 5, 2)
-
-
-def _exit_after(seconds: float) -> None:
-    """End the process after `seconds`, even if storage blocks. All that clients were told is stored already."""
-
-    def end() -> None:
-        log.warning("stopped without waiting for storage")
-        logging.shutdown()
-        os._exit(0)
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
-
-
-def _stop_on_signal(stop: asyncio.Event) -> None:
-    """Set `stop` on the first SIGTERM or SIGINT, and end the process on the second.
-
-    These are handlers of Python, not of the event loop: they run between two instructions, even when the loop is busy.
-    """
-    loop = asyncio.get_running_loop()
-    received: list[int] = []
-
-    def handle(number: int, _: object) -> None:
-        if received:
-            os._exit(1)  # at once: the next start holds all seats
-        received.append(number)
-        _exit_after(STOP_TIMEOUT)
-        loop.call_soon_threadsafe(stop.set)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)

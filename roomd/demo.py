@@ -4,12 +4,11 @@ import contextlib
 import shlex
 import sys
 import uuid
-
-import msgspec
+from collections.abc import Sequence
 
 from roomd.auth.local_tokens import mint_locally
 from roomd.auth.orders import TokenOrder
-from roomd.config import Config, local_url
+from roomd.config import Config
 from roomd.engine.ports import Archive, Rooms
 from roomd.rooms.settings import Settings
 
@@ -19,15 +18,18 @@ TOKEN_TTL = 86_400.0
 """The seconds for which the host's token is valid: the printed one, and the one for the ticket of the printed link."""
 
 
-async def show_demo(config: Config, port: int, rooms: Rooms, archive: Archive, now: float) -> None:
+async def show_demo(config: Config, url: str | None, rooms: Rooms, archive: Archive, now: float) -> None:
     """Print the address, the code of the demo room, and links and commands that join it.
 
+    `url` is that of the WebSocket; None when only a proxy knows it: then the code is printed alone.
     The room is created once and used again at later starts. `now` is in seconds since the epoch. Raises `Refused` and
     `StorageFailed`.
     """
     found, _ = await archive.rooms_of(HOST, is_active=True, cursor=None, limit=1)
     room = found[0] if found else await rooms.create(Settings(name="Demo room"), HOST)
-    url = local_url(msgspec.structs.replace(config.server, port=port))
+    if url is None:
+        _print([f"The demo room is {room.code}. roomd listens on Unix sockets only: join it by the proxy's address."])
+        return
     program = [sys.executable, "-m", "roomd"] if sys.argv[0].endswith("__main__.py") else [sys.argv[0]]
     join = [*program, "join", room.code, "--url", url]
     page = f"http{url.removeprefix('ws').removesuffix(config.server.path)}/#"
@@ -44,5 +46,9 @@ async def show_demo(config: Config, port: int, rooms: Rooms, archive: Archive, n
     lines = ["", f"roomd is listening on {url}", f"The demo room is {room.code}."]
     for label, way in ways:
         lines += [label, "", f"    {way}", ""]
+    _print(lines)
+
+
+def _print(lines: Sequence[str]) -> None:
     with contextlib.suppress(OSError):  # standard output may be closed
         print("\n".join(lines), flush=True)

@@ -21,28 +21,29 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ice": {"auth", "config", "protocol"},
     "gateway": {"auth", "config", "counters", "engine", "ice", "limits", "protocol", "rooms", "system"},
     "admin": {"config", "counters", "engine", "gateway", "protocol", "system"},
-    "metrics": {"admin", "config", "counters", "engine", "gateway", "limits", "protocol", "system"},
+    "metrics": {"admin", "config", "counters", "engine", "gateway", "limits", "protocol"},
     "demo": {"auth", "config", "engine", "rooms"},
     # libraries of their own: they share the wire with the daemon, and nothing else
     "client": {"protocol"},
     "load": set(),
-    # a client of the running daemon, which also mints tokens with the local secret and checks the configuration
-    "cli": {"auth", "client", "config", "ice", "load", "protocol", "system"},
+    # a client of the running daemon, which also mints tokens with the local secret, checks the configuration, and works
+    # on the database file
+    "cli": {"auth", "client", "config", "ice", "load", "protocol", "storage", "system"},
     # the only place that names the concrete parts
     "daemon": {
         "admin",
-        "auth",
         "config",
         "counters",
         "demo",
         "engine",
         "gateway",
-        "ice",
         "metrics",
-        "rooms",
+        "reloading",
         "storage",
         "system",
     },
+    # builds what the settings are made into, and replaces it while the daemon runs
+    "reloading": {"auth", "config", "engine", "gateway", "ice", "rooms"},
     "__main__": {"cli", "config", "daemon", "system"},
 }
 

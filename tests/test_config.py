@@ -9,8 +9,10 @@ import pytest
 from roomd.config import (
     Config,
     ConfigError,
-    MetricsAddress,
+    ListenAddress,
     MetricsConfig,
+    TcpAddress,
+    UnixAddress,
     check,
     default_config,
     load,
@@ -108,14 +110,14 @@ BAD_FILES: dict[str, tuple[str, str]] = {
         '[metrics]\nlisten = "localhost"',
         "metrics.listen: 'localhost' is no address to listen on",
     ),
-    "port 0 of the metrics": (
-        '[metrics]\nlisten = ":0"',
-        "metrics.listen: ':0' is no address to listen on; write 9464",
+    "too high a port of the metrics": (
+        "[metrics]\nlisten = '99999'",
+        "metrics.listen: '99999' is no address to listen on",
     ),
     "unknown key": (
         "[server]\nprot = 1",
-        "server: Object contains unknown field `prot`; allowed: host, port, path, allowed_origins, ping_interval, "
-        "log_level, log_addresses, trusted_proxies, demo",
+        "server: Object contains unknown field `prot`; allowed: host, port, listen, socket_mode, path, "
+        "allowed_origins, ping_interval, log_level, log_addresses, trusted_proxies, demo",
     ),
     "key without a section": ("port = 1", "top level: Object contains unknown field `port`; allowed: server, auth"),
     "section that is none": ("server = 5", "server: Expected `object`, got `int` (a table of settings)"),
@@ -141,6 +143,7 @@ BAD_FILES: dict[str, tuple[str, str]] = {
     ),
     "the contract's path": ("[server]\npath = '/asyncapi.json'", "server.path: /asyncapi.json is taken; choose"),
     "taken path": ("[server]\npath = '/healthz'", "server.path: /healthz is taken; choose another, e.g. /ws"),
+    "the path of readiness": ("[server]\npath = '/readyz'", "server.path: /readyz is taken; choose another, e.g. /ws"),
     "short secret": ("[auth]\nsecret = 'short'", "auth.secret: must be at least 32 bytes; `openssl rand -hex 32`"),
     "no URL": ("[auth]\njwks_url = 'file:///k'", "auth.jwks_url: must start with https:// (or http:// on a trusted"),
     "algorithm for public keys": (
@@ -353,14 +356,14 @@ def test_default_config_holds_every_setting() -> None:
 @pytest.mark.parametrize(
     ("text", "address"),
     [
-        ("9464", ("127.0.0.1", 9464)),
-        (":9464", ("127.0.0.1", 9464)),
-        ("0.0.0.0:9464", ("0.0.0.0", 9464)),
-        ("[::]:9464", ("::", 9464)),
-        ("unix:/run/roomd/metrics.sock", Path("/run/roomd/metrics.sock")),
+        ("9464", TcpAddress("127.0.0.1", 9464)),
+        (":9464", TcpAddress("127.0.0.1", 9464)),
+        ("0.0.0.0:9464", TcpAddress("0.0.0.0", 9464)),
+        ("[::]:9464", TcpAddress("::", 9464)),
+        ("unix:/run/roomd/metrics.sock", UnixAddress("/run/roomd/metrics.sock")),
         (None, None),
     ],
 )
-def test_where_metrics_are_served(text: str | None, address: MetricsAddress | None) -> None:
+def test_where_metrics_are_served(text: str | None, address: ListenAddress | None) -> None:
     """A port alone is one of this machine; without an address they are not served."""
-    assert metrics_address(Config(metrics=MetricsConfig(listen=text))) == address
+    assert metrics_address(MetricsConfig(listen=text)) == address

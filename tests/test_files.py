@@ -21,7 +21,8 @@ from roomd.config import (
     trusted_owners,
 )
 from roomd.ice import open_ice
-from roomd.storage.opening import StoreError, open_store
+from roomd.storage.errors import StoreError
+from roomd.storage.opening import open_store
 
 SECRET = "0123456789abcdef0123456789abcdef"
 OTHER = os.geteuid() + 1

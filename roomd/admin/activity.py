@@ -5,7 +5,6 @@ import os
 
 from roomd import __version__
 from roomd.admin.server import Operation
-from roomd.config import Config
 from roomd.counters import Counters, Histogram
 from roomd.engine.ports import Clock, RoomFigures, Rooms
 from roomd.gateway.listener import Listener
@@ -24,8 +23,7 @@ class ActivityView:
     The rate of a room is that since somebody last looked, so two who look at the same time get rates of shorter times.
     """
 
-    def __init__(self, config: Config, rooms: Rooms, listener: Listener, counters: Counters, clock: Clock) -> None:
-        self._config = config
+    def __init__(self, rooms: Rooms, listener: Listener, counters: Counters, clock: Clock) -> None:
         self._rooms = rooms
         self._listener = listener
         self._counters = counters
@@ -50,7 +48,7 @@ class ActivityView:
             waiting=sum(room.waiting for room in rooms),
             connections=len(open_now),
             strangers=self._listener.strangers,
-            limit=self._config.limits.connections,
+            limit=self._listener.limit,
             requests=sum(counters.requests.values()),
             joins=sum(counters.joins.values()),
             resumes=sum(counters.resumes.values()),

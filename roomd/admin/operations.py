@@ -2,13 +2,13 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import get_args
 
 from roomd import __version__
 from roomd.admin.server import AdminError, Operation, takes
-from roomd.config import Config, LogLevel
+from roomd.config import Config, ConfigError, LogLevel
 from roomd.engine.ports import Clock, Rooms
 from roomd.gateway.listener import Listener
 from roomd.protocol import admin
@@ -22,8 +22,13 @@ KICKED = "an operator closed the connection"
 """The close reason of a connection that an operator has closed."""
 
 
-def operations(config: Config, rooms: Rooms, listener: Listener, clock: Clock) -> Mapping[str, Operation]:
-    """Return every operation, by "METHOD /path"."""
+def operations(
+    config: Config, rooms: Rooms, listener: Listener, reload: Callable[[], Awaitable[list[str]]], clock: Clock
+) -> Mapping[str, Operation]:
+    """Return every operation, by "METHOD /path".
+
+    `reload` reads the configuration again; it returns the settings that have changed, and raises `ConfigError`.
+    """
     started = stamp(clock.wall())
 
     def status() -> admin.Status:
@@ -37,10 +42,10 @@ def operations(config: Config, rooms: Rooms, listener: Listener, clock: Clock) -
             members=counted["listeners"],
             connections=len(listener.connections),
             strangers=listener.strangers,
-            limit=config.limits.connections,
+            limit=listener.limit,
             memory=resident(),
             database=str(Path(config.database.path).absolute()),
-            addresses=[f"{host}:{port}" for host, port in listener.addresses],
+            addresses=[str(address) for address in listener.addresses],
             log_level=logging.getLevelName(logging.getLogger().level).lower(),
         )
 
@@ -69,11 +74,18 @@ def operations(config: Config, rooms: Rooms, listener: Listener, clock: Clock) -
         log.warning("log level set", {"level": order.level})
         return admin.Done()
 
+    async def reload_configuration() -> admin.Reloaded:
+        try:
+            return admin.Reloaded(changed=await reload())
+        except ConfigError as error:
+            raise AdminError(str(error)) from None
+
     return {
         "GET /status": asks(status),
         "GET /connections": asks(connections),
         "POST /kick": takes(admin.Kick, kick),
         "POST /drain": takes(admin.Drain, drain),
+        "POST /reload": asks(reload_configuration),
         "POST /log-level": takes(admin.LogLevel, log_level),
     }
 

@@ -22,7 +22,7 @@ from websockets.http11 import Request, Response
 
 from roomd.gateway.http import HttpConnection, response
 from roomd.protocol.admin import Failed
-from roomd.system.unix_sockets import listen_on
+from roomd.system.unix_sockets import UnixListener, listen_on
 
 log = logging.getLogger("roomd.admin.server")
 
@@ -55,28 +55,17 @@ class OperationServer:
         self._operations = operations
         self._connections: dict[HttpConnection, None] = {}
         self._tasks: set[asyncio.Task[Response]] = set()
-        self._server: asyncio.Server | None = None
-        self._path: Path | None = None
 
-    async def open(self, listening: socket.socket, path: Path | None = None) -> None:
-        """Serve at a socket that listens; `path` is its file, which `close` removes. Raises `OSError`."""
-        loop = asyncio.get_running_loop()
-        self._path = path
-        serve = loop.create_server if path is None else loop.create_unix_server
-        self._server = await serve(lambda: HttpConnection(self), sock=listening)
+    def protocol(self) -> HttpConnection:
+        """Return the protocol of a new connection."""
+        return HttpConnection(self)
 
-    async def close(self) -> None:
-        """Stop listening, and end every connection. Closing one that was not opened is fine."""
-        if self._server is None:
-            return
-        self._server.close()
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
+    def end(self) -> None:
+        """End every operation and every connection."""
         for task in list(self._tasks):
             task.cancel()
         for connection in list(self._connections):
             connection.abort()
-        await self._server.wait_closed()
 
     def opened(self, connection: HttpConnection) -> None:
         """Take a connection. The oldest one gives way when there are too many."""
@@ -114,12 +103,27 @@ class OperationServer:
 class AdminServer(OperationServer):
     """Serve operations to root and the daemon's own user."""
 
-    async def open_at(self, path: Path) -> None:
-        """Listen on a Unix socket.
+    def __init__(self, operations: Mapping[str, Operation]) -> None:
+        super().__init__(operations)
+        self._server: asyncio.Server | None = None
+        self._listener: UnixListener | None = None
+
+    async def open(self, path: Path) -> None:
+        """Start to listen.
 
         Raises `OSError`.
         """
-        await self.open(listen_on(path, 0o600), path)
+        self._listener = listen_on(path, 0o600, CONNECTIONS)
+        self._server = await asyncio.get_running_loop().create_unix_server(self.protocol, sock=self._listener.socket)
+
+    async def close(self) -> None:
+        """Stop listening, and end every connection."""
+        if self._server is None or self._listener is None:
+            return
+        self._listener.remove()
+        self._server.close()
+        self.end()
+        await self._server.wait_closed()
 
     def opened(self, connection: HttpConnection) -> None:
         """Take a connection of root or the daemon's own user. Abort every other one."""

@@ -56,7 +56,8 @@ class FetchedKeys:
         interval: float = 30.0,
         timeout: float = FETCH_TIMEOUT,
     ) -> None:
-        self._url = url
+        self.url = url
+        """The address of the set."""
         self._clock = clock
         self._lifetime = lifetime
         self._interval = interval
@@ -136,7 +137,7 @@ class FetchedKeys:
 
         Raises `ValueError` when the set is too large or no key is usable, and the errors of `download` and of PyJWT.
         """
-        members = json.loads(download(self._url, self._timeout))["keys"]
+        members = json.loads(download(self.url, self._timeout))["keys"]
         if len(members) > MOST_KEYS:
             raise ValueError(f"it has more than {MOST_KEYS} keys")
         found = [_from_jwk(jwk) for jwk in jwt.PyJWKSet(members).keys]

@@ -1,7 +1,8 @@
 """Load the keys that verify tokens: from the configuration, from a file, or from the issuer's key set.
 
-Keys in the configuration and in files are read once, at the start. An error in them raises `ConfigError`, and roomd
-does not start. A key set at a URL is fetched when a token needs it (see `jwks.py`).
+Keys in the configuration and in files are read at the start and at each reload. An error in them raises `ConfigError`:
+roomd does not start, or goes on with the keys that it has. A key set at a URL is fetched when a token needs it (see
+`jwks.py`).
 """
 
 from collections.abc import Sequence
@@ -39,6 +40,10 @@ class FixedKeys:
     def __init__(self, *keys: Key) -> None:
         self._keys = keys
 
+    def __eq__(self, other: object) -> bool:
+        """Return whether the keys are the same."""
+        return isinstance(other, FixedKeys) and self._keys == other._keys
+
     async def keys_for(self, token: str) -> Sequence[Key]:  # noqa: ARG002 - the same keys for every token
         """Return all keys."""
         return self._keys
@@ -51,19 +56,24 @@ class WithOwnKey:
     """The issuer's keys, and roomd's own for the tokens that it gives for tickets. It is a `KeySource`."""
 
     def __init__(self, issuer: KeySource, own: Key) -> None:
-        self._issuer = issuer
+        self.issuer = issuer
+        """The source of the issuer's keys."""
         self._own = own
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the issuer's keys and roomd's own are the same."""
+        return isinstance(other, WithOwnKey) and (self.issuer, self._own) == (other.issuer, other._own)
 
     async def keys_for(self, token: str) -> Sequence[Key]:
         """Return the key or the keys for the key id of the token.
 
         Raises `Refused` as the issuer's source does.
         """
-        return (self._own,) if key_id(token) == self._own.key_id else await self._issuer.keys_for(token)
+        return (self._own,) if key_id(token) == self._own.key_id else await self.issuer.keys_for(token)
 
     async def close(self) -> None:
         """Close the issuer's source."""
-        await self._issuer.close()
+        await self.issuer.close()
 
 
 def find_own_key(auth: AuthConfig, database: Path) -> Key | None:
@@ -88,20 +98,28 @@ def _own_key(auth: AuthConfig, secret: bytes) -> Key:
     return Key(material, "HS256", OWN_KEY_ID, is_own=True) if auth.has_issuer else Key(material, "HS256")
 
 
-def open_keys(auth: AuthConfig, database: Path, own: Key | None = None) -> KeySource:
+def open_keys(auth: AuthConfig, database: Path, own: Key | None = None, before: KeySource | None = None) -> KeySource:
     """Open the configured source of keys. The default is the secret beside the database, which is created if missing.
 
     `own` is roomd's own key. Without it, tokens that were given for tickets are accepted only where roomd is the
-    issuer. Raises `ConfigError` that names the setting, the file and what to do.
+    issuer. `before` is the source that is used now: the keys that it has fetched from the same URL are used further.
+    Raises `ConfigError` that names the setting, the file and what to do.
     """
     if not auth.has_issuer:
         return FixedKeys(own or make_own_key(auth, database))
     issuer: KeySource
     if auth.jwks_url is not None:
-        issuer = FetchedKeys(auth.jwks_url)
+        known = fetched_keys(before)
+        issuer = known if known is not None and known.url == auth.jwks_url else FetchedKeys(auth.jwks_url)
     else:
         issuer = FixedKeys(_public_key(Path(str(auth.public_key_file)), policy(auth), database))
     return WithOwnKey(issuer, own) if own is not None else issuer
+
+
+def fetched_keys(source: KeySource | None) -> FetchedKeys | None:
+    """Return the part of a source that fetches the issuer's keys; None without one."""
+    part = source.issuer if isinstance(source, WithOwnKey) else source
+    return part if isinstance(part, FetchedKeys) else None
 
 
 def check_keys(auth: AuthConfig, database: Path) -> None:

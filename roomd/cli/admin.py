@@ -45,6 +45,7 @@ def add_admin_commands(app: typer.Typer) -> None:
         ("connections", connections, "roomd connections"),
         ("kick", kick, "roomd kick 17"),
         ("drain", drain, "roomd drain"),
+        ("reload", reload, "roomd reload"),
         ("log-level", log_level, "roomd log-level debug"),
     ):
         app.command(name, epilog=example(line))(command)
@@ -174,6 +175,15 @@ def drain(
 ) -> None:
     """Take no newcomers, until the daemon is stopped. Meetings go on, and who was in one comes back to their seat."""
     Daemon(socket, config, database).order("/drain", admin.Drain(is_draining=not undo), admin.Done)
+
+
+def reload(socket: SocketFile = None, config: ConfigFile = None, database: DatabaseFile = None) -> None:
+    """Have the daemon read its configuration again, all of it or nothing, and print what has changed.
+
+    docs/reference/configuration.md says of each setting whether a reload takes it.
+    """
+    found = Daemon(socket, config, database).order("/reload", admin.Done(), admin.Reloaded)
+    say("\n".join(found.changed) or "nothing has changed")
 
 
 def log_level(

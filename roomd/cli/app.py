@@ -3,6 +3,7 @@
 import sys
 import uuid
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,16 +22,26 @@ from roomd.cli.access import (
     mint,
 )
 from roomd.cli.admin import AdminRefused, AdminUnreachable, add_admin_commands
+from roomd.cli.backup import add_backup_commands
 from roomd.cli.bench import bench
 from roomd.cli.join import MeetingEnded, join
 from roomd.cli.options import connected, example, room_code, time_to_live
 from roomd.cli.output import plain, say, say_error
 from roomd.cli.rooms import room_commands
-from roomd.config import Config, ConfigError, LogLevel, default_config, is_every_address
+from roomd.config import (
+    Config,
+    ConfigError,
+    LogLevel,
+    TcpAddress,
+    default_config,
+    is_every_address,
+    listen_addresses,
+)
 from roomd.protocol.errors import INVALID_TOKEN, UNAUTHENTICATED, Refused
+from roomd.storage.errors import StoreBusy, StoreError
 
-Serve = Callable[[Config, bool], int]
-"""Runs the daemon and returns the exit code. The second argument is whether a demo room is created."""
+Serve = Callable[[Callable[[], Config], bool], int]
+"""Runs the daemon and returns the exit code. Takes what reads the configuration, and whether a demo room is created."""
 
 REFUSED, MISUSED, UNREACHABLE = 1, 2, 3
 """The exit codes of failed commands."""
@@ -39,8 +50,9 @@ EXIT_CODES = """\b
 Exit codes:
   0  done
   1  the daemon refused the request and standard error has "code: message";
-     the meeting of `join` was ended by others; or `serve` cannot start now,
-     for a reason that may pass
+     the meeting of `join` was ended by others; `check` found something
+     wrong; or `serve`, `backup` or `restore` is not possible now, for a
+     reason that may pass
   2  wrong usage or configuration
   3  the daemon cannot be reached
 """
@@ -75,6 +87,9 @@ class ErrorGroup(TyperGroup):
         except ConfigError as error:
             say_error(f"roomd: {error}")
             code = MISUSED
+        except StoreError as error:
+            say_error(f"roomd: {plain(str(error))}")
+            code = REFUSED if isinstance(error, StoreBusy) else MISUSED
         except client.Closed as closed:
             say_error(f"roomd: the daemon closed the connection ({closed.code} {plain(closed.reason)})")
             code = UNREACHABLE
@@ -90,7 +105,7 @@ def build(serve: Serve) -> typer.Typer:
     app = typer.Typer(
         cls=ErrorGroup,
         no_args_is_help=True,
-        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
         rich_markup_mode=None,
         # A traceback with local variables would print secrets and tokens.
         pretty_exceptions_enable=False,
@@ -104,6 +119,7 @@ def build(serve: Serve) -> typer.Typer:
     app.add_typer(room_commands(), name="room")
     app.command("bench", epilog=example("roomd bench --clients 200 --seconds 10"))(connected(bench))
     add_admin_commands(app)
+    add_backup_commands(app)
     app.command("token", epilog=example("roomd token --user alice --name Alice --ttl 7d"))(token)
     app.command("check-config", epilog=example("roomd check-config --config roomd.toml"))(check_config)
     app.command("default-config", epilog=example("roomd default-config > roomd.toml"))(print_default_config)
@@ -142,13 +158,14 @@ def _serve_command(serve: Serve) -> Callable[..., None]:
             bool, typer.Option("--demo", help="Create a demo room, and print links and commands that join it.")
         ] = False,
     ) -> None:
-        """Run the daemon until SIGTERM or SIGINT.
+        """Run the daemon until SIGTERM or SIGINT. SIGHUP reloads the configuration.
 
         Flags replace settings of the environment (ROOMD_<SECTION>_<KEY>), and those replace settings of the file.
         `roomd default-config` lists every setting.
         """
         server = {"host": host, "port": port, "log_level": log_level}
-        raise typer.Exit(serve(configuration(config, server=server, database={"path": database}), demo))
+        read = partial(configuration, config, server=server, database={"path": database})
+        raise typer.Exit(serve(read, demo))
 
     return run
 
@@ -216,8 +233,13 @@ def check_config(config: ConfigFile = None, database: DatabaseFile = None) -> No
     ice.open_ice(settings.ice, path)
     server = settings.server
     source = str(config) if config else "the defaults and the environment"
-    where = f"{server.host} (all addresses, IPv6 and IPv4)" if is_every_address(server.host) else server.host
-    say(f"{source}: fine; roomd would listen on {where}, port {server.port}, and keep its rooms in {path}")
+    where = ", ".join(
+        f"{address} (all addresses, IPv6 and IPv4)"
+        if isinstance(address, TcpAddress) and is_every_address(address.host)
+        else str(address)
+        for address in listen_addresses(server)
+    )
+    say(f"{source}: fine; roomd would listen on {where}, and keep its rooms in {path}")
 
 
 def print_default_config() -> None:

@@ -1,15 +1,24 @@
 """The configuration: every setting with its default, and how it is read, checked and documented.
 
-`sections` declares the settings, `loading` reads them, `checks` refuses wrong ones, `origins` and `metrics` have the
+`sections` declares the settings, `loading` reads them, `checks` refuses wrong ones, `origins` and `listening` have the
 forms of two kinds, `files` checks the files that are named, `documents` describes them. Import from this package, not
 from its modules.
 """
 
 from roomd.config.checks import SHORTEST_SECRET, SHORTEST_TURN_SECRET, check
-from roomd.config.documents import Setting, default_config, section_doc, settings
+from roomd.config.documents import Setting, changed_settings, default_config, section_doc, settings
 from roomd.config.files import FileMissing, check_file, is_open_to_others, read_file, trusted_owners
+from roomd.config.listening import (
+    ListenAddress,
+    TcpAddress,
+    UnixAddress,
+    is_every_address,
+    listen_addresses,
+    local_url,
+    metrics_address,
+    url_of,
+)
 from roomd.config.loading import load
-from roomd.config.metrics import MetricsAddress, metrics_address
 from roomd.config.sections import (
     AdminConfig,
     Algorithm,
@@ -24,8 +33,6 @@ from roomd.config.sections import (
     RoomsConfig,
     ServerConfig,
     admin_socket,
-    is_every_address,
-    local_url,
 )
 
 __all__ = [
@@ -40,18 +47,22 @@ __all__ = [
     "FileMissing",
     "IceConfig",
     "LimitsConfig",
+    "ListenAddress",
     "LogLevel",
-    "MetricsAddress",
     "MetricsConfig",
     "RoomsConfig",
     "ServerConfig",
     "Setting",
+    "TcpAddress",
+    "UnixAddress",
     "admin_socket",
+    "changed_settings",
     "check",
     "check_file",
     "default_config",
     "is_every_address",
     "is_open_to_others",
+    "listen_addresses",
     "load",
     "local_url",
     "metrics_address",
@@ -59,4 +70,5 @@ __all__ = [
     "section_doc",
     "settings",
     "trusted_owners",
+    "url_of",
 ]

@@ -2,11 +2,11 @@
 
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import get_args
 
-from roomd.config.metrics import metrics_address
+from roomd.config.listening import metrics_address, parse_address
 from roomd.config.origins import web_origin
 from roomd.config.sections import UNIX, Algorithm, AuthConfig, Config, ConfigError, IceConfig
 
@@ -30,7 +30,13 @@ def check(config: Config, origins: Mapping[str, str] | None = None) -> None:
 
     `origins` has the source of each key ("section.key"), for the message. Raises `ConfigError`.
     """
-    for keys, problem in (*_auth_problems(config.auth), *_ice_problems(config.ice), *_other_problems(config)):
+    found = (
+        *_auth_problems(config.auth),
+        *_ice_problems(config.ice),
+        *_listen_problems(config.server.listen, origins or {}),
+        *_other_problems(config),
+    )
+    for keys, problem in found:
         raise ConfigError(f"{' and '.join((origins or {}).get(key, key) for key in keys)}: {problem}")
 
 
@@ -88,6 +94,20 @@ def _is_server(form: re.Pattern[str], url: str) -> bool:
         return False
 
 
+def _listen_problems(listen: Sequence[str], given: Container[str]) -> _Problems:
+    """Check the addresses. `given` has the keys that a source sets, so that none of them is ignored."""
+    for text in listen:
+        try:
+            parse_address(text)
+        except ValueError as exc:
+            yield ["server.listen"], f"{text!r} {exc}"
+        if listen.count(text) > 1:
+            yield ["server.listen"], f"{text!r} is there twice"
+    replaced = [key for key in ("server.host", "server.port") if key in given]
+    if listen and replaced:
+        yield ["server.listen", *replaced], "give either server.listen, or the host and the port"
+
+
 def _other_problems(config: Config) -> _Problems:
     for text in config.server.allowed_origins:
         try:
@@ -103,10 +123,10 @@ def _other_problems(config: Config) -> _Problems:
             problem = f"{exc}; write networks like 10.0.0.0/8 or fd00::/8, addresses like 192.0.2.7, or {UNIX}"
             yield ["server.trusted_proxies"], problem
     try:
-        metrics_address(config)
+        metrics_address(config.metrics)
     except ValueError as exc:
         yield ["metrics.listen"], f"{config.metrics.listen!r} {exc}"
-    if config.server.path in ("/", "/healthz", "/asyncapi.json"):
+    if config.server.path in ("/", "/healthz", "/readyz", "/asyncapi.json"):
         yield ["server.path"], f"{config.server.path} is taken; choose another, e.g. /ws"
     if PurePath(config.server.path).suffix.lower() in PAGE_SUFFIXES:
         yield ["server.path"], f"{config.server.path} ends like a file of the meeting page; choose another, e.g. /ws"

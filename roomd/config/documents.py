@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from roomd.config.sections import Config
+from roomd.config.sections import Config, Reload
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -18,6 +18,12 @@ class Setting(msgspec.Struct, frozen=True):
     type: Any
     default: Any
     doc: str
+    reload: Reload
+
+    @property
+    def name(self) -> str:
+        """Name of the setting: the section and the key."""
+        return f"{self.section}.{self.key}"
 
     @property
     def env(self) -> str:
@@ -41,8 +47,19 @@ def settings() -> Iterator[Setting]:
     for section, cls in get_type_hints(Config).items():
         for field in msgspec.structs.fields(cls):
             hint = get_type_hints(cls, include_extras=True)[field.name]
-            doc = next(m.description for m in reversed(get_args(hint)) if isinstance(m, Meta) and m.description)
-            yield Setting(section, field.name, hint, field.default, doc)
+            notes = [note for note in get_args(hint) if isinstance(note, Meta)]
+            doc = next(note.description for note in reversed(notes) if note.description)
+            reload: Reload = next((note.extra["reload"] for note in notes if note.extra), "at once")
+            yield Setting(section, field.name, hint, field.default, doc, reload)
+
+
+def changed_settings(before: Config, after: Config) -> list[Setting]:
+    """Return the settings that differ, in the order of the file."""
+    return [setting for setting in settings() if _value(before, setting) != _value(after, setting)]
+
+
+def _value(config: Config, setting: Setting) -> Any:
+    return getattr(getattr(config, setting.section), setting.key)
 
 
 def _choices(hint: Any) -> list[str]:

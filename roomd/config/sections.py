@@ -3,7 +3,6 @@
 `roomd default-config` and docs/reference/configuration.md are generated from these structs.
 """
 
-import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,6 +16,13 @@ Rate = Annotated[float, Meta(gt=0, le=1e18)]
 """Units a second."""
 Burst = Annotated[float, Meta(ge=1, le=1e18)]
 """Units at once."""
+
+Reload = Literal["at once", "new connections", "restart"]
+"""When a changed setting takes effect at a reload: at once, for connections that come after it, or not at all."""
+RESTART = Meta(extra={"reload": "restart"})
+"""Marks a setting that takes effect only at a start. A reload that finds it changed is refused."""
+NEW_CONNECTIONS = Meta(extra={"reload": "new connections"})
+"""Marks a setting that a connection keeps as it was when the connection began."""
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
@@ -40,9 +46,25 @@ class ServerConfig(Section, frozen=True):
     host: Annotated[
         str,
         Meta(min_length=1, description="Address to listen on; 0.0.0.0 for all of IPv4, :: for all of IPv6 and IPv4."),
+        RESTART,
     ] = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port; 0 lets the system choose one.")] = 8765
-    path: Annotated[str, Meta(pattern="^/[!-~]*$", description="Path of the WebSocket, starting with /.")] = "/ws"
+    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port; 0 lets the system choose one."), RESTART] = 8765
+    listen: Annotated[
+        tuple[str, ...],
+        Meta(description="Addresses to listen on in place of host and port, like 127.0.0.1:8765, [::]:8765 and "
+             "unix:/run/roomd/http.sock. Empty: host and port."),
+        RESTART,
+    ] = ()  # fmt: skip
+    socket_mode: Annotated[
+        str,
+        Meta(pattern="^0?[0-7]{3}$", description="Access rights of the Unix sockets, in octal. 666 lets every user "
+             "of this machine connect, so that a proxy of another user can, as by TCP on 127.0.0.1. 660: roomd's user "
+             "and group. The rights of the folder count too."),
+        RESTART,
+    ] = "666"  # fmt: skip
+    path: Annotated[str, Meta(pattern="^/[!-~]*$", description="Path of the WebSocket, starting with /."), RESTART] = (
+        "/ws"
+    )
     allowed_origins: Annotated[
         tuple[str, ...],
         Meta(description="Origins of the web pages that may connect, like https://meet.example. Empty allows all; "
@@ -65,7 +87,7 @@ class ServerConfig(Section, frozen=True):
         tuple[str, ...],
         Meta(description="Networks of proxies whose X-Forwarded-For or Forwarded is believed; unix: Unix sockets."),
     ] = ("127.0.0.0/8", "::1/128", UNIX)
-    demo: Annotated[bool, Meta(description="Serve the meeting page at /.")] = True
+    demo: Annotated[bool, Meta(description="Serve the meeting page at /."), RESTART] = True
 
 
 class AuthConfig(Section, frozen=True):
@@ -96,7 +118,9 @@ class AuthConfig(Section, frozen=True):
     audience: Annotated[
         str | None, Meta(description="Required value of the claim aud; not set: aud is not checked.")
     ] = None
-    leeway: Annotated[Seconds, Meta(description="Seconds by which the issuer's clock may differ.")] = 10.0
+    leeway: Annotated[Seconds, Meta(description="Seconds by which the issuer's clock may differ."), NEW_CONNECTIONS] = (
+        10.0
+    )
     grace: Annotated[
         Seconds,
         Meta(description="Seconds for which a seat carries host rights after its user's token has expired."),
@@ -111,21 +135,23 @@ class AuthConfig(Section, frozen=True):
 class DatabaseConfig(Section, frozen=True):
     """Where rooms, participants, messages and bans are stored."""
 
-    path: Annotated[str, Meta(min_length=1, description="SQLite file. Its folder is created when missing.")] = (
-        "var/roomd.db"
-    )
+    path: Annotated[
+        str, Meta(min_length=1, description="SQLite file. Its folder is created when missing."), RESTART
+    ] = "var/roomd.db"
     synchronous: Annotated[
         Literal["FULL", "NORMAL"],
         Meta(description="FULL: a commit survives a power cut. NORMAL: a commit survives kill -9, and a power cut "
-             "may undo the last commits."),
+             "may undo the last commits."), RESTART,
     ] = "FULL"  # fmt: skip
     busy_timeout: Annotated[
-        Seconds, Meta(description="Seconds to wait while another program has locked the database.")
+        Seconds,
+        Meta(description="Seconds to wait while another program has locked the database."),
+        RESTART,
     ] = 5.0
     reserve: Annotated[
         int,
         Meta(ge=0, le=1 << 50, description="Bytes of free space below which new rooms and messages are refused, so "
-             "that people can still join and leave, and hosts lock and end rooms. 0: never."),
+             "that people can still join and leave, and hosts lock and end rooms. 0: never."), RESTART,
     ] = 268_435_456  # fmt: skip
 
 
@@ -195,7 +221,9 @@ class IceConfig(Section, frozen=True):
 class LimitsConfig(Section, frozen=True):
     """Bounds on what one client, or all clients together, may use."""
 
-    frame: Annotated[int, Meta(ge=1024, le=1 << 24, description="Largest frame a client may send, in bytes.")] = 65_536
+    frame: Annotated[
+        int, Meta(ge=1024, le=1 << 24, description="Largest frame a client may send, in bytes."), NEW_CONNECTIONS
+    ] = 65_536
     max_participants: Annotated[int, Meta(ge=2, le=100_000, description="Largest maxParticipants a room may have.")] = (
         1000
     )
@@ -280,6 +308,7 @@ class LimitsConfig(Section, frozen=True):
             description="Bytes that may wait for one client. With more, it gets no events until all of them were sent, "
             "and then a new `room-state`. With twice as many, its requests wait too.",
         ),
+        NEW_CONNECTIONS,
     ] = 2_097_152
     room_bytes: Annotated[
         int,
@@ -298,6 +327,7 @@ class AdminConfig(Section, frozen=True):
         str | None,
         Meta(description="Unix socket that only root and the user of the daemon may use. Not set: beside "
              "the database, with its name and the ending .sock."),
+        RESTART,
     ] = None  # fmt: skip
 
 
@@ -308,6 +338,7 @@ class MetricsConfig(Section, frozen=True):
         str | None,
         Meta(description="Where to serve them: a port of this machine like 9464, or an address like 0.0.0.0:9464, "
              "[::]:9464 or unix:/run/roomd/metrics.sock. Not set: nowhere. Whoever reaches it can read them."),
+        RESTART,
     ] = None  # fmt: skip
 
 
@@ -324,31 +355,6 @@ class Config(Section, frozen=True):
     metrics: MetricsConfig = MetricsConfig()
 
 
-def is_every_address(host: str) -> bool:
-    """Return whether a host stands for every address of the machine, those of IPv6 and of IPv4."""
-    try:
-        return ipaddress.IPv6Address(host).is_unspecified
-    except ValueError:
-        return False
-
-
 def admin_socket(config: Config) -> Path:
     """Return the path of the admin interface's socket."""
     return Path(config.admin.socket) if config.admin.socket else Path(config.database.path).with_suffix(".sock")
-
-
-def local_url(server: ServerConfig) -> str:
-    """Build the WebSocket URL for a client on the same machine.
-
-    Raises `ConfigError` when the system chose the port.
-    """
-    if server.port == 0:
-        raise ConfigError("server.port is 0, so only the daemon knows its port: give --url")
-    host = server.host
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return f"ws://{host}:{server.port}{server.path}"
-    if address.is_unspecified:
-        host = "127.0.0.1" if address.version == 4 else "::1"
-    return f"ws://{f'[{host}]' if address.version == 6 else host}:{server.port}{server.path}"

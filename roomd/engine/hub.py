@@ -85,6 +85,13 @@ class Hub:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
+    def use(self, rules: Rules) -> None:
+        """Use other rules from now on, for all rooms. What was promised before stays, like the end of a hold."""
+        self._services.rules = rules
+        for live in self._rooms.values():
+            if live.room is not None:
+                live.room.rules = rules
+
     def statistics(self) -> dict[str, int]:
         """Return the number of rooms that are in use, and of their members."""
         return {
@@ -104,6 +111,12 @@ class Hub:
                     waiting=len(room.queue) if room is not None else 0,
                     commands=live.commands,
                 )
+
+    def problems(self) -> list[str]:
+        """Return why rooms cannot be served as they should be now; nothing when all is well."""
+        store = self._services.store
+        problems = {"the last commit failed": store.is_failing(), "storage is nearly full": store.is_nearly_full()}
+        return [text for text, is_so in problems.items() if is_so]
 
     async def create(self, settings: Settings, host_id: str) -> RoomView:
         """Create a room and store it.

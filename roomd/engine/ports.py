@@ -53,6 +53,10 @@ class Store(Protocol):
         """Return whether new rooms and messages must be refused, so that everything else can still be stored."""
         ...
 
+    def is_failing(self) -> bool:
+        """Return whether the last commit failed."""
+        ...
+
     async def load(self, code: str) -> StoredRoom | None:
         """Read a room in which nobody has a seat, by its code; None when there is none."""
         ...

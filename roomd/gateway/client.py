@@ -18,7 +18,8 @@ from roomd.gateway.outbox import Outbox, encode_frame
 from roomd.gateway.services import Services
 from roomd.gateway.session import Session
 from roomd.limits.ledger import Use
-from roomd.limits.usage import SLOWED_MOST, Charge, Usage
+from roomd.limits.ledgers import SLOWED_MOST
+from roomd.limits.usage import Charge, Usage
 from roomd.protocol.codec import error_reply
 from roomd.protocol.errors import INVALID_TOKEN, Close, Refused, rate_limited
 from roomd.protocol.events import Event, Removed
@@ -99,8 +100,12 @@ class Client:
 
     async def _verified(self, text: str, verify: Callable[[str, Sequence[Key], Policy, float], V]) -> V:
         services = self.services
+        source = None
         try:
-            return verify(text, await services.keys.keys_for(text), services.policy, services.clock.wall())
+            while source is not services.keys:  # a reload may replace the source while its keys are fetched
+                source = services.keys
+                keys = await source.keys_for(text)
+            return verify(text, keys, services.policy, services.clock.wall())
         except Refused as refused:
             fields = {"connection": self.number, "code": refused.kind.code, "reason": refused.reason}
             limited.info("token refused", fields)
@@ -221,14 +226,12 @@ class Client:
 
         Raises `Refused` (429 `rate_limited`).
         """
-        if wait := self.usage.payer.take(use, amount, self.now()):
-            self.usage.note("refused", use)
+        if wait := self.usage.take_own(use, amount, self.now()):
             raise rate_limited(wait)
 
     def charge_return(self, size: int) -> None:
         """Charge the `size` bytes of a room's state for a client that comes back: it is slowed, and never refused."""
-        if wait := self.usage.payer.charge(Use.TOLD, size, self.now()):
-            self.usage.note("slowed", Use.TOLD)
+        if wait := self.usage.return_to(size, self.now()):
             self.outbox.hold_reading(min(wait, SLOWED_MOST))
 
     def check_read(self) -> None:
@@ -236,9 +239,7 @@ class Client:
 
         Raises `Refused` (429 `rate_limited`).
         """
-        if wait := self.usage.payer.wait(Use.READ, self.now()):
-            self.usage.note("refused", Use.READ)
-            raise rate_limited(wait)
+        self.charge(Use.READ, 0)
 
     def charge_read(self, rows: int) -> None:
         """Charge rows that were read for the client. `check_read` refuses the next request if these are too many."""

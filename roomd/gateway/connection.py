@@ -15,7 +15,8 @@ from roomd.gateway.outbox import Outbox
 from roomd.gateway.refusals import CloseConnection, close_for
 from roomd.gateway.services import Services
 from roomd.gateway.websocket import ClientSocket
-from roomd.limits.usage import SERVED, SLOWED_MOST, Usage
+from roomd.limits.ledgers import SLOWED_MOST
+from roomd.limits.usage import SERVED, Usage
 from roomd.protocol import events, replies, requests
 from roomd.protocol.admin import ConnectionStatus
 from roomd.protocol.codec import BadFrame, decode, request_id

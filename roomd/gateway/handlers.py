@@ -318,6 +318,8 @@ def get_ice_servers(client: Client, request: requests.GetIceServers) -> None:
 def remove_participant(client: Client, request: requests.RemoveParticipant) -> Work:
     """Remove a participant, and ban the user if the request says so."""
     code, caller = client.room_and_caller(request)
+    if request.ban:
+        client.charge(Use.STORED, BAN_BYTES)
     command = commands.RemoveParticipant(caller, request.participant_id, bool(request.ban), request.reason)
     return client.ask_ok(code, command, request)
 

@@ -4,27 +4,28 @@ import asyncio
 import contextlib
 import logging
 import math
-import os
 import random
 import socket
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from websockets.http11 import Request, Response
 
-from roomd.config import Config, is_every_address
+from roomd.config import Config, ListenAddress, TcpAddress, listen_addresses, url_of
 from roomd.engine.hub import Hub
 from roomd.gateway.connection import Connection
 from roomd.gateway.handshake import find_token
 from roomd.gateway.http import HttpConnection
 from roomd.gateway.routes import Routes
 from roomd.gateway.services import Services
+from roomd.gateway.sockets import OpenSockets
 from roomd.gateway.websocket import CLOSE_TIMEOUT, ClientSocket
 from roomd.limits.addresses import Address, Proxies
 from roomd.limits.ledger import Use
+from roomd.limits.ledgers import Ledgers, arrive
 from roomd.limits.memory import Held, greediest
-from roomd.limits.usage import Ledgers, Usage, arrive
+from roomd.limits.usage import Usage
 from roomd.protocol.errors import Close
 from roomd.protocol.events import ServerRestarting
 from roomd.system.memory import Releaser
@@ -40,17 +41,14 @@ DRAIN_TIMEOUT = 2.0
 """The seconds that running requests have to finish when the server stops."""
 RESTART_JITTER = (1.0, 5.0)
 """The range, in seconds, of the random `retryAfter` at a restart, so that clients do not all reconnect at once."""
-UNSENT = 131_072
-"""The bytes that the system takes for one client before it sends them. By default it takes some megabytes, which hide
-for long that a client is slow."""
+KEPT_JITTER = (0.0, 1.0)
+"""The same where another process keeps the sockets open meanwhile: who comes too early waits and is not refused."""
 CLOSING_ALLOWED = 100
 """The connections that may be closing at any time; see `closing_limit`."""
 LONGEST_DELAY = 2.0
 """The seconds for which a request waits at most: less than `HANDSHAKE_TIMEOUT`."""
 FILE_ARRIVAL = 0.1
 """The arrivals that a plain request by HTTP counts for: a browser makes some 45 of them to show the page."""
-BACKLOG = 4096
-"""The connections that may wait to be accepted: with a full backlog the system makes clients wait for seconds."""
 FULL_REASON = "at the connection limit"
 """The close reason of a client that finds no place, though no stranger could give way to it."""
 MEMORY_TICK = 0.1
@@ -59,10 +57,6 @@ TICKS = 4
 """The number of ticks in the shortest timeout that is counted in ticks."""
 SHORTEST_TICK = 0.02
 """The shortest time between two ticks, in seconds."""
-
-
-class AddressUnavailable(Exception):  # noqa: N818 - a state of the machine, not a mistake
-    """The address cannot be used now. The text says why and what to do."""
 
 
 def closing_limit(connections: int) -> int:
@@ -81,11 +75,7 @@ class Listener:
     """
 
     def __init__(self, config: Config, services: Services, hub: Hub) -> None:
-        self.port = config.server.port
-        """The port. After `open` it is the real one, also if the configuration has 0."""
-        self.addresses: list[tuple[str, int]] = []
-        """The addresses that are listened on, and their ports. `open` sets them."""
-        self._config = config
+        self._settings = config.server
         self._services = services
         self._hub = hub
         self.connections: set[Connection] = set()
@@ -99,63 +89,79 @@ class Listener:
         self._http_connections: set[HttpConnection] = set()  # those that are no WebSockets, or not yet
         self._tasks: set[asyncio.Task[None]] = set()  # running requests
         self._ticking: asyncio.Task[None] | None = None
-        self._server: asyncio.Server | None = None
+        self._sockets = OpenSockets(lambda: HttpConnection(self))
+        self._jitter = RESTART_JITTER
         self._memory_timer: asyncio.TimerHandle | None = None  # the next look at memory, before the next tick
         self._releaser = Releaser(services.clock.monotonic)
         self._is_stopping = False
         self._all_closed = asyncio.Event()  # set when the last connection has ended after `close` began
-        self._routes = Routes(config.server, lambda: self._is_stopping)
+        self._routes = Routes(config.server, lambda: self._is_stopping, self._problems)
         self.body_limit = self._routes.body_limit
-        self._tick = max(
-            SHORTEST_TICK,
-            min(config.server.ping_interval, services.limits.join_timeout, HANDSHAKE_TIMEOUT) / TICKS,
-        )
+        self._tick = self._tick_for(config)
 
-    async def open(self) -> None:
-        """Start to listen.
+    def use(self, config: Config) -> None:
+        """Use another configuration from now on, but for the address, the path and the page.
 
-        Raises `AddressUnavailable` when the address cannot be used.
+        A tick never gets longer: ticks that were counted before would count for more time than has passed.
         """
-        settings = self._config.server
-        loop = asyncio.get_running_loop()
-        both = is_every_address(settings.host) and socket.has_dualstack_ipv6()
-        try:
-            where: dict[str, Any] = {"host": settings.host, "port": settings.port}
-            if both:  # the event loop would open a socket for IPv6 alone
-                address = (settings.host, settings.port)
-                where = {"sock": socket.create_server(address, family=socket.AF_INET6, dualstack_ipv6=True)}
-            self._server = await loop.create_server(lambda: HttpConnection(self), backlog=BACKLOG, **where)
-        except OSError as exc:
-            raise AddressUnavailable(
-                f"server: cannot listen on {settings.host}:{settings.port}: {os.strerror(exc.errno or 0)}; "
-                "choose another address with --host and --port"
-            ) from None
-        self.addresses = [listening.getsockname()[:2] for listening in self._server.sockets]
-        self.port = self.addresses[0][1]
-        for listening in self._server.sockets:  # the sockets that it accepts have the same option
-            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
-        if both:
-            self.addresses.append(("0.0.0.0", self.port))  # noqa: S104 - what is listened on
-        self._ticking = loop.create_task(self._keep_ticking())
+        self._settings = config.server
+        self._routes.allow(config.server.allowed_origins)
+        self._proxies = Proxies(config.server.trusted_proxies)
+        self._ledgers.use(config.limits, self._services.clock.monotonic())
+        self._tick = min(self._tick, self._tick_for(config))
+
+    async def open(self, inherited: Sequence[socket.socket] = ()) -> None:
+        """Start to listen: on `inherited` sockets if there are any, or else where the configuration says.
+
+        Raises `AddressUnavailable` when an address cannot be used.
+        """
+        if inherited:
+            self._jitter = KEPT_JITTER
+            await self._sockets.adopt(inherited)
+        else:
+            settings = self._settings
+            await self._sockets.open(listen_addresses(settings), int(settings.socket_mode, 8))
+        self._ticking = asyncio.get_running_loop().create_task(self._keep_ticking())
+
+    @property
+    def addresses(self) -> list[ListenAddress]:
+        """The addresses that are listened on, with the real ports."""
+        return self._sockets.addresses
+
+    @property
+    def url(self) -> str | None:
+        """The URL of the WebSocket for a client on this machine; None when there are Unix sockets only."""
+        found = [address for address in self.addresses if isinstance(address, TcpAddress)]
+        return url_of(found[0], self._settings.path) if found else None
+
+    @property
+    def connected(self) -> int:
+        """The number of open WebSockets."""
+        return len(self.connections)
 
     async def close(self) -> None:
         """Stop accepting, finish the running requests, and close every connection. Closing twice is fine.
 
         Clients get `server-restarting` and reconnect later.
         """
-        if self._server is None or self._is_stopping:
+        if self._ticking is None or self._is_stopping:
             return
         self._is_stopping = True
         log.info("restarting", {"connections": len(self.connections), **self._hub.statistics()})
-        self._server.close()
+        self._sockets.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_TIMEOUT):
                 await self._hub.drain()
         for connection in list(self.connections):
-            connection.tell(ServerRestarting(retry_after=round(random.uniform(*RESTART_JITTER), 1)))  # noqa: S311 - jitter
+            connection.tell(ServerRestarting(retry_after=round(random.uniform(*self._jitter), 1)))  # noqa: S311 - jitter
             connection.outbox.close(Close.RESTARTING, "the server restarts")
         await self._end_everything()
         await self._hub.drain()
+
+    @property
+    def limit(self) -> int:
+        """The most connections that may be open."""
+        return self._services.limits.connections
 
     @property
     def strangers(self) -> int:
@@ -233,6 +239,16 @@ class Listener:
         limited.info("connected", {"connection": number, **self._logged(usage.address)})
         connection.start(find_token(request.headers), rest)
 
+    def _problems(self) -> list[str]:
+        """Return why new clients should not come now. Strangers are no reason, because they give way to others."""
+        is_full = len(self.connections) >= self._services.limits.connections
+        own = {
+            "stopping": self._is_stopping,
+            "draining": self._hub.is_draining and not self._is_stopping,
+            FULL_REASON: is_full,
+        }
+        return [*(text for text, is_so in own.items() if is_so), *self._hub.problems()]
+
     def _is_over_limit(self) -> bool:
         return len(self.connections) + len(self._http_connections) > self._services.limits.connections
 
@@ -251,7 +267,7 @@ class Listener:
             log.warning("a trusted proxy names no client")
 
     def _logged(self, address: Address | None) -> dict[str, str]:
-        shown = self._config.server.log_addresses
+        shown = self._settings.log_addresses
         if address is None or shown == "none":
             return {}
         return {"address": address.masked() if shown == "masked" else str(address)}
@@ -260,7 +276,7 @@ class Listener:
         """Count a tick for every connection."""
         for http_connection in list(self._http_connections):
             http_connection.tick(int(HANDSHAKE_TIMEOUT / self._tick))
-        ping_after = self._ticks(self._config.server.ping_interval)
+        ping_after = self._ticks(self._settings.ping_interval)
         join_within = self._ticks(self._services.limits.join_timeout)
         read_within = self._ticks(READ_TIMEOUT)
         for connection in list(self.connections):
@@ -286,6 +302,12 @@ class Listener:
             self._memory_timer = None
         if sum(size for _, (size, _) in held) > limit / 4:
             self._memory_timer = asyncio.get_running_loop().call_later(MEMORY_TICK, self._bound_memory)
+
+    @staticmethod
+    def _tick_for(config: Config) -> float:
+        return max(
+            SHORTEST_TICK, min(config.server.ping_interval, config.limits.join_timeout, HANDSHAKE_TIMEOUT) / TICKS
+        )
 
     def _ticks(self, seconds: float) -> int:
         return math.ceil(seconds / self._tick)

@@ -1,6 +1,6 @@
 """The paths that are served over HTTP: the WebSocket, the health check, the welcome text, and the static files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 import msgspec
@@ -19,10 +19,10 @@ WELCOME = """roomd {version}: rooms people can join.
     {example}
 
 README.md and docs/protocol.md of roomd say the rest; GET /asyncapi.json is the same for programs. GET /healthz tells
-whether it is well.
+whether it is well, GET /readyz whether new clients should come.
 """
-HEALTH = "/healthz"
-"""The path of the health check."""
+HEALTH, READY = "/healthz", "/readyz"
+"""The paths of the health checks: whether the daemon is alive, and whether new clients should come to it."""
 PAGE = "A browser that opens this address gets a page to meet on.\n\n"
 EXAMPLE = '{"type": "join-room", "id": 1, "code": "abc-def-ghi", "guestName": "Jane Smith"}'
 
@@ -31,21 +31,29 @@ class Routes:
     """Answer every request by its path.
 
     `is_stopping` returns whether the server stops. Then the health check fails, and no new client is accepted.
+    `problems` returns why new clients should not come now; nothing when they should.
     """
 
-    def __init__(self, config: ServerConfig, is_stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self, config: ServerConfig, is_stopping: Callable[[], bool], problems: Callable[[], Sequence[str]]
+    ) -> None:
         self._config = config
         self._is_stopping = is_stopping
+        self._problems = problems
         self._site = StaticFiles(config)
-        self._handshake = Handshake(config.allowed_origins)
+        self.allow(config.allowed_origins)
+
+    def allow(self, origins: Sequence[str]) -> None:
+        """Accept WebSockets from web pages of these origins only; of all, if there are none."""
+        self._handshake = Handshake(origins)
 
     def body_limit(self, _: Request) -> int:
         """Return 0: no method with a body is served."""
         return 0
 
     def is_health_check(self, request: Request) -> bool:
-        """Return whether a request is for the health check."""
-        return request.path.partition("?")[0] == HEALTH
+        """Return whether a request is for one of the health checks."""
+        return request.path.partition("?")[0] in (HEALTH, READY)
 
     def answer(self, request: Request, _: bytes) -> Response:
         """Return the response to a request; 101 for a successful handshake."""
@@ -56,6 +64,8 @@ class Routes:
             return self._connect(request)
         if path == HEALTH:
             return self._health()
+        if path == READY:
+            return self._ready()
         if served := self._site.answer(path, request.headers):
             return served
         if path == "/":
@@ -82,3 +92,9 @@ class Routes:
         status = HTTPStatus.SERVICE_UNAVAILABLE if stopping else HTTPStatus.OK
         body = {"status": "restarting" if stopping else "ok", "version": __version__}
         return response(status, "application/json", msgspec.json.encode(body))
+
+    def _ready(self) -> Response:
+        problems = self._problems()
+        status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
+        body = {"status": "unavailable", "reasons": problems} if problems else {"status": "ready"}
+        return response(status, "application/json", msgspec.json.encode({**body, "version": __version__}))

@@ -1,4 +1,4 @@
-"""The parts of the daemon that all connections share."""
+"""The parts of the daemon that all connections share. A reload replaces some of them."""
 
 import msgspec
 
@@ -13,8 +13,12 @@ from roomd.ice import Ice
 from roomd.system.ids import Ids
 
 
-class Services(msgspec.Struct, frozen=True):
-    """The parts of the daemon that all connections share."""
+class Services(msgspec.Struct):
+    """The parts of the daemon that all connections share.
+
+    A reload replaces `keys`, `policy`, `limits`, `ice` and `own_key`, all of them at once. Who awaits something between
+    two of them must look whether they are still the same.
+    """
 
     rooms: Rooms
     """All rooms."""

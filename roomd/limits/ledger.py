@@ -11,7 +11,7 @@ address that used most.
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from enum import IntEnum
 from typing import Generic, TypeVar
 
@@ -78,6 +78,15 @@ class Allowances:
         """The seconds of a debt up to which nobody has to wait."""
         self.most = [grace + longest for grace in self.grace]
         """The seconds that a debt has at most."""
+
+    def replace(self, other: "Allowances") -> list[float]:
+        """Take over other allowances, also for the accounts that have these.
+
+        Returns the factor for each use by which the seconds of a debt change, so that it is as many units as before.
+        """
+        factors = [after / before if before else 1.0 for before, after in zip(self.seconds, other.seconds, strict=True)]
+        self.of[:], self.seconds[:], self.grace[:], self.most[:] = other.of, other.seconds, other.grace, other.most
+        return factors
 
 
 _NONE = [0.0] * len(Use)
@@ -185,6 +194,19 @@ class Account:
         """Raise each debt to that of another account, if it is smaller."""
         self._paid_at = list(map(max, self._paid_at, other._paid_at))
 
+    def rescale(self, factors: Sequence[float], now: float) -> None:
+        """Change the seconds of each debt by the factors of `Allowances.replace`, up to the most that it may have."""
+        self._paid_at = self._rescaled(self._paid_at, factors, now)
+        if self._passed_on_latest > now:
+            self._passed_on = self._rescaled(self._passed_on, factors, now)
+            self._passed_on_latest = max(self._passed_on)
+
+    def _rescaled(self, times: Sequence[float], factors: Sequence[float], now: float) -> list[float]:
+        return [
+            now + min((time - now) * factor, most) if time > now else time
+            for time, factor, most in zip(times, factors, self._most, strict=True)
+        ]
+
     def seconds_in_debt(self, now: float) -> float:
         """Return the seconds until every debt is paid off, with those that are kept for others."""
         latest = max(self._paid_at)
@@ -215,6 +237,12 @@ class Ledger(Generic[K]):
     def __len__(self) -> int:
         """Return the number of accounts."""
         return len(self._accounts)
+
+    def use(self, allowances: Allowances, now: float) -> None:
+        """Use other allowances from now on, for all accounts. Their debts stay as many units as they are."""
+        factors = self._allowances.replace(allowances)
+        for account in self._accounts.values():
+            account.rescale(factors, now)
 
     def open(self, holder: K) -> Account:
         """Return the account of a holder, which is kept until `close` was called as often as `open`."""

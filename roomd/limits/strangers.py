@@ -15,7 +15,8 @@ class Strangers(Generic[A, C]):
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
+        """The number of connections that there may be."""
         self._address_of: dict[C, A] = {}
         self._at: dict[A, dict[C, None]] = {}  # the oldest is first
         self._addresses: dict[int, dict[A, None]] = {}  # by the number of their connections
@@ -31,7 +32,7 @@ class Strangers(Generic[A, C]):
         there = self._at.setdefault(address, {})
         there[connection] = None
         self._count(address, len(there) - 1, len(there))
-        return self.take() if len(self) > self._limit else None
+        return self.take() if len(self) > self.limit else None
 
     def replace(self, before: C, address: A, connection: C) -> C | None:
         """Count a connection, of the same or another address, in place of one that has become it.

@@ -5,26 +5,18 @@ strangers share. After that it is charged to the client's user or guest seat, an
 request of a join or a resume that succeeds is paid back, so an address with many people meets no limit.
 """
 
-from collections.abc import Hashable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from roomd.config import LimitsConfig
-from roomd.counters import Counters
 from roomd.limits.addresses import Address
-from roomd.limits.allowances import Holder, allowances
+from roomd.limits.allowances import Holder
 from roomd.limits.applied import Action, Demand, of_charge, of_request, slowest
 from roomd.limits.failures import FAILURES, GUESS
-from roomd.limits.ledger import Account, Ledger, Use
-from roomd.limits.strangers import Strangers
+from roomd.limits.ledger import Account, Use
+from roomd.limits.ledgers import SLOWED_MOST, Ledgers, Stranger, guest_key, user_key
 from roomd.protocol.errors import ErrorKind
 
-SLOWED_MOST = 1.0
-"""The seconds for which a client over its share is not read. Who would have to wait for longer is refused."""
 CHARACTERS_SEARCHED = 256
 """The characters of a malformed frame that count as one more request: finding the `id` of 64 KiB takes about 15 ms."""
-_USER, _GUEST = "u", "g"
-CAPACITY = 20_000
-"""The accounts of each kind that are kept while nobody uses them: some 10 MB at most."""
 
 
 class Verdict(NamedTuple):
@@ -51,80 +43,6 @@ class Charge(NamedTuple):
     """The bytes that everybody in the room gets."""
     stored: int = 0
     """The bytes in the database."""
-
-
-class Stranger(Hashable, Protocol):
-    """A connection whose client has no seat and no token yet, or whose request is not complete."""
-
-    def give_way(self) -> None:
-        """End the connection, so that another can be served."""
-
-
-class Ledgers:
-    """The accounts of everybody."""
-
-    def __init__(self, limits: LimitsConfig, counters: Counters | None = None) -> None:
-        self.counters = counters or Counters()
-        self.members: Ledger[str] = Ledger(allowances("member", limits), CAPACITY)
-        """The accounts of users, by user id, and of guests, by participant id; see `user_key` and `guest_key`."""
-        self.rooms: Ledger[str] = Ledger(allowances("room", limits), CAPACITY)
-        """The accounts of rooms, by code."""
-        self.addresses: Ledger[Address | None] = Ledger(allowances("address", limits), CAPACITY)
-        """The accounts of addresses. Clients whose address is not known share one."""
-        self.strangers = Account(allowances("strangers", limits, SLOWED_MOST))
-        """The pool of all clients without a seat and a token. They are slowed for each other, and not refused."""
-        self._connections: Strangers[Address | None, Stranger] = Strangers(max(1, limits.connections // 2))
-
-    def add_stranger(self, address: Address | None, connection: Stranger) -> None:
-        """Count a connection of a stranger. If there are too many, the address with the most of them loses its oldest.
-
-        They may be half of all connections.
-        """
-        self._end(self._connections.add(address, connection))
-
-    def replace_stranger(self, before: Stranger, address: Address | None, connection: Stranger) -> None:
-        """Count a connection of a stranger in place of one that has become it: now its address is known."""
-        self._end(self._connections.replace(before, address, connection))
-
-    def stranger_connections(self) -> int:
-        """Return the number of strangers' connections."""
-        return len(self._connections)
-
-    def make_way(self) -> bool:
-        """End a connection of another stranger for the newest one. Return False if there is no other."""
-        if len(self._connections) < 2:
-            return False
-        self._connections.take().give_way()
-        return True
-
-    def remove_stranger(self, connection: Stranger) -> None:
-        """Count a connection no more. Removing it twice, or one that was never added, is fine."""
-        self._connections.remove(connection)
-
-    def _end(self, excess: Stranger | None) -> None:
-        if excess is not None:
-            excess.give_way()
-
-
-def arrive(ledgers: Ledgers, address: Address | None, now: float, size: int = 0, arrivals: float = 1) -> float:
-    """Charge a new connection, and the `size` bytes of its request, to its address.
-
-    Returns the seconds to wait before it is served. `arrivals` is 0 for bytes of a connection that was charged before.
-    """
-    account = ledgers.addresses.open(address)
-    wait = max(account.charge(Use.ARRIVALS, arrivals, now), account.charge(Use.RECEIVED, size, now))
-    ledgers.addresses.close(address, now)
-    return wait
-
-
-def user_key(user_id: str) -> str:
-    """Return the holder of a user's account."""
-    return _USER + user_id
-
-
-def guest_key(participant_id: str) -> str:
-    """Return the holder of a guest seat's account."""
-    return _GUEST + participant_id
 
 
 class Usage:
@@ -202,10 +120,10 @@ class Usage:
         patience = payer.take(Use.SLOWED, 1, now) if wait <= SLOWED_MOST else wait
         if not patience:
             self.spend(1, now)
-            self.note("slowed", over.use, over.holder)
+            self._note("slowed", over.use, over.holder)
             return Verdict(hold=wait)
         must_close = payer.take(Use.REFUSALS, 1, now) > 0
-        self.note("slowed" if is_reserved else "closed" if must_close else "refused", over.use, over.holder)
+        self._note("slowed" if is_reserved else "closed" if must_close else "refused", over.use, over.holder)
         return Verdict(retry_after=max(wait, patience), must_close=must_close)
 
     def spend(self, requests: float, now: float) -> None:
@@ -251,9 +169,21 @@ class Usage:
         if self._is_guest:
             self._at_address.charge(Use.STORED, -stored, now)
 
-    def note(self, action: Action, use: Use, holder: Holder | None = None) -> None:
-        """Count that a limit applied: to this client's own account unless `holder` names another."""
-        self._ledgers.counters.limited[holder or self._payer_is, use, action] += 1
+    def take_own(self, use: Use, amount: int, now: float) -> float:
+        """Charge what concerns nobody but the client, if it may be used now, and return 0; else the seconds to wait."""
+        if wait := self.payer.take(use, amount, now):
+            self._note("refused", use, self._payer_is)
+        return wait
+
+    def return_to(self, size: int, now: float) -> float:
+        """Charge the bytes of a room's state for a client that comes back. Return the seconds to slow it for."""
+        if wait := self.payer.charge(Use.TOLD, size, now):
+            self._note("slowed", Use.TOLD, self._payer_is)
+        return wait
+
+    def _note(self, action: Action, use: Use, holder: Holder) -> None:
+        """Count that a limit applied."""
+        self._ledgers.counters.limited[holder, use, action] += 1
 
     def note_refused(self, charge: Charge, now: float) -> None:
         """Count the limit for which `take` has refused a charge."""
@@ -264,7 +194,7 @@ class Usage:
         if self._room is not None:
             demands += of_charge("room", self._room, told_room, stored)
         over = slowest(demands, now)
-        self.note("refused", over.use, over.holder)
+        self._note("refused", over.use, over.holder)
 
     def failed(self, kind: ErrorKind, now: float) -> None:
         """Charge an error reply, if it is one of `FAILURES`. A refused join is charged in place of its request.
@@ -314,7 +244,7 @@ class Usage:
         if user_id is not None:
             self._become(user_key(user_id), now, is_guest=False)
         elif self._is_guest and self._holder is not None:  # a guest keeps the debts
-            holder = _GUEST + participant_id
+            holder = guest_key(participant_id)
             if holder != self._holder:
                 self.payer = self._ledgers.members.move(self._holder, holder, now)
                 self._holder = holder

@@ -175,7 +175,7 @@ FAMILIES = (
     Family("roomd_connections", "gauge", "The open WebSockets.",
            lambda sight: _one(len(sight.sources.listener.connections))),
     Family("roomd_connections_limit", "gauge", "The most connections, `limits.connections`.",
-           lambda sight: _one(sight.sources.config.limits.connections)),
+           lambda sight: _one(sight.sources.listener.limit)),
     Family("roomd_strangers", "gauge",
            "The connections without a seat and a token, those for a plain HTTP request included.",
            lambda sight: _one(sight.sources.listener.strangers)),

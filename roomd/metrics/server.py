@@ -1,49 +1,44 @@
 """`metrics.listen`: the metrics by HTTP at an address of their own, so that no proxy shows them to everybody."""
 
-import os
-import socket
-from pathlib import Path
+import logging
 
 from roomd.admin.server import Operation, OperationServer
-from roomd.config import MetricsAddress, is_every_address
-from roomd.gateway.listener import AddressUnavailable
+from roomd.config import ListenAddress
+from roomd.gateway.sockets import OpenSockets
 from roomd.metrics.exporter import Exporter
-from roomd.system.unix_sockets import listen_on
 
-METRICS = "GET /metrics"
-"""The operation. The admin interface has it too."""
+log = logging.getLogger("roomd.metrics.server")
+
 ANYBODY = 0o666
 """The mode of a Unix socket: as a port of this machine alone, it is for all of its users."""
 
 
 def metrics_operations(exporter: Exporter) -> dict[str, Operation]:
-    """Return the operation that answers with the metrics."""
-    return {METRICS: lambda _: exporter.answer()}
+    """Return the operation that answers with the metrics. The admin interface has it too."""
+    return {"GET /metrics": lambda _: exporter.answer()}
 
 
-async def open_metrics(exporter: Exporter, address: MetricsAddress | None) -> OperationServer:
-    """Serve the metrics at an address; at none, return a server that is not open.
+class MetricsServer:
+    """Serve the metrics at an address."""
 
-    Raises `AddressUnavailable`.
-    """
-    server = OperationServer(metrics_operations(exporter))
-    if address is None:
-        return server
-    exporter.load()  # now, and not while clients wait
-    try:
-        await server.open(_listen(address), address if isinstance(address, Path) else None)
-    except OSError as exc:
-        where = f"unix:{address}" if isinstance(address, Path) else f"{address[0]}:{address[1]}"
-        reason = exc.strerror if isinstance(address, Path) else os.strerror(exc.errno or 0)
-        raise AddressUnavailable(
-            f"metrics.listen: cannot listen on {where}: {reason}; choose another address"
-        ) from None
-    return server
+    def __init__(self, exporter: Exporter) -> None:
+        self._exporter = exporter
+        self._operations = OperationServer(metrics_operations(exporter))
+        self._sockets = OpenSockets(self._operations.protocol, section="metrics", flags="")
 
+    async def open(self, address: ListenAddress | None) -> None:
+        """Start to listen; without an address do nothing.
 
-def _listen(address: MetricsAddress) -> socket.socket:
-    if isinstance(address, Path):
-        return listen_on(address, ANYBODY)
-    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-    both = is_every_address(address[0]) and socket.has_dualstack_ipv6()
-    return socket.create_server(address, family=family, dualstack_ipv6=both)
+        Raises `AddressUnavailable`.
+        """
+        if address is None:
+            return
+        self._exporter.load()  # now, and not while clients wait
+        await self._sockets.open([address], ANYBODY)
+        for opened in self._sockets.addresses:
+            log.info("metrics listening", {"address": str(opened)})
+
+    def close(self) -> None:
+        """Stop listening, and end every connection. Closing twice is fine."""
+        self._sockets.close()
+        self._operations.end()

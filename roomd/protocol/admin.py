@@ -156,6 +156,13 @@ class Drain(AdminObject, frozen=True):
     """Whether newcomers are refused."""
 
 
+class Reloaded(AdminObject, frozen=True):
+    """The configuration was read again."""
+
+    changed: list[str]
+    """The settings that have changed; those of files whose content has changed, too."""
+
+
 class LogLevel(AdminObject, frozen=True):
     """The request to log from a level up, until the next start or reload."""
 

@@ -80,6 +80,11 @@ def user_version(db: sqlite3.Connection) -> int:
     return version
 
 
+def rewrite_version(db: sqlite3.Connection) -> None:
+    """Write the version of the schema as it is: the smallest change that a commit writes to the disk."""
+    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
 def schema() -> str:
     """Return the text of schema.sql. In a checkout it is a link to the file in the root folder."""
     return (resources.files("roomd.storage") / "schema.sql").read_text(encoding="utf-8")

@@ -10,20 +10,15 @@ from pathlib import Path
 
 from roomd.config import ConfigError, DatabaseConfig, check_file, is_open_to_others
 from roomd.counters import Counters
-from roomd.storage.migrations import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION, migrate, schema, user_version
+from roomd.storage.backup import back_up_before_migration
+from roomd.storage.errors import StoreBusy, StoreError
+from roomd.storage.migrations import MIGRATIONS, migrate, schema, user_version
+from roomd.storage.snapshot import check_kind
 from roomd.storage.space import Space
 from roomd.storage.sqlite import SqliteStore, is_lasting
 from roomd.storage.worker import Worker
 
 log = logging.getLogger("roomd.storage.opening")
-
-
-class StoreError(Exception):
-    """The database cannot be opened. The text names the file, the reason and what to do."""
-
-
-class StoreBusy(StoreError):  # noqa: N818 - a state, not a mistake
-    """The database cannot be opened now, for a reason that may pass."""
 
 
 async def open_store(config: DatabaseConfig, counters: Counters | None = None) -> SqliteStore:
@@ -103,24 +98,16 @@ def _close_to_others(file: Path, status: os.stat_result) -> None:
 
 
 def _prepare(db: sqlite3.Connection, config: DatabaseConfig) -> None:
+    path = Path(config.path)
     version = user_version(db)
-    if version > SCHEMA_VERSION:
-        raise StoreError(
-            f"{config.path}: made by a newer roomd (schema {version}, this one knows {SCHEMA_VERSION}); "
-            "install that version or restore a backup"
-        )
-    ours = db.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
-    if not ours and (version or db.execute("SELECT 1 FROM sqlite_schema").fetchone()):
-        raise StoreError(f"{config.path}: is a database of another program; choose another file")
-    steps = {0: schema(), **MIGRATIONS}
-    if version not in (*steps, SCHEMA_VERSION):
-        raise StoreError(
-            f"{config.path}: made by a roomd that was never released (schema {version}); choose another file"
-        )
+    if version or db.execute("SELECT 1 FROM sqlite_schema").fetchone():
+        check_kind(db, path)
     if db.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
-        raise StoreError(f"{config.path}: the file system does not support write-ahead logging; choose a local disk")
+        raise StoreError(f"{path}: the file system does not support write-ahead logging; choose a local disk")
     db.execute(f"PRAGMA synchronous = {config.synchronous}")
     db.execute("PRAGMA foreign_keys = ON")
     # SQLite keeps a journal for each statement of many rows, to undo it alone; by default that is a temporary file.
     db.execute("PRAGMA temp_store = MEMORY")
-    migrate(db, steps)
+    if version in MIGRATIONS:
+        back_up_before_migration(db, path, version)
+    migrate(db, {0: schema(), **MIGRATIONS})

@@ -9,6 +9,7 @@ long page of history. With write-ahead logging both can work at the same time.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import sqlite3
@@ -27,6 +28,7 @@ from roomd.rooms.answers import Reader
 from roomd.rooms.changes import Change
 from roomd.rooms.model import PastStay, Seat, StoredRoom
 from roomd.rooms.room import MESSAGES_SHOWN, MOST_SENT
+from roomd.storage.migrations import rewrite_version
 from roomd.storage.reading import read_messages
 from roomd.storage.rows import (
     BAN_COLUMNS,
@@ -49,6 +51,8 @@ T = TypeVar("T")
 
 CHANGE_BYTES = 10_000
 """The bytes that a change has in the database at most, about: the longest message has 8,000."""
+PROBE_INTERVAL = 1.0
+"""The seconds between two attempts to commit again after a failure; see `is_failing`."""
 PAGE_BYTES = 256 * 1024
 """The bytes of messages in one page, unless a single message is larger."""
 
@@ -93,6 +97,9 @@ class SqliteStore:
         self._counters = counters or Counters()
         self._waiting: list[_Append] = []
         self._committer: asyncio.Task[None] | None = None
+        self._is_failing = False  # whether the last transaction of the writer failed
+        self._probe: asyncio.Task[None] | None = None
+        self._probe_at = 0.0
 
     async def append(self, room_id: str, changes: Sequence[Change]) -> None:
         """Store changes of one room durably: all of them or none.
@@ -108,6 +115,18 @@ class SqliteStore:
     def is_nearly_full(self) -> bool:
         """Return whether less than `database.reserve` bytes are free, as of a short time ago."""
         return self._space.is_low()
+
+    def is_failing(self) -> bool:
+        """Return whether the last commit failed.
+
+        Then this starts to commit again, unless it did within the last second: who asks may be the one that keeps
+        clients away until it is well, and without clients nothing else would be committed.
+        """
+        now = time.monotonic()
+        if self._is_failing and now >= self._probe_at and (self._probe is None or self._probe.done()):
+            self._probe_at = now + PROBE_INTERVAL
+            self._probe = asyncio.create_task(self._commit_again())
+        return self._is_failing
 
     async def load(self, code: str) -> StoredRoom | None:
         """Read a room in which nobody has a seat, by its code; None when there is none.
@@ -223,15 +242,26 @@ class SqliteStore:
         ((secret,),) = await self._read("SELECT value FROM secrets WHERE name = 'address'", ())
         return bytes(secret)
 
+    async def answers(self) -> None:
+        """Return when both threads of the database have answered, so that neither of them hangs."""
+        for worker in (self._writer, self._reader):
+            await worker.run(_nothing)
+
     async def close(self) -> None:
         """Finish the waiting appends and close the file. Closing twice is fine."""
         while self._committer is not None:
             await self._committer
+        if self._probe is not None:
+            await self._probe
         await self._reader.close()
         await self._writer.close()
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+    async def _commit_again(self) -> None:
+        with contextlib.suppress(StorageFailed):
+            await self._run(self._writer, lambda db: in_transaction(db, lambda: rewrite_version(db)))
 
     async def _commit_waiting(self) -> None:
         try:
@@ -277,13 +307,21 @@ class SqliteStore:
 
     async def _run(self, worker: Worker, function: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            return await worker.run(function)
+            done = await worker.run(function)
         except sqlite3.Error as exc:
+            self._is_failing = self._is_failing or worker is self._writer
             log.error("storage failed", {"error": type(exc).__name__, "reason": str(exc)})
             self._counters.storage_failures[_reason(exc)] += 1
             failed = StorageFailed()
             failed.is_lasting = is_lasting(exc)
             raise failed from exc
+        if worker is self._writer:
+            self._is_failing = False
+        return done
+
+
+def _nothing(_: sqlite3.Connection) -> None:
+    """Do nothing."""
 
 
 def _reason(error: sqlite3.Error) -> str:

@@ -18,7 +18,8 @@ class Ids:
     """
 
     def __init__(self, code_groups: int = SHORTEST_CODE) -> None:
-        self._code_letters = 3 * code_groups
+        self.code_groups = code_groups
+        """The number of groups of three letters in a new code."""
         self._pool = b""
         self._used = 0
         self._last = 0
@@ -42,7 +43,7 @@ class Ids:
     def new_code(self) -> str:
         """Return a room code like `xxx-xxx-xxx`: one of 26**9 or more, so that it cannot be guessed."""
         number = int.from_bytes(self._draw(16))  # 128 bits, so all codes have nearly the same probability
-        return join_code("".join(chr(ord("a") + number // 26**place % 26) for place in range(self._code_letters)))
+        return join_code("".join(chr(ord("a") + number // 26**place % 26) for place in range(3 * self.code_groups)))
 
     def new_claim(self) -> int:
         """Return a claim: 64 random bits, so that no two are the same, also after a restart."""

@@ -209,6 +209,11 @@ def _report(dropped: int) -> logging.LogRecord:
     return Record(__name__, logging.WARNING, "", 0, "lines dropped", ({"lines": dropped},), None)
 
 
+def set_level(level: str) -> None:
+    """Write lines from `level` up: `debug`, `info`, `warning` or `error`."""
+    logging.getLogger().setLevel(level.upper())
+
+
 def set_up(level: str, counters: Counters, stream: TextIO = sys.stderr) -> None:
     """Write the lines of all loggers to `stream`, from `level` up: `debug`, `info`, `warning` or `error`."""
     logging.setLogRecordFactory(Record)

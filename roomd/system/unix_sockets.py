@@ -1,35 +1,57 @@
 """Unix sockets that are listened on and connected to by their path (unix(7))."""
 
 import contextlib
+import errno
+import fcntl
 import os
 import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
+
+LONGEST_PATH = 107
+"""The bytes that the address of a Unix socket has at most."""
 
 
-def listen_on(path: Path, mode: int, backlog: int = 128) -> socket.socket:
-    """Return a socket that listens at a path, with the mode of its file. A file of a dead process is replaced.
+class UnixListener(NamedTuple):
+    """A socket that listens at a path."""
 
-    Raises `OSError`: `FileExistsError` where another process listens, or where the file is no socket.
+    socket: socket.socket
+    """The socket."""
+    path: Path
+    """The path of its file."""
+    status: os.stat_result
+    """The status of the file when it was created."""
+
+    def remove(self) -> None:
+        """Remove the file, unless another one is there now."""
+        with contextlib.suppress(OSError):
+            if os.path.samestat(self.path.lstat(), self.status):
+                self.path.unlink()
+
+
+def listen_on(path: Path, mode: int, backlog: int) -> UnixListener:
+    """Listen at a path. The file gets the access rights `mode`. That of a dead process is replaced, and no other file.
+
+    Raises `OSError`, whose `strerror` says what is wrong: `FileExistsError` where another process listens, and where
+    the file is no socket.
     """
-    _remove_dead(path)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with _short(path) as address:
-            before = os.umask(0o777 & ~mode)
-            try:
+        with _locked(path.parent):
+            _remove_dead(path)
+            with _address(path) as address:
                 listening.bind(address)
-            finally:
-                os.umask(before)
-        listening.listen(backlog)
+            path.chmod(mode)  # before anybody can connect
+            listening.listen(backlog)
+            return UnixListener(listening, path, path.lstat())
     except BaseException:
         listening.close()
         raise
-    return listening
 
 
-def connect_to(path: Path, timeout: float | None) -> socket.socket:
+def connect_to(path: Path, timeout: float) -> socket.socket:
     """Return a socket that is connected to the one that listens at a path. `timeout` is in seconds.
 
     Raises `OSError`.
@@ -37,7 +59,7 @@ def connect_to(path: Path, timeout: float | None) -> socket.socket:
     connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connected.settimeout(timeout)
-        with _short(path) as address:
+        with _address(path) as address:
             connected.connect(address)
     except BaseException:
         connected.close()
@@ -45,24 +67,46 @@ def connect_to(path: Path, timeout: float | None) -> socket.socket:
     return connected
 
 
-def _remove_dead(path: Path) -> None:
-    """Remove the socket file that a process left which does not listen any more."""
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other daemons that start from taking the socket that this one is about to open for a dead one."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise FileExistsError(17, "a file that is no socket is there", str(path))
-        connect_to(path, 1.0).close()
-    except ConnectionRefusedError:
-        path.unlink()
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise OSError(exc.errno, "the folder is locked by another process; try again") from None
+        yield
+    finally:
+        os.close(opened)
+
+
+def _remove_dead(path: Path) -> None:
+    """Remove a socket on which nobody listens. Raises `OSError` for any other file."""
+    try:
+        status = path.lstat()
     except FileNotFoundError:
-        pass
-    else:
-        raise FileExistsError(17, "another process listens there", str(path))
+        return
+    if not stat.S_ISSOCK(status.st_mode):
+        raise FileExistsError(errno.EEXIST, "the file is no socket; remove it, or choose another path")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client, _address(path) as address:
+        client.setblocking(False)  # a full backlog would block
+        code = client.connect_ex(address)
+    if code == errno.ECONNREFUSED:
+        path.unlink(missing_ok=True)
+    elif code in (0, errno.EAGAIN):
+        raise FileExistsError(errno.EEXIST, "another process listens there; stop it, or choose another path")
+    elif code != errno.ENOENT:
+        raise OSError(code, f"{os.strerror(code)}; remove the file, or choose another path")
 
 
 @contextlib.contextmanager
-def _short(path: Path) -> Iterator[str]:
-    """Return an address for a path of any length; that of a socket has 107 bytes at most."""
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+def _address(path: Path) -> Iterator[str]:
+    """Return an address for a path: itself, or one by its folder where that is too long."""
+    if len(os.fsencode(path)) <= LONGEST_PATH:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield f"/proc/self/fd/{folder}/{path.name}"
     finally:

@@ -5,11 +5,14 @@ import json
 import os
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from roomd import __version__
 from roomd.cli.admin import SERVICE_SOCKET
 from roomd.config import Config, admin_socket
 from roomd.system.unix_sockets import connect_to, listen_on
@@ -75,6 +78,21 @@ async def test_connections_and_kick(operated: Daemon) -> None:
         assert "there is no connection" in said
 
 
+async def ready(daemon: Daemon) -> Any:
+    """Ask whether new clients should come."""
+
+    def ask() -> Any:
+        request = urllib.request.Request(f"http://127.0.0.1:{daemon.port}/readyz")
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as unready:
+            with unready:
+                return json.load(unready)
+
+    return await asyncio.to_thread(ask)
+
+
 async def test_drain(operated: Daemon) -> None:
     """Newcomers get 503 and meetings go on: who was there talks, leaves and comes back."""
     code = (await operated.room())["code"]
@@ -82,6 +100,7 @@ async def test_drain(operated: Daemon) -> None:
         seat = await alice.join(code)
         await admin(operated, "drain")
         assert "draining" in await admin(operated, "status")
+        assert await ready(operated) == {"status": "unavailable", "reasons": ["draining"], "version": __version__}
         for request in ({"type_": "join-room", "code": code}, {"type_": "create-room"}):
             refused = await ben.ask(**request)
             assert (refused["statusCode"], refused["code"]) == (503, "restarting")
@@ -91,6 +110,7 @@ async def test_drain(operated: Daemon) -> None:
             resumed = await again.ask("resume", code=code, resumeToken=seat["resumeToken"])
             assert resumed["participant"]["id"] == seat["participant"]["id"]
         await admin(operated, "drain", "--undo")
+        assert (await ready(operated))["status"] == "ready"
         assert (await ben.ask("join-room", code=code))["type"] == "participant"
 
 
@@ -171,15 +191,15 @@ def test_files_in_the_way(tmp_path: Path) -> None:
     folder = tmp_path / ("long-" * 30)
     folder.mkdir()
     path = folder / "admin.sock"
-    listen_on(path, 0o600).close()
-    with listen_on(path, 0o600):
+    listen_on(path, 0o600, 1).socket.close()
+    with listen_on(path, 0o600, 1).socket:
         assert path.stat().st_mode & 0o777 == 0o600
         with connect_to(path, PATIENCE), pytest.raises(FileExistsError, match="another process listens"):
-            listen_on(path, 0o600)
+            listen_on(path, 0o600, 1)
     path.unlink()
     path.write_text("precious")
     with pytest.raises(FileExistsError, match="no socket"):
-        listen_on(path, 0o600)
+        listen_on(path, 0o600, 1)
     assert path.read_text() == "precious"
 
 
@@ -190,4 +210,20 @@ def test_a_daemon_whose_socket_cannot_be(tmp_path: Path) -> None:
     result = subprocess.run(command, env=Daemon(tmp_path).environ, capture_output=True, text=True, check=False)
     assert result.returncode == MISUSED
     assert "admin.socket" in result.stderr
-    assert "name another path" in result.stderr
+    assert "choose another path" in result.stderr
+
+
+async def test_reload(tmp_path: Path) -> None:
+    """What has changed is printed; a file that is wrong changes nothing, and the command says why."""
+    file = tmp_path / "roomd.toml"
+    file.write_text('[server]\nlog_level = "info"\n')
+    with serving(tmp_path, ROOMD_CONFIG=str(file)) as daemon:
+        assert await admin(daemon, "reload") == "nothing has changed\n"
+        file.write_text('[server]\nlog_level = "debug"\n')
+        assert await admin(daemon, "reload") == "server.log_level\n"
+        assert json.loads(await admin(daemon, "status", "--json"))["logLevel"] == "debug"
+        file.write_text('[server]\nlog_level = "loud"\n')
+        assert "server.log_level" in await admin(daemon, "reload", exits=REFUSED)
+        file.write_text('[server]\nlog_level = "info"\npath = "/other"\n')
+        assert "server.path: cannot change while roomd runs" in await admin(daemon, "reload", exits=REFUSED)
+        assert json.loads(await admin(daemon, "status", "--json"))["logLevel"] == "debug"

@@ -34,7 +34,7 @@ from roomd.client import (
     Updated,
     View,
 )
-from roomd.config import ServerConfig, local_url
+from roomd.config import ConfigError, ServerConfig, local_url
 from roomd.protocol.events import WaitingChanged
 from tests.support.people import BOB, BOB_AWAY, CARL, JANE, ROOM, WAITER, message, person, present
 from tests.support.processes import PATIENCE
@@ -158,6 +158,32 @@ def test_websocket_url_refused(typed: str) -> None:
 def test_local_url(host: str, url: str) -> None:
     """A daemon that listens everywhere is reached by the loopback address."""
     assert local_url(ServerConfig(host=host)) == url
+
+
+LOCAL: list[tuple[tuple[str, ...], str]] = [
+    (("unix:/run/roomd.sock", "[::]:9000", "127.0.0.1:9001"), "ws://[::1]:9000/ws"),
+    (("127.0.0.1:0", "localhost:9001"), "ws://localhost:9001/ws"),
+]
+
+
+@pytest.mark.parametrize(("listen", "url"), LOCAL)
+def test_local_url_of_listen(listen: tuple[str, ...], url: str) -> None:
+    """Commands use the first TCP address whose port is known."""
+    assert local_url(ServerConfig(listen=listen)) == url
+
+
+NOT_LOCAL: list[tuple[ServerConfig, str]] = [
+    (ServerConfig(listen=("unix:/run/roomd.sock",)), "server.listen has only Unix sockets, which have no URL: give"),
+    (ServerConfig(listen=("[::1]:0",)), "a port in server.listen is 0, so only the daemon knows its port: give --url"),
+    (ServerConfig(port=0), "server.port is 0, so only the daemon knows its port: give --url"),
+]
+
+
+@pytest.mark.parametrize(("server", "message"), NOT_LOCAL)
+def test_no_local_url(server: ServerConfig, message: str) -> None:
+    """Where only the daemon or the proxy knows the address, the message says what to give."""
+    with pytest.raises(ConfigError, match=f"^{message}"):
+        local_url(server)
 
 
 async def test_pages(capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,7 @@ from tests.support.daemon import SECRET, Daemon
 from tests.support.processes import PATIENCE
 
 COMMANDS = [
-    "serve", "join", "token", "check-config", "default-config",
+    "serve", "join", "token", "check-config", "default-config", "backup", "restore", "check",
     "room create", "room list", "room show", "room update", "room lock", "room unlock", "room end", "room participants",
     "room messages", "room bans", "room ban", "room unban",
 ]  # fmt: skip
@@ -90,7 +90,9 @@ def test_check_config(tmp_path: Path) -> None:
     assert "fine" in result.stdout
     assert not database.parent.exists()
     everywhere = roomd("check-config", environ={"ROOMD_SERVER_HOST": "::"})
-    assert "would listen on :: (all addresses, IPv6 and IPv4), port 8765" in everywhere.stdout
+    assert "would listen on [::]:8765 (all addresses, IPv6 and IPv4), and" in everywhere.stdout
+    several = roomd("check-config", environ={"ROOMD_SERVER_LISTEN": "localhost:1,unix:/run/x.sock"})
+    assert "would listen on localhost:1, unix:/run/x.sock, and keep" in several.stdout
     missing = roomd("check-config", environ={"ROOMD_AUTH_PUBLIC_KEY_FILE": str(tmp_path / "none.pem")})
     assert missing.exit_code == MISUSED
     assert "auth.public_key_file" in missing.stderr

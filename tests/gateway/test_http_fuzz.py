@@ -25,7 +25,7 @@ SEED = os.environ.get("ROOMD_TEST_FUZZ_SEED")
 PARTS = 2
 TICKS = 4
 STATUSES = {101, 200, 304, 400, 403, 404, 405, 413, 414, 426, 431, 505}
-ROUTES = Routes(ServerConfig(), lambda: False)
+ROUTES = Routes(ServerConfig(), lambda: False, list)
 
 
 class Behind(asyncio.Protocol):

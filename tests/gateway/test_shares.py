@@ -1,6 +1,7 @@
 """What the connection of a client is charged for, and what it is told then (docs/reference/limits.md)."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -154,6 +155,27 @@ async def test_what_a_room_refuses_is_not_charged() -> None:
     stage.store.nearly_full = False
     assert "code" not in (await guest.ask("send-message", text="x" * 500, id=1))[0]
     assert (await guest.ask("send-message", text="x" * 500, id=1))[0]["code"] == "rate_limited"
+    await stage.close()
+
+
+@pytest.mark.parametrize(("type_", "fields"), [("ban", {}), ("remove-participant", {"ban": True})])
+async def test_a_ban_is_charged(type_: str, fields: dict[str, Any]) -> None:
+    """By whichever request, it is charged as a row; a removal without a ban is not."""
+    stage = await Stage(stored_rate=0.1, stored_burst=700).open()
+    host = stage.connect(stage.token("alice"))
+    await host.ask("join-room", code=stage.code)
+
+    async def answer(name: str, type_: str, **fields: Any) -> object:
+        user = stage.connect(stage.token(name))
+        seat = (await user.ask("join-room", code=stage.code))[0]["participant"]
+        host.heard()
+        frames = await host.ask(type_, id=1, participantId=seat["id"], **fields)
+        return next(frame.get("code") for frame in frames if frame.get("id") == 1)
+
+    assert await answer("Ann", type_, **fields) is None
+    assert await answer("Ben", type_, **fields) is None
+    assert await answer("Cem", type_, **fields) == "rate_limited"
+    assert await answer("Dee", "remove-participant") is None
     await stage.close()
 
 

@@ -147,3 +147,33 @@ async def test_the_system_s_choice_of_a_port(start: Start, tmp_path: Path) -> No
 
     assert (await asyncio.to_thread(health))["status"] == "ok"
     demo.stop()
+
+
+def listening(folder: Path, *addresses: str) -> Daemon:
+    """A daemon on these addresses alone."""
+    daemon = Daemon(folder, ROOMD_SERVER_LISTEN=",".join(addresses))
+    del daemon.environ["ROOMD_SERVER_PORT"]
+    return daemon
+
+
+def test_a_tcp_address_beside_a_unix_socket(start: Start, tmp_path: Path) -> None:
+    """The lines name the TCP address, wherever it is in the list."""
+    port = free_port()
+    demo = start(listening(tmp_path, f"unix:{tmp_path}/http.sock", f"127.0.0.1:{port}"))
+    guest_link = next(line.strip() for line in demo.read(1) if line.startswith("    "))
+    assert "<title>roomd</title>" in browse(guest_link)
+    assert guest_link.startswith(f"http://127.0.0.1:{port}/#")
+    demo.stop()
+
+
+def test_unix_sockets_alone(start: Start, tmp_path: Path) -> None:
+    """There is no address to print: the code is, and where to find one. The socket goes with the daemon."""
+    demo = start(listening(tmp_path, f"unix:{tmp_path}/http.sock"))
+    with at_most(PATIENCE, demo.process):
+        assert demo.process.stdout is not None
+        line = demo.process.stdout.readline()
+    form = r"The demo room is [a-z-]{11}\. roomd listens on Unix sockets only: join it by the proxy's address\.\n"
+    assert re.fullmatch(form, line)
+    assert (tmp_path / "http.sock").is_socket()
+    demo.stop()
+    assert not (tmp_path / "http.sock").exists()

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable
 
-from roomd.daemon import STOP_TIMEOUT
+from roomd.system.signals import STOP_TIMEOUT
 from tests.support.daemon import Daemon, error
 from tests.support.outages import no_leaving, outage
 from tests.support.processes import PATIENCE

@@ -44,12 +44,39 @@ http {{
 pytestmark = needs("nginx", "nginx")
 
 
+@pytest.fixture(scope="module", params=["tcp", "unix"])
+def behind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """The daemon behind the proxy: the shared one, or one that also listens on a Unix socket."""
+    if request.param == "tcp":
+        yield request.getfixturevalue("daemon")
+        return
+    folder = tmp_path_factory.mktemp("unix")
+    daemon = Daemon(folder)
+    del daemon.environ["ROOMD_SERVER_PORT"]
+    daemon.environ["ROOMD_SERVER_LISTEN"] = f"127.0.0.1:{daemon.port}, unix:{socket_of(daemon)}"
+    daemon.start()
+    yield daemon
+    daemon.close()
+
+
+def socket_of(daemon: Daemon) -> Path:
+    """Return the Unix socket of a daemon that has one."""
+    return daemon.database.parent / "http.sock"
+
+
 def documented(daemon: Daemon) -> tuple[str, str]:
-    """Return the `map` of the how-to and its location with a prefix, for this daemon."""
+    """Return the `map` of the how-to and its location with a prefix, for this daemon.
+
+    For one with a Unix socket the first has the `upstream` of the how-to, too.
+    """
     blocks = re.findall(r"```nginx\n(.*?)```", HOW_TO.read_text(encoding="utf-8"), re.DOTALL)
     upgrade = next(found.group() for block in blocks if (found := re.search(r"^map .*?^\}", block, re.M | re.S)))
     location = next(block for block in blocks if block.startswith("location /meet/"))
-    return upgrade, location.replace("127.0.0.1:8765", f"127.0.0.1:{daemon.port}")
+    if not socket_of(daemon).exists():
+        return upgrade, location.replace("127.0.0.1:8765", f"127.0.0.1:{daemon.port}")
+    upstream = next(block for block in blocks if block.startswith("upstream roomd"))
+    upstream = upstream.replace("/run/roomd/http.sock", str(socket_of(daemon)))
+    return f"{upgrade}\n{upstream}", location.replace("http://127.0.0.1:8765", "http://roomd")
 
 
 def listens(port: int) -> bool:
@@ -59,10 +86,10 @@ def listens(port: int) -> bool:
 
 
 @pytest.fixture(scope="module")
-def page(daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def page(behind: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the meeting page behind an nginx with the prefix /meet/."""
     folder, port = tmp_path_factory.mktemp("nginx"), free_port()
-    upgrade, location = documented(daemon)
+    upgrade, location = documented(behind)
     file = folder / "nginx.conf"
     file.write_text(CONFIGURATION.format(folder=folder, map=upgrade, location=location, port=port))
     nginx = shutil.which("nginx", path=SYSTEM_PATH)
@@ -99,23 +126,31 @@ def test_page_and_its_files(page: str) -> None:
     assert seen[page] == "text/html; charset=utf-8"
 
 
-async def test_join(page: str, daemon: Daemon) -> None:
+async def test_join(page: str, behind: Daemon) -> None:
     """The WebSocket is found beside the page, and a token in the handshake arrives."""
-    room = await daemon.room()
-    headers = {"Authorization": f"Bearer {daemon.token('bob')}"}
+    room = await behind.room()
+    headers = {"Authorization": f"Bearer {behind.token('bob')}"}
     async with connect(urljoin(page, "ws").replace("http", "ws", 1), additional_headers=headers) as websocket:
         joined = await Client(websocket).join(room["code"])
         assert joined["participant"]["userId"] == "bob"
 
 
-async def test_command_line(page: str, daemon: Daemon) -> None:
+async def test_command_line(page: str, behind: Daemon) -> None:
     """`--url` takes the address of the page, and a code may be a whole link."""
-    room = await daemon.room()
+    room = await behind.room()
     link = f"{page}#code={room['code']}&token=x"
     command = [sys.executable, "-m", "roomd", "room", "show", link, "--url", page, "--json"]
     pipe = asyncio.subprocess.PIPE
-    async with child(*command, stdout=pipe, stderr=pipe, env=daemon.environ) as process:
+    async with child(*command, stdout=pipe, stderr=pipe, env=behind.environ) as process:
         shown, problems = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert problems == b""
     found: dict[str, Any] = json.loads(shown)
     assert found["room"]["code"] == room["code"]
+
+
+async def test_address_of_a_client(page: str, behind: Daemon) -> None:
+    """The address that the proxy names is believed, also by a Unix socket, and logged."""
+    async with connect(urljoin(page, "ws").replace("http", "ws", 1)):
+        await asyncio.to_thread(behind.wait_for_log, '"event":"connected"')
+    connected = [json.loads(line) for line in behind.log.read_text().splitlines() if '"event":"connected"' in line]
+    assert connected[-1]["address"] == "127.0.0.1"

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from roomd.daemon import STOP_TIMEOUT
+from roomd.system.signals import STOP_TIMEOUT
 from tests.support.daemon import SEAT_HOLD, Client, Daemon
+from tests.support.processes import PATIENCE
 from tests.support.wire import now
 
 JANE = {"guestName": "Jane"}
@@ -94,9 +95,25 @@ async def test_a_client_that_does_not_answer_a_close(make_daemon: MakeDaemon) ->
 
 
 async def test_a_second_signal_stops_at_once(make_daemon: MakeDaemon) -> None:
-    """After a second signal the daemon waits for no client."""
+    """After a second signal, more than a second after the first, the daemon waits for no client."""
     daemon = make_daemon()
     async with unanswering_client(daemon), daemon.client() as client:
         daemon.process.send_signal(signal.SIGINT)
         assert await client.closed() == 1012  # the daemon now waits for the other client
+        while daemon.process.poll() is None:
+            daemon.process.send_signal(signal.SIGTERM)
+            await asyncio.sleep(0.05)
         assert await asyncio.to_thread(daemon.stop) == 1, "the exit code of a stop at once"
+
+
+async def test_signals_at_once_are_one(make_daemon: MakeDaemon) -> None:
+    """`make` and a terminal signal the whole group, and then the process once more: it stops in order all the same."""
+    daemon = make_daemon()
+    async with daemon.client() as client:
+        await client.nothing_more()
+        daemon.process.send_signal(signal.SIGSTOP)  # so that both have come when it sees the first
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCONT):
+            daemon.process.send_signal(number)
+        assert (await client.receive())["type"] == "server-restarting"
+        assert await client.closed() == 1012
+        assert await asyncio.to_thread(daemon.process.wait, PATIENCE) == 0

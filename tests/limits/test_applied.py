@@ -6,7 +6,8 @@ from roomd.config import LimitsConfig
 from roomd.counters import SIZES, Counters, Histogram
 from roomd.limits.addresses import Address
 from roomd.limits.ledger import Use
-from roomd.limits.usage import Charge, Ledgers, Usage
+from roomd.limits.ledgers import Ledgers
+from roomd.limits.usage import Charge, Usage
 
 HOME = Address(ipaddress.ip_network("192.0.2.1"), "192.0.2.1")
 
@@ -81,6 +82,19 @@ def test_charges_that_are_refused() -> None:
         ("address", Use.STORED, "refused"): 1,
         ("room", Use.TOLD, "refused"): 1,
     }
+
+
+def test_what_concerns_nobody_else() -> None:
+    """A read that is refused, and a return that is slowed, are counted for the client; what may be used is not."""
+    counters, ledgers = limited(read_burst=10, told_burst=100)
+    usage = Usage(ledgers, HOME)
+    usage.has_token("alice", 0)
+    assert not usage.take_own(Use.READ, 10, 0)
+    assert not usage.return_to(100, 0)
+    assert not counters.limited
+    assert usage.take_own(Use.READ, 1, 0)
+    assert usage.return_to(100, 0)
+    assert counters.limited == {("member", Use.READ, "refused"): 1, ("member", Use.TOLD, "slowed"): 1}
 
 
 def test_histograms() -> None:

@@ -225,3 +225,31 @@ def test_nobody_gets_more_than_the_allowance(uses: list[tuple[float, float]]) ->
         for at, amount in taken[index:]:
             used += amount
             assert used <= 100 + 10 * (at - start) + 1e-6
+
+
+def test_other_allowances_hold_for_accounts_in_use() -> None:
+    """What was used stays used, in units: at another rate it is paid off sooner or later."""
+    rows = {Use.REQUESTS: Allowance(rate=1, burst=10), Use.STORED: Allowance(rate=10, burst=100)}
+    ledger = Ledger[str](Allowances(rows), 2)
+    one = ledger.open("one")
+    one.charge(Use.REQUESTS, 10, 0)
+    one.charge(Use.STORED, 50, 0)
+    ledger.use(Allowances({**rows, Use.REQUESTS: Allowance(rate=2, burst=6)}), 4)
+    assert one.wait(Use.REQUESTS, 4, 1) == 0.5, "of the six units that were left, one is too many"
+    assert one.wait(Use.REQUESTS, 4.5, 1) == 0
+    assert one.wait(Use.STORED, 4, 91) == pytest.approx(0.1), "ten were left"
+    assert ledger.open("two").wait(Use.REQUESTS, 4, 6) == 0
+    ledger.use(Allowances({**rows, Use.REQUESTS: Allowance(rate=0.001, burst=1)}, longest=60), 4)
+    assert one.wait(Use.REQUESTS, 4) == 60, "no debt grows beyond the longest wait"
+
+
+def test_other_allowances_hold_for_debts_that_were_passed_on() -> None:
+    """The next guests of an address inherit as many units as the last ones have used."""
+    rows = {Use.REQUESTS: Allowance(rate=1, burst=10)}
+    ledger = Ledger[str](Allowances(rows), 2)
+    address, guest, later = ledger.open("address"), Account(Allowances(rows)), Account(Allowances(rows))
+    guest.charge(Use.REQUESTS, 10, 0)
+    address.pass_on(guest)
+    ledger.use(Allowances({Use.REQUESTS: Allowance(rate=2, burst=10)}), 0)
+    later.inherit(address, 0)
+    assert later.seconds_in_debt(0) == 5

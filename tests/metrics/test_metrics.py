@@ -227,8 +227,12 @@ def test_a_unix_socket_of_their_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("listen", "code", "reason"),
     [
-        ("loud", MISUSED, "is no address to listen on; write 9464 for this machine alone"),
-        ("127.0.0.1:{taken}", PASSING, "metrics.listen: cannot listen on 127.0.0.1:{taken}: Address already in use"),
+        ("loud", MISUSED, "metrics.listen: 'loud' is no address to listen on"),
+        (
+            "127.0.0.1:{taken}",
+            PASSING,
+            "metrics: cannot listen on 127.0.0.1:{taken}: Address already in use; choose another",
+        ),
         ("unix:/nowhere/metrics.sock", PASSING, "cannot listen on unix:/nowhere/metrics.sock: No such file"),
     ],
 )

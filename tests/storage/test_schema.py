@@ -12,8 +12,9 @@ from roomd.auth.resume_tokens import hash_secret
 from roomd.config import DatabaseConfig
 from roomd.rooms.answers import Reader
 from roomd.rooms.changes import RoomChanged
+from roomd.storage.errors import StoreError
 from roomd.storage.migrations import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION, migrate, schema
-from roomd.storage.opening import StoreError, open_store
+from roomd.storage.opening import open_store
 from roomd.storage.sqlite import SqliteStore
 from tests.support.stored import BOB, JANE, LATER, ROOM, append, seat
 from tests.support.upgrades import make_version_2

@@ -6,6 +6,7 @@ What belongs to a meeting stands in test_store_meeting.py, schema and migrations
 import asyncio
 import contextlib
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from roomd.config import DatabaseConfig
 from roomd.engine.ports import StorageFailed
 from roomd.rooms.changes import RoomChanged, SeatChanged
 from roomd.rooms.model import Seat, StoredRoom
+from roomd.storage.errors import StoreError
 from roomd.storage.migrations import SCHEMA_VERSION
-from roomd.storage.opening import StoreError, open_store
+from roomd.storage.opening import open_store
 from roomd.storage.sqlite import SqliteStore
 from roomd.storage.tickets import MOST_USED
 from tests.support.fakes import FakeStore
@@ -179,6 +181,37 @@ async def test_locked_storage_fails_and_recovers(real: SqliteStore, config: Data
     assert await real.history("r1", None, 10) == ([], None)
     await append(real, [seat(JANE)])
     assert await real.history("r1", None, 10) == ([JANE], None)
+
+
+async def test_a_failure_is_known_until_a_commit_succeeds(real: SqliteStore, config: DatabaseConfig) -> None:
+    """Whoever asks has the store try again, at most once a second, though nobody else commits anything."""
+    assert not real.is_failing()
+    with contextlib.closing(sqlite3.connect(config.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageFailed):
+            await append(real, [RoomChanged(ROOM)])
+        assert await real.history("r1", None, 10) == ([], None)  # reading works, and changes nothing
+        assert real.is_failing()
+        other.execute("ROLLBACK")
+    async with asyncio.timeout(60):
+        while real.is_failing():  # noqa: ASYNC110 - to ask is what brings it about
+            await asyncio.sleep(0.02)
+    await append(real, [RoomChanged(ROOM)])
+
+
+async def test_both_threads_answer(real: SqliteStore) -> None:
+    """While one thread of the database hangs, there is no answer."""
+    for worker in (real._writer, real._reader):
+        await real.answers()
+        gate = threading.Event()
+        hanging = asyncio.create_task(worker.run(lambda _, gate=gate: gate.wait(60)))  # type: ignore[misc]
+        answers = asyncio.create_task(real.answers())
+        other = real._reader if worker is real._writer else real._writer
+        for _ in range(3):
+            await other.run(lambda _: None)
+        assert not answers.done()
+        gate.set()
+        await asyncio.gather(hanging, answers)
 
 
 async def test_full_disk_fails_and_recovers(real: SqliteStore) -> None:

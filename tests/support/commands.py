@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 from typer.testing import CliRunner, Result
@@ -23,7 +24,8 @@ def roomd(
     `typed` is its standard input.
     """
 
-    def serve(config: Config, demo: bool) -> int:
+    def serve(read: Callable[[], Config], demo: bool) -> int:
+        config = read()
         assert served is not None, "this command must not start a daemon"
         served.append((config, demo))
         return DAEMON_STOPPED

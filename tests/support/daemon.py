@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -96,6 +96,11 @@ class Daemon:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
+    def is_started(self) -> bool:
+        """Whether the process was started, and not stopped since."""
+        return self._process is not None
+
+    @property
     def process(self) -> subprocess.Popen[bytes]:
         """The running process."""
         assert self._process is not None
@@ -111,12 +116,15 @@ class Daemon:
                 fds = [stack.enter_context(control).fileno()]
                 command = [steered.__file__, *map(str, fds)]
             log = stack.enter_context(self.log.open("ab"))
-            self._process = spawn([sys.executable, *command], env=self.environ, stdout=log, stderr=log, pass_fds=fds)
+            self._process = self._spawn([sys.executable, *command], stdout=log, stderr=log, pass_fds=fds)
         try:
             self._wait_answer(self._process)
         except BaseException:
             self.kill()
             raise
+
+    def _spawn(self, command: Sequence[str], **options: Any) -> "subprocess.Popen[bytes]":
+        return spawn(command, env=self.environ, **options)
 
     def _wait_answer(self, process: "subprocess.Popen[bytes]") -> None:
         deadline = time.monotonic() + PATIENCE

@@ -17,7 +17,8 @@ from roomd.config import LimitsConfig
 from roomd.gateway.handshake import Handshake
 from roomd.gateway.http import HttpConnection
 from roomd.gateway.websocket import ClientSocket
-from roomd.limits.usage import Ledgers, Usage
+from roomd.limits.ledgers import Ledgers
+from roomd.limits.usage import Usage
 from tests.support.fuzz_frames import HANDSHAKE, Script
 from tests.support.sockets import SocketTransport
 

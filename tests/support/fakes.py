@@ -131,6 +131,9 @@ class FakeStore:
             elif isinstance(event, Unbanned):
                 del self.bans[room_id, event.ban_id]
 
+    def is_failing(self) -> bool:
+        return self.failing
+
     def is_nearly_full(self) -> bool:
         return self.nearly_full
 

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from roomd.config import load
 from roomd.daemon import serve
@@ -99,4 +100,5 @@ class SteeredClock(Clock):
 
 
 if __name__ == "__main__":
-    sys.exit(serve(load(environ=os.environ), demo=False, clock=SteeredClock(socket.socket(fileno=int(sys.argv[1])))))
+    steered = SteeredClock(socket.socket(fileno=int(sys.argv[1])))
+    sys.exit(serve(partial(load, environ=os.environ), demo=False, clock=steered))

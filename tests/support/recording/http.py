@@ -34,6 +34,7 @@ PATHS = (
     "/healthz",
     "/healthz?verbose=1",
     "/healthz/",
+    "/readyz",
     "/asyncapi.json",
     "/ws",
     "/ws/",

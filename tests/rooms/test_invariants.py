@@ -1,0 +1,41 @@
+"""The rules of a room that are checked in memory and in the database; tests/storage/test_checking.py breaks each."""
+
+import msgspec
+
+from roomd.protocol.objects import Participant
+from roomd.rooms.invariants import broken_rules, is_over_full
+from roomd.rooms.model import Seat, StoredRoom, WaitsFor
+from roomd.rooms.room import Room
+from roomd.rooms.settings import Rules
+from tests.support.stored import BOB, JANE, ROOM
+
+
+def room(*people: tuple[Participant, WaitsFor | None], **settings: object) -> Room:
+    """A room of three seats in which people sit or wait."""
+    seats = [Seat(person, "hash", None, waits_for=waits_for) for person, waits_for in people]
+    return Room(StoredRoom(msgspec.structs.replace(ROOM, **settings), seats), Rules(30, 100))
+
+
+GUEST = msgspec.structs.replace(BOB, user_id=None, guest_name="Bob", is_host=False)
+USER = msgspec.structs.replace(BOB, is_host=False)
+
+
+def test_a_room_that_is_right() -> None:
+    """No rule is broken while people sit, and wait for the host."""
+    assert list(broken_rules(room((JANE, None), (USER, "waiting_room"), waiting_room=True))) == []
+
+
+def test_each_broken_rule_names_everyone() -> None:
+    """What does not hold is told once for each rule, with all of whom it does not hold."""
+    found = list(broken_rules(room((JANE, None), (GUEST, None), is_active=False)))
+    assert found == [("has a place in a room that has ended", ["p1", "p2"])]
+    found = list(broken_rules(room((USER, None), (msgspec.structs.replace(USER, id="p3"), None))))
+    assert found == [("has the place of a user who has another one", ["p2"])]
+
+
+def test_more_seats_than_allowed() -> None:
+    """That is right after a host has lowered the limit, and so no broken rule."""
+    full = [(msgspec.structs.replace(JANE, id=f"p{number}"), None) for number in range(4)]
+    assert is_over_full(room(*full))
+    assert list(broken_rules(room(*full))) == []
+    assert not is_over_full(room(*full[:3]))
