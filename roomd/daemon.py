@@ -11,9 +11,11 @@ from collections.abc import Callable, Sequence
 
 import uvloop
 
+from roomd.admin.activity import ActivityView, activity_operations
 from roomd.admin.operations import operations
 from roomd.admin.server import AdminServer
-from roomd.config import Config, ConfigError, ListenAddress, TcpAddress, admin_socket
+from roomd.config import Config, ConfigError, ListenAddress, TcpAddress, admin_socket, metrics_address
+from roomd.counters import Counters
 from roomd.demo import show_demo
 from roomd.engine.hub import Hub
 from roomd.engine.ports import StorageFailed
@@ -22,6 +24,9 @@ from roomd.gateway.listener import Listener, closing_limit
 from roomd.gateway.outbox import encode_frame
 from roomd.gateway.services import Services
 from roomd.gateway.sockets import AddressUnavailable
+from roomd.metrics.exporter import Exporter
+from roomd.metrics.families import Sources
+from roomd.metrics.server import MetricsServer, metrics_operations
 from roomd.reloading import Reloader, check_files, make_parts, rules
 from roomd.storage.errors import StoreBusy, StoreError
 from roomd.storage.opening import open_store
@@ -52,7 +57,12 @@ COLLECT_AFTER = 20_000
 
 
 async def run(
-    config: Config, read: Callable[[], Config], demo: bool, clock: Clock, inherited: Sequence[socket.socket]
+    config: Config,
+    read: Callable[[], Config],
+    demo: bool,
+    clock: Clock,
+    inherited: Sequence[socket.socket],
+    counters: Counters,
 ) -> None:
     """Serve until SIGTERM or SIGINT; a second signal, a second later or more, ends the process at once.
 
@@ -66,23 +76,32 @@ async def run(
     ids = Ids(config.rooms.code_groups)
     # Check the whole configuration before the store creates a database, so that a wrong one creates no file.
     check_files(config)
-    store = await open_store(config.database)
+    store = await open_store(config.database, counters)
     notifier = Notifier(os.environ)
     try:
         parts = make_parts(config)
-        hub = Hub(store, rules(config), clock, ids, encode_frame)
+        hub = Hub(store, rules(config), clock, ids, encode_frame, counters)
         await hub.open()
         keys_of_addresses = address_keys(await store.address_secret())
         services = Services(
             hub, store, parts.keys, parts.policy, clock, ids, config.limits, parts.ice, parts.own_key, store,
-            keys_of_addresses,
+            keys_of_addresses, counters,
         )  # fmt: skip
         listener = Listener(config, services, hub)
         reloader = Reloader(
             read, parts, services, hub, listener, _set_up_process, began=notifier.reloading, ended=notifier.ready
         )
-        admin = AdminServer(operations(config, hub, listener, reloader.reload, clock))
+        exporter = Exporter(Sources(config, hub, listener, counters))
+        admin = AdminServer(
+            {
+                **operations(config, hub, listener, reloader.reload, clock),
+                **activity_operations(ActivityView(hub, listener, counters, clock)),
+                **metrics_operations(exporter),
+            }
+        )
         await _open_admin(admin, config)
+        metrics = MetricsServer(exporter)
+        await metrics.open(metrics_address(config.metrics))
         await listener.open(inherited)
         reloading = asyncio.create_task(reloader.reload_when(hung_up), name="reload on SIGHUP")
         for address in listener.addresses:
@@ -98,6 +117,7 @@ async def run(
         await asyncio.gather(reloading, reporting, return_exceptions=True)
         await listener.close()
         await admin.close()
+        metrics.close()
         await reloader.close()
     finally:
         ignore_hangup()
@@ -140,13 +160,15 @@ def serve(
     config = read()
     os.umask(0o077)  # other users must not read the database, its log and the secret
     _write_no_core_dump()
-    log_lines.set_up(config.server.log_level)
-    limit = log_lines.LineLimit(LIMITED_LINES, LINES_A_SECOND, LINES_AT_ONCE)
+    clock, counters = clock or Clock(), Counters()
+    counters.reloaded_at = clock.wall()
+    log_lines.set_up(config.server.log_level, counters)
+    limit = log_lines.LineLimit(LIMITED_LINES, LINES_A_SECOND, LINES_AT_ONCE, counters)
     logging.getLogger("roomd.gateway.limited").addFilter(limit)
     _set_up_process(config)
     _tune_garbage_collector()
     try:
-        uvloop.run(run(config, read, demo, clock or Clock(), inherited))
+        uvloop.run(run(config, read, demo, clock, inherited, counters))
     except (ConfigError, StoreError, AddressUnavailable) as exc:
         return _report_failure(str(exc), is_lasting=not isinstance(exc, (StoreBusy, AddressUnavailable)))
     except StorageFailed as exc:

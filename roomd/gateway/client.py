@@ -18,7 +18,8 @@ from roomd.gateway.outbox import Outbox, encode_frame
 from roomd.gateway.services import Services
 from roomd.gateway.session import Session
 from roomd.limits.ledger import Use
-from roomd.limits.usage import SLOWED_MOST, Charge, Usage
+from roomd.limits.ledgers import SLOWED_MOST
+from roomd.limits.usage import Charge, Usage
 from roomd.protocol.codec import error_reply
 from roomd.protocol.errors import INVALID_TOKEN, Close, Refused, rate_limited
 from roomd.protocol.events import Event, Removed
@@ -129,6 +130,7 @@ class Client:
 
     def send_refusal(self, refused: Refused, to: RequestId | None) -> None:
         """Send an error reply that was charged already."""
+        self.services.counters.refusals[refused.kind.code] += 1
         limited.info("refused", {"connection": self.number, "code": refused.kind.code})
         self.send(error_reply(refused, to))
 
@@ -187,8 +189,7 @@ class Client:
 
         The future is done when the reply was sent.
         """
-        is_return = isinstance(command, Resume) or command.caller.claim is not None
-        sitting = Sitting(self, code, command.claim, request.id, secret, is_return=is_return)
+        sitting = Sitting(self, code, command, request.id, secret)
         return self.services.rooms.take_seat(code, command, sitting)
 
     def room_and_caller(self, request: HostRequest) -> tuple[str, Caller]:
@@ -212,6 +213,7 @@ class Client:
         if wait and self._is_host(place):
             wait = self.usage.take(charge, now, waits_for_room=False)
         if wait:
+            self.usage.note_refused(charge, now)
             raise rate_limited(wait)
         return self.services.rooms.submit(place.code, command, OkAsker(self, request, charge))
 
@@ -224,12 +226,12 @@ class Client:
 
         Raises `Refused` (429 `rate_limited`).
         """
-        if wait := self.usage.payer.take(use, amount, self.now()):
+        if wait := self.usage.take_own(use, amount, self.now()):
             raise rate_limited(wait)
 
     def charge_return(self, size: int) -> None:
         """Charge the `size` bytes of a room's state for a client that comes back: it is slowed, and never refused."""
-        if wait := self.usage.payer.charge(Use.TOLD, size, self.now()):
+        if wait := self.usage.return_to(size, self.now()):
             self.outbox.hold_reading(min(wait, SLOWED_MOST))
 
     def check_read(self) -> None:
@@ -237,8 +239,7 @@ class Client:
 
         Raises `Refused` (429 `rate_limited`).
         """
-        if wait := self.usage.payer.wait(Use.READ, self.now()):
-            raise rate_limited(wait)
+        self.charge(Use.READ, 0)
 
     def charge_read(self, rows: int) -> None:
         """Charge rows that were read for the client. `check_read` refuses the next request if these are too many."""
@@ -260,8 +261,7 @@ class Client:
 class Sitting:
     """A client's seat in one room, or its wait for one. It implements `ports.Member`.
 
-    `request_id` is the `id` of the join or the resume; `secret` is that of the new resume token. `is_return` is whether
-    the client has had a resume token of this place before.
+    `command` is the join or the resume, `to` the `id` of the request; `secret` is that of the new resume token.
     """
 
     __slots__ = (
@@ -270,6 +270,7 @@ class Sitting:
         "_has_waited",
         "_is_return",
         "_request_id",
+        "_results",
         "_secret",
         "claim",
         "code",
@@ -279,18 +280,18 @@ class Sitting:
     participant: Participant
     """The client's participant, as the client was last told. The first answer sets it."""
 
-    def __init__(
-        self, client: Client, code: str, claim: int, request_id: RequestId | None, secret: str, *, is_return: bool
-    ) -> None:
+    def __init__(self, client: Client, code: str, command: SeatCommand, to: RequestId | None, secret: str) -> None:
+        is_resume, counters = isinstance(command, Resume), client.services.counters
         self._client = client
-        self._is_return = is_return
-        self._request_id = request_id
+        self._is_return = is_resume or command.caller.claim is not None  # it has had a resume token of this place
+        self._results = counters.resumes if is_resume else counters.joins
+        self._request_id = to
         self._secret = secret
         self._has_waited = False
         self._has_missed = False  # events since the last `room-state`, or the current place in the queue
         self.code = code
         """The room's code."""
-        self.claim = claim
+        self.claim = command.claim
         """The claim of this sitting."""
 
     @property
@@ -306,6 +307,8 @@ class Sitting:
     def seated(self, participant: Participant, state: bytes) -> None:
         """Keep the seat, and send the reply followed by `state`, the frame of the room's state."""
         self.participant = participant
+        if not self._has_waited:
+            self._results["seated"] += 1
         is_return = self._is_return
         self._leave(self._client.session.sit(self), "joined")
         reply = ParticipantReply(id=self._request_id, participant=participant, resume_token=self._resume_token())
@@ -323,6 +326,7 @@ class Sitting:
         first, self._has_waited = not self._has_waited, True
         if first:
             self.participant = participant
+            self._results["waiting"] += 1
             self._leave(self._client.session.wait(self), "waits")
         frame = WaitingReply(
             id=self._request_id if first else None,
@@ -340,6 +344,8 @@ class Sitting:
         """Send the error. A place in the queue is lost."""
         if self._has_waited:
             self._client.session.release(self.participant.id)
+        else:
+            self._results[refused.kind.code] += 1
         self._client.refuse(refused, self._request_id)
 
     def seat_lost(self, lost: SeatLost) -> None:

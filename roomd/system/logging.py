@@ -11,12 +11,15 @@ from typing import Any, TextIO
 
 import msgspec
 
+from roomd.counters import Counters
 from roomd.protocol.timestamps import stamp
 
 WRITE_INTERVAL = 0.05
 """The seconds for which lines are collected before they are written together."""
 MOST_UNWRITTEN = 10_000
 """The number of lines that may wait to be written; more are dropped."""
+LIMIT, NOT_WRITTEN = "limit", "not_written"
+"""Why lines are dropped: there were too many of one event, or they could not be written in time."""
 FLUSH_TIMEOUT = 1.0
 """The seconds that `flush` waits for the last lines to be written."""
 
@@ -94,8 +97,9 @@ class LogHandler(logging.Handler):
     their number is logged with the next lines that can.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, counters: Counters) -> None:
         super().__init__()
+        self._counters = counters
         self._stream = stream
         self._records: list[logging.LogRecord] = []
         self._batches: queue.SimpleQueue[list[logging.LogRecord]] = queue.SimpleQueue()
@@ -128,7 +132,7 @@ class LogHandler(logging.Handler):
         with self._written:
             records, self._records = self._records, []
             if self._unwritten + len(records) > MOST_UNWRITTEN:
-                self._dropped += len(records)
+                self._drop(len(records))
                 return
             self._unwritten += len(records)
         self._batches.put(records)
@@ -142,12 +146,16 @@ class LogHandler(logging.Handler):
                 self._stream.write("".join(f"{self._line(record)}\n" for record in records + report))
                 self._stream.flush()
             except (OSError, ValueError):  # the stream is closed, or the disk is full
-                self._dropped += len(records)
+                self._drop(len(records))
             else:
                 self._dropped -= dropped
             with self._written:
                 self._unwritten -= len(records)
                 self._written.notify_all()
+
+    def _drop(self, lines: int) -> None:
+        self._dropped += lines
+        self._counters.lines_dropped[NOT_WRITTEN] += lines
 
     def _line(self, record: logging.LogRecord) -> str:
         """Format a record. A record that cannot be formatted must not end the thread."""
@@ -165,12 +173,18 @@ class LineLimit(logging.Filter):
     """
 
     def __init__(
-        self, events: Iterable[str], rate: float, burst: int, clock: Callable[[], float] = time.monotonic
+        self,
+        events: Iterable[str],
+        rate: float,
+        burst: int,
+        counters: Counters,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__()
         self._rate = rate
         self._burst = burst
         self._clock = clock
+        self._counters = counters
         self._lines = dict.fromkeys(events, (0.0, 0.0, 0))  # the lines counted, the time of that, those left out
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -183,6 +197,7 @@ class LineLimit(logging.Filter):
         counted = max(0.0, counted - (now - at) * self._rate)
         if counted + 1 > self._burst:
             self._lines[str(record.msg)] = (counted, now, left_out + 1)
+            self._counters.lines_dropped[LIMIT] += 1
             return False
         self._lines[str(record.msg)] = (counted + 1, now, 0)
         if left_out:
@@ -199,10 +214,10 @@ def set_level(level: str) -> None:
     logging.getLogger().setLevel(level.upper())
 
 
-def set_up(level: str, stream: TextIO = sys.stderr) -> None:
+def set_up(level: str, counters: Counters, stream: TextIO = sys.stderr) -> None:
     """Write the lines of all loggers to `stream`, from `level` up: `debug`, `info`, `warning` or `error`."""
     logging.setLogRecordFactory(Record)
-    logging.basicConfig(level=level.upper(), handlers=[LogHandler(stream)], force=True)
+    logging.basicConfig(level=level.upper(), handlers=[LogHandler(stream, counters)], force=True)
     # The libraries log every connection and statement; roomd's own lines have the ids.
     for library in ("websockets", "aiosqlite", "asyncio"):
         logging.getLogger(library).setLevel(logging.WARNING)
