@@ -14,7 +14,7 @@ LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate
 	--strip-extras --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test browsers systemd deb screenshots nightly blips attack week restarts lint types fmt docs lock bench bench-pair peers clean node system
+.PHONY: help install run test browsers systemd deb screenshots nightly blips attack chaos week restarts lint types fmt docs lock bench bench-pair peers clean node system
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ blips: node $(VENV)/.installed-dev ## Try clients of each kind for two minutes o
 
 attack: $(VENV)/.installed-dev ## Attack a daemon in many ways for five minutes, beside ordinary clients who must not notice
 	$(BIN)/python -m tests.support.attacks $(ARGS)
+
+chaos: $(VENV)/.installed-dev ## Do to a daemon for five minutes what machines and peers do: kill it, fill its disk, lock its database
+	$(BIN)/python -m tests.support.chaos $(ARGS)
 
 week: $(VENV)/.installed-dev ## Let guests join and leave a million times, and look at memory and the database
 	$(BIN)/python -m tests.support.endurance.week $(ARGS)
