@@ -15,6 +15,7 @@ from roomd.auth.tokens import Identity, Key, Policy, verify
 from roomd.engine.ports import SeatLost
 from roomd.gateway.askers import OkAsker, ReplyAsker
 from roomd.gateway.outbox import Outbox, encode_frame
+from roomd.gateway.refusals import Refusals
 from roomd.gateway.services import Services
 from roomd.gateway.session import Session
 from roomd.limits.ledger import Use
@@ -31,7 +32,6 @@ from roomd.rooms.model import Caller, WaitsFor
 from roomd.rooms.room import Command
 
 log = logging.getLogger("roomd.gateway.client")
-limited = logging.getLogger("roomd.gateway.limited")
 
 A = TypeVar("A")
 V = TypeVar("V")
@@ -50,6 +50,7 @@ class Client:
         "has_ended",
         "number",
         "outbox",
+        "refusals",
         "services",
         "session",
         "usage",
@@ -61,6 +62,8 @@ class Client:
         self.outbox = outbox
         self.usage = usage
         self.services = services
+        self.refusals = Refusals(number)
+        """The refused requests that are not in the log yet."""
         address = usage.address
         address_key = services.address_key(address) if address is not None else None
         self.session: Session[Sitting] = Session(services.policy.leeway, number, address_key)
@@ -79,7 +82,7 @@ class Client:
         return self.session.has_joined
 
     async def identify(self, token: str) -> Identity:
-        """Verify a token and return its identity. Log why a token is refused, and never the token.
+        """Verify a token and return its identity. Log why the first token is refused, and never the token.
 
         Raises `Refused` (401 `invalid_token` or `token_expired`, 503 `unavailable`).
         """
@@ -107,8 +110,7 @@ class Client:
                 keys = await source.keys_for(text)
             return verify(text, keys, services.policy, services.clock.wall())
         except Refused as refused:
-            fields = {"connection": self.number, "code": refused.kind.code, "reason": refused.reason}
-            limited.info("token refused", fields)
+            self.refusals.token(refused)
             raise
 
     def authenticate(self, identity: Identity) -> None:
@@ -131,7 +133,7 @@ class Client:
     def send_refusal(self, refused: Refused, to: RequestId | None) -> None:
         """Send an error reply that was charged already."""
         self.services.counters.refusals[refused.kind.code] += 1
-        limited.info("refused", {"connection": self.number, "code": refused.kind.code})
+        self.refusals.count(refused.kind.code)
         self.send(error_reply(refused, to))
 
     def acknowledge(self, request: Request) -> None:

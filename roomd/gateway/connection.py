@@ -174,6 +174,7 @@ class Connection:
 
     def lost(self, code: int) -> None:
         """Report the end of the connection to its owner."""
+        self.report_refusals()
         log.debug("disconnected", {"connection": self.number, "close": code})
         counters = self._services.counters
         counters.closes[code] += 1
@@ -204,6 +205,10 @@ class Connection:
         self._silent_ticks += 1
         if self._silent_ticks > join_within:
             self.outbox.close(Close.TOO_SLOW, SILENT_REASON)
+
+    def report_refusals(self) -> None:
+        """Log how many requests were refused since the last report, if there were any."""
+        self._client.refusals.report()
 
     def status(self, now: float) -> ConnectionStatus:
         """Return what an operator sees of the connection."""

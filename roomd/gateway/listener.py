@@ -53,6 +53,8 @@ FULL_REASON = "at the connection limit"
 """The close reason of a client that finds no place, though no stranger could give way to it."""
 MEMORY_TICK = 0.1
 """The seconds between two looks at the memory that clients hold while it is more than a quarter of its limit."""
+REPORT_INTERVAL = 60.0
+"""The seconds after which the refusals of a connection are logged that has not ended."""
 TICKS = 4
 """The number of ticks in the shortest timeout that is counted in ticks."""
 SHORTEST_TICK = 0.02
@@ -84,6 +86,7 @@ class Listener:
         self._counters = services.counters
         self._ledgers = Ledgers(services.limits, services.counters)
         self._proxies = Proxies(config.server.trusted_proxies)
+        self._report_at = services.clock.monotonic() + REPORT_INTERVAL  # when refusals are logged next
         self._gone = 0  # the connections that have ended, of both kinds
         self._has_warned = False  # of a proxy that does not tell the addresses of its clients
         self._http_connections: set[HttpConnection] = set()  # those that are no WebSockets, or not yet
@@ -281,6 +284,10 @@ class Listener:
         read_within = self._ticks(READ_TIMEOUT)
         for connection in list(self.connections):
             connection.tick(ping_after, join_within, read_within)
+        if (now := self._services.clock.monotonic()) >= self._report_at:
+            self._report_at = now + REPORT_INTERVAL
+            for connection in self._connections:
+                connection.report_refusals()
         self._bound_memory()
         self._releaser.tick(len(self.connections) + len(self._http_connections), self._gone)
 
