@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from roomd.config import Config, settings
-from roomd.daemon import LINES_A_SECOND, LINES_AT_ONCE
+from roomd.daemon import JOINS_A_SECOND, JOINS_AT_ONCE, NOISE_A_SECOND, NOISE_AT_ONCE
 from roomd.gateway.fragments import FRAGMENT_LIMIT
 from roomd.gateway.http import HEAD_LIMIT
 from roomd.gateway.listener import CLOSING_ALLOWED, HANDSHAKE_TIMEOUT, READ_TIMEOUT
@@ -98,7 +98,7 @@ FIXED = (
         "those with the smallest debts are forgotten",
     ),
     FixedLimit(
-        "log lines of each event that anybody can cause", f"{LINES_AT_ONCE:,} at once, {LINES_A_SECOND:.0f} a second",
+        "log lines of each event that anybody can cause", f"{NOISE_AT_ONCE:,} at once, {NOISE_A_SECOND:.0f} a second; of joins and waits {JOINS_AT_ONCE:,} and {JOINS_A_SECOND:.0f}",
         "", 'roomd_log_lines_dropped_total{reason="limit"}',
         "left out; the next line has their number as `left_out`",
     ),

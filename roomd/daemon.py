@@ -44,13 +44,18 @@ OTHER_FILES = 64
 RETRY_LATER, MISCONFIGURED = 1, 2
 """The exit codes of a failed start: for a reason that may pass, and for one that an operator must remove."""
 
-LIMITED_LINES = (
+NOISE = (
     "connected", "at the connection limit", "over the memory limit", "closing", "refused", "token refused",
-    "request refused",
+    "request refused", "refusals", "fell behind",
 )  # fmt: skip
-"""The events, all of one logger, that anybody who connects can cause at any rate."""
-LINES_A_SECOND, LINES_AT_ONCE = 20.0, 1000
+"""The events that anybody who connects can cause at any rate."""
+NOISE_A_SECOND, NOISE_AT_ONCE = 10.0, 400
 """The lines of each of these events that are written; see `LineLimit`."""
+JOINS = ("joined", "waits")
+"""The events that anybody who knows a room can cause at any rate."""
+JOINS_A_SECOND, JOINS_AT_ONCE = 20.0, 1000
+"""The lines of each of these. With them all the lines of 30 seconds are fewer than 10,000: when there are more, the
+journal drops all that follows, errors too (journald.conf(5), RateLimitBurst)."""
 
 COLLECT_AFTER = 20_000
 """The number of new objects after which the garbage collector checks the youngest ones; Python's default is 700."""
@@ -155,16 +160,21 @@ def serve(
     `inherited` are the sockets that it listens on, if they are open already.
 
     The exit code is 0 after an orderly stop; 1 when it cannot start now, for a reason that may pass (the address or the
-    database is in use, storage fails); 2 when the configuration is wrong. Raises `ConfigError` when it cannot be read.
+    database is in use, storage fails) or by a fault; 2 when the configuration is wrong.
     """
-    config = read()
+    try:
+        config = read()
+    except ConfigError as exc:
+        return _report_failure(str(exc), is_lasting=True)
     os.umask(0o077)  # other users must not read the database, its log and the secret
     _write_no_core_dump()
     clock, counters = clock or Clock(), Counters()
     counters.reloaded_at = clock.wall()
-    log_lines.set_up(config.server.log_level, counters)
-    limit = log_lines.LineLimit(LIMITED_LINES, LINES_A_SECOND, LINES_AT_ONCE, counters)
-    logging.getLogger("roomd.gateway.limited").addFilter(limit)
+    limits = [
+        log_lines.LineLimit(NOISE, NOISE_A_SECOND, NOISE_AT_ONCE, counters),
+        log_lines.LineLimit(JOINS, JOINS_A_SECOND, JOINS_AT_ONCE, counters),
+    ]
+    log_lines.set_up(config.server.log_level, counters, limits=limits)
     _set_up_process(config)
     _tune_garbage_collector()
     try:
@@ -175,6 +185,9 @@ def serve(
         return _report_failure(
             f"{config.database.path}: cannot be read or written: {exc.__cause__}", is_lasting=exc.is_lasting
         )
+    except Exception as exc:  # the edge of the process: the log has the traceback, in one line and as an error
+        log.critical("ended by a fault", {"error": type(exc).__name__}, exc_info=exc)
+        return _report_failure(f"ended by a fault, which the log shows: {type(exc).__name__}", is_lasting=False)
     return 0
 
 
@@ -182,7 +195,7 @@ def _report_failure(why: str, *, is_lasting: bool) -> int:
     """Print the reason of a failed start, after the lines of the log, and return the exit code."""
     for handler in logging.getLogger().handlers:
         handler.flush()
-    print(f"roomd: {why}", file=sys.stderr)
+    print(log_lines.error_text(f"roomd: {why}", sys.stderr), file=sys.stderr)
     return MISCONFIGURED if is_lasting else RETRY_LATER
 
 

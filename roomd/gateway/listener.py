@@ -286,7 +286,7 @@ class Listener:
             connection.tick(ping_after, join_within, read_within)
         if (now := self._services.clock.monotonic()) >= self._report_at:
             self._report_at = now + REPORT_INTERVAL
-            for connection in self._connections:
+            for connection in self.connections:
                 connection.report_refusals()
         self._bound_memory()
         self._releaser.tick(len(self.connections) + len(self._http_connections), self._gone)

@@ -1,12 +1,16 @@
-"""Logging: text on a terminal, JSON elsewhere. Lines contain ids, never names, tokens or bodies of frames."""
+"""Logging: text on a terminal, JSON elsewhere; for the journal of systemd, JSON with priorities.
+
+Lines contain ids, never names, tokens or bodies of frames.
+"""
 
 import asyncio
 import logging
+import os
 import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 import msgspec
@@ -22,6 +26,10 @@ LIMIT, NOT_WRITTEN = "limit", "not_written"
 """Why lines are dropped: there were too many of one event, or they could not be written in time."""
 FLUSH_TIMEOUT = 1.0
 """The seconds that `flush` waits for the last lines to be written."""
+_PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
+"""The least severe level for each priority of syslog(3)."""
+_DEBUG = 7
+"""The priority of what is less severe than all of these."""
 
 
 def _fields(record: logging.LogRecord) -> Mapping[str, Any]:
@@ -80,6 +88,14 @@ class JsonFormatter(logging.Formatter):
         return msgspec.json.encode(line, enc_hook=str).decode()
 
 
+class JournalFormatter(JsonFormatter):
+    """Format each record as one JSON object after its priority, which the journal takes off (sd-daemon(3))."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the priority and the line of JSON."""
+        return f"{_priority(record.levelno)}{super().format(record)}"
+
+
 class TextFormatter(logging.Formatter):
     """Format each record as a line for people: time, level, event, then the fields as key=value."""
 
@@ -94,19 +110,20 @@ class LogHandler(logging.Handler):
     """Write log lines on a thread, several times a second.
 
     A blocked or closed stream, or a full disk, does not delay the daemon. Lines that cannot be written are dropped, and
-    their number is logged with the next lines that can.
+    their number is logged with the next lines that can. `limits` leave out lines; they run on the thread.
     """
 
-    def __init__(self, stream: TextIO, counters: Counters) -> None:
+    def __init__(self, stream: TextIO, counters: Counters, limits: Sequence["LineLimit"] = ()) -> None:
         super().__init__()
         self._counters = counters
+        self._limits = limits
         self._stream = stream
         self._records: list[logging.LogRecord] = []
         self._batches: queue.SimpleQueue[list[logging.LogRecord]] = queue.SimpleQueue()
         self._unwritten = 0
         self._dropped = 0
         self._written = threading.Condition()
-        self.setFormatter(TextFormatter() if stream.isatty() else JsonFormatter())
+        self.setFormatter(_formatter(stream))
         threading.Thread(target=self._write_batches, name="log", daemon=True).start()
 
     def handle(self, record: logging.LogRecord) -> bool:
@@ -139,7 +156,8 @@ class LogHandler(logging.Handler):
 
     def _write_batches(self) -> None:
         while True:
-            records = self._batches.get()
+            given = self._batches.get()
+            records = [record for record in given if all(limit.filter(record) for limit in self._limits)]
             dropped = self._dropped
             report = [_report(dropped)] if dropped else []
             try:
@@ -150,7 +168,7 @@ class LogHandler(logging.Handler):
             else:
                 self._dropped -= dropped
             with self._written:
-                self._unwritten -= len(records)
+                self._unwritten -= len(given)
                 self._written.notify_all()
 
     def _drop(self, lines: int) -> None:
@@ -209,15 +227,45 @@ def _report(dropped: int) -> logging.LogRecord:
     return Record(__name__, logging.WARNING, "", 0, "lines dropped", ({"lines": dropped},), None)
 
 
+def is_journal(stream: TextIO) -> bool:
+    """Return whether the journal reads a stream: JOURNAL_STREAM has its device and inode (systemd.exec(5))."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # it is no file, or closed
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def error_text(text: str, stream: TextIO) -> str:
+    """Return the text of an error for people as `stream` gets it: for the journal each line has its priority."""
+    if not is_journal(stream):
+        return text
+    return "\n".join(f"{_priority(logging.ERROR)}{line}" for line in text.splitlines())
+
+
+def _priority(level: int) -> str:
+    """Return the priority of a level, in the form of sd-daemon(3)."""
+    return f"<{next((number for least, number in _PRIORITIES if level >= least), _DEBUG)}>"
+
+
+def _formatter(stream: TextIO) -> logging.Formatter:
+    if is_journal(stream):
+        return JournalFormatter()
+    return TextFormatter() if stream.isatty() else JsonFormatter()
+
+
 def set_level(level: str) -> None:
     """Write lines from `level` up: `debug`, `info`, `warning` or `error`."""
     logging.getLogger().setLevel(level.upper())
 
 
-def set_up(level: str, counters: Counters, stream: TextIO = sys.stderr) -> None:
-    """Write the lines of all loggers to `stream`, from `level` up: `debug`, `info`, `warning` or `error`."""
+def set_up(level: str, counters: Counters, stream: TextIO = sys.stderr, limits: Sequence[LineLimit] = ()) -> None:
+    """Write the lines of all loggers to `stream`, from `level` up: `debug`, `info`, `warning` or `error`.
+
+    `limits` leave out lines of events of which there are too many.
+    """
     logging.setLogRecordFactory(Record)
-    logging.basicConfig(level=level.upper(), handlers=[LogHandler(stream, counters)], force=True)
+    logging.basicConfig(level=level.upper(), handlers=[LogHandler(stream, counters, limits)], force=True)
     # The libraries log every connection and statement; roomd's own lines have the ids.
     for library in ("websockets", "aiosqlite", "asyncio"):
         logging.getLogger(library).setLevel(logging.WARNING)

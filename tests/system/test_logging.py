@@ -3,8 +3,10 @@
 import io
 import json
 import logging
+import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -68,6 +70,26 @@ def test_json_lines_off_a_terminal() -> None:
     assert plain["event"] == "plain text"
     assert (failed["level"], failed["error"]) == ("error", "ValueError")
     assert "ValueError: why" in failed["traceback"]
+
+
+@pytest.mark.parametrize(
+    ("level", "priority"), [("critical", 2), ("error", 3), ("warning", 4), ("info", 6), ("debug", 7)]
+)
+def test_lines_for_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: str, priority: int) -> None:
+    """Where JOURNAL_STREAM is the stream, the priority stands before the JSON, and a traceback is in the same line."""
+    with (tmp_path / "log").open("w+") as stream:
+        status = os.fstat(stream.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+        log.set_up("debug", Counters(), stream)
+        try:
+            raise ValueError("why")
+        except ValueError:
+            logging.getLogger("roomd.test").log(logging.getLevelName(level.upper()), "failed", exc_info=True)
+        written()
+        stream.seek(0)
+        (line,) = stream.read().splitlines()
+    assert line[:3] == f"<{priority}>"
+    assert json.loads(line[3:])["level"] == level
 
 
 def test_readable_lines_on_a_terminal() -> None:
@@ -165,17 +187,17 @@ def test_lines_that_anybody_can_cause_are_limited() -> None:
     """At most so many of an event at once, and a few a second; the next line has the number of those left out."""
     now, counters = 0.0, Counters()
     limit = log.LineLimit(["refused"], rate=2, burst=3, counters=counters, clock=lambda: now)
-    logger = logging.getLogger("roomd.test_limit")
-    logger.addFilter(limit)
+    logger = logging.getLogger("roomd.test")
     stream = io.StringIO()
-    log.set_up("info", Counters(), stream)
+    log.set_up("info", Counters(), stream, [limit])
     for _ in range(5):
         logger.info("refused", {"connection": 1})
         logger.info("joined", {"connection": 1})
+    written()
     now = 1.0
     for _ in range(3):
         logger.info("refused", {"connection": 2})
-    logging.getLogger().handlers[0].flush()
+    written()
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [line["event"] for line in lines].count("joined") == 5
     refused = [(line["connection"], line.get("left_out")) for line in lines if line["event"] == "refused"]
