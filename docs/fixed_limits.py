@@ -98,7 +98,8 @@ FIXED = (
         "those with the smallest debts are forgotten",
     ),
     FixedLimit(
-        "log lines of each event that anybody can cause", f"{NOISE_AT_ONCE:,} at once, {NOISE_A_SECOND:.0f} a second; of joins and waits {JOINS_AT_ONCE:,} and {JOINS_A_SECOND:.0f}",
+        "log lines of each event that anybody can cause", f"{NOISE_AT_ONCE:,} at once, {NOISE_A_SECOND:.0f} a second; "
+        f"of joins and waits {JOINS_AT_ONCE:,} and {JOINS_A_SECOND:.0f}",
         "", 'roomd_log_lines_dropped_total{reason="limit"}',
         "left out; the next line has their number as `left_out`",
     ),
