@@ -14,13 +14,15 @@ LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate
 	--strip-extras --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test browsers systemd deb screenshots nightly blips attack week restarts lint types fmt docs lock bench bench-pair peers clean node system
+.PHONY: help install run test browsers systemd deb screenshots nightly blips attack chaos week restarts lint types fmt docs lock bench bench-pair peers clean node system
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo 'PYTHON=python3.12 chooses the interpreter, VENV=folder the environment, ARGS="…" goes to run, test and bench.'
 
+# The service cannot write bytecode, so without this each of its starts would compile every module of roomd.
 install: $(VENV)/.installed ## Install what is needed into .venv
+	@$(BIN)/python -m compileall -q roomd
 
 run: install ## Install what is needed, run the daemon with a demo room and its database under var/
 	@exec $(BIN)/roomd serve --demo $(ARGS)
@@ -43,6 +45,8 @@ browsers: system $(VENV)/.installed-dev ## Run every test of the meeting page in
 	ROOMD_TEST_BROWSERS=all $(BIN)/python -m pytest --numprocesses 2 tests/page $(ARGS)
 
 systemd: system $(VENV)/.installed-dev ## Run every test of the service under a real systemd, as root
+	@PATH="$$PATH:/usr/sbin" command -v debootstrap >/dev/null || { eval "$$APT"; apt_install debootstrap; } \
+	|| echo 'Tests of the package on a fresh Debian are skipped: sudo apt-get install debootstrap'
 	ROOMD_TEST_SYSTEMD=all $(BIN)/python -m pytest tests/systemd $(ARGS)
 
 nightly: $(VENV)/.installed-dev ## Run the long state machine and the long comparison with RFC 6455: 100,000 steps, 100,000 clients
@@ -57,6 +61,9 @@ blips: node $(VENV)/.installed-dev ## Try clients of each kind for two minutes o
 
 attack: $(VENV)/.installed-dev ## Attack a daemon in many ways for five minutes, beside ordinary clients who must not notice
 	$(BIN)/python -m tests.support.attacks $(ARGS)
+
+chaos: $(VENV)/.installed-dev ## Do to a daemon for five minutes what machines and peers do: kill it, fill its disk, lock its database
+	$(BIN)/python -m tests.support.chaos $(ARGS)
 
 week: $(VENV)/.installed-dev ## Let guests join and leave a million times, and look at memory and the database
 	$(BIN)/python -m tests.support.endurance.week $(ARGS)

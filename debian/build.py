@@ -20,7 +20,7 @@ from pathlib import Path
 
 from docs.man import manual
 from roomd import __version__
-from roomd.cli.units import units
+from roomd.cli.units import enabled, units
 from roomd.config import default_config
 
 CHECKOUT = Path(__file__).parents[1]
@@ -146,16 +146,14 @@ def _environment(root: Path, python: str) -> None:
     (home / "bin").mkdir()
     (home / "bin/python").symlink_to(f"../../../bin/python{python}")
     (home / "pyvenv.cfg").write_text(f"home = /usr/bin\ninclude-system-site-packages = false\nversion = {python}\n")
-    with tempfile.TemporaryDirectory() as folder:
-        _run(sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder, cwd=CHECKOUT)
-        (wheel,) = Path(folder).iterdir()
-        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-        # The constraints have the versions and, as they have hashes too, what is not there is refused.
-        _run(
-            sys.executable, "-m", "pip", "--python", PYTHON, "install", "-qq", "--no-compile", "--no-warn-conflicts",
-            "--disable-pip-version-check", "--root-user-action", "ignore", "--only-binary", ":all:", "--target", site,
-            "--constraint", CHECKOUT / "requirements.txt", f"roomd @ {wheel.as_uri()}#sha256={digest}",
-        )  # fmt: skip
+    pip = (sys.executable, "-m", "pip", "--python", PYTHON, "--disable-pip-version-check", "--quiet")
+    with tempfile.TemporaryDirectory() as wheels:
+        locked = ("--require-hashes", "--requirement", CHECKOUT / "requirements.txt")
+        _run(*pip, "download", "--only-binary", ":all:", *locked, "--dest", wheels)
+        _run(sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", wheels, cwd=CHECKOUT)
+        # Of what is locked, this takes what roomd depends on, and leaves out what only builds it.
+        found = ("--no-index", "--find-links", wheels)
+        _run(*pip, "install", "--no-compile", "--root-user-action", "ignore", "--target", site, *found, "roomd")
     shutil.rmtree(site / "bin")
     for name in ("direct_url.json", "INSTALLER", "RECORD", "REQUESTED"):
         for file in site.glob(f"*.dist-info/{name}"):
@@ -215,9 +213,6 @@ def _classified(classifiers: list[str]) -> str:
 
 def _control_files(root: Path, control: str) -> None:
     """Write what dpkg reads: the maintainer scripts with the names of the units, conffiles, and sums of all files."""
-    names = [name for name, text in units(PROGRAM).items() if "[Install]" in text]
-    enabled = [name for name in names if name.endswith((".socket", ".service"))]
-    enabled.sort(key=lambda name: not name.endswith(".socket"))  # so that the socket is there first
     sums = "".join(
         f"{hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()}  {file.relative_to(root)}\n"
         for file in sorted(root.rglob("*"))
@@ -226,9 +221,16 @@ def _control_files(root: Path, control: str) -> None:
     _write(root, "DEBIAN/control", control)
     _write(root, "DEBIAN/conffiles", "/etc/roomd/roomd.toml\n")
     _write(root, "DEBIAN/md5sums", sums)
+    texts = units(PROGRAM)
+    lists = {
+        "@ENABLED@": enabled(texts),
+        "@SOCKETS@": [name for name in texts if name.endswith(".socket")],
+        "@UNITS@": texts,
+    }
     for name in ("postinst", "prerm", "postrm"):
-        script = (CHECKOUT / "debian" / name).read_text()
-        script = script.replace("@ENABLED@", " ".join(enabled)).replace("@UNITS@", " ".join(units(PROGRAM)))
+        script = (CHECKOUT / "debian" / name).read_text(encoding="utf-8")
+        for mark, names in lists.items():
+            script = script.replace(mark, " ".join(names))
         _write(root, f"DEBIAN/{name}", script, 0o755)
 
 

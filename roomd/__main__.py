@@ -32,12 +32,15 @@ def main() -> None:
     except ValueError as exc:
         print(f"roomd: {exc}", file=sys.stderr)
         sys.exit(2)
+    has_failed = True
     try:
         build(partial(serve, inherited=inherited))()
     except SystemExit as end:
-        if end.code:
-            refuse_waiting(inherited)
+        has_failed = bool(end.code)
         raise
+    finally:
+        if has_failed:
+            refuse_waiting(inherited)
 
 
 if __name__ == "__main__":

@@ -96,7 +96,8 @@ def _explain(path: Path, exc: OSError) -> str:
     if isinstance(exc, PermissionError):
         return f"{path}: {_ONLY}"
     if isinstance(exc, (FileNotFoundError, ConnectionRefusedError)):
-        return f"no daemon listens at {path}; start it, or name its --config, --database or --socket"
+        service = f" (the service has {SERVICE_SOCKET})" if SERVICE_SOCKET.exists() else ""
+        return f"no daemon listens at {path}; start it, or name its --config, --database or --socket{service}"
     return f"{path}: {exc.strerror or exc}"
 
 

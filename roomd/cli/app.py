@@ -28,6 +28,7 @@ from roomd.cli.join import MeetingEnded, join
 from roomd.cli.options import connected, example, room_code, time_to_live
 from roomd.cli.output import plain, say, say_error
 from roomd.cli.rooms import room_commands
+from roomd.cli.service import install_service
 from roomd.config import (
     Config,
     ConfigError,
@@ -123,19 +124,34 @@ def build(serve: Serve) -> typer.Typer:
     app.command("token", epilog=example("roomd token --user alice --name Alice --ttl 7d"))(token)
     app.command("check-config", epilog=example("roomd check-config --config roomd.toml"))(check_config)
     app.command("default-config", epilog=example("roomd default-config > roomd.toml"))(print_default_config)
+    app.command("install-service", epilog=example("sudo /opt/roomd/.venv/bin/roomd install-service --dry-run"))(
+        install_service
+    )
     return app
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        import platform  # both imported here, because no other command needs them
+        import sqlite3
+        from importlib.metadata import version
+
         say(f"roomd {__version__}")
+        say(f"Python {platform.python_version()}")
+        say(f"websockets {version('websockets')}")
+        say(f"SQLite {sqlite3.sqlite_version}")
         raise typer.Exit
 
 
 def about(
     _version: Annotated[
         bool,
-        typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and stop."),
+        typer.Option(
+            "--version",
+            is_eager=True,
+            callback=_print_version,
+            help="Print the versions of roomd and of what it runs on, and stop.",
+        ),
     ] = False,
 ) -> None:
     """Serve meeting rooms over WebSocket, and use them from the command line.

@@ -1,5 +1,6 @@
 """The units of systemd that roomd comes with, and the program that they start."""
 
+from collections.abc import Mapping
 from importlib import resources
 
 WRITTEN_FOR = "/opt/roomd/.venv/bin/roomd"
@@ -11,3 +12,9 @@ def units(program: str) -> dict[str, str]:
     folder = resources.files("roomd") / "systemd"
     texts = {file.name: file.read_text(encoding="utf-8") for file in folder.iterdir()}
     return {name: texts[name].replace(WRITTEN_FOR, program) for name in sorted(texts)}
+
+
+def enabled(texts: Mapping[str, str]) -> list[str]:
+    """Return the names of the units that are enabled and started at once: all that can be but timers, sockets first."""
+    names = [name for name in texts if name.endswith((".socket", ".service")) and "[Install]" in texts[name]]
+    return sorted(names, key=lambda name: not name.endswith(".socket"))

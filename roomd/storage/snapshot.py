@@ -27,7 +27,9 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """
     try:
         if not path.is_file():
-            raise StoreError(f"{path}: there is no such file")
+            raise StoreError(
+                f"{path}: there is no such file; check the path, or name the database with --config or --database"
+            )
         with contextlib.closing(_open(path)) as db:
             db.execute("PRAGMA query_only = ON")
             db.execute("PRAGMA temp_store = MEMORY")

@@ -245,7 +245,7 @@ class SqliteStore:
     async def answers(self) -> None:
         """Return when both threads of the database have answered, so that neither of them hangs."""
         for worker in (self._writer, self._reader):
-            await worker.run(_nothing)
+            await worker.answers()
 
     async def close(self) -> None:
         """Finish the waiting appends and close the file. Closing twice is fine."""
@@ -318,10 +318,6 @@ class SqliteStore:
         if worker is self._writer:
             self._is_failing = False
         return done
-
-
-def _nothing(_: sqlite3.Connection) -> None:
-    """Do nothing."""
 
 
 def _reason(error: sqlite3.Error) -> str:

@@ -1,5 +1,6 @@
 """Run a function with several statements on the thread of an aiosqlite connection."""
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from functools import partial
@@ -21,11 +22,32 @@ class Worker(aiosqlite.Connection):
     def __init__(self, path: Path, busy_timeout: float) -> None:
         connect = partial(sqlite3.connect, path, isolation_level=None, timeout=busy_timeout)
         super().__init__(connect, iter_chunk_size=64)
+        self._has_answered = asyncio.Event()
+        self._question: asyncio.Task[None] | None = None
 
     async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run `function` on the thread with the SQLite connection, and return its result.
 
         Raises what `function` raises.
         """
-        result: T = await self._execute(function, self._conn)  # type: ignore[no-untyped-call]
+        try:
+            result: T = await self._execute(function, self._conn)  # type: ignore[no-untyped-call]
+        except sqlite3.Error:
+            self._has_answered.set()
+            raise
+        self._has_answered.set()
         return result
+
+    async def answers(self) -> None:
+        """Return when the thread has finished a call, whichever it is: it does not hang.
+
+        So a thread that has much to do answers sooner than all of it is done.
+        """
+        self._has_answered.clear()
+        if self._question is None or self._question.done():
+            self._question = asyncio.create_task(self.run(_nothing))
+        await self._has_answered.wait()
+
+
+def _nothing(_: sqlite3.Connection) -> None:
+    """Do nothing."""

@@ -1,6 +1,9 @@
 """The command line as users and scripts see it: usage, configuration, errors and exit codes."""
 
 import asyncio
+import os
+import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,7 +26,7 @@ from tests.support.daemon import SECRET, Daemon
 from tests.support.processes import PATIENCE
 
 COMMANDS = [
-    "serve", "join", "token", "check-config", "default-config", "backup", "restore", "check",
+    "serve", "install-service", "join", "token", "check-config", "default-config", "backup", "restore", "check",
     "room create", "room list", "room show", "room update", "room lock", "room unlock", "room end", "room participants",
     "room messages", "room bans", "room ban", "room unban",
 ]  # fmt: skip
@@ -44,7 +47,33 @@ def test_top_level_help_has_the_exit_codes() -> None:
     """The help of `roomd` has the exit codes."""
     result = roomd("--help")
     assert "Exit codes:\n    0  done\n" in result.stdout
-    assert roomd("--version").stdout == f"roomd {__version__}\n"
+    assert roomd("-h").stdout == result.stdout
+
+
+def test_version() -> None:
+    """The first line is the version of roomd; the others are those of what decides how it behaves."""
+    first, *others = roomd("--version").stdout.splitlines()
+    assert first == f"roomd {__version__}"
+    assert [line.split()[0] for line in others] == ["Python", "websockets", "SQLite"]
+    assert others[2] == f"SQLite {sqlite3.sqlite_version}"
+
+
+@pytest.mark.parametrize(("shell", "start"), [("bash", "_roomd_completion"), ("zsh", "#compdef"), ("fish", "complete")])
+def test_completion(shell: str, start: str, tmp_path: Path) -> None:
+    """`--show-completion` prints the script of the shell it is run in; `--install-completion` puts it into place."""
+    program = shutil.which(shell)
+    if program is None:
+        pytest.skip(f"needs {shell}: sudo apt-get install {shell}")
+    environ = {**os.environ, "HOME": str(tmp_path), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+    def run(option: str) -> str:
+        # The command that follows keeps the shell from becoming the program itself.
+        command = [program, "-c", f"roomd {option}; true"]
+        return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=PATIENCE).stdout
+
+    assert run("--show-completion").lstrip().startswith(start)
+    assert "completion installed in" in run("--install-completion")
+    assert any("roomd" in file.name for file in tmp_path.rglob("*"))
 
 
 @pytest.mark.parametrize(

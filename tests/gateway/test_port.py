@@ -7,7 +7,7 @@ import pytest
 
 from roomd.gateway.listener import HANDSHAKE_TIMEOUT, LONGEST_DELAY, closing_limit
 from roomd.gateway.websocket import CLOSE_TIMEOUT
-from tests.support.port import PING, PONG, UPGRADE, json_at, opened, run
+from tests.support.port import PING, PONG, UPGRADE, opened, run
 from tests.support.sockets import client_frame
 
 
@@ -136,18 +136,21 @@ def test_every_connection_is_an_arrival(first: bytes) -> None:
                 await port.hold_up(0)
                 writer.transport.abort()
             await port.until(lambda: not port.listener._http_connections)
-            for path in ("/healthz", "/readyz"):
-                assert (await json_at(port, path))[0] == 200
             for request, status in ((WITHOUT_A_SEAT["a request"], b"200"), (WITHOUT_A_SEAT["a large header"], b"431")):
                 await port.until(lambda: not port.listener._http_connections)
                 late, _ = await port.connect(request)
                 answer = asyncio.create_task(late.readline())
                 await port.until(lambda: any(one.has_arrived for one in port.listener._http_connections))
+                for path in (b"/healthz", b"/readyz"):
+                    healthy, _ = await port.connect(b"GET %b HTTP/1.1\r\n\r\n" % path)
+                    assert (await healthy.readline()).startswith(b"HTTP/1.1 200 ")
+                    assert not answer.done(), "the request that came before it waits"
                 await port.hold_up(LONGEST_DELAY - 0.5)
                 assert not answer.done()
                 await port.hold_up(0.6)
                 assert (await answer)[9:12] == status
-                port.writers[-1].transport.abort()
+                for writer in port.writers[-3:]:
+                    writer.transport.abort()
 
     run(scene())
 

@@ -90,6 +90,19 @@ async def test_beside_tcp(path: Path) -> None:
     sockets.close()
 
 
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+async def test_every_address() -> None:
+    """`[::]` is listened on for IPv6 and IPv4, on one port, and both are named."""
+    sockets = await opened(TcpAddress("::", 0))
+    first, second = sockets.addresses
+    assert isinstance(first, TcpAddress)
+    assert (first.host, second) == ("::", TcpAddress("0.0.0.0", first.port))
+    for host in ("::1", "127.0.0.1"):
+        _, writer = await asyncio.open_connection(host, first.port)
+        writer.close()
+    sockets.close()
+
+
 async def test_a_socket_that_is_left_over(path: Path, others: Listening) -> None:
     """The file of a daemon that was killed is replaced."""
     listen(others, path).close()

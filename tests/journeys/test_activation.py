@@ -13,7 +13,7 @@ from websockets.asyncio.client import unix_connect
 
 from tests.support.activation import ActivatedDaemon, spawn_with
 from tests.support.daemon import Client, Daemon
-from tests.support.processes import PATIENCE
+from tests.support.processes import MEASURED, PATIENCE
 
 JANE = {"guestName": "Jane"}
 SERVE = [sys.executable, "-m", "roomd", "serve"]
@@ -21,7 +21,7 @@ SERVE = [sys.executable, "-m", "roomd", "serve"]
 
 @pytest.fixture
 def activated(tmp_path: Path) -> Iterator[ActivatedDaemon]:
-    daemon = ActivatedDaemon(tmp_path)
+    daemon = ActivatedDaemon(tmp_path, **MEASURED)
     yield daemon
     daemon.close()
 

@@ -62,12 +62,16 @@ def test_the_page_is_in_what_is_built(built: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         assert archive.read("roomd/storage/schema.sql") == (CHECKOUT / "schema.sql").read_bytes()
+        unit = (CHECKOUT / "systemd/roomd.service").read_bytes()
+        assert archive.read("roomd/systemd/roomd.service") == unit
+    assert [name for name in names if name.endswith(".data/data/share/doc/roomd/docs/how-to/systemd.md")]
     assert page_of(names, "") == expected
     assert not [name for name in names if not name.startswith(("roomd/", "roomd-"))]
     with tarfile.open(source) as archive:
         root = source.name.removesuffix(".tar.gz")
         assert page_of(archive.getnames(), root) == expected
-        assert f"{root}/schema.sql" in archive.getnames()  # to which the package has a link
+        # to which the package has links
+        assert {f"{root}/schema.sql", f"{root}/systemd/roomd.service"} <= set(archive.getnames())
         assert not [name for name in archive.getnames() if "node_modules" in name]
 
 

@@ -1,5 +1,6 @@
 """The one class that knows how aiosqlite reaches its thread."""
 
+import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
@@ -42,3 +43,24 @@ async def test_what_a_function_raises_comes_back(worker: Worker) -> None:
     with pytest.raises(sqlite3.OperationalError):
         await worker.run(lambda db: db.execute("SELECT nonsense"))
     assert await worker.run(lambda db: db.execute("SELECT 1").fetchone()) == (1,)
+
+
+async def test_a_thread_answers_when_it_has_finished_anything(worker: Worker) -> None:
+    """It does not while it hangs; one that has much to do does, also when a call fails."""
+    await worker.answers()
+    gates = [threading.Event() for _ in range(3)]
+
+    def wait(gate: threading.Event) -> None:
+        gate.wait(60)
+        raise sqlite3.OperationalError
+
+    calls = [asyncio.create_task(worker.run(lambda _, gate=gate: wait(gate))) for gate in gates]  # type: ignore[misc]
+    await asyncio.sleep(0)
+    for gate, call in zip(gates, calls, strict=True):
+        answers = asyncio.create_task(worker.answers())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not answers.done()
+        gate.set()
+        await asyncio.wait([call, answers])
+    assert all(call.exception() for call in calls)

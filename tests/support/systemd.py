@@ -35,9 +35,11 @@ _PYTHON = "/opt/python"
 _SITE = f"{INSIDE}/.venv/lib/site-packages"
 _ROOMD = f"""\
 #!/bin/sh
-export LD_LIBRARY_PATH={_PYTHON}/lib PYTHONPATH={_BOUND}:{_SITE}
-exec {_PYTHON}/bin/python{sys.version_info.major}.{sys.version_info.minor} -m roomd "$@"
+export LD_LIBRARY_PATH={_PYTHON}/lib PYTHONPATH={_BOUND}:{_SITE} PYTHONSAFEPATH=1
+exec {_PYTHON}/bin/python{sys.version_info.major}.{sys.version_info.minor} -c \
+    'import sys; sys.argv[0] = "{INSIDE}/.venv/bin/roomd"; from roomd.__main__ import main; main()' "$@"
 """
+"""The program, as pip would make it for an interpreter in this place."""
 _ENVIRON = {
     "HOME": "/root",
     "LANG": "C.UTF-8",

@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import pytest
 from roomd import __version__, client
 from roomd.cli.units import units
 from tests.support.daemon import PATIENT
-from tests.support.needs import needs
+from tests.support.needs import SYSTEM_PATH, needs
 from tests.support.processes import PATIENCE
 from tests.support.systemd import CHECKOUT, LONG, Machine, booted, why_not
 
@@ -58,10 +59,25 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built(CHECKOUT, tmp_path_factory.mktemp("package"))
 
 
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Debian that the machine runs: this one, or in the long form a fresh one with systemd and Python only."""
+    if not LONG:
+        return Path("/")
+    if shutil.which("debootstrap", path=SYSTEM_PATH) is None:
+        pytest.skip("needs debootstrap: sudo apt-get install debootstrap, or `make systemd`")
+    folder = tmp_path_factory.mktemp("debian")
+    code = platform.freedesktop_os_release()["VERSION_CODENAME"]
+    command = ["debootstrap", "--variant=minbase", "--include=systemd-sysv,python3", code, str(folder)]
+    done = subprocess.run(command, env={**os.environ, "PATH": SYSTEM_PATH}, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    return folder
+
+
 @pytest.fixture
-def bare(package: Path, tmp_path: Path) -> Iterator[Machine]:
+def bare(root: Path, package: Path, tmp_path: Path) -> Iterator[Machine]:
     """A machine without roomd, and with the package in /mnt/new."""
-    with booted(tmp_path, {package.parent: "/mnt/new"}, checkout=False) as machine:
+    with booted(tmp_path, {package.parent: "/mnt/new"}, {"LOWER": str(root)}, checkout=False) as machine:
         yield machine
 
 
@@ -104,6 +120,7 @@ async def refusals(until: asyncio.Event) -> int:
 
 async def upgrade(machine: Machine, folder: str) -> None:
     """Install a package over another with people in a room: they keep their seats; with a socket none is refused."""
+    had_socket = machine.tried("systemctl", "is-active", "roomd.socket").returncode == 0
     with machine.network():
         async with people(machine, CLIENTS) as meetings:
             ids = [meeting.me.id for meeting in meetings if meeting.me]
@@ -117,7 +134,8 @@ async def upgrade(machine: Machine, folder: str) -> None:
                     await meeting.say("back")  # waits until its client is back
             done.set()
             assert [meeting.me.id for meeting in meetings if meeting.me] == ids
-            assert not await refused or not HAS_SOCKET
+            assert not await refused or not had_socket
+            assert not HAS_SOCKET or machine.run("systemctl", "is-active", "roomd.socket")
             for meeting in meetings:
                 await meeting.leave()
 
@@ -152,6 +170,9 @@ async def test_install_upgrade_remove_purge(bare: Machine) -> None:
 
     await upgrade(bare, "/mnt/new")
 
+    bare.run("systemctl", "start", "roomd-backup.service")
+    assert [file for file in files(bare) if file.startswith("/var/backups/roomd/") and file.endswith(".db")]
+
     bare.write("/etc/roomd/roomd.toml", "[rooms]\nseat_hold = 99.0\n")
     kept = files(bare)
     bare.run("dpkg", "--remove", "roomd")
@@ -163,7 +184,8 @@ async def test_install_upgrade_remove_purge(bare: Machine) -> None:
     assert bare.wait("systemctl", "is-active", "roomd.service") == "active\n"
 
     bare.run("dpkg", "--purge", "roomd")
-    assert files(bare) - before <= {"/var/lib/private"}  # systemd's, for every service with DynamicUser
+    left = {file for file in files(bare) - before if not file.startswith("/var/backups/roomd")}
+    assert left <= {"/var/lib/private"}  # systemd's, for every service with DynamicUser
 
 
 @pytest.fixture
