@@ -160,8 +160,8 @@ def serve(
     config = read()
     os.umask(0o077)  # other users must not read the database, its log and the secret
     _write_no_core_dump()
-    clock, counters = clock or Clock(), Counters()
-    counters.reloaded_at = clock.wall()
+    clock = clock or Clock()
+    counters = Counters(clock.wall())
     log_lines.set_up(config.server.log_level, counters)
     limit = log_lines.LineLimit(LIMITED_LINES, LINES_A_SECOND, LINES_AT_ONCE, counters)
     logging.getLogger("roomd.gateway.limited").addFilter(limit)
