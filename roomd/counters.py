@@ -38,7 +38,7 @@ class Histogram:
 
 
 class Counters:
-    """What was counted since the start."""
+    """What was counted since the start, which was at `started_at`, in seconds since the epoch."""
 
     __slots__ = (
         "batches",
@@ -59,10 +59,13 @@ class Counters:
         "requests",
         "resumes",
         "sent",
+        "started_at",
         "storage_failures",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, started_at: float = 0.0) -> None:
+        self.started_at = started_at
+        """When the daemon started, in seconds since the epoch."""
         self.opened = 0
         """The WebSockets that were opened."""
         self.closes: defaultdict[int, int] = defaultdict(int)
@@ -99,7 +102,7 @@ class Counters:
         """How often the configuration was read again, by whether it was taken."""
         self.reload_succeeded = True
         """Whether the last time it was, or it was never read again."""
-        self.reloaded_at = 0.0
+        self.reloaded_at = started_at
         """When it was last taken, in seconds since the epoch. The start counts."""
 
     def reloaded(self, succeeded: bool, wall: float) -> None:

@@ -168,8 +168,8 @@ def serve(
         return _report_failure(str(exc), is_lasting=True)
     os.umask(0o077)  # other users must not read the database, its log and the secret
     _write_no_core_dump()
-    clock, counters = clock or Clock(), Counters()
-    counters.reloaded_at = clock.wall()
+    clock = clock or Clock()
+    counters = Counters(clock.wall())
     limits = [
         log_lines.LineLimit(NOISE, NOISE_A_SECOND, NOISE_AT_ONCE, counters),
         log_lines.LineLimit(JOINS, JOINS_A_SECOND, JOINS_AT_ONCE, counters),

@@ -8,6 +8,7 @@ import importlib.metadata
 import os
 import platform
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,7 @@ from roomd.limits.applied import ACTIONS
 from roomd.limits.ledger import Use
 from roomd.protocol import errors
 from roomd.protocol.errors import Close, ErrorKind
+from roomd.system.memory import resident
 
 REASONS = ("busy", "readonly", "io", "corrupt", "full", "cannot_open", "constraint", "tickets", "other")
 """Why the database fails; `storage` names them."""
@@ -172,6 +174,11 @@ def _disk(name: str) -> Callable[[Sight], Figures]:
 FAMILIES = (
     Family("roomd_build_info", "gauge", "The versions of roomd, Python, websockets and SQLite; always 1.",
            lambda _: {tuple(versions().values()): 1}, tuple(versions())),
+    Family("roomd_start_time_seconds", "gauge", "When the daemon started, in seconds since the epoch.",
+           lambda sight: _one(sight.counters.started_at)),
+    Family("roomd_memory_bytes", "gauge", "The bytes of the process that are in memory.", lambda _: _one(resident())),
+    Family("roomd_cpu_seconds_total", "counter", "The seconds of processor time that the process has used.",
+           lambda _: _one(time.process_time())),
     Family("roomd_connections", "gauge", "The open WebSockets.",
            lambda sight: _one(len(sight.sources.listener.connections))),
     Family("roomd_connections_limit", "gauge", "The most connections, `limits.connections`.",

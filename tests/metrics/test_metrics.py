@@ -175,6 +175,9 @@ def test_what_every_answer_has(watched: Daemon) -> None:
     assert found["roomd_config_last_reload_successful"] == 1
     assert found["roomd_config_last_reload_success_timestamp_seconds"] > 1.7e9
     assert found["process_resident_memory_bytes"] > 0
+    assert found["roomd_memory_bytes"] == pytest.approx(found["process_resident_memory_bytes"], rel=0.5)
+    assert found["roomd_start_time_seconds"] == pytest.approx(found["process_start_time_seconds"], abs=PATIENCE)
+    assert 0 < found["roomd_cpu_seconds_total"] < PATIENCE
     assert "python_info" in text
     later = wait_for_metrics(watched, lambda now: now["roomd_loop_lag_seconds_count"] > 0)
     assert later['roomd_loop_lag_seconds_bucket{le="+Inf"}'] == later["roomd_loop_lag_seconds_count"]
