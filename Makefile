@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
 # The modules without I/O, clock or randomness: their branch coverage must be 100 %.
-PURE_FILES := roomd/protocol/*,roomd/rooms/*,roomd/auth/tokens.py,roomd/limits/*,roomd/ice.py,roomd/config/*
+PURE_FILES := roomd/protocol/*,roomd/rooms/*,roomd/auth/tokens.py,roomd/limits/*,roomd/counters.py,roomd/ice.py,roomd/config/*
 
 LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
 	--strip-extras --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
@@ -167,21 +167,22 @@ node:
 	[ -z "$$packages" ] || { eval "$$APT"; apt_install $$packages; } \
 	|| echo "JavaScript is not checked, its tests are skipped: they need Node 18 or newer and npm (Debian: $$packages)"
 
-# Two browsers for the page, a TURN server with its client, a proxy, a systemd that tests boot in namespaces of its own, and
+# Two browsers for the page, a TURN server with its client, a proxy, promtool, a systemd that tests boot in namespaces of its own, and
 # a clock that they set for one process; tests/support skips the tests of what is missing.
-# Debian's coturn and nginx would run as open services: their units are masked while they are installed and disabled afterwards.
+# Debian's coturn, nginx and prometheus would run as open services: their units are masked while they are installed and disabled afterwards.
 system: node
 	@packages=; \
 	command -v chromium >/dev/null || packages=chromium; \
 	command -v firefox-esr >/dev/null || packages="$$packages firefox-esr"; \
 	command -v turnserver >/dev/null || packages="$$packages coturn"; \
 	PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || packages="$$packages nginx"; \
+	command -v promtool >/dev/null || packages="$$packages prometheus"; \
 	[ -x /lib/systemd/systemd ] || packages="$$packages systemd"; \
 	PATH="$$PATH:/usr/sbin:/sbin" command -v ip >/dev/null || packages="$$packages iproute2"; \
 	[ -e "$$(echo /usr/lib/*/faketime/libfaketimeMT.so.1)" ] || packages="$$packages libfaketime"; \
 	[ -n "$$packages" ] || exit 0; \
 	eval "$$APT"; \
-	unit() { for one in coturn nginx; do \
+	unit() { for one in coturn nginx prometheus; do \
 		case $$packages in *$$one*) [ ! -d /run/systemd/system ] || $$sudo systemctl --quiet $$1 $$one; esac; \
 	done; }; \
 	unit mask 2>/dev/null; \

@@ -14,11 +14,13 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from docs.fixed_limits import FIXED
 from roomd.__main__ import serve
 from roomd.cli.app import build
 from roomd.client import Meeting, MeetingEvent
 from roomd.config import section_doc, settings
 from roomd.limits.allowances import HOLDERS, LIMITS, UNITS
+from roomd.metrics.families import FAMILIES, limit_series
 from roomd.protocol import errors
 from roomd.protocol.errors import ErrorKind
 from roomd.protocol.events import EVENTS
@@ -54,15 +56,34 @@ def settings_tables() -> str:
 def limits_table() -> str:
     """Build the table of what may be used: who has the allowance, the settings with their defaults, what follows."""
     lines = [
-        "| what | who may use it | a second | at once | keys | what a client over it gets |",
-        "|---|---|---|---|---|---|",
+        "| what | who may use it | a second | at once | keys | metric | what a client over it gets |",
+        "|---|---|---|---|---|---|---|",
     ]
     defaults = {setting.key: setting.default for setting in settings() if setting.section == "limits"}
     for row in LIMITS:
         rate, burst = f"{row.key}_rate", f"{row.key}_burst"
         figures = " | ".join(f"{defaults[key]:,.0f}" for key in (rate, burst))
         keys = f"`limits.{rate}`, `limits.{burst}`"
-        lines.append(f"| {UNITS[row.use]} | {HOLDERS[row.holder]} | {figures} | {keys} | {row.over} |")
+        metric = limit_series(row.key, row.holder)
+        lines.append(f"| {UNITS[row.use]} | {HOLDERS[row.holder]} | {figures} | {keys} | `{metric}` | {row.over} |")
+    return "\n".join(lines)
+
+
+def fixed_table() -> str:
+    """Build the table of what has a fixed size."""
+    lines = ["| what | most | key | metric | what happens beyond it |", "|---|---|---|---|---|"]
+    for row in FIXED:
+        key, metric = (f"`{name}`" if name else "" for name in (row.key, row.metric))
+        lines.append(f"| {row.what} | {row.most} | {key} | {metric} | {row.then} |")
+    return "\n".join(lines)
+
+
+def metrics_table() -> str:
+    """Build the table of the metrics: name, kind, labels, what it says."""
+    lines = ["| metric | kind | labels | what it says |", "|---|---|---|---|"]
+    for family in FAMILIES:
+        labels = ", ".join(f"`{label}`" for label in family.labels)
+        lines.append(f"| `{family.name}` | {family.kind} | {labels} | {family.help} |")
     return "\n".join(lines)
 
 
@@ -128,7 +149,8 @@ def commands() -> str:
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "reference/configuration.md": {"settings": settings_tables},
-    "reference/limits.md": {"limits": limits_table},
+    "reference/limits.md": {"limits": limits_table, "fixed": fixed_table},
+    "reference/metrics.md": {"metrics": metrics_table},
     "reference/errors.md": {"errors": errors_table},
     "reference/requests.md": {"requests": requests_table, "events": events_table},
     "reference/python-client.md": {"meeting": meeting_table, "events": meeting_events_table},

@@ -11,9 +11,11 @@ from collections.abc import Callable, Sequence
 
 import uvloop
 
+from roomd.admin.activity import ActivityView, activity_operations
 from roomd.admin.operations import operations
 from roomd.admin.server import AdminServer
-from roomd.config import Config, ConfigError, ListenAddress, TcpAddress, admin_socket
+from roomd.config import Config, ConfigError, ListenAddress, TcpAddress, admin_socket, metrics_address
+from roomd.counters import Counters
 from roomd.demo import show_demo
 from roomd.engine.hub import Hub
 from roomd.engine.ports import StorageFailed
@@ -22,6 +24,9 @@ from roomd.gateway.listener import Listener, closing_limit
 from roomd.gateway.outbox import encode_frame
 from roomd.gateway.services import Services
 from roomd.gateway.sockets import AddressUnavailable
+from roomd.metrics.exporter import Exporter
+from roomd.metrics.families import Sources
+from roomd.metrics.server import MetricsServer, metrics_operations
 from roomd.reloading import Reloader, check_files, make_parts, rules
 from roomd.storage.errors import StoreBusy, StoreError
 from roomd.storage.opening import open_store
@@ -39,20 +44,30 @@ OTHER_FILES = 64
 RETRY_LATER, MISCONFIGURED = 1, 2
 """The exit codes of a failed start: for a reason that may pass, and for one that an operator must remove."""
 
-LIMITED_LINES = (
+NOISE = (
     "connected", "at the connection limit", "over the memory limit", "closing", "refused", "token refused",
-    "request refused",
+    "request refused", "refusals", "fell behind",
 )  # fmt: skip
-"""The events, all of one logger, that anybody who connects can cause at any rate."""
-LINES_A_SECOND, LINES_AT_ONCE = 20.0, 1000
+"""The events that anybody who connects can cause at any rate."""
+NOISE_A_SECOND, NOISE_AT_ONCE = 10.0, 400
 """The lines of each of these events that are written; see `LineLimit`."""
+JOINS = ("joined", "waits")
+"""The events that anybody who knows a room can cause at any rate."""
+JOINS_A_SECOND, JOINS_AT_ONCE = 20.0, 1000
+"""The lines of each of these. With them all the lines of 30 seconds are fewer than 10,000: when there are more, the
+journal drops all that follows, errors too (journald.conf(5), RateLimitBurst)."""
 
 COLLECT_AFTER = 20_000
 """The number of new objects after which the garbage collector checks the youngest ones; Python's default is 700."""
 
 
 async def run(
-    config: Config, read: Callable[[], Config], demo: bool, clock: Clock, inherited: Sequence[socket.socket]
+    config: Config,
+    read: Callable[[], Config],
+    demo: bool,
+    clock: Clock,
+    inherited: Sequence[socket.socket],
+    counters: Counters,
 ) -> None:
     """Serve until SIGTERM or SIGINT; a second signal, a second later or more, ends the process at once.
 
@@ -66,23 +81,32 @@ async def run(
     ids = Ids(config.rooms.code_groups)
     # Check the whole configuration before the store creates a database, so that a wrong one creates no file.
     check_files(config)
-    store = await open_store(config.database)
+    store = await open_store(config.database, counters)
     notifier = Notifier(os.environ)
     try:
         parts = make_parts(config)
-        hub = Hub(store, rules(config), clock, ids, encode_frame)
+        hub = Hub(store, rules(config), clock, ids, encode_frame, counters)
         await hub.open()
         keys_of_addresses = address_keys(await store.address_secret())
         services = Services(
             hub, store, parts.keys, parts.policy, clock, ids, config.limits, parts.ice, parts.own_key, store,
-            keys_of_addresses,
+            keys_of_addresses, counters,
         )  # fmt: skip
         listener = Listener(config, services, hub)
         reloader = Reloader(
             read, parts, services, hub, listener, _set_up_process, began=notifier.reloading, ended=notifier.ready
         )
-        admin = AdminServer(operations(config, hub, listener, reloader.reload, clock))
+        exporter = Exporter(Sources(config, hub, listener, counters))
+        admin = AdminServer(
+            {
+                **operations(config, hub, listener, reloader.reload, clock),
+                **activity_operations(ActivityView(hub, listener, counters, clock)),
+                **metrics_operations(exporter),
+            }
+        )
         await _open_admin(admin, config)
+        metrics = MetricsServer(exporter)
+        await metrics.open(metrics_address(config.metrics))
         await listener.open(inherited)
         reloading = asyncio.create_task(reloader.reload_when(hung_up), name="reload on SIGHUP")
         for address in listener.addresses:
@@ -98,6 +122,7 @@ async def run(
         await asyncio.gather(reloading, reporting, return_exceptions=True)
         await listener.close()
         await admin.close()
+        metrics.close()
         await reloader.close()
     finally:
         ignore_hangup()
@@ -135,24 +160,34 @@ def serve(
     `inherited` are the sockets that it listens on, if they are open already.
 
     The exit code is 0 after an orderly stop; 1 when it cannot start now, for a reason that may pass (the address or the
-    database is in use, storage fails); 2 when the configuration is wrong. Raises `ConfigError` when it cannot be read.
+    database is in use, storage fails) or by a fault; 2 when the configuration is wrong.
     """
-    config = read()
+    try:
+        config = read()
+    except ConfigError as exc:
+        return _report_failure(str(exc), is_lasting=True)
     os.umask(0o077)  # other users must not read the database, its log and the secret
     _write_no_core_dump()
-    log_lines.set_up(config.server.log_level)
-    limit = log_lines.LineLimit(LIMITED_LINES, LINES_A_SECOND, LINES_AT_ONCE)
-    logging.getLogger("roomd.gateway.limited").addFilter(limit)
+    clock = clock or Clock()
+    counters = Counters(clock.wall())
+    limits = [
+        log_lines.LineLimit(NOISE, NOISE_A_SECOND, NOISE_AT_ONCE, counters),
+        log_lines.LineLimit(JOINS, JOINS_A_SECOND, JOINS_AT_ONCE, counters),
+    ]
+    log_lines.set_up(config.server.log_level, counters, limits=limits)
     _set_up_process(config)
     _tune_garbage_collector()
     try:
-        uvloop.run(run(config, read, demo, clock or Clock(), inherited))
+        uvloop.run(run(config, read, demo, clock, inherited, counters))
     except (ConfigError, StoreError, AddressUnavailable) as exc:
         return _report_failure(str(exc), is_lasting=not isinstance(exc, (StoreBusy, AddressUnavailable)))
     except StorageFailed as exc:
         return _report_failure(
             f"{config.database.path}: cannot be read or written: {exc.__cause__}", is_lasting=exc.is_lasting
         )
+    except Exception as exc:  # the edge of the process: the log has the traceback, in one line and as an error
+        log.critical("ended by a fault", {"error": type(exc).__name__}, exc_info=exc)
+        return _report_failure(f"ended by a fault, which the log shows: {type(exc).__name__}", is_lasting=False)
     return 0
 
 
@@ -160,7 +195,7 @@ def _report_failure(why: str, *, is_lasting: bool) -> int:
     """Print the reason of a failed start, after the lines of the log, and return the exit code."""
     for handler in logging.getLogger().handlers:
         handler.flush()
-    print(f"roomd: {why}", file=sys.stderr)
+    print(log_lines.error_text(f"roomd: {why}", sys.stderr), file=sys.stderr)
     return MISCONFIGURED if is_lasting else RETRY_LATER
 
 

@@ -121,11 +121,14 @@ class Reloader:
                 parts = await asyncio.to_thread(self._build)
                 changed = list(_changes(self._parts, parts))
                 self._replace(parts)
-            except ConfigError as error:
-                log.error("not reloaded", {"reason": str(error)})
+            except Exception as error:
+                self._services.counters.reloaded(False, self._services.clock.wall())
+                if isinstance(error, ConfigError):
+                    log.error("not reloaded", {"reason": str(error)})
                 raise
             finally:
                 self._ended()
+        self._services.counters.reloaded(True, self._services.clock.wall())
         log.info("reloaded", {"changed": changed})
         return changed
 

@@ -11,15 +11,17 @@ PACKAGE = Path(roomd.__file__).parent
 MAY_IMPORT: dict[str, set[str]] = {
     "protocol": set(),
     "config": set(),
+    "counters": {"protocol"},
     "rooms": {"protocol"},
-    "engine": {"protocol", "rooms"},
-    "storage": {"config", "engine", "protocol", "rooms"},
-    "system": {"engine", "protocol"},
+    "engine": {"counters", "protocol", "rooms"},
+    "storage": {"config", "counters", "engine", "protocol", "rooms"},
+    "system": {"counters", "engine", "protocol"},
     "auth": {"config", "protocol"},
-    "limits": {"config", "protocol"},
+    "limits": {"config", "counters", "protocol"},
     "ice": {"auth", "config", "protocol"},
-    "gateway": {"auth", "config", "engine", "ice", "limits", "protocol", "rooms", "system"},
-    "admin": {"config", "engine", "gateway", "protocol", "system"},
+    "gateway": {"auth", "config", "counters", "engine", "ice", "limits", "protocol", "rooms", "system"},
+    "admin": {"config", "counters", "engine", "gateway", "protocol", "system"},
+    "metrics": {"admin", "config", "counters", "engine", "gateway", "limits", "protocol", "system"},
     "demo": {"auth", "config", "engine", "rooms"},
     # libraries of their own: they share the wire with the daemon, and nothing else
     "client": {"protocol"},
@@ -28,13 +30,24 @@ MAY_IMPORT: dict[str, set[str]] = {
     # on the database file
     "cli": {"auth", "client", "config", "ice", "load", "protocol", "storage", "system"},
     # the only place that names the concrete parts
-    "daemon": {"admin", "config", "demo", "engine", "gateway", "reloading", "storage", "system"},
+    "daemon": {
+        "admin",
+        "config",
+        "counters",
+        "demo",
+        "engine",
+        "gateway",
+        "metrics",
+        "reloading",
+        "storage",
+        "system",
+    },
     # builds what the settings are made into, and replaces it while the daemon runs
     "reloading": {"auth", "config", "engine", "gateway", "ice", "rooms"},
     "__main__": {"cli", "config", "daemon", "system"},
 }
 
-PURE = ("limits", "protocol", "rooms")
+PURE = ("counters", "limits", "protocol", "rooms")
 IMPURE_MODULES = {
     "asyncio", "time", "random", "secrets", "os", "socket", "sqlite3", "threading", "logging", "uuid", "pathlib",
 }  # fmt: skip

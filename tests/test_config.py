@@ -9,9 +9,14 @@ import pytest
 from roomd.config import (
     Config,
     ConfigError,
+    ListenAddress,
+    MetricsConfig,
+    TcpAddress,
+    UnixAddress,
     check,
     default_config,
     load,
+    metrics_address,
     settings,
 )
 from roomd.gateway.static import page_files
@@ -100,6 +105,14 @@ BAD_FILES: dict[str, tuple[str, str]] = {
     "no network": (
         '[server]\ntrusted_proxies = ["10.0.0.1/8"]',
         "server.trusted_proxies: 10.0.0.1/8 has host bits set; write networks like 10.0.0.0/8",
+    ),
+    "no port of the metrics": (
+        '[metrics]\nlisten = "localhost"',
+        "metrics.listen: 'localhost' is no address to listen on",
+    ),
+    "too high a port of the metrics": (
+        "[metrics]\nlisten = '99999'",
+        "metrics.listen: '99999' is no address to listen on",
     ),
     "unknown key": (
         "[server]\nprot = 1",
@@ -338,3 +351,19 @@ def test_default_config_holds_every_setting() -> None:
     text = default_config()
     for setting in settings():
         assert len(re.findall(rf"^# {re.escape(setting.doc)}\n# {setting.key} = ", text, re.MULTILINE)) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("9464", TcpAddress("127.0.0.1", 9464)),
+        (":9464", TcpAddress("127.0.0.1", 9464)),
+        ("0.0.0.0:9464", TcpAddress("0.0.0.0", 9464)),
+        ("[::]:9464", TcpAddress("::", 9464)),
+        ("unix:/run/roomd/metrics.sock", UnixAddress("/run/roomd/metrics.sock")),
+        (None, None),
+    ],
+)
+def test_where_metrics_are_served(text: str | None, address: ListenAddress | None) -> None:
+    """A port alone is one of this machine; without an address they are not served."""
+    assert metrics_address(MetricsConfig(listen=text)) == address

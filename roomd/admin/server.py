@@ -48,47 +48,27 @@ def takes(kind: type[S], serve: Callable[[S], Any]) -> Operation:
     return lambda body: serve(decoder.decode(body))
 
 
-class AdminServer:
-    """Serve operations, by "METHOD /path", on a Unix socket."""
+class OperationServer:
+    """Serve operations, by "METHOD /path", to everybody who connects."""
 
     def __init__(self, operations: Mapping[str, Operation]) -> None:
         self._operations = operations
         self._connections: dict[HttpConnection, None] = {}
         self._tasks: set[asyncio.Task[Response]] = set()
-        self._server: asyncio.Server | None = None
-        self._listener: UnixListener | None = None
 
-    async def open(self, path: Path) -> None:
-        """Start to listen.
+    def protocol(self) -> HttpConnection:
+        """Return the protocol of a new connection."""
+        return HttpConnection(self)
 
-        Raises `OSError`.
-        """
-        self._listener = listen_on(path, 0o600, CONNECTIONS)
-        self._server = await asyncio.get_running_loop().create_unix_server(
-            lambda: HttpConnection(self), sock=self._listener.socket
-        )
-
-    async def close(self) -> None:
-        """Stop listening, and end every connection."""
-        if self._server is None or self._listener is None:
-            return
-        self._listener.remove()
-        self._server.close()
+    def end(self) -> None:
+        """End every operation and every connection."""
         for task in list(self._tasks):
             task.cancel()
         for connection in list(self._connections):
             connection.abort()
-        await self._server.wait_closed()
 
     def opened(self, connection: HttpConnection) -> None:
-        """Take a connection of root or the daemon's own user. Abort every other one."""
-        peer = connection.transport.get_extra_info("socket")
-        credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        uid = _CREDENTIALS.unpack(credentials)[1]
-        if uid not in (0, os.geteuid()):
-            log.warning("admin refused", {"uid": uid})
-            connection.abort()
-            return
+        """Take a connection. The oldest one gives way when there are too many."""
         self._connections[connection] = None
         if len(self._connections) > CONNECTIONS:
             next(iter(self._connections)).abort()
@@ -107,7 +87,7 @@ class AdminServer:
 
     def answer(self, request: Request, body: bytes) -> Response | asyncio.Future[Response]:
         """Return the response, or the task that makes it."""
-        operation = self._operations.get(f"{request.method} {request.path}")
+        operation = self._operations.get(f"{request.method} {request.path.partition('?')[0]}")
         if operation is None:
             known = ", ".join(self._operations)
             return _json(HTTPStatus.NOT_FOUND, Failed(error=f"there is no such operation; there are: {known}"))
@@ -118,6 +98,43 @@ class AdminServer:
 
     def upgrade(self, connection: HttpConnection, request: Request, transport: asyncio.Transport, rest: bytes) -> None:
         """Do nothing: no response is a 101."""
+
+
+class AdminServer(OperationServer):
+    """Serve operations to root and the daemon's own user."""
+
+    def __init__(self, operations: Mapping[str, Operation]) -> None:
+        super().__init__(operations)
+        self._server: asyncio.Server | None = None
+        self._listener: UnixListener | None = None
+
+    async def open(self, path: Path) -> None:
+        """Start to listen.
+
+        Raises `OSError`.
+        """
+        self._listener = listen_on(path, 0o600, CONNECTIONS)
+        self._server = await asyncio.get_running_loop().create_unix_server(self.protocol, sock=self._listener.socket)
+
+    async def close(self) -> None:
+        """Stop listening, and end every connection."""
+        if self._server is None or self._listener is None:
+            return
+        self._listener.remove()
+        self._server.close()
+        self.end()
+        await self._server.wait_closed()
+
+    def opened(self, connection: HttpConnection) -> None:
+        """Take a connection of root or the daemon's own user. Abort every other one."""
+        peer = connection.transport.get_extra_info("socket")
+        credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        uid = _CREDENTIALS.unpack(credentials)[1]
+        if uid in (0, os.geteuid()):
+            super().opened(connection)
+        else:
+            log.warning("admin refused", {"uid": uid})
+            connection.abort()
 
 
 async def _run(operation: Operation, body: bytes) -> Response:

@@ -41,6 +41,7 @@ def add_admin_commands(app: typer.Typer) -> None:
     """Add the commands of the admin interface."""
     for name, command, line in (
         ("status", status, "roomd status --json"),
+        ("top", top, "roomd top --interval 5"),
         ("connections", connections, "roomd connections"),
         ("kick", kick, "roomd kick 17"),
         ("drain", drain, "roomd drain"),
@@ -116,6 +117,24 @@ def status(
         "log level": found.log_level,
     }
     _print(found, json, lambda: "\n".join(f"{name + ':':13}{line}" for name, line in lines.items()))
+
+
+def top(
+    interval: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.1, max=3600, help="The time between two looks.")
+    ] = 2.0,
+    socket: SocketFile = None,
+    config: ConfigFile = None,
+    database: DatabaseFile = None,
+) -> None:
+    """Show live what the daemon does: rooms, people, rates, slow clients. The key q ends it.
+
+    Where the output is no terminal, it is printed once, with the rates of one interval.
+    """
+    from roomd.cli.top import show  # imported here, because it imports rich
+
+    daemon = Daemon(socket, config, database)
+    show(lambda: daemon.ask("/activity", admin.Activity), interval)
 
 
 def connections(

@@ -15,6 +15,7 @@ from roomd.config.listening import (
     is_every_address,
     listen_addresses,
     local_url,
+    metrics_address,
     url_of,
 )
 from roomd.config.loading import load
@@ -28,6 +29,7 @@ from roomd.config.sections import (
     IceConfig,
     LimitsConfig,
     LogLevel,
+    MetricsConfig,
     RoomsConfig,
     ServerConfig,
     admin_socket,
@@ -47,6 +49,7 @@ __all__ = [
     "LimitsConfig",
     "ListenAddress",
     "LogLevel",
+    "MetricsConfig",
     "RoomsConfig",
     "ServerConfig",
     "Setting",
@@ -62,6 +65,7 @@ __all__ = [
     "listen_addresses",
     "load",
     "local_url",
+    "metrics_address",
     "read_file",
     "section_doc",
     "settings",

@@ -6,7 +6,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import get_args
 
-from roomd.config.listening import parse_address
+from roomd.config.listening import metrics_address, parse_address
 from roomd.config.origins import web_origin
 from roomd.config.sections import UNIX, Algorithm, AuthConfig, Config, ConfigError, IceConfig
 
@@ -122,6 +122,10 @@ def _other_problems(config: Config) -> _Problems:
         except ValueError as exc:
             problem = f"{exc}; write networks like 10.0.0.0/8 or fd00::/8, addresses like 192.0.2.7, or {UNIX}"
             yield ["server.trusted_proxies"], problem
+    try:
+        metrics_address(config.metrics)
+    except ValueError as exc:
+        yield ["metrics.listen"], f"{config.metrics.listen!r} {exc}"
     if config.server.path in ("/", "/healthz", "/readyz", "/asyncapi.json"):
         yield ["server.path"], f"{config.server.path} is taken; choose another, e.g. /ws"
     if PurePath(config.server.path).suffix.lower() in PAGE_SUFFIXES:

@@ -4,7 +4,7 @@ import ipaddress
 import os
 from typing import NamedTuple
 
-from roomd.config.sections import ConfigError, ServerConfig
+from roomd.config.sections import ConfigError, MetricsConfig, ServerConfig
 
 UNIX_PREFIX = "unix:"
 """The start of an entry of `server.listen` that is a Unix socket."""
@@ -63,6 +63,17 @@ def listen_addresses(server: ServerConfig) -> list[ListenAddress]:
     Raises `ValueError` for an entry that `check` refuses.
     """
     return [parse_address(text) for text in server.listen] or [TcpAddress(server.host, server.port)]
+
+
+def metrics_address(metrics: MetricsConfig) -> ListenAddress | None:
+    """Return where metrics are served, None for nowhere. A port alone is one of this machine.
+
+    Raises `ValueError` for an address that `check` refuses.
+    """
+    if metrics.listen is None:
+        return None
+    port = metrics.listen.removeprefix(":")
+    return parse_address(f"127.0.0.1:{port}" if port.isdigit() else metrics.listen)
 
 
 def is_every_address(host: str) -> bool:

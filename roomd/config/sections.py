@@ -331,6 +331,17 @@ class AdminConfig(Section, frozen=True):
     ] = None  # fmt: skip
 
 
+class MetricsConfig(Section, frozen=True):
+    """Metrics for Prometheus, at /metrics of an address of their own. The admin interface has them too."""
+
+    listen: Annotated[
+        str | None,
+        Meta(description="Where to serve them: a port of this machine like 9464, or an address like 0.0.0.0:9464, "
+             "[::]:9464 or unix:/run/roomd/metrics.sock. Not set: nowhere. Whoever reaches it can read them."),
+        RESTART,
+    ] = None  # fmt: skip
+
+
 class Config(Section, frozen=True):
     """The whole configuration."""
 
@@ -341,6 +352,7 @@ class Config(Section, frozen=True):
     ice: IceConfig = IceConfig()
     limits: LimitsConfig = LimitsConfig()
     admin: AdminConfig = AdminConfig()
+    metrics: MetricsConfig = MetricsConfig()
 
 
 def admin_socket(config: Config) -> Path:

@@ -10,15 +10,16 @@ Answers are written inside the batch, before its events and before the room's ne
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 import msgspec
 
+from roomd.counters import Counters
 from roomd.engine.broadcast import SeatAsker
 from roomd.engine.live_room import LiveRoom, Pending, RoomServices
 from roomd.engine.past_denials import PastDenials
-from roomd.engine.ports import RETRY_AFTER, Asker, Clock, Encode, Ids, Member, StorageFailed, Store
+from roomd.engine.ports import RETRY_AFTER, Asker, Clock, Encode, Ids, Member, RoomFigures, StorageFailed, Store
 from roomd.protocol.errors import PARTICIPANT_NOT_FOUND, RATE_LIMITED, STORAGE_LOW, UNAVAILABLE, Refused
 from roomd.protocol.events import Event
 from roomd.protocol.objects import Participant
@@ -43,8 +44,16 @@ class Hub:
     left not long ago.
     """
 
-    def __init__(self, store: Store, rules: Rules, clock: Clock, ids: Ids, encode: Encode) -> None:
-        self._services = RoomServices(store, rules, clock, ids, encode)
+    def __init__(
+        self,
+        store: Store,
+        rules: Rules,
+        clock: Clock,
+        ids: Ids,
+        encode: Encode,
+        counters: Counters | None = None,
+    ) -> None:
+        self._services = RoomServices(store, rules, clock, ids, encode, counters or Counters())
         self._rooms: dict[str, LiveRoom] = {}
         self._idle: dict[str, None] = {}  # codes of rooms with nobody in them; empty for longest is first
         self._denials = PastDenials()  # of the rooms that are not in memory
@@ -89,6 +98,19 @@ class Hub:
             "rooms": len(self._rooms) - len(self._idle),
             "listeners": sum(len(live.broadcast.members) for live in self._rooms.values()),
         }
+
+    def in_use(self) -> Iterator[RoomFigures]:
+        """Iterate over the rooms in which somebody has a seat or waits, or for which a command waits."""
+        for code, live in self._rooms.items():
+            if code not in self._idle:
+                members, room = len(live.broadcast.members), live.room
+                yield RoomFigures(
+                    code=code,
+                    members=members,
+                    held=max(0, live.broadcast_seat_count - members),
+                    waiting=len(room.queue) if room is not None else 0,
+                    commands=live.commands,
+                )
 
     def problems(self) -> list[str]:
         """Return why rooms cannot be served as they should be now; nothing when all is well."""

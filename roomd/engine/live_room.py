@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Generic, TypeVar
 
+from roomd.counters import Counters
 from roomd.engine.broadcast import Broadcast
 from roomd.engine.ports import RETRY_AFTER, AlreadySent, Asker, Clock, Encode, Ids, StorageFailed, Store, Timer
 from roomd.protocol.errors import INTERNAL_ERROR, STORAGE_LOW, UNAVAILABLE, Refused
@@ -91,16 +92,17 @@ class Pending(Generic[A_co]):
 
 
 class RoomServices:
-    """What all live rooms share: the store, the rules, the clock, the ids, and the encoder of events."""
+    """What all live rooms share: the store, the rules, the clock, the ids, the encoder of events, and the counters."""
 
-    __slots__ = ("clock", "encode", "ids", "rules", "store")
+    __slots__ = ("clock", "counters", "encode", "ids", "rules", "store")
 
-    def __init__(self, store: Store, rules: Rules, clock: Clock, ids: Ids, encode: Encode) -> None:
+    def __init__(self, store: Store, rules: Rules, clock: Clock, ids: Ids, encode: Encode, counters: Counters) -> None:
         self.store = store
         self.rules = rules
         self.clock = clock
         self.ids = ids
         self.encode = encode
+        self.counters = counters
 
     def moment(self) -> Moment:
         """Return the time on both clocks and a source of ids, for one batch."""
@@ -118,6 +120,7 @@ class LiveRoom:
         "broadcast",
         "broadcast_seat_count",
         "code",
+        "commands",
         "inbox",
         "lock",
         "room",
@@ -138,6 +141,8 @@ class LiveRoom:
         self.broadcast = Broadcast(services.encode)
         self.broadcast_seat_count = 0
         """The number of seats after the last batch that clients were told of."""
+        self.commands = 0
+        """The number of commands that were served."""
 
     @property
     def denials(self) -> Mapping[PersonKey, Denial]:
@@ -152,6 +157,8 @@ class LiveRoom:
         alone = [i for i, pending in enumerate(self.inbox) if pending.is_alone]
         cut = max(alone[0], 1) if alone else len(self.inbox)
         batch, self.inbox = self.inbox[:cut], self.inbox[cut:]
+        self.commands += len(batch)
+        self._services.counters.batches.add(len(batch))
         return batch
 
     def open_stored(self, stored: StoredRoom) -> Room:

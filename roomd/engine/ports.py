@@ -2,8 +2,8 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
-from typing import Literal, Protocol, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -205,6 +205,21 @@ Encode = Callable[[Event], bytes]
 """Encode an event as a whole frame, the same for every member."""
 
 
+class RoomFigures(NamedTuple):
+    """What an operator sees of one room."""
+
+    code: str
+    """Its code."""
+    members: int
+    """The seats with a connection."""
+    held: int
+    """The seats that are held without one."""
+    waiting: int
+    """The places in the queue."""
+    commands: int
+    """The commands that it has served since it came into memory."""
+
+
 class Rooms(Protocol):
     """All rooms, as the gateway uses them."""
 
@@ -218,6 +233,10 @@ class Rooms(Protocol):
 
     def statistics(self) -> dict[str, int]:
         """Return the number of rooms that are in use, and of their connected members."""
+        ...
+
+    def in_use(self) -> Iterator[RoomFigures]:
+        """Iterate over the rooms in which somebody has a seat or waits, or for which a command waits."""
         ...
 
     def submit(self, code: str, command: Command[A], asker: Asker[A]) -> asyncio.Future[None]:

@@ -9,28 +9,27 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from roomd.auth.resume_tokens import ResumeToken
 from roomd.auth.tickets import mint_token, read_ticket
 from roomd.auth.tokens import Identity, Key, Policy, verify
-from roomd.engine.ports import SeatLost
 from roomd.gateway.askers import OkAsker, ReplyAsker
 from roomd.gateway.outbox import Outbox, encode_frame
+from roomd.gateway.refusals import Refusals
 from roomd.gateway.services import Services
 from roomd.gateway.session import Session
+from roomd.gateway.sitting import Sitting
 from roomd.limits.ledger import Use
-from roomd.limits.usage import SLOWED_MOST, Charge, Usage
+from roomd.limits.ledgers import SLOWED_MOST
+from roomd.limits.usage import Charge, Usage
 from roomd.protocol.codec import error_reply
-from roomd.protocol.errors import INVALID_TOKEN, Close, Refused, rate_limited
-from roomd.protocol.events import Event, Removed
-from roomd.protocol.objects import Participant
-from roomd.protocol.replies import OkReply, ParticipantReply, Reply, RequestId, WaitingReply
+from roomd.protocol.errors import INVALID_TOKEN, Refused, rate_limited
+from roomd.protocol.events import Event
+from roomd.protocol.replies import OkReply, Reply, RequestId
 from roomd.protocol.requests import HostRequest, Request
-from roomd.rooms.commands import Resume, SeatCommand
-from roomd.rooms.model import Caller, WaitsFor
+from roomd.rooms.commands import SeatCommand
+from roomd.rooms.model import Caller
 from roomd.rooms.room import Command
 
 log = logging.getLogger("roomd.gateway.client")
-limited = logging.getLogger("roomd.gateway.limited")
 
 A = TypeVar("A")
 V = TypeVar("V")
@@ -49,6 +48,7 @@ class Client:
         "has_ended",
         "number",
         "outbox",
+        "refusals",
         "services",
         "session",
         "usage",
@@ -60,6 +60,8 @@ class Client:
         self.outbox = outbox
         self.usage = usage
         self.services = services
+        self.refusals = Refusals(number)
+        """The refused requests that are not in the log yet."""
         address = usage.address
         address_key = services.address_key(address) if address is not None else None
         self.session: Session[Sitting] = Session(services.policy.leeway, number, address_key)
@@ -78,7 +80,7 @@ class Client:
         return self.session.has_joined
 
     async def identify(self, token: str) -> Identity:
-        """Verify a token and return its identity. Log why a token is refused, and never the token.
+        """Verify a token and return its identity. Log why the first token is refused, and never the token.
 
         Raises `Refused` (401 `invalid_token` or `token_expired`, 503 `unavailable`).
         """
@@ -106,8 +108,7 @@ class Client:
                 keys = await source.keys_for(text)
             return verify(text, keys, services.policy, services.clock.wall())
         except Refused as refused:
-            fields = {"connection": self.number, "code": refused.kind.code, "reason": refused.reason}
-            limited.info("token refused", fields)
+            self.refusals.token(refused)
             raise
 
     def authenticate(self, identity: Identity) -> None:
@@ -129,7 +130,8 @@ class Client:
 
     def send_refusal(self, refused: Refused, to: RequestId | None) -> None:
         """Send an error reply that was charged already."""
-        limited.info("refused", {"connection": self.number, "code": refused.kind.code})
+        self.services.counters.refusals[refused.kind.code] += 1
+        self.refusals.count(refused.kind.code)
         self.send(error_reply(refused, to))
 
     def acknowledge(self, request: Request) -> None:
@@ -154,7 +156,7 @@ class Client:
         for place in self.session.places:
             place.catch_up()
 
-    def expect_arrival(self, sitting: "Sitting") -> None:
+    def expect_arrival(self, sitting: Sitting) -> None:
         """Note that a new resume token was sent while the client may still resume with the previous one."""
         self._told = (*self._told, sitting)
 
@@ -187,8 +189,7 @@ class Client:
 
         The future is done when the reply was sent.
         """
-        is_return = isinstance(command, Resume) or command.caller.claim is not None
-        sitting = Sitting(self, code, command.claim, request.id, secret, is_return=is_return)
+        sitting = Sitting(self, code, command, request.id, secret)
         return self.services.rooms.take_seat(code, command, sitting)
 
     def room_and_caller(self, request: HostRequest) -> tuple[str, Caller]:
@@ -200,7 +201,7 @@ class Client:
         return code, self.session.caller(code, self.wall())
 
     def ask_charged(
-        self, place: "Sitting", command: Command[None], request: Request, charge: Charge
+        self, place: Sitting, command: Command[None], request: Request, charge: Charge
     ) -> asyncio.Future[None]:
         """Charge what the room and its members get, submit a command about it like `ask_ok`, and await the answer.
 
@@ -212,6 +213,7 @@ class Client:
         if wait and self._is_host(place):
             wait = self.usage.take(charge, now, waits_for_room=False)
         if wait:
+            self.usage.note_refused(charge, now)
             raise rate_limited(wait)
         return self.services.rooms.submit(place.code, command, OkAsker(self, request, charge))
 
@@ -224,12 +226,12 @@ class Client:
 
         Raises `Refused` (429 `rate_limited`).
         """
-        if wait := self.usage.payer.take(use, amount, self.now()):
+        if wait := self.usage.take_own(use, amount, self.now()):
             raise rate_limited(wait)
 
     def charge_return(self, size: int) -> None:
         """Charge the `size` bytes of a room's state for a client that comes back: it is slowed, and never refused."""
-        if wait := self.usage.payer.charge(Use.TOLD, size, self.now()):
+        if wait := self.usage.return_to(size, self.now()):
             self.outbox.hold_reading(min(wait, SLOWED_MOST))
 
     def check_read(self) -> None:
@@ -237,14 +239,13 @@ class Client:
 
         Raises `Refused` (429 `rate_limited`).
         """
-        if wait := self.usage.payer.wait(Use.READ, self.now()):
-            raise rate_limited(wait)
+        self.charge(Use.READ, 0)
 
     def charge_read(self, rows: int) -> None:
         """Charge rows that were read for the client. `check_read` refuses the next request if these are too many."""
         self.usage.payer.charge(Use.READ, rows, self.now())
 
-    def _is_host(self, place: "Sitting") -> bool:
+    def _is_host(self, place: Sitting) -> bool:
         """Return whether the client has host rights in the room of its place, as far as its last reply says."""
         return place.participant.is_host or self.session.caller_by_seat(place.code).is_admin
 
@@ -255,138 +256,6 @@ class Client:
     def wall(self) -> float:
         """Return seconds since the epoch."""
         return self.services.clock.wall()
-
-
-class Sitting:
-    """A client's seat in one room, or its wait for one. It implements `ports.Member`.
-
-    `request_id` is the `id` of the join or the resume; `secret` is that of the new resume token. `is_return` is whether
-    the client has had a resume token of this place before.
-    """
-
-    __slots__ = (
-        "_client",
-        "_has_missed",
-        "_has_waited",
-        "_is_return",
-        "_request_id",
-        "_secret",
-        "claim",
-        "code",
-        "participant",
-    )  # fmt: skip
-
-    participant: Participant
-    """The client's participant, as the client was last told. The first answer sets it."""
-
-    def __init__(
-        self, client: Client, code: str, claim: int, request_id: RequestId | None, secret: str, *, is_return: bool
-    ) -> None:
-        self._client = client
-        self._is_return = is_return
-        self._request_id = request_id
-        self._secret = secret
-        self._has_waited = False
-        self._has_missed = False  # events since the last `room-state`, or the current place in the queue
-        self.code = code
-        """The room's code."""
-        self.claim = claim
-        """The claim of this sitting."""
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the client can still be sent anything."""
-        return not self._client.outbox.is_closed
-
-    @property
-    def is_behind(self) -> bool:
-        """Whether the outbox is more than half full, or a new `room-state` must come first."""
-        return self._has_missed or self._client.outbox.is_half_full()
-
-    def seated(self, participant: Participant, state: bytes) -> None:
-        """Keep the seat, and send the reply followed by `state`, the frame of the room's state."""
-        self.participant = participant
-        is_return = self._is_return
-        self._leave(self._client.session.sit(self), "joined")
-        reply = ParticipantReply(id=self._request_id, participant=participant, resume_token=self._resume_token())
-        self._client.outbox.send(encode_frame(reply), state)
-        self._has_missed = False
-        if is_return:
-            self._client.charge_return(len(state))
-
-    def refreshed(self, state: bytes) -> None:
-        """Send the room's state in place of the events that the client has missed, or later if the outbox is full."""
-        self._has_missed = not self._client.outbox.offer(state)
-
-    def queued(self, participant: Participant, position: int, reason: WaitsFor) -> None:
-        """Send the place in the queue: the first time as the reply, later as an event that waits for a full outbox."""
-        first, self._has_waited = not self._has_waited, True
-        if first:
-            self.participant = participant
-            self._leave(self._client.session.wait(self), "waits")
-        frame = WaitingReply(
-            id=self._request_id if first else None,
-            participant_id=participant.id,
-            position=position,
-            reason=reason,
-            resume_token=self._resume_token() if first else None,
-        )
-        if first:
-            self._client.send(frame)
-        else:
-            self._has_missed = not self._client.outbox.offer(encode_frame(frame))
-
-    def refused(self, refused: Refused) -> None:
-        """Send the error. A place in the queue is lost."""
-        if self._has_waited:
-            self._client.session.release(self.participant.id)
-        self._client.refuse(refused, self._request_id)
-
-    def seat_lost(self, lost: SeatLost) -> None:
-        """Forget the seat or the place. Close the connection, unless the room has ended.
-
-        A later sitting of the client is not changed.
-        """
-        client = self._client
-        if self not in client.session.places:
-            return
-        client.session.release(self.participant.id)
-        if lost.cause == "removed":
-            client.send(Removed(reason=lost.reason))
-            client.outbox.close(Close.REMOVED, "removed by the host")
-        elif lost.cause == "taken_over":
-            client.outbox.close(Close.TAKEN_OVER, "taken over by another connection")
-
-    def events(self, frames: bytes, *, are_last: bool = False) -> None:
-        """Send events of the room, as whole frames, or leave them out if the outbox is full."""
-        if are_last:
-            self._client.outbox.send(frames)
-        elif not self._client.outbox.offer(frames):
-            self._has_missed = True
-
-    def catch_up(self) -> None:
-        """Have the room send what the client has missed, if that is anything."""
-        if self._has_missed:
-            log.info("fell behind", {"connection": self._client.number, "participant": self.participant.id})
-            self._client.services.rooms.refresh(self.code, self.participant.id, self)
-
-    def _resume_token(self) -> str:
-        return str(ResumeToken(self.code, self.participant.id, self._secret))
-
-    def _leave(self, others: list["Sitting"], event: str) -> None:
-        """Leave the client's other places for this one, and log it as `event`."""
-        client, participant = self._client, self.participant
-        log.info(event, {"connection": client.number, "room": participant.room_id, "participant": participant.id})
-        client.usage.has_seat(self.code, participant.user_id, participant.id, client.now(), is_return=self._is_return)
-        rooms = client.services.rooms
-        for other in others:
-            rooms.unsubscribe(other.code, other.participant.id, other)
-            rooms.leave(other.code, other.participant.id, other.claim)
-        if client.has_ended:  # the connection ended while the batch was running
-            rooms.drop(self.code, participant.id, self.claim, client.clean_hold)
-        elif self._is_return:
-            client.expect_arrival(self)
-            self._is_return = False
 
 
 def _payload(sitting: Sitting) -> bytes:

@@ -15,7 +15,8 @@ from roomd.gateway.outbox import Outbox
 from roomd.gateway.refusals import CloseConnection, close_for
 from roomd.gateway.services import Services
 from roomd.gateway.websocket import ClientSocket
-from roomd.limits.usage import SERVED, SLOWED_MOST, Usage
+from roomd.limits.ledgers import SLOWED_MOST
+from roomd.limits.usage import SERVED, Usage
 from roomd.protocol import events, replies, requests
 from roomd.protocol.admin import ConnectionStatus
 from roomd.protocol.codec import BadFrame, decode, request_id
@@ -128,6 +129,7 @@ class Connection:
                 self._client.refuse(bad, bad.id)
             self.usage.malformed(len(message), self._services.clock.monotonic())
             return None
+        self._services.counters.requests[type(request)] += 1
         if not self._allows(request.id, request):
             return None
         try:
@@ -172,7 +174,11 @@ class Connection:
 
     def lost(self, code: int) -> None:
         """Report the end of the connection to its owner."""
+        self.report_refusals()
         log.debug("disconnected", {"connection": self.number, "close": code})
+        counters = self._services.counters
+        counters.closes[code] += 1
+        counters.sent += self.sent
         self._on_lost(self)
 
     def tick(self, ping_after: int, join_within: int, read_within: int) -> None:
@@ -200,6 +206,10 @@ class Connection:
         if self._silent_ticks > join_within:
             self.outbox.close(Close.TOO_SLOW, SILENT_REASON)
 
+    def report_refusals(self) -> None:
+        """Log how many requests were refused since the last report, if there were any."""
+        self._client.refusals.report()
+
     def status(self, now: float) -> ConnectionStatus:
         """Return what an operator sees of the connection."""
         session = self._client.session
@@ -213,6 +223,19 @@ class Connection:
             unsent=self.outbox.unsent(),
             is_full=self.socket.is_full,
         )
+
+    @property
+    def sent(self) -> int:
+        """The bytes of frames that were written to the client."""
+        return self.outbox.written + self.socket.bytes_written
+
+    def _count_result(self, refused: Refused, request: requests.Request | None) -> None:
+        """Count the result of a join or a resume that was refused before its room was asked."""
+        counters = self._services.counters
+        if isinstance(request, requests.JoinRoom):
+            counters.joins[refused.kind.code] += 1
+        elif isinstance(request, requests.Resume):
+            counters.resumes[refused.kind.code] += 1
 
     def tell(self, event: events.Event) -> None:
         """Send an event for this client only."""
@@ -258,7 +281,9 @@ class Connection:
         if verdict is SERVED:
             return True
         if verdict.retry_after and not is_reserved:
-            self._client.refuse(rate_limited(verdict.retry_after), to)
+            refused = rate_limited(verdict.retry_after)
+            self._count_result(refused, request)
+            self._client.refuse(refused, to)
             if verdict.must_close:
                 self.outbox.close(Close.RATE_LIMITED, RATE_REASON)
             return False
@@ -290,6 +315,7 @@ class Connection:
         to = request.id
         match exc:
             case Refused():
+                self._count_result(exc, request)
                 self._client.refuse(exc, to)
             case StorageFailed():
                 self._client.refuse(Refused(UNAVAILABLE, retry_after=RETRY_AFTER), to)

@@ -1,9 +1,14 @@
-"""The frames of a client in a stream of bytes (RFC 6455, section 5.2): how long the next one is, and its payload."""
+"""The frames of a client in a stream of bytes (RFC 6455): how long the next is, its payload, and the first close."""
+
+from websockets.protocol import Protocol
 
 REFUSED = 0
 """What `measure` returns for a header that the library refuses without reading the payload."""
 SHORT = 1024
 """The bytes of a frame up to which it is decoded here, which is faster than by the library."""
+
+ABNORMAL = 1006
+"""The code of a connection that ended without a close frame (section 7.4.1)."""
 
 # The first byte of a text message in one frame; in the second byte, the mask bit and the length bits.
 _WHOLE_TEXT, _MASKED, _SIZE = 0x81, 0x80, 0x7F
@@ -45,3 +50,13 @@ def short_text(data: bytes) -> bytes | None:
         return None
     keys = (data[start - 4 : start] * (size // 4 + 1))[:size]
     return (int.from_bytes(data[start:]) ^ int.from_bytes(keys)).to_bytes(size)
+
+
+def first_close(library: Protocol) -> int:
+    """Return the code of the first close frame of a connection that has ended, the client's or ours; 1006 without one.
+
+    An error of the client is closed with the code of the error (RFC 6455, section 7.1.7).
+    """
+    ended = library.close_exc
+    first = ended.rcvd if ended.rcvd_then_sent or ended.sent is None else ended.sent
+    return first.code if first is not None else ABNORMAL

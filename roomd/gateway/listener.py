@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import math
 import random
 import socket
+import time
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
@@ -22,8 +22,10 @@ from roomd.gateway.services import Services
 from roomd.gateway.sockets import OpenSockets
 from roomd.gateway.websocket import CLOSE_TIMEOUT, ClientSocket
 from roomd.limits.addresses import Address, Proxies
+from roomd.limits.ledger import Use
+from roomd.limits.ledgers import Ledgers, arrive
 from roomd.limits.memory import Held, greediest
-from roomd.limits.usage import Ledgers, Usage, arrive
+from roomd.limits.usage import Usage
 from roomd.protocol.errors import Close
 from roomd.protocol.events import ServerRestarting
 from roomd.system.memory import Releaser
@@ -51,6 +53,8 @@ FULL_REASON = "at the connection limit"
 """The close reason of a client that finds no place, though no stranger could give way to it."""
 MEMORY_TICK = 0.1
 """The seconds between two looks at the memory that clients hold while it is more than a quarter of its limit."""
+REPORT_INTERVAL = 60.0
+"""The seconds after which the refusals of a connection are logged that has not ended."""
 TICKS = 4
 """The number of ticks in the shortest timeout that is counted in ticks."""
 SHORTEST_TICK = 0.02
@@ -76,12 +80,13 @@ class Listener:
         self._settings = config.server
         self._services = services
         self._hub = hub
-        self._numbers = itertools.count(1)
         self.connections: set[Connection] = set()
         """The open WebSockets."""
         self._closing: dict[Connection, None] = {}  # those that are closed and not lost yet; the oldest is first
-        self._ledgers = Ledgers(services.limits)
+        self._counters = services.counters
+        self._ledgers = Ledgers(services.limits, services.counters)
         self._proxies = Proxies(config.server.trusted_proxies)
+        self._report_at = services.clock.monotonic() + REPORT_INTERVAL  # when refusals are logged next
         self._gone = 0  # the connections that have ended, of both kinds
         self._has_warned = False  # of a proxy that does not tell the addresses of its clients
         self._http_connections: set[HttpConnection] = set()  # those that are no WebSockets, or not yet
@@ -166,6 +171,10 @@ class Listener:
         """The number of connections without a seat and a token."""
         return self._ledgers.stranger_connections()
 
+    def bytes_sent(self) -> int:
+        """Return the bytes of frames that were written to all WebSockets since the start."""
+        return self._counters.sent + sum(one.sent for one in (*self.connections, *self._closing))
+
     def opened(self, connection: HttpConnection) -> None:
         """Count a connection that is no WebSocket yet. It is one of a stranger at the address of its other end.
 
@@ -198,7 +207,10 @@ class Listener:
         if request is not None:
             connection.address = self._address(connection, request)
         wait = self._charge(connection, 1 if request is None or "Upgrade" in request.headers else FILE_ARRIVAL)
-        return 0.0 if request is not None and self._routes.is_health_check(request) else min(wait, LONGEST_DELAY)
+        if not wait or (request is not None and self._routes.is_health_check(request)):
+            return 0.0
+        self._counters.limited["address", Use.ARRIVALS, "slowed"] += 1
+        return min(wait, LONGEST_DELAY)
 
     def _charge(self, connection: HttpConnection, arrivals: float = 1) -> float:
         arrivals = 0 if connection.has_arrived else arrivals
@@ -214,7 +226,7 @@ class Listener:
 
         At the connection limit another stranger gives way to it. If there is none, it is closed with 1013.
         """
-        number = next(self._numbers)
+        number = self._counters.opened = self._counters.opened + 1
         limits = self._services.limits
         transport.set_write_buffer_limits(limits.outbox, 0)
         usage = Usage(self._ledgers, opened.address)
@@ -272,6 +284,10 @@ class Listener:
         read_within = self._ticks(READ_TIMEOUT)
         for connection in list(self.connections):
             connection.tick(ping_after, join_within, read_within)
+        if (now := self._services.clock.monotonic()) >= self._report_at:
+            self._report_at = now + REPORT_INTERVAL
+            for connection in self.connections:
+                connection.report_refusals()
         self._bound_memory()
         self._releaser.tick(len(self.connections) + len(self._http_connections), self._gone)
 
@@ -284,6 +300,7 @@ class Listener:
         held += [(one.socket, Held(size, False)) for one in self._closing if (size := one.socket.held())]
         held += [(one, Held(size, False)) for one in self._http_connections if (size := one.held())]
         if gone := greediest(held, limit):
+            self._counters.memory_aborts += len(gone)
             limited.warning("over the memory limit", {"aborted": len(gone)})
         for one in gone:
             one.abort()
@@ -304,7 +321,9 @@ class Listener:
 
     async def _keep_ticking(self) -> None:
         while True:
+            due = time.monotonic() + self._tick
             await asyncio.sleep(self._tick)
+            self._counters.lag.add(max(0.0, time.monotonic() - due))
             self.tick()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":

@@ -83,8 +83,8 @@ class Outbox:
         "_taken",
         "_ticks_stuck",
         "_transport",
-        "_written",
         "is_closed",
+        "written",
     )  # fmt: skip
 
     def __init__(
@@ -95,9 +95,10 @@ class Outbox:
         self._connection = connection
         self._close = close
         self._is_counting = False  # whether something waited for the client at the last tick
-        self._written = 0  # bytes, from this outbox, while it was counting
         self._taken = 0  # the bytes that the client had taken at the last tick
         self._ticks_stuck = 0  # the number of ticks in which it took none
+        self.written = 0
+        """The bytes that this outbox has written."""
         self.is_closed = False
         """Whether the outbox is closed: nothing more is written."""
 
@@ -110,8 +111,7 @@ class Outbox:
             self._transport.writelines((data, more))
         else:
             self._transport.write(data)
-        if self._is_counting:
-            self._written += len(data) + len(more)
+        self.written += len(data) + len(more)
         if connection.is_full:
             self.check()
 
@@ -122,8 +122,7 @@ class Outbox:
             return False
         if connection.is_open and not self.is_closed:
             self._transport.write(data)
-            if self._is_counting:
-                self._written += len(data)
+            self.written += len(data)
         return True
 
     def hold_reading(self, seconds: float) -> None:
@@ -147,7 +146,7 @@ class Outbox:
         """Count a tick. Close a client that has taken nothing of what waits for it in `read_within` whole ticks."""
         unread = self._transport.get_write_buffer_size()
         was_counting, self._is_counting = self._is_counting, unread > 0
-        taken = self._written + self._connection.bytes_written - unread
+        taken = self.written + self._connection.bytes_written - unread
         if not was_counting or not unread or taken != self._taken:
             self._taken = taken
             self._ticks_stuck = 0

@@ -6,6 +6,7 @@ from roomd.auth.keys import KeySource
 from roomd.auth.tickets import UsedTickets
 from roomd.auth.tokens import Key, Policy
 from roomd.config import LimitsConfig
+from roomd.counters import Counters
 from roomd.engine.ports import Archive, Clock, Rooms
 from roomd.gateway.addresses import AddressKeys
 from roomd.ice import Ice
@@ -41,3 +42,5 @@ class Services(msgspec.Struct):
     """The tickets that were used."""
     address_key: AddressKeys
     """The keys of network addresses."""
+    counters: Counters = msgspec.field(default_factory=Counters)
+    """What is counted."""

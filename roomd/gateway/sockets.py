@@ -23,12 +23,19 @@ class AddressUnavailable(Exception):  # noqa: N818 - a state of the machine, not
 
 
 class OpenSockets:
-    """Listening sockets with their servers. `protocol` makes the protocol of each connection that is accepted."""
+    """Listening sockets with their servers. `protocol` makes the protocol of each connection that is accepted.
 
-    def __init__(self, protocol: NewProtocol) -> None:
+    `section` is that of the configuration which has the addresses, as its `listen`; `flags` says how else they are set.
+    """
+
+    def __init__(
+        self, protocol: NewProtocol, section: str = "server", flags: str = "with --host and --port, or "
+    ) -> None:
         self.addresses: list[ListenAddress] = []
         """The addresses that are listened on, with the real ports."""
         self._protocol = protocol
+        self._section = section
+        self._flags = flags
         self._servers: list[asyncio.Server] = []
         self._files: list[UnixListener] = []  # those that `close` removes
 
@@ -40,7 +47,7 @@ class OpenSockets:
         try:
             for address in addresses:
                 if isinstance(address, UnixAddress):
-                    listening = _listen_on(Path(address.path), socket_mode)
+                    listening = self._open_unix(Path(address.path), socket_mode)
                     self._files.append(listening)
                     await self._serve(listening.socket)
                 else:
@@ -76,8 +83,16 @@ class OpenSockets:
                 self._add(await loop.create_server(self._protocol, *address, backlog=BACKLOG))
         except OSError as exc:
             raise AddressUnavailable(
-                f"server: cannot listen on {address}: {os.strerror(exc.errno or 0)}; choose another address with "
-                "--host and --port, or in server.listen"
+                f"{self._section}: cannot listen on {address}: {os.strerror(exc.errno or 0)}; choose another address "
+                f"{self._flags}in {self._section}.listen"
+            ) from None
+
+    def _open_unix(self, path: Path, mode: int) -> UnixListener:
+        try:
+            return listen_on(path, mode, BACKLOG)
+        except OSError as exc:
+            raise AddressUnavailable(
+                f"{self._section}.listen: cannot listen on {UnixAddress(str(path))}: {exc.strerror}"
             ) from None
 
     async def _serve(self, opened: socket.socket) -> None:
@@ -92,11 +107,3 @@ class OpenSockets:
             self.addresses.append(TcpAddress(*listening.getsockname()[:2]))
             # The sockets that it accepts have the same option.
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
-
-
-def _listen_on(path: Path, mode: int) -> UnixListener:
-    """Listen on a Unix socket. Raises `AddressUnavailable`."""
-    try:
-        return listen_on(path, mode, BACKLOG)
-    except OSError as exc:
-        raise AddressUnavailable(f"server.listen: cannot listen on {UnixAddress(str(path))}: {exc.strerror}") from None

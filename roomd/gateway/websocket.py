@@ -19,7 +19,7 @@ from websockets import protocol as sans_io
 from websockets.frames import Frame, Opcode
 
 from roomd.gateway.fragments import FRAGMENT_LIMIT, Fragments
-from roomd.gateway.framing import REFUSED, measure, short_text
+from roomd.gateway.framing import ABNORMAL, REFUSED, first_close, measure, short_text
 from roomd.gateway.message_handler import MessageHandler
 
 CLOSE_TIMEOUT = 4.0
@@ -191,10 +191,10 @@ class ClientSocket(asyncio.Protocol):
     def connection_lost(self, _: Exception | None) -> None:
         """Report the end and the loss of the connection."""
         self._end()
-        code = 1006
+        code = ABNORMAL
         if self._library is not None:
             self._library.receive_eof()
-            code = self._library.close_code or code
+            code = first_close(self._library)
         for timer in (self._timer, self._hold, self._resuming):
             if timer is not None:
                 timer.cancel()

@@ -240,6 +240,8 @@ class Ledger(Generic[K]):
 
     def use(self, allowances: Allowances, now: float) -> None:
         """Use other allowances from now on, for all accounts. Their debts stay as many units as they are."""
+        if (allowances.seconds, allowances.most) == (self._allowances.seconds, self._allowances.most):
+            return  # nothing else says what an account may use, and there may be many accounts
         factors = self._allowances.replace(allowances)
         for account in self._accounts.values():
             account.rescale(factors, now)

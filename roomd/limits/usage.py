@@ -5,48 +5,18 @@ strangers share. After that it is charged to the client's user or guest seat, an
 request of a join or a resume that succeeds is paid back, so an address with many people meets no limit.
 """
 
-from collections.abc import Hashable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from roomd.config import LimitsConfig
 from roomd.limits.addresses import Address
-from roomd.limits.allowances import allowances
-from roomd.limits.ledger import Account, Ledger, Use
-from roomd.limits.strangers import Strangers
-from roomd.protocol.errors import (
-    BANNED,
-    DENIED,
-    GUESTS_NOT_ALLOWED,
-    INVALID_TOKEN,
-    ROOM_FULL,
-    ROOM_INACTIVE,
-    ROOM_LOCKED,
-    ROOM_NOT_FOUND,
-    SEAT_EXPIRED,
-    TAKEN_OVER,
-    TOKEN_EXPIRED,
-    WRONG_ROOM,
-    ErrorKind,
-)
+from roomd.limits.allowances import Holder
+from roomd.limits.applied import Action, Demand, of_charge, of_request, slowest
+from roomd.limits.failures import FAILURES, GUESS
+from roomd.limits.ledger import Account, Use
+from roomd.limits.ledgers import SLOWED_MOST, Ledgers, Stranger, guest_key, user_key
+from roomd.protocol.errors import ErrorKind
 
-SLOWED_MOST = 1.0
-"""The seconds for which a client over its share is not read. Who would have to wait for longer is refused."""
 CHARACTERS_SEARCHED = 256
 """The characters of a malformed frame that count as one more request: finding the `id` of 64 KiB takes about 15 ms."""
-GUESS = 10
-"""What is charged for a token that is not valid, and for a code of no room."""
-FAILURES: dict[ErrorKind, int] = {
-    **dict.fromkeys((INVALID_TOKEN, ROOM_NOT_FOUND), GUESS),
-    **dict.fromkeys((
-        TOKEN_EXPIRED, WRONG_ROOM, SEAT_EXPIRED, TAKEN_OVER, ROOM_INACTIVE, ROOM_LOCKED, ROOM_FULL, GUESTS_NOT_ALLOWED,
-        BANNED, DENIED,
-    ), 1),
-}  # fmt: skip
-"""The errors of failed joins and resumes, of tokens that are not valid, and of codes of no room, with what is charged
-for each: a guess counts as ten joins that were refused."""
-_USER, _GUEST = "u", "g"
-CAPACITY = 20_000
-"""The accounts of each kind that are kept while nobody uses them: some 10 MB at most."""
 
 
 class Verdict(NamedTuple):
@@ -73,92 +43,6 @@ class Charge(NamedTuple):
     """The bytes that everybody in the room gets."""
     stored: int = 0
     """The bytes in the database."""
-
-
-class Stranger(Hashable, Protocol):
-    """A connection whose client has no seat and no token yet, or whose request is not complete."""
-
-    def give_way(self) -> None:
-        """End the connection, so that another can be served."""
-
-
-class Ledgers:
-    """The accounts of everybody."""
-
-    def __init__(self, limits: LimitsConfig) -> None:
-        self.members: Ledger[str] = Ledger(allowances("member", limits), CAPACITY)
-        """The accounts of users, by user id, and of guests, by participant id; see `user_key` and `guest_key`."""
-        self.rooms: Ledger[str] = Ledger(allowances("room", limits), CAPACITY)
-        """The accounts of rooms, by code."""
-        self.addresses: Ledger[Address | None] = Ledger(allowances("address", limits), CAPACITY)
-        """The accounts of addresses. Clients whose address is not known share one."""
-        self._pool = allowances("strangers", limits, SLOWED_MOST)
-        self.strangers = Account(self._pool)
-        """The pool of all clients without a seat and a token. They are slowed for each other, and not refused."""
-        self._connections: Strangers[Address | None, Stranger] = Strangers(_strangers_limit(limits))
-
-    def use(self, limits: LimitsConfig, now: float) -> None:
-        """Use other limits from now on, for everybody. What was used before stays charged."""
-        self.members.use(allowances("member", limits), now)
-        self.rooms.use(allowances("room", limits), now)
-        self.addresses.use(allowances("address", limits), now)
-        self.strangers.rescale(self._pool.replace(allowances("strangers", limits, SLOWED_MOST)), now)
-        self._connections.limit = _strangers_limit(limits)
-
-    def add_stranger(self, address: Address | None, connection: Stranger) -> None:
-        """Count a connection of a stranger. If there are too many, the address with the most of them loses its oldest.
-
-        They may be half of all connections.
-        """
-        self._end(self._connections.add(address, connection))
-
-    def replace_stranger(self, before: Stranger, address: Address | None, connection: Stranger) -> None:
-        """Count a connection of a stranger in place of one that has become it: now its address is known."""
-        self._end(self._connections.replace(before, address, connection))
-
-    def stranger_connections(self) -> int:
-        """Return the number of strangers' connections."""
-        return len(self._connections)
-
-    def make_way(self) -> bool:
-        """End a connection of another stranger for the newest one. Return False if there is no other."""
-        if len(self._connections) < 2:
-            return False
-        self._connections.take().give_way()
-        return True
-
-    def remove_stranger(self, connection: Stranger) -> None:
-        """Count a connection no more. Removing it twice, or one that was never added, is fine."""
-        self._connections.remove(connection)
-
-    def _end(self, excess: Stranger | None) -> None:
-        if excess is not None:
-            excess.give_way()
-
-
-def _strangers_limit(limits: LimitsConfig) -> int:
-    return max(1, limits.connections // 2)
-
-
-def arrive(ledgers: Ledgers, address: Address | None, now: float, size: int = 0, arrivals: float = 1) -> float:
-    """Charge a new connection, and the `size` bytes of its request, to its address.
-
-    Returns the seconds to wait before it is served. `arrivals` is 0 for bytes of a connection that was charged before.
-    """
-    account = ledgers.addresses.open(address)
-    wait = max(account.charge(Use.ARRIVALS, arrivals, now), account.charge(Use.RECEIVED, size, now))
-    ledgers.addresses.close(address, now)
-    return wait
-
-
-def user_key(user_id: str) -> str:
-    """Return the holder of a user's account."""
-    return _USER + user_id
-
-
-def guest_key(participant_id: str) -> str:
-    """Return the holder of a guest seat's account."""
-    return _GUEST + participant_id
 
 
 class Usage:
@@ -229,13 +113,18 @@ class Usage:
         wait = payer.charge_request(size, now)
         if self._holder is None:
             wait = self._charge_pool(wait, size, now, is_reserved=is_reserved)
+        self._ledgers.counters.received += size
         if not wait:
             return SERVED
+        over = self._find_limit(now)
         patience = payer.take(Use.SLOWED, 1, now) if wait <= SLOWED_MOST else wait
         if not patience:
             self.spend(1, now)
+            self._note("slowed", over.use, over.holder)
             return Verdict(hold=wait)
-        return Verdict(retry_after=max(wait, patience), must_close=payer.take(Use.REFUSALS, 1, now) > 0)
+        must_close = payer.take(Use.REFUSALS, 1, now) > 0
+        self._note("slowed" if is_reserved else "closed" if must_close else "refused", over.use, over.holder)
+        return Verdict(retry_after=max(wait, patience), must_close=must_close)
 
     def spend(self, requests: float, now: float) -> None:
         """Charge the work of some requests, whatever the debt is."""
@@ -279,6 +168,33 @@ class Usage:
             room.charge_bytes(-told_room, -stored, now)
         if self._is_guest:
             self._at_address.charge(Use.STORED, -stored, now)
+
+    def take_own(self, use: Use, amount: int, now: float) -> float:
+        """Charge what concerns nobody but the client, if it may be used now, and return 0; else the seconds to wait."""
+        if wait := self.payer.take(use, amount, now):
+            self._note("refused", use, self._payer_is)
+        return wait
+
+    def return_to(self, size: int, now: float) -> float:
+        """Charge the bytes of a room's state for a client that comes back. Return the seconds to slow it for."""
+        if wait := self.payer.charge(Use.TOLD, size, now):
+            self._note("slowed", Use.TOLD, self._payer_is)
+        return wait
+
+    def _note(self, action: Action, use: Use, holder: Holder) -> None:
+        """Count that a limit applied."""
+        self._ledgers.counters.limited[holder, use, action] += 1
+
+    def note_refused(self, charge: Charge, now: float) -> None:
+        """Count the limit for which `take` has refused a charge."""
+        told, told_room, stored = charge
+        demands = of_charge(self._payer_is, self.payer, told, stored)
+        if self._is_guest:
+            demands += of_charge("address", self._at_address, 0, stored)
+        if self._room is not None:
+            demands += of_charge("room", self._room, told_room, stored)
+        over = slowest(demands, now)
+        self._note("refused", over.use, over.holder)
 
     def failed(self, kind: ErrorKind, now: float) -> None:
         """Charge an error reply, if it is one of `FAILURES`. A refused join is charged in place of its request.
@@ -328,7 +244,7 @@ class Usage:
         if user_id is not None:
             self._become(user_key(user_id), now, is_guest=False)
         elif self._is_guest and self._holder is not None:  # a guest keeps the debts
-            holder = _GUEST + participant_id
+            holder = guest_key(participant_id)
             if holder != self._holder:
                 self.payer = self._ledgers.members.move(self._holder, holder, now)
                 self._holder = holder
@@ -345,6 +261,7 @@ class Usage:
         if self._is_closed:
             return
         self._is_closed = True
+        self._ledgers.counters.received += self._uncharged
         self.payer.charge(Use.RECEIVED, self._uncharged, now)
         if self._holder is None:
             self._ledgers.strangers.charge(Use.RECEIVED, self._uncharged, now)
@@ -352,6 +269,17 @@ class Usage:
         self._leave_room(now)
         self._leave_account(now)
         self._ledgers.addresses.close(self.address, now)
+
+    @property
+    def _payer_is(self) -> Holder:
+        return "address" if self._holder is None else "member"
+
+    def _find_limit(self, now: float) -> Demand:
+        """Return what a request that has to wait is over: its own account, or else the pool of the strangers."""
+        own = slowest(of_request(self._payer_is, self.payer), now)
+        if own.wait(now) or self._holder is not None:
+            return own
+        return slowest(of_request("strangers", self._ledgers.strangers), now)
 
     def _charge_pool(self, wait: float, size: int, now: float, *, is_reserved: bool) -> float:
         """Charge a request to the pool, which its address was charged for unless it has to `wait`.

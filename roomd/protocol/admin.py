@@ -65,6 +65,83 @@ class Connections(AdminObject, frozen=True):
     connections: list[ConnectionStatus]
 
 
+class Distribution(AdminObject, frozen=True):
+    """How often values since the start fell below bounds."""
+
+    bounds: list[float]
+    """The upper bounds, in rising order."""
+    counts: list[int]
+    """The number of values between each bound and the one before; the last one has no bound."""
+    total: float
+    """The sum of all values."""
+
+
+class BusyRoom(AdminObject, frozen=True):
+    """A room in use."""
+
+    code: str
+    """Its code."""
+    members: int
+    """The seats with a connection."""
+    held: int
+    """The seats that are held without one."""
+    waiting: int
+    """The people who wait for a seat."""
+    rate: float
+    """The commands a second, such as joins and messages, since somebody last asked for the activity."""
+
+
+class Activity(AdminObject, frozen=True):
+    """What the daemon does now. Totals count from its start, so two of these give rates."""
+
+    version: str
+    """Its version."""
+    pid: int
+    """The id of its process."""
+    uptime: float
+    """The seconds since its start."""
+    is_draining: bool
+    """Whether it takes no newcomers."""
+    rooms: int
+    """The rooms in which somebody has a seat or waits for one."""
+    members: int
+    """The seats with a connection."""
+    held: int
+    """The seats that are held without one."""
+    waiting: int
+    """The people who wait for a seat."""
+    connections: int
+    """The open WebSockets."""
+    strangers: int
+    """The connections without a seat and a token."""
+    limit: int
+    """The most connections."""
+    requests: int
+    """The requests in all."""
+    joins: int
+    """The `join-room` requests that were answered, with a seat, a place in the queue or an error."""
+    resumes: int
+    """The same of `resume`."""
+    refusals: int
+    """The `error` replies in all."""
+    received: int
+    """The bytes of frames received."""
+    sent: int
+    """The bytes of frames sent."""
+    commits: Distribution
+    """The seconds of transactions."""
+    lag: Distribution
+    """The seconds by which the event loop was late."""
+    memory: int
+    """The bytes of the process that are in memory."""
+    busiest: list[BusyRoom]
+    """The rooms with the highest rate, then with the most people."""
+    slow: int
+    """The clients that read so slowly that they get no events."""
+    slowest: list[ConnectionStatus]
+    """Those of them for whom most waits."""
+
+
 class Kick(AdminObject, frozen=True):
     """The request to close a connection. Its client comes back to its seat."""
 

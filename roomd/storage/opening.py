@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 
 from roomd.config import ConfigError, DatabaseConfig, check_file, is_open_to_others
+from roomd.counters import Counters
 from roomd.storage.backup import back_up_before_migration
 from roomd.storage.errors import StoreBusy, StoreError
 from roomd.storage.migrations import MIGRATIONS, migrate, schema, user_version
@@ -20,7 +21,7 @@ from roomd.storage.worker import Worker
 log = logging.getLogger("roomd.storage.opening")
 
 
-async def open_store(config: DatabaseConfig) -> SqliteStore:
+async def open_store(config: DatabaseConfig, counters: Counters | None = None) -> SqliteStore:
     """Open the database for this process alone. Create it when it is missing, and migrate it when it is old.
 
     The caller must close the store. Raises `StoreError`; `StoreBusy` when trying again later may help.
@@ -45,7 +46,7 @@ async def open_store(config: DatabaseConfig) -> SqliteStore:
             kind = StoreError if is_lasting(exc) else StoreBusy
             raise kind(f"{path}: cannot be opened: {exc}") from None
         raise
-    return SqliteStore(writer, reader, lock, Space(path, config.reserve))
+    return SqliteStore(writer, reader, lock, Space(path, config.reserve), counters)
 
 
 def _lock(path: Path) -> int:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from roomd.counters import Counters
 from roomd.engine.ports import AlreadySent, StorageFailed
 from roomd.protocol.objects import Message, Participant, Room
 from roomd.protocol.paging import page
@@ -56,6 +57,21 @@ PAGE_BYTES = 256 * 1024
 """The bytes of messages in one page, unless a single message is larger."""
 
 
+OTHER = "other"
+REASONS = {
+    sqlite3.SQLITE_BUSY: "busy",
+    sqlite3.SQLITE_LOCKED: "busy",
+    sqlite3.SQLITE_READONLY: "readonly",
+    sqlite3.SQLITE_IOERR: "io",
+    sqlite3.SQLITE_CORRUPT: "corrupt",
+    sqlite3.SQLITE_NOTADB: "corrupt",
+    sqlite3.SQLITE_FULL: "full",
+    sqlite3.SQLITE_CANTOPEN: "cannot_open",
+    sqlite3.SQLITE_CONSTRAINT: "constraint",
+}
+"""The names of failures, by the result code of SQLite."""
+
+
 class _Append(NamedTuple):
     """An append that waits for its transaction."""
 
@@ -71,11 +87,14 @@ class SqliteStore:
     `lock` is the descriptor that has the lock on the file; -1 without one. `space` knows the free space.
     """
 
-    def __init__(self, writer: Worker, reader: Worker, lock: int, space: Space) -> None:
+    def __init__(
+        self, writer: Worker, reader: Worker, lock: int, space: Space, counters: Counters | None = None
+    ) -> None:
         self._writer = writer
         self._reader = reader
         self._lock = lock
         self._space = space
+        self._counters = counters or Counters()
         self._waiting: list[_Append] = []
         self._committer: asyncio.Task[None] | None = None
         self._is_failing = False  # whether the last transaction of the writer failed
@@ -199,6 +218,7 @@ class SqliteStore:
         used = await self._run(self._writer, lambda db: in_transaction(db, lambda: use(db, key, valid_until, now)))
         if used is None:
             log.error("too many tickets")
+            self._counters.storage_failures["tickets"] += 1
             raise StorageFailed
         return used
 
@@ -254,8 +274,12 @@ class SqliteStore:
     async def _commit(self, batch: list[_Append]) -> None:
         failure: Exception | None = None
         try:
+            began = time.perf_counter()
             sent = await self._run(self._writer, lambda db: write_new(db, [one.changes for one in batch]))
-            self._space.wrote(CHANGE_BYTES * sum(len(one.changes.changes) for one in batch))
+            size = sum(len(one.changes.changes) for one in batch)
+            self._counters.commits.add(time.perf_counter() - began)
+            self._counters.changes.add(size)
+            self._space.wrote(CHANGE_BYTES * size)
         except Exception as exc:  # noqa: BLE001 - the edge of a transaction: every append that waits must fail
             failure, sent = exc, {}
         if sent:  # nothing was written: only the appends with these messages fail
@@ -287,12 +311,18 @@ class SqliteStore:
         except sqlite3.Error as exc:
             self._is_failing = self._is_failing or worker is self._writer
             log.error("storage failed", {"error": type(exc).__name__, "reason": str(exc)})
+            self._counters.storage_failures[_reason(exc)] += 1
             failed = StorageFailed()
             failed.is_lasting = is_lasting(exc)
             raise failed from exc
         if worker is self._writer:
             self._is_failing = False
         return done
+
+
+def _reason(error: sqlite3.Error) -> str:
+    """Return a short name of why SQLite failed, by its primary result code (sqlite.org/rescode.html)."""
+    return REASONS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, OTHER)
 
 
 def is_lasting(error: sqlite3.Error) -> bool:

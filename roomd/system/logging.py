@@ -1,24 +1,35 @@
-"""Logging: text on a terminal, JSON elsewhere. Lines contain ids, never names, tokens or bodies of frames."""
+"""Logging: text on a terminal, JSON elsewhere; for the journal of systemd, JSON with priorities.
+
+Lines contain ids, never names, tokens or bodies of frames.
+"""
 
 import asyncio
 import logging
+import os
 import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 import msgspec
 
+from roomd.counters import Counters
 from roomd.protocol.timestamps import stamp
 
 WRITE_INTERVAL = 0.05
 """The seconds for which lines are collected before they are written together."""
 MOST_UNWRITTEN = 10_000
 """The number of lines that may wait to be written; more are dropped."""
+LIMIT, NOT_WRITTEN = "limit", "not_written"
+"""Why lines are dropped: there were too many of one event, or they could not be written in time."""
 FLUSH_TIMEOUT = 1.0
 """The seconds that `flush` waits for the last lines to be written."""
+_PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
+"""The least severe level for each priority of syslog(3)."""
+_DEBUG = 7
+"""The priority of what is less severe than all of these."""
 
 
 def _fields(record: logging.LogRecord) -> Mapping[str, Any]:
@@ -77,6 +88,14 @@ class JsonFormatter(logging.Formatter):
         return msgspec.json.encode(line, enc_hook=str).decode()
 
 
+class JournalFormatter(JsonFormatter):
+    """Format each record as one JSON object after its priority, which the journal takes off (sd-daemon(3))."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the priority and the line of JSON."""
+        return f"{_priority(record.levelno)}{super().format(record)}"
+
+
 class TextFormatter(logging.Formatter):
     """Format each record as a line for people: time, level, event, then the fields as key=value."""
 
@@ -91,18 +110,20 @@ class LogHandler(logging.Handler):
     """Write log lines on a thread, several times a second.
 
     A blocked or closed stream, or a full disk, does not delay the daemon. Lines that cannot be written are dropped, and
-    their number is logged with the next lines that can.
+    their number is logged with the next lines that can. `limits` leave out lines; they run on the thread.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, counters: Counters, limits: Sequence["LineLimit"] = ()) -> None:
         super().__init__()
+        self._counters = counters
+        self._limits = limits
         self._stream = stream
         self._records: list[logging.LogRecord] = []
         self._batches: queue.SimpleQueue[list[logging.LogRecord]] = queue.SimpleQueue()
         self._unwritten = 0
         self._dropped = 0
         self._written = threading.Condition()
-        self.setFormatter(TextFormatter() if stream.isatty() else JsonFormatter())
+        self.setFormatter(_formatter(stream))
         threading.Thread(target=self._write_batches, name="log", daemon=True).start()
 
     def handle(self, record: logging.LogRecord) -> bool:
@@ -128,26 +149,31 @@ class LogHandler(logging.Handler):
         with self._written:
             records, self._records = self._records, []
             if self._unwritten + len(records) > MOST_UNWRITTEN:
-                self._dropped += len(records)
+                self._drop(len(records))
                 return
             self._unwritten += len(records)
         self._batches.put(records)
 
     def _write_batches(self) -> None:
         while True:
-            records = self._batches.get()
+            given = self._batches.get()
+            records = [record for record in given if all(limit.filter(record) for limit in self._limits)]
             dropped = self._dropped
             report = [_report(dropped)] if dropped else []
             try:
                 self._stream.write("".join(f"{self._line(record)}\n" for record in records + report))
                 self._stream.flush()
             except (OSError, ValueError):  # the stream is closed, or the disk is full
-                self._dropped += len(records)
+                self._drop(len(records))
             else:
                 self._dropped -= dropped
             with self._written:
-                self._unwritten -= len(records)
+                self._unwritten -= len(given)
                 self._written.notify_all()
+
+    def _drop(self, lines: int) -> None:
+        self._dropped += lines
+        self._counters.lines_dropped[NOT_WRITTEN] += lines
 
     def _line(self, record: logging.LogRecord) -> str:
         """Format a record. A record that cannot be formatted must not end the thread."""
@@ -165,12 +191,18 @@ class LineLimit(logging.Filter):
     """
 
     def __init__(
-        self, events: Iterable[str], rate: float, burst: int, clock: Callable[[], float] = time.monotonic
+        self,
+        events: Iterable[str],
+        rate: float,
+        burst: int,
+        counters: Counters,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__()
         self._rate = rate
         self._burst = burst
         self._clock = clock
+        self._counters = counters
         self._lines = dict.fromkeys(events, (0.0, 0.0, 0))  # the lines counted, the time of that, those left out
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -183,6 +215,7 @@ class LineLimit(logging.Filter):
         counted = max(0.0, counted - (now - at) * self._rate)
         if counted + 1 > self._burst:
             self._lines[str(record.msg)] = (counted, now, left_out + 1)
+            self._counters.lines_dropped[LIMIT] += 1
             return False
         self._lines[str(record.msg)] = (counted + 1, now, 0)
         if left_out:
@@ -194,15 +227,45 @@ def _report(dropped: int) -> logging.LogRecord:
     return Record(__name__, logging.WARNING, "", 0, "lines dropped", ({"lines": dropped},), None)
 
 
+def is_journal(stream: TextIO) -> bool:
+    """Return whether the journal reads a stream: JOURNAL_STREAM has its device and inode (systemd.exec(5))."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # it is no file, or closed
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def error_text(text: str, stream: TextIO) -> str:
+    """Return the text of an error for people as `stream` gets it: for the journal each line has its priority."""
+    if not is_journal(stream):
+        return text
+    return "\n".join(f"{_priority(logging.ERROR)}{line}" for line in text.splitlines())
+
+
+def _priority(level: int) -> str:
+    """Return the priority of a level, in the form of sd-daemon(3)."""
+    return f"<{next((number for least, number in _PRIORITIES if level >= least), _DEBUG)}>"
+
+
+def _formatter(stream: TextIO) -> logging.Formatter:
+    if is_journal(stream):
+        return JournalFormatter()
+    return TextFormatter() if stream.isatty() else JsonFormatter()
+
+
 def set_level(level: str) -> None:
     """Write lines from `level` up: `debug`, `info`, `warning` or `error`."""
     logging.getLogger().setLevel(level.upper())
 
 
-def set_up(level: str, stream: TextIO = sys.stderr) -> None:
-    """Write the lines of all loggers to `stream`, from `level` up: `debug`, `info`, `warning` or `error`."""
+def set_up(level: str, counters: Counters, stream: TextIO = sys.stderr, limits: Sequence[LineLimit] = ()) -> None:
+    """Write the lines of all loggers to `stream`, from `level` up: `debug`, `info`, `warning` or `error`.
+
+    `limits` leave out lines of events of which there are too many.
+    """
     logging.setLogRecordFactory(Record)
-    logging.basicConfig(level=level.upper(), handlers=[LogHandler(stream)], force=True)
+    logging.basicConfig(level=level.upper(), handlers=[LogHandler(stream, counters, limits)], force=True)
     # The libraries log every connection and statement; roomd's own lines have the ids.
     for library in ("websockets", "aiosqlite", "asyncio"):
         logging.getLogger(library).setLevel(logging.WARNING)

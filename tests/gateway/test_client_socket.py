@@ -116,7 +116,7 @@ async def test_what_was_sent_before_the_end_is_served(end: str) -> None:
     assert client.messages == ["0", "1", "2"]
     client.transport.lose()
     assert [code for code in client.ends if code is None] == [None]
-    assert [code for code in client.ends if code is not None] == [1000 if end == "goodbye" else 1006]
+    assert [code for code in client.ends if code is not None] == [{"goodbye": 1000, "violation": 1002}.get(end, 1006)]
     assert not client.socket.is_open
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.daemon import Daemon
+from tests.support.metrics import metrics
 from tests.support.processes import PATIENCE
 from tests.support.raw_sockets import UPGRADE, frame, opened, tcp
 
@@ -98,6 +99,7 @@ async def test_memory_is_bounded(make_daemon: MakeDaemon) -> None:
         for end in waiting:
             end.cancel()
         await member.nothing_more()
+        assert (await asyncio.to_thread(metrics, daemon))["roomd_memory_aborts_total"] >= len(done)
 
 
 async def test_an_address_is_refused_and_others_are_not(make_daemon: MakeDaemon) -> None:

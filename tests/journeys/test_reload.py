@@ -14,6 +14,7 @@ from websockets import Origin
 from websockets.exceptions import InvalidStatus
 
 from tests.support.daemon import SECRET, Daemon, error, faults
+from tests.support.metrics import metrics
 from tests.support.processes import PATIENCE
 
 OTHER_SECRET = "another secret for tests only, 32 bytes and more"
@@ -47,6 +48,12 @@ class Configured:
         """Return the lines of the log about reloads."""
         lines = [json.loads(line) for line in self.daemon.log.read_text().splitlines()]
         return [line for line in lines if line["logger"] == "roomd.reloading"]
+
+    async def reloads(self) -> tuple[float, float, float]:
+        """Return how many reloads the metrics count: good ones, bad ones, and whether the last one was good."""
+        found = await asyncio.to_thread(metrics, self.daemon)
+        counted = [found[f'roomd_config_reloads_total{{result="{result}"}}'] for result in ("success", "failure")]
+        return counted[0], counted[1], found["roomd_config_last_reload_successful"]
 
     async def reload(self, **sections: dict[str, Any]) -> dict[str, Any]:
         """Write the file, send SIGHUP, and return the line of the log about it."""
@@ -239,8 +246,10 @@ async def test_what_is_refused_changes_nothing(configure: Configure) -> None:
         async with daemon.client("alice") as alice:  # by the secret that is in use
             for _ in range(10):
                 await alice.nothing_more()
+    assert await configured.reloads() == (0, len(REFUSED), 0)
     configured.write()
     assert await configured.changed() == []
+    assert await configured.reloads() == (1, len(REFUSED), 1)
     assert len(configured.results()) == len(REFUSED) + 1
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -13,20 +12,13 @@ from roomd.protocol import replies
 from roomd.protocol.events import RoomState
 from tests.support.daemon import PATIENT, Client, Daemon, faults
 from tests.support.processes import PATIENCE
+from tests.support.raw_sockets import narrow_socket
 
 JANE = {"guestName": "Jane"}
 MakeDaemon = Callable[..., Daemon]
 OUTBOX = 131_072
 LINE = 125_000
 """Bytes a second of a line of 1 Mbit/s."""
-
-
-def narrow_socket(daemon: Daemon) -> socket.socket:
-    """Connect with a small receive buffer, which little output fills."""
-    narrow = socket.socket()
-    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_192)
-    narrow.connect(("127.0.0.1", daemon.port))
-    return narrow
 
 
 class SlowMember:
@@ -74,7 +66,7 @@ async def test_six_guests_at_full_rate(make_daemon: MakeDaemon) -> None:
         guests = [await stack.enter_async_context(daemon.client()) for _ in range(6)]
         for guest in guests:
             await guest.join(code, **JANE)
-        line = daemon.client(sock=narrow_socket(daemon), max_queue=1)
+        line = daemon.client(sock=narrow_socket(daemon.port), max_queue=1)
         member = SlowMember(await stack.enter_async_context(line), code)
         reading = asyncio.create_task(member.read())
         await member.client.send("join-room", code=code, guestName="slow")
@@ -134,7 +126,7 @@ async def test_a_client_that_asks_and_does_not_read(make_daemon: MakeDaemon) -> 
     async with contextlib.AsyncExitStack() as stack:
         for number in range(40):  # each reply is 10 KB; the system's buffers for the connection hold some megabytes
             await (await stack.enter_async_context(daemon.client())).join(room["code"], guestName=f"{number}")
-        slow = await stack.enter_async_context(daemon.client(sock=narrow_socket(daemon)))
+        slow = await stack.enter_async_context(daemon.client(sock=narrow_socket(daemon.port)))
         key = (await slow.join(room["code"], **JANE))["participant"]["id"]
         member = await stack.enter_async_context(daemon.client())
         await member.join(room["code"], guestName="Joan")

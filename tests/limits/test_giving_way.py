@@ -1,7 +1,8 @@
 """Whose connection ends for that of another."""
 
 from roomd.config import LimitsConfig
-from roomd.limits.usage import Ledgers, Usage
+from roomd.limits.ledgers import Ledgers
+from roomd.limits.usage import Usage
 from tests.support.debts import CODE, HOME
 
 

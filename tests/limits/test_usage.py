@@ -6,7 +6,8 @@ from roomd.config import LimitsConfig
 from roomd.limits.addresses import Proxies
 from roomd.limits.allowances import LIMITS, allowances
 from roomd.limits.ledger import UNLIMITED, Use
-from roomd.limits.usage import SERVED, SLOWED_MOST, Charge, Ledgers, Usage, arrive, guest_key, user_key
+from roomd.limits.ledgers import SLOWED_MOST, Ledgers, arrive, guest_key, user_key
+from roomd.limits.usage import SERVED, Charge, Usage
 from roomd.protocol.errors import RATE_LIMITED, ROOM_FULL, ROOM_NOT_FOUND
 from tests.support.debts import CODE, HOME, LIMITED, debt
 

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roomd.limits.ledger import Use
-from roomd.limits.usage import Ledgers, Usage
+from roomd.limits.ledgers import Ledgers
+from roomd.limits.usage import Usage
 from tests.support.debts import CODE, HOME, LIMITED, debt
 
 STEPS = ["send", "reconnect", "leave", "join", "resume on another connection"]

@@ -12,7 +12,8 @@ from roomd.engine.hub import Hub
 from roomd.gateway.connection import Connection
 from roomd.gateway.outbox import encode_frame
 from roomd.limits.addresses import Proxies
-from roomd.limits.usage import Ledgers, Usage
+from roomd.limits.ledgers import Ledgers
+from roomd.limits.usage import Usage
 from roomd.rooms import commands
 from roomd.rooms.model import Caller
 from roomd.rooms.settings import Rules, Settings

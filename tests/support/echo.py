@@ -10,14 +10,15 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
-from websockets.protocol import State
+from websockets.protocol import Protocol, State
 from websockets.server import ServerProtocol
 
 from roomd.config import LimitsConfig
 from roomd.gateway.handshake import Handshake
 from roomd.gateway.http import HttpConnection
 from roomd.gateway.websocket import ClientSocket
-from roomd.limits.usage import Ledgers, Usage
+from roomd.limits.ledgers import Ledgers
+from roomd.limits.usage import Usage
 from tests.support.fuzz_frames import HANDSHAKE, Script
 from tests.support.sockets import SocketTransport
 
@@ -39,7 +40,7 @@ class Outcome:
     has_ended: bool = False
     """The server ended the stream before the client did."""
     close_code: int = 1006
-    """The close code that the client sent; 1005 for none in its frame, 1006 for no valid frame."""
+    """The code of the first close frame; 1005 for none in it, 1006 for no valid frame."""
     hung_up_on: bool = False
     """The server's close frame was the first."""
 
@@ -264,7 +265,7 @@ class LibraryEcho:
         assert len(self._written) == written
         self.outcome.has_ended = has_ended
         self.outcome.frames = parse_frames(self._written)
-        self.outcome.close_code = self._protocol.close_code or 0
+        self.outcome.close_code = _first_code(self._protocol)
         return self.outcome
 
     def _take(self, frame: Frame) -> None:
@@ -371,5 +372,13 @@ class LibraryServer:
                     await connection.close(*BINARY_REFUSED)
                     break
         await connection.wait_closed()
-        outcome.close_code = connection.close_code or 0
+        outcome.close_code = _first_code(connection.protocol)
         self._outcomes.put_nowait(outcome)
+
+
+def _first_code(protocol: Protocol) -> int:
+    """Return the code of the close frame that was sent or received first."""
+    closed = protocol.close_exc
+    if closed.sent is None or closed.rcvd_then_sent:
+        return closed.rcvd.code if closed.rcvd is not None else 1006
+    return closed.sent.code

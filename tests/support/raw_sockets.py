@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import socket
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -91,3 +92,11 @@ async def answer_to(daemon: Daemon, raw: bytes) -> int | None:
             while got := await reader.read(65_536):
                 answer += got
     return int(answer.split(b" ", 2)[1]) if answer else None
+
+
+def narrow_socket(port: int) -> socket.socket:
+    """Connect to a port of this machine with a small receive buffer, which little output fills."""
+    narrow = socket.socket()
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_192)
+    narrow.connect(("127.0.0.1", port))
+    return narrow

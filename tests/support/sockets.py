@@ -11,7 +11,8 @@ import msgspec
 
 from roomd.config import LimitsConfig
 from roomd.gateway.websocket import ClientSocket
-from roomd.limits.usage import Ledgers, Usage
+from roomd.limits.ledgers import Ledgers
+from roomd.limits.usage import Usage
 
 KEY = b"\x01\xa0\x7f\xff"
 """A mask that changes every byte but one in four."""

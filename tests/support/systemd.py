@@ -113,7 +113,8 @@ class Machine:
         return dict(line.split("=", 1) for line in output.splitlines())
 
     def journal(self, unit: str, *options: str) -> list[str]:
-        """Return the lines that a unit logged, without times and names."""
+        """Return the lines that a unit logged before this call, without times and names."""
+        self.run("journalctl", "--sync")
         return self.run("journalctl", "--unit", unit, "--output=cat", "--no-pager", *options).splitlines()
 
     @contextlib.contextmanager

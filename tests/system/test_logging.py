@@ -3,12 +3,15 @@
 import io
 import json
 import logging
+import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import cast
 
 import pytest
 
+from roomd.counters import Counters
 from roomd.system import logging as log
 from tests.support.fakes import START
 from tests.support.processes import PATIENCE
@@ -41,7 +44,7 @@ def _put_back() -> Iterator[None]:
 
 def write(stream: io.StringIO, level: str = "info") -> str:
     """Log one line of each kind."""
-    log.set_up(level, stream)
+    log.set_up(level, Counters(), stream)
     logger = logging.getLogger("roomd.test")
     logger.debug("seen only when asked for")
     logger.info("joined", {"connection": 7, "room": "r1"})
@@ -67,6 +70,26 @@ def test_json_lines_off_a_terminal() -> None:
     assert plain["event"] == "plain text"
     assert (failed["level"], failed["error"]) == ("error", "ValueError")
     assert "ValueError: why" in failed["traceback"]
+
+
+@pytest.mark.parametrize(
+    ("level", "priority"), [("critical", 2), ("error", 3), ("warning", 4), ("info", 6), ("debug", 7)]
+)
+def test_lines_for_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: str, priority: int) -> None:
+    """Where JOURNAL_STREAM is the stream, the priority stands before the JSON, and a traceback is in the same line."""
+    with (tmp_path / "log").open("w+") as stream:
+        status = os.fstat(stream.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+        log.set_up("debug", Counters(), stream)
+        try:
+            raise ValueError("why")
+        except ValueError:
+            logging.getLogger("roomd.test").log(logging.getLevelName(level.upper()), "failed", exc_info=True)
+        written()
+        stream.seek(0)
+        (line,) = stream.read().splitlines()
+    assert line[:3] == f"<{priority}>"
+    assert json.loads(line[3:])["level"] == level
 
 
 def test_readable_lines_on_a_terminal() -> None:
@@ -107,7 +130,7 @@ class Troubled(io.StringIO):
 async def test_lines_gather_on_a_loop() -> None:
     """Lines that come together are written together."""
     stream = Troubled()
-    log.set_up("info", stream)
+    log.set_up("info", Counters(), stream)
     for number in range(100):
         logging.getLogger("roomd.test").info("line", {"number": number})
     assert stream.writes == 0
@@ -118,8 +141,8 @@ async def test_lines_gather_on_a_loop() -> None:
 async def test_a_stalled_reader_holds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """What does not fit the bound is dropped, and counted in the next line."""
     monkeypatch.setattr(log, "MOST_UNWRITTEN", 5)
-    stream = Troubled()
-    log.set_up("info", stream)
+    stream, counters = Troubled(), Counters()
+    log.set_up("info", counters, stream)
     logger = logging.getLogger("roomd.test")
     handler = cast("log.LogHandler", logging.getLogger().handlers[0])
     stream.is_read.clear()
@@ -134,13 +157,14 @@ async def test_a_stalled_reader_holds_up_nothing(monkeypatch: pytest.MonkeyPatch
     events = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [e["event"] for e in events if e["event"] != "lines dropped"] == ["first", *["line"] * 4]
     assert [e["lines"] for e in events if e["event"] == "lines dropped"] == [6]
+    assert counters.lines_dropped == {"not_written": 6}
 
 
 def test_a_full_disk_drops_lines_and_counts_them() -> None:
     """A log that cannot be written costs lines, never the daemon."""
-    stream = Troubled()
+    stream, counters = Troubled(), Counters()
     stream.full = True
-    log.set_up("info", stream)
+    log.set_up("info", counters, stream)
     logger = logging.getLogger("roomd.test")
     for _ in range(3):
         logger.info("lost")
@@ -150,6 +174,7 @@ def test_a_full_disk_drops_lines_and_counts_them() -> None:
     written()
     events = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [(e["event"], e.get("lines")) for e in events] == [("kept", None), ("lines dropped", 3)]
+    assert counters.lines_dropped == {"not_written": 3}
 
 
 def test_times_are_the_wire_s() -> None:
@@ -160,20 +185,21 @@ def test_times_are_the_wire_s() -> None:
 
 def test_lines_that_anybody_can_cause_are_limited() -> None:
     """At most so many of an event at once, and a few a second; the next line has the number of those left out."""
-    now = 0.0
-    limit = log.LineLimit(["refused"], rate=2, burst=3, clock=lambda: now)
-    logger = logging.getLogger("roomd.test_limit")
-    logger.addFilter(limit)
+    now, counters = 0.0, Counters()
+    limit = log.LineLimit(["refused"], rate=2, burst=3, counters=counters, clock=lambda: now)
+    logger = logging.getLogger("roomd.test")
     stream = io.StringIO()
-    log.set_up("info", stream)
+    log.set_up("info", Counters(), stream, [limit])
     for _ in range(5):
         logger.info("refused", {"connection": 1})
         logger.info("joined", {"connection": 1})
+    written()
     now = 1.0
     for _ in range(3):
         logger.info("refused", {"connection": 2})
-    logging.getLogger().handlers[0].flush()
+    written()
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [line["event"] for line in lines].count("joined") == 5
     refused = [(line["connection"], line.get("left_out")) for line in lines if line["event"] == "refused"]
     assert refused == [(1, None)] * 3 + [(2, 2), (2, None)]
+    assert counters.lines_dropped == {"limit": 3}, "the last line too"

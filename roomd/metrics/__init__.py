@@ -1,0 +1,1 @@
+"""Metrics for Prometheus: what is shown, and the library that formats it."""
