@@ -1,6 +1,7 @@
 """What an operator and a machine do to a service that runs: reloads, a full disk, a clock that is set."""
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -106,6 +107,39 @@ def test_systemd_sees_a_reload_by_a_signal(service: Service) -> None:
 def active_after(before: str) -> Callable[[str], bool]:
     """Return whether the unit is active, and was not for a moment since it looked so."""
     return lambda now: now != before and "ActiveState=active\n" in now
+
+
+def journal(service: Service, *options: str) -> list[tuple[int, str]]:
+    """Return the priority and the text of each line of roomd, and not of systemd, in the journal of the service."""
+    lines = service.machine.journal("roomd", "--identifier=roomd", "--output=json", *options)
+    return [(int(line["PRIORITY"]), line["MESSAGE"]) for line in map(json.loads, lines)]
+
+
+def test_the_journal_finds_errors(service: Service) -> None:
+    """`journalctl -p err` shows every error, also of commands and of a start, and no other line."""
+    machine = service.machine
+    before, errors_before = len(journal(service)), len(journal(service, "--priority=err"))
+    service.start(*UNITS, settings="[server]\nlog_level = 'debug'\n", unit="RestartSec=100ms")
+
+    async def scene() -> None:
+        async with Meeting(service).held() as meeting:
+            await meeting.tried("no token")
+            await meeting.talk()
+
+    inside(machine, scene())
+    machine.write(CONFIG, "[server]\nport = 9000\n")
+    for _ in range(20 if LONG else 2):
+        assert machine.tried(*RELOAD).returncode == 1
+    machine.write(CONFIG, "[server]\nport = 'none'\n")
+    assert machine.tried("systemctl", "restart", "roomd").returncode == 1
+    service.stop()
+    lines = journal(service)[before:]
+    found = [text for _, text in journal(service, "--priority=err")[errors_before:]]
+    assert found == [text for _, text in lines if text.startswith("roomd: ") or json.loads(text)["level"] == "error"]
+    assert sum("not reloaded" in text for text in found) == (20 if LONG else 2)
+    assert "server.port: Expected `int`, got `str`" in found[-1]
+    levels = {(number, json.loads(text)["level"]) for number, text in lines if text.startswith("{")}
+    assert levels == {(3, "error"), (6, "info"), (7, "debug")}
 
 
 @pytest.fixture
