@@ -19,7 +19,7 @@ from tests.support.processes import PATIENCE
 from tests.support.systemd import LONG, Machine
 from tests.support.units import CONFIG, ROOMD, URL, Service
 
-CLIENTS = 200 if LONG else 50
+CLIENTS = 200 if LONG else 20
 
 
 class Attendee:
