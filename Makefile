@@ -44,10 +44,10 @@ screenshots: system $(VENV)/.installed-dev ## Write pictures of the meeting page
 browsers: system $(VENV)/.installed-dev ## Run every test of the meeting page in Chromium and in Firefox
 	ROOMD_TEST_BROWSERS=all $(BIN)/python -m pytest --numprocesses 2 tests/page $(ARGS)
 
-systemd: system $(VENV)/.installed-dev ## Run every test of the service under a real systemd, as root
+systemd: system $(VENV)/.installed-dev ## Run every test of the service under a real systemd, as root, and print outages
 	@PATH="$$PATH:/usr/sbin" command -v debootstrap >/dev/null || { eval "$$APT"; apt_install debootstrap; } \
 	|| echo 'Tests of the package on a fresh Debian are skipped: sudo apt-get install debootstrap'
-	ROOMD_TEST_SYSTEMD=all $(BIN)/python -m pytest tests/systemd $(ARGS)
+	ROOMD_TEST_SYSTEMD=all $(BIN)/python -m pytest -raP tests/systemd $(ARGS)
 
 nightly: $(VENV)/.installed-dev ## Run the long state machine and the long comparison with RFC 6455: 100,000 steps, 100,000 clients
 	ROOM_MACHINE_STEPS=100000 $(BIN)/python -m pytest tests/rooms/test_room_machine.py $(ARGS)
@@ -167,8 +167,8 @@ node:
 	[ -z "$$packages" ] || { eval "$$APT"; apt_install $$packages; } \
 	|| echo "JavaScript is not checked, its tests are skipped: they need Node 18 or newer and npm (Debian: $$packages)"
 
-# Two browsers for the page, a TURN server with its client, a proxy, promtool, and a systemd that tests boot in namespaces of its own;
-# tests/support skips the tests of what is missing.
+# Two browsers for the page, a TURN server with its client, a proxy, promtool, a systemd that tests boot in namespaces of its own, and
+# a clock that they set for one process; tests/support skips the tests of what is missing.
 # Debian's coturn, nginx and prometheus would run as open services: their units are masked while they are installed and disabled afterwards.
 system: node
 	@packages=; \
@@ -179,6 +179,7 @@ system: node
 	command -v promtool >/dev/null || packages="$$packages prometheus"; \
 	[ -x /lib/systemd/systemd ] || packages="$$packages systemd"; \
 	PATH="$$PATH:/usr/sbin:/sbin" command -v ip >/dev/null || packages="$$packages iproute2"; \
+	[ -e "$$(echo /usr/lib/*/faketime/libfaketimeMT.so.1)" ] || packages="$$packages libfaketime"; \
 	[ -n "$$packages" ] || exit 0; \
 	eval "$$APT"; \
 	unit() { for one in coturn nginx prometheus; do \

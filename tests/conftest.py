@@ -8,7 +8,7 @@ settings.load_profile("a busy machine")
 
 pytest.register_assert_rewrite("tests.support")  # a failed assertion there shows its values, as in a test
 
-pytest_plugins = ["tests.support.daemon", "tests.support.systemd"]
+pytest_plugins = ["tests.support.daemon", "tests.support.systemd", "tests.support.units"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,5 +1,6 @@
 """Print to the terminal: escaped text, tables, and JSON in the format of the protocol."""
 
+import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
 
@@ -8,6 +9,7 @@ import typer
 
 from roomd.protocol.objects import Admission, Ban, Message, Participant, Room
 from roomd.protocol.replies import Reply
+from roomd.system.logging import error_text
 
 # Control characters can move the cursor and set titles; line and paragraph separators can imitate lines of output;
 # surrogates cannot be encoded.
@@ -33,8 +35,8 @@ def say(text: str) -> None:
 
 
 def say_error(text: str) -> None:
-    """Print a line to standard error."""
-    typer.echo(text, err=True)
+    """Print a line to standard error. For the journal it has the priority of an error."""
+    typer.echo(error_text(text, sys.stderr), err=True)
 
 
 def say_reply(reply: Reply, json: bool, text: str) -> None:

@@ -69,9 +69,9 @@ def environ(tmp_path: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def served(environ: dict[str, str], journal: Journal) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run a service, and kill it in the end if it still runs."""
-    command = [sys.executable, "-m", "roomd", "serve"]
+def served(environ: dict[str, str], journal: Journal, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a service, or another command of one, and kill it in the end if it still runs."""
+    command = [sys.executable, "-m", "roomd", *(arguments or ["serve"])]
     process = spawn(command, env={**environ, **journal.environ}, stdout=journal.stream, stderr=journal.stream)
     try:
         yield process
@@ -105,6 +105,16 @@ def test_the_reason_of_a_failed_start_is_an_error(environ: dict[str, str], text:
         assert process.wait(PATIENCE) == 2
     ((priority, line),) = journal.close()
     assert (priority, line[:7]) == (3, "roomd: ")
+
+
+@pytest.mark.parametrize("arguments", [("reload",), ("backup", "/nowhere/roomd.db")], ids=" ".join)
+def test_the_failure_of_a_command_is_an_error(environ: dict[str, str], arguments: tuple[str, ...]) -> None:
+    """The reload and the backup of a service say in its journal why they failed, and `journalctl -p err` shows it."""
+    journal = Journal()
+    Path(environ["ROOMD_CONFIG"]).touch(0o600)
+    with served(environ, journal, *arguments) as process:
+        assert process.wait(PATIENCE) > 0
+    assert {(priority, line[:7]) for priority, line in journal.close()} == {(3, "roomd: ")}
 
 
 def test_another_stream_has_no_priorities(environ: dict[str, str]) -> None:

@@ -37,7 +37,8 @@ def test_the_checkout_runs_as_a_service(machine: Machine) -> None:
     machine.wait("bash", "-c", "</dev/tcp/127.0.0.1/8765")
     with machine.network(), urlopen("http://127.0.0.1:8765/healthz", timeout=PATIENCE) as answer:
         assert answer.status == 200
-    assert any('"event":"listening"' in line for line in machine.journal("roomd"))
+    journal = ("journalctl", "--unit=roomd", "--output=cat")
+    machine.wait(*journal, until=lambda text: '"event":"listening"' in text)
     machine.run("systemctl", "stop", "roomd")
 
 
