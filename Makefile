@@ -14,7 +14,7 @@ LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate
 	--strip-extras --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test browsers systemd deb screenshots nightly blips attack chaos week restarts lint types fmt docs lock bench bench-pair peers clean node system
+.PHONY: help install run test coverage browsers systemd deb screenshots nightly blips attack chaos week restarts lint types fmt docs lock bench bench-pair peers clean node system
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,14 +29,20 @@ run: install ## Install what is needed, run the daemon with a demo room and its 
 
 # The tests start more than 200 processes. Without stored bytecode each of them would compile every module again.
 test: export PYTHONDONTWRITEBYTECODE :=
-test: system lint ## Run all checks and tests, and print the coverage
+test: system lint ## Run all checks and tests, and print the coverage of the pure modules
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest --numprocesses 4 --dist worksteal $(ARGS)
 	$(BIN)/coverage combine --quiet
-	@echo 'Branch coverage of roomd/:'
-	$(BIN)/coverage report --fail-under=95
 	@echo 'Branch coverage of the pure modules:'
 	$(BIN)/coverage report --include=$(PURE_FILES) --fail-under=100
+
+# Tracing every test and the daemons in them takes half as long again.
+coverage: export ROOMD_TEST_NIGHTLY := 1
+coverage: system $(VENV)/.installed-dev ## Run all tests, the long ones of the measurements too, and print the coverage
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest --numprocesses 4 --dist worksteal $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=95
 
 screenshots: system $(VENV)/.installed-dev ## Write pictures of the meeting page to screenshots/
 	ROOMD_TEST_SCREENSHOTS=1 $(BIN)/python -m pytest tests/page/test_looks.py $(ARGS)
@@ -53,8 +59,12 @@ nightly: $(VENV)/.installed-dev ## Run the long state machine and the long compa
 	ROOM_MACHINE_STEPS=100000 $(BIN)/python -m pytest tests/rooms/test_room_machine.py $(ARGS)
 	ROOMD_TEST_FUZZ=100000 $(BIN)/python -m pytest --numprocesses 4 --dist worksteal \
 		tests/gateway/test_conformance.py tests/gateway/test_http_fuzz.py $(ARGS)
+	$(MAKE) coverage
 	$(MAKE) browsers
 	$(MAKE) attack ARGS=
+	$(MAKE) chaos ARGS=
+	$(MAKE) restarts ARGS=
+	$(MAKE) week ARGS=
 
 blips: node $(VENV)/.installed-dev ## Try clients of each kind for two minutes on a network that fails
 	$(BIN)/python -m tests.support.blips $(ARGS)

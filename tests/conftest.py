@@ -1,4 +1,8 @@
-"""The fixtures of every test: see tests/support."""
+"""The fixtures of every test: see tests/support. Which tests are left out and which are traced, in `make test`."""
+
+import os
+import sys
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -10,7 +14,27 @@ pytest.register_assert_rewrite("tests.support")  # a failed assertion there show
 
 pytest_plugins = ["tests.support.daemon", "tests.support.systemd", "tests.support.units"]
 
+IS_NIGHTLY = "ROOMD_TEST_NIGHTLY" in os.environ
+UNTRACED = {"bench", "cli", "client", "gateway", "journeys", "metrics", "page", "storage", "systemd"}
+"""The folders of tests that the pure modules do not need for their coverage. Tracing takes half of a test's time."""
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Run the tests of the page first: they take longest, and one browser at a time leaves room for the others."""
+    left_out = [item for item in items if item.get_closest_marker("nightly") and not IS_NIGHTLY]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
     items.sort(key=lambda item: "/tests/page/" not in item.path.as_posix())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Trace a test for the coverage of the pure modules, or in `make coverage` every test for that of all modules."""
+    if IS_NIGHTLY or not UNTRACED.intersection(item.path.relative_to(item.config.rootpath).parts):
+        return (yield)
+    tracer = sys.gettrace()
+    sys.settrace(None)
+    try:
+        return (yield)
+    finally:
+        sys.settrace(tracer)

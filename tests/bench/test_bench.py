@@ -162,6 +162,7 @@ async def test_a_large_database_is_made_once_and_its_rooms_joined(tmp_path: Path
     assert [figure.row for figure in figures] == ["i-rooms10", "i-start-rooms10"]
 
 
+@pytest.mark.nightly
 def test_a_suite_keeps_what_came_of_a_round(tmp_path: Path) -> None:
     plan = Plan(("a",), ("roomd", "echo", "sqlite"), SECONDS, True)
     suite = Suite(plan, os.sched_getaffinity(0), tmp_path)
@@ -216,6 +217,7 @@ def test_every_row_has_a_title() -> None:
     assert "19,900" in report.title("h19900")
 
 
+@pytest.mark.nightly
 def test_plots_are_drawn(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="needs the dependency group bench")
     from bench import plots

@@ -61,6 +61,7 @@ def test_the_python_of_a_checkout_is_the_one_of_its_venv(tmp_path: Path) -> None
     assert find_checkout(tmp_path, Path(sys.executable)) == Checkout(tmp_path, Path(sys.executable))
 
 
+@pytest.mark.nightly
 def test_both_checkouts_are_measured_in_every_round_and_take_turns_to_be_first(tmp_path: Path) -> None:
     plan = Plan(("g",), ("roomd",), 0.2, True, has_largest=False)
     pair = Pair(plan, HERE, HERE, CORES, tmp_path)
@@ -84,6 +85,7 @@ def test_a_checkout_that_does_not_start_stops_the_run(tmp_path: Path) -> None:
         pair.run_round()
 
 
+@pytest.mark.nightly
 def test_the_command_line_prints_the_report(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bench.pair", "--before", str(HERE.root), "--python", sys.executable]
     command += ["--rounds", "1", "--seconds", "0.3", "--folder", str(tmp_path), "f"]

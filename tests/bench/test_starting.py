@@ -131,6 +131,7 @@ def test_a_peer_that_lacks_something_stops_the_run() -> None:
     assert str(failed.value) == "colyseus needs its packages: python -m bench.peers.install"
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("left_out", [False, True])
 def test_a_peer_that_does_not_start_stops_the_run_unless_it_is_left_out(tmp_path: Path, left_out: bool) -> None:
     """The run shows why, measures nothing and writes nothing."""

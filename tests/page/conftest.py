@@ -16,20 +16,11 @@ if TYPE_CHECKING:  # Playwright may be missing: then the tests that need it are 
     from tests.support.tabs import Tabs
 
 
-BOTH_BROWSERS = {"test_a_reload_keeps_the_seat"}
-"""The tests that `make test` runs in both browsers: what a browser does when a page goes. The others run in Chromium
-there; `make browsers` and `make nightly` run every test in both."""
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the second browser out where `make test` does."""
+    """Leave the second browser to `make browsers`, which `make nightly` runs too."""
     if os.environ.get("ROOMD_TEST_BROWSERS") == "all":
         return
-    left_out = [
-        item
-        for item in items
-        if "page" in item.path.parts and "[firefox" in item.name and item.name.split("[")[0] not in BOTH_BROWSERS
-    ]
+    left_out = [item for item in items if "page" in item.path.parts and "[firefox" in item.name]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
 

@@ -19,8 +19,10 @@ LEASH = [setpriv, "--pdeathsig", "KILL"] if (setpriv := shutil.which("setpriv"))
 
 _COVERAGE = "COVERAGE_PROCESS_CONFIG"
 
-MEASURED = {_COVERAGE: os.environ.pop(_COVERAGE, "")} if "PYTEST_XDIST_WORKER" in os.environ else {}
-"""Settings of a child that counts as covered. The others do not: they start sooner, and run as fast as they can."""
+_measured = os.environ.pop(_COVERAGE, "") if "PYTEST_XDIST_WORKER" in os.environ else ""
+MEASURED = {_COVERAGE: _measured} if _measured and "ROOMD_TEST_NIGHTLY" in os.environ else {}
+"""Settings of a child that counts as covered, in `make coverage`. The others do not: they start sooner, and run as fast
+as they can."""
 
 _starter = ThreadPoolExecutor(1)
 """Starts processes. This thread ends with the test process and no sooner, unlike one that a test runs a call in."""
