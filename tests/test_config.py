@@ -13,6 +13,7 @@ from roomd.config import (
     MetricsConfig,
     TcpAddress,
     UnixAddress,
+    admin_socket,
     check,
     default_config,
     load,
@@ -367,3 +368,9 @@ def test_default_config_holds_every_setting() -> None:
 def test_where_metrics_are_served(text: str | None, address: ListenAddress | None) -> None:
     """A port alone is one of this machine; without an address they are not served."""
     assert metrics_address(MetricsConfig(listen=text)) == address
+
+
+def test_where_the_admin_socket_is() -> None:
+    """Beside the database, with its name, or where it is configured."""
+    assert admin_socket(Config()) == Path("var/roomd.sock")
+    assert admin_socket(load(environ={"ROOMD_ADMIN_SOCKET": "/run/roomd/admin.sock"})) == Path("/run/roomd/admin.sock")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from roomd.config import ConfigError, ListenAddress, TcpAddress, UnixAddress, listen_addresses, load
+from roomd.config import ConfigError, ListenAddress, TcpAddress, UnixAddress, listen_addresses, load, local_url
 
 
 def refusal(**sources: Any) -> str:
@@ -71,3 +71,31 @@ def test_socket_mode(mode: str) -> None:
     """Access rights are three octal digits, with or without a 0 before them."""
     assert "server.socket_mode: is not of that form (Access rights" in refusal(flags={"server": {"socket_mode": mode}})
     assert load(environ={"ROOMD_SERVER_SOCKET_MODE": "0660"}).server.socket_mode == "0660"
+
+
+@pytest.mark.parametrize(
+    ("listen", "url"),
+    [
+        ("", "ws://127.0.0.1:8765/ws"),
+        ("unix:/run/http.sock,0.0.0.0:9000", "ws://127.0.0.1:9000/ws"),
+        ("[::]:9000,127.0.0.1:9001", "ws://[::1]:9000/ws"),
+        ("127.0.0.1:0,meet.example:9000", "ws://meet.example:9000/ws"),
+    ],
+)
+def test_the_url_on_this_machine(listen: str, url: str) -> None:
+    """It is that of the first address with a known port."""
+    assert local_url(load(environ={"ROOMD_SERVER_LISTEN": listen}).server) == url
+
+
+@pytest.mark.parametrize(
+    ("environ", "why"),
+    [
+        ({"ROOMD_SERVER_LISTEN": "unix:/run/http.sock"}, "server.listen has only Unix sockets"),
+        ({"ROOMD_SERVER_LISTEN": "127.0.0.1:0"}, "a port in server.listen is 0"),
+        ({"ROOMD_SERVER_PORT": "0"}, "server.port is 0"),
+    ],
+)
+def test_no_url_on_this_machine(environ: dict[str, str], why: str) -> None:
+    """A port that the system chooses is not known, and a Unix socket has no URL: the message says what to give."""
+    with pytest.raises(ConfigError, match=f"{why}.*--url"):
+        local_url(load(environ=environ).server)

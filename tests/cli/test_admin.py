@@ -13,8 +13,6 @@ from typing import Any
 import pytest
 
 from roomd import __version__
-from roomd.cli.admin import SERVICE_SOCKET
-from roomd.config import Config, admin_socket
 from roomd.system.unix_sockets import connect_to, listen_on
 from tests.support.commands import roomd
 from tests.support.daemon import Daemon, serving
@@ -164,12 +162,6 @@ def test_no_daemon(tmp_path: Path) -> None:
     assert result.exit_code == UNREACHABLE
     assert f"no daemon listens at {tmp_path / 'roomd.sock'}" in result.output
     assert "--socket" in result.output
-
-
-def test_where_the_socket_is() -> None:
-    """Beside the database, or where it is configured; the service of systemd has its own place."""
-    assert admin_socket(Config()) == Path("var/roomd.sock")
-    assert Path("/run/roomd/admin.sock") == SERVICE_SOCKET
 
 
 AS_NOBODY = """

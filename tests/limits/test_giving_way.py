@@ -55,7 +55,9 @@ def test_a_stranger_again() -> None:
     ledgers.remove_stranger(newest)
     usage.begin(opened)
     _, newest = begin(ledgers)
+    assert ledgers.stranger_connections() == 2
     assert [ledgers.make_way(), opened.gave_way, newest.gave_way] == [True, True, False]
+    assert ledgers.stranger_connections() == 1
 
 
 def test_a_handshake_that_is_complete() -> None:
