@@ -168,7 +168,7 @@ class Connection:
 
     def closed(self) -> None:
         """Drop the client's seat: no more requests follow."""
-        self.outbox.is_closed = True
+        self.outbox.end()
         self._client.release(is_clean=self.socket.close_received in CLEAN_CLOSES)
         self._on_closed(self)
 

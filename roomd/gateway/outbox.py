@@ -158,5 +158,15 @@ class Outbox:
     def close(self, code: int, reason: str = "") -> None:
         """Close the connection; frames written before are sent first. Closing twice is fine."""
         if not self.is_closed:
-            self.is_closed = True
-            self._close(code, reason)
+            close = self._close
+            self.end()
+            close(code, reason)
+
+    def end(self) -> None:
+        """Write nothing more: the connection is closed. No cycle of references is left."""
+        self.is_closed = True
+        self._close = _nothing
+
+
+def _nothing(_code: int, _reason: str) -> None:
+    """Do nothing."""

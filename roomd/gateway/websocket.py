@@ -199,8 +199,10 @@ class ClientSocket(asyncio.Protocol):
             if timer is not None:
                 timer.cancel()
         self._handler.usage.count(len(self._buffer) + len(self._rest) - self._start)
-        self._library, self._buffer, self._rest = None, bytearray(), b""  # the rest waits for the garbage collector
+        self._library, self._buffer, self._rest = None, bytearray(), b""
         self._handler.lost(code)
+        if not self._must_report_end:
+            del self._handler  # no cycle of references is left
 
     def pause_writing(self) -> None:
         """Note that more bytes wait for the client than the transport's limit."""
@@ -221,7 +223,8 @@ class ClientSocket(asyncio.Protocol):
                 self._rest, self._start = data, start
                 self._pause()
                 return
-            size = self._measure(data, start)
+            joined = len(self._fragments.data) if self._fragments is not None else 0
+            size = measure(data, start, self._limit - joined)
             if size == REFUSED:
                 self._ask_library(data[start:])
                 self._end()
@@ -233,9 +236,6 @@ class ClientSocket(asyncio.Protocol):
             self._take_frame(data[start : start + size])
             start += size
             frames += 1
-
-    def _measure(self, data: bytes, start: int) -> int:
-        return measure(data, start, self._limit - (len(self._fragments.data) if self._fragments is not None else 0))
 
     def _take_frame(self, frame: bytes) -> None:
         self._handler.usage.count(len(frame))
