@@ -31,7 +31,7 @@ run: install ## Install what is needed, run the daemon with a demo room and its 
 test: export PYTHONDONTWRITEBYTECODE :=
 test: system lint ## Run all checks and tests, and print the coverage of the pure modules
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --numprocesses 4 --dist worksteal $(ARGS)
+	$(BIN)/coverage run -m pytest --numprocesses 5 --dist worksteal $(ARGS)
 	$(BIN)/coverage combine --quiet
 	@echo 'Branch coverage of the pure modules:'
 	$(BIN)/coverage report --include=$(PURE_FILES) --fail-under=100

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roomd.protocol import events, objects, replies, requests
-from roomd.protocol.codec import BadFrame, decode, encode, error_reply, request_id, size_of
+from roomd.protocol.codec import BadFrame, decode, encode, error_reply, request_id
 from roomd.protocol.errors import BAD_FRAME, RATE_LIMITED, ROOM_FULL, UNKNOWN_TYPE, Refused
 from tests.support.replies import BAN, BAN_JSON
 
@@ -224,11 +224,6 @@ def test_a_signal_s_data_is_passed_on_as_it_came() -> None:
     assert encode(events.SignalEvent(sender="01jq", data=request.data)) == (
         b'{"type":"signal","from":"01jq","data":{"sdp" : [1,2]}}'
     )
-
-
-def test_sizes_are_those_on_the_wire() -> None:
-    """A text counts with its quotes and escapes, and in UTF-8."""
-    assert [size_of("é"), size_of('"'), size_of({"muted": True})] == [4, 4, 14]
 
 
 def test_frames_are_utf_8() -> None:
