@@ -83,6 +83,7 @@ async def run(
     check_files(config)
     store = await open_store(config.database, counters)
     notifier = Notifier(os.environ)
+    admin: AdminServer | None = None
     try:
         parts = make_parts(config)
         hub = Hub(store, rules(config), clock, ids, encode_frame, counters)
@@ -121,12 +122,13 @@ async def run(
             task.cancel()
         await asyncio.gather(reloading, reporting, return_exceptions=True)
         await listener.close()
-        await admin.close()
         metrics.close()
         await reloader.close()
     finally:
         ignore_hangup()
         notifier.close()
+        if admin is not None:
+            await admin.close()
         await store.close()
     log.info("stopped")
 
@@ -149,7 +151,7 @@ def _fields(address: ListenAddress) -> dict[str, str | int]:
 
 def _status(hub: Hub, listener: Listener) -> str:
     """Return the status line of `systemctl status`."""
-    return f"{hub.statistics()['rooms']} rooms, {listener.connected} connected"
+    return f"{hub.statistics()['rooms']} rooms, {len(listener.connections)} connected"
 
 
 def serve(

@@ -63,7 +63,7 @@ def operations(
         raise AdminError(f"there is no connection {order.number}; `roomd connections` lists those there are")
 
     def drain(order: admin.Drain) -> admin.Done:
-        rooms.is_draining = order.is_draining
+        rooms.is_draining = order.is_draining or rooms.is_stopping
         log.info("draining" if order.is_draining else "draining no more")
         return admin.Done()
 

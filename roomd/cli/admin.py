@@ -1,6 +1,8 @@
 """The commands that use the admin interface of the running daemon: `roomd status` and others."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -8,7 +10,7 @@ import msgspec
 import typer
 
 from roomd.cli.access import ConfigFile, DatabaseFile, configuration
-from roomd.cli.options import example
+from roomd.cli.options import example, with_options
 from roomd.cli.output import say, table
 from roomd.config import LogLevel, admin_socket
 from roomd.protocol import admin
@@ -22,10 +24,6 @@ _ONLY = "only root and the user of the daemon may use it"
 TIMEOUT = 30.0
 """The seconds that a reply may take."""
 
-SocketFile = Annotated[
-    Path | None,
-    typer.Option("--socket", metavar="FILE", help="The daemon's admin socket; default: the configured."),
-]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -48,14 +46,24 @@ def add_admin_commands(app: typer.Typer) -> None:
         ("reload", reload, "roomd reload"),
         ("log-level", log_level, "roomd log-level debug"),
     ):
-        app.command(name, epilog=example(line))(command)
+        app.command(name, epilog=example(line))(with_options(Daemon, command))
 
 
+@dataclass(frozen=True)
 class Daemon:
-    """The admin interface of a daemon, which is found by the options of a command."""
+    """The admin interface of a daemon, and the options by which a command finds it."""
 
-    def __init__(self, socket: Path | None, config: Path | None, database: str | None) -> None:
-        self._path = socket or _find_socket(config, database)
+    socket: Annotated[
+        Path | None,
+        typer.Option("--socket", metavar="FILE", help="The daemon's admin socket; default: the configured."),
+    ] = None
+    config: ConfigFile = None
+    database: DatabaseFile = None
+
+    @cached_property
+    def path(self) -> Path:
+        """The path of the socket. Raises `ConfigError`."""
+        return self.socket or _find_socket(self.config, self.database)
 
     def ask(self, path: str, kind: type[T]) -> T:
         """Send a `GET` and return the reply.
@@ -71,16 +79,16 @@ class Daemon:
     def _exchange(self, method: str, path: str, body: bytes, kind: type[T]) -> T:
         head = f"{method} {path} HTTP/1.0\r\nHost: roomd\r\nContent-Length: {len(body)}\r\n\r\n"
         try:
-            with connect_to(self._path, TIMEOUT) as connected:
+            with connect_to(self.path, TIMEOUT) as connected:
                 connected.sendall(head.encode() + body)
                 with connected.makefile("rb") as stream:
                     answer = stream.read()
         except OSError as exc:
-            raise AdminUnreachable(_explain(self._path, exc)) from None
+            raise AdminUnreachable(_explain(self.path, exc)) from None
         status_line, _, rest = answer.partition(b"\r\n")
         content = rest.partition(b"\r\n\r\n")[2]
         if not status_line:
-            raise AdminUnreachable(f"{self._path}: {_ONLY}")
+            raise AdminUnreachable(f"{self.path}: {_ONLY}")
         if status_line.split()[1] == b"200":
             return msgspec.json.decode(content, type=kind)
         raise AdminRefused(msgspec.json.decode(content, type=admin.Failed).error)
@@ -101,11 +109,9 @@ def _explain(path: Path, exc: OSError) -> str:
     return f"{path}: {exc.strerror or exc}"
 
 
-def status(
-    json: Json = False, socket: SocketFile = None, config: ConfigFile = None, database: DatabaseFile = None
-) -> None:
+def status(daemon: Daemon, json: Json = False) -> None:
     """Show what the running daemon does."""
-    found = Daemon(socket, config, database).ask("/status", admin.Status)
+    found = daemon.ask("/status", admin.Status)
     state = "draining" if found.is_draining else "serving"
     lines = {
         "roomd": f"{found.version}, {state}, process {found.pid} since {found.started_at}",
@@ -120,12 +126,10 @@ def status(
 
 
 def top(
+    daemon: Daemon,
     interval: Annotated[
         float, typer.Option(metavar="SECONDS", min=0.1, max=3600, help="The time between two looks.")
     ] = 2.0,
-    socket: SocketFile = None,
-    config: ConfigFile = None,
-    database: DatabaseFile = None,
 ) -> None:
     """Show live what the daemon does: rooms, people, rates, slow clients. The key q ends it.
 
@@ -133,15 +137,12 @@ def top(
     """
     from roomd.cli.top import show  # imported here, because it imports rich
 
-    daemon = Daemon(socket, config, database)
     show(lambda: daemon.ask("/activity", admin.Activity), interval)
 
 
-def connections(
-    json: Json = False, socket: SocketFile = None, config: ConfigFile = None, database: DatabaseFile = None
-) -> None:
+def connections(daemon: Daemon, json: Json = False) -> None:
     """List the open connections, the oldest first."""
-    found = Daemon(socket, config, database).ask("/connections", admin.Connections)
+    found = daemon.ask("/connections", admin.Connections)
     header = ("NUMBER", "USER", "SEAT", "WAITS", "PARTICIPANT", "SECONDS", "UNSENT")
     rows = [
         (
@@ -159,42 +160,36 @@ def connections(
 
 
 def kick(
+    daemon: Daemon,
     number: Annotated[int, typer.Argument(metavar="NUMBER", help="Its number in `roomd connections` and in the log.")],
-    socket: SocketFile = None,
-    config: ConfigFile = None,
-    database: DatabaseFile = None,
 ) -> None:
     """Close a connection. Its client may come back to its seat; `roomd room ban` keeps somebody out."""
-    Daemon(socket, config, database).order("/kick", admin.Kick(number=number), admin.Done)
+    daemon.order("/kick", admin.Kick(number=number), admin.Done)
 
 
 def drain(
+    daemon: Daemon,
     undo: Annotated[bool, typer.Option("--undo", help="Take newcomers again.")] = False,
-    socket: SocketFile = None,
-    config: ConfigFile = None,
-    database: DatabaseFile = None,
 ) -> None:
     """Take no newcomers, until the daemon is stopped. Meetings go on, and who was in one comes back to their seat."""
-    Daemon(socket, config, database).order("/drain", admin.Drain(is_draining=not undo), admin.Done)
+    daemon.order("/drain", admin.Drain(is_draining=not undo), admin.Done)
 
 
-def reload(socket: SocketFile = None, config: ConfigFile = None, database: DatabaseFile = None) -> None:
+def reload(daemon: Daemon) -> None:
     """Have the daemon read its configuration again, all of it or nothing, and print what has changed.
 
     docs/reference/configuration.md says of each setting whether a reload takes it.
     """
-    found = Daemon(socket, config, database).order("/reload", admin.Done(), admin.Reloaded)
+    found = daemon.order("/reload", admin.Done(), admin.Reloaded)
     say("\n".join(found.changed) or "nothing has changed")
 
 
 def log_level(
+    daemon: Daemon,
     level: Annotated[LogLevel, typer.Argument(metavar="LEVEL", help="debug, info, warning or error.")],
-    socket: SocketFile = None,
-    config: ConfigFile = None,
-    database: DatabaseFile = None,
 ) -> None:
     """Log from a level up, until the daemon starts again or reads its configuration again."""
-    Daemon(socket, config, database).order("/log-level", admin.LogLevel(level=level), admin.Done)
+    daemon.order("/log-level", admin.LogLevel(level=level), admin.Done)
 
 
 def _print(found: msgspec.Struct, json: bool, text: Callable[[], str]) -> None:

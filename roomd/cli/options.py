@@ -5,7 +5,7 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Concatenate, ParamSpec
+from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import parse_qs
 
 import typer
@@ -14,6 +14,7 @@ from roomd.cli.access import Access
 from roomd.client import code_of
 from roomd.protocol.text import clean_code
 
+Options = TypeVar("Options")
 P = ParamSpec("P")
 
 _TTL = re.compile(r"([0-9]{1,9})([smhd])")
@@ -73,20 +74,25 @@ def example(*lines: str) -> str:
     return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def connected(command: Callable[Concatenate[Access, P], None]) -> Callable[..., None]:
-    """Add the options of `Access` to a command, whose first argument is then the `Access`.
+def with_options(kind: Callable[..., Options], command: Callable[Concatenate[Options, P], None]) -> Callable[..., None]:
+    """Add the options of a class to a command, whose first argument is then an object of the class.
 
     Typer reads the options from the signature, so the result has a signature with both lists of options.
     """
     own = list(inspect.signature(command).parameters.values())[1:]
-    shared = list(inspect.signature(Access).parameters.values())
+    shared = list(inspect.signature(kind).parameters.values())
     parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in (*own, *shared)]
 
     @functools.wraps(command)
     def run(**values: Any) -> None:
-        access = Access(**{parameter.name: values.pop(parameter.name) for parameter in shared})
-        command(access, **values)  # type: ignore[call-arg]  # Typer passes the arguments of the signature below
+        options = kind(**{parameter.name: values.pop(parameter.name) for parameter in shared})
+        command(options, **values)  # type: ignore[call-arg]  # Typer passes the arguments of the signature below
 
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # PEP 362 allows it
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
+
+
+def connected(command: Callable[Concatenate[Access, P], None]) -> Callable[..., None]:
+    """Add the options by which a command connects to the daemon as a client."""
+    return with_options(Access, command)

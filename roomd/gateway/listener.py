@@ -137,11 +137,6 @@ class Listener:
         found = [address for address in self.addresses if isinstance(address, TcpAddress)]
         return url_of(found[0], self._settings.path) if found else None
 
-    @property
-    def connected(self) -> int:
-        """The number of open WebSockets."""
-        return len(self.connections)
-
     async def close(self) -> None:
         """Stop accepting, finish the running requests, and close every connection. Closing twice is fine.
 

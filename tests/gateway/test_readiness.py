@@ -30,7 +30,7 @@ def test_readiness() -> None:
             assert await json_at(port, "/readyz") == unready("at the connection limit", *storage)
             for writer in port.writers:
                 writer.transport.abort()
-            await port.until(lambda: not port.listener.connected)
+            await port.until(lambda: not port.listener.connections)
             assert await json_at(port, "/readyz") == unready(*storage)
             port.store.failing = port.store.nearly_full = False
             assert await json_at(port, "/readyz") == ready
