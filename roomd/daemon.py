@@ -100,7 +100,7 @@ async def run(
         exporter = Exporter(Sources(config, hub, listener, counters))
         admin = AdminServer(
             {
-                **operations(config, hub, listener, reloader.reload, clock),
+                **operations(config, hub, listener, reloader.reload, counters, clock),
                 **activity_operations(ActivityView(hub, listener, counters, clock)),
                 **metrics_operations(exporter),
             }
@@ -123,6 +123,7 @@ async def run(
         await asyncio.gather(reloading, reporting, return_exceptions=True)
         await listener.close()
         metrics.close()
+        await admin.close()  # nobody reloads any more
         await reloader.close()
     finally:
         ignore_hangup()
@@ -134,12 +135,12 @@ async def run(
 
 
 async def _open_admin(admin: AdminServer, config: Config) -> None:
-    """Open the admin interface. Raises `ConfigError` where its socket cannot be."""
+    """Open the admin interface. Raises `AddressUnavailable` where its socket cannot be now."""
     path = admin_socket(config)
     try:
         await admin.open(path)
     except OSError as exc:
-        raise ConfigError(f"admin.socket: {path}: {exc.strerror}") from None
+        raise AddressUnavailable(f"admin.socket: {path}: {exc.strerror}") from None
 
 
 def _fields(address: ListenAddress) -> dict[str, str | int]:

@@ -75,7 +75,7 @@ def rules(config: Config) -> Rules:
 
 
 def _nothing() -> None:
-    """Tell nobody."""
+    """Do nothing."""
 
 
 class Reloader:

@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ice": {"auth", "config", "protocol"},
     "gateway": {"auth", "config", "counters", "engine", "ice", "limits", "protocol", "rooms", "system"},
     "admin": {"config", "counters", "engine", "gateway", "protocol", "system"},
-    "metrics": {"admin", "config", "counters", "engine", "gateway", "limits", "protocol", "system"},
+    "metrics": {"admin", "config", "counters", "engine", "gateway", "limits", "protocol", "storage", "system"},
     "demo": {"auth", "config", "engine", "rooms"},
     # libraries of their own: they share the wire with the daemon, and nothing else
     "client": {"protocol"},

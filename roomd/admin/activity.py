@@ -18,9 +18,9 @@ SLOWEST = 20
 
 
 class ActivityView:
-    """Look at the activity of the daemon.
+    """Reads the activity of the daemon.
 
-    The rate of a room is that since somebody last looked, so two who look at the same time get rates of shorter times.
+    The rate of a room is that since the last reading, so two who read at the same time get rates of shorter times.
     """
 
     def __init__(self, rooms: Rooms, listener: Listener, counters: Counters, clock: Clock) -> None:
@@ -28,10 +28,10 @@ class ActivityView:
         self._listener = listener
         self._counters = counters
         self._clock = clock
-        self._began = self._looked = clock.monotonic()
-        self._commands: dict[str, int] = {}  # those of each room when somebody last looked
+        self._began = self._read_at = clock.monotonic()
+        self._commands: dict[str, int] = {}  # those of each room at the last reading
 
-    def look(self) -> admin.Activity:
+    def read(self) -> admin.Activity:
         """Return the activity."""
         counters, now = self._counters, self._clock.monotonic()
         rooms = list(self._rooms.in_use())
@@ -64,7 +64,7 @@ class ActivityView:
         )
 
     def _find_busiest(self, rooms: list[RoomFigures], now: float) -> list[admin.BusyRoom]:
-        seconds, self._looked = max(now - self._looked, 1e-3), now
+        seconds, self._read_at = max(now - self._read_at, 1e-3), now
         before, self._commands = self._commands, {room.code: room.commands for room in rooms}
         rates = {room.code: max(0, room.commands - before.get(room.code, 0)) / seconds for room in rooms}
         busiest = heapq.nlargest(BUSIEST, rooms, key=lambda room: (rates[room.code], room.members))
@@ -82,7 +82,7 @@ class ActivityView:
 
 def activity_operations(view: ActivityView) -> dict[str, Operation]:
     """Return the operation that answers with the activity."""
-    return {"GET /activity": lambda _: view.look()}
+    return {"GET /activity": lambda _: view.read()}
 
 
 def _distribution(histogram: Histogram) -> admin.Distribution:

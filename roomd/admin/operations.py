@@ -9,11 +9,13 @@ from typing import get_args
 from roomd import __version__
 from roomd.admin.server import AdminError, Operation, takes
 from roomd.config import Config, ConfigError, LogLevel
+from roomd.counters import Counters
 from roomd.engine.ports import Clock, Rooms
 from roomd.gateway.listener import Listener
 from roomd.protocol import admin
 from roomd.protocol.errors import Close
 from roomd.protocol.timestamps import stamp
+from roomd.system.logging import set_level
 from roomd.system.memory import resident
 
 log = logging.getLogger("roomd.admin.operations")
@@ -23,20 +25,24 @@ KICKED = "an operator closed the connection"
 
 
 def operations(
-    config: Config, rooms: Rooms, listener: Listener, reload: Callable[[], Awaitable[list[str]]], clock: Clock
+    config: Config,
+    rooms: Rooms,
+    listener: Listener,
+    reload: Callable[[], Awaitable[list[str]]],
+    counters: Counters,
+    clock: Clock,
 ) -> Mapping[str, Operation]:
     """Return every operation, by "METHOD /path".
 
     `reload` reads the configuration again; it returns the settings that have changed, and raises `ConfigError`.
     """
-    started = stamp(clock.wall())
 
     def status() -> admin.Status:
         counted = rooms.statistics()
         return admin.Status(
             version=__version__,
             pid=os.getpid(),
-            started_at=started,
+            started_at=stamp(counters.started_at),
             is_draining=rooms.is_draining,
             rooms=counted["rooms"],
             members=counted["listeners"],
@@ -63,14 +69,16 @@ def operations(
         raise AdminError(f"there is no connection {order.number}; `roomd connections` lists those there are")
 
     def drain(order: admin.Drain) -> admin.Done:
-        rooms.is_draining = order.is_draining or rooms.is_stopping
+        if rooms.is_stopping:
+            raise AdminError("the daemon stops; it takes newcomers when it has started again")
+        rooms.is_draining = order.is_draining
         log.info("draining" if order.is_draining else "draining no more")
         return admin.Done()
 
     def log_level(order: admin.LogLevel) -> admin.Done:
         if order.level not in get_args(LogLevel):
             raise AdminError(f"{order.level}: is no level; allowed: {', '.join(get_args(LogLevel))}")
-        logging.getLogger().setLevel(order.level.upper())
+        set_level(order.level)
         log.warning("log level set", {"level": order.level})
         return admin.Done()
 

@@ -29,7 +29,7 @@ log = logging.getLogger("roomd.admin.server")
 BODY_LIMIT = 65_536
 """The bytes that the body of a request may have."""
 CONNECTIONS = 64
-"""The connections at the same time. The oldest gives way to one more."""
+"""The connections at the same time. For one more, the oldest is cut off."""
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 
 Operation = Callable[[bytes], Any]
@@ -68,7 +68,7 @@ class OperationServer:
             connection.abort()
 
     def opened(self, connection: HttpConnection) -> None:
-        """Take a connection. The oldest one gives way when there are too many."""
+        """Take a connection. When there are too many, cut the oldest off."""
         self._connections[connection] = None
         if len(self._connections) > CONNECTIONS:
             next(iter(self._connections)).abort()
@@ -117,13 +117,14 @@ class AdminServer(OperationServer):
         self._server = await asyncio.get_running_loop().create_unix_server(self.protocol, sock=self._listener.socket)
 
     async def close(self) -> None:
-        """Stop listening, and end every connection."""
+        """Stop listening, and end every connection. Closing twice is fine."""
         if self._server is None or self._listener is None:
             return
         self._listener.remove()
-        self._server.close()
+        server, self._server = self._server, None
+        server.close()
         self.end()
-        await self._server.wait_closed()
+        await server.wait_closed()
 
     def opened(self, connection: HttpConnection) -> None:
         """Take a connection of root or the daemon's own user. Abort every other one."""

@@ -1,5 +1,6 @@
 """The commands that use the admin interface of the running daemon: `roomd status` and others."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +22,7 @@ T = TypeVar("T")
 SERVICE_SOCKET = Path("/run/roomd/admin.sock")
 """Where the service of systemd has the socket. It is tried when none is at the configured place."""
 _ONLY = "only root and the user of the daemon may use it"
+_OTHER = "this is not the admin socket of roomd, or that of another version; after an upgrade restart the daemon"
 TIMEOUT = 30.0
 """The seconds that a reply may take."""
 
@@ -85,18 +87,22 @@ class Daemon:
                     answer = stream.read()
         except OSError as exc:
             raise AdminUnreachable(_explain(self.path, exc)) from None
-        status_line, _, rest = answer.partition(b"\r\n")
-        content = rest.partition(b"\r\n\r\n")[2]
-        if not status_line:
+        if not answer:
             raise AdminUnreachable(f"{self.path}: {_ONLY}")
-        if status_line.split()[1] == b"200":
-            return msgspec.json.decode(content, type=kind)
-        raise AdminRefused(msgspec.json.decode(content, type=admin.Failed).error)
+        head_sent, _, content = answer.partition(b"\r\n\r\n")
+        try:
+            if head_sent.startswith(b"HTTP/1.1 200 "):
+                return msgspec.json.decode(content, type=kind)
+            failed = msgspec.json.decode(content, type=admin.Failed)
+        except msgspec.DecodeError:
+            raise AdminUnreachable(f"{self.path}: {_OTHER}") from None
+        raise AdminRefused(failed.error)
 
 
 def _find_socket(config: Path | None, database: str | None) -> Path:
     configured = admin_socket(configuration(config, database={"path": database}))
-    is_open = config is None and database is None and not configured.exists()
+    # The method of Path raises PermissionError for a file in a folder of somebody else.
+    is_open = config is None and database is None and not os.path.exists(configured)  # noqa: PTH110
     return SERVICE_SOCKET if is_open and SERVICE_SOCKET.exists() else configured
 
 

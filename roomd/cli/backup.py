@@ -1,5 +1,6 @@
 """The commands on the database file: `roomd backup`, `roomd restore` and `roomd check`. They need no running daemon."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -48,7 +49,7 @@ def backup(
 
     settings = configuration(config, database={"path": database})
     path = Path(settings.database.path)
-    is_folder = keep is not None or target.endswith("/") or Path(target).is_dir()
+    is_folder = keep is not None or target.endswith("/") or os.path.isdir(target)  # noqa: PTH112 - raises nothing
     file = backups.dated(path, Path(target)) if is_folder else Path(target)
     secret = _secret_beside(path)
     backups.back_up(path, file, secret, is_forced=force)

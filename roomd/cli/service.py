@@ -1,6 +1,7 @@
 """`roomd install-service`: the units of systemd and the configuration, for a roomd that is not Debian's package."""
 
 import os
+import re
 import stat
 import sys
 import sysconfig
@@ -30,7 +31,7 @@ class Step:
     path: Path
     text: str
     replaces: bool
-    """Whether an older file gives way. It is kept beside the new one, with `.old` after its name."""
+    """Whether an older file is replaced. It is kept beside the new one, with `.old` after its name."""
     is_needed: bool
     """Whether anything is to be done."""
 
@@ -92,6 +93,10 @@ def check_program(program: Path) -> None:
     """
     if program == PACKAGED:
         raise ConfigError("the Debian package has installed the service: systemctl status roomd")
+    if not re.fullmatch(r"[\w./+~:@=,-]+", str(program)):
+        raise ConfigError(
+            f"{program}: a unit of systemd cannot have such a path; install roomd elsewhere, e.g. in /opt"
+        )
     for file in (program, Path(sys.executable), Path(__file__)):
         for path in (file.absolute(), file.resolve()):
             if hidden := next((folder for folder in HIDDEN if path.is_relative_to(folder)), None):
@@ -127,7 +132,7 @@ def _step(path: Path, text: str, replaces: bool) -> Step:
         )
     if not path.exists():
         return Step(path, text, replaces=False, is_needed=True)
-    return Step(path, text, replaces, is_needed=replaces and path.read_text(encoding="utf-8") != text)
+    return Step(path, text, replaces, is_needed=replaces and path.read_bytes() != text.encode())
 
 
 def carry_out(step: Step) -> None:

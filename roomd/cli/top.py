@@ -99,7 +99,7 @@ def render(before: Activity, after: Activity, rows: int) -> RenderableType:
 
 
 def _totals(before: Activity, after: Activity) -> RenderableType:
-    if before.pid != after.pid:  # another process: its totals have begun at 0
+    if before.pid != after.pid or after.uptime < before.uptime:  # another process: its totals have begun at 0
         before = after
     seconds = after.uptime - before.uptime
 

@@ -11,7 +11,7 @@ from websockets.http11 import Response
 
 from roomd.counters import Histogram
 from roomd.gateway.http import response
-from roomd.metrics.families import FAMILIES, Family, Sight, Sources, look
+from roomd.metrics.families import FAMILIES, Family, Snapshot, Sources, take_snapshot
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Metric
@@ -48,14 +48,14 @@ class Exporter:
 
     def collect(self) -> "Iterator[Metric]":
         """Build every metric. The library calls this for each answer."""
-        sight = look(self._sources)
-        return (_metric(family, sight) for family in FAMILIES)
+        snapshot = take_snapshot(self._sources)
+        return (_metric(family, snapshot) for family in FAMILIES)
 
 
-def _metric(family: Family, sight: Sight) -> "Metric":
+def _metric(family: Family, snapshot: Snapshot) -> "Metric":
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
-    figures = family.read(sight)
+    figures = family.read(snapshot)
     if isinstance(figures, Histogram):
         histogram = HistogramMetricFamily(family.name, family.help)
         histogram.add_metric([], _buckets(figures), figures.total)

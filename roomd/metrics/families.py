@@ -5,7 +5,6 @@ series has a bound.
 """
 
 import importlib.metadata
-import os
 import platform
 import sqlite3
 import time
@@ -26,6 +25,7 @@ from roomd.limits.applied import ACTIONS
 from roomd.limits.ledger import Use
 from roomd.protocol import errors
 from roomd.protocol.errors import Close, ErrorKind
+from roomd.storage.space import free_bytes
 from roomd.system.memory import resident
 
 REASONS = ("busy", "readonly", "io", "corrupt", "full", "cannot_open", "constraint", "tickets", "other")
@@ -51,13 +51,15 @@ class Sources(NamedTuple):
     """What was counted."""
 
 
-class Sight(NamedTuple):
-    """The sources, and what is looked up once for one answer."""
+class Snapshot(NamedTuple):
+    """The sources, and what is read once for one answer."""
 
     sources: Sources
     """The sources."""
     rooms: list[RoomFigures]
     """The rooms in use."""
+    sizes: dict[str, int]
+    """The bytes of the database and of its log, and those that are free."""
 
     @property
     def counters(self) -> Counters:
@@ -78,15 +80,15 @@ class Family(NamedTuple):
     """What it is (prometheus.io/docs/concepts/metric_types)."""
     help: str
     """What it says."""
-    read: Callable[[Sight], Figures | Histogram]
+    read: Callable[[Snapshot], Figures | Histogram]
     """Returns its figures now."""
     labels: tuple[str, ...] = ()
     """The names of its labels."""
 
 
-def look(sources: Sources) -> Sight:
-    """Look up what several metrics need."""
-    return Sight(sources, list(sources.rooms.in_use()))
+def take_snapshot(sources: Sources) -> Snapshot:
+    """Read what several metrics need, once."""
+    return Snapshot(sources, list(sources.rooms.in_use()), database_sizes(Path(sources.config.database.path)))
 
 
 @cache
@@ -108,8 +110,7 @@ def limit_series(key: str, holder: str) -> str:
 def database_sizes(path: Path) -> dict[str, int]:
     """Return the bytes of the database and of its log, and those that are free beside them; 0 for what is not there."""
     try:
-        status = os.statvfs(path)
-        free = status.f_bavail * status.f_frsize
+        free = free_bytes(path)
     except OSError:
         free = 0
     return {"database": _size(path), "wal": _size(Path(f"{path.resolve()}-wal")), "free": free}
@@ -131,16 +132,16 @@ def _error_codes() -> list[str]:
     return sorted({kind.code for kind in vars(errors).values() if isinstance(kind, ErrorKind)})
 
 
-def _closes(sight: Sight) -> Figures:
+def _closes(snapshot: Snapshot) -> Figures:
     figures: dict[tuple[str, ...], float] = dict.fromkeys(((str(code),) for code in sorted(CLOSES)), 0)
     figures[(REST,)] = 0
-    for code, count in sight.counters.closes.items():
+    for code, count in snapshot.counters.closes.items():
         figures[(str(code) if code in CLOSES else REST,)] += count
     return figures
 
 
-def _seats(sight: Sight) -> Figures:
-    members, held = sum(room.members for room in sight.rooms), sum(room.held for room in sight.rooms)
+def _seats(snapshot: Snapshot) -> Figures:
+    members, held = sum(room.members for room in snapshot.rooms), sum(room.held for room in snapshot.rooms)
     return {("connected",): members, ("held",): held}
 
 
@@ -148,8 +149,8 @@ def _results(results: Mapping[str, int]) -> Figures:
     return {(result,): results.get(result, 0) for result in {"seated": 0, "waiting": 0, **results}}
 
 
-def _limited(sight: Sight) -> Figures:
-    counted = sight.counters.limited
+def _limited(snapshot: Snapshot) -> Figures:
+    counted = snapshot.counters.limited
     return {
         (row.key, row.holder, action): counted.get((row.holder, row.use, action), 0)
         for row in LIMITS
@@ -167,69 +168,69 @@ def _actions(row: Limit) -> Iterable[str]:
     return ("refused",) if row.use in (Use.TOLD, Use.STORED, Use.READ) else ACTIONS
 
 
-def _disk(name: str) -> Callable[[Sight], Figures]:
-    return lambda sight: _one(database_sizes(Path(sight.sources.config.database.path))[name])
+def _disk(name: str) -> Callable[[Snapshot], Figures]:
+    return lambda snapshot: _one(snapshot.sizes[name])
 
 
 FAMILIES = (
     Family("roomd_build_info", "gauge", "The versions of roomd, Python, websockets and SQLite; always 1.",
            lambda _: {tuple(versions().values()): 1}, tuple(versions())),
     Family("roomd_start_time_seconds", "gauge", "When the daemon started, in seconds since the epoch.",
-           lambda sight: _one(sight.counters.started_at)),
+           lambda snapshot: _one(snapshot.counters.started_at)),
     Family("roomd_memory_bytes", "gauge", "The bytes of the process that are in memory.", lambda _: _one(resident())),
     Family("roomd_cpu_seconds_total", "counter", "The seconds of processor time that the process has used.",
            lambda _: _one(time.process_time())),
     Family("roomd_connections", "gauge", "The open WebSockets.",
-           lambda sight: _one(len(sight.sources.listener.connections))),
+           lambda snapshot: _one(len(snapshot.sources.listener.connections))),
     Family("roomd_connections_limit", "gauge", "The most connections, `limits.connections`.",
-           lambda sight: _one(sight.sources.listener.limit)),
+           lambda snapshot: _one(snapshot.sources.listener.limit)),
     Family("roomd_strangers", "gauge",
            "The connections without a seat and a token, those for a plain HTTP request included.",
-           lambda sight: _one(sight.sources.listener.strangers)),
+           lambda snapshot: _one(snapshot.sources.listener.strangers)),
     Family("roomd_slow_clients", "gauge", "The open WebSockets that read so slowly that they get no events.",
-           lambda sight: _one(sum(one.socket.is_full for one in sight.sources.listener.connections))),
+           lambda snapshot: _one(sum(one.socket.is_full for one in snapshot.sources.listener.connections))),
     Family("roomd_connections_opened_total", "counter", "The WebSockets that were opened.",
-           lambda sight: _one(sight.counters.opened)),
+           lambda snapshot: _one(snapshot.counters.opened)),
     Family("roomd_closes_total", "counter",
            "The WebSockets that have ended, by the code of the first close frame; 1006 without one, "
            f"`{REST}` for a code that a client made up.",
            _closes, ("code",)),
     Family("roomd_rooms", "gauge", "The rooms in which somebody has a seat or waits for one.",
-           lambda sight: _one(len(sight.rooms))),
+           lambda snapshot: _one(len(snapshot.rooms))),
     Family("roomd_seats", "gauge", "The seats: `connected`, or `held` for somebody whose connection was lost.",
            _seats, ("state",)),
     Family("roomd_waiting", "gauge", "The people who wait for a seat or for the host.",
-           lambda sight: _one(sum(room.waiting for room in sight.rooms))),
+           lambda snapshot: _one(sum(room.waiting for room in snapshot.rooms))),
     Family("roomd_draining", "gauge", "1 while newcomers are refused: `roomd drain`, or the daemon stops.",
-           lambda sight: _one(int(sight.sources.rooms.is_draining))),
+           lambda snapshot: _one(int(snapshot.sources.rooms.is_draining))),
     Family("roomd_requests_total", "counter", "The requests, refused ones included, by type.",
-           lambda sight: {(_tag(kind),): count for kind, count in sight.counters.requests.items()}, ("type",)),
+           lambda snapshot: {(_tag(kind),): count for kind, count in snapshot.counters.requests.items()}, ("type",)),
     Family("roomd_refusals_total", "counter", "The `error` replies, by code.",
-           lambda sight: {(code,): sight.counters.refusals.get(code, 0) for code in _error_codes()}, ("code",)),
+           lambda snapshot: {(code,): snapshot.counters.refusals.get(code, 0) for code in _error_codes()}, ("code",)),
     Family("roomd_joins_total", "counter", "The results of `join-room`: `seated`, `waiting`, or the code of the error.",
-           lambda sight: _results(sight.counters.joins), ("result",)),
+           lambda snapshot: _results(snapshot.counters.joins), ("result",)),
     Family("roomd_resumes_total", "counter", "The same of `resume`.",
-           lambda sight: _results(sight.counters.resumes), ("result",)),
+           lambda snapshot: _results(snapshot.counters.resumes), ("result",)),
     Family("roomd_limited_total", "counter",
            "How often a limit applied, by its key, its holder, and what was done: `slowed`, `refused` or `closed`.",
            _limited, ("limit", "holder", "action")),
     Family("roomd_memory_aborts_total", "counter",
            "The connections that were aborted because all together held more than `limits.memory`.",
-           lambda sight: _one(sight.counters.memory_aborts)),
+           lambda snapshot: _one(snapshot.counters.memory_aborts)),
     Family("roomd_received_bytes_total", "counter", "The bytes of frames received by WebSocket.",
-           lambda sight: _one(sight.counters.received)),
+           lambda snapshot: _one(snapshot.counters.received)),
     Family("roomd_sent_bytes_total", "counter", "The bytes of frames written to WebSockets.",
-           lambda sight: _one(sight.sources.listener.bytes_sent())),
+           lambda snapshot: _one(snapshot.sources.listener.bytes_sent())),
     Family("roomd_batch_commands", "histogram", "The commands of a room that were served together.",
-           lambda sight: sight.counters.batches),
+           lambda snapshot: snapshot.counters.batches),
     Family("roomd_commit_seconds", "histogram",
            "The seconds of a transaction that stored changes, with the wait for the database thread.",
-           lambda sight: sight.counters.commits),
+           lambda snapshot: snapshot.counters.commits),
     Family("roomd_commit_changes", "histogram", "The changes that were stored by a transaction.",
-           lambda sight: sight.counters.changes),
+           lambda snapshot: snapshot.counters.changes),
     Family("roomd_storage_failures_total", "counter",
            "The failures of the database, by reason: SQLite's result code, or `tickets` where too many are known.",
-           lambda sight: {(reason,): sight.counters.storage_failures.get(reason, 0) for reason in REASONS},
+           lambda snapshot: {(reason,): snapshot.counters.storage_failures.get(reason, 0) for reason in REASONS},
            ("reason",)),
     Family("roomd_database_bytes", "gauge", "The size of the database file.", _disk("database")),
     Family("roomd_wal_bytes", "gauge", "The size of its write-ahead log.", _disk("wal")),
@@ -237,22 +238,22 @@ FAMILIES = (
            _disk("free")),
     Family("roomd_disk_reserve_bytes", "gauge",
            "Below so many free bytes new rooms and messages are refused, `database.reserve`.",
-           lambda sight: _one(sight.sources.config.database.reserve)),
+           lambda snapshot: _one(snapshot.sources.config.database.reserve)),
     Family("roomd_loop_lag_seconds", "histogram",
            "The seconds by which a timer of the event loop was late. It is measured about once a second.",
-           lambda sight: sight.counters.lag),
+           lambda snapshot: snapshot.counters.lag),
     Family("roomd_log_lines_dropped_total", "counter",
            "The log lines that were left out: too many of one event (`limit`), or not written in time (`not_written`).",
-           lambda sight: {(why,): sight.counters.lines_dropped.get(why, 0) for why in ("limit", "not_written")},
+           lambda snapshot: {(why,): snapshot.counters.lines_dropped.get(why, 0) for why in ("limit", "not_written")},
            ("reason",)),
     Family("roomd_config_reloads_total", "counter", "How often the configuration was read again, by the result.",
-           lambda sight: {(_success(ok),): count for ok, count in sight.counters.reloads.items()}, ("result",)),
+           lambda snapshot: {(_success(ok),): count for ok, count in snapshot.counters.reloads.items()}, ("result",)),
     Family("roomd_config_last_reload_successful", "gauge",
            "1 when the configuration was taken the last time it was read, 0 when it was refused.",
-           lambda sight: _one(int(sight.counters.reload_succeeded))),
+           lambda snapshot: _one(int(snapshot.counters.reload_succeeded))),
     Family("roomd_config_last_reload_success_timestamp_seconds", "gauge",
            "When the configuration was last taken, at the start or at a reload.",
-           lambda sight: _one(sight.counters.reloaded_at)),
+           lambda snapshot: _one(snapshot.counters.reloaded_at)),
 )  # fmt: skip
 """Every metric, in the order of the output."""
 

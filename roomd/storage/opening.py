@@ -12,6 +12,7 @@ from roomd.config import ConfigError, DatabaseConfig, check_file, is_open_to_oth
 from roomd.counters import Counters
 from roomd.storage.backup import back_up_before_migration
 from roomd.storage.errors import StoreBusy, StoreError
+from roomd.storage.files import SIDE_FILES
 from roomd.storage.migrations import MIGRATIONS, migrate, schema, user_version
 from roomd.storage.snapshot import check_kind
 from roomd.storage.space import Space
@@ -82,7 +83,7 @@ def _check_files(path: Path, lock: int) -> None:
     SQLite puts its files beside the database itself, not beside a link to it. Raises `ConfigError` and `OSError`.
     """
     _close_to_others(path, os.fstat(lock))
-    for suffix in ("-wal", "-shm", "-journal"):
+    for suffix in SIDE_FILES:
         file = Path(f"{path.resolve()}{suffix}")
         with contextlib.suppress(FileNotFoundError):
             _close_to_others(file, file.lstat())

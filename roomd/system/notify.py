@@ -45,11 +45,12 @@ class Notifier:
         self.send("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self) -> None:
-        """Report that the daemon stops."""
+        """Report that the daemon stops. Nothing is sent after that: a reload may still end."""
         self.send("STOPPING=1")
+        self._address = ""
 
     async def report(self, status: Callable[[], str], answers: Callable[[], Awaitable[None]]) -> None:
-        """Send the status and feed the watchdog until this is cancelled.
+        """Send the status and notify the watchdog until this is cancelled.
 
         `answers` returns when the other threads have answered. While one of them does not, or this loop does not run,
         the watchdog gets nothing, and systemd ends the process.

@@ -39,7 +39,7 @@ def listen_on(path: Path, mode: int, backlog: int) -> UnixListener:
     """
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with _locked(path.parent):
+        with _locked(path):
             _remove_dead(path)
             with _address(path) as address:
                 listening.bind(address)
@@ -68,17 +68,32 @@ def connect_to(path: Path, timeout: float) -> socket.socket:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep other daemons that start from taking the socket that this one is about to open for a dead one."""
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _locked(path: Path) -> Iterator[None]:
+    """Keep other daemons that start from taking the socket that this one is about to open for a dead one.
+
+    The lock is a file beside the socket, which is removed in the end.
+    """
+    lock = path.with_name(f"{path.name}.lock")
+    opened = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
+        _take(opened, lock)
         try:
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            raise OSError(exc.errno, "the folder is locked by another process; try again") from None
-        yield
+            yield
+        finally:
+            lock.unlink()
     finally:
         os.close(opened)
+
+
+def _take(opened: int, lock: Path) -> None:
+    """Lock a file that is open. Raises `OSError` where another process has it, or has removed it."""
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(opened), lock.lstat()):
+            return
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    raise OSError(errno.EAGAIN, "another process opens it at this moment; try again")
 
 
 def _remove_dead(path: Path) -> None:

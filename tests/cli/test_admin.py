@@ -3,8 +3,10 @@
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -19,6 +21,7 @@ from tests.support.daemon import Daemon, serving
 from tests.support.processes import PATIENCE
 
 OK, REFUSED, MISUSED, UNREACHABLE = 0, 1, 2, 3
+RETRY_LATER = 1
 
 
 @pytest.fixture
@@ -156,6 +159,48 @@ def test_other_users_are_not_served(operated: Daemon) -> None:
     operated.wait_for_log('"event":"admin refused","uid":65534')
 
 
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 404 Not Found\r\n\r\nno JSON", b"nothing\r\n", b"HTTP/1.1 200 OK\r\n\r\n{}"]
+)
+def test_another_socket(tmp_path: Path, answer: bytes) -> None:
+    """That of another program, or of a daemon of another version, is no fault: the message says what to do."""
+    path = tmp_path / "other.sock"
+
+    def answer_once(listening: socket.socket) -> None:
+        connected, _ = listening.accept()
+        with connected:
+            connected.recv(4096)
+            connected.sendall(answer)
+
+    with listen_on(path, 0o600, 1).socket as listening:
+        server = threading.Thread(target=answer_once, args=(listening,))
+        server.start()
+        result = roomd("status", "--socket", path)
+        server.join()
+    assert result.exit_code == UNREACHABLE
+    assert "is not the admin socket of roomd, or that of another version" in result.output
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user for a moment")
+@pytest.mark.parametrize("command", [("status",), ("backup", "{}/to.db")])
+def test_a_folder_of_somebody_else(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """A command that may not look into a folder says so in one line."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    tmp_path.chmod(0o711)
+    environ = {"ROOMD_DATABASE_PATH": str(closed / "roomd.db")}
+    arguments = [part.format(closed) for part in command]
+    os.seteuid(65_534)
+    try:
+        result = roomd(*arguments, environ=environ)
+    finally:
+        os.seteuid(0)
+    assert result.exit_code in (REFUSED, MISUSED, UNREACHABLE)
+    assert not isinstance(result.exception, OSError)
+    assert str(closed) in result.output
+    assert len(result.output.splitlines()) == 1
+
+
 def test_no_daemon(tmp_path: Path) -> None:
     """A command that finds none says where it looked and what to do."""
     result = roomd("status", "--database", tmp_path / "roomd.db")
@@ -200,7 +245,7 @@ def test_a_daemon_whose_socket_cannot_be(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "roomd", "serve"]
     (tmp_path / "roomd.sock").write_text("precious")
     result = subprocess.run(command, env=Daemon(tmp_path).environ, capture_output=True, text=True, check=False)
-    assert result.returncode == MISUSED
+    assert result.returncode == RETRY_LATER
     assert "admin.socket" in result.stderr
     assert "choose another path" in result.stderr
 

@@ -60,12 +60,12 @@ def test_a_second_installation(tmp_path: Path) -> None:
     installed(tmp_path)
     assert {line.split()[0] for line in installed(tmp_path)} == {"keep"}
     unit, config = tmp_path / "etc/systemd/system/roomd.service", tmp_path / "etc/roomd/roomd.toml"
-    unit.write_text("[Unit]\n")
+    unit.write_bytes(b"[Unit]\n# \xff is no UTF-8\n")
     config.write_text("[rooms]\n")
     said = installed(tmp_path)
     assert "replace /etc/systemd/system/roomd.service, and keep roomd.service.old" in said
     assert said[-1] == "keep    /etc/roomd/roomd.toml"
-    assert unit.with_name("roomd.service.old").read_text() == "[Unit]\n"
+    assert unit.with_name("roomd.service.old").read_bytes() == b"[Unit]\n# \xff is no UTF-8\n"
     assert (unit.read_text(), config.read_text()) == (units(str(PROGRAM))["roomd.service"], "[rooms]\n")
     assert not list(tmp_path.rglob("*.new"))
 
@@ -76,6 +76,13 @@ def test_a_masked_unit_stays_masked(tmp_path: Path) -> None:
     (tmp_path / "etc/systemd/system/roomd.service").symlink_to("/dev/null")
     with pytest.raises(ConfigError, match=r"is a link, as of a masked unit: .* `systemctl unmask roomd\.service`"):
         service.plan(tmp_path, PROGRAM)
+
+
+@pytest.mark.parametrize("folder", ["my apps", "100%", "$HOME", 'a"b', "a\\b", "a;b"])
+def test_a_program_that_a_unit_cannot_name(folder: str) -> None:
+    """systemd would take a part of the path for something else."""
+    with pytest.raises(ConfigError, match="a unit of systemd cannot have such a path; install roomd elsewhere"):
+        service.check_program(Path("/opt", folder, "bin/roomd"))
 
 
 @pytest.mark.parametrize("folder", service.HIDDEN)

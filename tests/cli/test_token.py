@@ -159,7 +159,7 @@ def test_unreadable_files(command: tuple[str, ...], variable: str, setting: str,
     secret.write_text(SECRET)
     given = secret.with_suffix(".db") if variable == "ROOMD_DATABASE_PATH" else secret
     with as_somebody_else(folder):
-        result = roomd(*command, environ={variable: str(given)})
+        result = roomd(*command, environ={"ROOMD_DATABASE_PATH": "/nowhere/roomd.db", variable: str(given)})
     problem = f"roomd: {setting}: {secret}: cannot be read: Permission denied; run this as the user of the daemon\n"
     assert (result.exit_code, result.stdout, result.stderr) == (MISUSED, "", problem)
 

@@ -161,12 +161,35 @@ async def test_a_folder_that_is_not_there(path: Path) -> None:
 
 async def test_another_daemon_starts_at_the_same_time(path: Path) -> None:
     """Between its look at the file and its listening nobody else may take the file for one that is left over."""
+    lock = path.with_name(f"{path.name}.lock")
+    with lock.open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(AddressUnavailable, match="another process opens it at this moment; try again"):
+            await opened(UnixAddress(str(path)))
+        assert lock.exists()
+    (await opened(UnixAddress(str(path)))).close()
+    assert not lock.exists()
+
+
+async def test_another_daemon_has_just_started(path: Path) -> None:
+    """The lock of one that has removed its file is no lock: yet another one may have a new file."""
+    lock = path.with_name(f"{path.name}.lock")
+
+    def removed(*_: object) -> None:
+        lock.unlink()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fcntl, "flock", removed)
+        with pytest.raises(AddressUnavailable, match="another process opens it at this moment"):
+            await opened(UnixAddress(str(path)))
+
+
+async def test_a_backup_beside_it(path: Path) -> None:
+    """A backup that is written into the folder for long, and locks it, does not keep a daemon from starting."""
     folder = os.open(path.parent, os.O_RDONLY)
     fcntl.flock(folder, fcntl.LOCK_EX)
-    with pytest.raises(AddressUnavailable, match="is locked by another process; try again"):
-        await opened(UnixAddress(str(path)))
-    os.close(folder)
     (await opened(UnixAddress(str(path)))).close()
+    os.close(folder)
 
 
 async def test_a_socket_that_was_replaced(path: Path, others: Listening) -> None:

@@ -47,16 +47,20 @@ def systemd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Systemd]
 
 
 def test_states(systemd: Systemd) -> None:
-    """Ready, reloading with the time, and stopping."""
+    """Ready, reloading with the time, and stopping; a reload that ends later is not told."""
     notifier = Notifier({"NOTIFY_SOCKET": systemd.address})
     notifier.ready()
     notifier.reloading()
     notifier.stopping()
+    notifier.ready()
     notifier.close()
     assert systemd.read() == ["READY=1"]
     reloading, since = systemd.read()
     assert (reloading, since.startswith("MONOTONIC_USEC=")) == ("RELOADING=1", True)
     assert systemd.read() == ["STOPPING=1"]
+    systemd.socket.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        systemd.socket.recv(100)
 
 
 async def test_watchdog_and_status(systemd: Systemd) -> None:
