@@ -8,12 +8,15 @@ of both are this checkout's.
 import argparse
 import gc
 import secrets
+import socket
 import statistics
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from threading import Event, Thread
 
 from bench import report
 from bench.processes import StartFailed, pin_generator, raise_file_limit
@@ -30,8 +33,12 @@ BEFORE, AFTER = "before", "after"
 class Pair(Record):
     """Measures two checkouts in turn."""
 
-    def __init__(self, plan: Plan, before: Checkout, after: Checkout, cores: set[int], folder: Path) -> None:
+    def __init__(
+        self, plan: Plan, before: Checkout, after: Checkout, cores: set[int], folder: Path, *, has_metrics: bool = False
+    ) -> None:
+        """`has_metrics` is whether the daemon of `after` serves metrics, which are fetched each second."""
         super().__init__()
+        self._has_metrics = has_metrics
         self.plan = plan
         self._checkouts = {BEFORE: before, AFTER: after}
         self._cores = cores
@@ -68,9 +75,14 @@ class Pair(Record):
     def _start(self, stack: ExitStack, side: str, folder: Path) -> Rig:
         own = folder / side
         own.mkdir()
+        path = own / "metrics.sock"
+        is_watched = self._has_metrics and side == AFTER
+        settings = {**LARGEST_ROOM, **({"ROOMD_METRICS_LISTEN": f"unix:{path}"} if is_watched else {})}
         rig = stack.enter_context(
-            running("roomd", self._cores, own, self._secret, LARGEST_ROOM, checkout=self._checkouts[side])
+            running("roomd", self._cores, own, self._secret, settings, checkout=self._checkouts[side])
         )
+        if is_watched:
+            stack.enter_context(fetched(path))
         return paused(stack, rig)
 
     async def _probe(self, rig: Rig) -> list[Figure]:
@@ -83,6 +95,27 @@ class Pair(Record):
         if not self._peak:
             raise RuntimeError("the peak could not be measured")
         return await latency.measure(rig, self.plan.seconds, self._peak)
+
+
+@contextmanager
+def fetched(path: Path) -> Iterator[None]:
+    """Fetch the metrics at a Unix socket each second, as Prometheus does by TCP, in a thread."""
+    ended = Event()
+
+    def fetch() -> None:
+        while not ended.wait(1):
+            with suppress(OSError), socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(5)  # a daemon is stopped while the other one is measured
+                client.connect(str(path))
+                client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+                while client.recv(65_536):
+                    pass
+
+    thread = Thread(target=fetch, daemon=True)
+    thread.start()
+    yield
+    ended.set()
+    thread.join()
 
 
 def markdown(results: Results, before: str, after: str) -> str:
@@ -166,6 +199,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--python", type=Path, help="its Python (default CHECKOUT/.venv/bin/python)")
     parser.add_argument("--rounds", type=int, default=5, help="how often to measure (default 5)")
     parser.add_argument("--seconds", type=float, default=1.5, help="length of a rate measurement (default 1.5)")
+    parser.add_argument(
+        "--metrics", action="store_true", help="this checkout serves metrics, which are fetched each second"
+    )
     parser.add_argument("--quick", action="store_true", help="one round of 0.3 s, and (h) with 1,000 clients only")
     parser.add_argument(
         "--folder", type=Path, default=Path("var"), help="where databases go: a real disk (default var)"
@@ -195,7 +231,7 @@ def main() -> int:
     gc.disable()  # a pause here would be measured too
     rounds, seconds = (1, 0.3) if args.quick else (args.rounds, args.seconds)
     plan = Plan(tuple(args.work), ("roomd",), seconds, args.quick, has_largest=False)
-    pair = Pair(plan, args.before, HERE, cores, args.folder.resolve())
+    pair = Pair(plan, args.before, HERE, cores, args.folder.resolve(), has_metrics=args.metrics)
     start = time.monotonic()
     try:
         for _ in range(rounds):

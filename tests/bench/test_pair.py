@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench import report
-from bench.pair import AFTER, BEFORE, Pair, find_checkout, letter, markdown, ratios
+from bench.pair import AFTER, BEFORE, Pair, fetched, find_checkout, letter, markdown, ratios
 from bench.processes import StartFailed, Usage
 from bench.rig import HERE, Checkout
 from bench.suite import Failure, Plan, Sample
@@ -83,6 +84,19 @@ def test_a_checkout_that_does_not_start_stops_the_run(tmp_path: Path) -> None:
     pair = Pair(Plan(("a",), ("roomd",), 0.1, True), old, HERE, CORES, tmp_path)
     with pytest.raises(StartFailed, match="an old mistake"):
         pair.run_round()
+
+
+def test_metrics_are_fetched_while_a_daemon_runs(tmp_path: Path) -> None:
+    """Each second, over one connection each time; what cannot be reached is tried again."""
+    path = tmp_path / "metrics.sock"
+    with fetched(path), socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        listening.settimeout(60)
+        for _ in range(2):
+            client, _ = listening.accept()
+            with client:
+                assert client.recv(4096) == b"GET /metrics HTTP/1.0\r\n\r\n"
 
 
 @pytest.mark.nightly
