@@ -188,20 +188,20 @@ async def test_comes_back_after_a_crash(make_daemon: Callable[..., Daemon]) -> N
 async def test_takes_its_seat_back_after_it_was_killed(daemon: Daemon, tmp_path: Path) -> None:
     """With --seat, the command started again is the same participant, also in a room that was locked meanwhile."""
     room = await daemon.room()
-    seat = ["--guest", "Jane", "--seat", str(tmp_path / "seat")]
-    async with visiting(daemon, room["code"], *seat) as jane:
-        await jane.until("  Jane (you, guest)")
-        jane.process.kill()
-        assert await jane.exit_code() == -signal.SIGKILL
+    seat = ["--token", daemon.token("bob"), "--seat", str(tmp_path / "seat")]
+    async with visiting(daemon, room["code"], *seat) as bob:
+        await bob.until("  bob (you)")
+        bob.process.kill()
+        assert await bob.exit_code() == -signal.SIGKILL
     before = await people(daemon, room["code"])
     async with daemon.client("alice") as alice:
         assert (await alice.ask("update-room", code=room["code"], isLocked=True))["type"] == "room"
-    async with visiting(daemon, room["code"], *seat) as jane:
-        await jane.until("  Jane (you, guest)")
+    async with visiting(daemon, room["code"], *seat) as bob:
+        await bob.until("  bob (you)")
         assert [one["id"] for one in await people(daemon, room["code"])] == [one["id"] for one in before]
-        await jane.type("/leave")
-        await jane.until("You left.")
-        assert await jane.exit_code() == 0
+        await bob.type("/leave")
+        await bob.until("You left.")
+        assert await bob.exit_code() == 0
     assert not (tmp_path / "seat").exists()
 
 

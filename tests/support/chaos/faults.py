@@ -18,6 +18,7 @@ from random import Random
 from tests.support.attacks.line import Line, dial, handshake, text
 from tests.support.daemon import Daemon, memory
 from tests.support.outages import outage
+from tests.support.processes import PATIENCE
 from tests.support.raw_sockets import UPGRADE, frame
 
 SILENT_PEERS = 5
@@ -29,14 +30,15 @@ STEPS = (3_600.0, -3_600.0, 90_000.0, 0.0)
 
 
 class Stage:
-    """The daemon, its room, how long a fault lasts, and a source of random choices."""
+    """The daemon, its room, how long a fault lasts, a source of random choices, and who was told."""
 
-    def __init__(self, daemon: Daemon, code: str, seconds: float, random: Random) -> None:
+    def __init__(self, daemon: Daemon, code: str, seconds: float, random: Random, told: Callable[[], int]) -> None:
         self.daemon = daemon
         self.code = code
         self.seconds = seconds
         self.random = random
         self.ends = asyncio.get_running_loop().time() + seconds
+        self._told = told
 
     @property
     def is_running(self) -> bool:
@@ -46,6 +48,14 @@ class Stage:
     async def wait(self) -> None:
         """Wait until the fault ends."""
         await asyncio.sleep(max(0.0, self.ends - asyncio.get_running_loop().time()))
+
+    async def wait_until_told(self) -> None:
+        """Wait until the fault ends, and in any case until a client was told of it: a busy machine is slow."""
+        before, deadline = self._told(), asyncio.get_running_loop().time() + PATIENCE
+        await self.wait()
+        while self._told() == before:
+            assert asyncio.get_running_loop().time() < deadline, "no client was told of the fault"
+            await asyncio.sleep(0.01)
 
 
 async def kill(stage: Stage) -> str:
@@ -64,12 +74,12 @@ async def full_disk(stage: Stage) -> str:
     filler = stage.daemon.database.with_name("filler")
     with filler.open("wb", buffering=0) as file:
         size = 1 << 20
-        while size and stage.is_running:
+        while size:
             try:
                 file.write(bytes(size))
             except OSError:
                 size //= 2
-        await stage.wait()
+        await stage.wait_until_told()
         free = os.statvfs(filler).f_bavail
     filler.unlink()
     return f"{free} blocks were free"
@@ -78,7 +88,7 @@ async def full_disk(stage: Stage) -> str:
 async def locked(stage: Stage) -> str:
     """Have another process lock the database."""
     with outage(stage.daemon):
-        await stage.wait()
+        await stage.wait_until_told()
     return ""
 
 
@@ -88,7 +98,7 @@ async def io_errors(stage: Stage) -> str:
     before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (8_192, before[1]))
     try:
-        await stage.wait()
+        await stage.wait_until_told()
     finally:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
     return ""

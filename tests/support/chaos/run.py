@@ -87,7 +87,7 @@ async def run(daemon: Daemon, plan: Plan, tell: Callable[[Outcome], None] = lamb
 async def _suffer(daemon: Daemon, code: str, people: list[Person], name: str, plan: Plan, random: Random) -> Outcome:
     """Run one fault, and check what must hold after it."""
     said, refused = _count(people)
-    stage = Stage(daemon, code, plan.longer.get(name, plan.seconds), random)
+    stage = Stage(daemon, code, plan.longer.get(name, plan.seconds), random, lambda: _count(people)[1]["unavailable"])
     note = await FAULTS[name](stage)
     ended = asyncio.get_running_loop().time()
     wrong = []
