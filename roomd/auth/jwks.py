@@ -69,19 +69,28 @@ class FetchedKeys:
         self._downloading: asyncio.Task[tuple[Key, ...]] | None = None  # at most one thread waits for the issuer
         self._timeout = timeout
 
+    def keys_at_hand(self, token: str) -> Sequence[Key] | None:
+        """Return the issuer's keys; None if they are old, or if the token has an unknown key id.
+
+        Raises `Refused`: 401 `invalid_token` for a token without a readable header.
+        """
+        wanted = key_id(token)
+        is_known = any(wanted in (None, key.key_id) for key in self._keys)
+        return self._keys if is_known and self._clock() < self._fresh_until else None
+
     async def keys_for(self, token: str) -> Sequence[Key]:
         """Return the issuer's keys. Fetch them first if they are old, or if the token has an unknown key id.
 
         Raises `Refused`: 401 `invalid_token` for a token without a readable header, 503 `unavailable` without any keys,
         and for an unknown key id when the keys were not fetched since.
         """
+        if (found := self.keys_at_hand(token)) is not None:
+            return found
         wanted, begun = key_id(token), self._begun
-        known = any(wanted in (None, key.key_id) for key in self._keys)
-        if not known or self._clock() >= self._fresh_until:
-            fetching = self._refresh()
-            if fetching is not None:
-                # Shielded: a client that disconnects must not cancel the fetch for the others.
-                await asyncio.shield(fetching)
+        fetching = self._refresh()
+        if fetching is not None:
+            # Shielded: a client that disconnects must not cancel the fetch for the others.
+            await asyncio.shield(fetching)
         may_fit = any(wanted is None or key.key_id in (None, wanted) for key in self._keys)
         if may_fit or self._fetched > begun:
             return self._keys

@@ -24,6 +24,12 @@ OWN_KEY_ID = "roomd-ticket"
 class KeySource(Protocol):
     """A source of the keys that verify tokens."""
 
+    def keys_at_hand(self, token: str) -> Sequence[Key] | None:
+        """Return the keys to verify `token` with; None when they must be fetched first, by `keys_for`.
+
+        Raises `Refused`: `INVALID_TOKEN` for a text that is no token.
+        """
+
     async def keys_for(self, token: str) -> Sequence[Key]:
         """Return the keys to verify `token` with.
 
@@ -44,6 +50,10 @@ class FixedKeys:
         """Return whether the keys are the same."""
         return isinstance(other, FixedKeys) and self._keys == other._keys
 
+    def keys_at_hand(self, token: str) -> Sequence[Key]:  # noqa: ARG002 - the same keys for every token
+        """Return all keys."""
+        return self._keys
+
     async def keys_for(self, token: str) -> Sequence[Key]:  # noqa: ARG002 - the same keys for every token
         """Return all keys."""
         return self._keys
@@ -63,6 +73,10 @@ class WithOwnKey:
     def __eq__(self, other: object) -> bool:
         """Return whether the issuer's keys and roomd's own are the same."""
         return isinstance(other, WithOwnKey) and (self.issuer, self._own) == (other.issuer, other._own)
+
+    def keys_at_hand(self, token: str) -> Sequence[Key] | None:
+        """Return the key or the keys for the key id of the token; None when the issuer's must be fetched first."""
+        return (self._own,) if key_id(token) == self._own.key_id else self.issuer.keys_at_hand(token)
 
     async def keys_for(self, token: str) -> Sequence[Key]:
         """Return the key or the keys for the key id of the token.

@@ -79,6 +79,19 @@ class Client:
         """Whether a room has ever given the client a seat or a place in a queue."""
         return self.session.has_joined
 
+    def identify_at_once(self, token: str) -> Identity | None:
+        """Verify a token like `identify`, if the keys for it are at hand; return None if they must be fetched first.
+
+        Raises `Refused` (401 `invalid_token` or `token_expired`).
+        """
+        services = self.services
+        try:
+            keys = services.keys.keys_at_hand(token)
+            return None if keys is None else verify(token, keys, services.policy, services.clock.wall())
+        except Refused as refused:
+            self.refusals.token(refused)
+            raise
+
     async def identify(self, token: str) -> Identity:
         """Verify a token and return its identity. Log why the first token is refused, and never the token.
 

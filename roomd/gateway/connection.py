@@ -109,8 +109,8 @@ class Connection:
 
     def start(self, token: str | None, received: bytes) -> None:
         """Check the token of the handshake, None for a guest, and serve the bytes `received` after the handshake."""
-        if token is not None:
-            self._running = self._spawn(self._admit(token))
+        if token is not None and not self._admit(token):
+            self._running = self._spawn(self._admit_later(token))
             self.socket.wait_for(self._running)
         self.socket.start(received)
 
@@ -247,22 +247,38 @@ class Connection:
         self.closed()
         self.socket.close(code, reason)
 
-    async def _admit(self, token: str) -> None:
-        """Check the token of the handshake. A client with a bad token is never treated as a guest.
+    def _admit(self, token: str) -> bool:
+        """Check the token of the handshake, if the keys for it are at hand. Return whether they are."""
+        try:
+            identity = self._client.identify_at_once(token)
+            if identity is None:
+                return False
+            self._client.authenticate(identity)
+        except Exception as exc:  # noqa: BLE001 - `_token_failed` selects by type
+            self._token_failed(exc)
+        return True
+
+    async def _admit_later(self, token: str) -> None:
+        """Check the token of the handshake after the keys for it were fetched."""
+        try:
+            self._client.authenticate(await self._client.identify(token))
+        except Exception as exc:  # noqa: BLE001 - `_token_failed` selects by type
+            self._token_failed(exc)
+
+    def _token_failed(self, exc: Exception) -> None:
+        """Keep the error of a bad token of the handshake. Its client is never treated as a guest.
 
         The server sends nothing before the client's first request, so the error is kept as the answer to it. If no
         request comes within `BAD_TOKEN_GRACE`, it is sent without one. The failure is charged now: the client may be
         gone by then.
         """
-        try:
-            self._client.authenticate(await self._client.identify(token))
-        except Refused as refused:
-            self._refused = refused
-            self.usage.failed(refused.kind, self._services.clock.monotonic())
+        if isinstance(exc, Refused):
+            self._refused = exc
+            self.usage.failed(exc.kind, self._services.clock.monotonic())
             asyncio.get_running_loop().call_later(BAD_TOKEN_GRACE, self._refuse_token, None)
-        except Exception as exc:
-            log.exception("token check failed", {"connection": self.number, "error": type(exc).__name__})
-            self.outbox.close(INTERNAL_ERROR_CLOSE, INTERNAL_ERROR.code)  # the client must not be treated as a guest
+        else:
+            log.error("token check failed", {"connection": self.number, "error": type(exc).__name__}, exc_info=exc)
+            self.outbox.close(INTERNAL_ERROR_CLOSE, INTERNAL_ERROR.code)
 
     def _refuse_token(self, to: replies.RequestId | None) -> None:
         """Send the error of the token and close. `to` is the `id` of the request that it answers, if any."""

@@ -298,14 +298,21 @@ class FakeState:
 
 
 class FakeKeys:
-    """One secret for every token, or nothing to check them with."""
+    """One secret for every token, or nothing to check them with. Keys that are not `at_hand` must be fetched first."""
 
     def __init__(self) -> None:
+        self.at_hand = True
         self.unavailable = False
         self.broken: Exception | None = None
 
+    def keys_at_hand(self, token: str) -> Sequence[Key] | None:
+        return self._keys() if self.at_hand else None
+
     async def keys_for(self, token: str) -> Sequence[Key]:
         await asyncio.sleep(0)
+        return self._keys()
+
+    def _keys(self) -> Sequence[Key]:
         if self.broken is not None:
             raise self.broken
         if self.unavailable:
