@@ -13,9 +13,8 @@ from pathlib import Path
 import msgspec
 
 from roomd.auth.keys import KeySource, check_keys, fetched_keys, make_own_key, open_keys, policy
-from roomd.auth.secret_files import local_secret_file
 from roomd.auth.tokens import Key, Policy
-from roomd.config import AuthConfig, Config, ConfigError, changed_settings
+from roomd.config import AuthConfig, Config, ConfigError, changed_settings, local_secret_file
 from roomd.engine.hub import Hub
 from roomd.gateway.listener import Listener
 from roomd.gateway.services import Services

@@ -13,9 +13,9 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from roomd.auth.jwks import FetchedKeys, from_public_key
-from roomd.auth.secret_files import exchange_secret, local_secret, local_secret_file, make_secret
+from roomd.auth.secret_files import exchange_secret, local_secret, make_secret
 from roomd.auth.tokens import Key, Policy, key_id
-from roomd.config import Algorithm, AuthConfig, ConfigError, read_file, trusted_owners
+from roomd.config import Algorithm, AuthConfig, ConfigError, local_secret_file, read_file, trusted_owners
 
 OWN_KEY_ID = "roomd-ticket"
 """The key id of the tokens that roomd gives for tickets where the others come from an issuer with public keys."""

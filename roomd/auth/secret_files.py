@@ -11,7 +11,15 @@ from pathlib import Path
 import jwt
 from jwt.algorithms import HMACAlgorithm
 
-from roomd.config import SHORTEST_SECRET, AuthConfig, ConfigError, FileMissing, read_file, trusted_owners
+from roomd.config import (
+    SHORTEST_SECRET,
+    AuthConfig,
+    ConfigError,
+    FileMissing,
+    local_secret_file,
+    read_file,
+    trusted_owners,
+)
 
 _HOW_TO_MAKE_ONE = "`openssl rand -hex 32` makes one"
 
@@ -45,11 +53,6 @@ def exchange_secret(auth: AuthConfig, secret: bytes) -> bytes:
     if not auth.has_issuer:
         return secret
     return hmac.digest(secret, b"tokens that are given for tickets", "sha256")
-
-
-def local_secret_file(database: Path) -> Path:
-    """Return the file of the secret beside `database`."""
-    return database.with_suffix(".secret")
 
 
 def read_private(file: Path, setting: str, database: Path | None = None) -> tuple[bytes, str]:

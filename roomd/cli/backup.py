@@ -10,7 +10,7 @@ import typer
 from roomd.cli.access import ConfigFile, DatabaseFile, configuration
 from roomd.cli.options import example
 from roomd.cli.output import plain, say
-from roomd.config import Config, FileMissing
+from roomd.config import Config, FileMissing, local_secret_file
 
 if TYPE_CHECKING:
     from roomd.storage.checking import Problem
@@ -129,7 +129,7 @@ def _line(problem: "Problem") -> str:
 
 def _secret_beside(database: Path) -> bytes | None:
     """Return the secret beside a database or a backup; None without one. Raises `ConfigError`."""
-    from roomd.auth.secret_files import local_secret_file, read_private
+    from roomd.auth.secret_files import read_private
 
     try:
         return read_private(local_secret_file(database), "the secret", database)[0]

@@ -7,7 +7,14 @@ from its modules.
 
 from roomd.config.checks import SHORTEST_SECRET, SHORTEST_TURN_SECRET, check
 from roomd.config.documents import Setting, changed_settings, default_config, section_doc, settings
-from roomd.config.files import FileMissing, check_file, is_open_to_others, read_file, trusted_owners
+from roomd.config.files import (
+    FileMissing,
+    check_file,
+    is_open_to_others,
+    local_secret_file,
+    read_file,
+    trusted_owners,
+)
 from roomd.config.listening import (
     ListenAddress,
     TcpAddress,
@@ -64,6 +71,7 @@ __all__ = [
     "is_open_to_others",
     "listen_addresses",
     "load",
+    "local_secret_file",
     "local_url",
     "metrics_address",
     "read_file",

@@ -82,6 +82,11 @@ def is_open_to_others(file: Path, mode: int) -> bool:
     return bool(mode & harmful)
 
 
+def local_secret_file(database: Path) -> Path:
+    """Return the file of the secret beside `database`."""
+    return database.with_suffix(".secret")
+
+
 def open_file(file: Path, source: str) -> IO[bytes]:
     """Open a file for reading, without waiting for the other end of a pipe. The caller closes it.
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from roomd.config import local_secret_file
 from roomd.storage.errors import StoreBusy, StoreError
 from roomd.storage.files import make_folder, remove_folder, sync, unfinished, write_durably
 from roomd.storage.snapshot import copy, reading
@@ -34,7 +35,7 @@ def back_up(database: Path, file: Path, secret: bytes | None, *, is_forced: bool
     have mode 600; if root calls, they belong to the owner of the folder. Raises `StoreError`; then there is no new
     backup, and nothing of one.
     """
-    secret_file = file.with_suffix(".secret")
+    secret_file = local_secret_file(file)
     if secret_file == file:
         raise StoreError(f"{file}: its secret would have this name; choose another one, like {file.stem}.db")
     if file.resolve() == database.resolve():
@@ -82,7 +83,7 @@ def keep_last(database: Path, folder: Path, count: int) -> list[Path]:
         old = sorted(file for file in folder.iterdir() if name.fullmatch(file.name))[:-count]
         for file in old:
             file.unlink(missing_ok=True)
-            file.with_suffix(".secret").unlink(missing_ok=True)
+            local_secret_file(file).unlink(missing_ok=True)
     except OSError as exc:
         raise StoreBusy(f"{exc.filename or folder}: old backups cannot be removed: {exc.strerror}") from None
     return old

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from roomd.config import local_secret_file
 from roomd.storage.errors import StoreBusy, StoreError
 from roomd.storage.files import SIDE_FILES, make_folder, sync, unfinished, write_durably
 from roomd.storage.snapshot import copy, reading
@@ -35,7 +36,7 @@ def restore(backup: Path, database: Path, secret: bytes | None) -> Restored:
         raise StoreError(f"{backup}: is the database itself; name a backup")
     now = time.time()
     ending = f"replaced-{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now))}.{int(now % 1 * 1000):03}Z"
-    secret_file = database.with_suffix(".secret")
+    secret_file = local_secret_file(database)
     try:
         make_folder(database.parent)
         with contextlib.ExitStack() as stack:

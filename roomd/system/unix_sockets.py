@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-LONGEST_PATH = 107
-"""The bytes that the address of a Unix socket has at most."""
+LONGEST_ADDRESS = 107
+"""The bytes that the address of a Unix socket has at most (unix(7)). A longer path is reached through its folder."""
 
 
 class UnixListener(NamedTuple):
@@ -118,7 +118,7 @@ def _remove_dead(path: Path) -> None:
 @contextlib.contextmanager
 def _address(path: Path) -> Iterator[str]:
     """Return an address for a path: itself, or one by its folder where that is too long."""
-    if len(os.fsencode(path)) <= LONGEST_PATH:
+    if len(os.fsencode(path)) <= LONGEST_ADDRESS:
         yield str(path)
         return
     folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -15,9 +15,9 @@ from jwt.algorithms import RSAAlgorithm
 
 from roomd.auth.keys import KeySource, check_keys, open_keys, policy
 from roomd.auth.orders import TokenOrder
-from roomd.auth.secret_files import local_secret, local_secret_file
+from roomd.auth.secret_files import local_secret
 from roomd.auth.tokens import Key, Policy, mint, verify
-from roomd.config import AuthConfig, ConfigError, is_open_to_others
+from roomd.config import AuthConfig, ConfigError, is_open_to_others, local_secret_file
 from tests.support.processes import PATIENCE
 
 NOW = 1_772_534_100.0

@@ -11,10 +11,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from roomd.auth.keys import OWN_KEY_ID, find_own_key, make_own_key, open_keys, policy
 from roomd.auth.orders import TokenOrder
-from roomd.auth.secret_files import local_secret_file
 from roomd.auth.tickets import mint_token, read_ticket
 from roomd.auth.tokens import Identity, Key, Policy, mint, verify
-from roomd.config import AuthConfig
+from roomd.config import AuthConfig, local_secret_file
 from roomd.protocol.errors import INVALID_TOKEN, TOKEN_EXPIRED, ErrorKind, Refused
 
 NOW = 1_772_534_100.0

@@ -212,7 +212,7 @@ def package_before(tmp_path: Path) -> Path:
 
 @pytest.mark.skipif(not LONG, reason="builds a second package: make systemd")
 async def test_upgrade_from_the_commit_before(bare: Machine, package_before: Path) -> None:
-    """The package of the commit before gives way to this one under load."""
+    """This package replaces that of the commit before, under load."""
     shutil.copy(package_before, bare.path("/tmp"))
     bare.write("/etc/roomd/environment", ENVIRONMENT, 0o600)
     install(bare, "/tmp")
