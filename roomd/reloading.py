@@ -71,6 +71,8 @@ def rules(config: Config) -> Rules:
         room_bytes=config.limits.room_bytes,
         address_ban=config.rooms.address_ban,
         show_user_ids=config.rooms.show_user_ids,
+        log_events=config.events.enabled,
+        log_messages=config.events.messages,
     )
 
 

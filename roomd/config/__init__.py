@@ -5,6 +5,7 @@ forms of two kinds, `files` checks the files that are named, `documents` describ
 from its modules.
 """
 
+from roomd.config.ages import seconds_in
 from roomd.config.checks import SHORTEST_SECRET, SHORTEST_TURN_SECRET, check
 from roomd.config.documents import Setting, changed_settings, default_config, section_doc, settings
 from roomd.config.files import FileMissing, check_file, is_open_to_others, read_file, trusted_owners
@@ -26,6 +27,7 @@ from roomd.config.sections import (
     Config,
     ConfigError,
     DatabaseConfig,
+    EventsConfig,
     IceConfig,
     LimitsConfig,
     LogLevel,
@@ -44,6 +46,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "DatabaseConfig",
+    "EventsConfig",
     "FileMissing",
     "IceConfig",
     "LimitsConfig",
@@ -67,6 +70,7 @@ __all__ = [
     "local_url",
     "metrics_address",
     "read_file",
+    "seconds_in",
     "section_doc",
     "settings",
     "trusted_owners",

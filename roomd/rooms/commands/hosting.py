@@ -86,8 +86,8 @@ class EndRoom(Command[RoomView], frozen=True):
         check_active(room)
         ended_at = max(now.stamp, room.settings.created_at)
         ended = msgspec.structs.replace(room.settings, is_active=False, ended_at=ended_at)
-        seated = [seats.leave(seat, now) for seat in room.seats.values()]
-        waiting = [seats.leave(seat, now, refusal=ROOM_INACTIVE) for seat in room.queue.values()]
+        seated = [seats.leave(seat, now, "room-ended") for seat in room.seats.values()]
+        waiting = [seats.leave(seat, now, "room-ended", refusal=ROOM_INACTIVE) for seat in room.queue.values()]
         return Decision([*seated, *waiting, RoomChanged(ended)], ended)
 
 
