@@ -111,6 +111,11 @@ class Reloader:
         self._lock = asyncio.Lock()
         self._replaced: list[KeySource] = []  # sources whose keys may still be fetched for clients that wait for them
 
+    @property
+    def config(self) -> Config:
+        """The configuration that is in use."""
+        return self._parts.config
+
     async def reload(self) -> list[str]:
         """Reload the configuration, log the result, and return the names of the settings that have changed.
 

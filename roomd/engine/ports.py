@@ -100,6 +100,8 @@ class LoggedEvents(NamedTuple):
     """Whether there were no events behind it."""
     read: int
     """How many events were looked at."""
+    before_first: int
+    """The number before that of the oldest event that is kept, in the log or in this part of it."""
 
 
 class LogBounds(NamedTuple):

@@ -80,7 +80,7 @@ def read_events(
     db: sqlite3.Connection, log_id: str, after: int, limit: int, rooms: Collection[str] | None
 ) -> LoggedEvents:
     """Read the events after a number, as `ports.EventLog` says."""
-    last = _last(db)
+    before_first, last = bounds(db)
     until, where = _LARGEST, ""
     if rooms is not None:
         until, where = after + MOST_SCANNED, f"AND room_id IN ({', '.join('?' * len(rooms))}) "
@@ -101,9 +101,9 @@ def read_events(
     else:
         if len(events) < limit:  # all up to `until`
             reached = max(min(until, last), events[-1].number if events else after)
-            return LoggedEvents(events, reached, reached >= last, reached - after)
+            return LoggedEvents(events, reached, reached >= last, reached - after, before_first)
     reached = events[-1].number
-    return LoggedEvents(events, reached, reached >= last, reached - after)
+    return LoggedEvents(events, reached, reached >= last, reached - after, before_first)
 
 
 def old_events(db: sqlite3.Connection, before: str, limit: int) -> list[int]:

@@ -125,7 +125,7 @@ async def test_events_of_some_rooms(opened: Opened) -> None:
 async def test_an_empty_log(opened: Opened) -> None:
     """It begins and ends at 0."""
     assert await opened.log.bounds() == LogBounds(0, 0)
-    assert await opened.log.read_events(0, 10) == LoggedEvents([], 0, True, 0)
+    assert await opened.log.read_events(0, 10) == LoggedEvents([], 0, True, 0, 0)
     assert await opened.log.delete_events(LATER, 10) == 0
 
 

@@ -1,5 +1,6 @@
 """An event log in memory."""
 
+import asyncio
 import itertools
 from collections.abc import Callable, Collection, Iterable
 
@@ -16,6 +17,7 @@ class FakeLog:
         self.name = "0123456789ab"
         self.rows: list[tuple[LoggedEvent, LogEvent]] = []
         self.reads = 0
+        self.asked_to_delete = asyncio.Event()
         self.failing = False
         self.on_events: Callable[[], None] = lambda: None
         self._last = 0
@@ -47,9 +49,14 @@ class FakeLog:
             raise StorageFailed
         found = [row for row, _ in self.rows if row.number > after and (rooms is None or row.room_id in rooms)]
         reached = found[limit - 1].number if len(found) >= limit else max(self._last, after)
-        return LoggedEvents(found[:limit], reached, reached >= self._last, reached - after)
+        return LoggedEvents(
+            found[:limit], reached, reached >= self._last, reached - after, (await self.bounds()).before_first
+        )
 
     async def delete_events(self, before: str, limit: int) -> int:
+        self.asked_to_delete.set()
+        if self.failing:
+            raise StorageFailed
         old = list(itertools.takewhile(lambda row: row[1].at < before, self.rows[:limit]))
         del self.rows[: len(old)]
         return len(old)
