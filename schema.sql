@@ -1,4 +1,4 @@
--- The schema of roomd's database, version 4. Times are ISO 8601 in UTC with milliseconds, as on the wire.
+-- The schema of roomd's database, version 5. Times are ISO 8601 in UTC with milliseconds, as on the wire.
 -- Whoever changes this file adds a migration to roomd/storage/migrations.py and raises user_version.
 
 CREATE TABLE rooms (
@@ -114,5 +114,19 @@ CREATE INDEX used_tickets_by_time ON used_tickets (valid_until);
 CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO secrets VALUES ('address', randomblob(32));
 
+-- The event log: what happened in all rooms, in one order. `position` is never given twice. `body` is the event as JSON,
+-- without its id and position. Rooms may be deleted, and their events stay.
+CREATE TABLE events (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    id       BLOB NOT NULL DEFAULT (randomblob(12)),
+    room_id  TEXT NOT NULL,
+    at       TEXT NOT NULL,
+    type     TEXT NOT NULL,
+    body     TEXT NOT NULL
+) STRICT;
+-- The id of the log, one row. A restored backup gets a new one, so that no reader misses events without being told.
+CREATE TABLE event_log (id BLOB NOT NULL) STRICT;
+INSERT INTO event_log VALUES (randomblob(6));
+
 PRAGMA application_id = 0x726f6f6d; -- "room" in ASCII: marks a database of roomd
-PRAGMA user_version = 4;
+PRAGMA user_version = 5;

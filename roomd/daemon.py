@@ -14,11 +14,13 @@ import uvloop
 from roomd.admin.activity import ActivityView, activity_operations
 from roomd.admin.operations import operations
 from roomd.admin.server import AdminServer
-from roomd.config import Config, ConfigError, ListenAddress, TcpAddress, admin_socket, metrics_address
+from roomd.config import Config, ConfigError, ListenAddress, TcpAddress, admin_socket, metrics_address, seconds_in
 from roomd.counters import Counters
 from roomd.demo import show_demo
 from roomd.engine.hub import Hub
 from roomd.engine.ports import StorageFailed
+from roomd.eventlog.feed import Feed
+from roomd.eventlog.retention import Retention
 from roomd.gateway.addresses import address_keys
 from roomd.gateway.listener import Listener, closing_limit
 from roomd.gateway.outbox import encode_frame
@@ -29,6 +31,7 @@ from roomd.metrics.families import Sources
 from roomd.metrics.server import MetricsServer, metrics_operations
 from roomd.reloading import Reloader, check_files, make_parts, rules
 from roomd.storage.errors import StoreBusy, StoreError
+from roomd.storage.event_log import StoredEvents
 from roomd.storage.opening import open_store
 from roomd.system import logging as log_lines
 from roomd.system.clock import Clock
@@ -88,10 +91,16 @@ async def run(
         parts = make_parts(config)
         hub = Hub(store, rules(config), clock, ids, encode_frame, counters)
         await hub.open()
+        events = StoredEvents(store)
+        feed = Feed(events if config.events.enabled else None)
+        if not config.events.enabled:
+            await events.renew_log_id()  # what happens from now on is in no log: nobody reads on as if it were
+        await feed.open()
+        store.on_events = feed.committed
         keys_of_addresses = address_keys(await store.address_secret())
         services = Services(
             hub, store, parts.keys, parts.policy, clock, ids, config.limits, parts.ice, parts.own_key, store,
-            keys_of_addresses, counters,
+            keys_of_addresses, counters, feed,
         )  # fmt: skip
         listener = Listener(config, services, hub)
         reloader = Reloader(
@@ -115,12 +124,15 @@ async def run(
         if demo:
             await show_demo(config, listener.url, hub, store, clock.wall())
         notifier.ready()
+        retention = Retention(events, clock, lambda: seconds_in(reloader.config.events.keep))
+        deleting = asyncio.create_task(retention.run(), name="delete old events")
         reporting = asyncio.create_task(notifier.report(lambda: _status(hub, listener), store.answers))
         await stop.wait()
         notifier.stopping()
-        for task in (reloading, reporting):
+        feed.stop()
+        for task in (reloading, reporting, deleting):
             task.cancel()
-        await asyncio.gather(reloading, reporting, return_exceptions=True)
+        await asyncio.gather(reloading, reporting, deleting, return_exceptions=True)
         await listener.close()
         metrics.close()
         await admin.close()  # nobody reloads any more

@@ -70,6 +70,8 @@ def rules(config: Config) -> Rules:
         room_bytes=config.limits.room_bytes,
         address_ban=config.rooms.address_ban,
         show_user_ids=config.rooms.show_user_ids,
+        log_events=config.events.enabled,
+        log_messages=config.events.messages,
     )
 
 
@@ -107,6 +109,11 @@ class Reloader:
         self._ended = ended
         self._lock = asyncio.Lock()
         self._replaced: list[KeySource] = []  # sources whose keys may still be fetched for clients that wait for them
+
+    @property
+    def config(self) -> Config:
+        """The configuration that is in use."""
+        return self._parts.config
 
     async def reload(self) -> list[str]:
         """Reload the configuration, log the result, and return the names of the settings that have changed.

@@ -18,6 +18,7 @@ from roomd.config import (
     default_config,
     load,
     metrics_address,
+    seconds_in,
     settings,
 )
 from roomd.gateway.static import page_files
@@ -88,6 +89,7 @@ ENVIRONMENT: list[tuple[str, str, Any]] = [
     ("ROOMD_SERVER_DEMO", "0", False),
     ("ROOMD_ICE_STUN", "stun:a.example, stuns:[2001:db8::1]:5349", ("stun:a.example", "stuns:[2001:db8::1]:5349")),
     ("ROOMD_ICE_TURN_TTL", "600", 600),
+    ("ROOMD_EVENTS_KEEP", "36h", "36h"),
 ]
 
 
@@ -270,6 +272,7 @@ BAD_ENVIRONMENT: dict[str, tuple[dict[str, str], str]] = {
         {"ROOMD_SERVER_DEMO": "maybe"},
         "ROOMD_SERVER_DEMO: Expected `bool`, got `str` (Serve the meeting page at /.)",
     ),
+    "no age": ({"ROOMD_EVENTS_KEEP": "soon"}, "ROOMD_EVENTS_KEEP: is not of that form (How long events are kept:"),
     "short secret": ({"ROOMD_AUTH_SECRET": "short"}, "the environment: auth.secret: must be at least 32 bytes"),
 }
 
@@ -374,3 +377,12 @@ def test_where_the_admin_socket_is() -> None:
     """Beside the database, with its name, or where it is configured."""
     assert admin_socket(Config()) == Path("var/roomd.sock")
     assert admin_socket(load(environ={"ROOMD_ADMIN_SOCKET": "/run/roomd/admin.sock"})) == Path("/run/roomd/admin.sock")
+
+
+AGES = [("7d", 604_800), ("36h", 129_600), ("90m", 5400), ("30s", 30), ("3600", 3600), (86_400, 86_400), (1.5, 1.5)]
+
+
+@pytest.mark.parametrize(("age", "seconds"), AGES)
+def test_ages(age: str | float, seconds: float) -> None:
+    """A setting that says how long something is kept takes seconds, or a number with a unit."""
+    assert seconds_in(age) == seconds

@@ -78,6 +78,7 @@ class Running:
             self.hub._services.rules, listener._routes._handshake._origins, proxies._networks, proxies._trusts_unix,
             [list(one.of) + list(one.most) for one in (*allowances, ledgers._pool)], ledgers._connections.limit,
             listener._settings.ping_interval, listener._settings.log_addresses, self.process,
+            self.reloader.config.events.keep,
         ]  # fmt: skip
 
 
@@ -234,7 +235,7 @@ async def test_a_token_that_waits_for_keys_meets_the_new_ones(tmp_path: Path) ->
     services = running.services
     waited_for = GatedKeys(Key(SECRET.encode(), "HS256"))
     services.keys = waited_for
-    client = Client(1, cast("Outbox", None), Usage(running.listener._ledgers, None), services)
+    client = Client(1, cast("Outbox", None), Usage(running.listener._ledgers, None), services, asyncio.ensure_future)
     old = mint(SECRET.encode(), TokenOrder(user="alice", ttl=60), services.clock.wall())
     identifying = asyncio.create_task(client.identify(old))
     await waited_for.asked.wait()

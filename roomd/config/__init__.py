@@ -5,6 +5,7 @@ forms of two kinds, `files` checks the files that are named, `documents` describ
 from its modules.
 """
 
+from roomd.config.ages import seconds_in
 from roomd.config.checks import SHORTEST_SECRET, SHORTEST_TURN_SECRET, check
 from roomd.config.documents import Setting, changed_settings, default_config, section_doc, settings
 from roomd.config.files import (
@@ -33,6 +34,7 @@ from roomd.config.sections import (
     Config,
     ConfigError,
     DatabaseConfig,
+    EventsConfig,
     IceConfig,
     LimitsConfig,
     LogLevel,
@@ -51,6 +53,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "DatabaseConfig",
+    "EventsConfig",
     "FileMissing",
     "IceConfig",
     "LimitsConfig",
@@ -75,6 +78,7 @@ __all__ = [
     "local_url",
     "metrics_address",
     "read_file",
+    "seconds_in",
     "section_doc",
     "settings",
     "trusted_owners",

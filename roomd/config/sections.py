@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from roomd.config.ages import Age
+
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 """A length of time in seconds, at most a day."""
 
@@ -342,6 +344,24 @@ class MetricsConfig(Section, frozen=True):
     ] = None  # fmt: skip
 
 
+class EventsConfig(Section, frozen=True):
+    """The event log: what happens in all rooms, for a backend to read."""
+
+    enabled: Annotated[
+        bool,
+        Meta(description="Whether the log is written. A start with false ends the log: what is written after a later "
+             "start is another log, and positions of before are refused."), RESTART,
+    ] = True  # fmt: skip
+    keep: Annotated[
+        Age,
+        Meta(description="How long events are kept: seconds, or like 90m, 36h or 7d. A reader that was away for longer "
+             "is told that it has missed events."),
+    ] = "7d"  # fmt: skip
+    messages: Annotated[
+        bool, Meta(description="Whether messages to everyone are in the log too, with their text. Private ones never.")
+    ] = False
+
+
 class Config(Section, frozen=True):
     """The whole configuration."""
 
@@ -353,6 +373,7 @@ class Config(Section, frozen=True):
     limits: LimitsConfig = LimitsConfig()
     admin: AdminConfig = AdminConfig()
     metrics: MetricsConfig = MetricsConfig()
+    events: EventsConfig = EventsConfig()
 
 
 def admin_socket(config: Config) -> Path:

@@ -25,8 +25,9 @@ from roomd.protocol.events import Event
 from roomd.protocol.objects import Participant
 from roomd.protocol.objects import Room as RoomView
 from roomd.protocol.timestamps import stamp
-from roomd.rooms.changes import RoomChanged
+from roomd.rooms.changes import EndReason, RoomChanged
 from roomd.rooms.commands import Confirm, Drop, Expire, Leave, SeatCommand
+from roomd.rooms.event_log import created
 from roomd.rooms.model import StoredRoom
 from roomd.rooms.room import Command
 from roomd.rooms.settings import Rules, Settings, open_room
@@ -71,7 +72,8 @@ class Hub:
         """
         services = self._services
         self._last_room_id = await services.store.last_room_id()
-        for stored in await services.store.hold_seats(stamp(services.clock.wall())):
+        now = stamp(services.clock.wall())
+        for stored in await services.store.hold_seats(now, log_events=services.rules.log_events):
             self._open_stored(stored)
 
     async def drain(self) -> None:
@@ -137,7 +139,8 @@ class Hub:
         if services.store.is_nearly_full():
             raise Refused(STORAGE_LOW)
         try:
-            await services.store.append(view.id, [RoomChanged(view)])
+            events = [created(view)] if services.rules.log_events else []
+            await services.store.append(view.id, [RoomChanged(view)], events)
         except StorageFailed:
             raise Refused(UNAVAILABLE, retry_after=RETRY_AFTER) from None
         return view
@@ -163,11 +166,11 @@ class Hub:
         live = self._live(code)
         return self._submit(live, command, SeatAsker(live.broadcast, command, member))
 
-    def leave(self, code: str, participant_id: str, claim: int) -> None:
-        """Give up a seat. When storage fails, this is tried again until it succeeds."""
+    def leave(self, code: str, participant_id: str, claim: int, reason: EndReason) -> None:
+        """Give up a seat for this reason. When storage fails, this is tried again until it succeeds."""
 
         def leave() -> Command[Participant]:
-            return Leave(participant_id, claim)
+            return Leave(participant_id, claim, reason)
 
         self._submit_with_retry(code, leave)
 

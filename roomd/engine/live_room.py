@@ -2,7 +2,7 @@
 
     under the room's lock, for every command that waits:
       1 decide → changes and an answer, or Refused      2 apply
-    3 append the changes of the whole batch: the only await of a batch whose room is loaded
+    3 append the changes and log events of the whole batch: the only await of a batch whose room is loaded
     4 send the answers in order, then the events (see `broadcast.py`)
 
 Nothing is sent before it is stored. When the append fails, the room is set back to its checkpoint and every command of
@@ -24,8 +24,9 @@ from roomd.protocol.errors import INTERNAL_ERROR, STORAGE_LOW, UNAVAILABLE, Refu
 from roomd.rooms.changes import Change, MessageSent
 from roomd.rooms.commands import Expire
 from roomd.rooms.denials import Denial
+from roomd.rooms.event_log import log_events
 from roomd.rooms.model import Moment, PersonKey, StoredRoom
-from roomd.rooms.room import Command, Room
+from roomd.rooms.room import Checkpoint, Command, Room
 from roomd.rooms.seats import apply_changes
 from roomd.rooms.settings import Rules
 
@@ -190,30 +191,33 @@ class LiveRoom:
         before = room.checkpoint()
         try:
             try:
-                changes = await self._decide_and_store(room, batch)
+                changes = await self._decide_and_store(room, batch, before)
             except AlreadySent as stored:  # older than what the room has in memory
                 room.restore(before)
                 room.add_sent(stored.sent)
-                changes = await self._decide_and_store(room, batch)
+                changes = await self._decide_and_store(room, batch, before)
         except BaseException:
             room.restore(before)
             raise
         self.broadcast.tell(room, batch, changes, before, self._services.clock.monotonic())
         self.broadcast_seat_count = len(room.seats)
 
-    async def _decide_and_store(self, room: Room, batch: list[Pending[object]]) -> list[Change]:
-        changes = self._decide(room, batch)
+    async def _decide_and_store(self, room: Room, batch: list[Pending[object]], before: Checkpoint) -> list[Change]:
+        now, rules = self._services.moment(), room.rules
+        changes = self._decide(room, batch, now)
         if changes:
-            await self._services.store.append(room.settings.id, changes)
+            logs = rules.log_events
+            events = log_events(before, changes, now.stamp, with_messages=rules.log_messages) if logs else ()
+            await self._services.store.append(room.settings.id, changes, events)
         return changes
 
     async def _load(self) -> Room | None:
         stored = await self._services.store.load(self.code)
         return self.open_stored(stored) if stored is not None else None
 
-    def _decide(self, room: Room, batch: list[Pending[object]]) -> list[Change]:
+    def _decide(self, room: Room, batch: list[Pending[object]], now: Moment) -> list[Change]:
         """Decide and apply every command in order, after the seats whose hold is over have expired."""
-        now, is_nearly_full = self._services.moment(), self._services.store.is_nearly_full()
+        is_nearly_full = self._services.store.is_nearly_full()
         changes: list[Change] = []
         deadline = room.deadline()
         if deadline is not None and deadline <= now.clock:

@@ -2,17 +2,18 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from roomd.protocol.errors import Refused
 from roomd.protocol.events import Event
+from roomd.protocol.log_events import LogEvent
 from roomd.protocol.objects import Message, Participant
 from roomd.protocol.objects import Room as RoomView
 from roomd.rooms.answers import Reader
-from roomd.rooms.changes import Change
+from roomd.rooms.changes import Change, EndReason
 from roomd.rooms.commands import SeatCommand
 from roomd.rooms.model import PastStay, SentId, StoredRoom, WaitsFor
 from roomd.rooms.room import Command
@@ -46,8 +47,8 @@ class AlreadySent(Exception):  # noqa: N818 - an event, not a mistake of the cal
 class Store(Protocol):
     """The durable storage of rooms. Every method may raise `StorageFailed`."""
 
-    async def append(self, room_id: str, changes: Sequence[Change]) -> None:
-        """Store changes of one room durably: all of them or none. May raise `AlreadySent`."""
+    async def append(self, room_id: str, changes: Sequence[Change], events: Sequence[LogEvent] = ()) -> None:
+        """Store changes of one room, and their log events, durably: all of them or none. May raise `AlreadySent`."""
 
     def is_nearly_full(self) -> bool:
         """Return whether new rooms and messages must be refused, so that everything else can still be stored."""
@@ -61,12 +62,80 @@ class Store(Protocol):
         """Read a room in which nobody has a seat, by its code; None when there is none."""
         ...
 
-    async def hold_seats(self, restarted_at: str) -> list[StoredRoom]:
-        """Hold every seat and every place in a queue as of `restarted_at`, a stamp, and return their rooms."""
+    async def hold_seats(self, restarted_at: str, *, log_events: bool = False) -> list[StoredRoom]:
+        """Hold every seat and every place in a queue as of `restarted_at`, a stamp, and return their rooms.
+
+        With `log_events` the event log has a drop of everybody whose seat was connected.
+        """
         ...
 
     async def last_room_id(self) -> str:
         """Read the highest id of a room; empty without rooms."""
+        ...
+
+
+class LoggedEvent(NamedTuple):
+    """An event of the log, as it is stored and read."""
+
+    number: int
+    """Its number in the log: those of later events are higher."""
+    id: str
+    """Its id."""
+    room_id: str
+    """The id of the room that it is about."""
+    type: str
+    """Its type, like `participant-joined`."""
+    json: bytes
+    """The whole event, as every reader gets it."""
+
+
+class LoggedEvents(NamedTuple):
+    """A part of the event log."""
+
+    events: Sequence[LoggedEvent]
+    """The events, in their order."""
+    last: int
+    """The number up to which the log was read: the events that follow have higher ones."""
+    is_end: bool
+    """Whether there were no events behind it."""
+    read: int
+    """How many events were looked at."""
+    before_first: int
+    """The number before that of the oldest event that is kept, in the log or in this part of it."""
+
+
+class LogBounds(NamedTuple):
+    """Where the event log begins and ends."""
+
+    before_first: int
+    """The number before that of the oldest event that is kept."""
+    last: int
+    """The number of the newest event that there ever was; 0 for none."""
+
+
+class EventLog(Protocol):
+    """The stored event log. Every method may raise `StorageFailed`."""
+
+    async def log_id(self) -> str:
+        """Read the id of the log, 12 hexadecimal digits. A log that may lack events which were read has a new one."""
+        ...
+
+    async def renew_log_id(self) -> None:
+        """Give the log a new id, so that nobody reads on from an earlier position."""
+
+    async def bounds(self) -> LogBounds:
+        """Read where the log begins and ends."""
+        ...
+
+    async def read_events(self, after: int, limit: int, rooms: Collection[str] | None = None) -> LoggedEvents:
+        """Read the events after a number: at most `limit`, of the rooms with these ids, or of all for None.
+
+        A part may have fewer events, or none, and not be the end.
+        """
+        ...
+
+    async def delete_events(self, before: str, limit: int) -> int:
+        """Delete the oldest events, at most `limit`, from before a stamp. Return how many were deleted."""
         ...
 
 
@@ -254,8 +323,8 @@ class Rooms(Protocol):
         """Submit a join or a resume to the room `code`. The future is done when the member was answered."""
         ...
 
-    def leave(self, code: str, participant_id: str, claim: int) -> None:
-        """Give up a seat. When storage fails, this is tried again until it succeeds."""
+    def leave(self, code: str, participant_id: str, claim: int, reason: EndReason) -> None:
+        """Give up a seat for this reason. When storage fails, this is tried again until it succeeds."""
 
     def drop(self, code: str, participant_id: str, claim: int, hold: float = math.inf) -> None:
         """Hold a seat whose connection was lost now, for at most `hold` seconds.

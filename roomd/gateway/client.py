@@ -6,8 +6,8 @@ The handlers of its requests are in `handlers.py`.
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol, TypeVar
 
 from roomd.auth.tickets import mint_token, read_ticket
 from roomd.auth.tokens import Identity, Key, Policy, verify
@@ -34,11 +34,23 @@ log = logging.getLogger("roomd.gateway.client")
 A = TypeVar("A")
 V = TypeVar("V")
 
+Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+
+
+class Watch(Protocol):
+    """What a client follows of the event log; see `watching.py`."""
+
+    def drained(self) -> None:
+        """Send more: everything that waited for the client was sent."""
+
+    def end(self) -> None:
+        """Send nothing more."""
+
 
 class Client:
     """One client: its identity, its seats, and the frames that it is sent.
 
-    `number` is that of its connection, `usage` what it uses.
+    `number` is that of its connection, `usage` what it uses. `spawn` starts a task and owns it.
     """
 
     __slots__ = (
@@ -51,15 +63,19 @@ class Client:
         "refusals",
         "services",
         "session",
+        "spawn",
         "usage",
+        "watch",
     )  # fmt: skip
 
-    def __init__(self, number: int, outbox: Outbox, usage: Usage, services: Services) -> None:
+    def __init__(self, number: int, outbox: Outbox, usage: Usage, services: Services, spawn: Spawn) -> None:
         self.number = number
         """The number of the connection, for the log."""
         self.outbox = outbox
         self.usage = usage
         self.services = services
+        self.spawn = spawn
+        """Starts a task of the client; its owner awaits it."""
         self.refusals = Refusals(number)
         """The refused requests that are not in the log yet."""
         address = usage.address
@@ -70,14 +86,16 @@ class Client:
         self.clean_hold = math.inf
         """The seconds for which the client's places are held after it has closed with 1000 or 1001, if fewer than the
         configured ones."""
+        self.watch: Watch | None = None
+        """What the client follows of the event log; None while it does not."""
         # The sittings whose new resume token was sent in this tick, and those in the tick before. Both are seldom used.
         self._told: tuple[Sitting, ...] = ()
         self._told_before: tuple[Sitting, ...] = ()
 
     @property
     def has_joined(self) -> bool:
-        """Whether a room has ever given the client a seat or a place in a queue."""
-        return self.session.has_joined
+        """Whether a room has ever given the client a seat or a place in a queue, or the client follows the log."""
+        return self.session.has_joined or self.watch is not None
 
     def identify_at_once(self, token: str) -> Identity | None:
         """Verify a token like `identify`, if the keys for it are at hand; return None if they must be fetched first.
@@ -158,6 +176,7 @@ class Client:
         `is_clean` is whether the client has closed it with 1000 or 1001.
         """
         self.has_ended = True
+        self.end_watch()
         if not is_clean:
             self.clean_hold = math.inf
         for place in self.session.places:
@@ -168,6 +187,14 @@ class Client:
         """Have the rooms send what the client has missed: everything that waited for it was sent."""
         for place in self.session.places:
             place.catch_up()
+        if self.watch is not None:
+            self.watch.drained()
+
+    def end_watch(self) -> None:
+        """Follow the event log no more."""
+        if self.watch is not None:
+            self.watch.end()
+            self.watch = None
 
     def expect_arrival(self, sitting: Sitting) -> None:
         """Note that a new resume token was sent while the client may still resume with the previous one."""

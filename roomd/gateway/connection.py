@@ -93,7 +93,7 @@ class Connection:
         self._spawn = spawn
         self._on_closed = on_closed
         self._on_lost = on_lost
-        self._client = Client(number, self.outbox, usage, services)
+        self._client = Client(number, self.outbox, usage, services, spawn)
         self._refused: Refused | None = None  # why the token was refused; the first request is answered with it
         self._running: asyncio.Future[None] | None = None  # the last request that was not answered at once
         self._silent_ticks = 0  # the number of ticks without a request, before the first join

@@ -8,6 +8,7 @@ from roomd.auth.tokens import Key, Policy
 from roomd.config import LimitsConfig
 from roomd.counters import Counters
 from roomd.engine.ports import Archive, Clock, Rooms
+from roomd.eventlog.feed import Feed
 from roomd.gateway.addresses import AddressKeys
 from roomd.ice import Ice
 from roomd.system.ids import Ids
@@ -44,3 +45,5 @@ class Services(msgspec.Struct):
     """The keys of network addresses."""
     counters: Counters = msgspec.field(default_factory=Counters)
     """What is counted."""
+    feed: Feed = msgspec.field(default_factory=lambda: Feed(None))
+    """How the event log is read."""

@@ -106,16 +106,28 @@ class Session(Generic[P]):
         if users - {identity.user_id}:
             raise Refused(WRONG_USER)
 
+    def identity(self, now: float) -> Identity:
+        """Return the client's identity, of a token that is valid now.
+
+        Raises `Refused` (401 `unauthenticated`).
+        """
+        if self._identity is None or self._has_expired(self._identity, now):
+            raise Refused(UNAUTHENTICATED)
+        return self._identity
+
+    def valid_for(self, now: float) -> float:
+        """Return the seconds for which the client's token is valid; 0 without one."""
+        return max(0.0, self._identity.expires_at + self._leeway - now) if self._identity is not None else 0.0
+
     def user(self, now: float) -> Identity:
         """Return the client's identity, for requests that name no room.
 
         Raises `Refused` (401 `unauthenticated`, 403 `wrong_room`).
         """
-        if self._identity is None or self._has_expired(self._identity, now):
-            raise Refused(UNAUTHENTICATED)
-        if self._identity.room is not None:
+        identity = self.identity(now)
+        if identity.room is not None:
             raise Refused(WRONG_ROOM)
-        return self._identity
+        return identity
 
     def room_code(self, text: str) -> str:
         """Return the room code in its normal form, if the token allows the room.

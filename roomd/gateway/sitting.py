@@ -148,7 +148,7 @@ class Sitting:
         rooms = client.services.rooms
         for other in others:
             rooms.unsubscribe(other.code, other.participant.id, other)
-            rooms.leave(other.code, other.participant.id, other.claim)
+            rooms.leave(other.code, other.participant.id, other.claim, "took-another-room")
         if client.has_ended:  # the connection ended while the batch was running
             rooms.drop(self.code, participant.id, self.claim, client.clean_hold)
         elif self._is_return:

@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 
 from roomd import __version__
-from roomd.protocol import errors, objects
+from roomd.protocol import errors, log_events, objects
 from roomd.protocol.errors import Close, ErrorKind
 from roomd.protocol.events import EVENTS, Event
+from roomd.protocol.log_events import LogEvent
 from roomd.protocol.replies import ErrorReply, Reply, WaitingReply
 from roomd.protocol.requests import REQUESTS, Request
 
@@ -152,10 +153,17 @@ def _message(cls: type[Request | Reply | Event]) -> _Json:
 
 def _schemas() -> _Json:
     _, schemas = msgspec.json.schema_components(_messages(), ref_template="#/components/schemas/{name}")
-    structs = {**vars(objects), **{cls.__name__: cls for cls in _messages()}}
+    structs = {**vars(objects), **vars(log_events), **{cls.__name__: cls for cls in _messages()}}
     for name, schema in schemas.items():
         if structs[name].__struct_config__.omit_defaults:
             schema["properties"] = {key: _omitted(value) for key, value in schema["properties"].items()}
+        if issubclass(structs[name], LogEvent):
+            for key in ("position", "id"):  # left out only in what is stored
+                schema["properties"][key] = {"type": "string"}
+                schema["required"].insert(1, key)
+    events = schemas["LogEvents"]["properties"]["events"]
+    schemas["LogEvent"] = {"title": "LogEvent", "anyOf": events["items"]["anyOf"], "discriminator": "type"}
+    events["items"] = _ref("components/schemas", "LogEvent")
     for name in ("ErrorReply", "Admission"):
         schemas[name]["properties"]["code"] = _ref("components/schemas", "ErrorCode")
     return {**schemas, "ErrorCode": _error_code()}

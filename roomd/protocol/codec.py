@@ -104,4 +104,5 @@ def error_reply(refused: Refused, request_id: RequestId | None) -> ErrorReply:
         code=kind.code,
         message=refused.message,
         retry_after=refused.retry_after,
+        oldest=refused.oldest,
     )

@@ -25,7 +25,8 @@ class Refused(Exception):  # noqa: N818 - the protocol's word: a request is refu
     """A request was refused, and nothing was changed.
 
     `kind` is a row of the error table. `message` is the text for people. `retry_after` is in seconds; None when trying
-    the same request again does not help. `reason` is for the log only, and never contains what the client sent.
+    the same request again does not help. `oldest` is the position of the event log to read on from, with 410
+    `position_expired` only. `reason` is for the log only, and never contains what the client sent.
     """
 
     def __init__(
@@ -34,12 +35,14 @@ class Refused(Exception):  # noqa: N818 - the protocol's word: a request is refu
         message: str | None = None,
         retry_after: float | None = None,
         reason: str | None = None,
+        oldest: str | None = None,
     ) -> None:
         super().__init__(kind.code)
         self.kind = kind
         self.message = message or kind.message
         self.retry_after = retry_after
         self.reason = reason
+        self.oldest = oldest
 
 
 def rate_limited(wait: float, message: str | None = None) -> Refused:
@@ -76,10 +79,12 @@ WRONG_ROOM = ErrorKind(403, "wrong_room", "The token is for another room")
 
 ROOM_NOT_FOUND = ErrorKind(404, "room_not_found", "Room not found")
 PARTICIPANT_NOT_FOUND = ErrorKind(404, "participant_not_found", "Participant not found")
+EVENTS_OFF = ErrorKind(404, "events_off", "This server keeps no event log")
 
 TAKEN_OVER = ErrorKind(409, "taken_over", "Your seat is in use on another device")
 
 SEAT_EXPIRED = ErrorKind(410, "seat_expired", "Seat is no longer held")
+POSITION_EXPIRED = ErrorKind(410, "position_expired", "Events after this position are missing; read on from oldest")
 
 RATE_LIMITED = ErrorKind(429, "rate_limited", "Too many requests")
 

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from roomd.protocol.log_events import AnyLogEvent
 from roomd.protocol.objects import Message, Participant, Room, Waiting
 
 
@@ -77,6 +78,14 @@ class ServerRestarting(Event, frozen=True, tag="server-restarting"):
     """The server restarts: resume after `retryAfter` seconds, which differ from client to client."""
 
     retry_after: float
+
+
+class LogEvents(Event, frozen=True, tag="events"):
+    """The next events of the log, to who watches; none when many events of other rooms were passed."""
+
+    events: list[AnyLogEvent]
+    next: str
+    """The position from which to read on."""
 
 
 EVENTS = tuple(Event.__subclasses__())

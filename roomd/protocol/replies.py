@@ -25,6 +25,8 @@ class ErrorReply(Reply, frozen=True, tag="error"):
     message: str
     retry_after: float | None = None
     """Seconds; present where trying again helps."""
+    oldest: str | None = None
+    """With `position_expired` only: the position from which all events follow that are kept."""
 
 
 class PongReply(Reply, frozen=True, tag="pong"):
@@ -106,6 +108,13 @@ class IceServersReply(Reply, frozen=True, tag="ice-servers"):
     ice_servers: list[IceServer]
     ttl: int
     """Seconds until the credentials expire."""
+
+
+class WatchingReply(Reply, frozen=True, tag="watching"):
+    """The watch has begun; `events` follow."""
+
+    next: str
+    """The position from which the events follow."""
 
 
 REPLIES = tuple(Reply.__subclasses__())

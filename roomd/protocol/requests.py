@@ -27,6 +27,8 @@ ClientId = Annotated[str, Meta(min_length=1, max_length=64)]
 """A client chooses it, and sends it again with a message of which it does not know whether it arrived."""
 HistoryChoice = Annotated[str, Meta(examples=list(get_args(HistoryVisible)))]
 """Another text is refused with the other settings (400 `invalid_settings`)."""
+LogPosition = Annotated[str, Meta(max_length=24, examples=["6a1f0c9d2b7e00000000002a", "latest"])]
+"""The position of a log event, or a `next`; `latest` for what comes from now on. Absent: from the oldest kept."""
 Reason = Annotated[str, Meta(max_length=200)]
 
 
@@ -253,6 +255,16 @@ class DenyParticipant(HostRequest, frozen=True, kw_only=True, tag="deny-particip
     """Refuse one participant who waits."""
 
     participant_id: str
+
+
+class Watch(Request, frozen=True, tag="watch"):
+    """Follow the event log: all rooms, for admins, or some. A later `watch` on the connection replaces it."""
+
+    answers = (replies.WatchingReply,)
+
+    after: LogPosition | None = None
+    rooms: Annotated[list[str], Meta(min_length=1, max_length=100)] | None = None
+    """The codes of the rooms."""
 
 
 def _leaves(cls: type[Request]) -> Iterator[type[Request]]:

@@ -3,10 +3,14 @@
 import msgspec
 
 from roomd.protocol.errors import ErrorKind
+from roomd.protocol.log_events import LeftReason, WaitingEndReason
 from roomd.protocol.objects import Ban, Message
 from roomd.protocol.objects import Room as RoomView
 from roomd.rooms.denials import Denial
 from roomd.rooms.model import PersonKey, Seat
+
+EndReason = LeftReason | WaitingEndReason
+"""Why somebody left their seat or the queue, for the event log."""
 
 
 class Removal(msgspec.Struct, frozen=True):
@@ -25,6 +29,8 @@ class SeatChanged(msgspec.Struct, frozen=True):
     """The error for somebody who waited and gets no seat, unless they left the queue themselves."""
     removal: Removal | None = None
     """Set when a host removed the participant from their seat."""
+    reason: EndReason | None = None
+    """Why the seat or the place was given up; None while it is not."""
 
 
 class RoomChanged(msgspec.Struct, frozen=True):

@@ -38,7 +38,7 @@ import msgspec
 from roomd.protocol.errors import DENIED, GUESTS_NOT_ALLOWED, ROOM_LOCKED, ErrorKind
 from roomd.protocol.objects import Room as RoomView
 from roomd.protocol.objects import Waiting
-from roomd.rooms.changes import Change, KnockDenied, Removal, RoomChanged, SeatChanged
+from roomd.rooms.changes import Change, EndReason, KnockDenied, Removal, RoomChanged, SeatChanged
 from roomd.rooms.denials import keys_of, next_denial
 from roomd.rooms.model import Caller, Moment, Seat, WaitsFor
 from roomd.rooms.rights import carries_host_rights
@@ -127,29 +127,31 @@ def drop(seat: Seat, now: Moment, age: float, hold: float) -> SeatChanged:
         dropped_at=max(now.ago(age), seat.participant.joined_at),
         held_until=now.clock - age + hold,
     )
-    return SeatChanged(held) if held.held_until > now.clock else leave(held, now)
+    return SeatChanged(held) if held.held_until > now.clock else leave(held, now, "expired")
 
 
-def leave(seat: Seat, now: Moment, *, refusal: ErrorKind | None = None, removal: Removal | None = None) -> SeatChanged:
-    """Give up a seat, or a place in the queue.
+def leave(
+    seat: Seat, now: Moment, reason: EndReason, *, refusal: ErrorKind | None = None, removal: Removal | None = None
+) -> SeatChanged:
+    """Give up a seat, or a place in the queue, for this reason.
 
     `leftAt` is the time of the drop if the seat is held, else now. It is never before `joinedAt`, though the clock may
     have been set back, or the connection lost while the participant waited.
     """
     left_at = max(seat.dropped_at or now.stamp, seat.participant.joined_at)
     participant = msgspec.structs.replace(seat.participant, is_active=False, left_at=left_at)
-    return SeatChanged(msgspec.structs.replace(seat, participant=participant, claim=None), refusal, removal)
+    return SeatChanged(msgspec.structs.replace(seat, participant=participant, claim=None), refusal, removal, reason)
 
 
 def deny(room: Room, seat: Seat, now: Moment) -> list[SeatChanged | KnockDenied]:
     """Deny somebody in the queue a seat. They have to wait before the next knock."""
     denials = [KnockDenied(who, next_denial(who, room.denials.get(who), now.clock)) for who in keys_of(seat)]
-    return [leave(seat, now, refusal=DENIED), *denials]
+    return [leave(seat, now, "denied", refusal=DENIED), *denials]
 
 
 def expire(room: Room, now: Moment) -> list[SeatChanged]:
     """Give up every seat, and every place in the queue, whose hold is over."""
-    return [leave(seat, now) for seat in room.expired(now.clock)]
+    return [leave(seat, now, "expired") for seat in room.expired(now.clock)]
 
 
 def apply_changes(room: Room, changes: Sequence[Change], now: Moment) -> Sequence[Change]:
@@ -198,13 +200,14 @@ def follow_up(room: Room, now: Moment, settings: RoomView | None = None) -> list
         if user_id is None and not settings.allow_guest_access:
             refusal = GUESTS_NOT_ALLOWED
         if seat.waits_for == "waiting_room" and settings.waiting_room and not is_hosts:
-            changes += [leave(seat, now, refusal=refusal)] if refusal else []
+            changes += [leave(seat, now, "guests-not-allowed", refusal=refusal)] if refusal else []
         elif refusal := refusal or (ROOM_LOCKED if is_kept_out else None):
-            changes.append(leave(seat, now, refusal=refusal))
+            reason: EndReason = "room-locked" if refusal is ROOM_LOCKED else "guests-not-allowed"
+            changes.append(leave(seat, now, reason, refusal=refusal))
         elif (given_up := space.take(user_id, is_connected=seat.claim is not None)) is not None:
             last_id = now.new_id(last_id)
             admitted = admit(seat, now, last_id)
-            changes += [*(leave(guest, now) for guest in given_up), admitted]
+            changes += [*(leave(guest, now, "displaced") for guest in given_up), admitted]
             space.add(admitted.seat)
         elif seat.waits_for == "waiting_room":
             changes.append(wait_for(seat, "room_full"))

@@ -48,6 +48,10 @@ class Rules(msgspec.Struct, frozen=True):
     """The seconds for which the ban of a guest keeps guests of the same address out of the room."""
     show_user_ids: Literal["all", "users"] = "all"
     """Who sees the user ids of participants and hosts."""
+    log_events: bool = False
+    """Whether what happens is written to the event log."""
+    log_messages: bool = False
+    """Whether messages to everyone are written to the event log too."""
 
 
 def open_room(settings: Settings, rules: Rules, *, room_id: str, code: str, host_id: str, created_at: str) -> Room:

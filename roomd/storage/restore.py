@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from roomd.config import local_secret_file
 from roomd.storage.errors import StoreBusy, StoreError
+from roomd.storage.events import begin_new_log
 from roomd.storage.files import SIDE_FILES, make_folder, sync, unfinished, write_durably
 from roomd.storage.snapshot import copy, reading
 
@@ -47,6 +48,7 @@ def restore(backup: Path, database: Path, secret: bytes | None) -> Restored:
             new = stack.enter_context(unfinished(database, owner))
             new_secret = stack.enter_context(unfinished(secret_file, owner))
             copy(source, new, pause=0)
+            begin_new_log(new)
             undo = stack.enter_context(contextlib.ExitStack())  # runs where one of the following steps fails
             kept = _keep_database(database, ending, undo) if is_there else None
             kept_secret = None
@@ -60,8 +62,9 @@ def restore(backup: Path, database: Path, secret: bytes | None) -> Restored:
                 new.replace(database)
             undo.pop_all()
             sync(database.parent)
-    except OSError as exc:
-        raise StoreBusy(f"{exc.filename or database}: cannot be restored: {exc.strerror}") from None
+    except (OSError, sqlite3.Error) as exc:
+        name, why = (exc.filename, exc.strerror) if isinstance(exc, OSError) else (None, exc)
+        raise StoreBusy(f"{name or database}: cannot be restored: {why}") from None
     return Restored(kept, kept_secret)
 
 

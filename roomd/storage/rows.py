@@ -1,9 +1,10 @@
-"""Convert the rows of the four tables (schema.sql) to objects and back. Values have the order of the columns below."""
+"""Convert the rows of the tables (schema.sql) to objects and back. Values have the order of the columns below."""
 
 from typing import Any
 
 import msgspec
 
+from roomd.protocol.log_events import LogEvent
 from roomd.protocol.objects import Ban, Message, Participant, Room
 from roomd.rooms.changes import Banned, MessageSent
 from roomd.rooms.model import PersonKey, Seat
@@ -20,6 +21,9 @@ MESSAGE_COLUMNS = (
     "room_id, id, participant_id, user_id, display_name, text, sent_at, to_id, to_user_id, client_id, total_bytes"
 )
 BAN_COLUMNS = "room_id, id, user_id, address_key, display_name, reason, banned_at, expires_at"
+EVENT_COLUMNS = "room_id, at, type, body"
+
+_encoder = msgspec.json.Encoder()
 
 
 def room_row(room: Room) -> tuple[Any, ...]:
@@ -155,3 +159,8 @@ def to_ban(row: tuple[Any, ...]) -> tuple[PersonKey, Ban]:
     who = PersonKey("user", row[2]) if row[2] is not None else PersonKey("address", row[3])
     ban = Ban(id=row[1], user_id=row[2], display_name=row[4], reason=row[5], banned_at=row[6], expires_at=row[7])
     return who, ban
+
+
+def event_row(room_id: str, event: LogEvent) -> tuple[Any, ...]:
+    """Convert a log event to a row with `EVENT_COLUMNS`."""
+    return room_id, event.at, event.__struct_config__.tag, _encoder.encode(event).decode()

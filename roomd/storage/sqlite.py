@@ -22,12 +22,14 @@ import msgspec
 
 from roomd.counters import Counters
 from roomd.engine.ports import AlreadySent, StorageFailed
+from roomd.protocol.log_events import LogEvent
 from roomd.protocol.objects import Message, Participant, Room
 from roomd.protocol.paging import page
 from roomd.rooms.answers import Reader
 from roomd.rooms.changes import Change
 from roomd.rooms.model import PastStay, Seat, StoredRoom
 from roomd.rooms.room import MESSAGES_SHOWN, MOST_SENT
+from roomd.storage.events import write_drops
 from roomd.storage.migrations import rewrite_version
 from roomd.storage.reading import read_messages
 from roomd.storage.rows import (
@@ -100,14 +102,16 @@ class SqliteStore:
         self._is_failing = False  # whether the last transaction of the writer failed
         self._probe: asyncio.Task[None] | None = None
         self._probe_at = 0.0
+        self.on_events: Callable[[], None] = _nothing
+        """Called when log events were committed."""
 
-    async def append(self, room_id: str, changes: Sequence[Change]) -> None:
-        """Store changes of one room durably: all of them or none.
+    async def append(self, room_id: str, changes: Sequence[Change], events: Sequence[LogEvent] = ()) -> None:
+        """Store changes of one room, and their log events, durably: all of them or none.
 
         Raises `StorageFailed` and `AlreadySent`; then nothing was changed.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Append(RoomChanges(room_id, changes), done))
+        self._waiting.append(_Append(RoomChanges(room_id, changes, events), done))
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit_waiting())
         await done
@@ -139,16 +143,19 @@ class SqliteStore:
             row = db.execute(sql, (code,)).fetchone()
             return _stored(db, to_room(row)) if row else None
 
-        return await self._run(self._reader, read)
+        return await self.read(read)
 
-    async def hold_seats(self, restarted_at: str) -> list[StoredRoom]:
+    async def hold_seats(self, restarted_at: str, *, log_events: bool = False) -> list[StoredRoom]:
         """Hold every seat and every place in a queue after a start, and return them with their rooms.
 
         A seat that was connected when the daemon ended is dropped as of `restarted_at`, a stamp: the time at which its
-        connection was really lost is not known. Raises `StorageFailed`.
+        connection was really lost is not known. With `log_events` their drops are in the event log. Raises
+        `StorageFailed`.
         """
 
         def hold_and_read(db: sqlite3.Connection) -> list[StoredRoom]:
+            if log_events:
+                write_drops(db, restarted_at)
             db.execute(
                 "UPDATE participants SET is_active = 0, dropped_at = coalesce(dropped_at, ?) WHERE left_at IS NULL",
                 (restarted_at,),
@@ -165,7 +172,7 @@ class SqliteStore:
                 seats.setdefault(row[0], []).append(to_seat(row))
             return [_with_seats(db, _stored(db, to_room(row)), seats[row[0]]) for row in rooms]
 
-        return await self._run(self._writer, lambda db: in_transaction(db, lambda: hold_and_read(db)))
+        return await self.write(hold_and_read)
 
     async def last_room_id(self) -> str:
         """Read the highest id of a room; empty without rooms.
@@ -205,7 +212,7 @@ class SqliteStore:
 
         Raises `StorageFailed`.
         """
-        rows, unread, read = await self._run(self._reader, lambda db: read_messages(db, reader, cursor, limit + 1))
+        rows, unread, read = await self.read(lambda db: read_messages(db, reader, cursor, limit + 1))
         messages = [to_message(row) for row in rows]
         found, following = page(messages, min(limit, count_fitting(messages)))
         return found, following or unread, read
@@ -215,7 +222,7 @@ class SqliteStore:
 
         Tickets that are not valid any more are forgotten. Raises `StorageFailed`, also when too many are known.
         """
-        used = await self._run(self._writer, lambda db: in_transaction(db, lambda: use(db, key, valid_until, now)))
+        used = await self.write(lambda db: use(db, key, valid_until, now))
         if used is None:
             log.error("too many tickets")
             self._counters.storage_failures["tickets"] += 1
@@ -242,6 +249,20 @@ class SqliteStore:
         ((secret,),) = await self._read("SELECT value FROM secrets WHERE name = 'address'", ())
         return bytes(secret)
 
+    async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a function that only reads, with the reader's connection, on its thread.
+
+        Raises `StorageFailed`.
+        """
+        return await self._run(self._reader, function)
+
+    async def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a function in a transaction of its own, with the writer's connection, on its thread.
+
+        Raises `StorageFailed`; then nothing was changed.
+        """
+        return await self._run(self._writer, lambda db: in_transaction(db, lambda: function(db)))
+
     async def answers(self) -> None:
         """Return when both threads of the database have answered, so that neither of them hangs."""
         for worker in (self._writer, self._reader):
@@ -261,7 +282,7 @@ class SqliteStore:
 
     async def _commit_again(self) -> None:
         with contextlib.suppress(StorageFailed):
-            await self._run(self._writer, lambda db: in_transaction(db, lambda: rewrite_version(db)))
+            await self.write(rewrite_version)
 
     async def _commit_waiting(self) -> None:
         try:
@@ -280,6 +301,8 @@ class SqliteStore:
             self._counters.commits.add(time.perf_counter() - began)
             self._counters.changes.add(size)
             self._space.wrote(CHANGE_BYTES * size)
+            if any(one.changes.events for one in batch):
+                self.on_events()
         except Exception as exc:  # noqa: BLE001 - the edge of a transaction: every append that waits must fail
             failure, sent = exc, {}
         if sent:  # nothing was written: only the appends with these messages fail
@@ -303,7 +326,7 @@ class SqliteStore:
                 one.done.set_exception(failure)
 
     async def _read(self, sql: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
-        return await self._run(self._reader, lambda db: db.execute(sql, values).fetchall())
+        return await self.read(lambda db: db.execute(sql, values).fetchall())
 
     async def _run(self, worker: Worker, function: Callable[[sqlite3.Connection], T]) -> T:
         try:
@@ -318,6 +341,10 @@ class SqliteStore:
         if worker is self._writer:
             self._is_failing = False
         return done
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 def _reason(error: sqlite3.Error) -> str:

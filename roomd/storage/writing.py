@@ -9,14 +9,17 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
+from roomd.protocol.log_events import LogEvent
 from roomd.rooms.changes import Banned, Change, MessageSent, RoomChanged, SeatChanged, Unbanned
 from roomd.rooms.model import SentId
 from roomd.storage.rows import (
     BAN_COLUMNS,
+    EVENT_COLUMNS,
     MESSAGE_COLUMNS,
     PARTICIPANT_COLUMNS,
     ROOM_COLUMNS,
     ban_row,
+    event_row,
     message_row,
     room_row,
     seat_row,
@@ -35,6 +38,8 @@ class RoomChanges(NamedTuple):
     """The id of the room."""
     changes: Sequence[Change]
     """The changes, in their order."""
+    events: Sequence[LogEvent] = ()
+    """Their log events, in their order."""
 
 
 def write(db: sqlite3.Connection, batch: Sequence[RoomChanges]) -> None:
@@ -42,7 +47,8 @@ def write(db: sqlite3.Connection, batch: Sequence[RoomChanges]) -> None:
 
     Raises `sqlite3.Error`; then nothing was written.
     """
-    changes = [(room_id, change) for room_id, changes in batch for change in changes]
+    changes = [(room_id, change) for room_id, changes, _ in batch for change in changes]
+    events = [event_row(room_id, event) for room_id, _, events in batch for event in events]
     rooms = [room_row(change.room) for _, change in changes if isinstance(change, RoomChanged)]
     seats = [change.seat for _, change in changes if isinstance(change, SeatChanged)]
     messages = [message_row(room_id, change) for room_id, change in changes if isinstance(change, MessageSent)]
@@ -52,13 +58,14 @@ def write(db: sqlite3.Connection, batch: Sequence[RoomChanges]) -> None:
     ]
 
     def statements() -> None:
-        _write_rows(db, "rooms", ROOM_COLUMNS, "id", rooms)
-        _write_rows(db, "participants", PARTICIPANT_COLUMNS, "room_id, id", [seat_row(seat) for seat in seats])
-        _write_rows(db, "messages", MESSAGE_COLUMNS, "room_id, id", messages)
+        write_rows(db, "rooms", ROOM_COLUMNS, "id", rooms)
+        write_rows(db, "participants", PARTICIPANT_COLUMNS, "room_id, id", [seat_row(seat) for seat in seats])
+        write_rows(db, "messages", MESSAGE_COLUMNS, "room_id, id", messages)
         for room_id, change in bans:
             _write_ban(db, room_id, change)
         if gave_up:
             db.executemany("DELETE FROM participants WHERE room_id = ? AND id = ?", gave_up)
+        write_rows(db, "events", EVENT_COLUMNS, "", events)
 
     in_transaction(db, statements)
 
@@ -72,7 +79,7 @@ def write_new(db: sqlite3.Connection, batch: Sequence[RoomChanges]) -> dict[str,
     try:
         write(db, batch)
     except sqlite3.IntegrityError:
-        sent = {room_id: _find_sent(db, room_id, changes) for room_id, changes in batch}
+        sent = {room_id: _find_sent(db, room_id, changes) for room_id, changes, _ in batch}
         if not any(sent.values()):
             raise  # another constraint is broken
         return {room_id: found for room_id, found in sent.items() if found}
@@ -102,27 +109,25 @@ def in_transaction(db: sqlite3.Connection, function: Callable[[], T]) -> T:
 
 def _write_ban(db: sqlite3.Connection, room_id: str, change: Banned | Unbanned) -> None:
     if isinstance(change, Banned):
-        _write_rows(db, "bans", BAN_COLUMNS, "room_id, id", [ban_row(room_id, change)])
+        write_rows(db, "bans", BAN_COLUMNS, "room_id, id", [ban_row(room_id, change)])
     else:
         db.execute("DELETE FROM bans WHERE room_id = ? AND id = ?", (room_id, change.ban_id))
 
 
-def _write_rows(db: sqlite3.Connection, table: str, columns: str, key: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert or update rows in their order, many in one statement. The last row of a key decides."""
+def write_rows(db: sqlite3.Connection, table: str, columns: str, key: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert rows in their order, many in one statement. With a `key`, the last row of a key decides."""
     start = 0
     while left := len(rows) - start:
         size = min(1 << left.bit_length() - 1, MOST_ROWS)
         some = rows[start : start + size]
-        db.execute(_upsert(table, columns, key, size), [value for row in some for value in row])
+        db.execute(_insert(table, columns, key, size), [value for row in some for value in row])
         start += size
 
 
-@cache  # four tables and seven numbers of rows: 28 statements at most
-def _upsert(table: str, columns: str, key: str, rows: int) -> str:
+@cache  # five tables and seven numbers of rows: 35 statements at most
+def _insert(table: str, columns: str, key: str, rows: int) -> str:
     names = columns.split(", ")
     values = ", ".join([f"({', '.join('?' * len(names))})"] * rows)
     changes = ", ".join(f"{name} = excluded.{name}" for name in names if name not in key.split(", "))
-    return (
-        f"INSERT INTO {table} ({columns}) VALUES {values} "  # noqa: S608 - our own names
-        f"ON CONFLICT ({key}) DO UPDATE SET {changes}"
-    )
+    conflict = f" ON CONFLICT ({key}) DO UPDATE SET {changes}" if key else ""
+    return f"INSERT INTO {table} ({columns}) VALUES {values}{conflict}"  # noqa: S608 - our own names

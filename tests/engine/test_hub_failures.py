@@ -252,7 +252,7 @@ async def test_a_leave_is_stored_however_long_storage_fails(stage: Stage) -> Non
     """A leave is tried again until it is stored; a leave with an older claim is refused."""
     ann, bob = await stage.seated("ann", "bob")
     stage.store.failing = True
-    stage.hub.leave(stage.room.code, bob.seat, bob.claim)
+    stage.hub.leave(stage.room.code, bob.seat, bob.claim, "left")
     for _ in range(3):
         await stage.idle()
         stage.clock.advance(RETRY_AFTER)
@@ -261,7 +261,7 @@ async def test_a_leave_is_stored_however_long_storage_fails(stage: Stage) -> Non
     stage.clock.advance(RETRY_AFTER)
     await stage.idle()
     assert ann.said() == [("changed", 3, {"left": [bob.seat]})]
-    stage.hub.leave(stage.room.code, ann.seat, bob.claim)
+    stage.hub.leave(stage.room.code, ann.seat, bob.claim, "left")
     await stage.idle()
     assert (ann.said(), stage.clock.timers) == ([], []), "refused, and not tried again"
 

@@ -81,6 +81,7 @@ MEETING_REQUESTS: list[tuple[str, requests.Request]] = [
     (f'{{"type": "remove-participant", "participantId": "p", "ban": true, "reason": "{"x" * 200}", "code": "a"}}',
      requests.RemoveParticipant(participant_id="p", ban=True, reason="x" * 200, code="a")),
     ('{"type": "mute-participant", "participantId": "p"}', requests.MuteParticipant(participant_id="p")),
+    ('{"type": "watch", "after": "latest", "rooms": ["x"]}', requests.Watch(after="latest", rooms=["x"])),
     ('{"type": "list-bans", "cursor": "bob", "limit": 100}', requests.ListBans(cursor="bob", limit=100)),
     ('{"type": "unban", "userId": "bob"}', requests.Unban(user_id="bob")),
     ('{"type": "admit-participant", "participantId": "p"}', requests.AdmitParticipant(participant_id="p")),
@@ -119,14 +120,12 @@ WEEKLY = objects.Room(
 WEEKLY_JSON = {
     "id": "01jp", "code": "abc-def-ghi", "name": "Weekly", "hostId": "alice", "isActive": True, "isLocked": False,
     "maxParticipants": 100, "allowGuestAccess": True, "waitingRoom": False, "historyVisible": "all",
-    "participantCount": 3,
-    "createdAt": "2026-03-03T10:35:00.000Z", "endedAt": None,
+    "participantCount": 3, "createdAt": "2026-03-03T10:35:00.000Z", "endedAt": None,
 }  # fmt: skip
 
 HELLO = objects.Message(
     id="01js", participant_id="01jq", display_name="Jane Smith", text="Hello", sent_at="2026-03-03T10:37:00.000Z",
-    to=None,
-)  # fmt: skip
+    to=None)  # fmt: skip
 HELLO_JSON = {
     "id": "01js", "participantId": "01jq", "displayName": "Jane Smith", "text": "Hello",
     "sentAt": "2026-03-03T10:37:00.000Z", "to": None,
@@ -179,6 +178,8 @@ FRAMES += [
      {"type": "participants-changed", "seq": 13, "joined": [], "updated": [],
       "left": [{**JANE_JSON, "state": {"a": True}}]}),
     (replies.OkReply(id=4), {"type": "ok", "id": 4}),
+    (replies.WatchingReply(id=4, next="p"), {"type": "watching", "id": 4, "next": "p"}),
+    (events.LogEvents(events=[], next="p"), {"type": "events", "events": [], "next": "p"}),
     (replies.WaitingReply(id=1, participant_id="01jt", position=2, reason="room_full", resume_token="r"),
      {"type": "waiting", "id": 1, "participantId": "01jt", "position": 2, "reason": "room_full", "resumeToken": "r"}),
     (replies.WaitingReply(participant_id="01jt", position=1, reason="waiting_room"),

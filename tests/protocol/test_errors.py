@@ -37,8 +37,10 @@ TABLE = [
     ("WRONG_ROOM", 403, "wrong_room", "The token is for another room", None),
     ("ROOM_NOT_FOUND", 404, "room_not_found", "Room not found", None),
     ("PARTICIPANT_NOT_FOUND", 404, "participant_not_found", "Participant not found", None),
+    ("EVENTS_OFF", 404, "events_off", "This server keeps no event log", None),
     ("TAKEN_OVER", 409, "taken_over", "Your seat is in use on another device", None),
     ("SEAT_EXPIRED", 410, "seat_expired", "Seat is no longer held", None),
+    ("POSITION_EXPIRED", 410, "position_expired", "Events after this position are missing; read on from oldest", None),
     ("RATE_LIMITED", 429, "rate_limited", "Too many requests", None),
     ("INTERNAL_ERROR", 500, "internal_error", "Internal error", None),
     ("UNAVAILABLE", 503, "unavailable", "Storage is unavailable, nothing was changed", None),
@@ -77,6 +79,10 @@ def test_closes() -> None:
 
 
 WIRE: dict[str, tuple[Refused, dict[str, object]]] = {
+    "with the position to read on from": (
+        Refused(errors.POSITION_EXPIRED, "Read on", oldest="p"),
+        {"type": "error", "id": 7, "statusCode": 410, "code": "position_expired", "message": "Read on", "oldest": "p"},
+    ),
     "with the time to wait": (
         errors.rate_limited(2.4991),
         {"type": "error", "id": 7, "statusCode": 429, "code": "rate_limited", "message": "Too many requests",

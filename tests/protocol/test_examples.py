@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from roomd.protocol.codec import decode
-from tests.support.schemas import BY_NAME, MESSAGES, PAGE, SCHEMAS, Json, faults, sample, target
+from tests.support.schemas import BY_NAME, PAGE, SCHEMAS, Json, faults, sample, target
 
 ANY = "<any>"
 LEFT_OUT = re.compile(r'"(?:[^"\\]|\\.)*"|\{…\}|…')
@@ -76,15 +76,20 @@ def completed(example: Any, schema: Json) -> Any:
     return example
 
 
+def is_of(schema: Json, kind: str) -> bool:
+    """Return whether a schema is that of a message, or of a log event, of this type."""
+    return bool(schema.get("properties", {}).get("type", {}).get("enum") == [kind])
+
+
 def schema_of(example: Json) -> str:
     """Return the name of an example's schema: the message of its type, or without a type the one that shares most keys.
 
-    Where a request and an event have the same type, the required keys decide.
+    Where a request, an event and a log event have the same type, the required keys decide.
     """
     if "type" not in example:
         shared = {name: len(example.keys() & schema.get("properties", {})) for name, schema in CLOSED.items()}
         return max(shared, key=shared.__getitem__)
-    names = [name for name, message in MESSAGES.items() if message["name"] == example["type"]]
+    names = [name for name, schema in SCHEMAS.items() if is_of(schema, example["type"])]
     fitting = [name for name in names if example.keys() >= set(SCHEMAS[name]["required"])]
     return next(iter([*fitting, *names]), "unknown type")
 

@@ -114,6 +114,7 @@ VARIANTS: dict[type[Command[object]], Callable[[], Iterator[Command[object]]]] =
     ),
     commands.ListMessages: lambda: (commands.ListMessages(who) for who in CALLERS),
     commands.GetRoom: lambda: (commands.GetRoom(who) for who in CALLERS),
+    commands.CheckHost: lambda: (commands.CheckHost(who) for who in CALLERS),
     commands.UpdateRoom: lambda: (commands.UpdateRoom(who, settings) for who in CALLERS for settings in SETTINGS),
     commands.EndRoom: lambda: (commands.EndRoom(who) for who in CALLERS),
     commands.RemoveParticipant: lambda: (

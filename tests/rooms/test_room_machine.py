@@ -24,10 +24,12 @@ from roomd.protocol.objects import Message, Participant, Waiting
 from roomd.protocol.replies import ParticipantReply
 from roomd.rooms import commands
 from roomd.rooms.changes import Change, KnockDenied, MessageSent, SeatChanged
+from roomd.rooms.event_log import created, dropped_at_start, log_events
 from roomd.rooms.model import Caller, Moment, StoredRoom
 from roomd.rooms.room import MESSAGES_SHOWN, Command, Decision, Room
 from roomd.rooms.seats import apply_changes, describe_queue
 from roomd.rooms.settings import Rules, Settings, open_room
+from tests.support.attendance import Follower
 from tests.support.deeds import ADDRESSES, ASKERS, CHOICES, MODERATION, OFTEN, STATES, USERS, held_anew
 from tests.support.fakes import START
 from tests.support.invariants import check_entry, check_given_up, check_order, check_secrets
@@ -63,6 +65,8 @@ class Machine(RuleBasedStateMachine):
         self.bans = 0
         self.last_id = FIRST
         self.log: list[Change] = []
+        self.backend = Follower()
+        self.backend.follow([created(self.start)], self.room)
         self.public: list[Message] = []
         self.clients: list[Viewer] = []
         self.members: list[FakeMember] = []
@@ -99,6 +103,7 @@ class Machine(RuleBasedStateMachine):
         for asked in inbox:
             asked.decide(self.decide, self.clock)
         changes = self.log[known:]
+        self.backend.follow(log_events(before, changes, self.now().stamp), self.room)
         self.broadcast.tell(self.room, inbox, changes, before, self.clock)
         assert all(asked.is_done for asked in inbox), "every request is answered"
         self.listen()
@@ -320,6 +325,8 @@ class Machine(RuleBasedStateMachine):
         assert list(self.room.queue) == list(told.queue), "at their positions"
         assert self.room.seats.keys() == told.seats.keys()
         assert (self.room.checkpoint().bans, self.room.messages) == (told.bans, told.messages)
+        connected = [seat.participant for seat in told.seats.values() if seat.claim is not None]
+        self.backend.follow([dropped_at_start(stored.view, one, now.stamp) for one in connected], self.room)
         self.broadcast = Broadcast(encode_line)
         for client in self.clients:
             client.drop()
@@ -340,14 +347,7 @@ class Machine(RuleBasedStateMachine):
         assert not any(client.is_behind for client in self.clients), "everyone knows the room in the end"
         again, now = self.replay().checkpoint(), self.room.checkpoint()
         assert (again, list(again.queue)) == (now, list(now.queue))
-        left: set[str] = set()
-        for change in self.log:
-            if isinstance(change, SeatChanged):
-                person = change.seat.participant
-                assert person.id not in left
-                if person.left_at is not None:
-                    left.add(person.id)
-                    assert person.left_at >= person.joined_at
+        self.backend.check_stays(self.log)
         for member in self.members:
             member.check()
 

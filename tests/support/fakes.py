@@ -10,14 +10,17 @@ import msgspec
 from roomd.auth.tokens import Key
 from roomd.engine.ports import AlreadySent, StorageFailed
 from roomd.protocol.errors import UNAVAILABLE, Refused
+from roomd.protocol.log_events import LogEvent
 from roomd.protocol.objects import Ban, Message, Participant, Room
 from roomd.protocol.paging import page
 from roomd.protocol.timestamps import stamp
 from roomd.rooms.answers import Reader
 from roomd.rooms.changes import Banned, Change, MessageSent, RoomChanged, SeatChanged, Unbanned
+from roomd.rooms.event_log import dropped_at_start
 from roomd.rooms.model import PastStay, PersonKey, Seat, StoredRoom
 from roomd.rooms.room import MESSAGES_SHOWN, MOST_SENT
 from roomd.storage.sqlite import count_fitting
+from tests.support.fake_log import FakeLog
 
 SECRET = b"a secret for tests only, 32 bytes and more"
 
@@ -80,6 +83,7 @@ class FakeStore:
         self.people: dict[tuple[str, str], Seat] = {}
         self.said: dict[str, list[MessageSent]] = {}
         self.bans: dict[tuple[str, str], tuple[PersonKey, Ban]] = {}
+        self.log = FakeLog()
         self.appends = 0
         self.failing = False
         self.fails_once = False
@@ -99,7 +103,7 @@ class FakeStore:
         """Let the appends that wait go on."""
         self._gate.set()
 
-    async def append(self, room_id: str, changes: Sequence[Change]) -> None:
+    async def append(self, room_id: str, changes: Sequence[Change], events: Sequence[LogEvent] = ()) -> None:
         self.appends += 1
         self.reached.set()
         for _ in range(3):
@@ -114,6 +118,7 @@ class FakeStore:
         if self.failing or self.fails_once:
             self.fails_once = False
             raise StorageFailed
+        self.log.add(room_id, events)
         for event in changes:
             if isinstance(event, RoomChanged):
                 if any(r.code == event.room.code and r.id != event.room.id for r in self.rooms.values()):
@@ -143,7 +148,7 @@ class FakeStore:
         room = next((r for r in self.rooms.values() if r.code == code), None)
         return self._kept(room) if room is not None else None
 
-    async def hold_seats(self, restarted_at: str) -> list[StoredRoom]:
+    async def hold_seats(self, restarted_at: str, *, log_events: bool = False) -> list[StoredRoom]:
         found: dict[str, list[Seat]] = {}
         order = sorted(
             self.people.items(),
@@ -151,6 +156,9 @@ class FakeStore:
         )
         for key, seat in order:
             if seat.participant.left_at is None:
+                if log_events and seat.participant.is_active and not seat.waits_for:
+                    drop = dropped_at_start(self.rooms[key[0]], seat.participant, restarted_at)
+                    self.log.add(key[0], [drop])
                 participant = msgspec.structs.replace(seat.participant, is_active=False)
                 self.people[key] = msgspec.structs.replace(
                     seat,

@@ -35,7 +35,7 @@ class Stage:
         self.clock: FakeClock = before.clock if before is not None else FakeClock()
         self.claims: Iterator[int] = before.claims if before is not None else itertools.count(1)
         self.members: list[FakeMember] = []
-        self.hub = Hub(self.store, Rules(HOLD, 100), self.clock, Ids(), encode_line)
+        self.hub = Hub(self.store, Rules(HOLD, 100, log_events=True), self.clock, Ids(), encode_line)
         self.room: Room
 
     async def open(self, **settings: Any) -> "Stage":

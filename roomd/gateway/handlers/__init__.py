@@ -3,7 +3,7 @@
 Each module has those of one subject; importing this package registers all of them.
 """
 
-from roomd.gateway.handlers import connection, messages, moderation, rooms, seats
+from roomd.gateway.handlers import connection, events, messages, moderation, rooms, seats
 from roomd.gateway.handlers.registry import serve
 
-__all__ = ["connection", "messages", "moderation", "rooms", "seats", "serve"]
+__all__ = ["connection", "events", "messages", "moderation", "rooms", "seats", "serve"]

@@ -2,13 +2,13 @@
 
 joining      Join, Resume, Renew, Confirm, Leave, Drop, Expire
 meeting      UpdateState, SendMessage, ListParticipants, ListMessages
-hosting      GetRoom, UpdateRoom, EndRoom
+hosting      GetRoom, CheckHost, UpdateRoom, EndRoom
 moderation   CheckMute, Admit, Deny
 banning      RemoveParticipant, BanPerson, ListBans, Unban
 """
 
 from roomd.rooms.commands.banning import BanPerson, ListBans, RemoveParticipant, Unban
-from roomd.rooms.commands.hosting import EndRoom, GetRoom, UpdateRoom
+from roomd.rooms.commands.hosting import CheckHost, EndRoom, GetRoom, UpdateRoom
 from roomd.rooms.commands.joining import Confirm, Drop, Expire, Join, Leave, Renew, Resume, SeatCommand
 from roomd.rooms.commands.meeting import ListMessages, ListParticipants, SendMessage, UpdateState
 from roomd.rooms.commands.moderation import Admit, CheckMute, Deny
@@ -16,6 +16,7 @@ from roomd.rooms.commands.moderation import Admit, CheckMute, Deny
 __all__ = [
     "Admit",
     "BanPerson",
+    "CheckHost",
     "CheckMute",
     "Confirm",
     "Deny",

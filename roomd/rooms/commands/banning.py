@@ -171,4 +171,6 @@ def _ban(room: Room, who: PersonKey, name: str, reason: str | None, now: Moment)
 
 def _remove(room: Room, seat: Seat, reason: str | None, now: Moment) -> Sequence[Change]:
     """Take a seat away, or deny somebody in the queue a seat."""
-    return seats.deny(room, seat, now) if seat.waits_for else [seats.leave(seat, now, removal=Removal(reason))]
+    return (
+        seats.deny(room, seat, now) if seat.waits_for else [seats.leave(seat, now, "removed", removal=Removal(reason))]
+    )

@@ -44,6 +44,21 @@ class GetRoom(Command[RoomAnswer], frozen=True):
         return view if sees_user_ids(room.rules, user_id) else without_host_id(view)
 
 
+class CheckHost(Command[str], frozen=True):
+    """Check that the caller is a host. The answer is the id of the room."""
+
+    caller: Caller
+    """Who sends the command."""
+
+    def decide(self, room: Room, now: Moment) -> Decision[str]:
+        """Return the id of the room.
+
+        Raises `Refused` like `check_host`.
+        """
+        check_host(room, self.caller, now)
+        return Decision([], room.settings.id)
+
+
 class UpdateRoom(Command[RoomView], frozen=True):
     """Change the room's settings. The answer is the room after the queue has been served by the new settings."""
 
@@ -86,8 +101,8 @@ class EndRoom(Command[RoomView], frozen=True):
         check_active(room)
         ended_at = max(now.stamp, room.settings.created_at)
         ended = msgspec.structs.replace(room.settings, is_active=False, ended_at=ended_at)
-        seated = [seats.leave(seat, now) for seat in room.seats.values()]
-        waiting = [seats.leave(seat, now, refusal=ROOM_INACTIVE) for seat in room.queue.values()]
+        seated = [seats.leave(seat, now, "room-ended") for seat in room.seats.values()]
+        waiting = [seats.leave(seat, now, "room-ended", refusal=ROOM_INACTIVE) for seat in room.queue.values()]
         return Decision([*seated, *waiting, RoomChanged(ended)], ended)
 
 

@@ -17,7 +17,7 @@ from roomd.protocol.errors import (
 )
 from roomd.protocol.objects import Participant
 from roomd.rooms import seats
-from roomd.rooms.changes import SeatChanged
+from roomd.rooms.changes import EndReason, SeatChanged
 from roomd.rooms.denials import keys_of
 from roomd.rooms.model import Caller, Moment, Seat, WaitsFor
 from roomd.rooms.rights import check_active, check_ban, check_guests, is_host, user_of
@@ -88,7 +88,7 @@ class Join(SeatCommand, frozen=True, kw_only=True):
             address_key=self.caller.address_key,
             here_since=now.clock,
         )
-        return Decision([*(seats.leave(guest, now) for guest in given_up), SeatChanged(seat)], seat)
+        return Decision([*(seats.leave(guest, now, "displaced") for guest in given_up), SeatChanged(seat)], seat)
 
     def _take_own(self, seat: Seat) -> SeatChanged:
         """Give the caller its own seat. On the connection that has it, a token that the client may have stays valid."""
@@ -164,6 +164,8 @@ class Leave(Command[Participant], frozen=True):
     """The participant who leaves."""
     claim: int
     """The claim of their sitting."""
+    reason: EndReason = "left"
+    """Why they leave, for the event log: by themselves, or because they have taken a seat in another room."""
 
     def decide(self, room: Room, now: Moment) -> Decision[Participant]:
         """Let the participant leave.
@@ -173,7 +175,7 @@ class Leave(Command[Participant], frozen=True):
         seat = room.place_of(self.participant_id)
         if seat is None or seat.claim != self.claim:
             raise Refused(NOT_IN_ROOM)
-        left = seats.leave(seat, now)
+        left = seats.leave(seat, now, self.reason)
         return Decision([left], left.seat.participant)
 
 

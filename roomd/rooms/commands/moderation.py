@@ -52,7 +52,10 @@ class Admit(Command[None], frozen=True):
             user_id, is_connected = seat.participant.user_id, seat.claim is not None
             if (given_up := space.take(user_id, is_connected=is_connected)) is not None:
                 last_id = now.new_id(last_id)
-                changes += [*(seats.leave(guest, now) for guest in given_up), seats.admit(seat, now, last_id)]
+                changes += [
+                    *(seats.leave(guest, now, "displaced") for guest in given_up),
+                    seats.admit(seat, now, last_id),
+                ]
             elif not room.settings.is_locked:
                 changes.append(seats.wait_for(seat, "room_full"))
             elif self.participant_id is not None:

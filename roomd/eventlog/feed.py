@@ -1,0 +1,181 @@
+"""The feed: how everybody reads the event log, from a position on, and waits for what comes next.
+
+All readers use `Feed.read`: `watch`, long polls, streams and webhooks. A reader that has caught up is served from the
+tail, a bounded list of the last events in memory. When events were committed, the first reader that asks reads them
+from the database, for all of them. So a commit costs one call here, however many follow, and an event is read once.
+A reader that is behind the tail reads the database itself.
+
+A position is the id of the log and the number of an event. A log that may lack events which were read before has a new
+id: after a backup was restored, and when the log was off meanwhile. Then the positions of before are refused.
+"""
+
+import asyncio
+import re
+from bisect import bisect_right
+from collections.abc import Collection, Sequence
+
+from roomd.engine.ports import EventLog, LoggedEvent, LoggedEvents
+from roomd.protocol.errors import BAD_FRAME, EVENTS_OFF, POSITION_EXPIRED, Refused
+
+MOST_EVENTS = 1000
+"""The largest `limit` of a read."""
+TAIL_BYTES = 4 * 1024 * 1024
+"""The bytes of events that the tail has at most; then the older half of it is forgotten."""
+PART_BYTES = 256 * 1024
+"""The bytes of one part of the tail, unless a single event is larger."""
+GATHER = 0.01
+"""The seconds between two reads of new events from the database: what is committed meanwhile is read together."""
+LATEST = "latest"
+"""The position from which only what is logged from now on is read."""
+_POSITION = re.compile("([0-9a-f]{12})([0-9a-f]{12})")
+_NO_POSITION = "after must be the position of an event, or a next, or latest"
+
+
+class Feed:
+    """All that the readers of one event log share. With None as `log`, every read is refused: the server keeps none."""
+
+    def __init__(self, log: EventLog | None) -> None:
+        self._log = log
+        self._log_id = ""
+        self._tail: list[LoggedEvent] = []
+        self._sizes = 0  # the bytes of the tail
+        self._start = 0  # the tail has every event behind this number
+        self._end = 0  # up to this one
+        self._is_stale = False  # whether events were committed that are not in the tail
+        self._filling = asyncio.Lock()
+        self._filled_at = 0.0  # by the clock of the loop
+        self._news = asyncio.Event()  # set, and replaced, when events were committed
+        self._is_stopping = False
+
+    async def open(self) -> None:
+        """Begin at the end of the log.
+
+        Raises `StorageFailed`.
+        """
+        if self._log is not None:
+            self._log_id = await self._log.log_id()
+            self._start = self._end = (await self._log.bounds()).last
+
+    def committed(self) -> None:
+        """Note that events were committed, and tell those who wait."""
+        self._is_stale = True
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def stop(self) -> None:
+        """Let nobody wait any more: the daemon stops."""
+        self._is_stopping = True
+        self._news.set()
+
+    def position(self, number: int) -> str:
+        """Return the position after the event with this number."""
+        return f"{self._log_id}{number:012x}"
+
+    async def start(self, after: str | None) -> int:
+        """Return the number that a reader begins after: that of a position, of `latest`, or for None before the oldest.
+
+        Raises `Refused` (400 `bad_frame`, 404 `events_off`, 410 `position_expired`) and `StorageFailed`.
+        """
+        log = self._opened()
+        found = _POSITION.fullmatch(after) if after is not None else None
+        if found is None and after not in (None, LATEST):
+            raise Refused(BAD_FRAME, f"{BAD_FRAME.message}: {_NO_POSITION}")
+        bounds = await log.bounds()
+        if found is None:
+            return bounds.last if after == LATEST else bounds.before_first
+        number = int(found[2], 16)
+        if found[1] != self._log_id or not bounds.before_first <= number <= bounds.last:
+            raise self._expired(bounds.before_first)
+        return number
+
+    async def read(
+        self, after: int, limit: int, wait: float = 0.0, rooms: Collection[str] | None = None
+    ) -> LoggedEvents:
+        """Read the events after a number, at most `limit`, of the rooms with these ids, or of all for None.
+
+        At the end of the log, wait for at most `wait` seconds. The part may have fewer events, or none: then `last` is
+        where to read on. Raises `Refused` (404 `events_off`, 410 `position_expired`) and `StorageFailed`.
+        """
+        log, loop = self._opened(), asyncio.get_running_loop()
+        until = loop.time() + wait
+        while True:
+            news = self._news
+            part = await self._part(log, after, limit, rooms)
+            left = until - loop.time()
+            if part.events or not part.is_end or left <= 0 or self._is_stopping:
+                return part
+            after = part.last
+            try:
+                async with asyncio.timeout(left):
+                    await news.wait()
+            except TimeoutError:
+                return part
+
+    def _opened(self) -> EventLog:
+        if self._log is None:
+            raise Refused(EVENTS_OFF)
+        return self._log
+
+    def _expired(self, before_first: int) -> Refused:
+        return Refused(POSITION_EXPIRED, oldest=self.position(before_first))
+
+    async def _part(self, log: EventLog, after: int, limit: int, rooms: Collection[str] | None) -> LoggedEvents:
+        if self._needs_filling(after):
+            async with self._filling:
+                if self._needs_filling(after):  # else another reader has done it
+                    await self._fill(log, after)
+        if after < self._start:
+            part = await log.read_events(after, limit, rooms)
+            if after < part.before_first:
+                raise self._expired(part.before_first)
+            return part
+        return self._from_tail(after, limit, rooms)
+
+    def _needs_filling(self, after: int) -> bool:
+        return self._is_stale and after >= self._end
+
+    async def _fill(self, log: EventLog, after: int) -> None:
+        """Read new events into the tail. It begins anew where the reader is, if nobody has followed for a while."""
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(self._filled_at + GATHER - loop.time())
+        if after > self._end:
+            self._tail, self._sizes = [], 0
+            self._start = self._end = after
+        self._is_stale = False
+        try:
+            part = await log.read_events(self._end, MOST_EVENTS)
+        except BaseException:
+            self._is_stale = True
+            raise
+        self._filled_at = loop.time()
+        self._is_stale = self._is_stale or not part.is_end
+        self._tail += part.events
+        self._sizes += _size(part.events)
+        self._end = part.last
+        if self._sizes > TAIL_BYTES:
+            half = (len(self._tail) + 1) // 2
+            self._start = self._tail[half - 1].number
+            del self._tail[:half]
+            self._sizes = _size(self._tail)
+
+    def _from_tail(self, after: int, limit: int, rooms: Collection[str] | None) -> LoggedEvents:
+        found: list[LoggedEvent] = []
+        size, last = 0, max(after, self._end)  # a reader of the database may be further than the tail
+        first = bisect_right(self._tail, after, key=_number)
+        for event in self._tail[first:]:
+            if rooms is not None and event.room_id not in rooms:
+                continue
+            size += len(event.json)
+            if len(found) == limit or (found and size > PART_BYTES):
+                last = found[-1].number
+                break
+            found.append(event)
+        return LoggedEvents(found, last, last >= self._end and not self._is_stale, last - after, self._start)
+
+
+def _number(event: LoggedEvent) -> int:
+    return event.number
+
+
+def _size(events: Sequence[LoggedEvent]) -> int:
+    return sum(len(event.json) for event in events)

@@ -1,0 +1,162 @@
+"""The log events of a batch, from the room before it and its changes.
+
+What a change of a seat or a place writes:
+
+    before      | waits           | has a seat, connected      | has a seat, held           | left
+    ------------|-----------------|----------------------------|----------------------------|-----------------
+    (none)      | waiting-started | participant-joined         | participant-joined         |
+    waiting     |                 | waiting-ended,             | waiting-ended,             | waiting-ended
+                |                 | participant-joined         | participant-joined         |
+    connected   |                 |                            | participant-dropped        | participant-left
+    held        |                 | participant-returned       |                            | participant-left
+
+All else writes nothing: takeovers, states, rights, resume tokens, and what happens to the connection of somebody who
+waits. So the log, read in order, gives everybody who was in the room, with the times and the reasons.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import msgspec
+
+from roomd.protocol.log_events import (
+    LeftReason,
+    LogEvent,
+    LoggedMessageSent,
+    LoggedParticipantDropped,
+    LoggedParticipantJoined,
+    LoggedParticipantLeft,
+    LoggedParticipantReturned,
+    LoggedRoomCreated,
+    LoggedRoomEnded,
+    LoggedRoomUpdated,
+    LoggedUserBanned,
+    LoggedUserUnbanned,
+    LoggedWaitingEnded,
+    LoggedWaitingStarted,
+    RoomReference,
+    WaitingEndReason,
+)
+from roomd.protocol.objects import Ban, Participant
+from roomd.protocol.objects import Room as RoomView
+from roomd.protocol.timestamps import seconds_of
+from roomd.rooms.changes import Banned, Change, MessageSent, RoomChanged, SeatChanged, Unbanned
+from roomd.rooms.model import PersonKey, Seat
+from roomd.rooms.room import Checkpoint
+
+
+def log_events(
+    before: Checkpoint, changes: Sequence[Change], at: str, *, with_messages: bool = False
+) -> list[LogEvent]:
+    """Return the log events of changes that were made since `before`, in their order.
+
+    `at` is the stamp of the batch. Messages to everyone are among them only `with_messages`.
+    """
+    batch = _Batch(before.view, before.seats, before.queue, before.bans, at, with_messages)
+    for change in changes:
+        batch.add(change)
+    return batch.events
+
+
+def created(room: RoomView) -> LogEvent:
+    """Return the log event of a new room."""
+    return LoggedRoomCreated(room.created_at, room)
+
+
+def dropped_at_start(room: RoomView, participant: Participant, at: str) -> LogEvent:
+    """Return the log event of somebody whose connection was lost because the daemon ended. `at` is a stamp."""
+    return LoggedParticipantDropped(at, reference(room), msgspec.structs.replace(participant, is_active=False))
+
+
+def reference(room: RoomView) -> RoomReference:
+    """Return what a log event says of its room."""
+    return RoomReference(id=room.id, code=room.code)
+
+
+class _Batch:
+    """A walk over the changes of one batch. What is left of the state before it is changed on the way."""
+
+    __slots__ = ("_at", "_bans", "_count", "_known", "_queue", "_room", "_seats", "_view", "_with_messages", "events")
+
+    def __init__(
+        self,
+        view: RoomView,
+        seats: Mapping[str, Seat],
+        queue: Mapping[str, Seat],
+        bans: Mapping[PersonKey, Ban],
+        at: str,
+        with_messages: bool,
+    ) -> None:
+        self._view = view
+        self._room = reference(view)
+        self._seats = seats
+        self._queue = queue
+        self._known: dict[str, Seat] = {}  # the seats and places that an earlier change of the batch has set
+        self._bans = bans
+        self._count = len(seats)
+        self._at = at
+        self._with_messages = with_messages
+        self.events: list[LogEvent] = []
+
+    def add(self, change: Change) -> None:
+        """Add the events of the next change."""
+        match change:
+            case SeatChanged():
+                self._add_seat(change)
+            case RoomChanged(room=room):
+                self._add_room(room)
+            case MessageSent(message=message):
+                if self._with_messages and message.to is None:
+                    self.events.append(LoggedMessageSent(self._at, self._room, message))
+            case Banned(who=who, ban=ban):
+                self._bans = {**self._bans, who: ban}
+                self.events.append(LoggedUserBanned(self._at, self._room, ban))
+            case Unbanned(who=who):
+                self.events.append(LoggedUserUnbanned(self._at, self._room, self._bans[who]))
+            case _:
+                pass  # a denial is not stored
+
+    def _add_seat(self, change: SeatChanged) -> None:
+        seat = change.seat
+        participant = seat.participant
+        key = participant.id
+        before = self._known.get(key) or self._seats.get(key) or self._queue.get(key)
+        self._known[key] = seat
+        if participant.left_at is not None:
+            self._add_leave(seat, change)
+        elif seat.waits_for is not None:
+            if before is None:
+                self.events.append(LoggedWaitingStarted(self._at, self._room, participant, seat.waits_for))
+        elif before is None:
+            self._count += 1
+            self.events.append(LoggedParticipantJoined(self._at, self._room, participant))
+        elif before.waits_for is not None:
+            self._count += 1
+            self.events.append(LoggedWaitingEnded(self._at, self._room, before.participant, "admitted"))
+            self.events.append(LoggedParticipantJoined(self._at, self._room, participant))
+        elif before.participant.is_active is not participant.is_active:
+            kind = LoggedParticipantReturned if participant.is_active else LoggedParticipantDropped
+            self.events.append(kind(self._at, self._room, participant))
+
+    def _add_leave(self, seat: Seat, change: SeatChanged) -> None:
+        participant = seat.participant
+        if seat.waits_for is not None:
+            waiting_reason = cast("WaitingEndReason", change.reason)
+            self.events.append(LoggedWaitingEnded(self._at, self._room, participant, waiting_reason))
+            return
+        self._count -= 1
+        reason, duration = cast("LeftReason", change.reason), _seconds_in(participant)
+        self.events.append(LoggedParticipantLeft(self._at, self._room, participant, reason, duration))
+
+    def _add_room(self, room: RoomView) -> None:
+        was_active, self._view, self._room = self._view.is_active, room, reference(room)
+        shown = msgspec.structs.replace(room, participant_count=self._count)
+        kind = LoggedRoomEnded if was_active and not room.is_active else LoggedRoomUpdated
+        self.events.append(kind(self._at, shown))
+
+
+def _seconds_in(participant: Participant) -> float:
+    """Return the seconds between coming and leaving, with three decimals."""
+    if participant.left_at is None or participant.left_at == participant.joined_at:
+        return 0.0
+    return round(seconds_of(participant.left_at) - seconds_of(participant.joined_at), 3)

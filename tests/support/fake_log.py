@@ -1,0 +1,62 @@
+"""An event log in memory."""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Collection, Iterable
+
+import msgspec
+
+from roomd.engine.ports import LogBounds, LoggedEvent, LoggedEvents, StorageFailed
+from roomd.protocol.log_events import LogEvent
+
+
+class FakeLog:
+    """Keeps log events in memory; the same contract as the real log (tests/storage runs both)."""
+
+    def __init__(self) -> None:
+        self.name = "0123456789ab"
+        self.rows: list[tuple[LoggedEvent, LogEvent]] = []
+        self.reads = 0
+        self.asked_to_delete = asyncio.Event()
+        self.failing = False
+        self.on_events: Callable[[], None] = lambda: None
+        self._last = 0
+
+    def add(self, room_id: str, events: Iterable[LogEvent]) -> None:
+        for event in events:
+            self._last += 1
+            body = {
+                "id": f"e{self._last}",
+                "position": f"{self.name}{self._last:012x}",
+                **msgspec.json.decode(msgspec.json.encode(event)),
+            }
+            row = LoggedEvent(self._last, body["id"], room_id, body["type"], msgspec.json.encode(body))
+            self.rows.append((row, event))
+            self.on_events()
+
+    async def log_id(self) -> str:
+        return self.name
+
+    async def renew_log_id(self) -> None:
+        self.name = self.name[::-1]
+
+    async def bounds(self) -> LogBounds:
+        return LogBounds(self.rows[0][0].number - 1 if self.rows else self._last, self._last)
+
+    async def read_events(self, after: int, limit: int, rooms: Collection[str] | None = None) -> LoggedEvents:
+        self.reads += 1
+        if self.failing:
+            raise StorageFailed
+        found = [row for row, _ in self.rows if row.number > after and (rooms is None or row.room_id in rooms)]
+        reached = found[limit - 1].number if len(found) >= limit else max(self._last, after)
+        return LoggedEvents(
+            found[:limit], reached, reached >= self._last, reached - after, (await self.bounds()).before_first
+        )
+
+    async def delete_events(self, before: str, limit: int) -> int:
+        self.asked_to_delete.set()
+        if self.failing:
+            raise StorageFailed
+        old = list(itertools.takewhile(lambda row: row[1].at < before, self.rows[:limit]))
+        del self.rows[: len(old)]
+        return len(old)
