@@ -104,7 +104,7 @@ def _type(schema: Schema) -> str:
             item = _type(schema["items"])
             return f"({item})[]" if " " in item else f"{item}[]"
         case "object":
-            return f"Record<string, {_type(schema['additionalProperties'])}>"
+            return f"Record<string, {_type(schema.get('additionalProperties', {}))}>"
         case "integer" | "number":
             return "number"
         case "string" | "boolean" | "null" as name:

@@ -43,11 +43,15 @@ class AlreadySent(Exception):  # noqa: N818 - an event, not a mistake of the cal
         self.sent = sent
 
 
+class ExternalIdTaken(Exception):  # noqa: N818 - an event, not a mistake of the caller
+    """Another room has the external id of the one that was to be stored. Nothing was changed."""
+
+
 class Store(Protocol):
     """The durable storage of rooms. Every method may raise `StorageFailed`."""
 
     async def append(self, room_id: str, changes: Sequence[Change]) -> None:
-        """Store changes of one room durably: all of them or none. May raise `AlreadySent`."""
+        """Store changes of one room durably: all of them or none. May raise `AlreadySent` and `ExternalIdTaken`."""
 
     def is_nearly_full(self) -> bool:
         """Return whether new rooms and messages must be refused, so that everything else can still be stored."""
@@ -69,6 +73,13 @@ class Store(Protocol):
         """Read the highest id of a room; empty without rooms."""
         ...
 
+    async def next_ends(self, limit: int) -> list[tuple[str, str]]:
+        """Read which rooms end by themselves next: the stamps of the times, and the codes, the earliest first."""
+        ...
+
+    def purge(self) -> None:
+        """Begin to delete the rows of the rooms that were deleted, unless that goes on already."""
+
 
 class Archive(Protocol):
     """Pages of stored objects. A page is a list, and the cursor of the next page; the cursor is None on the last page.
@@ -79,11 +90,16 @@ class Archive(Protocol):
     """
 
     async def rooms_of(
-        self, host_id: str | None, is_active: bool | None, cursor: str | None, limit: int
+        self,
+        host_id: str | None,
+        is_active: bool | None,
+        cursor: str | None,
+        limit: int,
+        external_id: str | None = None,
     ) -> tuple[list[RoomView], str | None]:
         """Read the rooms of a host, or all rooms when `host_id` is None, newest first.
 
-        `is_active` selects active or ended rooms; None selects both.
+        `is_active` selects active or ended rooms, None both; `external_id` selects the room with it.
         """
         ...
 
@@ -282,10 +298,10 @@ class Rooms(Protocol):
         so that the sender slows down.
         """
 
-    async def create(self, settings: Settings, host_id: str) -> RoomView:
-        """Create a room and store it.
+    async def create(self, settings: Settings, host_id: str, external_id: str | None = None) -> RoomView:
+        """Create a room and store it. The host is that of the settings, or else `host_id`.
 
-        Raises `Refused` (400 `invalid_settings`, 503 `unavailable`, 507 `storage_low`).
+        Raises `Refused` (400 `invalid_settings`, 503 `unavailable`, 507 `storage_low`), and `ExternalIdTaken`.
         """
         ...
 

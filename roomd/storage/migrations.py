@@ -9,7 +9,7 @@ log = logging.getLogger("roomd.storage.migrations")
 
 APPLICATION_ID = 0x726F6F6D
 """The `application_id` that schema.sql sets: it marks a database of roomd."""
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """The `user_version` that schema.sql sets."""
 
 MIGRATIONS: dict[int, str] = {
@@ -56,6 +56,22 @@ MIGRATIONS: dict[int, str] = {
         CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
         INSERT INTO secrets VALUES ('address', randomblob(32));
         PRAGMA user_version = 4;
+    """,
+    4: """
+        ALTER TABLE rooms ADD COLUMN external_id TEXT;
+        ALTER TABLE rooms ADD COLUMN metadata TEXT NOT NULL DEFAULT '{}';
+        ALTER TABLE rooms ADD COLUMN expires_at TEXT;
+        ALTER TABLE rooms ADD COLUMN end_when_empty INTEGER CHECK (end_when_empty >= 1);
+        ALTER TABLE rooms ADD COLUMN empty_since TEXT;
+        ALTER TABLE rooms ADD COLUMN is_deleted INTEGER NOT NULL DEFAULT 0 CHECK (is_deleted IN (0, 1));
+        ALTER TABLE rooms ADD COLUMN ends_at TEXT GENERATED ALWAYS AS
+            (iif(is_active, nullif(min(coalesce(expires_at, '~'),
+            coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', empty_since, end_when_empty || ' seconds'), '~')), '~'), NULL))
+            VIRTUAL;
+        CREATE UNIQUE INDEX rooms_by_external_id ON rooms (external_id) WHERE external_id IS NOT NULL;
+        CREATE INDEX rooms_by_end ON rooms (ends_at) WHERE ends_at IS NOT NULL;
+        CREATE INDEX deleted_rooms ON rooms (id) WHERE is_deleted;
+        PRAGMA user_version = 5;
     """,
 }
 """`MIGRATIONS[n]` is the SQL from `user_version` n to n + 1. No release had version 1."""

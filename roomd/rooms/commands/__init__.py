@@ -2,13 +2,15 @@
 
 joining      Join, Resume, Renew, Confirm, Leave, Drop, Expire
 meeting      UpdateState, SendMessage, ListParticipants, ListMessages
-hosting      GetRoom, UpdateRoom, EndRoom
+hosting      GetRoom, UpdateRoom
+ending       EndRoom, EndDue, DeleteRoom
 moderation   CheckMute, Admit, Deny
 banning      RemoveParticipant, BanPerson, ListBans, Unban
 """
 
 from roomd.rooms.commands.banning import BanPerson, ListBans, RemoveParticipant, Unban
-from roomd.rooms.commands.hosting import EndRoom, GetRoom, UpdateRoom
+from roomd.rooms.commands.ending import DeleteRoom, EndDue, EndRoom
+from roomd.rooms.commands.hosting import GetRoom, UpdateRoom
 from roomd.rooms.commands.joining import Confirm, Drop, Expire, Join, Leave, Renew, Resume, SeatCommand
 from roomd.rooms.commands.meeting import ListMessages, ListParticipants, SendMessage, UpdateState
 from roomd.rooms.commands.moderation import Admit, CheckMute, Deny
@@ -18,8 +20,10 @@ __all__ = [
     "BanPerson",
     "CheckMute",
     "Confirm",
+    "DeleteRoom",
     "Deny",
     "Drop",
+    "EndDue",
     "EndRoom",
     "Expire",
     "GetRoom",
