@@ -1,6 +1,9 @@
 -- The schema of roomd's database, version 5. Times are ISO 8601 in UTC with milliseconds, as on the wire.
 -- Whoever changes this file adds a migration to roomd/storage/migrations.py and raises user_version.
 
+-- `external_id` is the id that an application gave the room. `metadata` is its JSON object. `empty_since` is set while
+-- nobody is in a room with `end_when_empty` seconds. `ends_at` is when the room ends by itself (roomd/rooms/lifetime.py).
+-- A deleted room has no code that can be looked up; its row is the last to go (roomd/storage/purging.py).
 CREATE TABLE rooms (
     id                 TEXT PRIMARY KEY,
     code               TEXT NOT NULL UNIQUE,
@@ -13,8 +16,23 @@ CREATE TABLE rooms (
     waiting_room       INTEGER NOT NULL CHECK (waiting_room IN (0, 1)),
     created_at         TEXT NOT NULL,
     ended_at           TEXT,
-    history_visible    TEXT NOT NULL DEFAULT 'all' CHECK (history_visible IN ('all', 'since-joined', 'none'))
+    history_visible    TEXT NOT NULL DEFAULT 'all' CHECK (history_visible IN ('all', 'since-joined', 'none')),
+    external_id        TEXT,
+    metadata           TEXT NOT NULL DEFAULT '{}',
+    expires_at         TEXT,
+    end_when_empty     INTEGER CHECK (end_when_empty >= 1),
+    empty_since        TEXT,
+    is_deleted         INTEGER NOT NULL DEFAULT 0 CHECK (is_deleted IN (0, 1)),
+    ends_at            TEXT GENERATED ALWAYS AS (iif(is_active, nullif(min(coalesce(expires_at, '~'),
+        coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', empty_since, end_when_empty || ' seconds'), '~')), '~'), NULL)) VIRTUAL
 ) STRICT, WITHOUT ROWID;
+
+-- Index that keeps two rooms from having the same id of an application, also rooms that have ended.
+CREATE UNIQUE INDEX rooms_by_external_id ON rooms (external_id) WHERE external_id IS NOT NULL;
+
+-- Indexes for the few rooms that end by themselves, and for those whose deletion goes on.
+CREATE INDEX rooms_by_end ON rooms (ends_at) WHERE ends_at IS NOT NULL;
+CREATE INDEX deleted_rooms ON rooms (id) WHERE is_deleted;
 
 -- Indexes for pages of rooms: of one host or of all, with or without a selection by is_active.
 CREATE INDEX rooms_of_host ON rooms (host_id, id);

@@ -77,7 +77,7 @@ def _alias(alias: Alias, schemas: dict[str, Schema]) -> str:
 
 
 def _object(name: str, schema: Schema, docs: dict[str, str]) -> str:
-    """Describe one schema. The server always sends a field that has a default."""
+    """Describe one schema. The server sends a field that has a default, unless its struct leaves defaults out."""
     lines = schema["description"].splitlines() if "description" in schema else []
     if "properties" not in schema:
         lines += ["", f"@typedef {{{_type(schema)}}} {name}"]
@@ -85,10 +85,16 @@ def _object(name: str, schema: Schema, docs: dict[str, str]) -> str:
         lines += ["", f"@typedef {{object}} {name}"]
     for field, value in schema.get("properties", {}).items():
         type_ = NAMES.get((name, field)) or _type(value)
-        shown = field if field in schema["required"] or "default" in value else f"[{field}]"
+        is_sent = field in schema["required"] or ("default" in value and not _leaves_defaults_out(name))
+        shown = field if is_sent else f"[{field}]"
         lines.append(f"@property {{{type_}}} {shown} {docs.get(field, '')}")
     body = "\n".join(f" * {line}".rstrip() for line in lines)
     return f"/**\n{body}\n */\n"
+
+
+def _leaves_defaults_out(name: str) -> bool:
+    struct = getattr(objects, name, None) or getattr(replies, name)
+    return bool(struct.__struct_config__.omit_defaults)
 
 
 def _type(schema: Schema) -> str:
@@ -104,7 +110,7 @@ def _type(schema: Schema) -> str:
             item = _type(schema["items"])
             return f"({item})[]" if " " in item else f"{item}[]"
         case "object":
-            return f"Record<string, {_type(schema['additionalProperties'])}>"
+            return f"Record<string, {_type(schema.get('additionalProperties', {}))}>"
         case "integer" | "number":
             return "number"
         case "string" | "boolean" | "null" as name:

@@ -3,20 +3,26 @@
 import functools
 import inspect
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import parse_qs
 
+import msgspec
 import typer
 
 from roomd.cli.access import Access
 from roomd.client import code_of
+from roomd.protocol.objects import Metadata
 from roomd.protocol.text import clean_code
+from roomd.protocol.timestamps import read_time, stamp
 
 Options = TypeVar("Options")
 P = ParamSpec("P")
 
+NEVER = "never"
+"""The time of the end of a room that does not end by itself."""
 _TTL = re.compile(r"([0-9]{1,9})([smhd])")
 _UNIT = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
@@ -44,6 +50,37 @@ def time_to_live(text: str) -> float:
     return int(match[1]) * _UNIT[match[2]]
 
 
+def end_time(text: str) -> str:
+    """Return a time in ISO 8601 with an offset, of such a time, a duration from now on like `2h`, or `never`.
+
+    Raises `typer.BadParameter` for any other text.
+    """
+    if text == NEVER or read_time(text) is not None:
+        return text
+    if _TTL.fullmatch(text.strip()) is None:
+        raise typer.BadParameter("must be like 2026-03-03T12:00:00Z, 2h or never")
+    return stamp(time.time() + time_to_live(text))
+
+
+def empty_time(text: str) -> int:
+    """Return a duration like `10m` in seconds, or 0 for `never`.
+
+    Raises `typer.BadParameter` for any other text.
+    """
+    return 0 if text == NEVER else int(time_to_live(text))
+
+
+def json_object(text: str) -> Metadata:
+    """Return a JSON object.
+
+    Raises `typer.BadParameter` for any other text.
+    """
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
+        raise typer.BadParameter(f"must be a JSON object like '{{\"course\": 101}}': {exc}") from None
+
+
 @dataclass(frozen=True)
 class RoomLink:
     """A room, as a code or a link names it."""
@@ -65,6 +102,32 @@ def room_link(text: str) -> RoomLink:
 Code = Annotated[
     str,
     typer.Argument(metavar="CODE", parser=room_code, help="The room's code, like abc-def-ghi, or a link to the room."),
+]
+CodeOrNone = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="CODE", parser=room_code, help="The room's code, or a link to the room.", show_default=False
+    ),
+]
+ExternalId = Annotated[
+    str | None, typer.Option(metavar="ID", help="The id of your application, 1 to 128 characters; for admins.")
+]
+MetadataOption = Annotated[
+    Any,
+    typer.Option(
+        "--metadata", metavar="JSON", parser=json_object, help="A JSON object that everybody sees; {} for none."
+    ),
+]
+HostId = Annotated[str | None, typer.Option(metavar="USER", help="The user id of the host.")]
+ExpiresAt = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", parser=end_time, help="When the room ends, like 2026-03-03T12:00:00Z, 2h or never."),
+]
+EndWhenEmpty = Annotated[
+    int | None,
+    typer.Option(
+        metavar="TIME", parser=empty_time, help="End the room when it was empty for so long, like 10m; or never."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, in the format of the protocol.")]
 

@@ -83,7 +83,14 @@ def _room_facts(room: Room) -> list[tuple[str, str]]:
         ("newcomers", "wait for the host" if room.waiting_room else "come in at once"),
         ("created", room.created_at),
     ]
-    return facts if room.ended_at is None else [*facts, ("ended", room.ended_at)]
+    more = {
+        "ended": room.ended_at,
+        "ends": room.expires_at,
+        "when empty": f"ends after {room.end_when_empty} s" if room.end_when_empty is not None else None,
+        "external id": plain(room.external_id) if room.external_id is not None else None,
+        "metadata": plain(msgspec.json.encode(room.metadata).decode()) if room.metadata else None,
+    }
+    return [*facts, *((label, text) for label, text in more.items() if text is not None)]
 
 
 def rooms_table(rooms: Sequence[Room]) -> str:

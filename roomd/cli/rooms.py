@@ -1,4 +1,4 @@
-"""`roomd room …`: create, show, change and end rooms, by requests to the daemon."""
+"""`roomd room …`: create, show, change, end and delete rooms, by requests to the daemon."""
 
 import asyncio
 from typing import Annotated, TypeVar
@@ -8,7 +8,18 @@ import typer
 
 from roomd import client
 from roomd.cli.access import Access
-from roomd.cli.options import Code, Json, connected, example
+from roomd.cli.options import (
+    Code,
+    CodeOrNone,
+    EndWhenEmpty,
+    ExpiresAt,
+    ExternalId,
+    HostId,
+    Json,
+    MetadataOption,
+    connected,
+    example,
+)
 from roomd.cli.output import (
     bans_table,
     messages_table,
@@ -24,6 +35,7 @@ from roomd.protocol.replies import BansReply, MessagesReply, OkReply, Participan
 from roomd.protocol.requests import (
     BanPerson,
     CreateRoom,
+    DeleteRoom,
     EndRoom,
     GetRoom,
     ListBans,
@@ -43,7 +55,7 @@ PAGE = 200
 
 def room_commands() -> typer.Typer:
     """Build the group `roomd room`."""
-    app = typer.Typer(help="Create, show, change and end rooms.", no_args_is_help=True)
+    app = typer.Typer(help="Create, show, change, end and delete rooms.", no_args_is_help=True)
     for name, command, line in (
         ("create", create, "roomd room create --name 'Weekly meeting' --max 20"),
         ("list", list_rooms, "roomd room list --active"),
@@ -52,6 +64,7 @@ def room_commands() -> typer.Typer:
         ("lock", lock, "roomd room lock abc-def-ghi"),
         ("unlock", unlock, "roomd room unlock abc-def-ghi"),
         ("end", end, "roomd room end abc-def-ghi --as alice"),
+        ("delete", delete, "roomd room delete abc-def-ghi"),
         ("participants", participants, "roomd room participants abc-def-ghi --history"),
         ("messages", messages, "roomd room messages abc-def-ghi --as alice"),
         ("bans", bans, "roomd room bans abc-def-ghi"),
@@ -72,10 +85,23 @@ def create(
     waiting_room: Annotated[
         bool, typer.Option("--waiting-room", help="Newcomers wait until the host admits them.")
     ] = False,
+    external_id: ExternalId = None,
+    metadata: MetadataOption = None,
+    host_id: HostId = None,
+    expires_at: ExpiresAt = None,
+    end_when_empty: EndWhenEmpty = None,
     json: Json = False,
 ) -> None:
-    """Create a room and print its code. You become its host."""
+    """Create a room and print its code. You become its host, unless an admin names another one.
+
+    With --external-id, the room that has this id is printed if there is one, and it stays as it is.
+    """
     request = CreateRoom(
+        external_id=external_id,
+        metadata=metadata,
+        host_id=host_id,
+        expires_at=expires_at,
+        end_when_empty=end_when_empty,
         name=name,
         max_participants=seats,
         allow_guest_access=False if no_guests else None,
@@ -90,17 +116,21 @@ def list_rooms(
     active: Annotated[
         bool | None, typer.Option("--active/--ended", help="List only active or only ended rooms; by default, both.")
     ] = None,
+    external_id: ExternalId = None,
     json: Json = False,
 ) -> None:
     """List the rooms whose host you are; for an admin, all rooms."""
-    pages = asyncio.run(_pages(access, ListRooms(is_active=active, limit=PAGE), RoomsReply))
+    request = ListRooms(is_active=active, external_id=external_id, limit=PAGE)
+    pages = asyncio.run(_pages(access, request, RoomsReply))
     rooms = [room for page in pages for room in page.rooms]
     say_reply(RoomsReply(rooms=rooms, next_cursor=None), json, rooms_table(rooms))
 
 
-def show(access: Access, code: Code, json: Json = False) -> None:
+def show(access: Access, code: CodeOrNone = None, external_id: ExternalId = None, json: Json = False) -> None:
     """Show a room, and whether you could join it now."""
-    reply = ask(access, GetRoom(code=code), RoomReply)
+    if (code is None) == (external_id is None):
+        raise typer.BadParameter("give a code or --external-id")
+    reply = ask(access, GetRoom(code=code, external_id=external_id), RoomReply)
     say_reply(reply, json, room_sheet(reply.room, reply.admission))
 
 
@@ -114,14 +144,26 @@ def update(
         bool | None,
         typer.Option("--waiting-room/--no-waiting-room", help="Newcomers wait until the host admits them."),
     ] = None,
+    host_id: HostId = None,
+    metadata: MetadataOption = None,
+    expires_at: ExpiresAt = None,
+    end_when_empty: EndWhenEmpty = None,
     json: Json = False,
 ) -> None:
-    """Change a room's settings. Only the given settings change."""
-    if (name, seats, guests, waiting_room) == (None, None, None, None):
-        raise typer.BadParameter("give a setting to change")
+    """Change a room's settings. Only the given settings change. With --host-id the room is handed over."""
     request = UpdateRoom(
-        code=code, name=name, max_participants=seats, allow_guest_access=guests, waiting_room=waiting_room
+        code=code,
+        name=name,
+        max_participants=seats,
+        allow_guest_access=guests,
+        waiting_room=waiting_room,
+        host_id=host_id,
+        metadata=metadata,
+        expires_at=expires_at,
+        end_when_empty=end_when_empty,
     )
+    if request == UpdateRoom(code=code):
+        raise typer.BadParameter("give a setting to change")
     reply = ask(access, request, RoomReply)
     say_reply(reply, json, room_sheet(room_of(reply), None))
 
@@ -139,6 +181,11 @@ def unlock(access: Access, code: Code, json: Json = False) -> None:
 def end(access: Access, code: Code, json: Json = False) -> None:
     """End a room for everyone. It cannot be opened again."""
     _change(access, EndRoom(code=code), json, "has ended")
+
+
+def delete(access: Access, code: Code, json: Json = False) -> None:
+    """End a room and delete it, with its messages, its participants and its bans."""
+    say_reply(ask(access, DeleteRoom(code=code), OkReply), json, f"{code} is deleted")
 
 
 def participants(

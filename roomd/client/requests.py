@@ -76,8 +76,16 @@ class Requests(ABC):
         allow_guest_access: bool | None = None,
         waiting_room: bool | None = None,
         history_visible: objects.HistoryVisible | None = None,
+        host_id: str | None = None,
+        metadata: objects.Metadata | None = None,
+        expires_at: str | None = None,
+        end_when_empty: int | None = None,
     ) -> objects.Room:
-        """Change the settings that are given, and return the room."""
+        """Change the settings that are given, and return the room. `{}`, `"never"` and 0 remove the last three.
+
+        `host_id` is the user to hand the room over to, `metadata` a JSON object, `expires_at` a time in ISO 8601 with
+        an offset, `end_when_empty` the seconds after which the room ends when nobody is in it.
+        """
         request = requests.UpdateRoom(
             code=self.code,
             name=name,
@@ -86,12 +94,20 @@ class Requests(ABC):
             allow_guest_access=allow_guest_access,
             waiting_room=waiting_room,
             history_visible=history_visible,
+            host_id=host_id,
+            metadata=metadata,
+            expires_at=expires_at,
+            end_when_empty=end_when_empty,
         )
         return room_of(await self.request(request, replies.RoomReply))
 
     async def end_room(self) -> objects.Room:
         """End the room for everyone, for good, and return it."""
         return room_of(await self.request(requests.EndRoom(code=self.code), replies.RoomReply))
+
+    async def delete_room(self) -> None:
+        """End the room for everyone, and delete it with all that belongs to it."""
+        await self.request(requests.DeleteRoom(code=self.code), OkReply)
 
     async def list_bans(self, cursor: str | None = None, limit: int | None = None) -> replies.BansReply:
         """Read a page of those who cannot come back."""

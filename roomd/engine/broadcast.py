@@ -168,7 +168,7 @@ class Broadcast:
         """Build the numbered events of a batch. If the room has ended, that is the only one."""
         if rooms and not rooms[-1].room.is_active:
             self.seq += 1
-            return [], RoomEnded(seq=self.seq, room_id=rooms[-1].room.id)
+            return [], RoomEnded(seq=self.seq, room_id=rooms[-1].room.id, reason=rooms[-1].reason)
         events: list[Addressed] = []
         joined, updated, left = room.changed_since(before, seats)
         if joined or updated or left:

@@ -17,6 +17,7 @@ import msgspec
 
 from roomd.counters import Counters
 from roomd.engine.broadcast import SeatAsker
+from roomd.engine.ends import RoomEnds
 from roomd.engine.live_room import LiveRoom, Pending, RoomServices
 from roomd.engine.past_denials import PastDenials
 from roomd.engine.ports import RETRY_AFTER, Asker, Clock, Encode, Ids, Member, RoomFigures, StorageFailed, Store
@@ -25,9 +26,10 @@ from roomd.protocol.events import Event
 from roomd.protocol.objects import Participant
 from roomd.protocol.objects import Room as RoomView
 from roomd.protocol.timestamps import stamp
-from roomd.rooms.changes import EndReason, RoomChanged
-from roomd.rooms.commands import Confirm, Drop, Expire, Leave, SeatCommand
+from roomd.rooms.changes import Change, LeaveReason, RoomChanged, RoomEmptied
+from roomd.rooms.commands import Confirm, Drop, EndDue, Expire, Leave, SeatCommand
 from roomd.rooms.event_log import created
+from roomd.rooms.lifetime import ends_at
 from roomd.rooms.model import StoredRoom
 from roomd.rooms.room import Command
 from roomd.rooms.settings import Rules, Settings, open_room
@@ -59,6 +61,7 @@ class Hub:
         self._idle: dict[str, None] = {}  # codes of rooms with nobody in them; empty for longest is first
         self._denials = PastDenials()  # of the rooms that are not in memory
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ends = RoomEnds(store, clock, self._end_due)
         self._last_room_id = ""  # new rooms have higher ids, so that lists of rooms stay in their order
         self.is_draining = False
         """Whether newcomers are refused, because the daemon stops or an operator wants it empty."""
@@ -75,6 +78,7 @@ class Hub:
         now = stamp(services.clock.wall())
         for stored in await services.store.hold_seats(now, log_events=services.rules.log_events):
             self._open_stored(stored)
+        await self._ends.open()
 
     async def drain(self) -> None:
         """Stop the timers and finish the running batches. Drops are still accepted.
@@ -84,6 +88,7 @@ class Hub:
         self.is_draining = self.is_stopping = True
         for live in self._rooms.values():
             live.stop_timer()
+        await self._ends.close()
         while self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -120,10 +125,10 @@ class Hub:
         problems = {"the last commit failed": store.is_failing(), "storage is nearly full": store.is_nearly_full()}
         return [text for text, is_so in problems.items() if is_so]
 
-    async def create(self, settings: Settings, host_id: str) -> RoomView:
-        """Create a room and store it.
+    async def create(self, settings: Settings, host_id: str, external_id: str | None = None) -> RoomView:
+        """Create a room and store it. The host is that of the settings, or else `host_id`.
 
-        Raises `Refused` (400 `invalid_settings`, 503 `unavailable`, 507 `storage_low`).
+        Raises `Refused` (400 `invalid_settings`, 503 `unavailable`, 507 `storage_low`), and `ExternalIdTaken`.
         """
         services = self._services
         wall = services.clock.wall()
@@ -134,15 +139,21 @@ class Hub:
             room_id=self._last_room_id,
             code=services.ids.new_code(),
             host_id=host_id,
-            created_at=stamp(wall),
+            created_at=(created_at := stamp(wall)),
+            external_id=external_id,
         )
         if services.store.is_nearly_full():
             raise Refused(STORAGE_LOW)
+        changes: list[Change] = [RoomChanged(view)]
+        if view.end_when_empty is not None:
+            changes.append(RoomEmptied(created_at))
         try:
             events = [created(view)] if services.rules.log_events else []
-            await services.store.append(view.id, [RoomChanged(view)], events)
+            await services.store.append(view.id, changes, events)
         except StorageFailed:
             raise Refused(UNAVAILABLE, retry_after=RETRY_AFTER) from None
+        if (end := ends_at(view, created_at)) is not None:
+            self._ends.watch(end)
         return view
 
     def submit(self, code: str, command: Command[A], asker: Asker[A]) -> asyncio.Future[None]:
@@ -166,7 +177,7 @@ class Hub:
         live = self._live(code)
         return self._submit(live, command, SeatAsker(live.broadcast, command, member))
 
-    def leave(self, code: str, participant_id: str, claim: int, reason: EndReason) -> None:
+    def leave(self, code: str, participant_id: str, claim: int, reason: LeaveReason) -> None:
         """Give up a seat for this reason. When storage fails, this is tried again until it succeeds."""
 
         def leave() -> Command[Participant]:
@@ -266,6 +277,8 @@ class Hub:
                 self._start_batch(live)
             pause = 0.0 if await live.serve(batch) else RETRY_AFTER
             self._set_timer(live, pause)
+            if live.room is not None and live.room.ends_at is not None:
+                self._ends.watch(live.room.ends_at)
             if not live.inbox:
                 self._unload_if_empty(live)
 
@@ -277,6 +290,13 @@ class Hub:
 
     def _expire(self, code: str) -> None:
         self.submit(code, Expire(), _IgnoringAsker())
+
+    async def _end_due(self, code: str) -> bool:
+        """End a room if it has to end by itself now. Return whether it did."""
+        try:
+            return await self.ask(code, EndDue())
+        except Refused:
+            return False
 
     def _open_stored(self, stored: StoredRoom) -> None:
         """Load a room at the start. Its holds begin now, because seats could not be resumed before."""

@@ -23,6 +23,7 @@ from roomd.engine.ports import RETRY_AFTER, AlreadySent, Asker, Clock, Encode, I
 from roomd.protocol.errors import INTERNAL_ERROR, STORAGE_LOW, UNAVAILABLE, Refused
 from roomd.rooms.changes import Change, MessageSent
 from roomd.rooms.commands import Expire
+from roomd.rooms.commands.ending import note_emptiness
 from roomd.rooms.denials import Denial
 from roomd.rooms.event_log import log_events
 from roomd.rooms.model import Moment, PersonKey, StoredRoom
@@ -201,6 +202,9 @@ class LiveRoom:
             raise
         self.broadcast.tell(room, batch, changes, before, self._services.clock.monotonic())
         self.broadcast_seat_count = len(room.seats)
+        if room.is_deleted:
+            self.room = None  # the next command finds no room with the code
+            self._services.store.purge()
 
     async def _decide_and_store(self, room: Room, batch: list[Pending[object]], before: Checkpoint) -> list[Change]:
         now, rules = self._services.moment(), room.rules
@@ -224,6 +228,8 @@ class LiveRoom:
             changes += apply_changes(room, room.decide(Expire(), now).changes, now)
         for pending in batch:
             changes += apply_changes(room, pending.decide(room, now, is_nearly_full), now)
+        if room.settings.end_when_empty is not None or room.empty_since is not None:
+            changes += apply_changes(room, note_emptiness(room, changes, now), now)
         return changes
 
     def _refuse(self, batch: list[Pending[object]], refused: Refused) -> None:

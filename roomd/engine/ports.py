@@ -13,7 +13,7 @@ from roomd.protocol.log_events import LogEvent
 from roomd.protocol.objects import Message, Participant
 from roomd.protocol.objects import Room as RoomView
 from roomd.rooms.answers import Reader
-from roomd.rooms.changes import Change, EndReason
+from roomd.rooms.changes import Change, LeaveReason
 from roomd.rooms.commands import SeatCommand
 from roomd.rooms.model import PastStay, SentId, StoredRoom, WaitsFor
 from roomd.rooms.room import Command
@@ -44,11 +44,18 @@ class AlreadySent(Exception):  # noqa: N818 - an event, not a mistake of the cal
         self.sent = sent
 
 
+class ExternalIdTaken(Exception):  # noqa: N818 - an event, not a mistake of the caller
+    """Another room has the external id of the one that was to be stored. Nothing was changed."""
+
+
 class Store(Protocol):
     """The durable storage of rooms. Every method may raise `StorageFailed`."""
 
     async def append(self, room_id: str, changes: Sequence[Change], events: Sequence[LogEvent] = ()) -> None:
-        """Store changes of one room, and their log events, durably: all of them or none. May raise `AlreadySent`."""
+        """Store changes of one room, and their log events, durably: all of them or none.
+
+        May raise `AlreadySent` and `ExternalIdTaken`.
+        """
 
     def is_nearly_full(self) -> bool:
         """Return whether new rooms and messages must be refused, so that everything else can still be stored."""
@@ -72,6 +79,13 @@ class Store(Protocol):
     async def last_room_id(self) -> str:
         """Read the highest id of a room; empty without rooms."""
         ...
+
+    async def next_ends(self, limit: int) -> list[tuple[str, str]]:
+        """Read which rooms end by themselves next: the stamps of the times, and the codes, the earliest first."""
+        ...
+
+    def purge(self) -> None:
+        """Begin to delete the rows of the rooms that were deleted, unless that goes on already."""
 
 
 class LoggedEvent(NamedTuple):
@@ -148,11 +162,16 @@ class Archive(Protocol):
     """
 
     async def rooms_of(
-        self, host_id: str | None, is_active: bool | None, cursor: str | None, limit: int
+        self,
+        host_id: str | None,
+        is_active: bool | None,
+        cursor: str | None,
+        limit: int,
+        external_id: str | None = None,
     ) -> tuple[list[RoomView], str | None]:
         """Read the rooms of a host, or all rooms when `host_id` is None, newest first.
 
-        `is_active` selects active or ended rooms; None selects both.
+        `is_active` selects active or ended rooms, None both; `external_id` selects the room with it.
         """
         ...
 
@@ -323,7 +342,7 @@ class Rooms(Protocol):
         """Submit a join or a resume to the room `code`. The future is done when the member was answered."""
         ...
 
-    def leave(self, code: str, participant_id: str, claim: int, reason: EndReason) -> None:
+    def leave(self, code: str, participant_id: str, claim: int, reason: LeaveReason) -> None:
         """Give up a seat for this reason. When storage fails, this is tried again until it succeeds."""
 
     def drop(self, code: str, participant_id: str, claim: int, hold: float = math.inf) -> None:
@@ -351,10 +370,10 @@ class Rooms(Protocol):
         so that the sender slows down.
         """
 
-    async def create(self, settings: Settings, host_id: str) -> RoomView:
-        """Create a room and store it.
+    async def create(self, settings: Settings, host_id: str, external_id: str | None = None) -> RoomView:
+        """Create a room and store it. The host is that of the settings, or else `host_id`.
 
-        Raises `Refused` (400 `invalid_settings`, 503 `unavailable`, 507 `storage_low`).
+        Raises `Refused` (400 `invalid_settings`, 503 `unavailable`, 507 `storage_low`), and `ExternalIdTaken`.
         """
         ...
 

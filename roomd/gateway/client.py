@@ -285,6 +285,10 @@ class Client:
         """Charge rows that were read for the client. `check_read` refuses the next request if these are too many."""
         self.usage.payer.charge(Use.READ, rows, self.now())
 
+    def charge_told(self, size: int) -> None:
+        """Charge the `size` bytes that others were told. The next such request is refused if these are too many."""
+        self.usage.payer.charge(Use.TOLD, size, self.now())
+
     def _is_host(self, place: Sitting) -> bool:
         """Return whether the client has host rights in the room of its place, as far as its last reply says."""
         return place.participant.is_host or self.session.caller_by_seat(place.code).is_admin

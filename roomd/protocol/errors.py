@@ -70,6 +70,7 @@ INVALID_TOKEN = ErrorKind(401, "invalid_token", "Token is not valid", close=4401
 TOKEN_EXPIRED = ErrorKind(401, "token_expired", "Token has expired", close=4401)
 
 NOT_HOST = ErrorKind(403, "not_host", "Only the host can do this")
+NOT_ADMIN = ErrorKind(403, "not_admin", "Only an admin can do this")
 ROOM_LOCKED = ErrorKind(403, "room_locked", "Room is locked")
 BANNED = ErrorKind(403, "banned", "You were removed from this room")
 DENIED = ErrorKind(403, "denied", "The host declined")

@@ -3,7 +3,7 @@
 import msgspec
 
 from roomd.protocol.log_events import AnyLogEvent
-from roomd.protocol.objects import Message, Participant, Room, Waiting
+from roomd.protocol.objects import EndReason, Message, Participant, Room, Waiting
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", rename="camel", omit_defaults=True):
@@ -39,10 +39,12 @@ class RoomUpdated(Event, frozen=True, tag="room-updated"):
 
 
 class RoomEnded(Event, frozen=True, tag="room-ended"):
-    """The host ended the room; every seat is left."""
+    """The room has ended; every seat is left."""
 
     seq: int
     room_id: str
+    reason: EndReason | None = None
+    """Why it ended by itself, or that it was deleted; left out when a host ended it."""
 
 
 class SignalEvent(Event, frozen=True, tag="signal"):

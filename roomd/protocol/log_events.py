@@ -3,11 +3,11 @@
 The log stores an event without `id` and `position`. Both are added when it is read.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
-from roomd.protocol.objects import Ban, Message, Participant, Room
+from roomd.protocol.objects import Ban, EndReason, Message, Metadata, Participant, Room
 
 LeftReason = Literal["left", "expired", "removed", "room-ended", "took-another-room", "displaced"]
 """Why a seat was given up. `displaced`: the seat was held, and a newcomer to the full room took its place."""
@@ -26,7 +26,7 @@ class RoomReference(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     code: str
     external_id: str | None = None
     """The id that the service has given the room; null without one."""
-    metadata: dict[str, Any] = {}
+    metadata: Metadata = {}
     """What the service stores with the room."""
 
 
@@ -68,6 +68,9 @@ class LoggedRoomUpdated(_RoomEvent, frozen=True, tag="room-updated"):
 
 class LoggedRoomEnded(_RoomEvent, frozen=True, tag="room-ended"):
     """A room was ended; before it, everybody in it left."""
+
+    reason: EndReason | None = None
+    """Why the room ended by itself, or that it was deleted; left out when somebody ended it."""
 
 
 class LoggedRoomDeleted(_RoomEvent, frozen=True, tag="room-deleted"):

@@ -1,6 +1,6 @@
 """What a room is made of, as clients see it: the objects that frames carry (docs/protocol.md, section 3)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -11,6 +11,12 @@ Scalar = bool | SafeInteger | float | str
 State = dict[str, Scalar]
 """A participant's own state, like `{"muted": true}`: at most 16 keys, 1 KiB of JSON."""
 
+
+Metadata = dict[str, Any]
+"""A JSON object of an application's own, which roomd keeps and shows: at most 4 KiB of JSON."""
+
+EndReason = Literal["expired", "empty", "deleted"]
+"""Why a room ended that no host has ended: its `expiresAt` or its `endWhenEmpty` has come, or it was deleted."""
 
 HistoryVisible = Literal["all", "since-joined", "none"]
 """What a newcomer gets of the messages that were sent before (docs/protocol.md, section 7)."""
@@ -96,7 +102,7 @@ class IceServer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     credential: str | None = None
 
 
-class Room(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class Room(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A room as clients see it."""
 
     id: str
@@ -111,7 +117,7 @@ class Room(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     allow_guest_access: bool
     waiting_room: bool
     """Newcomers wait until a host admits them."""
-    history_visible: HistoryVisible = "all"
+    history_visible: HistoryVisible
     """What a newcomer gets of the messages that were sent before."""
     participant_count: int
     """Seats, held ones included."""
@@ -119,6 +125,14 @@ class Room(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """ISO 8601."""
     ended_at: str | None
     """Null while the room is open."""
+    external_id: str | None = None
+    """The id that an application gave the room; left out when it gave none."""
+    metadata: Metadata = {}
+    """What an application keeps with the room; left out when that is nothing. It may be any JSON."""
+    expires_at: str | None = None
+    """ISO 8601: when the room ends by itself; left out when it does not."""
+    end_when_empty: int | None = None
+    """The room ends when nobody was in it for so many seconds; left out when it does not."""
 
 
 class Admission(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

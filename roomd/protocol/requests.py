@@ -10,9 +10,9 @@ import msgspec
 from msgspec import Meta
 
 from roomd.protocol import replies
-from roomd.protocol.objects import HistoryVisible, Scalar
+from roomd.protocol.objects import HistoryVisible, Metadata, Scalar
 from roomd.protocol.replies import OkReply, Reply, RequestId
-from roomd.protocol.text import LONGEST_USER_ID
+from roomd.protocol.text import LONGEST_EXTERNAL_ID, LONGEST_USER_ID
 
 PageLimit = Annotated[int, Meta(ge=1, le=200)]
 Cursor = Annotated[str, Meta(max_length=24, pattern="^[0-9a-f]{24}$", examples=["019cb36d5a00c0ffee123456"])]
@@ -30,6 +30,10 @@ HistoryChoice = Annotated[str, Meta(examples=list(get_args(HistoryVisible)))]
 LogPosition = Annotated[str, Meta(max_length=24, examples=["6a1f0c9d2b7e00000000002a", "latest"])]
 """The position of a log event, or a `next`; `latest` for what comes from now on. Absent: from the oldest kept."""
 Reason = Annotated[str, Meta(max_length=200)]
+ExternalId = Annotated[str, Meta(min_length=1, max_length=LONGEST_EXTERNAL_ID, examples=["appointment-4711"])]
+"""An application chooses it. No two rooms of a server have the same."""
+Expiry = Annotated[str, Meta(max_length=40, examples=["2026-03-03T12:00:00Z", "never"])]
+"""ISO 8601 with an offset, or `never`. Another text is refused with the other settings (400 `invalid_settings`)."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", rename="camel"):
@@ -59,15 +63,20 @@ class Authenticate(Request, frozen=True, tag="authenticate"):
 
 
 class CreateRoom(Request, frozen=True, tag="create-room"):
-    """Create a room; the caller becomes its host."""
+    """Create a room, with the caller as its host; or return the room that has the `externalId`."""
 
     answers = (replies.RoomReply,)
 
+    external_id: ExternalId | None = None
     name: str | None = None
     max_participants: int | None = None
     allow_guest_access: bool | None = None
     waiting_room: bool | None = None
     history_visible: HistoryChoice | None = None
+    host_id: UserId | None = None
+    metadata: Metadata | None = None
+    expires_at: Expiry | None = None
+    end_when_empty: int | None = None
 
 
 class UpdateRoom(Request, frozen=True, tag="update-room"):
@@ -82,14 +91,19 @@ class UpdateRoom(Request, frozen=True, tag="update-room"):
     allow_guest_access: bool | None = None
     waiting_room: bool | None = None
     history_visible: HistoryChoice | None = None
+    host_id: UserId | None = None
+    metadata: Metadata | None = None
+    expires_at: Expiry | None = None
+    end_when_empty: int | None = None
 
 
 class GetRoom(Request, frozen=True, tag="get-room"):
-    """Get a room, and whether the caller could join it now."""
+    """Get a room by its code, or by its `externalId`, and whether the caller could join it now."""
 
     answers = (replies.RoomReply,)
 
-    code: str
+    code: str | None = None
+    external_id: ExternalId | None = None
 
 
 class ListRooms(Request, frozen=True, tag="list-rooms"):
@@ -98,6 +112,7 @@ class ListRooms(Request, frozen=True, tag="list-rooms"):
     answers = (replies.RoomsReply,)
 
     is_active: bool | None = None
+    external_id: ExternalId | None = None
     cursor: Cursor | None = None
     limit: PageLimit | None = None
 
@@ -106,6 +121,12 @@ class EndRoom(Request, frozen=True, tag="end-room"):
     """End a room for everyone in it."""
 
     answers = (replies.RoomReply,)
+
+    code: str
+
+
+class DeleteRoom(Request, frozen=True, tag="delete-room"):
+    """End a room and delete it, with its messages, its participants and its bans."""
 
     code: str
 

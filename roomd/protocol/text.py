@@ -11,6 +11,8 @@ import regex
 
 LONGEST_USER_ID = 128
 """The characters that a user id may have."""
+LONGEST_EXTERNAL_ID = 128
+"""The characters that the id may have that an application gives a room."""
 LONGEST_DISPLAY_NAME = 100
 """The characters that a user's name may have."""
 SHORTEST_CODE, LONGEST_CODE = 3, 5

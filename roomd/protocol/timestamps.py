@@ -16,6 +16,15 @@ def seconds_of(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
+def read_time(text: str) -> str | None:
+    """Return the stamp of a time in ISO 8601 with an offset from UTC; None if the text is no such time since 1970."""
+    try:
+        time = datetime.fromisoformat(text)
+        return stamp(time.timestamp()) if time.tzinfo is not None and time.timestamp() >= 0 else None
+    except (ValueError, OverflowError):  # no time, or one before the year 1 or after 9999
+        return None
+
+
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 
 

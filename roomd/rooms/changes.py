@@ -4,12 +4,12 @@ import msgspec
 
 from roomd.protocol.errors import ErrorKind
 from roomd.protocol.log_events import LeftReason, WaitingEndReason
-from roomd.protocol.objects import Ban, Message
+from roomd.protocol.objects import Ban, EndReason, Message
 from roomd.protocol.objects import Room as RoomView
 from roomd.rooms.denials import Denial
 from roomd.rooms.model import PersonKey, Seat
 
-EndReason = LeftReason | WaitingEndReason
+LeaveReason = LeftReason | WaitingEndReason
 """Why somebody left their seat or the queue, for the event log."""
 
 
@@ -29,7 +29,7 @@ class SeatChanged(msgspec.Struct, frozen=True):
     """The error for somebody who waited and gets no seat, unless they left the queue themselves."""
     removal: Removal | None = None
     """Set when a host removed the participant from their seat."""
-    reason: EndReason | None = None
+    reason: LeaveReason | None = None
     """Why the seat or the place was given up; None while it is not."""
 
 
@@ -38,6 +38,22 @@ class RoomChanged(msgspec.Struct, frozen=True):
 
     room: RoomView
     """The room as it is after the change."""
+    reason: EndReason | None = None
+    """Why the room ended; None when it has not, or when a host has ended it."""
+
+
+class RoomEmptied(msgspec.Struct, frozen=True):
+    """A room that ends when it is empty became empty, or is empty no longer."""
+
+    since: str | None
+    """The stamp of the time since when nobody has been there; None when somebody is, or when it does not matter."""
+
+
+class RoomDeleted(msgspec.Struct, frozen=True):
+    """A room was deleted, with all that belongs to it."""
+
+    room: RoomView
+    """The room as it was, after its end."""
 
 
 class MessageSent(msgspec.Struct, frozen=True):
@@ -81,4 +97,4 @@ class KnockDenied(msgspec.Struct, frozen=True):
     """How often it has happened, and how long they wait."""
 
 
-Change = SeatChanged | RoomChanged | MessageSent | Banned | Unbanned | KnockDenied
+Change = SeatChanged | RoomChanged | RoomEmptied | RoomDeleted | MessageSent | Banned | Unbanned | KnockDenied

@@ -28,6 +28,7 @@ from roomd.protocol.log_events import (
     LoggedParticipantLeft,
     LoggedParticipantReturned,
     LoggedRoomCreated,
+    LoggedRoomDeleted,
     LoggedRoomEnded,
     LoggedRoomUpdated,
     LoggedUserBanned,
@@ -40,7 +41,7 @@ from roomd.protocol.log_events import (
 from roomd.protocol.objects import Ban, Participant
 from roomd.protocol.objects import Room as RoomView
 from roomd.protocol.timestamps import seconds_of
-from roomd.rooms.changes import Banned, Change, MessageSent, RoomChanged, SeatChanged, Unbanned
+from roomd.rooms.changes import Banned, Change, MessageSent, RoomChanged, RoomDeleted, SeatChanged, Unbanned
 from roomd.rooms.model import PersonKey, Seat
 from roomd.rooms.room import Checkpoint
 
@@ -70,7 +71,7 @@ def dropped_at_start(room: RoomView, participant: Participant, at: str) -> LogEv
 
 def reference(room: RoomView) -> RoomReference:
     """Return what a log event says of its room."""
-    return RoomReference(id=room.id, code=room.code)
+    return RoomReference(id=room.id, code=room.code, external_id=room.external_id, metadata=room.metadata)
 
 
 class _Batch:
@@ -103,8 +104,8 @@ class _Batch:
         match change:
             case SeatChanged():
                 self._add_seat(change)
-            case RoomChanged(room=room):
-                self._add_room(room)
+            case RoomChanged():
+                self._add_room(change)
             case MessageSent(message=message):
                 if self._with_messages and message.to is None:
                     self.events.append(LoggedMessageSent(self._at, self._room, message))
@@ -113,8 +114,10 @@ class _Batch:
                 self.events.append(LoggedUserBanned(self._at, self._room, ban))
             case Unbanned(who=who):
                 self.events.append(LoggedUserUnbanned(self._at, self._room, self._bans[who]))
+            case RoomDeleted(room=room):
+                self.events.append(LoggedRoomDeleted(self._at, room))
             case _:
-                pass  # a denial is not stored
+                pass  # a denial is not stored, and that a room is empty is no event
 
     def _add_seat(self, change: SeatChanged) -> None:
         seat = change.seat
@@ -148,11 +151,13 @@ class _Batch:
         reason, duration = cast("LeftReason", change.reason), _seconds_in(participant)
         self.events.append(LoggedParticipantLeft(self._at, self._room, participant, reason, duration))
 
-    def _add_room(self, room: RoomView) -> None:
-        was_active, self._view, self._room = self._view.is_active, room, reference(room)
-        shown = msgspec.structs.replace(room, participant_count=self._count)
-        kind = LoggedRoomEnded if was_active and not room.is_active else LoggedRoomUpdated
-        self.events.append(kind(self._at, shown))
+    def _add_room(self, change: RoomChanged) -> None:
+        was_active, self._view, self._room = self._view.is_active, change.room, reference(change.room)
+        shown = msgspec.structs.replace(change.room, participant_count=self._count)
+        if was_active and not shown.is_active:
+            self.events.append(LoggedRoomEnded(self._at, shown, change.reason))
+        else:
+            self.events.append(LoggedRoomUpdated(self._at, shown))
 
 
 def _seconds_in(participant: Participant) -> float:

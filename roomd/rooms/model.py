@@ -138,3 +138,5 @@ class StoredRoom(NamedTuple):
     """Who sent the last messages under which client id, oldest first, as far as they have one."""
     message_bytes: int = 0
     """About how many bytes the messages of the room have in the database."""
+    empty_since: str | None = None
+    """The stamp of the time since when nobody has been in a room that ends when it is empty; else None."""

@@ -18,8 +18,19 @@ from roomd.protocol.errors import ROOM_NOT_FOUND, ErrorKind
 from roomd.protocol.objects import Ban, Message, Participant
 from roomd.protocol.objects import Room as RoomView
 from roomd.rooms.answers import ParticipantChanges
-from roomd.rooms.changes import Banned, Change, KnockDenied, MessageSent, RoomChanged, SeatChanged, Unbanned
+from roomd.rooms.changes import (
+    Banned,
+    Change,
+    KnockDenied,
+    MessageSent,
+    RoomChanged,
+    RoomDeleted,
+    RoomEmptied,
+    SeatChanged,
+    Unbanned,
+)
 from roomd.rooms.denials import Denial
+from roomd.rooms.lifetime import ends_at
 from roomd.rooms.model import Caller, Moment, PersonKey, Seat, SentId, StoredRoom
 from roomd.rooms.settings import Rules
 
@@ -86,6 +97,8 @@ class Checkpoint(NamedTuple):
     last_id: str
     sent: Sequence[SentId]
     message_bytes: int
+    empty_since: str | None
+    is_deleted: bool
 
 
 class Room:
@@ -108,6 +121,13 @@ class Room:
         self._last_id = stored.last_id
         self._sent = dict.fromkeys(stored.sent)
         self._message_bytes = stored.message_bytes
+        self.empty_since = stored.empty_since
+        """The stamp of the time since when nobody has been in a room that ends when it is empty; else None."""
+        self.is_deleted = False
+        """Whether the room was deleted."""
+        self.ends_at: str | None = None
+        """The stamp of the time at which the room ends by itself, unless something changes; None for never."""
+        self._set_end()
         for seat in stored.seats:
             self.apply(SeatChanged(seat))
 
@@ -216,6 +236,12 @@ class Room:
                 self._place(seat)
             case RoomChanged(room=room):
                 self._view = room
+                self._set_end()
+            case RoomEmptied(since=since):
+                self.empty_since = since
+                self._set_end()
+            case RoomDeleted():
+                self.is_deleted = True
             case MessageSent(message=message):
                 self._message_bytes = change.total_bytes
                 self._last_id = max(self._last_id, message.id)
@@ -249,6 +275,8 @@ class Room:
             self._last_id,
             tuple(self._sent),
             self._message_bytes,
+            self.empty_since,
+            self.is_deleted,
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -264,6 +292,9 @@ class Room:
         self._last_id = checkpoint.last_id
         self._sent = dict.fromkeys(checkpoint.sent)
         self._message_bytes = checkpoint.message_bytes
+        self.empty_since = checkpoint.empty_since
+        self.is_deleted = checkpoint.is_deleted
+        self._set_end()
 
     def add_sent(self, sent: Iterable[SentId]) -> None:
         """Add client ids of older messages, which the store has found."""
@@ -285,6 +316,9 @@ class Room:
             elif old is not None and new is not None and not is_same_to_clients(old.participant, new.participant):
                 changed.updated.append(new.participant)
         return changed
+
+    def _set_end(self) -> None:
+        self.ends_at = ends_at(self._view, self.empty_since)
 
     def _place(self, seat: Seat) -> None:
         """Write a seat into the seats or the queue, or remove it when the participant has left."""

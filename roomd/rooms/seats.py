@@ -38,7 +38,7 @@ import msgspec
 from roomd.protocol.errors import DENIED, GUESTS_NOT_ALLOWED, ROOM_LOCKED, ErrorKind
 from roomd.protocol.objects import Room as RoomView
 from roomd.protocol.objects import Waiting
-from roomd.rooms.changes import Change, EndReason, KnockDenied, Removal, RoomChanged, SeatChanged
+from roomd.rooms.changes import Change, KnockDenied, LeaveReason, Removal, RoomChanged, SeatChanged
 from roomd.rooms.denials import keys_of, next_denial
 from roomd.rooms.model import Caller, Moment, Seat, WaitsFor
 from roomd.rooms.rights import carries_host_rights
@@ -131,7 +131,7 @@ def drop(seat: Seat, now: Moment, age: float, hold: float) -> SeatChanged:
 
 
 def leave(
-    seat: Seat, now: Moment, reason: EndReason, *, refusal: ErrorKind | None = None, removal: Removal | None = None
+    seat: Seat, now: Moment, reason: LeaveReason, *, refusal: ErrorKind | None = None, removal: Removal | None = None
 ) -> SeatChanged:
     """Give up a seat, or a place in the queue, for this reason.
 
@@ -202,7 +202,7 @@ def follow_up(room: Room, now: Moment, settings: RoomView | None = None) -> list
         if seat.waits_for == "waiting_room" and settings.waiting_room and not is_hosts:
             changes += [leave(seat, now, "guests-not-allowed", refusal=refusal)] if refusal else []
         elif refusal := refusal or (ROOM_LOCKED if is_kept_out else None):
-            reason: EndReason = "room-locked" if refusal is ROOM_LOCKED else "guests-not-allowed"
+            reason: LeaveReason = "room-locked" if refusal is ROOM_LOCKED else "guests-not-allowed"
             changes.append(leave(seat, now, reason, refusal=refusal))
         elif (given_up := space.take(user_id, is_connected=seat.claim is not None)) is not None:
             last_id = now.new_id(last_id)

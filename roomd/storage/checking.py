@@ -19,6 +19,10 @@ from roomd.storage.snapshot import check_kind, integrity, reading
 MOST_IDS = 100
 """The ids that are named for one rule and room."""
 
+END_SLACK = 300
+"""The seconds by which something may be later than the end of a room that is active: the daemon was down, and the room
+ends soon after the start."""
+
 _STAMP = "'[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T[0-9][0-9]:[0-9][0-9]:[0-9][0-9].[0-9][0-9][0-9]Z'"
 _ROWS = {
     "has left, and still waits": (
@@ -30,7 +34,8 @@ _ROWS = {
         "GLOB {stamp} AND coalesce(dropped_at, joined_at) GLOB {stamp}) "
         "UNION ALL SELECT room_id, id FROM messages WHERE sent_at NOT GLOB {stamp} "
         "UNION ALL SELECT id, id FROM rooms WHERE NOT (created_at GLOB {stamp} AND "
-        "coalesce(ended_at, created_at) GLOB {stamp})"
+        "coalesce(ended_at, created_at) GLOB {stamp} AND coalesce(expires_at, created_at) GLOB {stamp} AND "
+        "coalesce(empty_since, created_at) GLOB {stamp})"
     ),
     "has a state that cannot be read": (
         "SELECT room_id, id FROM participants "
@@ -46,6 +51,19 @@ _ROWS = {
     "got a seat before it came": "SELECT room_id, id FROM participants WHERE seated_id <= id",
     "is active and has an end, or the other way round": (
         "SELECT id, id FROM rooms WHERE is_active <> (ended_at IS NULL)"
+    ),
+    "is active past its end": (
+        "SELECT id, id FROM rooms WHERE ends_at < (SELECT strftime('%Y-%m-%dT%H:%M:%fZ', max(at), '-{slack} seconds') "
+        "FROM (SELECT max(joined_at) AS at FROM participants UNION ALL SELECT max(sent_at) FROM messages "
+        "UNION ALL SELECT max(max(created_at), max(coalesce(ended_at, ''))) FROM rooms))"
+    ),
+    "is empty and has no time since when, or the other way round": (
+        "SELECT id, id FROM rooms WHERE (empty_since IS NOT NULL) <> (is_active AND end_when_empty IS NOT NULL AND "
+        "NOT EXISTS (SELECT 1 FROM participants WHERE room_id = rooms.id AND left_at IS NULL))"
+    ),
+    "has metadata that cannot be read": (
+        "SELECT id, id FROM rooms "
+        "WHERE CASE WHEN json_valid(metadata) THEN json_type(metadata) <> 'object' ELSE true END"
     ),
     "is of a sender who was not in the room": (
         "SELECT room_id, id FROM messages AS m WHERE NOT EXISTS (SELECT 1 FROM participants AS p WHERE "
@@ -143,7 +161,7 @@ def _wrong_rows(db: sqlite3.Connection) -> Iterator[Problem]:
     codes = "SELECT coalesce((SELECT code FROM rooms WHERE rooms.id = found.room), found.room), found.id"
     for rule, sql in _ROWS.items():
         by_room: dict[str, list[str]] = {}
-        statement = f"WITH found (room, id) AS ({sql.format(stamp=_STAMP)}) {codes} FROM found"
+        statement = f"WITH found (room, id) AS ({sql.format(stamp=_STAMP, slack=END_SLACK)}) {codes} FROM found"
         for room, key in db.execute(statement):
             ids = by_room.setdefault(room, [])
             if len(ids) < MOST_IDS:

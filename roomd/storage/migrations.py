@@ -68,6 +68,19 @@ MIGRATIONS: dict[int, str] = {
         ) STRICT;
         CREATE TABLE event_log (id BLOB NOT NULL) STRICT;
         INSERT INTO event_log VALUES (randomblob(6));
+        ALTER TABLE rooms ADD COLUMN external_id TEXT;
+        ALTER TABLE rooms ADD COLUMN metadata TEXT NOT NULL DEFAULT '{}';
+        ALTER TABLE rooms ADD COLUMN expires_at TEXT;
+        ALTER TABLE rooms ADD COLUMN end_when_empty INTEGER CHECK (end_when_empty >= 1);
+        ALTER TABLE rooms ADD COLUMN empty_since TEXT;
+        ALTER TABLE rooms ADD COLUMN is_deleted INTEGER NOT NULL DEFAULT 0 CHECK (is_deleted IN (0, 1));
+        ALTER TABLE rooms ADD COLUMN ends_at TEXT GENERATED ALWAYS AS
+            (iif(is_active, nullif(min(coalesce(expires_at, '~'),
+            coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', empty_since, end_when_empty || ' seconds'), '~')), '~'), NULL))
+            VIRTUAL;
+        CREATE UNIQUE INDEX rooms_by_external_id ON rooms (external_id) WHERE external_id IS NOT NULL;
+        CREATE INDEX rooms_by_end ON rooms (ends_at) WHERE ends_at IS NOT NULL;
+        CREATE INDEX deleted_rooms ON rooms (id) WHERE is_deleted;
         PRAGMA user_version = 5;
     """,
 }

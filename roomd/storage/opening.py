@@ -14,6 +14,7 @@ from roomd.storage.backup import back_up_before_migration
 from roomd.storage.errors import StoreBusy, StoreError
 from roomd.storage.files import SIDE_FILES
 from roomd.storage.migrations import MIGRATIONS, migrate, schema, user_version
+from roomd.storage.purging import has_deleted
 from roomd.storage.snapshot import check_kind
 from roomd.storage.space import Space
 from roomd.storage.sqlite import SqliteStore, is_lasting
@@ -38,6 +39,7 @@ async def open_store(config: DatabaseConfig, counters: Counters | None = None) -
             reader = Worker(path, config.busy_timeout)
             await reader
             await reader.execute("PRAGMA query_only = ON")
+            is_purge_left = await reader.run(has_deleted)
         except BaseException:
             await writer.close()
             raise
@@ -47,7 +49,10 @@ async def open_store(config: DatabaseConfig, counters: Counters | None = None) -
             kind = StoreError if is_lasting(exc) else StoreBusy
             raise kind(f"{path}: cannot be opened: {exc}") from None
         raise
-    return SqliteStore(writer, reader, lock, Space(path, config.reserve), counters)
+    store = SqliteStore(writer, reader, lock, Space(path, config.reserve), counters)
+    if is_purge_left:
+        store.purge()
+    return store
 
 
 def _lock(path: Path) -> int:

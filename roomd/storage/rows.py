@@ -11,7 +11,7 @@ from roomd.rooms.model import PersonKey, Seat
 
 ROOM_COLUMNS = (
     "id, code, name, host_id, is_active, is_locked, max_participants, allow_guest_access, waiting_room, "
-    "created_at, ended_at, history_visible"
+    "created_at, ended_at, history_visible, external_id, metadata, expires_at, end_when_empty"
 )
 PARTICIPANT_COLUMNS = (
     "room_id, id, user_id, guest_name, display_name, is_active, is_host, joined_at, left_at, dropped_at, resume_hash, "
@@ -41,6 +41,10 @@ def room_row(room: Room) -> tuple[Any, ...]:
         room.created_at,
         room.ended_at,
         room.history_visible,
+        room.external_id,
+        msgspec.json.encode(room.metadata).decode() if room.metadata else "{}",
+        room.expires_at,
+        room.end_when_empty,
     )
 
 
@@ -60,6 +64,10 @@ def to_room(row: tuple[Any, ...]) -> Room:
         created_at=row[9],
         ended_at=row[10],
         history_visible=row[11],
+        external_id=row[12],
+        metadata=msgspec.json.decode(row[13]),
+        expires_at=row[14],
+        end_when_empty=row[15],
     )
 
 

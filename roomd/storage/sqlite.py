@@ -21,23 +21,21 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from roomd.counters import Counters
-from roomd.engine.ports import AlreadySent, StorageFailed
+from roomd.engine.ports import StorageFailed
 from roomd.protocol.log_events import LogEvent
 from roomd.protocol.objects import Message, Participant, Room
 from roomd.protocol.paging import page
 from roomd.rooms.answers import Reader
 from roomd.rooms.changes import Change
 from roomd.rooms.model import PastStay, Seat, StoredRoom
-from roomd.rooms.room import MESSAGES_SHOWN, MOST_SENT
 from roomd.storage.events import write_drops
+from roomd.storage.loading import STORED_COLUMNS, stored_room, with_seats
 from roomd.storage.migrations import rewrite_version
+from roomd.storage.purging import Purger, purge_some
 from roomd.storage.reading import read_messages
 from roomd.storage.rows import (
-    BAN_COLUMNS,
-    MESSAGE_COLUMNS,
     PARTICIPANT_COLUMNS,
     ROOM_COLUMNS,
-    to_ban,
     to_message,
     to_room,
     to_seat,
@@ -100,6 +98,7 @@ class SqliteStore:
         self._waiting: list[_Append] = []
         self._committer: asyncio.Task[None] | None = None
         self._is_failing = False  # whether the last transaction of the writer failed
+        self._purger = Purger(self._purge_some)
         self._probe: asyncio.Task[None] | None = None
         self._probe_at = 0.0
         self.on_events: Callable[[], None] = _nothing
@@ -108,7 +107,7 @@ class SqliteStore:
     async def append(self, room_id: str, changes: Sequence[Change], events: Sequence[LogEvent] = ()) -> None:
         """Store changes of one room, and their log events, durably: all of them or none.
 
-        Raises `StorageFailed` and `AlreadySent`; then nothing was changed.
+        Raises `StorageFailed`, `AlreadySent` and `ExternalIdTaken`; then nothing was changed.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Append(RoomChanges(room_id, changes, events), done))
@@ -139,9 +138,9 @@ class SqliteStore:
         """
 
         def read(db: sqlite3.Connection) -> StoredRoom | None:
-            sql = f"SELECT {ROOM_COLUMNS} FROM rooms WHERE code = ?"  # noqa: S608 - our own names
+            sql = f"SELECT {STORED_COLUMNS} FROM rooms WHERE code = ?"  # noqa: S608 - our own names
             row = db.execute(sql, (code,)).fetchone()
-            return _stored(db, to_room(row)) if row else None
+            return stored_room(db, row) if row else None
 
         return await self.read(read)
 
@@ -161,7 +160,7 @@ class SqliteStore:
                 (restarted_at,),
             )
             rooms = db.execute(
-                f"SELECT {ROOM_COLUMNS} FROM rooms WHERE id IN "  # noqa: S608 - our own names
+                f"SELECT {STORED_COLUMNS} FROM rooms WHERE id IN "  # noqa: S608 - our own names
                 "(SELECT room_id FROM participants WHERE left_at IS NULL)"
             ).fetchall()
             seats: dict[str, list[Seat]] = {}
@@ -170,7 +169,7 @@ class SqliteStore:
                 "ORDER BY CASE WHEN waits_for IS NULL THEN coalesce(seated_id, id) END, id"
             ):
                 seats.setdefault(row[0], []).append(to_seat(row))
-            return [_with_seats(db, _stored(db, to_room(row)), seats[row[0]]) for row in rooms]
+            return [with_seats(db, stored_room(db, row), seats[row[0]]) for row in rooms]
 
         return await self.write(hold_and_read)
 
@@ -183,17 +182,35 @@ class SqliteStore:
         return str(last_id)
 
     async def rooms_of(
-        self, host_id: str | None, is_active: bool | None, cursor: str | None, limit: int
+        self,
+        host_id: str | None,
+        is_active: bool | None,
+        cursor: str | None,
+        limit: int,
+        external_id: str | None = None,
     ) -> tuple[list[Room], str | None]:
         """Read a page of a host's rooms, or of all rooms when `host_id` is None, newest first, and the next cursor.
 
-        Raises `StorageFailed`.
+        With `external_id` only the room that has it is read. Raises `StorageFailed`.
         """
-        wanted = {"host_id = ?": host_id, "is_active = ?": is_active, "id < ?": cursor}
+        wanted = {"host_id = ?": host_id, "is_active = ?": is_active, "id < ?": cursor, "external_id = ?": external_id}
         given = {condition: value for condition, value in wanted.items() if value is not None}
-        where = " AND ".join(given) or "true"
+        where = " AND ".join((*given, "NOT is_deleted"))
         sql = f"SELECT {ROOM_COLUMNS} FROM rooms WHERE {where} ORDER BY id DESC LIMIT ?"  # noqa: S608 - our own
         return page([to_room(row) for row in await self._read(sql, (*given.values(), limit + 1))], limit)
+
+    async def next_ends(self, limit: int) -> list[tuple[str, str]]:
+        """Read which rooms end by themselves next: the stamps of the times, and the codes, the earliest first.
+
+        Raises `StorageFailed`.
+        """
+        return await self._read(
+            "SELECT ends_at, code FROM rooms WHERE ends_at IS NOT NULL ORDER BY ends_at LIMIT ?", (limit,)
+        )
+
+    def purge(self) -> None:
+        """Begin to delete the rows of the rooms that were deleted, unless that goes on already."""
+        self._purger.start()
 
     async def history(self, room_id: str, cursor: str | None, limit: int) -> tuple[list[Participant], str | None]:
         """Read a page of everyone who was ever in a room, in the order in which they joined, and the next cursor.
@@ -270,6 +287,7 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Finish the waiting appends and close the file. Closing twice is fine."""
+        await self._purger.close()
         while self._committer is not None:
             await self._committer
         if self._probe is not None:
@@ -279,6 +297,9 @@ class SqliteStore:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+    async def _purge_some(self) -> bool:
+        return await self._run(self._writer, lambda db: in_transaction(db, lambda: purge_some(db)))
 
     async def _commit_again(self) -> None:
         with contextlib.suppress(StorageFailed):
@@ -296,7 +317,7 @@ class SqliteStore:
         failure: Exception | None = None
         try:
             began = time.perf_counter()
-            sent = await self._run(self._writer, lambda db: write_new(db, [one.changes for one in batch]))
+            conflicts = await self._run(self._writer, lambda db: write_new(db, [one.changes for one in batch]))
             size = sum(len(one.changes.changes) for one in batch)
             self._counters.commits.add(time.perf_counter() - began)
             self._counters.changes.add(size)
@@ -304,14 +325,13 @@ class SqliteStore:
             if any(one.changes.events for one in batch):
                 self.on_events()
         except Exception as exc:  # noqa: BLE001 - the edge of a transaction: every append that waits must fail
-            failure, sent = exc, {}
-        if sent:  # nothing was written: only the appends with these messages fail
-            for one in batch:
-                if (own := sent.get(one.changes.room_id)) and not one.done.done():
-                    one.done.set_exception(AlreadySent(own))
-            batch = [one for one in batch if one.changes.room_id not in sent]
-            if batch:
-                await self._commit(batch)
+            failure, conflicts = exc, {}
+        if conflicts:  # nothing was written: only the appends with these conflicts fail
+            for index, conflict in conflicts.items():
+                if not batch[index].done.done():
+                    batch[index].done.set_exception(conflict)
+            if left := [one for index, one in enumerate(batch) if index not in conflicts]:
+                await self._commit(left)
             return
         if len(batch) > 1 and isinstance(failure and failure.__cause__, sqlite3.IntegrityError):
             for one in batch:  # only the append that broke a constraint fails, not the others
@@ -362,36 +382,3 @@ def count_fitting(messages: Sequence[Message]) -> int:
     """Return how many of the messages fit into one page of `PAGE_BYTES`; at least 1."""
     sizes = accumulate(len(msgspec.json.encode(message)) for message in messages)
     return max(1, sum(size <= PAGE_BYTES for size in sizes))
-
-
-def _with_seats(db: sqlite3.Connection, stored: StoredRoom, seats: Sequence[Seat]) -> StoredRoom:
-    """Add the seats of a room, and the client ids of its last messages, which their participants may send again."""
-    sent = db.execute(
-        "SELECT participant_id, client_id FROM (SELECT * FROM messages WHERE room_id = ? ORDER BY id DESC LIMIT ?) "
-        "WHERE client_id IS NOT NULL",
-        (stored.view.id, MOST_SENT),
-    ).fetchall()[::-1]
-    return stored._replace(seats=seats, sent=sent)
-
-
-def _stored(db: sqlite3.Connection, room: Room) -> StoredRoom:
-    """Read the bans, the last messages and the last id of a room."""
-    bans = db.execute(f"SELECT {BAN_COLUMNS} FROM bans WHERE room_id = ?", (room.id,))  # noqa: S608 - our own
-    # Without INDEXED BY the planner chooses the primary key, and would read every private message.
-    said = db.execute(
-        f"SELECT {MESSAGE_COLUMNS} FROM messages INDEXED BY public_messages "  # noqa: S608 - our own
-        "WHERE room_id = ? AND to_id IS NULL ORDER BY id DESC LIMIT ?",
-        (room.id, MESSAGES_SHOWN),
-    )
-    messages = [to_message(row) for row in said][::-1]
-    (last_person,) = _last(db, "participants", "id", room.id) or ("",)
-    last_message, total_bytes = _last(db, "messages", "id, total_bytes", room.id) or ("", 0)
-    last_id = max(last_person, last_message)
-    return StoredRoom(room, (), [to_ban(row) for row in bans], messages, last_id, message_bytes=total_bytes)
-
-
-def _last(db: sqlite3.Connection, table: str, columns: str, room_id: str) -> tuple[Any, ...] | None:
-    """Read columns of the last row of a room; None without one."""
-    sql = f"SELECT {columns} FROM {table} WHERE room_id = ? ORDER BY id DESC LIMIT 1"  # noqa: S608 - our own names
-    row: tuple[Any, ...] | None = db.execute(sql, (room_id,)).fetchone()
-    return row

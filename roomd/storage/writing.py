@@ -9,8 +9,18 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
+from roomd.engine.ports import AlreadySent, ExternalIdTaken
 from roomd.protocol.log_events import LogEvent
-from roomd.rooms.changes import Banned, Change, MessageSent, RoomChanged, SeatChanged, Unbanned
+from roomd.rooms.changes import (
+    Banned,
+    Change,
+    MessageSent,
+    RoomChanged,
+    RoomDeleted,
+    RoomEmptied,
+    SeatChanged,
+    Unbanned,
+)
 from roomd.rooms.model import SentId
 from roomd.storage.rows import (
     BAN_COLUMNS,
@@ -29,6 +39,14 @@ T = TypeVar("T")
 
 MOST_ROWS = 64
 """The largest number of rows in one statement. The numbers are powers of two, so that few statements are prepared."""
+
+
+_Other = Banned | Unbanned | RoomEmptied | RoomDeleted
+"""The changes that are rare: each is written by a statement of its own."""
+
+
+Conflict = AlreadySent | ExternalIdTaken
+"""Why the changes of a room were not stored: something that must be there once is there already."""
 
 
 class RoomChanges(NamedTuple):
@@ -52,7 +70,7 @@ def write(db: sqlite3.Connection, batch: Sequence[RoomChanges]) -> None:
     rooms = [room_row(change.room) for _, change in changes if isinstance(change, RoomChanged)]
     seats = [change.seat for _, change in changes if isinstance(change, SeatChanged)]
     messages = [message_row(room_id, change) for room_id, change in changes if isinstance(change, MessageSent)]
-    bans = [(room_id, change) for room_id, change in changes if isinstance(change, (Banned, Unbanned))]
+    others = [(room_id, change) for room_id, change in changes if isinstance(change, _Other)]
     gave_up = [  # somebody who leaves the queue was never in the room
         (seat.participant.room_id, seat.participant.id) for seat in seats if seat.waits_for and seat.participant.left_at
     ]
@@ -61,8 +79,8 @@ def write(db: sqlite3.Connection, batch: Sequence[RoomChanges]) -> None:
         write_rows(db, "rooms", ROOM_COLUMNS, "id", rooms)
         write_rows(db, "participants", PARTICIPANT_COLUMNS, "room_id, id", [seat_row(seat) for seat in seats])
         write_rows(db, "messages", MESSAGE_COLUMNS, "room_id, id", messages)
-        for room_id, change in bans:
-            _write_ban(db, room_id, change)
+        for room_id, change in others:
+            _write_other(db, room_id, change)
         if gave_up:
             db.executemany("DELETE FROM participants WHERE room_id = ? AND id = ?", gave_up)
         write_rows(db, "events", EVENT_COLUMNS, "", events)
@@ -70,20 +88,38 @@ def write(db: sqlite3.Connection, batch: Sequence[RoomChanges]) -> None:
     in_transaction(db, statements)
 
 
-def write_new(db: sqlite3.Connection, batch: Sequence[RoomChanges]) -> dict[str, list[SentId]]:
-    """Write the changes of some rooms in one transaction, unless messages of theirs are stored already.
+def write_new(db: sqlite3.Connection, batch: Sequence[RoomChanges]) -> dict[int, Conflict]:
+    """Write the changes of some rooms in one transaction, unless what must be there once is there already.
 
-    Returns such messages by room id: they have the same sender and client id as a stored one. If there are any, nothing
-    was written. Raises `sqlite3.Error`; then nothing was written either.
+    Returns the conflicts by their index in the batch: messages with the sender and the client id of a stored one, and a
+    new room with the external id of another one. If there are any, nothing was written. Raises `sqlite3.Error`; then
+    nothing was written either.
     """
     try:
         write(db, batch)
     except sqlite3.IntegrityError:
-        sent = {room_id: _find_sent(db, room_id, changes) for room_id, changes, _ in batch}
-        if not any(sent.values()):
+        conflicts = _find_taken(db, batch)
+        for index, (room_id, changes, _) in enumerate(batch):
+            if sent := _find_sent(db, room_id, changes):
+                conflicts[index] = AlreadySent(sent)
+        if not conflicts:
             raise  # another constraint is broken
-        return {room_id: found for room_id, found in sent.items() if found}
+        return conflicts
     return {}
+
+
+def _find_taken(db: sqlite3.Connection, batch: Sequence[RoomChanges]) -> dict[int, Conflict]:
+    """Find the rooms whose external id another room has: a stored one, or an earlier one of the batch."""
+    taken: dict[int, Conflict] = {}
+    new: dict[str, str] = {}
+    for index, (room_id, changes, _) in enumerate(batch):
+        for change in changes:
+            if isinstance(change, RoomChanged) and (external_id := change.room.external_id) is not None:
+                sql = "SELECT 1 FROM rooms WHERE external_id = ? AND id <> ?"
+                is_stored = db.execute(sql, (external_id, room_id)).fetchone()
+                if is_stored or new.setdefault(external_id, room_id) != room_id:
+                    taken[index] = ExternalIdTaken()
+    return taken
 
 
 def _find_sent(db: sqlite3.Connection, room_id: str, changes: Sequence[Change]) -> list[SentId]:
@@ -107,11 +143,17 @@ def in_transaction(db: sqlite3.Connection, function: Callable[[], T]) -> T:
     return result
 
 
-def _write_ban(db: sqlite3.Connection, room_id: str, change: Banned | Unbanned) -> None:
-    if isinstance(change, Banned):
-        write_rows(db, "bans", BAN_COLUMNS, "room_id, id", [ban_row(room_id, change)])
-    else:
-        db.execute("DELETE FROM bans WHERE room_id = ? AND id = ?", (room_id, change.ban_id))
+def _write_other(db: sqlite3.Connection, room_id: str, change: _Other) -> None:
+    match change:
+        case Banned():
+            write_rows(db, "bans", BAN_COLUMNS, "room_id, id", [ban_row(room_id, change)])
+        case Unbanned(ban_id=ban_id):
+            db.execute("DELETE FROM bans WHERE room_id = ? AND id = ?", (room_id, ban_id))
+        case RoomEmptied(since=since):
+            db.execute("UPDATE rooms SET empty_since = ? WHERE id = ?", (since, room_id))
+        case RoomDeleted():  # nobody can look it up from now on; `purging.py` deletes the rows
+            sql = "UPDATE rooms SET is_deleted = 1, code = 'deleted ' || id, external_id = NULL WHERE id = ?"
+            db.execute(sql, (room_id,))
 
 
 def write_rows(db: sqlite3.Connection, table: str, columns: str, key: str, rows: Sequence[tuple[Any, ...]]) -> None:

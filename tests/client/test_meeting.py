@@ -96,6 +96,20 @@ REQUESTS: list[tuple[Do, dict[str, Any], dict[str, Any], Any]] = [
         {"type": "room", "room": ROOM},
         ROOM,
     ),
+    (
+        lambda m: m.update_room(host_id="bob", metadata={}, expires_at="never", end_when_empty=0),
+        {
+            "type": "update-room",
+            "code": ROOM.code,
+            "hostId": "bob",
+            "metadata": {},
+            "expiresAt": "never",
+            "endWhenEmpty": 0,
+        },
+        {"type": "room", "room": ROOM},
+        ROOM,
+    ),
+    (lambda m: m.delete_room(), {"type": "delete-room", "code": ROOM.code}, OK, None),
     (lambda m: m.end_room(), {"type": "end-room", "code": ROOM.code}, {"type": "room", "room": ROOM}, ROOM),
     (
         lambda m: m.ice_servers(),

@@ -52,7 +52,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "most": ({"maxParticipants": 1000}, {"maxParticipants": 1000}),
     "history since the join": ({"historyVisible": "since-joined"}, {"historyVisible": "since-joined"}),
     "no history": ({"historyVisible": "none"}, {"historyVisible": "none"}),
-    "unknown keys": ({"colour": "blue", "hostId": "mallory", "code": "abc-def-ghi"}, {}),
+    "unknown keys": ({"colour": "blue", "createdAt": "never", "code": "abc-def-ghi"}, {}),
 }
 
 BAD_SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {

@@ -164,6 +164,7 @@ VALUES = {
     shape.IntType: 1,
     shape.FloatType: 2.5,
     shape.StrType: errors.ROOM_FULL.code,
+    shape.AnyType: {"anything": [None]},
     shape.RawType: msgspec.Raw(b'{"anything": [null]}'),
 }
 
@@ -185,8 +186,8 @@ def test_requests_made_from_schemas_are_read() -> None:
 
 
 WRONG_REQUESTS: dict[str, tuple[type[Request], Json]] = {
-    "key missing": (requests.GetRoom, {"type": "get-room"}),
-    "key null": (requests.GetRoom, {"type": "get-room", "code": None}),
+    "key missing": (requests.EndRoom, {"type": "end-room"}),
+    "key null": (requests.EndRoom, {"type": "end-room", "code": None}),
     "key of another type": (requests.JoinRoom, {"type": "join-room", "code": "a", "guestName": 5}),
     "page of none": (requests.ListRooms, {"type": "list-rooms", "limit": 0}),
     "a cursor that is none": (requests.ListRooms, {"type": "list-rooms", "cursor": "nonsense"}),

@@ -44,6 +44,7 @@ REQUESTS: list[tuple[str, requests.Request]] = [
      requests.UpdateRoom(code="a", allow_guest_access=True)),
     ('{"type": "update-room", "code": "abc-def-ghi"}', requests.UpdateRoom(code=CODE)),
     ('{"type": "end-room", "code": "abc-def-ghi"}', requests.EndRoom(code=CODE)),
+    ('{"type": "delete-room", "code": "abc-def-ghi"}', requests.DeleteRoom(code=CODE)),
     ('{"type": "join-room", "id": 1, "code": "abc-def-ghi", "guestName": "Jane Smith"}',
      requests.JoinRoom(id=1, code=CODE, guest_name="Jane Smith")),
     ('{"type": "join-room", "code": "abc-def-ghi", "wait": true}', requests.JoinRoom(code=CODE, wait=True)),
@@ -114,8 +115,8 @@ JANE_JSON: dict[str, Any] = {
 }  # fmt: skip
 WEEKLY = objects.Room(
     id="01jp", code=CODE, name="Weekly", host_id="alice", is_active=True, is_locked=False, max_participants=100,
-    allow_guest_access=True, waiting_room=False, participant_count=3, created_at="2026-03-03T10:35:00.000Z",
-    ended_at=None,
+    allow_guest_access=True, waiting_room=False, history_visible="all", participant_count=3,
+    created_at="2026-03-03T10:35:00.000Z", ended_at=None,
 )  # fmt: skip
 WEEKLY_JSON = {
     "id": "01jp", "code": "abc-def-ghi", "name": "Weekly", "hostId": "alice", "isActive": True, "isLocked": False,
@@ -253,8 +254,8 @@ HOSTILE: dict[str, tuple[str, str | None, int | str | None]] = {
     "type a number": ('{"type": 5, "id": 7}', "Expected `str`, got `int` - at `$.type`", 7),
     "type an object": ('{"type": {}, "id": 7}', "Expected `str`, got `object` - at `$.type`", 7),
     "unknown type in a broken frame": ('{"type": "nope", "x": [}', None, None),
-    "key missing": ('{"type": "get-room", "id": 7}', "Object missing required field `code`", 7),
-    "key null": ('{"type": "get-room", "code": null}', "Expected `str`, got `null` - at `$.code`", None),
+    "key missing": ('{"type": "end-room", "id": 7}', "Object missing required field `code`", 7),
+    "key null": ('{"type": "end-room", "code": null}', "Expected `str`, got `null` - at `$.code`", None),
     "key of another type": ('{"type": "join-room", "code": "a", "guestName": 5, "id": 7}',
      "Expected `str | null`, got `int` - at `$.guestName`", 7),
     "number as text": ('{"type": "create-room", "maxParticipants": "5"}',

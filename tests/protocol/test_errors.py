@@ -29,6 +29,7 @@ TABLE = [
     ("INVALID_TOKEN", 401, "invalid_token", "Token is not valid", 4401),
     ("TOKEN_EXPIRED", 401, "token_expired", "Token has expired", 4401),
     ("NOT_HOST", 403, "not_host", "Only the host can do this", None),
+    ("NOT_ADMIN", 403, "not_admin", "Only an admin can do this", None),
     ("ROOM_LOCKED", 403, "room_locked", "Room is locked", None),
     ("BANNED", 403, "banned", "You were removed from this room", None),
     ("DENIED", 403, "denied", "The host declined", None),

@@ -143,7 +143,7 @@ def test_replies_of_the_page() -> None:
 
 WRONG_EXAMPLES = {
     "no such type": '{"type": "dance"}',
-    "a key missing": '{"type": "get-room", "id": 3}',
+    "a key missing": '{"type": "end-room", "id": 3}',
     "a key misspelt": '{"type": "join-room", "code": "abc-def-ghi", "guestname": "Jane"}',
     "a value of another kind": '{"type": "room-ended", "seq": "15", "roomId": "01jp…"}',
     "no such error": '{"type": "error", "statusCode": 400, "code": "rate_limit", "message": "…"}',

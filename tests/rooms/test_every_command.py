@@ -68,6 +68,9 @@ STATES: dict[str, Callable[[], Room]] = {
     "more seats taken than there are": lambda: _after(
         meeting(), commands.UpdateRoom(HOST, Settings(max_participants=2))
     ),
+    "with an end": lambda: _after(
+        meeting(), commands.UpdateRoom(HOST, Settings(expires_at="2026-03-03T10:00:15Z", end_when_empty=60))
+    ),
     "ended": lambda: _after(meeting(), commands.EndRoom(HOST)),
 }
 
@@ -84,6 +87,15 @@ SETTINGS = (
     Settings(waiting_room=True, is_locked=True),
     Settings(waiting_room=False, is_locked=False, allow_guest_access=True),
     Settings(allow_guest_access=False),
+    Settings(host_id="bob"),
+    Settings(host_id="bob", waiting_room=False, max_participants=9),
+    Settings(host_id="\x00"),
+    Settings(metadata={"course": 1}),
+    Settings(metadata={"course": "x" * 5000}),
+    Settings(expires_at="2026-03-03T11:00:00+01:00"),
+    Settings(expires_at="2026-03-03T12:00:00+01:00", end_when_empty=5),
+    Settings(expires_at="never", end_when_empty=0),
+    Settings(end_when_empty=-1),
 )
 
 VARIANTS: dict[type[Command[object]], Callable[[], Iterator[Command[object]]]] = {
@@ -117,6 +129,8 @@ VARIANTS: dict[type[Command[object]], Callable[[], Iterator[Command[object]]]] =
     commands.CheckHost: lambda: (commands.CheckHost(who) for who in CALLERS),
     commands.UpdateRoom: lambda: (commands.UpdateRoom(who, settings) for who in CALLERS for settings in SETTINGS),
     commands.EndRoom: lambda: (commands.EndRoom(who) for who in CALLERS),
+    commands.EndDue: lambda: iter([commands.EndDue()]),
+    commands.DeleteRoom: lambda: (commands.DeleteRoom(who) for who in CALLERS),
     commands.RemoveParticipant: lambda: (
         commands.RemoveParticipant(who, key, ban, "spam")
         for who in CALLERS

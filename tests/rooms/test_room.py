@@ -298,8 +298,8 @@ def test_a_new_room_has_the_defaults() -> None:
     view = open_room(Settings(), RULES, room_id="r", code="abc-def-ghi", host_id="alice", created_at="now")
     assert view == View(
         id="r", code="abc-def-ghi", name="Meeting", host_id="alice", is_active=True, is_locked=False,
-        max_participants=100, allow_guest_access=True, waiting_room=False, participant_count=0, created_at="now",
-        ended_at=None,
+        max_participants=100, allow_guest_access=True, waiting_room=False, history_visible="all", participant_count=0,
+        created_at="now", ended_at=None,
     )  # fmt: skip
     small = open_room(Settings(), Rules(30, 20), room_id="r", code="c", host_id="a", created_at="now")
     assert small.max_participants == 20

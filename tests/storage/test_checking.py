@@ -54,6 +54,15 @@ BROKEN = [
         "talk", "got a seat before it came", _BOB),
     ("an end of an active room", "UPDATE rooms SET ended_at = created_at WHERE name = 'lobby'",
         "lobby", "is active and has an end, or the other way round", "SELECT id FROM rooms WHERE name = 'lobby'"),
+    ("past its end", "UPDATE rooms SET expires_at = '2020-01-01T00:00:00.000Z' WHERE name = 'lobby'",
+        "lobby", "is active past its end", "SELECT id FROM rooms WHERE name = 'lobby'"),
+    ("not empty", "UPDATE rooms SET empty_since = created_at WHERE name = 'talk'",
+        "talk", "is empty and has no time since when, or the other way round",
+        "SELECT id FROM rooms WHERE name = 'talk'"),
+    ("bad metadata", "UPDATE rooms SET metadata = '[]' WHERE name = 'ended'",
+        "ended", "has metadata that cannot be read", "SELECT id FROM rooms WHERE name = 'ended'"),
+    ("a bad end", "UPDATE rooms SET expires_at = 'tomorrow' WHERE name = 'ended'",
+        "ended", "has a time that cannot be read", "SELECT id FROM rooms WHERE name = 'ended'"),
     ("an unknown sender", "UPDATE messages SET participant_id = 'nobody' WHERE to_id IS NULL",
         "talk", "is of a sender who was not in the room", "SELECT id FROM messages WHERE to_id IS NULL"),
     ("another user's message", "UPDATE messages SET user_id = 'bob' WHERE to_id IS NULL",
@@ -84,7 +93,7 @@ def test_what_is_wrong_is_found(database: Path, sql: str, room: str | None, prob
     assert json.loads(result.stdout)["problems"] == [expected]
     lines = roomd("check", database).stdout.splitlines()
     assert lines[0] == ": ".join(filter(None, (code and f"room {code[0]}", problem, ", ".join(expected["ids"]))))
-    assert lines[1:] == [f"{database}: 1 problem (schema 4, 3 rooms)"]
+    assert lines[1:] == [f"{database}: 1 problem (schema 5, 3 rooms)"]
 
 
 def test_a_user_with_two_places(database: Path) -> None:
@@ -124,7 +133,7 @@ def test_a_limit_that_was_lowered_is_noted(database: Path) -> None:
     result = roomd("check", database)
     assert result.exit_code == OK
     note = f"note: room {code}: 3 seats of 2 are taken: right if a host lowered the limit"
-    assert result.stdout.splitlines() == [note, f"{database}: fine (schema 4, 3 rooms)"]
+    assert result.stdout.splitlines() == [note, f"{database}: fine (schema 5, 3 rooms)"]
 
 
 def test_a_damaged_file(database: Path) -> None:
@@ -152,7 +161,7 @@ def test_an_older_schema(tmp_path: Path) -> None:
     make_version_2(tmp_path / "old.db")
     result = as_json(roomd("check", "--json", tmp_path / "old.db"))
     assert (result["schema"], result["problems"]) == (2, [])
-    assert result["notes"][0]["problem"] == "the rows were not checked: schema 2 is older than 4"
+    assert result["notes"][0]["problem"] == "the rows were not checked: schema 2 is older than 5"
 
 
 def test_nothing_is_changed(database: Path) -> None:

@@ -68,7 +68,7 @@ async def test_after_a_start_every_seat_is_held(store: SqliteStore | FakeStore) 
     held = msgspec.structs.replace(BOB, is_active=False)
     await append(store, [RoomChanged(ROOM), RoomChanged(other), seat(JANE), seat(gone)])
     await append(store, [seat(held, claim=None, dropped_at="2026-03-03T10:30:00.000Z")])
-    ((room, seats, _, _, last_id, _, _),) = await store.hold_seats(LATER)
+    ((room, seats, _, _, last_id, *_),) = await store.hold_seats(LATER)
     assert (room, last_id) == (ROOM, "p2")
     assert seats == [
         Seat(msgspec.structs.replace(JANE, is_active=False), "hash-p1", None, LATER),

@@ -37,6 +37,7 @@ ERRORS = {
     "banned": (403, "You were removed from this room"),
     "denied": (403, "The host declined"),
     "not_host": (403, "Only the host can do this"),
+    "not_admin": (403, "Only an admin can do this"),
     "room_locked": (403, "Room is locked"),
     "guests_not_allowed": (403, "Guests are not allowed in this room"),
     "wrong_user": (403, "This connection belongs to someone else"),

@@ -8,15 +8,25 @@ from typing import Any
 import msgspec
 
 from roomd.auth.tokens import Key
-from roomd.engine.ports import AlreadySent, StorageFailed
+from roomd.engine.ports import AlreadySent, ExternalIdTaken, StorageFailed
 from roomd.protocol.errors import UNAVAILABLE, Refused
 from roomd.protocol.log_events import LogEvent
 from roomd.protocol.objects import Ban, Message, Participant, Room
 from roomd.protocol.paging import page
 from roomd.protocol.timestamps import stamp
 from roomd.rooms.answers import Reader
-from roomd.rooms.changes import Banned, Change, MessageSent, RoomChanged, SeatChanged, Unbanned
+from roomd.rooms.changes import (
+    Banned,
+    Change,
+    MessageSent,
+    RoomChanged,
+    RoomDeleted,
+    RoomEmptied,
+    SeatChanged,
+    Unbanned,
+)
 from roomd.rooms.event_log import dropped_at_start
+from roomd.rooms.lifetime import ends_at
 from roomd.rooms.model import PastStay, PersonKey, Seat, StoredRoom
 from roomd.rooms.room import MESSAGES_SHOWN, MOST_SENT
 from roomd.storage.sqlite import count_fitting
@@ -84,6 +94,7 @@ class FakeStore:
         self.said: dict[str, list[MessageSent]] = {}
         self.bans: dict[tuple[str, str], tuple[PersonKey, Ban]] = {}
         self.log = FakeLog()
+        self.empty: dict[str, str | None] = {}
         self.appends = 0
         self.failing = False
         self.fails_once = False
@@ -121,6 +132,10 @@ class FakeStore:
         self.log.add(room_id, events)
         for event in changes:
             if isinstance(event, RoomChanged):
+                if any(
+                    r.id != room_id and r.external_id == event.room.external_id is not None for r in self.rooms.values()
+                ):
+                    raise ExternalIdTaken
                 if any(r.code == event.room.code and r.id != event.room.id for r in self.rooms.values()):
                     raise StorageFailed
                 self.rooms[event.room.id] = msgspec.structs.replace(event.room, participant_count=0)
@@ -135,6 +150,13 @@ class FakeStore:
                 self.bans[room_id, event.ban.id] = (event.who, event.ban)
             elif isinstance(event, Unbanned):
                 del self.bans[room_id, event.ban_id]
+            elif isinstance(event, RoomEmptied):
+                self.empty[room_id] = event.since
+            elif isinstance(event, RoomDeleted):
+                del self.rooms[room_id]
+                self.said.pop(room_id, None)
+                self.people = {key: seat for key, seat in self.people.items() if key[0] != room_id}
+                self.bans = {key: ban for key, ban in self.bans.items() if key[0] != room_id}
 
     def is_failing(self) -> bool:
         return self.failing
@@ -181,12 +203,22 @@ class FakeStore:
         last = map(_sent_id, self.said.get(room.id, [])[-MOST_SENT:])
         sent = [(sender, client_id) for sender, client_id in last if client_id is not None] if seats else ()
         total = next((event.total_bytes for event in reversed(self.said.get(room.id, []))), 0)
-        return StoredRoom(room, seats, bans, public[-MESSAGES_SHOWN:], max(ids, default=""), sent, total)
+        empty = self.empty.get(room.id)
+        return StoredRoom(room, seats, bans, public[-MESSAGES_SHOWN:], max(ids, default=""), sent, total, empty)
 
     async def last_room_id(self) -> str:
         if self.failing:
             raise StorageFailed
         return max(self.rooms, default="")
+
+    async def next_ends(self, limit: int) -> list[tuple[str, str]]:
+        if self.failing:
+            raise StorageFailed
+        ends = [(ends_at(room, self.empty.get(room.id)), room.code) for room in self.rooms.values()]
+        return sorted((at, code) for at, code in ends if at is not None)[:limit]
+
+    def purge(self) -> None:
+        pass
 
     async def messages(self, reader: Reader, cursor: str | None, limit: int) -> tuple[list[Message], str | None, int]:
         if self.failing:
@@ -202,7 +234,12 @@ class FakeStore:
         return messages, following, len(self.said.get(reader.room_id, []))
 
     async def rooms_of(
-        self, host_id: str | None, is_active: bool | None, cursor: str | None, limit: int
+        self,
+        host_id: str | None,
+        is_active: bool | None,
+        cursor: str | None,
+        limit: int,
+        external_id: str | None = None,
     ) -> tuple[list[Room], str | None]:
         if self.broken is not None:
             raise self.broken
@@ -213,6 +250,7 @@ class FakeStore:
             for room in sorted(self.rooms.values(), key=lambda r: r.id, reverse=True)
             if host_id in (None, room.host_id)
             and is_active in (None, room.is_active)
+            and external_id in (None, room.external_id)
             and (cursor is None or room.id < cursor)
         ]
         return page(found, limit)

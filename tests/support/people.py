@@ -11,8 +11,8 @@ from roomd.protocol.objects import Message, Participant, Room, Waiting
 
 ROOM = Room(
     id="r", code="abc-def-ghi", name="Weekly", host_id="alice", is_active=True, is_locked=False, max_participants=5,
-    allow_guest_access=True, waiting_room=False, participant_count=1, created_at="2026-03-03T10:35:00.000Z",
-    ended_at=None,
+    allow_guest_access=True, waiting_room=False, history_visible="all", participant_count=1,
+    created_at="2026-03-03T10:35:00.000Z", ended_at=None,
 )  # fmt: skip
 LOCKED = msgspec.structs.replace(ROOM, is_locked=True)
 

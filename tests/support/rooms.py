@@ -54,7 +54,7 @@ def new_room(banned: Sequence[str] = (), **changes: Any) -> Room:
     """A room of Alice's for three."""
     view = View(
         id="room", code="abc-def-ghi", name="Weekly", host_id="alice", is_active=True, is_locked=False,
-        max_participants=3, allow_guest_access=True, waiting_room=False, participant_count=0,
+        max_participants=3, allow_guest_access=True, waiting_room=False, history_visible="all", participant_count=0,
         created_at=at(0).stamp, ended_at=None,
     )  # fmt: skip
     bans = [(PersonKey("user", key), user_ban(key)) for key in banned]

@@ -14,8 +14,8 @@ from roomd.rooms.model import Seat, StoredRoom, WaitsFor
 
 ROOM = Room(
     id="r1", code="abc-def-ghi", name="Weekly", host_id="alice", is_active=True, is_locked=False, max_participants=3,
-    allow_guest_access=True, waiting_room=False, participant_count=0, created_at="2026-03-03T10:00:00.000Z",
-    ended_at=None,
+    allow_guest_access=True, waiting_room=False, history_visible="all", participant_count=0,
+    created_at="2026-03-03T10:00:00.000Z", ended_at=None,
 )  # fmt: skip
 OTHER = msgspec.structs.replace(ROOM, id="r2", code="zzz-zzz-zzz")
 JANE = Participant(

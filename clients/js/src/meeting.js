@@ -237,10 +237,11 @@ export class Meeting extends Target {
   }
 
   /**
-   * Change the room's settings. For hosts.
+   * Change the room's settings. With `hostId` it is handed over. `{}`, "never" and 0 remove the last three. For hosts.
    *
    * @param {{name?: string, isLocked?: boolean, maxParticipants?: number, allowGuestAccess?: boolean,
-   *   waitingRoom?: boolean, historyVisible?: Room["historyVisible"]}} settings
+   *   waitingRoom?: boolean, historyVisible?: Room["historyVisible"], hostId?: string,
+   *   metadata?: Record<string, any>, expiresAt?: string, endWhenEmpty?: number}} settings
    * @returns {Promise<Frame & RoomReply>}
    */
   updateRoom(settings) {
@@ -254,6 +255,11 @@ export class Meeting extends Target {
    */
   endRoom() {
     return /** @type {Promise<any>} */ (this.request("end-room", { code: this.#code }));
+  }
+
+  /** End the room for everyone in it, and delete it with all that belongs to it. For hosts. */
+  deleteRoom() {
+    return this.request("delete-room", { code: this.#code });
   }
 
   /**

@@ -49,6 +49,10 @@
  * @property {number} participantCount Seats, held ones included.
  * @property {string} createdAt ISO 8601.
  * @property {string | null} endedAt Null while the room is open.
+ * @property {string} [externalId] The id that an application gave the room; left out when it gave none.
+ * @property {Record<string, any>} [metadata] What an application keeps with the room; left out when that is nothing. It may be any JSON.
+ * @property {string} [expiresAt] ISO 8601: when the room ends by itself; left out when it does not.
+ * @property {number} [endWhenEmpty] The room ends when nobody was in it for so many seconds; left out when it does not.
  */
 
 /**
@@ -163,6 +167,7 @@
  * - `invalid_token`, 401: Token is not valid. Then close 4401.
  * - `token_expired`, 401: Token has expired. Then close 4401.
  * - `not_host`, 403: Only the host can do this.
+ * - `not_admin`, 403: Only an admin can do this.
  * - `room_locked`, 403: Room is locked.
  * - `banned`, 403: You were removed from this room.
  * - `denied`, 403: The host declined.
@@ -179,7 +184,7 @@
  * - `restarting`, 503: The server is restarting.
  * - `storage_low`, 507: Storage is nearly full.
  *
- * @typedef {"bad_frame" | "address_unknown" | "unknown_type" | "not_in_room" | "invalid_settings" | "guest_name_required" | "invalid_guest_name" | "room_inactive" | "room_full" | "unauthenticated" | "invalid_token" | "token_expired" | "not_host" | "room_locked" | "banned" | "denied" | "guests_not_allowed" | "wrong_user" | "wrong_room" | "room_not_found" | "participant_not_found" | "taken_over" | "seat_expired" | "rate_limited" | "internal_error" | "unavailable" | "restarting" | "storage_low"} ErrorCode
+ * @typedef {"bad_frame" | "address_unknown" | "unknown_type" | "not_in_room" | "invalid_settings" | "guest_name_required" | "invalid_guest_name" | "room_inactive" | "room_full" | "unauthenticated" | "invalid_token" | "token_expired" | "not_host" | "not_admin" | "room_locked" | "banned" | "denied" | "guests_not_allowed" | "wrong_user" | "wrong_room" | "room_not_found" | "participant_not_found" | "taken_over" | "seat_expired" | "rate_limited" | "internal_error" | "unavailable" | "restarting" | "storage_low"} ErrorCode
  */
 
 export {};

@@ -155,10 +155,11 @@ export declare class Meeting extends Target {
      */
     deny(participantId: string): Promise<Frame>;
     /**
-     * Change the room's settings. For hosts.
+     * Change the room's settings. With `hostId` it is handed over. `{}`, "never" and 0 remove the last three. For hosts.
      *
      * @param {{name?: string, isLocked?: boolean, maxParticipants?: number, allowGuestAccess?: boolean,
-     *   waitingRoom?: boolean, historyVisible?: Room["historyVisible"]}} settings
+     *   waitingRoom?: boolean, historyVisible?: Room["historyVisible"], hostId?: string,
+     *   metadata?: Record<string, any>, expiresAt?: string, endWhenEmpty?: number}} settings
      * @returns {Promise<Frame & RoomReply>}
      */
     updateRoom(settings: {
@@ -168,6 +169,10 @@ export declare class Meeting extends Target {
         allowGuestAccess?: boolean;
         waitingRoom?: boolean;
         historyVisible?: Room["historyVisible"];
+        hostId?: string;
+        metadata?: Record<string, any>;
+        expiresAt?: string;
+        endWhenEmpty?: number;
     }): Promise<Frame & RoomReply>;
     /**
      * End the room for everyone in it. For hosts.
@@ -175,6 +180,8 @@ export declare class Meeting extends Target {
      * @returns {Promise<Frame & RoomReply>}
      */
     endRoom(): Promise<Frame & RoomReply>;
+    /** End the room for everyone in it, and delete it with all that belongs to it. For hosts. */
+    deleteRoom(): Promise<Frame>;
     /**
      * Ask for STUN and TURN servers; the credentials are good for `ttl` seconds.
      *

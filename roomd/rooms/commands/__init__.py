@@ -2,13 +2,15 @@
 
 joining      Join, Resume, Renew, Confirm, Leave, Drop, Expire
 meeting      UpdateState, SendMessage, ListParticipants, ListMessages
-hosting      GetRoom, CheckHost, UpdateRoom, EndRoom
+hosting      GetRoom, CheckHost, UpdateRoom
+ending       EndRoom, EndDue, DeleteRoom
 moderation   CheckMute, Admit, Deny
 banning      RemoveParticipant, BanPerson, ListBans, Unban
 """
 
 from roomd.rooms.commands.banning import BanPerson, ListBans, RemoveParticipant, Unban
-from roomd.rooms.commands.hosting import CheckHost, EndRoom, GetRoom, UpdateRoom
+from roomd.rooms.commands.ending import DeleteRoom, EndDue, EndRoom
+from roomd.rooms.commands.hosting import CheckHost, GetRoom, UpdateRoom
 from roomd.rooms.commands.joining import Confirm, Drop, Expire, Join, Leave, Renew, Resume, SeatCommand
 from roomd.rooms.commands.meeting import ListMessages, ListParticipants, SendMessage, UpdateState
 from roomd.rooms.commands.moderation import Admit, CheckMute, Deny
@@ -19,8 +21,10 @@ __all__ = [
     "CheckHost",
     "CheckMute",
     "Confirm",
+    "DeleteRoom",
     "Deny",
     "Drop",
+    "EndDue",
     "EndRoom",
     "Expire",
     "GetRoom",

@@ -1,17 +1,15 @@
-"""Commands about the whole room: show it, change its settings, end it."""
-
-from typing import ClassVar
+"""Commands about the whole room: show it, change its settings."""
 
 import msgspec
 
-from roomd.protocol.errors import ROOM_INACTIVE, Refused
+from roomd.protocol.errors import INVALID_SETTINGS, Refused
 from roomd.protocol.objects import Admission
 from roomd.protocol.objects import Room as RoomView
 from roomd.rooms import seats
 from roomd.rooms.answers import RoomAnswer
-from roomd.rooms.changes import RoomChanged
+from roomd.rooms.changes import RoomChanged, SeatChanged
 from roomd.rooms.commands.joining import check_entry, check_space
-from roomd.rooms.model import Caller, Moment
+from roomd.rooms.model import Caller, Moment, PersonKey, Seat
 from roomd.rooms.rights import check_active, check_host, is_banned, user_of
 from roomd.rooms.room import Command, Decision, Room
 from roomd.rooms.settings import Settings, change_settings
@@ -60,7 +58,10 @@ class CheckHost(Command[str], frozen=True):
 
 
 class UpdateRoom(Command[RoomView], frozen=True):
-    """Change the room's settings. The answer is the room after the queue has been served by the new settings."""
+    """Change the room's settings. The answer is the room after the queue has been served by the new settings.
+
+    With another host the room is handed over: whoever was the host keeps the seat.
+    """
 
     caller: Caller
     """Who sends the command."""
@@ -74,36 +75,30 @@ class UpdateRoom(Command[RoomView], frozen=True):
         """
         check_host(room, self.caller, now)
         check_active(room)
-        changed = change_settings(room.settings, self.settings, room.rules)
-        if changed == room.settings:
+        changed = change_settings(room.settings, self.settings, room.rules, now.stamp)
+        if changed == room.settings and repr(changed.metadata) == repr(room.settings.metadata):  # 1 and true differ
             return Decision([], room.view())
-        waiting = seats.follow_up(room, now, changed)
+        if changed.host_id != room.settings.host_id and PersonKey("user", changed.host_id) in room.bans:
+            raise Refused(INVALID_SETTINGS, "hostId is banned; lift the ban first")
+        places = [*room.seats.values(), *room.queue.values()]
+        rehosted = [SeatChanged(new) for seat in places if (new := _for_host(seat, changed)) is not seat]
+        waiting = [
+            msgspec.structs.replace(change, seat=_for_host(change.seat, changed))
+            for change in seats.follow_up(room, now, changed)
+        ]
         seated = [change.seat.participant.left_at is None for change in waiting if not change.seat.waits_for]
         count = len(room.seats) + seated.count(True) - seated.count(False)
         answer = msgspec.structs.replace(changed, participant_count=count)
-        return Decision([RoomChanged(changed), *waiting], answer)
+        return Decision([RoomChanged(changed), *rehosted, *waiting], answer)
 
 
-class EndRoom(Command[RoomView], frozen=True):
-    """End the room for everyone. It has a batch of its own, so that nobody joins in the batch that ends the room."""
-
-    is_alone: ClassVar[bool] = True
-
-    caller: Caller
-    """Who sends the command."""
-
-    def decide(self, room: Room, now: Moment) -> Decision[RoomView]:
-        """Let everyone leave, and end the room.
-
-        Raises `Refused` for anybody but hosts (403), and for an ended room (400).
-        """
-        check_host(room, self.caller, now)
-        check_active(room)
-        ended_at = max(now.stamp, room.settings.created_at)
-        ended = msgspec.structs.replace(room.settings, is_active=False, ended_at=ended_at)
-        seated = [seats.leave(seat, now, "room-ended") for seat in room.seats.values()]
-        waiting = [seats.leave(seat, now, "room-ended", refusal=ROOM_INACTIVE) for seat in room.queue.values()]
-        return Decision([*seated, *waiting, RoomChanged(ended)], ended)
+def _for_host(seat: Seat, settings: RoomView) -> Seat:
+    """Return a place as it is under the host of `settings`; the same place if that makes no difference to it."""
+    is_host = seat.participant.user_id == settings.host_id
+    if seat.participant.is_host == is_host:
+        return seat
+    participant = msgspec.structs.replace(seat.participant, is_host=is_host)
+    return msgspec.structs.replace(seat, participant=participant)
 
 
 def not_admitted(refused: Refused) -> Admission:

@@ -17,7 +17,7 @@ from roomd.protocol.errors import (
 )
 from roomd.protocol.objects import Participant
 from roomd.rooms import seats
-from roomd.rooms.changes import EndReason, SeatChanged
+from roomd.rooms.changes import LeaveReason, SeatChanged
 from roomd.rooms.denials import keys_of
 from roomd.rooms.model import Caller, Moment, Seat, WaitsFor
 from roomd.rooms.rights import check_active, check_ban, check_guests, is_host, user_of
@@ -164,7 +164,7 @@ class Leave(Command[Participant], frozen=True):
     """The participant who leaves."""
     claim: int
     """The claim of their sitting."""
-    reason: EndReason = "left"
+    reason: LeaveReason = "left"
     """Why they leave, for the event log: by themselves, or because they have taken a seat in another room."""
 
     def decide(self, room: Room, now: Moment) -> Decision[Participant]:

@@ -1,0 +1,225 @@
+"""What rides along with a room, which rooms end next, and how deleted ones go: the stores keep one contract."""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from roomd.config import DatabaseConfig
+from roomd.engine.ports import ExternalIdTaken, StorageFailed
+from roomd.protocol.objects import Room
+from roomd.rooms.changes import Banned, Change, RoomChanged, RoomDeleted, RoomEmptied
+from roomd.rooms.lifetime import ends_at
+from roomd.rooms.model import PersonKey
+from roomd.storage.opening import open_store
+from roomd.storage.purging import MOST_PURGED
+from roomd.storage.sqlite import SqliteStore
+from tests.support.fakes import FakeStore
+from tests.support.processes import PATIENCE
+from tests.support.rooms import user_ban
+from tests.support.stored import BOB, JANE, LATER, OTHER, ROOM, InRoom, append, kept, said, seat
+
+NOON = "2026-03-03T12:00:00.000Z"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> DatabaseConfig:
+    return DatabaseConfig(path=str(tmp_path / "roomd.db"), busy_timeout=0.1)
+
+
+@pytest.fixture(params=["sqlite", "fake"])
+async def store(request: pytest.FixtureRequest, config: DatabaseConfig) -> AsyncIterator[SqliteStore | FakeStore]:
+    store = await open_store(config) if request.param == "sqlite" else FakeStore()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def real(config: DatabaseConfig) -> AsyncIterator[SqliteStore]:
+    store = await open_store(config)
+    yield store
+    await store.close()
+
+
+def room(number: int, **changes: Any) -> Room:
+    return msgspec.structs.replace(ROOM, id=f"r{number}", code=f"code-{number}", **changes)
+
+
+async def test_fields_are_kept(store: SqliteStore | FakeStore) -> None:
+    """Every field, in a room that is loaded and in a list; and they go again."""
+    fields: dict[str, Any] = {
+        "external_id": "Termin 😀", "metadata": {"a": [1, {"b": None}], "ü": 1.5}, "expires_at": NOON,
+        "end_when_empty": 60,
+    }  # fmt: skip
+    full = msgspec.structs.replace(ROOM, **fields)
+    await append(store, [RoomChanged(full), InRoom("r1", RoomEmptied(LATER))])
+    stored = await kept(store)
+    assert (stored.view, stored.empty_since) == (full, LATER)
+    assert await store.rooms_of(None, None, None, 10) == ([full], None)
+    await append(store, [RoomChanged(full), InRoom("r1", RoomEmptied(None))])
+    stored = await kept(store)
+    assert (stored.view, stored.empty_since) == (full, None), "a change of the room leaves it as it is"
+    await append(store, [RoomChanged(ROOM)])
+    assert (await kept(store)).view == ROOM
+
+
+async def test_emptiness_is_loaded_at_a_start(store: SqliteStore | FakeStore) -> None:
+    """Also that of a room with seats."""
+    await append(store, [RoomChanged(ROOM), seat(JANE), InRoom("r1", RoomEmptied(LATER))])
+    (stored,) = await store.hold_seats(LATER)
+    assert stored.empty_since == LATER
+
+
+async def test_an_external_id_names_one_room(store: SqliteStore | FakeStore) -> None:
+    """Among all rooms, also those that have ended. A refused room is not there; a room keeps its own."""
+    first = room(1, external_id="x", host_id="alice", is_active=False, ended_at=LATER)
+    await append(store, [RoomChanged(first)])
+    with pytest.raises(ExternalIdTaken):
+        await append(store, [RoomChanged(room(2, external_id="x"))])
+    assert await store.load("code-2") is None
+    await append(store, [RoomChanged(msgspec.structs.replace(first, name="again"))])
+    await append(store, [RoomChanged(room(3, external_id="X")), RoomChanged(room(4)), RoomChanged(room(5))])
+    found = {key: (await store.rooms_of(None, None, None, 10, key))[0] for key in ("x", "X", "y")}
+    assert {key: [one.id for one in rooms] for key, rooms in found.items()} == {"x": ["r1"], "X": ["r3"], "y": []}
+    assert await store.rooms_of("bob", None, None, 10, "x") == ([], None)
+    assert await store.rooms_of("alice", True, None, 10, "x") == ([], None)
+
+
+async def test_of_many_at_once_one_gets_the_external_id(real: SqliteStore) -> None:
+    """Whether they share a transaction or not; nothing counts as a failure of storage, and others are stored."""
+    asked = [real.append(f"r{n}", [RoomChanged(room(n, external_id="x"))]) for n in range(20)]
+    asked.append(real.append("r99", [RoomChanged(room(99, external_id="y"))]))
+    results = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(one) for one in results].count(ExternalIdTaken) == 19
+    assert results[-1] is None
+    assert len((await real.rooms_of(None, None, None, 100))[0]) == 2
+    assert not real.is_failing()
+
+
+# What a room has, since when it is empty.
+ENDING: dict[str, tuple[dict[str, Any], str | None]] = {
+    "nothing": ({}, None),
+    "an expiry": ({"expires_at": NOON}, None),
+    "an expiry, and ended": ({"expires_at": NOON, "is_active": False, "ended_at": LATER}, None),
+    "empty": ({"end_when_empty": 7}, "2026-03-03T10:59:59.999Z"),
+    "empty for longer": ({"end_when_empty": 7}, "2026-03-03T10:00:00.001Z"),
+    "not empty": ({"end_when_empty": 7}, None),
+    "both": ({"end_when_empty": 31_536_000, "expires_at": LATER}, "2026-03-03T10:00:00.000Z"),
+    "both, empty first": ({"end_when_empty": 1, "expires_at": LATER}, "2026-03-03T10:00:00.000Z"),
+    "a year": ({"end_when_empty": 31_536_000}, "2027-12-31T23:59:59.999Z"),
+}
+
+
+async def test_which_rooms_end_next(store: SqliteStore | FakeStore) -> None:
+    """The earliest first, by the same rule as in memory."""
+    expected = []
+    for number, (fields, since) in enumerate(ENDING.values()):
+        one = room(number, **fields)
+        await append(store, [RoomChanged(one), InRoom(one.id, RoomEmptied(since))])
+        if (due := ends_at(one, since)) is not None:
+            expected.append((due, one.code))
+    assert await store.next_ends(100) == sorted(expected)
+    assert await store.next_ends(2) == sorted(expected)[:2]
+    assert len(expected) == 6
+
+
+async def test_sums_in_the_database_are_exact(real: SqliteStore) -> None:
+    """Of every millisecond the same as in memory: else a room would be found due, and not be ended."""
+    changes: list[Change | InRoom] = []
+    rooms = [room(1000 + number, end_when_empty=86_399) for number in range(1000)]
+    for number, one in enumerate(rooms):
+        changes += [RoomChanged(one), InRoom(one.id, RoomEmptied(f"2028-02-28T23:59:59.{number:03}Z"))]
+    await append(real, changes)
+    found = await real.next_ends(2000)
+    assert found == [(ends_at(one, f"2028-02-28T23:59:59.{number:03}Z"), one.code) for number, one in enumerate(rooms)]
+
+
+def lived_in(count: int) -> list[Change | InRoom]:
+    """Return a room with messages, stays and a ban."""
+    people = [msgspec.structs.replace(JANE, id=f"p{n:04}", is_active=False, left_at=LATER) for n in range(count)]
+    return [
+        RoomChanged(msgspec.structs.replace(ROOM, external_id="x", is_active=False, ended_at=LATER)),
+        *(seat(person, claim=None) for person in people),
+        *(said(number, by=("p0001", None)) for number in range(count)),
+        Banned(PersonKey("user", "bob"), user_ban("bob")),
+    ]
+
+
+async def test_a_deleted_room_is_gone(store: SqliteStore | FakeStore) -> None:
+    """For everyone, as soon as it is stored; its external id and its code are free, and other rooms stay."""
+    others: list[Change | InRoom] = [RoomChanged(OTHER), InRoom("r2", seat(msgspec.structs.replace(BOB, room_id="r2")))]
+    await append(store, [*lived_in(3), *others, InRoom("r1", RoomEmptied(LATER))])
+    await append(store, [InRoom("r1", RoomDeleted((await kept(store)).view)), InRoom("r1", RoomEmptied(None))])
+    assert await store.load(ROOM.code) is None
+    assert await store.past_stay(ROOM.code, "p0001") is None
+    assert await store.rooms_of(None, None, None, 10) == ([OTHER], None)
+    assert await store.rooms_of(None, None, None, 10, "x") == ([], None)
+    assert await store.next_ends(10) == []
+    new = msgspec.structs.replace(ROOM, id="r9", external_id="x")
+    await append(store, [RoomChanged(new)])
+    store.purge()
+    assert (await kept(store)).view == new
+    assert [one.view for one in await store.hold_seats(LATER)] == [OTHER]
+
+
+async def counts(store: SqliteStore) -> dict[str, int]:
+    """Count the rows of every table that has rows of rooms."""
+    tables = ("rooms", "participants", "messages", "bans")
+
+    def count(db: sqlite3.Connection) -> dict[str, int]:
+        sql = "SELECT count(*) FROM {}"
+        return {table: db.execute(sql.format(table)).fetchone()[0] for table in tables}
+
+    return await store._reader.run(count)
+
+
+async def until(condition: Callable[[dict[str, int]], bool], store: SqliteStore) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition(await counts(store)):  # noqa: ASYNC110 - another thread makes it true
+            await asyncio.sleep(0.01)
+
+
+async def test_rows_are_deleted_a_few_at_a_time(real: SqliteStore) -> None:
+    """In many transactions, between which joins are stored; nothing is left, and nothing of other rooms is gone."""
+    await append(real, [*lived_in(450), RoomChanged(OTHER)])
+    await append(real, [InRoom("r1", RoomDeleted(ROOM))])
+    statements: list[str] = []
+    await real._writer.set_trace_callback(statements.append)
+    real.purge()
+    real.purge()
+    await append(real, [InRoom("r2", seat(msgspec.structs.replace(BOB, room_id="r2")))])
+    assert (await counts(real))["messages"] > 0, "the join did not wait for all of it"
+    await until(lambda rows: rows["rooms"] == 1, real)
+    assert (await counts(real)) == {"rooms": 1, "participants": 1, "messages": 0, "bans": 0}
+    deleting = [sql for sql in statements if sql.startswith("DELETE FROM messages")]
+    assert len([sql for sql in deleting if f"LIMIT {MOST_PURGED}" in sql]) == len(deleting) >= 3
+
+
+async def test_the_deletion_goes_on_after_a_restart(config: DatabaseConfig) -> None:
+    """Whatever was left when the process ended is deleted by the next one."""
+    first = await open_store(config)
+    await append(first, lived_in(3))
+    await append(first, [InRoom("r1", RoomDeleted(ROOM))])
+    await first.close()
+    second = await open_store(config)
+    await until(lambda rows: not any(rows.values()), second)
+    await second.close()
+
+
+async def test_the_deletion_goes_on_after_a_failure(real: SqliteStore, config: DatabaseConfig) -> None:
+    """While another program has the lock, nothing is deleted; then it is."""
+    await append(real, lived_in(3))
+    await append(real, [InRoom("r1", RoomDeleted(ROOM))])
+    with contextlib.closing(sqlite3.connect(config.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        real.purge()
+        with pytest.raises(StorageFailed):
+            await append(real, [RoomChanged(OTHER)])
+        assert (await counts(real))["rooms"] == 1
+        other.execute("ROLLBACK")
+    await until(lambda rows: not any(rows.values()), real)
