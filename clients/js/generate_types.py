@@ -25,7 +25,17 @@ HEAD = """\
 
 Schema = dict[str, Any]
 
-USED = ("Participant", "Room", "Message", "Waiting", "MessagesReply", "BansReply", "IceServersReply", "RoomReply")
+USED = (
+    "Participant",
+    "Room",
+    "Message",
+    "Waiting",
+    "MessagesReply",
+    "BansReply",
+    "IceServersReply",
+    "RoomReply",
+    "WaitingListReply",
+)
 """The schemas that the client refers to; those that they refer to are written too."""
 
 
@@ -104,7 +114,7 @@ def _type(schema: Schema) -> str:
             item = _type(schema["items"])
             return f"({item})[]" if " " in item else f"{item}[]"
         case "object":
-            return f"Record<string, {_type(schema['additionalProperties'])}>"
+            return f"Record<string, {_type(schema.get('additionalProperties', {}))}>"
         case "integer" | "number":
             return "number"
         case "string" | "boolean" | "null" as name:

@@ -201,7 +201,7 @@ def _refreshed(_: Refreshed, __: MeetingState) -> Iterable[str]:
     return ["* More has changed than can be shown; /who shows who is here"]
 
 
-def _is_me(participant_id: str, state: MeetingState) -> bool:
+def _is_me(participant_id: str | None, state: MeetingState) -> bool:
     return state.me is not None and state.me.id == participant_id
 
 

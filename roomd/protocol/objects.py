@@ -1,15 +1,19 @@
 """What a room is made of, as clients see it: the objects that frames carry (docs/protocol.md, section 3)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 SafeInteger = Annotated[int, Meta(ge=-(2**53) + 1, le=2**53 - 1)]
 """The integers that every JSON reader reads exactly (RFC 8259, section 6)."""
 Scalar = bool | SafeInteger | float | str
 State = dict[str, Scalar]
 """A participant's own state, like `{"muted": true}`: at most 16 keys, 1 KiB of JSON."""
+Metadata = dict[str, Any]
+"""What the backend says of a participant, in the token: any JSON object of at most 2 KiB."""
+Role = Literal["host", "cohost", "member"]
+"""Which rights a participant has in the room."""
 
 
 HistoryVisible = Literal["all", "since-joined", "none"]
@@ -36,14 +40,20 @@ class Participant(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The name to show. Text, never markup."""
     state: State = {}
     """The participant's own state, as it last set it."""
+    role: Role = "member"
+    """`host` for whom `isHost` is true, `cohost` for others whose token gives host rights here, else `member`."""
+    metadata: Metadata | UnsetType = UNSET
+    """The claim `roomd.metadata` of the token; left out where there is none."""
+    is_hidden: bool | UnsetType = UNSET
+    """True for an admin who is there unseen; left out for everybody else."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A message in a room."""
 
     id: str
-    participant_id: str
-    """Who sent it."""
+    participant_id: str | None
+    """Who sent it; null for the service: a host or an admin outside the room."""
     display_name: str
     """The name of who sent it. Text, never markup."""
     text: str

@@ -36,6 +36,10 @@ _ROWS = {
         "SELECT room_id, id FROM participants "
         "WHERE CASE WHEN json_valid(state) THEN json_type(state) <> 'object' ELSE true END"
     ),
+    "has metadata that cannot be read": (
+        "SELECT room_id, id FROM participants "
+        "WHERE CASE WHEN json_valid(metadata) THEN json_type(metadata) <> 'object' ELSE metadata IS NOT NULL END"
+    ),
     "has a hash that is none": (
         "SELECT room_id, id FROM participants "
         "WHERE left_at IS NULL AND (length(resume_hash) <> 64 OR resume_hash GLOB '*[^0-9a-f]*')"
@@ -48,7 +52,8 @@ _ROWS = {
         "SELECT id, id FROM rooms WHERE is_active <> (ended_at IS NULL)"
     ),
     "is of a sender who was not in the room": (
-        "SELECT room_id, id FROM messages AS m WHERE NOT EXISTS (SELECT 1 FROM participants AS p WHERE "
+        "SELECT room_id, id FROM messages AS m WHERE participant_id <> '' AND "
+        "NOT EXISTS (SELECT 1 FROM participants AS p WHERE "
         "p.room_id = m.room_id AND p.id = m.participant_id AND p.user_id IS m.user_id AND p.waits_for IS NULL "
         "AND coalesce(p.seated_id, p.id) < m.id)"
     ),

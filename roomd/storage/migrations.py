@@ -9,7 +9,7 @@ log = logging.getLogger("roomd.storage.migrations")
 
 APPLICATION_ID = 0x726F6F6D
 """The `application_id` that schema.sql sets: it marks a database of roomd."""
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """The `user_version` that schema.sql sets."""
 
 MIGRATIONS: dict[int, str] = {
@@ -56,6 +56,12 @@ MIGRATIONS: dict[int, str] = {
         CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
         INSERT INTO secrets VALUES ('address', randomblob(32));
         PRAGMA user_version = 4;
+    """,
+    4: """
+        ALTER TABLE participants ADD COLUMN is_cohost INTEGER NOT NULL DEFAULT 0 CHECK (is_cohost IN (0, 1));
+        ALTER TABLE participants ADD COLUMN is_hidden INTEGER NOT NULL DEFAULT 0 CHECK (is_hidden IN (0, 1));
+        ALTER TABLE participants ADD COLUMN metadata TEXT;
+        PRAGMA user_version = 5;
     """,
 }
 """`MIGRATIONS[n]` is the SQL from `user_version` n to n + 1. No release had version 1."""

@@ -35,6 +35,7 @@ TABLE = [
     ("GUESTS_NOT_ALLOWED", 403, "guests_not_allowed", "Guests are not allowed in this room", None),
     ("WRONG_USER", 403, "wrong_user", "This connection belongs to someone else", None),
     ("WRONG_ROOM", 403, "wrong_room", "The token is for another room", None),
+    ("NOT_ALLOWED", 403, "not_allowed", "The token does not allow this", None),
     ("ROOM_NOT_FOUND", 404, "room_not_found", "Room not found", None),
     ("PARTICIPANT_NOT_FOUND", 404, "participant_not_found", "Participant not found", None),
     ("TAKEN_OVER", 409, "taken_over", "Your seat is in use on another device", None),

@@ -115,8 +115,8 @@ def test_migrations_lead_forward_step_by_step() -> None:
 
 OURS = "PRAGMA application_id = 0x726f6f6d; "
 REFUSED = [
-    ("newer", "PRAGMA user_version = 99", "made by a newer roomd (schema 99, this one knows 4)"),
-    ("newer by one", OURS + "PRAGMA user_version = 5", "made by a newer roomd (schema 5, this one knows 4)"),
+    ("newer", "PRAGMA user_version = 99", "made by a newer roomd (schema 99, this one knows 5)"),
+    ("newer by one", OURS + "PRAGMA user_version = 6", "made by a newer roomd (schema 6, this one knows 5)"),
     ("never released", OURS + "PRAGMA user_version = 1", "made by a roomd that was never released (schema 1)"),
     ("foreign, with a version", "PRAGMA user_version = 1", "a database of another program"),
     ("foreign", "CREATE TABLE songs (title TEXT)", "a database of another program"),

@@ -59,6 +59,8 @@ def sample(schema: Json) -> Any:
             return {"key": sample(inner)}
         case {"items": inner}:
             return [sample(inner)]
+        case {"type": "object"}:
+            return {"any": "thing"}
         case {"type": kind}:
             return {"string": "x", "integer": 1, "number": 1.5, "boolean": True}[kind]
     return {"any": "thing"}

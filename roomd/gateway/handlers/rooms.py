@@ -19,7 +19,7 @@ ROOM_BYTES = 1000
 @handles(requests.CreateRoom)
 async def create_room(client: Client, request: requests.CreateRoom) -> None:
     """Create a room with the caller as its host."""
-    identity = client.session.user(client.wall())
+    identity = client.session.creator(client.wall())
     client.charge(Use.STORED, ROOM_BYTES)
     settings = Settings(
         name=request.name,

@@ -3,7 +3,7 @@
 joining      Join, Resume, Renew, Confirm, Leave, Drop, Expire
 meeting      UpdateState, SendMessage, ListParticipants, ListMessages
 hosting      GetRoom, UpdateRoom, EndRoom
-moderation   CheckMute, Admit, Deny
+moderation   CheckMute, ListWaiting, Admit, Deny
 banning      RemoveParticipant, BanPerson, ListBans, Unban
 """
 
@@ -11,7 +11,7 @@ from roomd.rooms.commands.banning import BanPerson, ListBans, RemoveParticipant,
 from roomd.rooms.commands.hosting import EndRoom, GetRoom, UpdateRoom
 from roomd.rooms.commands.joining import Confirm, Drop, Expire, Join, Leave, Renew, Resume, SeatCommand
 from roomd.rooms.commands.meeting import ListMessages, ListParticipants, SendMessage, UpdateState
-from roomd.rooms.commands.moderation import Admit, CheckMute, Deny
+from roomd.rooms.commands.moderation import Admit, CheckMute, Deny, ListWaiting
 
 __all__ = [
     "Admit",
@@ -28,6 +28,7 @@ __all__ = [
     "ListBans",
     "ListMessages",
     "ListParticipants",
+    "ListWaiting",
     "RemoveParticipant",
     "Renew",
     "Resume",

@@ -86,7 +86,7 @@ class EndRoom(Command[RoomView], frozen=True):
         check_active(room)
         ended_at = max(now.stamp, room.settings.created_at)
         ended = msgspec.structs.replace(room.settings, is_active=False, ended_at=ended_at)
-        seated = [seats.leave(seat, now) for seat in room.seats.values()]
+        seated = [seats.leave(seat, now) for seat in (*room.seats.values(), *room.hidden.values())]
         waiting = [seats.leave(seat, now, refusal=ROOM_INACTIVE) for seat in room.queue.values()]
         return Decision([*seated, *waiting, RoomChanged(ended)], ended)
 
