@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from roomd.protocol import events, objects, replies, requests
 from roomd.protocol.codec import BadFrame, decode, encode, error_reply, request_id
 from roomd.protocol.errors import BAD_FRAME, RATE_LIMITED, ROOM_FULL, UNKNOWN_TYPE, Refused
-from tests.support.replies import BAN, BAN_JSON
+from tests.support.replies import BAN, BAN_JSON, WAITS, WAITS_JSON
 
 CODE = "abc-def-ghi"
 ID = "0190d2a3b4c5d6e7f8091a2b"
@@ -121,8 +121,7 @@ WEEKLY = objects.Room(
 WEEKLY_JSON = {
     "id": "01jp", "code": "abc-def-ghi", "name": "Weekly", "hostId": "alice", "isActive": True, "isLocked": False,
     "maxParticipants": 100, "allowGuestAccess": True, "waitingRoom": False, "historyVisible": "all",
-    "participantCount": 3,
-    "createdAt": "2026-03-03T10:35:00.000Z", "endedAt": None,
+    "participantCount": 3, "createdAt": "2026-03-03T10:35:00.000Z", "endedAt": None,
 }  # fmt: skip
 
 HELLO = objects.Message(
@@ -168,14 +167,6 @@ FRAMES: list[tuple[replies.Reply | events.Event, dict[str, Any]]] = [
      {"type": "error", "statusCode": 400, "code": "room_full", "message": "Room is full"}),
 ]  # fmt: skip
 
-WAITS = objects.Waiting(
-    participant_id="01jt", user_id=None, guest_name="Jane", display_name="Jane", is_active=True, position=1,
-    reason="waiting_room", waiting_since="2026-03-03T10:36:00.000Z",
-)  # fmt: skip
-WAITS_JSON = {
-    "participantId": "01jt", "userId": None, "guestName": "Jane", "displayName": "Jane", "isActive": True,
-    "position": 1, "reason": "waiting_room", "waitingSince": "2026-03-03T10:36:00.000Z",
-}  # fmt: skip
 FRAMES += [
     (events.ParticipantsChanged(seq=13, joined=[], updated=[], left=[msgspec.structs.replace(JANE, state={"a": True})]),
      {"type": "participants-changed", "seq": 13, "joined": [], "updated": [],
