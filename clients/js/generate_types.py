@@ -34,7 +34,6 @@ USED = (
     "BansReply",
     "IceServersReply",
     "RoomReply",
-    "WaitingListReply",
 )
 """The schemas that the client refers to; those that they refer to are written too."""
 

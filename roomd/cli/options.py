@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import parse_qs
 
+import msgspec
 import typer
 
 from roomd.cli.access import Access
@@ -42,6 +43,17 @@ def time_to_live(text: str) -> float:
     if match is None or int(match[1]) == 0:
         raise typer.BadParameter("must be like 90s, 15m, 1h or 7d")
     return int(match[1]) * _UNIT[match[2]]
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Return a JSON object.
+
+    Raises `typer.BadParameter` for any other text.
+    """
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeError):
+        raise typer.BadParameter('must be a JSON object like {"team": "red"}') from None
 
 
 @dataclass(frozen=True)

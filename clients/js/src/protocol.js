@@ -122,16 +122,6 @@
  */
 
 /**
- * A page of the queue, in the order in which people came; `nextCursor` is null on the last page.
- *
- * @typedef {object} WaitingListReply
- * @property {"waiting-list"} type
- * @property {Waiting[]} waiting
- * @property {string | null} nextCursor
- * @property {number | string} [id]
- */
-
-/**
  * Somebody who cannot come back to a room: a user, or a guest by the address that the guest had.
  *
  * @typedef {object} Ban

@@ -165,12 +165,6 @@ export type RoomReply = {
     admission?: Admission;
     id?: number | string;
 };
-export type WaitingListReply = {
-    type: "waiting-list";
-    waiting: Waiting[];
-    nextCursor: string | null;
-    id?: number | string;
-};
 export type Ban = {
     /**
      * Null for a guest.
@@ -308,15 +302,6 @@ export type ErrorCode = "bad_frame" | "address_unknown" | "unknown_type" | "not_
  * @property {"room"} type
  * @property {Room | null} room Null only in the answer to `get-room`, for somebody banned and for a guest where guests are not allowed.
  * @property {Admission} [admission]
- * @property {number | string} [id]
- */
-/**
- * A page of the queue, in the order in which people came; `nextCursor` is null on the last page.
- *
- * @typedef {object} WaitingListReply
- * @property {"waiting-list"} type
- * @property {Waiting[]} waiting
- * @property {string | null} nextCursor
  * @property {number | string} [id]
  */
 /**
