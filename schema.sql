@@ -42,8 +42,10 @@ CREATE INDEX rooms_by_state ON rooms (is_active, id);
 -- One row for each participant; it stays after they left, as the history of the room. Ids grow with time, so the
 -- primary key gives the history in the order in which people came. `waits_for` is set while somebody waits for a seat.
 -- The row of somebody who leaves the queue without a seat is deleted. `resume_hash` and `previous_hash` are those of the
--- current resume token and of the previous one, while that is valid too. `is_admin` and `token_exp` are of the last token
--- that was presented for the seat: whether it gives host rights, and its claim `exp`, in seconds since the epoch.
+-- current resume token and of the previous one, while that is valid too. `is_admin`, `is_cohost`, `metadata` and
+-- `token_exp` are of the last token that was presented for the seat: whether it is an admin's, whether it makes its user
+-- a co-host, its metadata as a JSON object, and its claim `exp`, in seconds since the epoch. `is_hidden` is set for an
+-- admin who is there unseen.
 -- `seated_id` is the id that was drawn when somebody who had waited got a seat: seats are in the order of these ids, and
 -- of `id` for those who did not wait. `address_key` is the key of a guest's network address, as in `bans`.
 CREATE TABLE participants (
@@ -65,6 +67,9 @@ CREATE TABLE participants (
     token_exp    REAL,
     seated_id    TEXT,
     address_key  TEXT,
+    is_cohost    INTEGER NOT NULL DEFAULT 0 CHECK (is_cohost IN (0, 1)),
+    is_hidden    INTEGER NOT NULL DEFAULT 0 CHECK (is_hidden IN (0, 1)),
+    metadata     TEXT,
     PRIMARY KEY (room_id, id),
     CHECK ((user_id IS NULL) <> (guest_name IS NULL)),
     CHECK (left_at IS NULL OR is_active = 0)
@@ -74,7 +79,7 @@ CREATE TABLE participants (
 CREATE UNIQUE INDEX seats ON participants (room_id, user_id) WHERE left_at IS NULL;
 
 -- Messages. The user ids of sender and addressee are stored too: a user who joins again is another participant and may
--- still read the message. `client_id` is the id that the sender's client gave the message; a message that is sent again
+-- still read the message. `participant_id` is empty for a message of the service. `client_id` is the id that the sender's client gave the message; a message that is sent again
 -- with the same one is the same message. `sender` and `recipient` are who reads a private message: `u` and a user id, or
 -- `g` and the participant id of a guest. `total_bytes` is about how many bytes the messages of the room have, up to this
 -- one; messages from before version 4 do not count.

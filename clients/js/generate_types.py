@@ -25,7 +25,16 @@ HEAD = """\
 
 Schema = dict[str, Any]
 
-USED = ("Participant", "Room", "Message", "Waiting", "MessagesReply", "BansReply", "IceServersReply", "RoomReply")
+USED = (
+    "Participant",
+    "Room",
+    "Message",
+    "Waiting",
+    "MessagesReply",
+    "BansReply",
+    "IceServersReply",
+    "RoomReply",
+)
 """The schemas that the client refers to; those that they refer to are written too."""
 
 

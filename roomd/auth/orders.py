@@ -2,6 +2,8 @@
 
 import msgspec
 
+from roomd.protocol.objects import Metadata
+
 LONGEST_TICKET = 600.0
 """The seconds for which a ticket may be valid."""
 
@@ -17,6 +19,14 @@ class TokenOrder(msgspec.Struct, frozen=True, kw_only=True):
     """The seconds for which it is valid."""
     admin: bool = False
     """Whether the user has host rights in every room that it is for."""
+    host: bool = False
+    """Whether the user is a co-host of `room`, which must be set."""
+    create: bool = True
+    """Whether the user may create rooms."""
+    hidden: bool = False
+    """Whether the user, who must be an admin, is in rooms unseen."""
+    metadata: Metadata | None = None
+    """What others in a room are told of the user; None for nothing."""
     room: str | None = None
     """The code of the only room that it is for, in any spelling; None for all rooms."""
     ticket: float | None = None

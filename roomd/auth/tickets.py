@@ -68,6 +68,10 @@ def mint_token(ticket: Ticket, key: Key, policy: Policy, now: float) -> str:
         ttl=identity.expires_at - now,
         admin=identity.is_admin,
         room=identity.room,
+        host=identity.is_cohost,
+        create=identity.may_create,
+        hidden=identity.is_hidden,
+        metadata=identity.metadata or None,
     )
     return mint(key.material, order, now, issuer=policy.issuer, audience=policy.audience, key_id=key.key_id)
 

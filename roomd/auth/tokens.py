@@ -21,9 +21,12 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import HMACAlgorithm
+from msgspec import UNSET, UnsetType
 
 from roomd.auth.orders import TokenOrder
 from roomd.protocol.errors import INVALID_TOKEN, TOKEN_EXPIRED, Refused
+from roomd.protocol.nesting import is_too_deep
+from roomd.protocol.objects import Metadata
 from roomd.protocol.text import (
     LONGEST_DISPLAY_NAME,
     LONGEST_USER_ID,
@@ -40,6 +43,9 @@ LONGEST_TOKEN = 16_384
 
 LONGEST_TTL = 31_622_400.0
 """The seconds for which the token that is given for a ticket may be valid: a year."""
+
+MOST_METADATA_BYTES = 2048
+"""The bytes of JSON that metadata may have (docs/protocol.md, section 2)."""
 
 _LATEST = 253_402_300_799.0
 """The last second of the year 9999, in seconds since the epoch. Python has no later dates."""
@@ -58,6 +64,14 @@ class Identity(msgspec.Struct, frozen=True):
     """The code of the only room that the token is for; None for all rooms."""
     is_admin: bool = False
     """Whether the user has host rights in every room that the token is for."""
+    is_cohost: bool = False
+    """Whether the user has host rights in `room`, which is set then."""
+    may_create: bool = True
+    """Whether the user may create rooms."""
+    is_hidden: bool = False
+    """Whether the user, who is an admin, is in rooms unseen."""
+    metadata: Metadata | UnsetType = UNSET
+    """What the issuer says of the user, for everybody in a room; never an empty object."""
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -106,6 +120,10 @@ class _Grants(msgspec.Struct, frozen=True):
 
     room: str | None = None
     admin: bool | None = None
+    host: bool | None = None
+    create: bool | None = None
+    hidden: bool | None = None
+    metadata: Metadata | None = None
     ticket: Annotated[float, msgspec.Meta(gt=0, le=LONGEST_TTL)] | None = None
 
 
@@ -204,13 +222,22 @@ def mint(
 
 
 def _grants_claim(order: TokenOrder) -> dict[str, Any] | None:
-    grants: dict[str, Any] = {"admin": True} if order.admin else {}
+    flags = {"admin": order.admin, "host": order.host, "hidden": order.hidden}
+    grants: dict[str, Any] = {key: True for key, is_given in flags.items() if is_given}
+    if not order.create:
+        grants["create"] = False
+    if order.metadata:
+        grants["metadata"] = order.metadata
     if order.ticket is not None:
         grants["ticket"] = order.ticket
     if order.room is not None:
         grants["room"] = clean_code(order.room)
         if grants["room"] is None:
             raise ValueError("room: must be a room code like abc-def-ghi")
+    try:
+        _grants(grants)
+    except Refused as refused:
+        raise ValueError(refused.reason) from None
     return grants or None
 
 
@@ -279,6 +306,10 @@ def _identity(claims: dict[str, Any], grants: _Grants) -> Identity:
         expires_at=min(_time(claims, "exp", None), _LATEST),
         room=grants.room,
         is_admin=grants.admin or False,
+        is_cohost=grants.host or False,
+        may_create=grants.create is not False,
+        is_hidden=grants.hidden or False,
+        metadata=grants.metadata or UNSET,
     )
 
 
@@ -294,12 +325,31 @@ def _grants(claim: Any) -> _Grants:
         grants = msgspec.convert(claim, _Grants)
     except msgspec.ValidationError:
         raise _invalid("a key in the claim roomd has a value of a wrong type") from None
-    if grants.room is None:
-        return grants
-    code = clean_code(grants.room)
-    if code is None:
+    code = clean_code(grants.room) if grants.room is not None else None
+    if grants.room is not None and code is None:
         raise _invalid("room in the claim roomd is no room code like abc-def-ghi")
-    return _Grants(room=code, admin=grants.admin, ticket=grants.ticket)
+    if grants.host and code is None:
+        raise _invalid("host in the claim roomd needs room: a co-host is one of a single room")
+    if grants.hidden and not grants.admin:
+        raise _invalid("hidden in the claim roomd needs admin")
+    metadata = read_metadata(grants.metadata) if grants.metadata else None
+    return msgspec.structs.replace(grants, room=code, metadata=metadata)
+
+
+def read_metadata(value: Metadata) -> Metadata:
+    """Return metadata as JSON has it.
+
+    Raises `Refused` (`INVALID_TOKEN`) when it is larger than `MOST_METADATA_BYTES`, or cannot be sent to clients.
+    """
+    try:
+        text = msgspec.json.encode(value)
+        if len(text) > MOST_METADATA_BYTES or is_too_deep(text.decode()):
+            raise _invalid(
+                f"metadata in the claim roomd has more than {MOST_METADATA_BYTES} bytes, or is nested too deep"
+            )
+        return msgspec.json.decode(text, type=Metadata)
+    except (UnicodeError, RecursionError):
+        raise _invalid("metadata in the claim roomd has text that JSON cannot carry") from None
 
 
 def _check_times(claims: dict[str, Any], leeway: float, now: float) -> None:

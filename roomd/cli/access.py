@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
 
+import msgspec
 import typer
 
 from roomd.auth.orders import TokenOrder
@@ -171,6 +172,10 @@ def check_token(config: Config, token: str) -> str:
             f"expires: {stamp(identity.expires_at)}",
             f"rooms: {identity.room or 'all'}",
             f"admin: {'yes' if identity.is_admin else 'no'}",
+            f"co-host: {'yes' if identity.is_cohost else 'no'}",
+            f"may create rooms: {'yes' if identity.may_create and identity.room is None else 'no'}",
+            f"hidden: {'yes' if identity.is_hidden else 'no'}",
+            f"metadata: {plain(msgspec.json.encode(identity.metadata or {}).decode())}",
         )
     )
 

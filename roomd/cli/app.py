@@ -25,7 +25,7 @@ from roomd.cli.admin import AdminRefused, AdminUnreachable, add_admin_commands
 from roomd.cli.backup import add_backup_commands
 from roomd.cli.bench import bench
 from roomd.cli.join import MeetingEnded, join
-from roomd.cli.options import connected, example, room_code, time_to_live
+from roomd.cli.options import connected, example, json_object, room_code, time_to_live
 from roomd.cli.output import plain, say, say_error
 from roomd.cli.rooms import room_commands
 from roomd.cli.service import install_service
@@ -197,6 +197,13 @@ def token(
     ] = "1h",  # type: ignore[assignment]  # Typer parses defaults too
     admin: Annotated[bool, typer.Option("--admin", help="Give the user host rights in every room.")] = False,
     room: Annotated[str | None, typer.Option(metavar="CODE", parser=room_code, help="Allow only this room.")] = None,
+    cohost: Annotated[bool, typer.Option("--cohost", help="Give the user host rights in the room of --room.")] = False,
+    no_create: Annotated[bool, typer.Option("--no-create", help="The user may create no rooms.")] = False,
+    hidden: Annotated[bool, typer.Option("--hidden", help="Others do not see the user, an --admin, in rooms.")] = False,
+    metadata: Annotated[
+        Any,
+        typer.Option(metavar="JSON", parser=json_object, help="An object that everybody in a room is shown."),
+    ] = None,
     link: Annotated[
         bool,
         typer.Option(
@@ -228,7 +235,10 @@ def token(
     if user is None:
         say(check_token(settings, bearer_token(sys.stdin.read()) if check == "-" else str(check)))
         return
-    order = TokenOrder(user=user, name=name, ttl=ttl, admin=admin, room=room)
+    order = TokenOrder(
+        user=user, name=name, ttl=ttl, admin=admin, room=room,
+        host=cohost, create=not no_create, hidden=hidden, metadata=metadata,
+    )  # fmt: skip
     if link:
         say(link_to(settings, page, room, mint(settings, order.as_ticket(str(uuid.uuid4())))))
         return

@@ -17,6 +17,7 @@ import typer
 from roomd import client
 from roomd.cli.access import Access
 from roomd.cli.chat import Chat, CommandError
+from roomd.cli.event_lines import end_line, event_line, text_line
 from roomd.cli.keyboard import typed_lines
 from roomd.cli.meeting_text import describe_end, describe_event
 from roomd.cli.options import RoomLink, room_link
@@ -52,6 +53,7 @@ def join(
             help="Keep the resume token in this file. The command, started again with it, takes the same seat.",
         ),
     ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the events as JSON, one object a line.")] = False,
 ) -> None:
     """Join a room, show its events, and send typed messages.
 
@@ -71,7 +73,7 @@ def join(
     if room.ticket is not None:
         token = asyncio.run(client.exchange(access.address, room.ticket))
     joining = client.join(access.address, room.code, guest, token, wait=wait, seat=_kept(seat))
-    asyncio.run(TerminalMeeting(joining).run())
+    asyncio.run(TerminalMeeting(joining, json=json).run())
 
 
 def _kept(file: Path | None) -> client.SeatFile | None:
@@ -93,8 +95,12 @@ def _ask_for_name() -> str:
 class TerminalMeeting:
     """One person's meeting, with lines from a terminal or a pipe."""
 
-    def __init__(self, joining: AbstractAsyncContextManager[Meeting], keyboard: int = 0) -> None:
-        """Prepare the meeting. `joining` opens it; `keyboard` is the file descriptor from which lines are read."""
+    def __init__(self, joining: AbstractAsyncContextManager[Meeting], keyboard: int = 0, *, json: bool = False) -> None:
+        """Prepare the meeting. `joining` opens it; `keyboard` is the file descriptor from which lines are read.
+
+        `json` is whether events are printed for programs.
+        """
+        self._json = json
         self._joining = joining
         self._keyboard = keyboard
         self._meeting: Meeting | None = None
@@ -130,7 +136,7 @@ class TerminalMeeting:
             typing = asyncio.get_running_loop().create_task(self._type(meeting))
             try:
                 async for event in meeting:
-                    _show(event, meeting)
+                    self._show(event, meeting)
             finally:
                 typing.cancel()
                 await asyncio.gather(typing, return_exceptions=True)
@@ -146,20 +152,41 @@ class TerminalMeeting:
         over = meeting.over
         if over is None or self._is_leave_unanswered:
             return
+        if self._json:
+            say(end_line(over))
         if over.code not in _EXPECTED_ENDS:
             raise MeetingEnded(describe_end(over))
-        say(describe_end(over))
+        if not self._json:
+            say(describe_end(over))
+
+    def _show(self, event: AnyMeetingEvent, meeting: Meeting) -> None:
+        if self._json:
+            say(event_line(event, meeting))
+            return
+        if isinstance(event, Dropped):
+            say_error(f"{plain(event.reason)}; reconnecting in {event.delay:.1f} s.")
+        elif isinstance(event, SeatLost):
+            say_error("Your seat is no longer held; joining again.")
+        for line in describe_event(event, meeting):
+            say(line)
 
     async def _type(self, meeting: Meeting) -> None:
         """Execute the typed lines, one after the other, until the input ends."""
         chat = Chat(meeting, self._leaving.set)
         try:
             async for line in typed_lines(self._keyboard):
-                await _serve(chat, line)
+                await self._serve(chat, line)
                 if self._leaving.is_set():
                     break
         finally:
             self._leaving.set()
+
+    async def _serve(self, chat: Chat, line: str) -> None:
+        try:
+            for text in await chat.serve(line) if line else []:
+                say(text_line(text) if self._json else text)
+        except CommandError as mistyped:
+            say_error(str(mistyped))
 
     async def _leave(self, visit: asyncio.Task[None]) -> None:
         """Give up the seat. Before there is one, cancel the join."""
@@ -177,20 +204,3 @@ class TerminalMeeting:
         """Leave the meeting. The same signal again ends the program at once."""
         self._leaving.set()
         asyncio.get_running_loop().remove_signal_handler(number)
-
-
-async def _serve(chat: Chat, line: str) -> None:
-    try:
-        for text in await chat.serve(line) if line else []:
-            say(text)
-    except CommandError as mistyped:
-        say_error(str(mistyped))
-
-
-def _show(event: AnyMeetingEvent, meeting: Meeting) -> None:
-    if isinstance(event, Dropped):
-        say_error(f"{plain(event.reason)}; reconnecting in {event.delay:.1f} s.")
-    elif isinstance(event, SeatLost):
-        say_error("Your seat is no longer held; joining again.")
-    for line in describe_event(event, meeting):
-        say(line)

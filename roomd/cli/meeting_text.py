@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from roomd.cli.output import plain, seat_state
+from roomd.cli.output import ROLES, plain, seat_state
 from roomd.client import (
     AnyMeetingEvent,
     Entered,
@@ -73,7 +73,7 @@ def list_people(state: MeetingState) -> list[str]:
 def describe_person(one: Participant, state: MeetingState) -> str:
     """Return a participant's name, with marks like host, guest and away."""
     marks = ["you"] if _is_me(one.id, state) else []
-    marks += ["host"] if one.is_host else []
+    marks += [ROLES[one.role]] if one.role in ROLES else []
     marks += ["guest"] if one.guest_name is not None else []
     marks += [] if one.is_active else [seat_state(one)]
     return plain(one.display_name) + (f" ({', '.join(marks)})" if marks else "")
@@ -158,6 +158,8 @@ def _skipped(_: MessagesSkipped, __: MeetingState) -> Iterable[str]:
 
 def _message_line(message: Message, state: MeetingState) -> str:
     name = "you" if _is_me(message.participant_id, state) else plain(message.display_name)
+    if message.participant_id is None:
+        name += " (service)"
     if message.to is not None:
         name += f" to {_addressee(message.to, state)} alone"
     return f"{name}: {plain(message.text)}"
@@ -201,7 +203,7 @@ def _refreshed(_: Refreshed, __: MeetingState) -> Iterable[str]:
     return ["* More has changed than can be shown; /who shows who is here"]
 
 
-def _is_me(participant_id: str, state: MeetingState) -> bool:
+def _is_me(participant_id: str | None, state: MeetingState) -> bool:
     return state.me is not None and state.me.id == participant_id
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import typer
 
-from roomd.protocol.objects import Admission, Ban, Message, Participant, Room
+from roomd.protocol.objects import Admission, Ban, Message, Participant, Room, Waiting
 from roomd.protocol.replies import Reply
 from roomd.system.logging import error_text
 
@@ -112,14 +112,30 @@ def seat_state(participant: Participant) -> str:
     return "here" if participant.is_active else "away"
 
 
+ROLES = {"host": "host", "cohost": "co-host"}
+"""What those are called who have host rights, by their `role`."""
+
+
 def participants_table(participants: Sequence[Participant]) -> str:
     """Return a table of participants."""
     return table(
-        ("STATE", "NAME", "USER", "ROLE", "JOINED", "LEFT"),
+        ("STATE", "NAME", "USER", "ROLE", "JOINED", "LEFT", "ID"),
         [
-            (seat_state(one), one.display_name, one.user_id or "-", "host" if one.is_host else "-",
-             one.joined_at, one.left_at or "-")
+            (seat_state(one), one.display_name, one.user_id or "-", ROLES.get(one.role, "-"),
+             one.joined_at, one.left_at or "-", one.id)
             for one in participants
+        ],
+    )  # fmt: skip
+
+
+def waiting_table(queue: Sequence[Waiting]) -> str:
+    """Return a table of those who wait."""
+    return table(
+        ("POSITION", "STATE", "NAME", "USER", "WAITS FOR", "SINCE", "ID"),
+        [
+            (str(one.position), "here" if one.is_active else "away", one.display_name, one.user_id or "-",
+             "the host" if one.reason == "waiting_room" else "a seat", one.waiting_since, one.participant_id)
+            for one in queue
         ],
     )  # fmt: skip
 

@@ -1,13 +1,12 @@
 """`roomd room …`: create, show, change, end and delete rooms, by requests to the daemon."""
 
-import asyncio
-from typing import Annotated, TypeVar
+from typing import Annotated
 
-import msgspec
 import typer
 
-from roomd import client
+from roomd.cli import moderation
 from roomd.cli.access import Access
+from roomd.cli.asking import PAGE, all_pages, ask
 from roomd.cli.options import (
     Code,
     CodeOrNone,
@@ -31,9 +30,8 @@ from roomd.cli.output import (
 )
 from roomd.client.requests import room_of
 from roomd.protocol.errors import Refused
-from roomd.protocol.replies import BansReply, MessagesReply, OkReply, ParticipantsReply, Reply, RoomReply, RoomsReply
+from roomd.protocol.replies import BansReply, MessagesReply, OkReply, ParticipantsReply, RoomReply, RoomsReply
 from roomd.protocol.requests import (
-    BanPerson,
     CreateRoom,
     DeleteRoom,
     EndRoom,
@@ -42,15 +40,9 @@ from roomd.protocol.requests import (
     ListMessages,
     ListParticipants,
     ListRooms,
-    Request,
     Unban,
     UpdateRoom,
 )
-
-R = TypeVar("R", bound=Reply)
-Page = TypeVar("Page", RoomsReply, ParticipantsReply, MessagesReply, BansReply)
-PAGE = 200
-"""The number of items that are requested in one page: the most that the protocol allows."""
 
 
 def room_commands() -> typer.Typer:
@@ -68,7 +60,13 @@ def room_commands() -> typer.Typer:
         ("participants", participants, "roomd room participants abc-def-ghi --history"),
         ("messages", messages, "roomd room messages abc-def-ghi --as alice"),
         ("bans", bans, "roomd room bans abc-def-ghi"),
-        ("ban", ban, "roomd room ban abc-def-ghi bob --reason spam"),
+        ("say", moderation.say_to_room, "roomd room say abc-def-ghi 'The recording starts in a minute'"),
+        ("waiting", moderation.waiting, "roomd room waiting abc-def-ghi"),
+        ("admit", moderation.admit, "roomd room admit abc-def-ghi 'Jane Smith'"),
+        ("deny", moderation.deny, "roomd room deny abc-def-ghi 'Jane Smith'"),
+        ("mute", moderation.mute, "roomd room mute abc-def-ghi bob"),
+        ("remove", moderation.remove, "roomd room remove abc-def-ghi bob --reason spam"),
+        ("ban", moderation.ban, "roomd room ban abc-def-ghi bob --reason spam"),
         ("unban", unban, "roomd room unban abc-def-ghi bob"),
     ):
         app.command(name, epilog=example(line))(connected(command))
@@ -121,7 +119,7 @@ def list_rooms(
 ) -> None:
     """List the rooms whose host you are; for an admin, all rooms."""
     request = ListRooms(is_active=active, external_id=external_id, limit=PAGE)
-    pages = asyncio.run(_pages(access, request, RoomsReply))
+    pages = all_pages(access, request, RoomsReply)
     rooms = [room for page in pages for room in page.rooms]
     say_reply(RoomsReply(rooms=rooms, next_cursor=None), json, rooms_table(rooms))
 
@@ -196,14 +194,14 @@ def participants(
 ) -> None:
     """List who is in a room."""
     request = ListParticipants(code=code, history=history, limit=PAGE)
-    pages = asyncio.run(_pages(access, request, ParticipantsReply))
+    pages = all_pages(access, request, ParticipantsReply)
     people = [one for page in pages for one in page.participants]
     say_reply(ParticipantsReply(participants=people, next_cursor=None), json, participants_table(people))
 
 
 def messages(access: Access, code: Code, json: Json = False) -> None:
     """List the public messages of a room, and your own private ones."""
-    pages = asyncio.run(_pages(access, ListMessages(code=code, limit=PAGE), MessagesReply))
+    pages = all_pages(access, ListMessages(code=code, limit=PAGE), MessagesReply)
     said = [one for page in pages for one in page.messages]
     names = {} if json or all(one.to is None for one in said) else _names(access, code)
     say_reply(MessagesReply(messages=said, next_cursor=None), json, messages_table(said, names))
@@ -211,25 +209,9 @@ def messages(access: Access, code: Code, json: Json = False) -> None:
 
 def bans(access: Access, code: Code, json: Json = False) -> None:
     """List who is banned from a room. The id of a ban is for `roomd room unban --id`."""
-    pages = asyncio.run(_pages(access, ListBans(code=code, limit=PAGE), BansReply))
+    pages = all_pages(access, ListBans(code=code, limit=PAGE), BansReply)
     banned = [one for page in pages for one in page.bans]
     say_reply(BansReply(bans=banned, next_cursor=None), json, bans_table(banned))
-
-
-def ban(
-    access: Access,
-    code: Code,
-    user_id: Annotated[str | None, typer.Argument(metavar="USER", help="The user id.", show_default=False)] = None,
-    participant: Annotated[
-        str | None,
-        typer.Option("--participant", metavar="ID", help="A participant id, for a guest, instead of a user id."),
-    ] = None,
-    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="The reason, at most 200 characters.")] = None,
-) -> None:
-    """Ban a user, or somebody who is or was in the room. Guests are kept out by their network address, for a while."""
-    if (user_id is None) == (participant is None):
-        raise typer.BadParameter("give a user id or --participant")
-    ask(access, BanPerson(code=code, user_id=user_id, participant_id=participant, reason=reason), OkReply)
 
 
 def unban(
@@ -246,19 +228,6 @@ def unban(
     ask(access, Unban(code=code, user_id=user_id, ban_id=ban_id), OkReply)
 
 
-def ask(access: Access, request: Request, reply: type[R]) -> R:
-    """Connect, send one request, and return its reply.
-
-    Raises `Refused`, `client.Closed` and `client.Unreachable`.
-    """
-
-    async def exchange() -> R:
-        async with client.connect(access.address, access.bearer()) as connection:
-            return await connection.request(request, reply)
-
-    return asyncio.run(exchange())
-
-
 def _change(access: Access, request: UpdateRoom | EndRoom, json: bool, outcome: str) -> None:
     reply = ask(access, request, RoomReply)
     room = room_of(reply)
@@ -270,19 +239,8 @@ def _names(access: Access, code: str) -> dict[str, str]:
     for history in (True, False):
         request = ListParticipants(code=code, history=history, limit=PAGE)
         try:
-            pages = asyncio.run(_pages(access, request, ParticipantsReply))
+            pages = all_pages(access, request, ParticipantsReply)
         except Refused:
             continue
         return {one.id: one.display_name for page in pages for one in page.participants}
     return {}
-
-
-async def _pages(
-    access: Access, request: ListRooms | ListParticipants | ListMessages | ListBans, reply: type[Page]
-) -> list[Page]:
-    pages: list[Page] = []
-    async with client.connect(access.address, access.bearer()) as connection:
-        while not pages or pages[-1].next_cursor is not None:
-            cursor = pages[-1].next_cursor if pages else None
-            pages.append(await connection.request(msgspec.structs.replace(request, cursor=cursor), reply))
-    return pages

@@ -56,6 +56,7 @@ AnyReply = (
     | replies.WaitingReply
     | replies.MessagesReply
     | replies.BansReply
+    | replies.WaitingListReply
     | replies.IceServersReply
 )
 AnyEvent = (

@@ -63,7 +63,7 @@ class Batch:
 
     def is_taken_over(self, key: str, claim: int) -> bool:
         """Return whether the seat has another claim now."""
-        seat = self.room.seats.get(key)
+        seat = self.room.place_of(key)
         return seat is not None and seat.claim is not None and seat.claim != claim
 
     def state(self, seat: Seat, *, to_host: bool) -> bytes:

@@ -244,7 +244,7 @@ class Broadcast:
         """Forget the members who have no seat any more, and note whose new token has made them a host, or no host."""
         for change in seats:
             key = change.seat.participant.id
-            seat = batch.room.seats.get(key)
+            seat = batch.room.place_of(key)
             if seat is None or seat.claim is None:
                 self._forget(key)
             elif key in self.members and key not in batch.got_snapshot:
@@ -256,14 +256,13 @@ class Broadcast:
     def _refresh(self, batch: Batch, late: Set[str]) -> None:
         """Send a snapshot to the members who are late and did not get one in this batch."""
         for key in late:
-            member = self.members.get(key)
-            if member is not None and key not in batch.got_snapshot:
+            member, seat = self.members.get(key), batch.room.place_of(key)
+            if member is not None and seat is not None and key not in batch.got_snapshot:
                 batch.got_snapshot.add(key)
-                seat = batch.room.seats[key]
                 member.refreshed(batch.state(seat, to_host=carries_host_rights(seat, batch.room.settings)))
 
     def _note_host(self, seat: Seat) -> None:
-        if seat.participant.is_host or seat.is_admin:
+        if seat.participant.role != "member":
             self.hosts.add(seat.participant.id)
         else:
             self.hosts.remove(seat.participant.id)
@@ -331,5 +330,5 @@ def _join(frames: Iterable[tuple[bytes, Set[str] | None]]) -> bytes:
 def _message(change: MessageSent) -> Addressed:
     message = change.message
     return Addressed(
-        MessageEvent(message=message), {message.participant_id, message.to} if message.to is not None else None
+        MessageEvent(message=message), {message.participant_id or "", message.to} if message.to is not None else None
     )

@@ -230,7 +230,7 @@ class Hub:
         """
         live = self._rooms.get(code)
         member = live.broadcast.members.get(participant_id) if live is not None else None
-        if member is None or not member.is_open:
+        if member is None or not member.is_open or live is None or live.is_hidden(participant_id):
             raise Refused(PARTICIPANT_NOT_FOUND)
         if member.is_behind:
             raise Refused(RATE_LIMITED, retry_after=RETRY_AFTER)
@@ -308,7 +308,7 @@ class Hub:
 
     def _unload_if_empty(self, live: LiveRoom) -> None:
         """Unload a room with nobody in it. One that takes little memory stays, as one of `MOST_IDLE`."""
-        if live.room is not None and (live.room.seats or live.room.queue):
+        if live.room is not None and not live.room.is_empty:
             return
         self._idle[live.code] = None
         room = live.room

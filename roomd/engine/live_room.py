@@ -151,6 +151,10 @@ class LiveRoom:
         """The denials of the room, also while it is not loaded."""
         return self.room.denials if self.room is not None else self._denials
 
+    def is_hidden(self, participant_id: str) -> bool:
+        """Return whether a participant is there unseen."""
+        return self.room is not None and participant_id in self.room.hidden
+
     def take_batch(self) -> list[Pending[object]]:
         """Remove the commands of the next batch from the inbox and return them.
 

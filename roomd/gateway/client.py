@@ -291,7 +291,10 @@ class Client:
 
     def _is_host(self, place: Sitting) -> bool:
         """Return whether the client has host rights in the room of its place, as far as its last reply says."""
-        return place.participant.is_host or self.session.caller_by_seat(place.code).is_admin
+        if place.participant.role != "member":
+            return True
+        caller = self.session.caller_by_seat(place.code)
+        return caller.is_admin or caller.is_cohost
 
     def now(self) -> float:
         """Return seconds of the monotonic clock."""

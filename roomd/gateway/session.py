@@ -11,6 +11,7 @@ from roomd.auth.tokens import Identity
 from roomd.protocol.errors import (
     GUEST_NAME_REQUIRED,
     INVALID_GUEST_NAME,
+    NOT_ALLOWED,
     NOT_IN_ROOM,
     ROOM_NOT_FOUND,
     UNAUTHENTICATED,
@@ -129,6 +130,16 @@ class Session(Generic[P]):
             raise Refused(WRONG_ROOM)
         return identity
 
+    def creator(self, now: float) -> Identity:
+        """Return the client's identity, to create a room.
+
+        Raises `Refused` like `user`, and 403 `not_allowed` for a token that may create no rooms.
+        """
+        identity = self.user(now)
+        if not identity.may_create:
+            raise Refused(NOT_ALLOWED, "The token may not create rooms")
+        return identity
+
     def room_code(self, text: str) -> str:
         """Return the room code in its normal form, if the token allows the room.
 
@@ -169,7 +180,10 @@ class Session(Generic[P]):
             caller,
             user_id=identity.user_id,
             display_name=identity.display_name,
-            is_admin=identity.is_admin and identity.room in (None, code),
+            is_admin=(is_here := identity.room in (None, code)) and identity.is_admin,
+            is_cohost=is_here and identity.is_cohost,
+            is_hidden=is_here and identity.is_hidden,
+            metadata=identity.metadata,
             token_exp=identity.expires_at,
         )
 

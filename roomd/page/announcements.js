@@ -15,7 +15,7 @@ export class Announcements {
     this._isClosed = false;
     /** @type {Record<"joined" | "left", Map<string, string>>} names that were not told yet, by participant */
     this._names = { joined: new Map(), left: new Map() };
-    /** @type {Map<string, {box: HTMLElement, number: number}>} the toasts of unread messages, by sender */
+    /** @type {Map<string | null, {box: HTMLElement, number: number}>} the toasts of unread messages, by sender; null: the service */
     this._messages = new Map();
     /** @type {Set<string>} those in the lobby who were announced */
     this._asking = new Set();

@@ -189,12 +189,13 @@ function newId() {
  */
 function show(message, meeting, me, names) {
   const mine = message.participantId === me.id;
-  const sender = meeting.participants.get(message.participantId);
+  const sender = message.participantId === null ? undefined : meeting.participants.get(message.participantId);
   const clock = new Date(message.sentAt).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
   const time = make("time", { dateTime: message.sentAt }, clock);
   const name = nameBox();
   const head = make("div", { className: "head" }, name, time);
   showName(head, mine ? "You" : sender ? names.of(sender) : message.displayName, !mine && sender?.guestName === null);
+  if (message.participantId === null) head.append(make("i", {}, "from the service"));
   if (message.to) {
     const to = meeting.participants.get(message.to);
     const whom = to ? ["only to ", bdi(names.of(to))] : ["only to someone who left"];

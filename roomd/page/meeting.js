@@ -1,6 +1,7 @@
 /** The view of the meeting: the bar, the tiles, the panels and the numbers on their buttons. */
 
 import { bdi, find } from "./dom.js";
+import { isHost } from "./people.js";
 import { wish } from "./wish.js";
 
 /** @import { Meeting, Participant } from "./client/roomd.js" */
@@ -56,7 +57,7 @@ export class MeetingView {
     showWithout(others.filter(({ id, isActive }) => isActive && mesh.isWithout(id)).map((person) => names.of(person)));
     this._people.render(meeting, me, names);
     count("open-chat", this._chat.render(meeting, me, names, !$("chat").hidden), "unread");
-    count("open-people", me.isHost ? meeting.lobby.length : 0, "waiting");
+    count("open-people", isHost(me) ? meeting.lobby.length : 0, "waiting");
     const { muted, cameraOn, sharing } = this._media;
     for (const [id, on] of Object.entries({ mic: !muted, camera: cameraOn, screen: sharing, hand: wish.hand })) {
       $(id).setAttribute("aria-pressed", String(on));

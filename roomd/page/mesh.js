@@ -113,10 +113,10 @@ export class Mesh extends EventTarget {
 
   /** Begin links after the first join, and whenever the meeting is joined again. */
   _follow() {
-    const joined = this._meeting.status === "joined" && this._meeting.me !== null;
+    const me = this._meeting.me;
+    const joined = this._meeting.status === "joined" && me !== null && !me.isHidden; // who is hidden may send no signals
     if (joined === this._joined) return;
     this._joined = joined;
-    const me = this._meeting.me;
     if (!joined || !me) return;
     const returned = this._me === me.id;
     if (!returned) for (const id of [...this._links.keys()]) this._drop(id); // another seat: the others do not know these links

@@ -20,7 +20,7 @@ import { Mesh } from "./mesh.js";
 import { Names } from "./names.js";
 import { fillNotice } from "./notice.js";
 import { exchange, mayUnlock, unlock } from "./outside.js";
-import { People } from "./people.js";
+import { isHost, People } from "./people.js";
 import { meetingOf, socketUrl } from "./seat.js";
 import { Tiles } from "./tiles.js";
 import { clearToasts, toast } from "./toasts.js";
@@ -224,7 +224,7 @@ async function attempt(action) {
 }
 
 async function leave() {
-  const how = stay?.meeting.me?.isHost ? await askLeave() : "leave";
+  const how = isHost(stay?.meeting.me) ? await askLeave() : "leave";
   if (how === "end") await attempt((meeting) => meeting.endRoom());
   else if (how === "leave") void stay?.meeting.leave();
 }

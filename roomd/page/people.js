@@ -15,6 +15,9 @@ import { bdi, find, icon, keepFocus, make, reconcile } from "./dom.js";
  * @property {(person: Participant) => void} remove
  */
 
+/** What users are called by their rights. */
+const KINDS = { host: "host", cohost: "co-host", member: "member" };
+
 export class People {
   /** @param {HostActions} actions */
   constructor(actions) {
@@ -54,9 +57,9 @@ export class People {
    * @param {Names} names
    */
   _render(meeting, me, names) {
-    find("controls", HTMLElement).hidden = !me.isHost;
+    find("controls", HTMLElement).hidden = !isHost(me);
     for (const [input, key] of this._switches) if (!input.disabled) input.checked = meeting.room?.[key] ?? false;
-    const lobby = me.isHost ? meeting.lobby : [];
+    const lobby = isHost(me) ? meeting.lobby : [];
     const asking = lobby.filter((one) => one.reason === "waiting_room");
     find("lobby", HTMLElement).hidden = lobby.length === 0;
     find("admit-all", HTMLElement).hidden = asking.length < 2;
@@ -112,7 +115,7 @@ export class People {
     const state = make("div", { className: "state" });
     state.append(icon("hand", "has a hand raised"), icon("mic-off", "muted"));
     const row = make("li", {}, make("div", { className: "who" }, nameBox(), make("small")), state);
-    if (me.isHost && person.id !== me.id) {
+    if (person.id !== me.id) {
       const mute = make("button", { type: "button", className: "button small" }, "Mute");
       const remove = make("button", { type: "button", className: "button small" }, "Remove");
       mute.addEventListener("click", () => this._actions.mute(person));
@@ -130,10 +133,11 @@ export class People {
    */
   _showPerson(row, person, me, name) {
     showName(row, name, person.guestName === null);
+    row.querySelector(".doing")?.toggleAttribute("hidden", !isHost(me));
     const [mute, remove] = row.querySelectorAll(".doing button");
     mute?.setAttribute("aria-label", `Ask ${name} to mute`);
     remove?.setAttribute("aria-label", `Remove ${name}`);
-    const kind = person.isHost ? "host" : person.guestName !== null ? "guest" : "member";
+    const kind = person.guestName !== null ? "guest" : KINDS[person.role];
     const marks = [person.id === me.id ? "you" : "", kind, person.isActive ? "" : "reconnecting…"];
     say(row, "small", marks.filter(Boolean).join(", "));
     row.classList.toggle("away", !person.isActive);
@@ -142,6 +146,14 @@ export class People {
     muted?.toggleAttribute("hidden", person.state?.muted !== true);
     mute?.toggleAttribute("hidden", person.state?.muted !== false || !person.isActive);
   }
+}
+
+/**
+ * Whether somebody may do what hosts do.
+ * @param {Participant | null | undefined} person
+ */
+export function isHost(person) {
+  return person != null && person.role !== "member";
 }
 
 /** Make the place for a name, with the mark of those whose identity was verified. */

@@ -96,6 +96,12 @@ const ENDINGS = {
     icon: "lock",
     actions: ["back"],
   },
+  not_allowed: {
+    title: "Your token does not allow this",
+    text: "Ask for one that does.",
+    icon: "lock",
+    actions: ["back"],
+  },
   wrong_room: {
     title: "Your token is for another room",
     text: "Ask for one that is good for this room, or check the code.",

@@ -77,6 +77,7 @@ DENIED = ErrorKind(403, "denied", "The host declined")
 GUESTS_NOT_ALLOWED = ErrorKind(403, "guests_not_allowed", "Guests are not allowed in this room")
 WRONG_USER = ErrorKind(403, "wrong_user", "This connection belongs to someone else")
 WRONG_ROOM = ErrorKind(403, "wrong_room", "The token is for another room")
+NOT_ALLOWED = ErrorKind(403, "not_allowed", "The token does not allow this")
 
 ROOM_NOT_FOUND = ErrorKind(404, "room_not_found", "Room not found")
 PARTICIPANT_NOT_FOUND = ErrorKind(404, "participant_not_found", "Participant not found")

@@ -3,17 +3,19 @@
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 SafeInteger = Annotated[int, Meta(ge=-(2**53) + 1, le=2**53 - 1)]
 """The integers that every JSON reader reads exactly (RFC 8259, section 6)."""
 Scalar = bool | SafeInteger | float | str
 State = dict[str, Scalar]
 """A participant's own state, like `{"muted": true}`: at most 16 keys, 1 KiB of JSON."""
-
-
 Metadata = dict[str, Any]
-"""A JSON object of an application's own, which roomd keeps and shows: at most 4 KiB of JSON."""
+"""A JSON object of an application's own, which roomd keeps and shows: of a room at most 4 KiB of JSON, of a participant
+at most 2 KiB, in the token."""
+Role = Literal["host", "cohost", "member"]
+"""Which rights a participant has in the room."""
+
 
 EndReason = Literal["expired", "empty", "deleted"]
 """Why a room ended that no host has ended: its `expiresAt` or its `endWhenEmpty` has come, or it was deleted."""
@@ -42,14 +44,20 @@ class Participant(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The name to show. Text, never markup."""
     state: State = {}
     """The participant's own state, as it last set it."""
+    role: Role = "member"
+    """`host` for whom `isHost` is true, `cohost` for others whose token gives host rights here, else `member`."""
+    metadata: Metadata | UnsetType = UNSET
+    """The claim `roomd.metadata` of the token; left out where there is none."""
+    is_hidden: bool | UnsetType = UNSET
+    """True for an admin who is there unseen; left out for everybody else."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A message in a room."""
 
     id: str
-    participant_id: str
-    """Who sent it."""
+    participant_id: str | None
+    """Who sent it; null for the service: a host or an admin outside the room."""
     display_name: str
     """The name of who sent it. Text, never markup."""
     text: str

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from roomd.protocol.objects import Admission, Ban, IceServer, Message, Participant, Room
+from roomd.protocol.objects import Admission, Ban, IceServer, Message, Participant, Room, Waiting
 
 RequestId = int | Annotated[str, Meta(min_length=1, max_length=64)]
 """A client chooses it, to tell which reply answers which request."""
@@ -99,6 +99,13 @@ class BansReply(Reply, frozen=True, tag="bans"):
     """A page of bans, by user id or else by id; `nextCursor` is null on the last page."""
 
     bans: list[Ban]
+    next_cursor: str | None
+
+
+class WaitingListReply(Reply, frozen=True, tag="waiting-list"):
+    """A page of the queue, in the order in which people came; `nextCursor` is null on the last page."""
+
+    waiting: list[Waiting]
     next_cursor: str | None
 
 

@@ -191,13 +191,14 @@ class Signal(Request, frozen=True, tag="signal"):
 
 
 class SendMessage(Request, frozen=True, tag="send-message"):
-    """Send a message to everyone in the room or, with `to`, to one participant."""
+    """Send a message to everyone in the room or, with `to`, to one participant; with `code` also from outside."""
 
     is_quiet = True
 
     text: MessageText
     to: str | None = None
     client_id: ClientId | None = None
+    code: str | None = None
 
 
 class ListMessages(Request, frozen=True, tag="list-messages"):
@@ -260,6 +261,15 @@ class Unban(HostRequest, frozen=True, kw_only=True, tag="unban"):
 
     user_id: str | None = None
     ban_id: str | None = None
+
+
+class ListWaiting(HostRequest, frozen=True, kw_only=True, tag="list-waiting"):
+    """List who waits, in the order in which they came."""
+
+    answers = (replies.WaitingListReply,)
+
+    cursor: Cursor | None = None
+    limit: PageLimit | None = None
 
 
 class AdmitParticipant(HostRequest, frozen=True, kw_only=True, tag="admit-participant"):

@@ -57,7 +57,7 @@ class RoomDeleted(msgspec.Struct, frozen=True):
 
 
 class MessageSent(msgspec.Struct, frozen=True):
-    """A participant sent a message."""
+    """A participant sent a message, or a host from the service."""
 
     message: Message
     """The message as clients see it."""

@@ -53,7 +53,7 @@ def log_events(
 
     `at` is the stamp of the batch. Messages to everyone are among them only `with_messages`.
     """
-    batch = _Batch(before.view, before.seats, before.queue, before.bans, at, with_messages)
+    batch = _Batch(before, at, with_messages)
     for change in changes:
         batch.add(change)
     return batch.events
@@ -77,24 +77,27 @@ def reference(room: RoomView) -> RoomReference:
 class _Batch:
     """A walk over the changes of one batch. What is left of the state before it is changed on the way."""
 
-    __slots__ = ("_at", "_bans", "_count", "_known", "_queue", "_room", "_seats", "_view", "_with_messages", "events")
+    __slots__ = (
+        "_at",
+        "_bans",
+        "_count",
+        "_hidden",
+        "_known",
+        "_queue",
+        "_room",
+        "_seats",
+        "_view",
+        "_with_messages",
+        "events",
+    )
 
-    def __init__(
-        self,
-        view: RoomView,
-        seats: Mapping[str, Seat],
-        queue: Mapping[str, Seat],
-        bans: Mapping[PersonKey, Ban],
-        at: str,
-        with_messages: bool,
-    ) -> None:
-        self._view = view
-        self._room = reference(view)
-        self._seats = seats
-        self._queue = queue
+    def __init__(self, before: Checkpoint, at: str, with_messages: bool) -> None:
+        self._view = before.view
+        self._room = reference(before.view)
+        self._before = before
         self._known: dict[str, Seat] = {}  # the seats and places that an earlier change of the batch has set
-        self._bans = bans
-        self._count = len(seats)
+        self._bans: Mapping[PersonKey, Ban] = before.bans
+        self._count = len(before.seats)  # without those who are hidden
         self._at = at
         self._with_messages = with_messages
         self.events: list[LogEvent] = []
@@ -123,7 +126,7 @@ class _Batch:
         seat = change.seat
         participant = seat.participant
         key = participant.id
-        before = self._known.get(key) or self._seats.get(key) or self._queue.get(key)
+        before = self._place_before(key)
         self._known[key] = seat
         if participant.left_at is not None:
             self._add_leave(seat, change)
@@ -131,7 +134,7 @@ class _Batch:
             if before is None:
                 self.events.append(LoggedWaitingStarted(self._at, self._room, participant, seat.waits_for))
         elif before is None:
-            self._count += 1
+            self._count += not participant.is_hidden
             self.events.append(LoggedParticipantJoined(self._at, self._room, participant))
         elif before.waits_for is not None:
             self._count += 1
@@ -141,13 +144,17 @@ class _Batch:
             kind = LoggedParticipantReturned if participant.is_active else LoggedParticipantDropped
             self.events.append(kind(self._at, self._room, participant))
 
+    def _place_before(self, key: str) -> Seat | None:
+        before = self._before
+        return self._known.get(key) or before.seats.get(key) or before.queue.get(key) or before.hidden.get(key)
+
     def _add_leave(self, seat: Seat, change: SeatChanged) -> None:
         participant = seat.participant
         if seat.waits_for is not None:
             waiting_reason = cast("WaitingEndReason", change.reason)
             self.events.append(LoggedWaitingEnded(self._at, self._room, participant, waiting_reason))
             return
-        self._count -= 1
+        self._count -= not participant.is_hidden
         reason, duration = cast("LeftReason", change.reason), _seconds_in(participant)
         self.events.append(LoggedParticipantLeft(self._at, self._room, participant, reason, duration))
 

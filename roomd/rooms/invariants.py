@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from roomd.rooms.model import PersonKey, Seat
-from roomd.rooms.rights import carries_host_rights
+from roomd.rooms.rights import carries_host_rights, role_of
 from roomd.rooms.room import Room
 
 
@@ -49,6 +49,11 @@ _RULES: Mapping[str, Callable[[Room, Seat], bool]] = {
     "is shown as host and is not, or the other way round": lambda room, seat: (
         seat.participant.is_host != (seat.participant.user_id == room.settings.host_id)
     ),
+    "is shown with a role that is not theirs": lambda _, seat: (
+        seat.participant.role
+        != role_of(is_host=seat.participant.is_host, is_admin=seat.is_admin, is_cohost=seat.is_cohost)
+    ),
+    "is hidden, and is no admin": lambda _, seat: bool(seat.participant.is_hidden) and not seat.is_admin,
     "is both connected and dropped, or neither": lambda _, seat: (
         seat.participant.is_active != (seat.dropped_at is None)
     ),
@@ -58,7 +63,7 @@ _RULES: Mapping[str, Callable[[Room, Seat], bool]] = {
 
 def broken_rules(room: Room) -> Iterator[Broken]:
     """Return the rules that do not hold of a room, with the participant ids of whom they do not hold."""
-    places = [*room.seats.values(), *room.queue.values()]
+    places = [*room.seats.values(), *room.queue.values(), *room.hidden.values()]
     for rule, is_broken in _RULES.items():
         if ids := [seat.participant.id for seat in places if is_broken(room, seat)]:
             yield Broken(rule, ids)

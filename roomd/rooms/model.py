@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from roomd.protocol.objects import Ban, Message, Participant
+from roomd.protocol.objects import Ban, Message, Metadata, Participant
 from roomd.protocol.objects import Room as RoomView
 from roomd.protocol.timestamps import stamp
 
@@ -15,7 +16,10 @@ WaitsFor = Literal["waiting_room", "room_full"]
 
 
 SentId = tuple[str, str]
-"""A participant id, and the client id of a message that the participant sent. No two messages of a room share it."""
+"""A participant id, and the client id of a message that the participant sent. No two messages of a room share it.
+
+For a message of the service, the participant id is empty.
+"""
 
 
 class PersonKey(NamedTuple):
@@ -61,7 +65,13 @@ class Caller(msgspec.Struct, frozen=True):
     display_name: str = ""
     """The name of a user that others see; empty for a guest, whose name comes with the join."""
     is_admin: bool = False
-    """Whether the caller has host rights in this room by its token."""
+    """Whether the caller's token makes it an admin of this room."""
+    is_cohost: bool = False
+    """Whether the caller's token makes it a co-host of this room."""
+    is_hidden: bool = False
+    """Whether the caller is an admin whose token says that others do not see them."""
+    metadata: Metadata | UnsetType = UNSET
+    """What the caller's token says of them; never an empty object."""
     token_exp: float | None = None
     """The claim `exp` of the caller's token, in seconds since the epoch; None for a guest."""
     connection: int | None = None
@@ -92,7 +102,9 @@ class Seat(msgspec.Struct, frozen=True):
     previous_hash: str | None = None
     """The same of the previous resume token, while it is valid too; None when the client has the current one."""
     is_admin: bool = False
-    """Whether the last token that was presented for the seat gives host rights."""
+    """Whether the last token that was presented for the seat is that of an admin."""
+    is_cohost: bool = False
+    """Whether that token makes its user a co-host of the room."""
     token_exp: float | None = None
     """The claim `exp` of that token, in seconds since the epoch; None for a guest."""
     is_held_since_start: bool = False

@@ -7,6 +7,7 @@ carries: those of the user who took it (docs/protocol.md, section 5).
 from roomd.protocol.errors import (
     BANNED,
     GUESTS_NOT_ALLOWED,
+    NOT_ALLOWED,
     NOT_HOST,
     NOT_IN_ROOM,
     PARTICIPANT_NOT_FOUND,
@@ -15,9 +16,13 @@ from roomd.protocol.errors import (
     WRONG_USER,
     Refused,
 )
+from roomd.protocol.objects import Role
 from roomd.protocol.objects import Room as RoomView
 from roomd.rooms.model import Caller, Moment, PersonKey, Seat
 from roomd.rooms.room import Room
+
+HIDDEN = "You are hidden in this room; join with a token without hidden to take part"
+"""The text for somebody hidden who would be heard or seen."""
 
 
 def user_of(room: Room, caller: Caller) -> str | None:
@@ -29,16 +34,21 @@ def user_of(room: Room, caller: Caller) -> str | None:
 
 
 def is_host(room: Room, caller: Caller) -> bool:
-    """Return whether the caller has host rights in the room: as its host, or as an admin."""
+    """Return whether the caller has host rights in the room: as its host or a co-host, or as an admin."""
     if caller.user_id is not None:
-        return caller.is_admin or caller.user_id == room.settings.host_id
+        return caller.is_admin or caller.is_cohost or caller.user_id == room.settings.host_id
     seat = room.place_of_caller(caller)
     return seat is not None and carries_host_rights(seat, room.settings)
 
 
 def carries_host_rights(seat: Seat, settings: RoomView) -> bool:
-    """Return whether a seat, or a place in the queue, is that of the room's host or of an admin."""
-    return seat.is_admin or seat.participant.user_id == settings.host_id
+    """Return whether a seat, or a place in the queue, is that of the room's host, of a co-host or of an admin."""
+    return seat.is_admin or seat.is_cohost or seat.participant.user_id == settings.host_id
+
+
+def role_of(*, is_host: bool, is_admin: bool, is_cohost: bool) -> Role:
+    """Return what others see of somebody's rights. `is_host` is whether they are the room's host."""
+    return "host" if is_host else "cohost" if is_admin or is_cohost else "member"
 
 
 def check_host(room: Room, caller: Caller, now: Moment) -> None:
@@ -101,7 +111,7 @@ def member_or_host(room: Room, caller: Caller, now: Moment) -> Seat | None:
     Raises `Refused` (400 `not_in_room`) for anybody else, and like `check_host`.
     """
     seat = room.place_of_caller(caller)
-    if seat is not None and seat.waits_for is None:
+    if seat is not None and seat.waits_for is None and not seat.participant.is_hidden:
         return seat
     if not is_host(room, caller):
         raise Refused(NOT_IN_ROOM)
@@ -112,12 +122,15 @@ def member_or_host(room: Room, caller: Caller, now: Moment) -> Seat | None:
 def claimed_seat(room: Room, participant_id: str, claim: int) -> Seat:
     """Return the participant's seat.
 
-    Raises `Refused` (400 `not_in_room`) when they have none, or when the seat has another claim.
+    Raises `Refused`: 400 `not_in_room` when they have none, or when the seat has another claim; 403 `not_allowed` for
+    somebody hidden.
     """
     seat = room.seats.get(participant_id)
-    if seat is None or seat.claim != claim:
-        raise Refused(NOT_IN_ROOM)
-    return seat
+    if seat is not None and seat.claim == claim:
+        return seat
+    if participant_id in room.hidden:
+        raise Refused(NOT_ALLOWED, HIDDEN)
+    raise Refused(NOT_IN_ROOM)
 
 
 def target_of(room: Room, caller: Caller, participant_id: str, now: Moment) -> Seat:

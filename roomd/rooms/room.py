@@ -89,6 +89,7 @@ class Checkpoint(NamedTuple):
     view: RoomView
     seats: Mapping[str, Seat]
     queue: Mapping[str, Seat]
+    hidden: Mapping[str, Seat]
     by_user: Mapping[str, str]
     held: Mapping[str, float]
     bans: Mapping[PersonKey, Ban]
@@ -104,6 +105,9 @@ class Checkpoint(NamedTuple):
 class Room:
     """The state of one room. Seats and places in the queue are in the order in which they were taken.
 
+    Everybody is in one of three mappings. What clients see is made of the seats, and of the queue for hosts. So nobody
+    sees, and nothing counts, those who are hidden.
+
     `denials` are those that the room had before, which are not stored.
     """
 
@@ -113,6 +117,7 @@ class Room:
         self._view = stored.view
         self._seats: dict[str, Seat] = {}
         self._queue: dict[str, Seat] = {}
+        self._hidden: dict[str, Seat] = {}
         self._by_user: dict[str, str] = {}
         self._held: dict[str, float] = {}
         self._bans = dict(stored.bans)
@@ -147,8 +152,18 @@ class Room:
         return self._queue
 
     @property
+    def hidden(self) -> Mapping[str, Seat]:
+        """The admins who are there unseen, by participant id; the caller must not change the mapping."""
+        return self._hidden
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody is in the room, waits for a seat, or is there unseen."""
+        return not (self._seats or self._queue or self._hidden)
+
+    @property
     def held(self) -> list[Seat]:
-        """The held seats and the dropped places in the queue, in the order in which they were dropped."""
+        """The held seats and the dropped places of others, in the order in which they were dropped."""
         return [seat for key in self._held if (seat := self.place_of(key)) is not None]
 
     @property
@@ -195,10 +210,10 @@ class Room:
         return [seat.participant for seat in self._seats.values()]
 
     def place_of(self, participant_id: str | None) -> Seat | None:
-        """Return the seat, or the place in the queue, of a participant id; None when there is none."""
+        """Return the seat, the place in the queue, or the hidden place of a participant id; None without one."""
         if participant_id is None:
             return None
-        return self._seats.get(participant_id) or self._queue.get(participant_id)
+        return self._seats.get(participant_id) or self._queue.get(participant_id) or self._hidden.get(participant_id)
 
     def place_of_user(self, user_id: str | None) -> Seat | None:
         """Return the seat, or the place in the queue, of a user; None when there is none, and for no user."""
@@ -246,7 +261,7 @@ class Room:
                 self._message_bytes = change.total_bytes
                 self._last_id = max(self._last_id, message.id)
                 if message.client_id is not None:
-                    self._sent[message.participant_id, message.client_id] = None
+                    self._sent[message.participant_id or "", message.client_id] = None
                 if message.to is None:
                     self._messages = (*self._messages, message)[-MESSAGES_SHOWN:]
             case Banned(who=who, ban=ban):
@@ -267,6 +282,7 @@ class Room:
             self._view,
             self._seats.copy(),
             self._queue.copy(),
+            self._hidden.copy(),
             self._by_user.copy(),
             self._held.copy(),
             self._bans.copy(),
@@ -284,6 +300,7 @@ class Room:
         self._view = checkpoint.view
         self._seats = dict(checkpoint.seats)
         self._queue = dict(checkpoint.queue)
+        self._hidden = dict(checkpoint.hidden)
         self._by_user = dict(checkpoint.by_user)
         self._held = dict(checkpoint.held)
         self._bans = dict(checkpoint.bans)
@@ -321,12 +338,15 @@ class Room:
         self.ends_at = ends_at(self._view, self.empty_since)
 
     def _place(self, seat: Seat) -> None:
-        """Write a seat into the seats or the queue, or remove it when the participant has left."""
+        """Write a seat into its mapping, or remove it when the participant has left."""
         key, user_id = seat.participant.id, seat.participant.user_id
         self._last_id = max(self._last_id, key, seat.since)
         self._held.pop(key, None)
-        here, elsewhere = (self._queue, self._seats) if seat.waits_for else (self._seats, self._queue)
-        elsewhere.pop(key, None)
+        if seat.participant.is_hidden:
+            here = self._hidden
+        else:
+            here, elsewhere = (self._queue, self._seats) if seat.waits_for else (self._seats, self._queue)
+            elsewhere.pop(key, None)
         if seat.participant.left_at is not None:
             del here[key]
             if user_id is not None:
@@ -348,5 +368,5 @@ class Room:
 
 
 def is_same_to_clients(one: Participant, other: Participant) -> bool:
-    """Return whether clients see no difference between two participants. 1 and true in a state are different."""
-    return one == other and repr(one.state) == repr(other.state)
+    """Return whether clients see no difference between two participants. 1 and true are different."""
+    return one == other and repr(one.state) == repr(other.state) and repr(one.metadata) == repr(other.metadata)

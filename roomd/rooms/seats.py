@@ -28,6 +28,8 @@ A seat, and a place in the queue, has a current resume token and at most one pre
     Resume with the current or previous    | new     | the one presented
     Confirm: the client has the current    | stays   | none
 
+A hidden place, of an admin, has the states of a seat. It ends when a token is presented for it that does not hide.
+
 The functions here return the changes; the commands check who may ask for them.
 """
 
@@ -41,7 +43,7 @@ from roomd.protocol.objects import Waiting
 from roomd.rooms.changes import Change, KnockDenied, LeaveReason, Removal, RoomChanged, SeatChanged
 from roomd.rooms.denials import keys_of, next_denial
 from roomd.rooms.model import Caller, Moment, Seat, WaitsFor
-from roomd.rooms.rights import carries_host_rights
+from roomd.rooms.rights import carries_host_rights, role_of
 from roomd.rooms.room import Room
 from roomd.rooms.settings import Rules
 from roomd.rooms.space import Space
@@ -67,6 +69,7 @@ def take(seat: Seat, caller: Caller, claim: int, resume_hash: str, previous_hash
             waits_for=seat.waits_for,
             previous_hash=previous_hash,
             is_admin=seat.is_admin,
+            is_cohost=seat.is_cohost,
             token_exp=seat.token_exp,
             seated_id=seat.seated_id,
             connection=caller.connection,
@@ -78,10 +81,26 @@ def take(seat: Seat, caller: Caller, claim: int, resume_hash: str, previous_hash
 
 
 def renew(seat: Seat, caller: Caller) -> SeatChanged:
-    """Store the rights of the caller's token with its seat. Without a token the seat keeps those that it has."""
+    """Store what the caller's token says with its seat. Without a token the seat keeps what it has."""
     if caller.user_id is None:
         return SeatChanged(seat)
-    return SeatChanged(msgspec.structs.replace(seat, is_admin=caller.is_admin, token_exp=caller.token_exp))
+    before = seat.participant
+    role = role_of(is_host=before.is_host, is_admin=caller.is_admin, is_cohost=caller.is_cohost)
+    participant = msgspec.structs.replace(before, role=role, metadata=caller.metadata)
+    return SeatChanged(
+        msgspec.structs.replace(
+            seat,
+            participant=participant,
+            is_admin=caller.is_admin,
+            is_cohost=caller.is_cohost,
+            token_exp=caller.token_exp,
+        )
+    )
+
+
+def is_exposed(seat: Seat, caller: Caller) -> bool:
+    """Return whether the caller comes for a hidden place with a token that does not hide: the place ends then."""
+    return bool(seat.participant.is_hidden) and caller.user_id is not None and not caller.is_hidden
 
 
 def confirm(seat: Seat) -> SeatChanged:

@@ -41,6 +41,11 @@ _ROWS = {
         "SELECT room_id, id FROM participants "
         "WHERE CASE WHEN json_valid(state) THEN json_type(state) <> 'object' ELSE true END"
     ),
+    "has metadata that cannot be read": (
+        "SELECT room_id, id FROM "
+        "(SELECT room_id, id, metadata FROM participants UNION ALL SELECT id, id, metadata FROM rooms) "
+        "WHERE CASE WHEN json_valid(metadata) THEN json_type(metadata) <> 'object' ELSE metadata IS NOT NULL END"
+    ),
     "has a hash that is none": (
         "SELECT room_id, id FROM participants "
         "WHERE left_at IS NULL AND (length(resume_hash) <> 64 OR resume_hash GLOB '*[^0-9a-f]*')"
@@ -59,14 +64,11 @@ _ROWS = {
     ),
     "is empty and has no time since when, or the other way round": (
         "SELECT id, id FROM rooms WHERE (empty_since IS NOT NULL) <> (is_active AND end_when_empty IS NOT NULL AND "
-        "NOT EXISTS (SELECT 1 FROM participants WHERE room_id = rooms.id AND left_at IS NULL))"
-    ),
-    "has metadata that cannot be read": (
-        "SELECT id, id FROM rooms "
-        "WHERE CASE WHEN json_valid(metadata) THEN json_type(metadata) <> 'object' ELSE true END"
+        "NOT EXISTS (SELECT 1 FROM participants WHERE room_id = rooms.id AND left_at IS NULL AND NOT is_hidden))"
     ),
     "is of a sender who was not in the room": (
-        "SELECT room_id, id FROM messages AS m WHERE NOT EXISTS (SELECT 1 FROM participants AS p WHERE "
+        "SELECT room_id, id FROM messages AS m WHERE participant_id <> '' AND "
+        "NOT EXISTS (SELECT 1 FROM participants AS p WHERE "
         "p.room_id = m.room_id AND p.id = m.participant_id AND p.user_id IS m.user_id AND p.waits_for IS NULL "
         "AND coalesce(p.seated_id, p.id) < m.id)"
     ),

@@ -81,6 +81,9 @@ MIGRATIONS: dict[int, str] = {
         CREATE UNIQUE INDEX rooms_by_external_id ON rooms (external_id) WHERE external_id IS NOT NULL;
         CREATE INDEX rooms_by_end ON rooms (ends_at) WHERE ends_at IS NOT NULL;
         CREATE INDEX deleted_rooms ON rooms (id) WHERE is_deleted;
+        ALTER TABLE participants ADD COLUMN is_cohost INTEGER NOT NULL DEFAULT 0 CHECK (is_cohost IN (0, 1));
+        ALTER TABLE participants ADD COLUMN is_hidden INTEGER NOT NULL DEFAULT 0 CHECK (is_hidden IN (0, 1));
+        ALTER TABLE participants ADD COLUMN metadata TEXT;
         PRAGMA user_version = 5;
     """,
 }

@@ -3,11 +3,13 @@
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from roomd.protocol.log_events import LogEvent
 from roomd.protocol.objects import Ban, Message, Participant, Room
 from roomd.rooms.changes import Banned, MessageSent
 from roomd.rooms.model import PersonKey, Seat
+from roomd.rooms.rights import role_of
 
 ROOM_COLUMNS = (
     "id, code, name, host_id, is_active, is_locked, max_participants, allow_guest_access, waiting_room, "
@@ -15,7 +17,7 @@ ROOM_COLUMNS = (
 )
 PARTICIPANT_COLUMNS = (
     "room_id, id, user_id, guest_name, display_name, is_active, is_host, joined_at, left_at, dropped_at, resume_hash, "
-    "state, waits_for, previous_hash, is_admin, token_exp, seated_id, address_key"
+    "state, waits_for, previous_hash, is_admin, token_exp, seated_id, address_key, is_cohost, is_hidden, metadata"
 )
 MESSAGE_COLUMNS = (
     "room_id, id, participant_id, user_id, display_name, text, sent_at, to_id, to_user_id, client_id, total_bytes"
@@ -93,6 +95,9 @@ def seat_row(seat: Seat) -> tuple[Any, ...]:
         seat.token_exp,
         seat.seated_id,
         seat.address_key if person.user_id is None else None,
+        seat.is_cohost,
+        bool(person.is_hidden),
+        msgspec.json.encode(person.metadata).decode() if person.metadata else None,
     )
 
 
@@ -109,6 +114,9 @@ def to_seat(row: tuple[Any, ...]) -> Seat:
         left_at=row[8],
         display_name=row[4],
         state=msgspec.json.decode(row[11]),
+        role=role_of(is_host=row[6], is_admin=row[14], is_cohost=row[18]),
+        is_hidden=bool(row[19]) or UNSET,
+        metadata=msgspec.json.decode(row[20]) if row[20] is not None else UNSET,
     )
     return Seat(
         participant,
@@ -121,6 +129,7 @@ def to_seat(row: tuple[Any, ...]) -> Seat:
         token_exp=row[15],
         seated_id=row[16],
         address_key=row[17],
+        is_cohost=bool(row[18]),
     )
 
 
@@ -130,7 +139,7 @@ def message_row(room_id: str, change: MessageSent) -> tuple[Any, ...]:
     return (
         room_id,
         message.id,
-        message.participant_id,
+        message.participant_id or "",
         change.user_id,
         message.display_name,
         message.text,
@@ -146,7 +155,7 @@ def to_message(row: tuple[Any, ...]) -> Message:
     """Convert a row to a message."""
     return Message(
         id=row[1],
-        participant_id=row[2],
+        participant_id=row[2] or None,
         display_name=row[4],
         text=row[5],
         sent_at=row[6],

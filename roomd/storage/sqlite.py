@@ -219,7 +219,7 @@ class SqliteStore:
         """
         sql = (
             f"SELECT {PARTICIPANT_COLUMNS} FROM participants WHERE room_id = ? AND id > ? "  # noqa: S608
-            "AND waits_for IS NULL ORDER BY id LIMIT ?"
+            "AND waits_for IS NULL AND NOT is_hidden ORDER BY id LIMIT ?"
         )
         rows = await self._read(sql, (room_id, cursor or "", limit + 1))
         return page([to_seat(row).participant for row in rows], limit)

@@ -125,7 +125,7 @@ def _find_taken(db: sqlite3.Connection, batch: Sequence[RoomChanges]) -> dict[in
 def _find_sent(db: sqlite3.Connection, room_id: str, changes: Sequence[Change]) -> list[SentId]:
     """Return the senders and client ids of those messages that are stored already."""
     messages = [change.message for change in changes if isinstance(change, MessageSent)]
-    ids = [(message.participant_id, message.client_id) for message in messages if message.client_id is not None]
+    ids = [(message.participant_id or "", message.client_id) for message in messages if message.client_id is not None]
     sql = "SELECT 1 FROM messages WHERE room_id = ? AND participant_id = ? AND client_id = ?"
     return [sent for sent in ids if db.execute(sql, (room_id, *sent)).fetchone()]
 

@@ -37,6 +37,14 @@ GOOD: dict[str, tuple[dict[str, Any], Identity]] = {
         {"name": "Alice", "roomd": {"room": "ABC DEF GHI", "admin": True, "ticket": 60}},
         Identity("alice", "Alice", NOW + 60, "abc-def-ghi", is_admin=True),
     ),
+    "with all that it can say": (
+        {"roomd": {"room": "abc-def-ghi", "host": True, "create": False, "metadata": {"n": 1}, "ticket": 60}},
+        Identity("alice", "alice", NOW + 60, "abc-def-ghi", is_cohost=True, may_create=False, metadata={"n": 1}),
+    ),
+    "hidden": (
+        {"roomd": {"admin": True, "hidden": True, "ticket": 60}},
+        Identity("alice", "alice", NOW + 60, is_admin=True, is_hidden=True),
+    ),
     "with a name as long as no claim may be": ({"sub": "a" * 128}, Identity("a" * 128, "a" * 128, NOW + 300)),
 }
 

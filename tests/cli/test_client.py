@@ -209,7 +209,7 @@ CHANGED = msgspec.structs.replace(
     ROOM, name="\x1b", is_locked=True, max_participants=9, allow_guest_access=False, waiting_room=True,
     participant_count=2,
 )  # fmt: skip
-EVIL = person("evil", display_name="\x1b[2J", guest_name=None, is_host=True)
+EVIL = person("evil", display_name="\x1b[2J", guest_name=None, is_host=True, role="host")
 SEAT_WAITER = msgspec.structs.replace(WAITER, reason="room_full", is_active=False, display_name="\x1b", guest_name=None)
 
 WORDS: list[tuple[AnyMeetingEvent, list[str]]] = [
@@ -218,6 +218,7 @@ WORDS: list[tuple[AnyMeetingEvent, list[str]]] = [
     (Placed("jane", 1, "invented_tomorrow"), ["You wait in the queue, at position 1."]),
     (Joined(CARL), ["+ Carl (guest) joined"]),
     (Joined(EVIL), ["+ \\x1b[2J (host) joined"]),
+    (Joined(person("dora", role="cohost")), ["+ Dora (co-host, guest) joined"]),
     (Updated(BOB_AWAY, BOB), ["~ Bob dropped, the seat is held"]),
     (Updated(BOB, BOB_AWAY), ["~ Bob is back"]),
     (

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,23 @@ def test_token() -> None:
     found = claims("--user", "alice", "--name", "Alice", "--admin", "--room", "ABC DEF GHI")
     assert (found["sub"], found["name"], found["roomd"]) == ("alice", "Alice", {"admin": True, "room": "abc-def-ghi"})
     assert "roomd" not in claims("--user", "alice")
+
+
+def test_grants() -> None:
+    """A token has the grants that are asked for, also in a link; what the daemon would refuse is not made."""
+    options = ("--user", "dora", "--room", "abc-def-ghi", "--cohost", "--no-create", "--metadata", '{"team": "red"}')
+    grants = {"room": "abc-def-ghi", "host": True, "create": False, "metadata": {"team": "red"}}
+    assert claims(*options)["roomd"] == grants
+    assert claims("--user", "root", "--admin", "--hidden")["roomd"] == {"admin": True, "hidden": True}
+    for wrong, why in (
+        (("--cohost",), "host in the claim roomd needs room"),
+        (("--hidden",), "hidden in the claim roomd needs admin"),
+        (("--metadata", "[1]"), "must be a JSON object"),
+        (("--metadata", "{"), "must be a JSON object"),
+        (("--metadata", json.dumps({"k": "x" * 2048})), "more than 2048 bytes"),
+    ):
+        result = roomd("token", "--user", "dora", *wrong, environ={"ROOMD_AUTH_SECRET": SECRET})
+        assert (result.exit_code, why in " ".join(result.stderr.split())) == (MISUSED, True), wrong
 
 
 @pytest.mark.parametrize(
@@ -74,17 +92,27 @@ def test_invalid_time_to_live(ttl: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "room", "admin"),
-    [((), "all", "no"), (("--room", "https://meet.example/#ABC-DEF-GHI", "--admin"), "abc-def-ghi", "yes")],
+    ("options", "rights"),
+    [
+        ((), ["all", "no", "no", "yes", "no", "{}"]),
+        (("--room", "https://meet.example/#ABC-DEF-GHI", "--admin"), ["abc-def-ghi", "yes", "no", "no", "no", "{}"]),
+        (("--admin", "--hidden", "--no-create"), ["all", "yes", "no", "no", "yes", "{}"]),
+        (
+            ("--room", "abc-def-ghi", "--cohost", "--metadata", '{"team": "red"}'),
+            ["abc-def-ghi", "no", "yes", "no", "no", '{"team":"red"}'],
+        ),
+    ],
 )
-def test_check(options: tuple[str, ...], room: str, admin: str) -> None:
+def test_check(options: tuple[str, ...], rights: list[str]) -> None:
     """A good token is read out: who, until when, and what it allows."""
     environ = {"ROOMD_AUTH_SECRET": SECRET}
     made = roomd("token", "--user", "alice", "--name", "Alice", *options, environ=environ).stdout.strip()
     result = roomd("token", "--check", made, environ=environ)
     assert (result.exit_code, result.stderr) == (OK, "")
-    user, name, expires, *rights = result.stdout.splitlines()
-    assert (user, name, rights) == ("user: alice", "name: Alice", [f"rooms: {room}", f"admin: {admin}"])
+    user, name, expires, *found = result.stdout.splitlines()
+    assert (user, name) == ("user: alice", "name: Alice")
+    facts = ("rooms", "admin", "co-host", "may create rooms", "hidden", "metadata")
+    assert found == [f"{fact}: {value}" for fact, value in zip(facts, rights, strict=True)]
     assert expires.startswith("expires: 2")
     assert roomd("token", "--check", "-", environ=environ, typed=f"{made}\n").stdout == result.stdout
 

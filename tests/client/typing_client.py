@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, assert_type
 
+from msgspec import UnsetType
+
 from roomd import client
 from roomd.client import AnyMeetingEvent, Connection, Meeting, Over, Placed, Status, View
 from roomd.protocol.events import RoomState
-from roomd.protocol.objects import Message, Participant, Room, Waiting
+from roomd.protocol.objects import Message, Metadata, Participant, Role, Room, Waiting
 from roomd.protocol.replies import BansReply, IceServersReply, MessagesReply, RoomsReply
 from roomd.protocol.requests import ListRooms
 
@@ -47,6 +49,9 @@ async def use(meeting: Meeting) -> None:
     assert_type(meeting.messages, list[Message])
     assert_type(meeting.lobby, tuple[Waiting, ...])
     assert_type(meeting.place, Placed | None)
+    assert_type(meeting.participants["jane"].role, Role)
+    assert_type(meeting.participants["jane"].metadata, Metadata | UnsetType)
+    assert_type(meeting.messages[0].participant_id, str | None)
     assert_type(await meeting.wait_present(), bool)
     assert_type(await meeting.list_messages(limit=5), MessagesReply)
     assert_type(await meeting.list_bans(), BansReply)

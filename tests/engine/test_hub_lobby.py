@@ -322,10 +322,10 @@ async def test_a_token_that_makes_a_member_an_admin(stage: Stage, room: Lobby) -
     root.said()
     plain = Caller(root.seat, root.claim, "root", "Root", token_exp=1.0)
     await root.submit(commands.Renew(msgspec.structs.replace(plain, is_admin=True)))
-    assert root.said() == ["reply", ("queue", stage.queue())]
+    assert [one for one in root.said() if one[0] != "changed"] == ["reply", ("queue", stage.queue())]
     await root.submit(commands.Renew(plain))
     await room.erin.leave()
-    assert root.said() == ["reply"]
+    assert [one for one in root.said() if one[0] != "changed"] == ["reply"]
 
 
 async def test_a_place_taken_back_as_it_moves_up(stage: Stage, room: Lobby) -> None:

@@ -208,6 +208,23 @@ def test_a_grant_is_for_its_room() -> None:
     assert [made.caller_by_seat(code).is_admin for code in ("abc-def-ghi", OTHER)] == [False, True]
 
 
+def test_the_grants_of_one_room() -> None:
+    """Section 2: a co-host and a hidden admin are so in the room of the token; what it says of its user goes along."""
+    cohost = session(Identity("alice", "Alice", 1000.0, OTHER, is_cohost=True, metadata={"n": 1}), seat("alice"))
+    hidden = session(Identity("alice", "Alice", 1000.0, OTHER, is_admin=True, is_hidden=True), seat("alice"))
+    assert [cohost.caller_by_seat(code).is_cohost for code in ("abc-def-ghi", OTHER)] == [False, True]
+    assert [hidden.caller_by_seat(code).is_hidden for code in ("abc-def-ghi", OTHER)] == [False, True]
+    assert cohost.caller_by_seat(OTHER).metadata == {"n": 1}
+
+
+def test_who_may_create_rooms() -> None:
+    """Section 2: users whose token does not forbid it."""
+    assert session(ALICE).creator(NOW) == ALICE
+    made = session(msgspec.structs.replace(ALICE, may_create=False))
+    assert refusal(lambda: made.creator(NOW)) == errors.NOT_ALLOWED
+    assert made.user(NOW).user_id == "alice"
+
+
 def test_a_seat_taken_anew_has_the_new_claim() -> None:
     """Section 4: a join again, or a resume, on the same connection: what is asked from then on has the new claim."""
     first, second = seat(None), seat(None, claim=8)

@@ -43,6 +43,23 @@ async def test_chat(tabs: Tabs, daemon: Daemon) -> None:
     await expect(ben.page.get_by_role("log")).to_contain_text("🦋" * 2000)
 
 
+async def test_messages_of_the_service(tabs: Tabs, daemon: Daemon) -> None:
+    """They have the name of the token and a mark that nobody in the room can have."""
+    code = (await daemon.room())["code"]
+    ann = await (await tabs.open(code)).enter("Recorder")
+    own = str(await ann.page.locator("#people-list li").first.get_attribute("data-key"))
+    async with daemon.client(token=daemon.token("alice", name="Recorder")) as host:
+        for fields in ({"text": "It begins"}, {"text": "<b>For you</b>", "to": own}):
+            assert await host.ask("send-message", code=code, **fields) == {"type": "ok"}
+    await expect(ann.page.locator("#toasts").get_by_text("wrote")).to_have_text(["Recorder wrote 2 messages."])
+    await ann.press("Chat, 2 unread")
+    log = ann.page.get_by_role("log").get_by_role("listitem")
+    await expect(log.locator("p")).to_have_text(["It begins", "<b>For you</b>"])
+    await expect(log.locator(".head bdi")).to_have_text(["Recorder", "Recorder"])
+    await expect(log.first.locator("i")).to_have_text(["from the service"])
+    await expect(log.last.locator("i")).to_have_text(["from the service", "only to you"])
+
+
 STICKS_OUT = """() => {
   const chat = document.getElementById("chat");
   const { right } = chat.getBoundingClientRect();

@@ -72,6 +72,38 @@ async def test_users_whose_ids_are_hidden(tabs: Tabs, tmp_path: Path) -> None:
         await ann.page.goto("about:blank")
 
 
+async def test_a_cohost(tabs: Tabs, daemon: Daemon) -> None:
+    """Co-hosts have what hosts have on the page, and are called so, for as long as their token makes them one."""
+    code = (await daemon.room(waitingRoom=True))["code"]
+    dora = await (await tabs.open(code, user="dora", grants={"room": code, "host": True})).enter()
+    async with daemon.client("alice") as host, daemon.client() as guest:
+        await host.join(code)
+        await guest.ask("join-room", code=code, guestName="Joan")
+        await dora.press("People, 1 waiting")
+        rows = dora.page.locator("#people-list li")
+        await expect(rows.locator("small")).to_have_text(["you, co-host", "host"])
+        await dora.press("Admit Joan")
+        await expect(rows.locator("small")).to_have_text(["you, co-host", "host", "guest"])
+        await expect(dora.page.get_by_role("button", name="Remove Joan")).to_be_visible()
+        async with daemon.client(token=daemon.token("dora", name="Dora")) as elsewhere:
+            assert (await elsewhere.join(code))["participant"]["role"] == "member"
+            await dora.told("You joined from somewhere else")
+
+
+async def test_a_hidden_admin(tabs: Tabs, daemon: Daemon) -> None:
+    """The page shows the room, and sends nothing that a hidden admin may not send."""
+    code = (await daemon.room())["code"]
+    async with daemon.client("alice") as alice:
+        await alice.join(code)
+        root = await (await tabs.open(code, user="root", grants={"admin": True, "hidden": True})).enter()
+        await expect(root.page.locator("#people-list bdi")).to_have_text(["alice"])
+        await alice.ask("send-message", text="Hello")
+        await root.press("Chat, 1 unread")
+        await expect(root.page.get_by_role("log")).to_contain_text("Hello")
+        await root.press("Leave")
+    assert "not_allowed" not in "".join(root.problems)
+
+
 async def test_hands(tabs: Tabs, daemon: Daemon) -> None:
     """Hands are shown in the order they went up, to those as well who come later."""
     code = (await daemon.room())["code"]

@@ -160,6 +160,7 @@ def value(kind: shape.Type, full: bool) -> Any:
 
 VALUES = {
     shape.NoneType: None,
+    shape.AnyType: [None],
     shape.BoolType: True,
     shape.IntType: 1,
     shape.FloatType: 2.5,

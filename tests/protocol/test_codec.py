@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from roomd.protocol import events, objects, replies, requests
 from roomd.protocol.codec import BadFrame, decode, encode, error_reply, request_id
 from roomd.protocol.errors import BAD_FRAME, RATE_LIMITED, ROOM_FULL, UNKNOWN_TYPE, Refused
-from tests.support.replies import BAN, BAN_JSON
+from tests.support.replies import BAN, BAN_JSON, WAITS, WAITS_JSON
 
 CODE = "abc-def-ghi"
 ID = "0190d2a3b4c5d6e7f8091a2b"
@@ -69,6 +69,8 @@ MEETING_REQUESTS: list[tuple[str, requests.Request]] = [
     ('{"type": "signal", "to": "p", "data": {"sdp" : [1,2]} , "id": 5}', requests.Signal(id=5, to="p", data=RAW)),
     ('{"type": "send-message", "text": "hi", "id": 7}', requests.SendMessage(id=7, text="hi")),
     ('{"type": "send-message", "text": " ", "to": "p"}', requests.SendMessage(text=" ", to="p")),
+    ('{"type": "send-message", "text": "x", "code": "a"}', requests.SendMessage(text="x", code="a")),
+    ('{"type": "list-waiting", "code": "a", "limit": 2}', requests.ListWaiting(code="a", limit=2)),
     (f'{{"type": "send-message", "text": "{FACES}"}}', requests.SendMessage(text=FACES)),
     (f'{{"type": "send-message", "text": "x", "clientId": "{"c" * 64}"}}',
      requests.SendMessage(text="x", client_id="c" * 64)),
@@ -111,7 +113,7 @@ JANE = objects.Participant(
 JANE_JSON: dict[str, Any] = {
     "id": "01jq", "roomId": "01jp", "userId": None, "guestName": "Jane Smith", "isActive": True,
     "isHost": False, "joinedAt": "2026-03-03T10:36:00.000Z", "leftAt": None, "displayName": "Jane Smith",
-    "state": {},
+    "state": {}, "role": "member",
 }  # fmt: skip
 WEEKLY = objects.Room(
     id="01jp", code=CODE, name="Weekly", host_id="alice", is_active=True, is_locked=False, max_participants=100,
@@ -166,18 +168,18 @@ FRAMES: list[tuple[replies.Reply | events.Event, dict[str, Any]]] = [
      {"type": "error", "statusCode": 400, "code": "room_full", "message": "Room is full"}),
 ]  # fmt: skip
 
-WAITS = objects.Waiting(
-    participant_id="01jt", user_id=None, guest_name="Jane", display_name="Jane", is_active=True, position=1,
-    reason="waiting_room", waiting_since="2026-03-03T10:36:00.000Z",
-)  # fmt: skip
-WAITS_JSON = {
-    "participantId": "01jt", "userId": None, "guestName": "Jane", "displayName": "Jane", "isActive": True,
-    "position": 1, "reason": "waiting_room", "waitingSince": "2026-03-03T10:36:00.000Z",
-}  # fmt: skip
 FRAMES += [
     (events.ParticipantsChanged(seq=13, joined=[], updated=[], left=[msgspec.structs.replace(JANE, state={"a": True})]),
      {"type": "participants-changed", "seq": 13, "joined": [], "updated": [],
       "left": [{**JANE_JSON, "state": {"a": True}}]}),
+    (replies.ParticipantReply(participant=msgspec.structs.replace(
+        JANE, role="cohost", metadata={"team": ["red"]}, is_hidden=True)),
+     {"type": "participant",
+      "participant": {**JANE_JSON, "role": "cohost", "metadata": {"team": ["red"]}, "isHidden": True}}),
+    (events.MessageEvent(message=msgspec.structs.replace(HELLO, participant_id=None)),
+     {"type": "message", "message": {**HELLO_JSON, "participantId": None}}),
+    (replies.WaitingListReply(id=4, waiting=[WAITS], next_cursor=None),
+     {"type": "waiting-list", "id": 4, "waiting": [WAITS_JSON], "nextCursor": None}),
     (replies.OkReply(id=4), {"type": "ok", "id": 4}),
     (replies.WatchingReply(id=4, next="p"), {"type": "watching", "id": 4, "next": "p"}),
     (events.LogEvents(events=[], next="p"), {"type": "events", "events": [], "next": "p"}),

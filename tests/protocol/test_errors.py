@@ -36,6 +36,7 @@ TABLE = [
     ("GUESTS_NOT_ALLOWED", 403, "guests_not_allowed", "Guests are not allowed in this room", None),
     ("WRONG_USER", 403, "wrong_user", "This connection belongs to someone else", None),
     ("WRONG_ROOM", 403, "wrong_room", "The token is for another room", None),
+    ("NOT_ALLOWED", 403, "not_allowed", "The token does not allow this", None),
     ("ROOM_NOT_FOUND", 404, "room_not_found", "Room not found", None),
     ("PARTICIPANT_NOT_FOUND", 404, "participant_not_found", "Participant not found", None),
     ("EVENTS_OFF", 404, "events_off", "This server keeps no event log", None),

@@ -14,8 +14,10 @@ from tests.support.rooms import (
     ADMIN,
     BOB,
     CAROL,
+    COHOST,
     DAY,
     GUEST,
+    HIDDEN,
     HOST,
     RULES,
     act,
@@ -71,11 +73,12 @@ STATES: dict[str, Callable[[], Room]] = {
     "with an end": lambda: _after(
         meeting(), commands.UpdateRoom(HOST, Settings(expires_at="2026-03-03T10:00:15Z", end_when_empty=60))
     ),
-    "ended": lambda: _after(meeting(), commands.EndRoom(HOST)),
+    "a hidden admin": lambda: _after(meeting(), join(HIDDEN, "p8")),
+    "ended": lambda: _after(meeting(), join(HIDDEN, "p8"), commands.EndRoom(HOST)),
 }
 
-CALLERS = (HOST, ADMIN, BOB, GUEST, CAROL, Caller("p3", 4), Caller("p9", 9), Caller(user_id="dave"))
-SEATS = (("p1", 1), ("p2", 3), ("p3", 4), ("p4", 5), ("p9", 9), ("p2", 99), ("nobody", 1), ("", 0))
+CALLERS = (HOST, ADMIN, BOB, GUEST, CAROL, Caller("p3", 4), Caller("p9", 9), Caller(user_id="dave"), COHOST, HIDDEN)
+SEATS = (("p1", 1), ("p2", 3), ("p3", 4), ("p4", 5), ("p9", 9), ("p2", 99), ("nobody", 1), ("", 0), ("p8", 8))
 SETTINGS = (
     Settings(),
     Settings(name="x"),
@@ -116,10 +119,11 @@ VARIANTS: dict[type[Command[object]], Callable[[], Iterator[Command[object]]]] =
         for state in ({"muted": True}, {"muted": None}, {"k": "x" * 2000})
     ),
     commands.SendMessage: lambda: (
-        commands.SendMessage(*seat, "hello", to, client_id=client_id)
+        commands.SendMessage(*seat, "hello", to, client_id=client_id, service=service)
         for seat in SEATS
         for to in (None, "p1", "p3", "nobody")
         for client_id in (None, "c1")
+        for service in (None, *(CALLERS if seat == ("", 0) else ()))
     ),
     commands.ListParticipants: lambda: (
         commands.ListParticipants(who, history) for who in CALLERS for history in (False, True)
@@ -153,6 +157,7 @@ VARIANTS: dict[type[Command[object]], Callable[[], Iterator[Command[object]]]] =
         )
     ),
     commands.CheckMute: lambda: (commands.CheckMute(who, key) for who in CALLERS for key, _ in SEATS),
+    commands.ListWaiting: lambda: (commands.ListWaiting(who) for who in CALLERS),
     commands.ListBans: lambda: (commands.ListBans(who) for who in CALLERS),
     commands.Unban: lambda: (commands.Unban(who, user) for who in CALLERS for user in ("bob", "alice", "nobody")),
     commands.Admit: lambda: (commands.Admit(who, key) for who in CALLERS for key in (None, "p2", "p3", "p4", "nobody")),

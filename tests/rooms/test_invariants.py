@@ -16,8 +16,8 @@ def room(*people: tuple[Participant, WaitsFor | None], **settings: object) -> Ro
     return Room(StoredRoom(msgspec.structs.replace(ROOM, **settings), seats), Rules(30, 100))
 
 
-GUEST = msgspec.structs.replace(BOB, user_id=None, guest_name="Bob", is_host=False)
-USER = msgspec.structs.replace(BOB, is_host=False)
+USER = msgspec.structs.replace(BOB, is_host=False, role="member")
+GUEST = msgspec.structs.replace(USER, user_id=None, guest_name="Bob")
 
 
 def test_a_room_that_is_right() -> None:
@@ -31,6 +31,15 @@ def test_each_broken_rule_names_everyone() -> None:
     assert found == [("has a place in a room that has ended", ["p1", "p2"])]
     found = list(broken_rules(room((USER, None), (msgspec.structs.replace(USER, id="p3"), None))))
     assert found == [("has the place of a user who has another one", ["p2"])]
+
+
+def test_roles_and_hidden_places() -> None:
+    """A role is that of the rights; only admins are hidden."""
+    cohost = msgspec.structs.replace(JANE, role="cohost")
+    assert list(broken_rules(room((cohost, None)))) == [("is shown with a role that is not theirs", ["p1"])]
+    hidden = room((msgspec.structs.replace(USER, is_hidden=True), None))
+    assert (list(hidden.hidden), hidden.participants()) == (["p2"], [])
+    assert list(broken_rules(hidden)) == [("is hidden, and is no admin", ["p2"])]
 
 
 def test_more_seats_than_allowed() -> None:

@@ -47,7 +47,7 @@ def test_a_join_makes_the_participant() -> None:
     )  # fmt: skip
     assert do(a_room, join(HOST, "p2"), 2).participant == Participant(
         id="p2", room_id="room", user_id="alice", guest_name=None, is_active=True, is_host=True,
-        joined_at=at(2).stamp, left_at=None, display_name="Alice",
+        joined_at=at(2).stamp, left_at=None, display_name="Alice", role="host",
     )  # fmt: skip
     assert do(a_room, join(ADMIN, "p3"), 3).participant.is_host is False
     assert a_room.view().participant_count == 3

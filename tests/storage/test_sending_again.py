@@ -61,6 +61,24 @@ async def test_a_message_is_kept_once(store: SqliteStore | FakeStore) -> None:
     assert client_ids == ["c1", "c2", None, None, "new", "c1", None, None]
 
 
+async def test_a_message_of_the_service_is_kept_once(store: SqliteStore | FakeStore) -> None:
+    """It has no participant, and is read by its sender's user; one client id stands for all of them."""
+    first, second = (
+        msgspec.structs.replace(one.change, message=msgspec.structs.replace(one.message, participant_id=None))
+        for one in (
+            with_id(said(1, by=("", "alice"), to=("p2", "bob")), "c1"),
+            with_id(said(2, by=("", "root")), "c1"),
+        )
+    )
+    await append(store, [with_id(said(0), "c1"), first])
+    with pytest.raises(AlreadySent) as caught:
+        await append(store, [second])
+    assert list(caught.value.sent) == [("", "c1")]
+    for reader, found in (("alice", [first.message]), ("bob", [first.message]), ("root", [])):
+        messages, *_ = await store.messages(Reader("r1", None, reader, "m000000"), None, 10)
+        assert messages == found
+
+
 async def test_only_the_append_with_it_fails(real: SqliteStore) -> None:
     """Its neighbours in the transaction are kept; one that breaks another constraint fails as before."""
     await append(real, [with_id(said(1), "c1")])

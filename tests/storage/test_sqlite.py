@@ -90,6 +90,25 @@ async def test_what_proves_a_seat_is_kept(store: SqliteStore | FakeStore) -> Non
     assert (seats[1].previous_hash, seats[1].is_admin) == (None, False)
 
 
+async def test_what_a_token_says_is_kept(store: SqliteStore | FakeStore) -> None:
+    """Section 3: the role and the metadata of a seat, and that an admin is hidden, who is in no history."""
+    cohost = msgspec.structs.replace(
+        BOB, id="p3", user_id="dora", is_host=False, role="cohost", metadata={"k": ["é", {}]}
+    )
+    hidden = msgspec.structs.replace(BOB, id="p4", user_id="root", is_host=False, role="cohost", is_hidden=True)
+    rights = [
+        SeatChanged(Seat(BOB, "h", 1)),
+        SeatChanged(Seat(cohost, "h", 2, is_cohost=True)),
+        SeatChanged(Seat(hidden, "h", 3, is_admin=True)),
+    ]
+    await append(store, [RoomChanged(ROOM), *rights])
+    ((_, seats, *_),) = await store.hold_seats(LATER)
+    away = [msgspec.structs.replace(one, is_active=False) for one in (BOB, cohost, hidden)]
+    assert [one.participant for one in seats] == away
+    assert [(one.is_admin, one.is_cohost) for one in seats] == [(False, False), (False, True), (True, False)]
+    assert (await store.history("r1", None, 10))[0] == away[:2]
+
+
 async def test_pages(store: SqliteStore | FakeStore) -> None:
     """Rooms newest first and filtered, history oldest first; the cursor leads through all of it once."""
     rooms = [

@@ -166,7 +166,7 @@ async def check_agreement(stage: Stage, other: Client) -> None:
         p.id: {
             "id": p.id, "roomId": p.room_id, "userId": p.user_id, "guestName": p.guest_name, "isActive": p.is_active,
             "isHost": p.is_host, "joinedAt": p.joined_at, "leftAt": p.left_at, "displayName": p.display_name,
-            "state": p.state,
+            "role": p.role, "state": p.state,
         }
         for p in people.values()
     }  # fmt: skip

@@ -42,6 +42,7 @@ ERRORS = {
     "guests_not_allowed": (403, "Guests are not allowed in this room"),
     "wrong_user": (403, "This connection belongs to someone else"),
     "wrong_room": (403, "The token is for another room"),
+    "not_allowed": (403, "The token does not allow this"),
     "room_not_found": (404, "Room not found"),
     "participant_not_found": (404, "Participant not found"),
     "taken_over": (409, "Your seat is in use on another device"),

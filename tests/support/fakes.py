@@ -259,7 +259,7 @@ class FakeStore:
         found = [
             seat.participant
             for (room, key), seat in sorted(self.people.items(), key=lambda item: item[0][1])
-            if room == room_id and key > (cursor or "") and seat.waits_for is None
+            if room == room_id and key > (cursor or "") and seat.waits_for is None and not seat.participant.is_hidden
         ]
         return page(found, limit)
 
@@ -283,7 +283,7 @@ class FakeStore:
 
 def _sent_id(event: MessageSent) -> tuple[str, str | None]:
     """Return what a message has in common with one that is sent again, if it has a client id."""
-    return event.message.participant_id, event.message.client_id
+    return event.message.participant_id or "", event.message.client_id
 
 
 def _concerns(event: MessageSent, reader: Reader) -> bool:

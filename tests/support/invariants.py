@@ -94,7 +94,7 @@ def check_secrets(changes: Sequence[Change], room: Room, clients: Sequence[Viewe
     """A private message reaches the two alone, where they are connected and read; a public one stays with the room."""
     for change in changes:
         if isinstance(change, MessageSent) and change.message.to is not None:
-            two = {change.message.participant_id, change.message.to}
+            two = {change.message.participant_id or "", change.message.to}
             there = {key for key in two if key in room.seats and room.seats[key].claim is not None}
             heard = {client.key for client in clients if change.message.id in client.heard}
             assert heard <= there

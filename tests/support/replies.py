@@ -10,7 +10,7 @@ Frame = dict[str, Any]
 STATUSES = {kind.code: kind.status_code for kind in vars(errors).values() if isinstance(kind, errors.ErrorKind)}
 REPLIES = {
     *("pong", "authenticated", "room", "rooms", "participant", "participants", "error"),
-    *("ok", "waiting", "messages", "bans", "ice-servers"),
+    *("ok", "waiting", "waiting-list", "messages", "bans", "ice-servers"),
 }
 """The types of replies."""
 EVENTS = {
@@ -44,6 +44,14 @@ async def replies_to(client: Client, frames: list[str]) -> list[Frame]:
     return replies
 
 
+WAITS = objects.Waiting(
+    participant_id="01jt", user_id=None, guest_name="Jane", display_name="Jane", is_active=True, position=1,
+    reason="waiting_room", waiting_since="2026-03-03T10:36:00.000Z",
+)  # fmt: skip
+WAITS_JSON = {
+    "participantId": "01jt", "userId": None, "guestName": "Jane", "displayName": "Jane", "isActive": True,
+    "position": 1, "reason": "waiting_room", "waitingSince": "2026-03-03T10:36:00.000Z",
+}  # fmt: skip
 BAN = objects.Ban(
     id="01ju", user_id="bob", display_name="Bob", reason=None, banned_at="2026-03-03T10:38:00.000Z", expires_at=None
 )

@@ -25,6 +25,8 @@ ADMIN = Caller(None, 2, "root", "Root", is_admin=True)
 BOB = Caller(None, 3, "bob", "Bob")
 GUEST = Caller(None, 4)
 CAROL = Caller(None, 5, "carol", "Carol")
+COHOST = Caller(None, 6, "dora", "Dora", is_cohost=True, metadata={"team": "red"})
+HIDDEN = Caller(None, 8, "eve", "Eve", is_admin=True, is_hidden=True)
 
 DAY = 1_772_532_000.0
 """2026-03-03T10:00:00.000Z, when the clock is at 0."""

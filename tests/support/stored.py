@@ -22,7 +22,9 @@ JANE = Participant(
     id="p1", room_id="r1", user_id=None, guest_name="Jane 😀", is_active=True, is_host=False,
     joined_at="2026-03-03T10:00:01.000Z", left_at=None, display_name="Jane 😀",
 )  # fmt: skip
-BOB = msgspec.structs.replace(JANE, id="p2", user_id="bob", guest_name=None, display_name="Bob", is_host=True)
+BOB = msgspec.structs.replace(
+    JANE, id="p2", user_id="bob", guest_name=None, display_name="Bob", is_host=True, role="host"
+)
 LATER = "2026-03-03T11:00:00.000Z"
 
 

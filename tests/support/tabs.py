@@ -253,19 +253,20 @@ class Tabs:
         code: str,
         *,
         user: str = "",
+        grants: dict[str, Any] | None = None,
         camera: bool = False,
         network: Network | None = None,
         host: str = "127.0.0.1",
         lasts: bool = True,
     ) -> Tab:
-        """Open a link to a room: a user's with a token. To browsers the host meet.test is an insecure place.
+        """Open a link to a room: a user's with a token, which may have grants.
 
-        A tab that a test changes for good must not last.
+        To browsers the host meet.test is an insecure place. A tab that a test changes for good must not last.
         """
         lasts = lasts and network is None
         tab = self._idle[camera].pop() if lasts and self._idle[camera] else await self._make(camera, network, lasts)
         self._open.append(tab)
-        token = f"&token={self._daemon.token(user, name=user.title())}" if user else ""
+        token = f"&token={self._daemon.token(user, name=user.title(), roomd=grants)}" if user else ""
         port = network.port if network else self._daemon.port
         await tab.page.goto(f"http://{host}:{port}/#code={code}{token}")
         return tab

@@ -55,4 +55,6 @@ def as_sent(row: sqlite3.Row) -> Frame:
     columns = ("id", "room_id", "user_id", "guest_name", "joined_at", "left_at", "display_name")
     texts = {key: row[column] for key, column in zip(keys, columns, strict=True)}
     state = json.loads(row["state"])
-    return {**texts, "isActive": bool(row["is_active"]), "isHost": bool(row["is_host"]), "state": state}
+    role = "host" if row["is_host"] else "cohost" if row["is_admin"] or row["is_cohost"] else "member"
+    rights = {"isHost": bool(row["is_host"]), "role": role}
+    return {**texts, "isActive": bool(row["is_active"]), **rights, "state": state}

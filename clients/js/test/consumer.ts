@@ -29,7 +29,8 @@ async function main(): Promise<void> {
   const room: Room | null = meeting.room;
   const me: Participant | null = meeting.me;
   const last: Message | undefined = meeting.messages.at(-1);
-  for (const [id, { isHost }] of meeting.participants) console.log(id, isHost);
+  for (const [id, { isHost, role, metadata }] of meeting.participants) console.log(id, isHost, role === "cohost", metadata?.team);
+  const sender: string | null | undefined = last?.participantId; // null: the service
   const { iceServers, ttl }: { iceServers: IceServer[]; ttl: number } = await meeting.iceServers();
   const reply: Frame = await meeting.request("get-room", { code: options.code });
   await meeting.updateState({ muted: true, handRaised: null });
@@ -39,7 +40,7 @@ async function main(): Promise<void> {
   await meeting.admit(me);
   // @ts-expect-error: read only
   meeting.status = "joined";
-  console.log(room?.code, last?.text, iceServers[0]?.urls, ttl, reply.type);
+  console.log(room?.code, last?.text, sender, iceServers[0]?.urls, ttl, reply.type);
   await meeting.leave();
 }
 

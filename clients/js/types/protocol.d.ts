@@ -37,6 +37,18 @@ export type Participant = {
      * The participant's own state, as it last set it.
      */
     state: State;
+    /**
+     * `host` for whom `isHost` is true, `cohost` for others whose token gives host rights here, else `member`.
+     */
+    role: "cohost" | "host" | "member";
+    /**
+     * The claim `roomd.metadata` of the token; left out where there is none.
+     */
+    metadata?: Record<string, any>;
+    /**
+     * True for an admin who is there unseen; left out for everybody else.
+     */
+    isHidden?: boolean;
 };
 export type Room = {
     id: string;
@@ -93,9 +105,9 @@ export type Room = {
 export type Message = {
     id: string;
     /**
-     * Who sent it.
+     * Who sent it; null for the service: a host or an admin outside the room.
      */
-    participantId: string;
+    participantId: string | null;
     /**
      * The name of who sent it. Text, never markup.
      */
@@ -200,7 +212,7 @@ export type Admission = {
     code?: ErrorCode;
     message?: string;
 };
-export type ErrorCode = "bad_frame" | "address_unknown" | "unknown_type" | "not_in_room" | "invalid_settings" | "guest_name_required" | "invalid_guest_name" | "room_inactive" | "room_full" | "unauthenticated" | "invalid_token" | "token_expired" | "not_host" | "not_admin" | "room_locked" | "banned" | "denied" | "guests_not_allowed" | "wrong_user" | "wrong_room" | "room_not_found" | "participant_not_found" | "taken_over" | "seat_expired" | "rate_limited" | "internal_error" | "unavailable" | "restarting" | "storage_low";
+export type ErrorCode = "bad_frame" | "address_unknown" | "unknown_type" | "not_in_room" | "invalid_settings" | "guest_name_required" | "invalid_guest_name" | "room_inactive" | "room_full" | "unauthenticated" | "invalid_token" | "token_expired" | "not_host" | "not_admin" | "room_locked" | "banned" | "denied" | "guests_not_allowed" | "wrong_user" | "wrong_room" | "not_allowed" | "room_not_found" | "participant_not_found" | "taken_over" | "seat_expired" | "rate_limited" | "internal_error" | "unavailable" | "restarting" | "storage_low";
 /**
  * Presence, like `{muted: true}`: at most 16 keys, 1 KiB of JSON.
  *
@@ -225,6 +237,9 @@ export type ErrorCode = "bad_frame" | "address_unknown" | "unknown_type" | "not_
  * @property {string | null} leftAt Null while the participant holds a seat; else when the connection was last there.
  * @property {string} displayName The name to show. Text, never markup.
  * @property {State} state The participant's own state, as it last set it.
+ * @property {"cohost" | "host" | "member"} role `host` for whom `isHost` is true, `cohost` for others whose token gives host rights here, else `member`.
+ * @property {Record<string, any>} [metadata] The claim `roomd.metadata` of the token; left out where there is none.
+ * @property {boolean} [isHidden] True for an admin who is there unseen; left out for everybody else.
  */
 /**
  * A room as clients see it.
@@ -253,7 +268,7 @@ export type ErrorCode = "bad_frame" | "address_unknown" | "unknown_type" | "not_
  *
  * @typedef {object} Message
  * @property {string} id
- * @property {string} participantId Who sent it.
+ * @property {string | null} participantId Who sent it; null for the service: a host or an admin outside the room.
  * @property {string} displayName The name of who sent it. Text, never markup.
  * @property {string} text Text, never markup.
  * @property {string} sentAt ISO 8601.
@@ -358,6 +373,7 @@ export type ErrorCode = "bad_frame" | "address_unknown" | "unknown_type" | "not_
  * - `guests_not_allowed`, 403: Guests are not allowed in this room.
  * - `wrong_user`, 403: This connection belongs to someone else.
  * - `wrong_room`, 403: The token is for another room.
+ * - `not_allowed`, 403: The token does not allow this.
  * - `room_not_found`, 404: Room not found.
  * - `participant_not_found`, 404: Participant not found.
  * - `taken_over`, 409: Your seat is in use on another device.
@@ -368,6 +384,6 @@ export type ErrorCode = "bad_frame" | "address_unknown" | "unknown_type" | "not_
  * - `restarting`, 503: The server is restarting.
  * - `storage_low`, 507: Storage is nearly full.
  *
- * @typedef {"bad_frame" | "address_unknown" | "unknown_type" | "not_in_room" | "invalid_settings" | "guest_name_required" | "invalid_guest_name" | "room_inactive" | "room_full" | "unauthenticated" | "invalid_token" | "token_expired" | "not_host" | "not_admin" | "room_locked" | "banned" | "denied" | "guests_not_allowed" | "wrong_user" | "wrong_room" | "room_not_found" | "participant_not_found" | "taken_over" | "seat_expired" | "rate_limited" | "internal_error" | "unavailable" | "restarting" | "storage_low"} ErrorCode
+ * @typedef {"bad_frame" | "address_unknown" | "unknown_type" | "not_in_room" | "invalid_settings" | "guest_name_required" | "invalid_guest_name" | "room_inactive" | "room_full" | "unauthenticated" | "invalid_token" | "token_expired" | "not_host" | "not_admin" | "room_locked" | "banned" | "denied" | "guests_not_allowed" | "wrong_user" | "wrong_room" | "not_allowed" | "room_not_found" | "participant_not_found" | "taken_over" | "seat_expired" | "rate_limited" | "internal_error" | "unavailable" | "restarting" | "storage_low"} ErrorCode
  */
 export {};

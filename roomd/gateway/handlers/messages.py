@@ -2,6 +2,7 @@
 
 from roomd.gateway.client import Client
 from roomd.gateway.handlers.registry import PAGE, Work, handles
+from roomd.limits.ledger import Use
 from roomd.limits.usage import Charge
 from roomd.protocol import replies, requests
 from roomd.protocol.codec import size_of
@@ -13,7 +14,11 @@ MESSAGE_BYTES = 250
 
 @handles(requests.SendMessage)
 def send_message(client: Client, request: requests.SendMessage) -> Work:
-    """Send a message to everyone or to one participant."""
+    """Send a message to everyone or to one participant: by the seat of this connection, or else from the service."""
+    if request.code is not None:
+        code = client.session.room_code(request.code)
+        if client.session.seat is None or client.session.seat.code != code:
+            return _send_from_service(client, request, code)
     place = client.session.own_seat()
     command = commands.SendMessage(
         place.participant.id, place.claim, request.text, request.to, client_id=request.client_id
@@ -24,6 +29,16 @@ def send_message(client: Client, request: requests.SendMessage) -> Work:
     else:
         charge = Charge(2 * size, 0, command.bytes_stored())
     return client.ask_charged(place, command, request, charge)
+
+
+def _send_from_service(client: Client, request: requests.SendMessage, code: str) -> Work:
+    """Send a message from outside the room. It is charged to the sender alone, who is a host or is refused."""
+    caller = client.session.caller(code, client.wall())
+    command = commands.SendMessage("", 0, request.text, request.to, request.client_id, caller)
+    size = MESSAGE_BYTES + size_of(request.text) + len(request.client_id or "")
+    client.charge(Use.TOLD, size * (client.services.rooms.seats_in(code) if request.to is None else 1))
+    client.charge(Use.STORED, command.bytes_stored())
+    return client.ask_ok(code, command, request)
 
 
 @handles(requests.ListMessages)

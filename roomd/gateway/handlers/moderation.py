@@ -1,4 +1,4 @@
-"""Handlers of requests of hosts: remove, ban, mute, admit and deny."""
+"""Handlers of requests of hosts: remove, ban, mute, list the queue, admit and deny."""
 
 import re
 
@@ -8,7 +8,7 @@ from roomd.limits.ledger import Use
 from roomd.protocol import replies, requests
 from roomd.protocol.errors import BAD_FRAME, Refused
 from roomd.protocol.events import MuteRequested
-from roomd.protocol.objects import Ban
+from roomd.protocol.objects import Ban, Waiting
 from roomd.protocol.text import LONGEST_USER_ID, is_user_id
 from roomd.rooms import commands
 from roomd.rooms.commands.banning import ban_order
@@ -77,6 +77,19 @@ def unban(client: Client, request: requests.Unban) -> Work:
         raise Refused(BAD_FRAME, f"{BAD_FRAME.message}: give userId or banId")
     code, caller = client.room_and_caller(request)
     return client.ask_ok(code, commands.Unban(caller, request.user_id, ban_id), request)
+
+
+@handles(requests.ListWaiting)
+async def list_waiting(client: Client, request: requests.ListWaiting) -> None:
+    """List who waits. The order of the ids is that in which they came."""
+    code, caller = client.room_and_caller(request)
+    client.check_read()
+    listed: list[Waiting] = await client.services.rooms.ask(code, commands.ListWaiting(caller))
+    client.charge_read(len(listed))
+    limit = request.limit or PAGE
+    later = [one for one in listed if one.participant_id > (request.cursor or "")]
+    cursor = later[limit - 1].participant_id if len(later) > limit else None
+    client.send(replies.WaitingListReply(id=request.id, waiting=later[:limit], next_cursor=cursor))
 
 
 @handles(requests.AdmitParticipant)

@@ -26,7 +26,7 @@ ATTEMPTS = 3
 @handles(requests.CreateRoom)
 async def create_room(client: Client, request: requests.CreateRoom) -> None:
     """Create a room, by default with the caller as its host, or return the room that has the external id."""
-    identity = client.session.user(client.wall())
+    identity = client.session.creator(client.wall())
     for key, value in (("externalId", request.external_id), ("hostId", request.host_id)):
         if value is not None and not identity.is_admin:
             raise Refused(NOT_ADMIN, f"Only an admin can set {key}")

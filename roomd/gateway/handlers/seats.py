@@ -9,12 +9,13 @@ from roomd.limits.ledger import Use
 from roomd.limits.usage import Charge
 from roomd.protocol import replies, requests
 from roomd.protocol.codec import size_of
-from roomd.protocol.errors import NOT_IN_ROOM, SEAT_EXPIRED, Refused
+from roomd.protocol.errors import NOT_ALLOWED, NOT_IN_ROOM, SEAT_EXPIRED, Refused
 from roomd.protocol.events import SignalEvent
 from roomd.protocol.objects import Participant
 from roomd.protocol.paging import page
 from roomd.protocol.text import clean_code
 from roomd.rooms import commands
+from roomd.rooms.rights import HIDDEN
 
 
 @handles(requests.JoinRoom)
@@ -99,6 +100,8 @@ def update_participant(client: Client, request: requests.UpdateParticipant) -> W
 def signal(client: Client, request: requests.Signal) -> None:
     """Pass data to one other participant without reading it."""
     place = client.session.own_seat()
+    if place.participant.is_hidden:
+        raise Refused(NOT_ALLOWED, HIDDEN)
     client.charge(Use.TOLD, len(request.data))
     event = SignalEvent(sender=place.participant.id, data=request.data)
     client.services.rooms.relay(place.code, request.to, event)

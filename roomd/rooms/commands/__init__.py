@@ -4,7 +4,7 @@ joining      Join, Resume, Renew, Confirm, Leave, Drop, Expire
 meeting      UpdateState, SendMessage, ListParticipants, ListMessages
 hosting      GetRoom, CheckHost, UpdateRoom
 ending       EndRoom, EndDue, DeleteRoom
-moderation   CheckMute, Admit, Deny
+moderation   CheckMute, ListWaiting, Admit, Deny
 banning      RemoveParticipant, BanPerson, ListBans, Unban
 """
 
@@ -13,7 +13,7 @@ from roomd.rooms.commands.ending import DeleteRoom, EndDue, EndRoom
 from roomd.rooms.commands.hosting import CheckHost, GetRoom, UpdateRoom
 from roomd.rooms.commands.joining import Confirm, Drop, Expire, Join, Leave, Renew, Resume, SeatCommand
 from roomd.rooms.commands.meeting import ListMessages, ListParticipants, SendMessage, UpdateState
-from roomd.rooms.commands.moderation import Admit, CheckMute, Deny
+from roomd.rooms.commands.moderation import Admit, CheckMute, Deny, ListWaiting
 
 __all__ = [
     "Admit",
@@ -33,6 +33,7 @@ __all__ = [
     "ListBans",
     "ListMessages",
     "ListParticipants",
+    "ListWaiting",
     "RemoveParticipant",
     "Renew",
     "Resume",

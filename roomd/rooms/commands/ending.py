@@ -86,6 +86,6 @@ def _ended(room: Room, now: Moment) -> RoomView:
 
 
 def _end(room: Room, now: Moment, ended: RoomView, reason: EndReason | None = None) -> list[Change]:
-    seated = [seats.leave(seat, now, "room-ended") for seat in room.seats.values()]
+    seated = [seats.leave(seat, now, "room-ended") for seat in (*room.seats.values(), *room.hidden.values())]
     waiting = [seats.leave(seat, now, "room-ended", refusal=ROOM_INACTIVE) for seat in room.queue.values()]
     return [*seated, *waiting, RoomChanged(ended, reason)]

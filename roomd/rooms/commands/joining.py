@@ -3,6 +3,8 @@
 import math
 from typing import ClassVar
 
+from msgspec import UNSET
+
 from roomd.protocol.errors import (
     NOT_IN_ROOM,
     ROOM_FULL,
@@ -17,11 +19,11 @@ from roomd.protocol.errors import (
 )
 from roomd.protocol.objects import Participant
 from roomd.rooms import seats
-from roomd.rooms.changes import LeaveReason, SeatChanged
+from roomd.rooms.changes import LeaveReason, Removal, SeatChanged
 from roomd.rooms.denials import keys_of
 from roomd.rooms.model import Caller, Moment, Seat, WaitsFor
-from roomd.rooms.rights import check_active, check_ban, check_guests, is_host, user_of
-from roomd.rooms.room import Command, Decision, Room
+from roomd.rooms.rights import check_active, check_ban, check_guests, is_host, role_of, user_of
+from roomd.rooms.room import Command, Decision, Room, is_same_to_clients
 from roomd.rooms.space import Space
 
 MOST_WAITING = 100
@@ -66,16 +68,22 @@ class Join(SeatCommand, frozen=True, kw_only=True):
         if user_id is None and self.guest_name is None:
             raise Refused(UNAUTHENTICATED)
         waits_for, given_up = check_space(room, self.caller, wait=self.wait)
+        hidden = room.place_of_user(user_id) if room.hidden else None
+        exposed = [seats.leave(hidden, now, "left", removal=Removal(None))] if hidden is not None else []
+        is_host = user_id is not None and user_id == room.settings.host_id
         participant = Participant(
             id=now.new_id(room.last_id),
             room_id=room.settings.id,
             user_id=user_id,
             guest_name=self.guest_name,
             is_active=True,
-            is_host=user_id is not None and user_id == room.settings.host_id,
+            is_host=is_host,
             joined_at=now.stamp,
             left_at=None,
             display_name=self.guest_name if self.guest_name is not None else self.caller.display_name,
+            role=role_of(is_host=is_host, is_admin=self.caller.is_admin, is_cohost=self.caller.is_cohost),
+            metadata=self.caller.metadata,
+            is_hidden=self.caller.is_hidden or UNSET,
         )
         seat = Seat(
             participant,
@@ -83,12 +91,14 @@ class Join(SeatCommand, frozen=True, kw_only=True):
             self.claim,
             waits_for=waits_for,
             is_admin=self.caller.is_admin,
+            is_cohost=self.caller.is_cohost,
             token_exp=self.caller.token_exp,
             connection=self.caller.connection,
             address_key=self.caller.address_key,
             here_since=now.clock,
         )
-        return Decision([*(seats.leave(guest, now, "displaced") for guest in given_up), SeatChanged(seat)], seat)
+        displaced = [seats.leave(guest, now, "displaced") for guest in given_up]
+        return Decision([*exposed, *displaced, SeatChanged(seat)], seat)
 
     def _take_own(self, seat: Seat) -> SeatChanged:
         """Give the caller its own seat. On the connection that has it, a token that the client may have stays valid."""
@@ -118,7 +128,7 @@ class Resume(SeatCommand, frozen=True, kw_only=True):
         seat = room.place_of(self.participant_id)
         if self.caller.user_id is not None:  # the ban of an address keeps newcomers out
             check_ban(room, self.caller, now)
-        if seat is None:
+        if seat is None or seats.is_exposed(seat, self.caller):
             raise Refused(SEAT_EXPIRED)
         if self.token_hash not in (seat.resume_hash, seat.previous_hash):
             raise Refused(TAKEN_OVER)
@@ -129,16 +139,24 @@ class Resume(SeatCommand, frozen=True, kw_only=True):
 
 
 class Renew(Command[None], frozen=True):
-    """Store the rights of a new token with the caller's seat, or with its place in the queue."""
+    """Store what a new token says with the caller's seat, or with its place.
+
+    A hidden place ends when the token does not hide.
+    """
 
     caller: Caller
     """Who has presented the token."""
 
     def decide(self, room: Room, now: Moment) -> Decision[None]:
-        """Return the change of the seat; change nothing if the caller has none any more, or the rights are the same."""
+        """Return the change of the seat; change nothing if the caller has none any more, or nothing is different."""
         seat = room.place_of_caller(self.caller)
-        renewed = [seats.renew(seat, self.caller)] if seat is not None else []
-        return Decision([change for change in renewed if change.seat != seat], None)
+        if seat is None:
+            return Decision([], None)
+        if seats.is_exposed(seat, self.caller):
+            return Decision([seats.leave(seat, now, "removed", removal=Removal(None))], None)
+        renewed = seats.renew(seat, self.caller)
+        is_same = renewed.seat == seat and is_same_to_clients(renewed.seat.participant, seat.participant)
+        return Decision([] if is_same else [renewed], None)
 
 
 class Confirm(Command[None], frozen=True):
@@ -220,8 +238,10 @@ def check_entry(room: Room, caller: Caller, now: Moment) -> Seat | None:
     check_active(room)
     check_ban(room, caller, now)
     check_guests(room, caller)
-    if found := room.place_of_caller(caller):
+    if (found := room.place_of_caller(caller)) and not seats.is_exposed(found, caller):
         return found
+    if caller.is_hidden:
+        return None
     if room.settings.is_locked and not (room.rules.host_passes_lock and is_host(room, caller)):
         raise Refused(ROOM_LOCKED)
     if room.denials:
@@ -241,8 +261,10 @@ def check_space(room: Room, caller: Caller, *, wait: bool) -> tuple[WaitsFor | N
     """Return what a newcomer has to wait for, and the seats that are given up for them when they wait for nothing.
 
     The caller has no place in the room. `wait` is whether they wait when it is full. Raises `Refused` (400 `room_full`)
-    when they do not, or when too many people wait already.
+    when they do not, or when too many people wait already. Who is hidden needs no seat.
     """
+    if caller.is_hidden:
+        return None, []
     given_up = [] if room.free_seats > 0 else Space(room).take(caller.user_id)
     must_be_admitted = room.settings.waiting_room and not is_host(room, caller)
     if given_up is None and not wait:

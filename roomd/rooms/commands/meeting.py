@@ -11,7 +11,7 @@ from roomd.rooms.answers import Participants, Reader
 from roomd.rooms.changes import MessageSent, SeatChanged
 from roomd.rooms.history import reader
 from roomd.rooms.model import Caller, Moment
-from roomd.rooms.rights import check_host, claimed_seat, member_or_host, user_of
+from roomd.rooms.rights import check_active, check_host, claimed_seat, member_or_host, user_of
 from roomd.rooms.room import MESSAGE_BYTES, Command, Decision, Room, is_same_to_clients
 from roomd.rooms.user_ids import sees_user_ids, without_user_ids
 
@@ -55,27 +55,36 @@ class UpdateState(Command[None], frozen=True):
 
 
 class SendMessage(Command[None], frozen=True):
-    """Send a message to everyone or to one participant."""
+    """Send a message to everyone or to one participant, as a participant or, without a seat, from the service."""
 
     participant_id: str
-    """The participant who sends the message."""
+    """The participant who sends the message; empty for the service."""
     claim: int
-    """The claim of their sitting."""
+    """The claim of their sitting; 0 for the service."""
     text: str
     """The text: 1 to 2000 characters, checked by the codec."""
     to: str | None
     """The participant id of the addressee; None for everyone."""
     client_id: str | None = None
     """The id that the client gave the message: 1 to 64 characters, checked by the codec; None without one."""
+    service: Caller | None = None
+    """The host who sends the message from the service; None for a participant."""
 
     def decide(self, room: Room, now: Moment) -> Decision[None]:
-        """Return the message with a new id; no change if the participant has sent one with this client id before.
+        """Return the message with a new id; no change if its sender has sent one with this client id before.
 
         Raises `Refused`: 404 `participant_not_found` for an addressee without a seat, 507 `storage_low` when the
-        messages of the room would have more bytes than they may.
+        messages of the room would have more bytes than they may; for the service also like `check_host`, and 400
+        `room_inactive`.
         """
-        sender = claimed_seat(room, self.participant_id, self.claim).participant
-        if self.client_id is not None and (sender.id, self.client_id) in room.sent:
+        if self.service is None:
+            sender = claimed_seat(room, self.participant_id, self.claim).participant
+            name, user_id = sender.display_name, sender.user_id
+        else:
+            check_host(room, self.service, now)
+            check_active(room)
+            name, user_id = self.service.display_name, self.service.user_id
+        if self.client_id is not None and (self.participant_id, self.client_id) in room.sent:
             return Decision([], None)
         addressee = room.seats.get(self.to) if self.to is not None else None
         if self.to is not None and addressee is None:
@@ -85,15 +94,15 @@ class SendMessage(Command[None], frozen=True):
             raise Refused(STORAGE_LOW, "The room can store no more messages")
         message = Message(
             id=now.new_id(room.last_id),
-            participant_id=sender.id,
-            display_name=sender.display_name,
+            participant_id=self.participant_id or None,
+            display_name=name,
             text=self.text,
             sent_at=now.stamp,
             to=self.to,
             client_id=self.client_id,
         )
         to_user_id = addressee.participant.user_id if addressee is not None else None
-        return Decision([MessageSent(message, sender.user_id, to_user_id, total_bytes)], None)
+        return Decision([MessageSent(message, user_id, to_user_id, total_bytes)], None)
 
     def bytes_stored(self) -> int:
         """Return about how many bytes the message has in the database."""

@@ -1,6 +1,7 @@
-"""Commands of hosts about people who are there: mute, admit, deny."""
+"""Commands of hosts about people who are there: mute, list the queue, admit, deny."""
 
 from roomd.protocol.errors import PARTICIPANT_NOT_FOUND, ROOM_FULL, Refused
+from roomd.protocol.objects import Waiting
 from roomd.rooms import seats
 from roomd.rooms.changes import Change
 from roomd.rooms.model import Caller, Moment, Seat
@@ -25,6 +26,21 @@ class CheckMute(Command[None], frozen=True):
         if target_of(room, self.caller, self.participant_id, now).waits_for:
             raise Refused(PARTICIPANT_NOT_FOUND)
         return Decision([], None)
+
+
+class ListWaiting(Command[list[Waiting]], frozen=True):
+    """List the queue."""
+
+    caller: Caller
+    """Who sends the command."""
+
+    def decide(self, room: Room, now: Moment) -> Decision[list[Waiting]]:
+        """Return everyone who waits, in the order in which they came.
+
+        Raises `Refused` for anybody but hosts (403).
+        """
+        check_host(room, self.caller, now)
+        return Decision([], seats.describe_queue(room.queue))
 
 
 class Admit(Command[None], frozen=True):

@@ -11,7 +11,7 @@ export const ROOM = {
 /** @param {string} id @param {Partial<Participant>} [more] @returns {Participant} */
 export const person = (id, more) => ({
   id, roomId: "r", userId: null, guestName: id, isActive: true, isHost: false, joinedAt: "2026-03-03T10:36:00.000Z",
-  leftAt: null, displayName: id, state: {}, ...more,
+  leftAt: null, displayName: id, state: {}, role: "member", ...more,
 }); // prettier-ignore
 
 /** @param {string} id @param {Partial<Message>} [more] @returns {Message} */
