@@ -171,15 +171,17 @@
  * - `wrong_room`, 403: The token is for another room.
  * - `room_not_found`, 404: Room not found.
  * - `participant_not_found`, 404: Participant not found.
+ * - `events_off`, 404: This server keeps no event log.
  * - `taken_over`, 409: Your seat is in use on another device.
  * - `seat_expired`, 410: Seat is no longer held.
+ * - `position_expired`, 410: Events after this position are missing; read on from oldest.
  * - `rate_limited`, 429: Too many requests.
  * - `internal_error`, 500: Internal error.
  * - `unavailable`, 503: Storage is unavailable, nothing was changed.
  * - `restarting`, 503: The server is restarting.
  * - `storage_low`, 507: Storage is nearly full.
  *
- * @typedef {"bad_frame" | "address_unknown" | "unknown_type" | "not_in_room" | "invalid_settings" | "guest_name_required" | "invalid_guest_name" | "room_inactive" | "room_full" | "unauthenticated" | "invalid_token" | "token_expired" | "not_host" | "room_locked" | "banned" | "denied" | "guests_not_allowed" | "wrong_user" | "wrong_room" | "room_not_found" | "participant_not_found" | "taken_over" | "seat_expired" | "rate_limited" | "internal_error" | "unavailable" | "restarting" | "storage_low"} ErrorCode
+ * @typedef {"bad_frame" | "address_unknown" | "unknown_type" | "not_in_room" | "invalid_settings" | "guest_name_required" | "invalid_guest_name" | "room_inactive" | "room_full" | "unauthenticated" | "invalid_token" | "token_expired" | "not_host" | "room_locked" | "banned" | "denied" | "guests_not_allowed" | "wrong_user" | "wrong_room" | "room_not_found" | "participant_not_found" | "events_off" | "taken_over" | "seat_expired" | "position_expired" | "rate_limited" | "internal_error" | "unavailable" | "restarting" | "storage_low"} ErrorCode
  */
 
 export {};
