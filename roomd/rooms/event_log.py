@@ -80,12 +80,10 @@ class _Batch:
     __slots__ = (
         "_at",
         "_bans",
+        "_before",
         "_count",
-        "_hidden",
         "_known",
-        "_queue",
         "_room",
-        "_seats",
         "_view",
         "_with_messages",
         "events",

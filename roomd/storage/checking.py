@@ -156,6 +156,8 @@ def _missing_objects(db: sqlite3.Connection) -> list[Problem]:
     more = [Problem(f"the {kind} {name} is not of roomd") for kind, name in sorted(found - expected)]
     if not missing and db.execute("SELECT length(value) FROM secrets WHERE name = 'address'").fetchone() != (32,):
         missing.append(Problem("the key of the network addresses is missing"))
+    if not missing and db.execute("SELECT length(id) FROM event_log").fetchall() != [(6,)]:
+        missing.append(Problem("the id of the event log is missing"))
     return [*missing, *more]
 
 

@@ -189,6 +189,17 @@ async def test_a_watch_ends_with_its_token(make_daemon: Callable[..., Daemon]) -
         assert (ended["id"], ended["code"]) == ("w", "not_host")
 
 
+async def test_a_watcher_may_be_silent(make_daemon: Callable[..., Daemon]) -> None:
+    """It never joins, and is not closed for that; who neither joins nor watches is."""
+    daemon = make_daemon(ROOMD_LIMITS_JOIN_TIMEOUT="2")
+    async with admin(daemon) as watcher:
+        assert (await watcher.ask("watch", after="latest"))["type"] == "watching"
+        async with admin(daemon) as silent:
+            assert await silent.closed() == 4408
+        await daemon.room()
+        assert [one["type"] for one in (await watcher.receive())["events"]] == ["room-created"]
+
+
 async def test_old_events_are_deleted(make_daemon: Callable[..., Daemon]) -> None:
     """`events.keep`: a reader that was away for longer is told, with where to read on."""
     daemon = make_daemon(steered=True, ROOMD_EVENTS_KEEP="1h", ROOMD_SERVER_LOG_LEVEL="info")

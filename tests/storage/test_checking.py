@@ -79,6 +79,7 @@ BROKEN = [
         "banned_at, expires_at FROM bans",
         "talk", "bans whom another ban of the room bans", "SELECT id FROM bans ORDER BY id"),
     ("no key", "DELETE FROM secrets", None, "the key of the network addresses is missing", _NOBODY),
+    ("no log id", "DELETE FROM event_log", None, "the id of the event log is missing", _NOBODY),
     ("a strange table", "CREATE TABLE songs (title TEXT)", None, "the table songs is not of roomd", _NOBODY),
     ("a row of no room", "UPDATE bans SET room_id = 'nowhere'",
         None, "a row of bans names a missing row of rooms", _NOBODY),
