@@ -111,10 +111,11 @@ class Hub:
         for code, live in self._rooms.items():
             if code not in self._idle:
                 members, room = len(live.broadcast.members), live.room
+                places = live.broadcast_seat_count + (len(room.hidden) if room is not None else 0)
                 yield RoomFigures(
                     code=code,
                     members=members,
-                    held=max(0, live.broadcast_seat_count - members),
+                    held=max(0, places - members),
                     waiting=len(room.queue) if room is not None else 0,
                     commands=live.commands,
                 )

@@ -299,9 +299,9 @@ class RoomFigures(NamedTuple):
     code: str
     """Its code."""
     members: int
-    """The seats with a connection."""
+    """The seats and hidden places with a connection."""
     held: int
-    """The seats that are held without one."""
+    """Those that are held without one."""
     waiting: int
     """The places in the queue."""
     commands: int

@@ -178,6 +178,7 @@ async def test_the_join_of_a_guest(daemon: Daemon) -> None:
         "leftAt": None,
         "displayName": "Jane Smith",
         "state": {},
+        "role": "member",
     }
     assert reply == {"type": "participant", "participant": participant, "resumeToken": reply["resumeToken"]}
     assert state == {
@@ -197,10 +198,13 @@ async def test_the_join_of_a_guest(daemon: Daemon) -> None:
 
 
 PEOPLE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "host": ({"sub": "alice"}, {"userId": "alice", "displayName": "alice", "isHost": True}),
+    "host": ({"sub": "alice"}, {"userId": "alice", "displayName": "alice", "isHost": True, "role": "host"}),
     "user": ({"sub": "bob"}, {"userId": "bob", "displayName": "bob", "isHost": False}),
     "named": ({"sub": "bob", "name": "Bob B."}, {"userId": "bob", "displayName": "Bob B.", "isHost": False}),
-    "admin": ({"sub": "root", "roomd": {"admin": True}}, {"userId": "root", "displayName": "root", "isHost": False}),
+    "admin": (
+        {"sub": "root", "roomd": {"admin": True}},
+        {"userId": "root", "displayName": "root", "isHost": False, "role": "cohost"},
+    ),
 }
 
 
@@ -222,6 +226,7 @@ async def test_the_join_of_a_user(
         "joinedAt": participant["joinedAt"],
         "leftAt": None,
         "state": {},
+        "role": "member",
         **expected,
     }
 
