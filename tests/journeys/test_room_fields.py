@@ -91,6 +91,29 @@ async def test_bad_values(admin: Client, asked: dict[str, Any], text: str) -> No
     assert await admin.ask("create-room", **asked) == error("invalid_settings", text)
 
 
+async def test_metadata_is_charged(make_daemon: Any) -> None:
+    """The bytes in the database, and, for each one in the room, those of every change of a room that has some."""
+    daemon: Daemon = make_daemon(
+        ROOMD_LIMITS_TOLD_RATE="1", ROOMD_LIMITS_TOLD_BURST="9000",
+        ROOMD_LIMITS_STORED_RATE="1", ROOMD_LIMITS_STORED_BURST="11000",
+    )  # fmt: skip
+    metadata = {"k": "x" * 4000}
+    async with daemon.client("alice") as alice, daemon.client("bob") as bob, daemon.client("carol") as carol:
+        code = (await alice.ask("create-room", metadata=metadata))["room"]["code"]
+        for client in (alice, bob):
+            await client.join(code)
+        await alice.events()
+        replies = []
+        for name in ("once", "again"):
+            replies.append(await alice.ask("update-room", code=code, name=name))
+            await alice.events()
+        refused = await alice.ask("update-room", code=code, name="once more")
+        assert [one["type"] for one in replies] == ["room", "room"]
+        assert (refused["code"], refused["retryAfter"] > 0) == ("rate_limited", True)
+        made = [await carol.ask("create-room", metadata=metadata) for _ in range(3)]
+        assert [one.get("code") for one in made] == [None, None, "rate_limited"]
+
+
 # External ids.
 
 

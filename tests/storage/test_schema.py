@@ -178,6 +178,10 @@ READS: list[tuple[str, Callable[[SqliteStore], Awaitable[object]], list[list[str
         [["SEARCH rooms USING INDEX rooms_of_host_by_state (host_id=? AND is_active=? AND id<?)"]]),
     ("active rooms", lambda store: store.rooms_of(None, True, "r2", 10),
         [["SEARCH rooms USING INDEX rooms_by_state (is_active=? AND id<?)"]]),
+    ("a room by its external id", lambda store: store.rooms_of(None, None, None, 1, "x"), [
+        ["SEARCH rooms USING INDEX rooms_by_external_id (external_id=?)", "USE TEMP B-TREE FOR ORDER BY"],
+    ]),
+    ("the next ends", lambda store: store.next_ends(10), [["SEARCH rooms USING INDEX rooms_by_end (ends_at>?)"]]),
     ("all rooms", lambda store: store.rooms_of(None, None, "r2", 10),
         [["SEARCH rooms USING PRIMARY KEY (id<?)"]]),
     ("all rooms from the newest", lambda store: store.rooms_of(None, None, None, 10),

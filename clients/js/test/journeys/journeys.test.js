@@ -32,6 +32,19 @@ test("two see each other come, change and go", options, async (t) => {
   await agree(observer, alice);
 });
 
+test("a room is handed over with its metadata, and deleted", options, async (t) => {
+  const { code } = await daemon.room({ metadata: { course: 101 } });
+  const alice = await join(t, code, "alice");
+  const bob = await join(t, code, "bob");
+  assert.deepEqual(bob.meeting.room?.metadata, { course: 101 });
+  await alice.meeting.updateRoom({ hostId: "bob", metadata: {} });
+  const { room } = await bob.next("room");
+  assert.deepEqual([room.hostId, room.metadata, bob.meeting.me?.isHost], ["bob", undefined, true]);
+  assert.equal((await refused(alice.meeting.deleteRoom())).code, "not_host");
+  await bob.meeting.deleteRoom();
+  assert.equal((await alice.next("over")).code, "room_ended");
+});
+
 test("a dropped connection takes its seat back; the others see it go and come", options, async (t) => {
   const { code } = await daemon.room();
   const observer = await observe(t, code);
