@@ -16,7 +16,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Response
 
 from roomd.config import ServerConfig
-from roomd.gateway.http import response
+from roomd.gateway.http.responses import response
 from roomd.protocol import asyncapi
 
 PAGE = "index.html"
