@@ -24,13 +24,12 @@ from roomd.limits.ledgers import Ledgers
 from roomd.limits.usage import Usage
 from roomd.protocol.codec import BadFrame, decode_body, encode, error_reply
 from roomd.protocol.errors import BAD_FRAME, NOT_IN_ROOM, UNAUTHENTICATED, UNKNOWN_TYPE, Refused, rate_limited
+from roomd.protocol.openapi import PREFIX
 from roomd.protocol.requests import BY_HTTP, REQUESTS, tag_of
 from roomd.protocol.requests import Request as Asked
 
 log = logging.getLogger("roomd.gateway.api")
 
-PREFIX = "/api/v1/"
-"""The first part of the paths of the API."""
 NAME_THE_ROOM = f"{BAD_FRAME.message}: name the room with `code`"
 """The error of a request that would be about the room of the client's seat, if it had one."""
 _KINDS = {PREFIX + tag_of(kind): kind for kind in BY_HTTP}

@@ -14,7 +14,7 @@ from websockets.http11 import Request
 
 from roomd.config import Config, ListenAddress, TcpAddress, listen_addresses, url_of
 from roomd.engine.hub import Hub
-from roomd.gateway.api import PREFIX, Api
+from roomd.gateway.api import Api
 from roomd.gateway.connection import Connection
 from roomd.gateway.handshake import find_token
 from roomd.gateway.http.connection import HttpConnection
@@ -30,6 +30,7 @@ from roomd.limits.memory import Held, greediest
 from roomd.limits.usage import Usage
 from roomd.protocol.errors import Close
 from roomd.protocol.events import ServerRestarting
+from roomd.protocol.openapi import PREFIX
 from roomd.system.memory import Releaser
 
 log = logging.getLogger("roomd.gateway.listener")

@@ -18,6 +18,7 @@ WELCOME = """roomd {version}: rooms people can join.
 
     {example}
 
+A backend can POST the same to /api/v1/<type>, with a token: GET /openapi.json lists the types.
 README.md and docs/protocol.md of roomd say the rest; GET /asyncapi.json is the same for programs. GET /healthz tells
 whether it is well, GET /readyz whether new clients should come.
 """

@@ -142,11 +142,10 @@ def _closes(snapshot: Snapshot) -> Figures:
 
 
 def _api(snapshot: Snapshot) -> Figures:
-    counted: dict[tuple[str, ...], float] = {
-        (kind, str(status)): count for (kind, status), count in snapshot.counters.api.items()
-    }
     figures: dict[tuple[str, ...], float] = dict.fromkeys(((_tag(kind), "200") for kind in BY_HTTP), 0)
-    return figures | counted
+    for (kind, status), count in snapshot.counters.api.items():
+        figures[kind, str(status)] = count
+    return figures
 
 
 def _seats(snapshot: Snapshot) -> Figures:

@@ -45,7 +45,7 @@
  * @property {number} maxParticipants
  * @property {boolean} allowGuestAccess
  * @property {boolean} waitingRoom Newcomers wait until a host admits them.
- * @property {"all" | "none" | "since-joined"} historyVisible What a newcomer gets of the messages that were sent before.
+ * @property {HistoryVisible} historyVisible What a newcomer gets of the messages that were sent before.
  * @property {number} participantCount Seats, held ones included.
  * @property {string} createdAt ISO 8601.
  * @property {string | null} endedAt Null while the room is open.
@@ -116,6 +116,10 @@
  * @property {Room | null} room Null only in the answer to `get-room`, for somebody banned and for a guest where guests are not allowed.
  * @property {Admission} [admission]
  * @property {number | string} [id]
+ */
+
+/**
+ * @typedef {"all" | "none" | "since-joined"} HistoryVisible
  */
 
 /**

@@ -60,7 +60,7 @@ export type Room = {
     /**
      * What a newcomer gets of the messages that were sent before.
      */
-    historyVisible: "all" | "none" | "since-joined";
+    historyVisible: HistoryVisible;
     /**
      * Seats, held ones included.
      */
@@ -153,6 +153,7 @@ export type RoomReply = {
     admission?: Admission;
     id?: number | string;
 };
+export type HistoryVisible = "all" | "none" | "since-joined";
 export type Ban = {
     /**
      * Null for a guest.
@@ -223,7 +224,7 @@ export type ErrorCode = "bad_frame" | "address_unknown" | "unknown_type" | "not_
  * @property {number} maxParticipants
  * @property {boolean} allowGuestAccess
  * @property {boolean} waitingRoom Newcomers wait until a host admits them.
- * @property {"all" | "none" | "since-joined"} historyVisible What a newcomer gets of the messages that were sent before.
+ * @property {HistoryVisible} historyVisible What a newcomer gets of the messages that were sent before.
  * @property {number} participantCount Seats, held ones included.
  * @property {string} createdAt ISO 8601.
  * @property {string | null} endedAt Null while the room is open.
@@ -288,6 +289,9 @@ export type ErrorCode = "bad_frame" | "address_unknown" | "unknown_type" | "not_
  * @property {Room | null} room Null only in the answer to `get-room`, for somebody banned and for a guest where guests are not allowed.
  * @property {Admission} [admission]
  * @property {number | string} [id]
+ */
+/**
+ * @typedef {"all" | "none" | "since-joined"} HistoryVisible
  */
 /**
  * Somebody who cannot come back to a room: a user, or a guest by the address that the guest had.
