@@ -135,7 +135,7 @@ class HttpConnection(asyncio.Protocol):
                 self._is_paused = True
                 self.transport.pause_reading()
         else:
-            self._read(partial(reader.feed, data))
+            self._read(reader, data)
 
     def pause_writing(self) -> None:
         """Note that the client does not take what was written."""
@@ -202,34 +202,39 @@ class HttpConnection(asyncio.Protocol):
         if reader is None or self.transport.is_closing():
             return
         request = cast("Request", reader.request)
-        if isinstance(content, Response):
-            self._respond_last(request, reader, content)
-        elif isinstance(content, Answer):
-            keeps = self._keeps(reader) and not content.must_close
+        if isinstance(content, Answer):
+            keeps = reader.keeps and reader.is_whole and not content.must_close
             data = content.serialize(keeps)
             self.transport.write(data[: len(data) - len(content.body)] if request.method == "HEAD" else data)
             self._after(reader, keeps)
+        elif isinstance(content, Response):
+            self._respond_last(request, reader, content)
         else:
             self._send_stream(request, reader, content)
 
-    def _read(self, feed: Callable[[], None]) -> None:
+    def _read(self, reader: RequestReader, data: bytes) -> None:
         """Have the reader read, and answer the request if it is complete then."""
-        reader = cast("RequestReader", self._reader)
         had_head = reader.request is not None
         if not (reader.is_first or reader.has_begun):
             self._ticks = 0
         try:
-            feed()
+            reader.feed(data)
         except BadRequest as bad:
             if bad.answer is not None:
                 limited.info("request refused", {"status": bad.answer.status_code, "reason": bad.answer.reason_phrase})
             self._is_answering = True
-            self._serve(None, partial(self._end, bad.answer))
+            if delay := self._handler.delay(self, None):
+                self.hold(delay, partial(self._end, bad.answer))
+            else:
+                self._end(bad.answer)
             return
         if reader.is_complete:
             self._is_answering = True
             request = cast("Request", reader.request)
-            self._serve(request, partial(self._answer, request, reader))
+            if delay := self._handler.delay(self, request):
+                self.hold(delay, partial(self._answer, request, reader))
+            else:
+                self._answer(request, reader)
         elif reader.request is not None and not had_head:
             self._ticks = 0
             self._allow_body(reader.request, reader)
@@ -239,13 +244,6 @@ class HttpConnection(asyncio.Protocol):
         expected = request.headers.get_all("Expect")
         if expected and request.protocol == "HTTP/1.1" and not reader.body_size:
             self.transport.write(CONTINUE)
-
-    def _serve(self, request: Request | None, answer: Callable[[], None]) -> None:
-        """Answer a request, or what is none, when its sender may have the answer."""
-        if delay := self._handler.delay(self, request):
-            self.hold(delay, answer)
-        else:
-            answer()
 
     def hold(self, seconds: float, go_on: Callable[[], None]) -> None:
         """Read nothing for some seconds, then do something, unless the client is gone by then."""
@@ -285,7 +283,7 @@ class HttpConnection(asyncio.Protocol):
     def _send_stream(self, request: Request, reader: RequestReader, stream: Stream) -> None:
         """Write the header of a stream, and have its parts written as the client takes them."""
         is_chunked = request.protocol == "HTTP/1.1"
-        keeps = is_chunked and self._keeps(reader)
+        keeps = reader.keeps and reader.is_whole
         self.transport.write(stream.head(keeps, is_chunked))
         if request.method == "HEAD":
             self._after(reader, keeps)
@@ -301,9 +299,6 @@ class HttpConnection(asyncio.Protocol):
             self.transport.abort()
         elif self._reader is not None and not self.transport.is_closing():
             self._after(reader, keeps)
-
-    def _keeps(self, reader: RequestReader) -> bool:
-        return reader.keeps and reader.is_whole
 
     def _after(self, reader: RequestReader, keeps: bool) -> None:
         """Go on after a response: with the next request, or with the end of the connection."""
@@ -326,7 +321,8 @@ class HttpConnection(asyncio.Protocol):
         if self._is_paused:
             self._is_paused = False
             self.transport.resume_reading()
-        self._read(reader.go_on)
+        if rest := reader.go_on():
+            self._read(reader, rest)
 
     def _end(self, response: Response | None) -> None:
         """Write the response, if any, and the end of the stream. Then discard bytes until the client closes too."""

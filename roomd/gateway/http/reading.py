@@ -106,16 +106,12 @@ class RequestReader:
         elif data:
             self._feed_body(data)
 
-    def go_on(self) -> None:
-        """Begin to read the next request, in what was received after this one.
-
-        Raises `BadRequest` like `feed`.
-        """
+    def go_on(self) -> bytes:
+        """Begin to read the next request. Return what was received after this one."""
         rest, self.rest, self._skips_line = self.rest, b"", True
         self.is_first = False
         self._begin()
-        if rest:
-            self.feed(rest)
+        return rest
 
     def close(self) -> None:
         """Release the parser, which refers to this reader, so that no cycle of references is left."""
