@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from tests.support.daemon import Daemon, faults
-from tests.support.schemas import PAGE
+from tests.support.schemas import PAGE, ROOT
 from tests.support.schemas import faults as schema_faults
 
+HOW_TO = ROOT / "docs" / "how-to" / "server-api.md"
 SECTION = PAGE[PAGE.index("## 10.") :]
 
 
@@ -36,6 +37,25 @@ def test_the_example_of_the_page(daemon: Daemon) -> None:
     assert shown.keys() == frame.keys()
     assert shown["room"].keys() == frame["room"].keys()
     assert {key: frame["room"][key] for key in ("name", "hostId")} == {"name": "Weekly", "hostId": "alice"}
+
+
+def test_the_commands_of_the_how_to(daemon: Daemon) -> None:
+    """The commands of docs/how-to/server-api.md create a room, look into it, lock it and end it."""
+    first, *blocks = re.findall(r"```sh\n(.*?)```", HOW_TO.read_text(), re.DOTALL)
+    assert "roomd token --user alice" in first, "the one that the test replaces: the address and the token are its own"
+    environ = {**os.environ, "ROOMD": daemon.url.replace("ws://", "http://").removesuffix("/ws")}
+    environ["TOKEN"] = daemon.token("alice")
+    command = ["bash", "-euc", "\n".join(blocks)]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    people, locked, ended = (json.loads(frame) for frame in done.stdout.replace("}{", "}\n{").splitlines())
+    assert people["participants"] == []
+    assert (locked["room"]["name"], locked["room"]["isLocked"], locked["room"]["maxParticipants"]) == (
+        "Weekly",
+        True,
+        20,
+    )
+    assert ended["room"]["isActive"] is False
 
 
 async def test_a_backend_and_people(daemon: Daemon) -> None:
