@@ -29,7 +29,10 @@ def title(cls: type[msgspec.Struct]) -> str:
 
 
 def schemas(kinds: Iterable[type[msgspec.Struct]]) -> dict[str, Json]:
-    """Return the schemas of messages, and of the objects in them, by name. They are made anew by every call."""
+    """Return the schemas of messages, and of the objects in them, by name. They are made anew by every call.
+
+    `ErrorReply` and `RoomReply` must be among them.
+    """
     kinds = list(kinds)
     _, found = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     structs = {**vars(objects), **{cls.__name__: cls for cls in kinds}}
@@ -40,8 +43,7 @@ def schemas(kinds: Iterable[type[msgspec.Struct]]) -> dict[str, Json]:
             properties = {key: _omitted(value) for key, value in properties.items()}
         schema["properties"] = {key: _named(key, value, enumerations) for key, value in properties.items()}
     for name in ("ErrorReply", "Admission"):
-        if name in found:
-            found[name]["properties"]["code"] = ref("ErrorCode")
+        found[name]["properties"]["code"] = ref("ErrorCode")
     return {**found, **enumerations, "ErrorCode": _error_code()}
 
 

@@ -47,6 +47,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], int, str]] = {
     "a key is missing": ("get-room", {}, 400, "bad_frame"),
     "a wrong type": ("get-room", {"code": 5}, 400, "bad_frame"),
     "another type": ("get-room", {"type": "end-room", "code": "aaa-bbb-ccc"}, 400, "bad_frame"),
+    "nested too deep": ("get-room", {"code": json.loads("[" * 600 + "]" * 600)}, 400, "bad_frame"),
     "wrong settings": ("create-room", {"maxParticipants": 1}, 400, "invalid_settings"),
     "which room": ("list-bans", {}, 400, "bad_frame"),
 }
