@@ -5,7 +5,7 @@ from typing import NamedTuple
 from roomd.config import Config, settings
 from roomd.daemon import JOINS_A_SECOND, JOINS_AT_ONCE, NOISE_A_SECOND, NOISE_AT_ONCE
 from roomd.gateway.fragments import FRAGMENT_LIMIT
-from roomd.gateway.http import HEAD_LIMIT
+from roomd.gateway.http.reading import HEAD_LIMIT
 from roomd.gateway.listener import CLOSING_ALLOWED, HANDSHAKE_TIMEOUT, READ_TIMEOUT
 from roomd.limits.ledgers import CAPACITY
 from roomd.protocol.errors import Close

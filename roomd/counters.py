@@ -41,6 +41,7 @@ class Counters:
     """What was counted since the start, which was at `started_at`, in seconds since the epoch."""
 
     __slots__ = (
+        "api",
         "batches",
         "changes",
         "closes",
@@ -72,6 +73,8 @@ class Counters:
         """Those that have ended, by the code of the first close frame; 1006 without one."""
         self.requests: dict[type[Request], int] = dict.fromkeys(REQUESTS, 0)
         """The requests, refused ones included, by type."""
+        self.api: defaultdict[tuple[str, int], int] = defaultdict(int)
+        """The requests by HTTP, by type and by the status of the response. They are among `requests` too."""
         self.refusals: defaultdict[str, int] = defaultdict(int)
         """The `error` replies, by code."""
         self.joins: defaultdict[str, int] = defaultdict(int)

@@ -89,7 +89,7 @@ def _object(name: str, schema: Schema, docs: dict[str, str]) -> str:
     """Describe one schema. The server sends a field that has a default, unless its struct leaves defaults out."""
     lines = schema["description"].splitlines() if "description" in schema else []
     if "properties" not in schema:
-        lines += ["", f"@typedef {{{_type(schema)}}} {name}"]
+        lines += [*([""] if lines else []), f"@typedef {{{_type(schema)}}} {name}"]
     else:
         lines += ["", f"@typedef {{object}} {name}"]
     for field, value in schema.get("properties", {}).items():
@@ -110,6 +110,8 @@ def _type(schema: Schema) -> str:
     """Write a JSON schema as a TypeScript type."""
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition("/")[2]
+    if "const" in schema:
+        return f'"{schema["const"]}"'
     if "enum" in schema:
         return " | ".join(f'"{value}"' for value in schema["enum"])
     if "anyOf" in schema:

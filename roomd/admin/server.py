@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +20,8 @@ from typing import Any, TypeVar
 import msgspec
 from websockets.http11 import Request, Response
 
-from roomd.gateway.http import HttpConnection, response
+from roomd.gateway.http.connection import HttpConnection
+from roomd.gateway.http.responses import Content, response
 from roomd.protocol.admin import Failed
 from roomd.system.unix_sockets import UnixListener, listen_on
 
@@ -54,7 +55,7 @@ class OperationServer:
     def __init__(self, operations: Mapping[str, Operation]) -> None:
         self._operations = operations
         self._connections: dict[HttpConnection, None] = {}
-        self._tasks: set[asyncio.Task[Response]] = set()
+        self._tasks: set[asyncio.Task[Content]] = set()
 
     def protocol(self) -> HttpConnection:
         """Return the protocol of a new connection."""
@@ -85,8 +86,13 @@ class OperationServer:
         """Return 0: an operator waits for nobody."""
         return 0.0
 
-    def answer(self, request: Request, body: bytes) -> Response | asyncio.Future[Response]:
-        """Return the response, or the task that makes it."""
+    def answer(
+        self,
+        connection: HttpConnection,  # noqa: ARG002 - of the protocol
+        request: Request,
+        body: bytes,
+    ) -> Response | asyncio.Future[Content]:
+        """Return the response, or a future of it. The operation goes on without its client."""
         operation = self._operations.get(f"{request.method} {request.path.partition('?')[0]}")
         if operation is None:
             known = ", ".join(self._operations)
@@ -94,7 +100,11 @@ class OperationServer:
         task = asyncio.get_running_loop().create_task(_run(operation, body))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return task
+        return asyncio.shield(task)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Start a task that sends a stream; no operation has one."""
+        return asyncio.get_running_loop().create_task(work)
 
     def upgrade(self, connection: HttpConnection, request: Request, transport: asyncio.Transport, rest: bytes) -> None:
         """Do nothing: no response is a 101."""
@@ -138,7 +148,7 @@ class AdminServer(OperationServer):
             connection.abort()
 
 
-async def _run(operation: Operation, body: bytes) -> Response:
+async def _run(operation: Operation, body: bytes) -> Content:
     try:
         result = operation(body)
         if inspect.isawaitable(result):

@@ -166,7 +166,9 @@ def _serve_command(serve: Serve) -> Callable[..., None]:
         host: Annotated[str | None, typer.Option(metavar="ADDRESS", help="The address to listen on.")] = None,
         port: Annotated[
             int | None,
-            typer.Option(metavar="PORT", min=0, max=65535, help="The TCP port; 0 lets the system choose one."),
+            typer.Option(
+                "--port", metavar="PORT", min=0, max=65535, help="The TCP port; 0 lets the system choose one."
+            ),
         ] = None,
         database: DatabaseFile = None,
         log_level: Annotated[LogLevel | None, typer.Option(help="The least severe level that is logged.")] = None,

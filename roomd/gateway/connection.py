@@ -8,19 +8,19 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from roomd.engine.ports import RETRY_AFTER, StorageFailed
 from roomd.gateway.client import Client
 from roomd.gateway.handlers import serve
 from roomd.gateway.outbox import Outbox
 from roomd.gateway.refusals import CloseConnection, close_for
 from roomd.gateway.services import Services
+from roomd.gateway.serving import check_draining, refusal
 from roomd.gateway.websocket import ClientSocket
 from roomd.limits.ledgers import SLOWED_MOST
 from roomd.limits.usage import SERVED, Usage
 from roomd.protocol import events, replies, requests
 from roomd.protocol.admin import ConnectionStatus
 from roomd.protocol.codec import BadFrame, decode, request_id
-from roomd.protocol.errors import INTERNAL_ERROR, RESTARTING, UNAVAILABLE, Close, Refused, rate_limited
+from roomd.protocol.errors import INTERNAL_ERROR, Close, Refused, rate_limited
 
 log = logging.getLogger("roomd.gateway.connection")
 limited = logging.getLogger("roomd.gateway.limited")
@@ -28,17 +28,12 @@ limited = logging.getLogger("roomd.gateway.limited")
 BAD_TOKEN_GRACE = 1.0
 """The seconds for which a connection with a bad token stays open, so that the error can answer its first request."""
 
-RESTART_AFTER = 2.0
-"""The `retryAfter`, in seconds, of requests that arrive while the server stops."""
-
 CLEAN_CLOSES = (1000, 1001)
 """The close codes of a client that closes in order: it is done, or its page goes away (RFC 6455, section 7.4.1)."""
 
 INTERNAL_ERROR_CLOSE = 1011
 """The close code for a fault of the daemon (RFC 6455, section 7.4.1)."""
 
-NEWCOMERS = (requests.JoinRoom, requests.CreateRoom)
-"""The requests that a daemon refuses which an operator wants empty. A seat from before is resumed."""
 WAYS_BACK = (requests.Resume, requests.Authenticate)
 """The requests that nobody else's flood can keep a host or somebody with a seat from. They are never refused."""
 SILENT_REASON = "silent before the first join"
@@ -313,8 +308,8 @@ class Connection:
         `CloseConnection`.
         """
         rooms = self._services.rooms
-        if rooms.is_draining and (rooms.is_stopping or isinstance(request, NEWCOMERS)):
-            raise Refused(RESTARTING, retry_after=RESTART_AFTER)
+        if rooms.is_draining:
+            check_draining(rooms, request)
         work = serve(self._client, request)
         if work is None or isinstance(work, asyncio.Future):
             return work
@@ -328,15 +323,9 @@ class Connection:
 
     def _answer_failure(self, exc: Exception, request: requests.Request) -> None:
         """Send the reply to a request that raised `exc`, or close the connection."""
-        to = request.id
-        match exc:
-            case Refused():
-                self._count_result(exc, request)
-                self._client.refuse(exc, to)
-            case StorageFailed():
-                self._client.refuse(Refused(UNAVAILABLE, retry_after=RETRY_AFTER), to)
-            case CloseConnection():
-                self.outbox.close(exc.code, exc.reason)
-            case _:  # the edge of the connection: a bug affects one request
-                log.error("request failed", {"connection": self.number, "error": type(exc).__name__}, exc_info=exc)
-                self._client.refuse(Refused(INTERNAL_ERROR), to)
+        if isinstance(exc, CloseConnection):
+            self.outbox.close(exc.code, exc.reason)
+            return
+        if isinstance(exc, Refused):
+            self._count_result(exc, request)
+        self._client.refuse(refusal(exc, self.number), request.id)

@@ -55,9 +55,19 @@ def find_token(headers: Headers) -> str | None:
 
     For an `Authorization` that has no bearer token the result is an empty token, which is never valid.
     """
-    authorization = headers.get_all("Authorization")
-    if authorization:
-        scheme, _, token = authorization[0].partition(" ")
-        return token.strip() if scheme.lower() == "bearer" and len(authorization) == 1 else ""
+    if "Authorization" in headers:
+        return bearer_token(headers)
     offered = (name.strip() for value in headers.get_all("Sec-WebSocket-Protocol") for name in value.split(","))
     return next((name.removeprefix("bearer.") for name in offered if name.startswith("bearer.")), None)
+
+
+def bearer_token(headers: Headers) -> str | None:
+    """Return the token in `Authorization`; None without this field.
+
+    For an `Authorization` that has no bearer token the result is an empty token, which is never valid.
+    """
+    authorization = headers.get_all("Authorization")
+    if not authorization:
+        return None
+    scheme, _, token = authorization[0].partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and len(authorization) == 1 else ""

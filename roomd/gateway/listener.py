@@ -10,13 +10,15 @@ import time
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from websockets.http11 import Request, Response
+from websockets.http11 import Request
 
 from roomd.config import Config, ListenAddress, TcpAddress, listen_addresses, url_of
 from roomd.engine.hub import Hub
+from roomd.gateway.api import Api
 from roomd.gateway.connection import Connection
 from roomd.gateway.handshake import find_token
-from roomd.gateway.http import HttpConnection
+from roomd.gateway.http.connection import HttpConnection
+from roomd.gateway.http.responses import Content
 from roomd.gateway.routes import Routes
 from roomd.gateway.services import Services
 from roomd.gateway.sockets import OpenSockets
@@ -28,6 +30,7 @@ from roomd.limits.memory import Held, greediest
 from roomd.limits.usage import Usage
 from roomd.protocol.errors import Close
 from roomd.protocol.events import ServerRestarting
+from roomd.protocol.openapi import PREFIX
 from roomd.system.memory import Releaser
 
 log = logging.getLogger("roomd.gateway.listener")
@@ -99,7 +102,9 @@ class Listener:
         self._is_stopping = False
         self._all_closed = asyncio.Event()  # set when the last connection has ended after `close` began
         self._routes = Routes(config.server, lambda: self._is_stopping, self._problems)
-        self.body_limit = self._routes.body_limit
+        server = config.server
+        self._api = Api(services, self._ledgers, self.spawn, server.path, server.allowed_origins)
+        self.body_limit = self._api.body_limit
         self._tick = self._tick_for(config)
 
     def use(self, config: Config) -> None:
@@ -109,6 +114,7 @@ class Listener:
         """
         self._settings = config.server
         self._routes.allow(config.server.allowed_origins)
+        self._api.allow(config.server.allowed_origins)
         self._proxies = Proxies(config.server.trusted_proxies)
         self._ledgers.use(config.limits, self._services.clock.monotonic())
         self._tick = min(self._tick, self._tick_for(config))
@@ -147,6 +153,8 @@ class Listener:
         self._is_stopping = True
         log.info("restarting", {"connections": len(self.connections), **self._hub.statistics()})
         self._sockets.close()
+        for http_connection in list(self._http_connections):
+            http_connection.finish()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_TIMEOUT):
                 await self._hub.drain()
@@ -191,6 +199,7 @@ class Listener:
             self._gone += 1
             self._http_connections.discard(connection)
             self._ledgers.remove_stranger(connection)
+            self._api.ended(connection)
             if connection.received or not connection.has_arrived:
                 self._charge(connection)
 
@@ -201,6 +210,8 @@ class Listener:
         """
         if request is not None:
             connection.address = self._address(connection, request)
+            if request.path.startswith(PREFIX) and connection.has_arrived:
+                return 0.0  # the request is charged to its user
         wait = self._charge(connection, 1 if request is None or "Upgrade" in request.headers else FILE_ARRIVAL)
         if not wait or (request is not None and self._routes.is_health_check(request)):
             return 0.0
@@ -212,9 +223,11 @@ class Listener:
         size, connection.received, connection.has_arrived = connection.received, 0, True
         return arrive(self._ledgers, connection.address, self._services.clock.monotonic(), size, arrivals)
 
-    def answer(self, request: Request, body: bytes) -> Response:
-        """Return the response to a request; 101 for a successful handshake."""
-        return self._routes.answer(request, body)
+    def answer(self, connection: HttpConnection, request: Request, body: bytes) -> Content | None:
+        """Answer a request; with 101 for a successful handshake. None: the connection gets the response later."""
+        if request.path.startswith(PREFIX):
+            return self._api.answer(connection, request, body)
+        return self._routes.answer(request)
 
     def upgrade(self, opened: HttpConnection, request: Request, transport: asyncio.Transport, rest: bytes) -> None:
         """Start a connection after its handshake. It is one of a stranger until it has a verified token or a seat.
@@ -225,7 +238,7 @@ class Listener:
         limits = self._services.limits
         transport.set_write_buffer_limits(limits.outbox, 0)
         usage = Usage(self._ledgers, opened.address)
-        connection = Connection(number, transport, usage, self._services, self._spawn, self._closed, self._forget)
+        connection = Connection(number, transport, usage, self._services, self.spawn, self._closed, self._forget)
         self._http_connections.discard(opened)
         self.connections.add(connection)
         usage.begin(connection, opened)
@@ -256,7 +269,7 @@ class Listener:
         if not (forwarded_for or forwarded):
             if not self._has_warned and "Origin" in headers:
                 self._warn_of_proxy(connection.peer)
-            return connection.address
+            return connection.address if not connection.has_arrived else self._proxies.client(connection.peer, (), ())
         return self._proxies.client(connection.peer, forwarded_for, forwarded)
 
     def _warn_of_proxy(self, peer: str | None) -> None:
@@ -321,7 +334,8 @@ class Listener:
             self._counters.lag.add(max(0.0, time.monotonic() - due))
             self.tick()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Start a task, and own it: it ends before `close` does."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -9,7 +9,7 @@ from websockets.http11 import Request, Response
 from roomd import __version__
 from roomd.config import ServerConfig
 from roomd.gateway.handshake import Handshake
-from roomd.gateway.http import method_not_allowed, response, text_response
+from roomd.gateway.http.responses import method_not_allowed, response, text_response
 from roomd.gateway.static import StaticFiles
 
 WELCOME = """roomd {version}: rooms people can join.
@@ -18,6 +18,7 @@ WELCOME = """roomd {version}: rooms people can join.
 
     {example}
 
+A backend can POST the same to /api/v1/<type>, with a token: GET /openapi.json lists the types.
 README.md and docs/protocol.md of roomd say the rest; GET /asyncapi.json is the same for programs. GET /healthz tells
 whether it is well, GET /readyz whether new clients should come.
 """
@@ -47,15 +48,11 @@ class Routes:
         """Accept WebSockets from web pages of these origins only; of all, if there are none."""
         self._handshake = Handshake(origins)
 
-    def body_limit(self, _: Request) -> int:
-        """Return 0: no method with a body is served."""
-        return 0
-
     def is_health_check(self, request: Request) -> bool:
         """Return whether a request is for one of the health checks."""
         return request.path.partition("?")[0] in (HEALTH, READY)
 
-    def answer(self, request: Request, _: bytes) -> Response:
+    def answer(self, request: Request) -> Response:
         """Return the response to a request; 101 for a successful handshake."""
         path = request.path.partition("?")[0]
         if request.method not in ("GET", "HEAD"):

@@ -165,6 +165,10 @@ class Session(Generic[P]):
             raise Refused(UNAUTHENTICATED)
         return self._caller_without_token(code)
 
+    def is_expired(self, now: float) -> bool:
+        """Return whether the client's token has expired."""
+        return self._identity is not None and self._has_expired(self._identity, now)
+
     def expiry(self, code: str, now: float) -> Refused | None:
         """Return the error of an expired token in the room `code`; None when there is no error."""
         if self._identity is None or self._has_seat_in(code) or not self._has_expired(self._identity, now):

@@ -1,4 +1,4 @@
-"""The files that are served over HTTP: the meeting page with its files, and the AsyncAPI document.
+"""The files that are served over HTTP: the meeting page with its files, and the documents for programs.
 
 The files of the page are in the folder `page` of the package. All of them are read once, at the start.
 """
@@ -16,8 +16,8 @@ from websockets.datastructures import Headers
 from websockets.http11 import Response
 
 from roomd.config import ServerConfig
-from roomd.gateway.http import response
-from roomd.protocol import asyncapi
+from roomd.gateway.http.responses import JSON, response
+from roomd.protocol import asyncapi, openapi
 
 PAGE = "index.html"
 """The file of the page, which is served at `/`."""
@@ -65,7 +65,8 @@ class StaticFiles:
 
     def __init__(self, config: ServerConfig) -> None:
         self._files: dict[str, tuple[str, bytes, str]] = {}
-        self._add("/asyncapi.json", "application/json", msgspec.json.encode(asyncapi.document(config.path)))
+        self._add("/asyncapi.json", JSON, msgspec.json.encode(asyncapi.document(config.path)))
+        self._add("/openapi.json", JSON, msgspec.json.encode(openapi.document()))
         if config.demo:
             for name, body in page_files():
                 if name == PAGE:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from websockets.http11 import Response
 
 from roomd.counters import Histogram
-from roomd.gateway.http import response
+from roomd.gateway.http.responses import response
 from roomd.metrics.families import FAMILIES, Family, Snapshot, Sources, take_snapshot
 
 if TYPE_CHECKING:

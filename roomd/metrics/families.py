@@ -25,6 +25,7 @@ from roomd.limits.applied import ACTIONS
 from roomd.limits.ledger import Use
 from roomd.protocol import errors
 from roomd.protocol.errors import Close, ErrorKind
+from roomd.protocol.requests import BY_HTTP
 from roomd.storage.space import free_bytes
 from roomd.system.memory import resident
 
@@ -140,6 +141,13 @@ def _closes(snapshot: Snapshot) -> Figures:
     return figures
 
 
+def _api(snapshot: Snapshot) -> Figures:
+    figures: dict[tuple[str, ...], float] = dict.fromkeys(((_tag(kind), "200") for kind in BY_HTTP), 0)
+    for (kind, status), count in snapshot.counters.api.items():
+        figures[kind, str(status)] = count
+    return figures
+
+
 def _seats(snapshot: Snapshot) -> Figures:
     members, held = sum(room.members for room in snapshot.rooms), sum(room.held for room in snapshot.rooms)
     return {("connected",): members, ("held",): held}
@@ -205,6 +213,8 @@ FAMILIES = (
            lambda snapshot: _one(int(snapshot.sources.rooms.is_draining))),
     Family("roomd_requests_total", "counter", "The requests, refused ones included, by type.",
            lambda snapshot: {(_tag(kind),): count for kind, count in snapshot.counters.requests.items()}, ("type",)),
+    Family("roomd_api_requests_total", "counter", "The requests of the server API, by type and status of the response.",
+           _api, ("type", "status")),
     Family("roomd_refusals_total", "counter", "The `error` replies, by code.",
            lambda snapshot: {(code,): snapshot.counters.refusals.get(code, 0) for code in _error_codes()}, ("code",)),
     Family("roomd_joins_total", "counter", "The results of `join-room`: `seated`, `waiting`, or the code of the error.",

@@ -12,7 +12,7 @@ from roomd.protocol.frame_ids import find_id
 from roomd.protocol.nesting import is_too_deep
 from roomd.protocol.objects import Scalar
 from roomd.protocol.replies import ErrorReply, Reply, RequestId
-from roomd.protocol.requests import REQUESTS, Request
+from roomd.protocol.requests import BY_HTTP, REQUESTS, Request
 
 
 class BadFrame(Refused):
@@ -31,6 +31,7 @@ class _Identified(msgspec.Struct):
 
 
 _requests: msgspec.json.Decoder[Request] = msgspec.json.Decoder(functools.reduce(operator.or_, REQUESTS))
+_bodies = {cls: msgspec.json.Decoder(cls) for cls in BY_HTTP}
 _envelopes = msgspec.json.Decoder(_Envelope)
 _identified = msgspec.json.Decoder(_Identified)
 _encoder = msgspec.json.Encoder()
@@ -55,6 +56,19 @@ def decode(text: str) -> Request:
         return _requests.decode(text)
     except _UNREADABLE as exc:
         raise _bad_frame(text, exc) from None
+
+
+def decode_body(kind: type[Request], body: bytes) -> Request:
+    """Decode the body of a request by HTTP: a frame whose `type` is known, and need not be there.
+
+    Raises `BadFrame` (400 `bad_frame`) for any other bytes, and nothing else.
+    """
+    try:
+        if is_too_deep(body.decode()):
+            raise RecursionError
+        return _bodies[kind].decode(body)
+    except _UNREADABLE as exc:
+        raise BadFrame(BAD_FRAME, f"{BAD_FRAME.message}: {_detail(exc)}") from None
 
 
 def request_id(text: str) -> RequestId | None:

@@ -43,6 +43,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", renam
     """The replies that answer this request when `error` does not."""
     is_quiet: ClassVar[bool] = False
     """`ok` answers this request only where it has an `id` (✉ in docs/protocol.md)."""
+    needs_socket: ClassVar[bool] = False
+    """The request is about a WebSocket or a seat on it: the server API has it not (docs/protocol.md, section 11)."""
 
     id: RequestId | None = None
 
@@ -51,12 +53,14 @@ class Ping(Request, frozen=True, tag="ping"):
     """For clients that cannot send WebSocket pings."""
 
     answers = (replies.PongReply,)
+    needs_socket = True
 
 
 class Authenticate(Request, frozen=True, tag="authenticate"):
     """Authenticate the connection with a token or, in its place, a ticket; or renew its token."""
 
     answers = (replies.AuthenticatedReply,)
+    needs_socket = True
 
     token: str | None = None
     ticket: str | None = None
@@ -135,6 +139,7 @@ class JoinRoom(Request, frozen=True, tag="join-room"):
     """Take a seat in a room."""
 
     answers = (replies.ParticipantReply, replies.WaitingReply)
+    needs_socket = True
 
     code: str
     guest_name: str | None = None
@@ -146,6 +151,7 @@ class Resume(Request, frozen=True, tag="resume"):
     """Take a seat back."""
 
     answers = (replies.ParticipantReply, replies.WaitingReply)
+    needs_socket = True
 
     resume_token: str
 
@@ -154,10 +160,13 @@ class LeaveRoom(Request, frozen=True, tag="leave-room"):
     """Give the seat up at once."""
 
     answers = (replies.ParticipantReply,)
+    needs_socket = True
 
 
 class UpdateConnection(Request, frozen=True, tag="update-connection"):
     """Set for how many seconds the seat is held after the client closes this connection with 1000 or 1001."""
+
+    needs_socket = True
 
     hold: Annotated[float, Meta(ge=0)]
 
@@ -177,6 +186,7 @@ class UpdateParticipant(Request, frozen=True, tag="update-participant"):
     """Change the caller's own state, key by key; null removes a key (RFC 7396), `"@now"` becomes the server's time."""
 
     is_quiet = True
+    needs_socket = True
 
     state: dict[str, Scalar | None]
 
@@ -185,6 +195,7 @@ class Signal(Request, frozen=True, tag="signal"):
     """Send data to one other participant as it is, such as WebRTC offers, answers and candidates."""
 
     is_quiet = True
+    needs_socket = True
 
     to: str
     data: msgspec.Raw
@@ -215,6 +226,7 @@ class GetIceServers(Request, frozen=True, tag="get-ice-servers"):
     """Ask for STUN and TURN servers, with credentials of the participant's own."""
 
     answers = (replies.IceServersReply,)
+    needs_socket = True
 
 
 class HostRequest(Request, frozen=True):
@@ -292,6 +304,7 @@ class Watch(Request, frozen=True, tag="watch"):
     """Follow the event log: all rooms, for admins, or some. A later `watch` on the connection replaces it."""
 
     answers = (replies.WatchingReply,)
+    needs_socket = True
 
     after: LogPosition | None = None
     rooms: Annotated[list[str], Meta(min_length=1, max_length=100)] | None = None
@@ -306,3 +319,10 @@ def _leaves(cls: type[Request]) -> Iterator[type[Request]]:
 
 REQUESTS = tuple(_leaves(Request))
 """Every request there is."""
+BY_HTTP = tuple(cls for cls in REQUESTS if not cls.needs_socket)
+"""The requests of the server API."""
+
+
+def tag_of(cls: type[msgspec.Struct]) -> str:
+    """Return the `type` of a frame."""
+    return str(cls.__struct_config__.tag)

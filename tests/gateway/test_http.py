@@ -2,14 +2,18 @@
 
 import asyncio
 import socket
+from collections.abc import Coroutine
 from http import HTTPStatus
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from httptools import HttpParserCallbackError
 from websockets.http11 import Request, Response
 
-from roomd.gateway.http import DISCARD_LIMIT, FIELD_LIMIT, HEAD_LIMIT, HttpConnection, RequestReader, response
+from roomd.gateway.http.connection import DISCARD_LIMIT, HttpConnection
+from roomd.gateway.http.reading import FIELD_LIMIT, HEAD_LIMIT, RequestReader
+from roomd.gateway.http.responses import response
 from tests.support.sockets import SocketTransport, turns
 
 
@@ -37,10 +41,13 @@ class Handler:
     def delay(self, connection: HttpConnection, request: Request | None) -> float:
         return self.delay_of.get(request.path if request is not None else "", 0.0)
 
-    def answer(self, request: Request, body: bytes) -> Response:
+    def answer(self, connection: HttpConnection, request: Request, body: bytes) -> Response:
         if request.headers.get("Upgrade"):
             return Response(101, "Switching Protocols", request.headers)
         return response(HTTPStatus.OK, "text/plain", f"{request.method} {request.path} {body.decode()}".encode())
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        return asyncio.create_task(work)
 
     def upgrade(self, connection: HttpConnection, request: Request, transport: asyncio.Transport, rest: bytes) -> None:
         self.http_connections.discard(connection)

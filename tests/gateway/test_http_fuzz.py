@@ -7,14 +7,17 @@ A failure prints its seed; `ROOMD_TEST_FUZZ_SEED=<seed> pytest tests/gateway/tes
 import asyncio
 import os
 import re
+from collections.abc import Coroutine
 from http import HTTPStatus
+from typing import Any
 
 import pytest
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
 from roomd.config import ServerConfig
-from roomd.gateway.http import FIELD_LIMIT, HEAD_LIMIT, HttpConnection
+from roomd.gateway.http.connection import HttpConnection
+from roomd.gateway.http.reading import FIELD_LIMIT, HEAD_LIMIT
 from roomd.gateway.routes import Routes
 from tests.support.fuzz_heads import cut, make_request
 from tests.support.sockets import SocketTransport
@@ -50,7 +53,7 @@ class Port:
         self.connection.connection_made(self.transport.as_transport())
 
     def body_limit(self, request: Request) -> int:
-        return ROUTES.body_limit(request)
+        return 0
 
     def opened(self, connection: HttpConnection) -> None:
         self.http_connections.add(connection)
@@ -61,8 +64,11 @@ class Port:
     def delay(self, connection: HttpConnection, request: Request | None) -> float:
         return 0.0
 
-    def answer(self, request: Request, body: bytes) -> Response:
-        return ROUTES.answer(request, body)
+    def answer(self, connection: HttpConnection, request: Request, body: bytes) -> Response:
+        return ROUTES.answer(request)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        return asyncio.create_task(work)
 
     def upgrade(self, connection: HttpConnection, request: Request, transport: asyncio.Transport, rest: bytes) -> None:
         self.http_connections.discard(connection)

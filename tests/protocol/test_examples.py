@@ -24,6 +24,9 @@ LEFT_OUT = re.compile(r'"(?:[^"\\]|\\.)*"|\{…\}|…')
 KEYS_ONLY = re.compile(r'\{("[^"]*"(?:,\s*"[^"]*")*)\}')
 CODE = re.compile(r"```json\n(.*?)```|`([^`]+)`", re.DOTALL)
 
+COMMAND = re.compile(r"```sh\n.*?```", re.DOTALL)
+"""A command for a shell, which a test of its own runs."""
+
 
 def readable(text: str) -> str:
     """Return an example as JSON, in which a mark stands for each part that it leaves out."""
@@ -37,6 +40,7 @@ def examples(page: str) -> list[Json]:
     Raises `ValueError` for text that begins like an object and is not one.
     """
     found: list[Json] = []
+    page = COMMAND.sub("", page)
     for block, inline in CODE.findall(page):
         rest = readable(block or inline).strip()
         while (block and rest) or re.match(r'\{\s*"', rest):
@@ -60,6 +64,7 @@ def missed(page: str) -> tuple[int, int]:
     """Return how many objects, and how many with a type, are in the text of a page and in none of its examples."""
     found = [each for example in examples(page) for each in objects(example)]
     typed = [each for each in found if isinstance(each.get("type"), str)]
+    page = COMMAND.sub("", page)
     return len(re.findall(r'\{\s*"', page)) - len(found), len(re.findall(r'"type":\s*"', page)) - len(typed)
 
 

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -15,7 +16,7 @@ from websockets.server import ServerProtocol
 
 from roomd.config import LimitsConfig
 from roomd.gateway.handshake import Handshake
-from roomd.gateway.http import HttpConnection
+from roomd.gateway.http.connection import HttpConnection
 from roomd.gateway.websocket import ClientSocket
 from roomd.limits.ledgers import Ledgers
 from roomd.limits.usage import Usage
@@ -105,8 +106,11 @@ class OurEcho:
     def delay(self, connection: HttpConnection, request: Request | None) -> float:
         return 0.0
 
-    def answer(self, request: Request, body: bytes) -> Response:
+    def answer(self, connection: HttpConnection, request: Request, body: bytes) -> Response:
         return HANDSHAKES.answer(request)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        return asyncio.create_task(work)
 
     def upgrade(self, connection: HttpConnection, request: Request, transport: asyncio.Transport, rest: bytes) -> None:
         self.http_connections.discard(connection)

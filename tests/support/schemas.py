@@ -49,7 +49,7 @@ def sample(schema: Json) -> Any:
     match schema:
         case {"$ref": ref}:
             return sample(target(ref))
-        case {"enum": [first, *_]} | {"examples": [first, *_]}:
+        case {"const": first} | {"enum": [first, *_]} | {"examples": [first, *_]}:
             return first
         case {"anyOf": [first, *_]}:
             return sample(first)

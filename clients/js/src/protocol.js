@@ -30,7 +30,7 @@
  * @property {string | null} leftAt Null while the participant holds a seat; else when the connection was last there.
  * @property {string} displayName The name to show. Text, never markup.
  * @property {State} state The participant's own state, as it last set it.
- * @property {"cohost" | "host" | "member"} role `host` for whom `isHost` is true, `cohost` for others whose token gives host rights here, else `member`.
+ * @property {Role} role `host` for whom `isHost` is true, `cohost` for others whose token gives host rights here, else `member`.
  * @property {Record<string, any>} [metadata] The claim `roomd.metadata` of the token; left out where there is none.
  * @property {boolean} [isHidden] True for an admin who is there unseen; left out for everybody else.
  */
@@ -48,7 +48,7 @@
  * @property {number} maxParticipants
  * @property {boolean} allowGuestAccess
  * @property {boolean} waitingRoom Newcomers wait until a host admits them.
- * @property {"all" | "none" | "since-joined"} historyVisible What a newcomer gets of the messages that were sent before.
+ * @property {HistoryVisible} historyVisible What a newcomer gets of the messages that were sent before.
  * @property {number} participantCount Seats, held ones included.
  * @property {string} createdAt ISO 8601.
  * @property {string | null} endedAt Null while the room is open.
@@ -126,6 +126,14 @@
  */
 
 /**
+ * @typedef {"cohost" | "host" | "member"} Role
+ */
+
+/**
+ * @typedef {"all" | "none" | "since-joined"} HistoryVisible
+ */
+
+/**
  * Somebody who cannot come back to a room: a user, or a guest by the address that the guest had.
  *
  * @typedef {object} Ban
@@ -180,15 +188,17 @@
  * - `not_allowed`, 403: The token does not allow this.
  * - `room_not_found`, 404: Room not found.
  * - `participant_not_found`, 404: Participant not found.
+ * - `events_off`, 404: This server keeps no event log.
  * - `taken_over`, 409: Your seat is in use on another device.
  * - `seat_expired`, 410: Seat is no longer held.
+ * - `position_expired`, 410: Events after this position are missing; read on from oldest.
  * - `rate_limited`, 429: Too many requests.
  * - `internal_error`, 500: Internal error.
  * - `unavailable`, 503: Storage is unavailable, nothing was changed.
  * - `restarting`, 503: The server is restarting.
  * - `storage_low`, 507: Storage is nearly full.
  *
- * @typedef {"bad_frame" | "address_unknown" | "unknown_type" | "not_in_room" | "invalid_settings" | "guest_name_required" | "invalid_guest_name" | "room_inactive" | "room_full" | "unauthenticated" | "invalid_token" | "token_expired" | "not_host" | "not_admin" | "room_locked" | "banned" | "denied" | "guests_not_allowed" | "wrong_user" | "wrong_room" | "not_allowed" | "room_not_found" | "participant_not_found" | "taken_over" | "seat_expired" | "rate_limited" | "internal_error" | "unavailable" | "restarting" | "storage_low"} ErrorCode
+ * @typedef {"bad_frame" | "address_unknown" | "unknown_type" | "not_in_room" | "invalid_settings" | "guest_name_required" | "invalid_guest_name" | "room_inactive" | "room_full" | "unauthenticated" | "invalid_token" | "token_expired" | "not_host" | "not_admin" | "room_locked" | "banned" | "denied" | "guests_not_allowed" | "wrong_user" | "wrong_room" | "not_allowed" | "room_not_found" | "participant_not_found" | "events_off" | "taken_over" | "seat_expired" | "position_expired" | "rate_limited" | "internal_error" | "unavailable" | "restarting" | "storage_low"} ErrorCode
  */
 
 export {};

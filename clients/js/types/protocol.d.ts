@@ -40,7 +40,7 @@ export type Participant = {
     /**
      * `host` for whom `isHost` is true, `cohost` for others whose token gives host rights here, else `member`.
      */
-    role: "cohost" | "host" | "member";
+    role: Role;
     /**
      * The claim `roomd.metadata` of the token; left out where there is none.
      */
@@ -72,7 +72,7 @@ export type Room = {
     /**
      * What a newcomer gets of the messages that were sent before.
      */
-    historyVisible: "all" | "none" | "since-joined";
+    historyVisible: HistoryVisible;
     /**
      * Seats, held ones included.
      */
@@ -181,6 +181,8 @@ export type RoomReply = {
     admission?: Admission;
     id?: number | string;
 };
+export type Role = "cohost" | "host" | "member";
+export type HistoryVisible = "all" | "none" | "since-joined";
 export type Ban = {
     /**
      * Null for a guest.
@@ -212,7 +214,7 @@ export type Admission = {
     code?: ErrorCode;
     message?: string;
 };
-export type ErrorCode = "bad_frame" | "address_unknown" | "unknown_type" | "not_in_room" | "invalid_settings" | "guest_name_required" | "invalid_guest_name" | "room_inactive" | "room_full" | "unauthenticated" | "invalid_token" | "token_expired" | "not_host" | "not_admin" | "room_locked" | "banned" | "denied" | "guests_not_allowed" | "wrong_user" | "wrong_room" | "not_allowed" | "room_not_found" | "participant_not_found" | "taken_over" | "seat_expired" | "rate_limited" | "internal_error" | "unavailable" | "restarting" | "storage_low";
+export type ErrorCode = "bad_frame" | "address_unknown" | "unknown_type" | "not_in_room" | "invalid_settings" | "guest_name_required" | "invalid_guest_name" | "room_inactive" | "room_full" | "unauthenticated" | "invalid_token" | "token_expired" | "not_host" | "not_admin" | "room_locked" | "banned" | "denied" | "guests_not_allowed" | "wrong_user" | "wrong_room" | "not_allowed" | "room_not_found" | "participant_not_found" | "events_off" | "taken_over" | "seat_expired" | "position_expired" | "rate_limited" | "internal_error" | "unavailable" | "restarting" | "storage_low";
 /**
  * Presence, like `{muted: true}`: at most 16 keys, 1 KiB of JSON.
  *
@@ -237,7 +239,7 @@ export type ErrorCode = "bad_frame" | "address_unknown" | "unknown_type" | "not_
  * @property {string | null} leftAt Null while the participant holds a seat; else when the connection was last there.
  * @property {string} displayName The name to show. Text, never markup.
  * @property {State} state The participant's own state, as it last set it.
- * @property {"cohost" | "host" | "member"} role `host` for whom `isHost` is true, `cohost` for others whose token gives host rights here, else `member`.
+ * @property {Role} role `host` for whom `isHost` is true, `cohost` for others whose token gives host rights here, else `member`.
  * @property {Record<string, any>} [metadata] The claim `roomd.metadata` of the token; left out where there is none.
  * @property {boolean} [isHidden] True for an admin who is there unseen; left out for everybody else.
  */
@@ -254,7 +256,7 @@ export type ErrorCode = "bad_frame" | "address_unknown" | "unknown_type" | "not_
  * @property {number} maxParticipants
  * @property {boolean} allowGuestAccess
  * @property {boolean} waitingRoom Newcomers wait until a host admits them.
- * @property {"all" | "none" | "since-joined"} historyVisible What a newcomer gets of the messages that were sent before.
+ * @property {HistoryVisible} historyVisible What a newcomer gets of the messages that were sent before.
  * @property {number} participantCount Seats, held ones included.
  * @property {string} createdAt ISO 8601.
  * @property {string | null} endedAt Null while the room is open.
@@ -325,6 +327,12 @@ export type ErrorCode = "bad_frame" | "address_unknown" | "unknown_type" | "not_
  * @property {number | string} [id]
  */
 /**
+ * @typedef {"cohost" | "host" | "member"} Role
+ */
+/**
+ * @typedef {"all" | "none" | "since-joined"} HistoryVisible
+ */
+/**
  * Somebody who cannot come back to a room: a user, or a guest by the address that the guest had.
  *
  * @typedef {object} Ban
@@ -376,14 +384,16 @@ export type ErrorCode = "bad_frame" | "address_unknown" | "unknown_type" | "not_
  * - `not_allowed`, 403: The token does not allow this.
  * - `room_not_found`, 404: Room not found.
  * - `participant_not_found`, 404: Participant not found.
+ * - `events_off`, 404: This server keeps no event log.
  * - `taken_over`, 409: Your seat is in use on another device.
  * - `seat_expired`, 410: Seat is no longer held.
+ * - `position_expired`, 410: Events after this position are missing; read on from oldest.
  * - `rate_limited`, 429: Too many requests.
  * - `internal_error`, 500: Internal error.
  * - `unavailable`, 503: Storage is unavailable, nothing was changed.
  * - `restarting`, 503: The server is restarting.
  * - `storage_low`, 507: Storage is nearly full.
  *
- * @typedef {"bad_frame" | "address_unknown" | "unknown_type" | "not_in_room" | "invalid_settings" | "guest_name_required" | "invalid_guest_name" | "room_inactive" | "room_full" | "unauthenticated" | "invalid_token" | "token_expired" | "not_host" | "not_admin" | "room_locked" | "banned" | "denied" | "guests_not_allowed" | "wrong_user" | "wrong_room" | "not_allowed" | "room_not_found" | "participant_not_found" | "taken_over" | "seat_expired" | "rate_limited" | "internal_error" | "unavailable" | "restarting" | "storage_low"} ErrorCode
+ * @typedef {"bad_frame" | "address_unknown" | "unknown_type" | "not_in_room" | "invalid_settings" | "guest_name_required" | "invalid_guest_name" | "room_inactive" | "room_full" | "unauthenticated" | "invalid_token" | "token_expired" | "not_host" | "not_admin" | "room_locked" | "banned" | "denied" | "guests_not_allowed" | "wrong_user" | "wrong_room" | "not_allowed" | "room_not_found" | "participant_not_found" | "events_off" | "taken_over" | "seat_expired" | "position_expired" | "rate_limited" | "internal_error" | "unavailable" | "restarting" | "storage_low"} ErrorCode
  */
 export {};

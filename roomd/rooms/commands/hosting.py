@@ -10,7 +10,7 @@ from roomd.rooms.answers import RoomAnswer
 from roomd.rooms.changes import RoomChanged, SeatChanged
 from roomd.rooms.commands.joining import check_entry, check_space
 from roomd.rooms.model import Caller, Moment, PersonKey, Seat
-from roomd.rooms.rights import check_active, check_host, is_banned, user_of
+from roomd.rooms.rights import check_active, check_host, is_banned, role_of, user_of
 from roomd.rooms.room import Command, Decision, Room
 from roomd.rooms.settings import Settings, change_settings
 from roomd.rooms.user_ids import sees_user_ids, without_host_id
@@ -80,7 +80,7 @@ class UpdateRoom(Command[RoomView], frozen=True):
             return Decision([], room.view())
         if changed.host_id != room.settings.host_id and PersonKey("user", changed.host_id) in room.bans:
             raise Refused(INVALID_SETTINGS, "hostId is banned; lift the ban first")
-        places = [*room.seats.values(), *room.queue.values()]
+        places = [*room.seats.values(), *room.queue.values(), *room.hidden.values()]
         rehosted = [SeatChanged(new) for seat in places if (new := _for_host(seat, changed)) is not seat]
         waiting = [
             msgspec.structs.replace(change, seat=_for_host(change.seat, changed))
@@ -97,7 +97,8 @@ def _for_host(seat: Seat, settings: RoomView) -> Seat:
     is_host = seat.participant.user_id == settings.host_id
     if seat.participant.is_host == is_host:
         return seat
-    participant = msgspec.structs.replace(seat.participant, is_host=is_host)
+    role = role_of(is_host=is_host, is_admin=seat.is_admin, is_cohost=seat.is_cohost)
+    participant = msgspec.structs.replace(seat.participant, is_host=is_host, role=role)
     return msgspec.structs.replace(seat, participant=participant)
 
 

@@ -1,0 +1,38 @@
+"""The official generator of AsyncAPI makes models of the document with the names that the protocol has."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.node import MODULES, node
+from tests.support.schemas import DOCUMENT, SCHEMAS
+
+PROGRAM = """
+import { readFileSync } from "node:fs";
+import { TypeScriptGenerator } from "@asyncapi/modelina";
+
+const document = JSON.parse(readFileSync(process.argv[1]));
+const models = await new TypeScriptGenerator({ modelType: "interface" }).generate(document);
+console.log(JSON.stringify(Object.fromEntries(models.map((model) => [model.modelName, model.result]))));
+"""
+
+needs_modelina = pytest.mark.skipif(
+    not (MODULES / "@asyncapi" / "modelina").exists(),
+    reason="needs @asyncapi/modelina: `make test` installs it with npm",
+)
+
+
+@needs_modelina
+def test_models(tmp_path: Path) -> None:
+    """Each schema becomes a model of its name, and no name is made up; a model has the fields of its schema."""
+    file = tmp_path / "asyncapi.json"
+    file.write_text(json.dumps(DOCUMENT))
+    models: dict[str, str] = json.loads(node("--input-type=module", "--eval", PROGRAM, str(file)))
+    channel = {"Roomd"}
+    assert models.keys() - channel == SCHEMAS.keys()
+    assert not [name for name in models if "nonymous" in name]
+    assert 'ROOM_LOCKED = "room_locked"' in models["ErrorCode"]
+    assert "historyVisible?: HistoryVisible;" in models["Room"]
+    assert "reservedType: 'get-room';" in models["GetRoom"]
+    assert "any" not in models["RoomReply"].replace("Map<string, any>", "")
