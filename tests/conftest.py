@@ -20,8 +20,13 @@ pytest.register_assert_rewrite("tests.support")  # a failed assertion there show
 pytest_plugins = ["tests.support.daemon", "tests.support.systemd", "tests.support.units"]
 
 IS_NIGHTLY = "ROOMD_TEST_NIGHTLY" in os.environ
-UNTRACED = {"bench", "cli", "client", "gateway", "journeys", "metrics", "page", "storage", "systemd"}
-"""The folders of tests that the pure modules do not need for their coverage. Tracing takes half of a test's time."""
+UNTRACED = {
+    *("bench", "cli", "client", "engine", "gateway", "journeys", "metrics", "page", "storage", "systemd"),
+    *("test_addresses.py", "test_architecture.py", "test_asyncapi.py", "test_container.py", "test_documents.py"),
+    *("test_every_command.py", "test_frame_ids.py", "test_jwks.py", "test_ledger.py", "test_reloading.py"),
+    *("test_usage_over_time.py",),
+}
+"""Folders and files of tests that the coverage of the pure modules does not need. Tracing takes half of their time."""
 _tracer = sys.gettrace()
 
 

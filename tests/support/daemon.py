@@ -128,7 +128,7 @@ class Daemon:
         same = {name: value for name, value in os.environ.items() if not name.startswith("ROOMD_")}
         if IS_NIGHTLY or same != {name: value for name, value in self.environ.items() if not name.startswith("ROOMD_")}:
             return spawn([sys.executable, *command], env=self.environ, stdout=log, stderr=log, pass_fds=fds)
-        return fork(command, self.environ, log, fds)
+        return fork(command, self.environ, (log, log), fds)
 
     def _wait_answer(self, process: Process) -> None:
         deadline = time.monotonic() + PATIENCE

@@ -5,8 +5,8 @@ with the environment and the descriptors of its test; only the interpreter's sta
 nightly` starts each as its users do, and so do tests of the start itself, by `tests.support.processes`.
 
 `python -m tests.support.forking DESCRIPTOR` is the process to fork from. A datagram on the socket DESCRIPTOR is an
-`Order` as JSON, with descriptors: the socket to answer on, the output, and those that the process gets. The answer is
-the pid, beside a pidfd, and when the process has ended its exit code, negative for a signal.
+`Order` as JSON, with descriptors: the socket to answer on, standard output and error, and those that the process gets.
+The answer is the pid, beside a pidfd, and when the process has ended its exit code, negative for a signal.
 """
 
 import atexit
@@ -25,13 +25,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TypedDict
 
-from tests.support.processes import PATIENCE, spawn
+from tests.support.processes import IS_NIGHTLY, PATIENCE, spawn
 
 _LONGEST = 1 << 18
 _MOST = 8
@@ -98,16 +99,50 @@ class ForkedProcess:
         self.send_signal(signal.SIGKILL)
 
 
-def fork(command: Sequence[str], environ: Mapping[str, str], output: int, passed: Sequence[int] = ()) -> ForkedProcess:
-    """Start a process that does what an interpreter with these arguments would; it ends with the test process."""
-    limits = {name: resource.getrlimit(getattr(resource, name)) for name in _LIMITS}
+def fork(
+    command: Sequence[str],
+    environ: Mapping[str, str],
+    outputs: tuple[int, int],
+    passed: Sequence[int] = (),
+    folder: Path | None = None,
+) -> ForkedProcess:
+    """Start a process that does what an interpreter with these arguments would; it ends with the test process.
+
+    `outputs` are the descriptors of its standard output and error. Its working directory is `folder`, or else this one.
+    """
     order = Order(
-        command=list(command), environ=dict(environ), numbers=list(passed), folder=str(Path.cwd()), limits=limits
+        command=list(command),
+        environ=dict(environ),
+        numbers=list(passed),
+        folder=str(folder or Path.cwd()),
+        limits={name: resource.getrlimit(getattr(resource, name)) for name in _LIMITS},
     )
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
-        socket.send_fds(_origin(), [json.dumps(order).encode()], [theirs.fileno(), output, *passed])
+        socket.send_fds(_origin(), [json.dumps(order).encode()], [theirs.fileno(), *outputs, *passed])
     return ForkedProcess(ours)
+
+
+def completed(
+    command: Sequence[str], environ: Mapping[str, str], folder: Path, timeout: float
+) -> "subprocess.CompletedProcess[str]":
+    """Run what an interpreter with these arguments would, and return its exit code and outputs.
+
+    Raises `subprocess.TimeoutExpired` after `timeout` seconds.
+    """
+    if IS_NIGHTLY:
+        return subprocess.run(
+            [sys.executable, *command], env=environ, cwd=folder, capture_output=True, text=True, timeout=timeout
+        )
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        process = fork(command, environ, (output.fileno(), errors.fileno()), folder=folder)
+        try:
+            code = process.wait(timeout)
+        finally:
+            process.kill()
+            process.wait()
+        texts = [os.pread(file.fileno(), _LONGEST, 0).decode() for file in (output, errors)]
+    return subprocess.CompletedProcess(command, code, *texts)
 
 
 @cache
@@ -159,8 +194,8 @@ def _become(order: Order, descriptors: Sequence[int], origin: int) -> None:
     if os.getppid() != origin:
         return
     for number in (1, 2):
-        os.dup2(descriptors[1], number)
-    passed = [fcntl.fcntl(one, fcntl.F_DUPFD, _HIGH) for one in descriptors[2:]]
+        os.dup2(descriptors[number], number)
+    passed = [fcntl.fcntl(one, fcntl.F_DUPFD, _HIGH) for one in descriptors[3:]]
     os.closerange(3, _HIGH)
     for one, number in zip(passed, order["numbers"], strict=True):
         os.dup2(one, number)
