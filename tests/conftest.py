@@ -1,22 +1,66 @@
 """The fixtures of every test: see tests/support. Which tests are left out and which are traced, in `make test`."""
 
+import contextlib
+import importlib
 import os
+import pkgutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("a busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+import roomd
+
+IS_NIGHTLY = "ROOMD_TEST_NIGHTLY" in os.environ
+
+settings.register_profile(
+    "a busy machine",
+    deadline=None,
+    max_examples=200 if IS_NIGHTLY else 50,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("a busy machine")
 
 pytest.register_assert_rewrite("tests.support")  # a failed assertion there shows its values, as in a test
 
 pytest_plugins = ["tests.support.daemon", "tests.support.systemd", "tests.support.units"]
 
-IS_NIGHTLY = "ROOMD_TEST_NIGHTLY" in os.environ
-UNTRACED = {"bench", "cli", "client", "gateway", "journeys", "metrics", "page", "storage", "systemd"}
-"""The folders of tests that the pure modules do not need for their coverage. Tracing takes half of a test's time."""
+UNTRACED = {
+    *("bench", "cli", "client", "gateway", "journeys", "metrics", "page", "storage", "systemd"),
+    *("test_architecture.py", "test_container.py", "test_documents.py", "test_every_command.py", "test_jwks.py"),
+    "test_usage_over_time.py",
+}
+"""Folders and files of tests that the coverage of the pure modules does not need. Tracing takes half of their time."""
+_tracer = sys.gettrace()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Trace what roomd's modules do when they are imported, and not the modules of the tests, which are many more."""
+    for module in pkgutil.walk_packages(roomd.__path__, "roomd."):
+        if not module.name.endswith(".__main__"):
+            importlib.import_module(module.name)
+    with _traced(IS_NIGHTLY):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop() -> Generator[None, object, object]:
+    """Do not trace what pytest and its workers do to hand tests out and to report them."""
+    with _traced(IS_NIGHTLY):
+        return (yield)
+
+
+@contextlib.contextmanager
+def _traced(is_traced: bool) -> Iterator[None]:
+    """Have calls traced for the coverage meanwhile, or not."""
+    before = sys.gettrace()
+    sys.settrace(_tracer if is_traced else None)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -30,11 +74,5 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Trace a test for the coverage of the pure modules, or in `make coverage` every test for that of all modules."""
-    if IS_NIGHTLY or not UNTRACED.intersection(item.path.relative_to(item.config.rootpath).parts):
+    with _traced(IS_NIGHTLY or not UNTRACED.intersection(item.path.relative_to(item.config.rootpath).parts)):
         return (yield)
-    tracer = sys.gettrace()
-    sys.settrace(None)
-    try:
-        return (yield)
-    finally:
-        sys.settrace(tracer)

@@ -7,7 +7,6 @@ import socket
 import sqlite3
 import stat
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import jwt
 import pytest
 
 from tests.support.daemon import SECRET, Daemon
+from tests.support.forking import completed
 from tests.support.processes import PATIENCE, free_port
 
 SCHEMA = (Path(__file__).parents[2] / "schema.sql").read_text(encoding="utf-8")
@@ -26,17 +26,12 @@ Prepare = Callable[[Path], dict[str, str]]
 def run(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run `roomd` as a user would, in a folder of their own; a command that should end but serves fails the test."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("ROOMD_")}
-    return subprocess.run(
-        [sys.executable, "-m", "roomd", *words],
-        env=clean
-        | {"ROOMD_DATABASE_PATH": str(folder / "roomd.db"), "ROOMD_SERVER_PORT": str(free_port())}
-        | {"PYTHONPATH": str(Path(__file__).parents[2])}
-        | environ,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
+    own = {
+        "ROOMD_DATABASE_PATH": str(folder / "roomd.db"),
+        "ROOMD_SERVER_PORT": str(free_port()),
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    return completed(["-m", "roomd", *words], {**clean, **own, **environ}, folder, PATIENCE)
 
 
 def write(file: Path, content: str | bytes, mode: int = 0o600) -> str:

@@ -89,6 +89,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=0700", "tmpfs", folder], capture_output=True)
     if mounted.returncode:
         pytest.skip("needs the right to mount a file system: run it as root")
+    (folder / "other").write_bytes(bytes(12 << 20))  # half of it, so that messages fill the rest sooner
     yield folder
     subprocess.run(["umount", folder], check=True)
 

@@ -4,12 +4,13 @@ import fcntl
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.support.daemon import Daemon
-from tests.support.processes import spawn
+from tests.support.processes import Process, spawn
 
 _HIGH = 100
 """Descriptors from here on do not collide with those that the process gets."""
@@ -39,8 +40,8 @@ class ActivatedDaemon(Daemon):
         self.sockets = [socket.create_server(("127.0.0.1", self.port)), unix]
         self.environ["ROOMD_SERVER_PORT"] = "1"  # which is not used
 
-    def _spawn(self, command: Sequence[str], **options: Any) -> "subprocess.Popen[bytes]":
-        return spawn_with(self.sockets, command, env=self.environ, stdout=options["stdout"], stderr=options["stderr"])
+    def _started(self, command: Sequence[str], log: int, fds: Sequence[int]) -> Process:
+        return spawn_with(self.sockets, [sys.executable, *command], env=self.environ, stdout=log, stderr=log)
 
     def close(self) -> None:
         super().close()

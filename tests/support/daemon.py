@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -20,7 +19,8 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from roomd.limits.allowances import LIMITS
 from tests.support import steered
-from tests.support.processes import MEASURED, PATIENCE, end, free_port, spawn
+from tests.support.forking import fork
+from tests.support.processes import IS_NIGHTLY, MEASURED, PATIENCE, Process, end, free_port, spawn
 
 SECRET = "a secret for tests only, 32 bytes and more"
 
@@ -95,7 +95,7 @@ class Daemon:
         }
         self._is_steered = steered
         self._control: socket.socket | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
     @property
     def is_started(self) -> bool:
@@ -103,7 +103,7 @@ class Daemon:
         return self._process is not None
 
     @property
-    def process(self) -> subprocess.Popen[bytes]:
+    def process(self) -> Process:
         """The running process."""
         assert self._process is not None
         return self._process
@@ -118,17 +118,21 @@ class Daemon:
                 fds = [stack.enter_context(control).fileno()]
                 command = [steered.__file__, *map(str, fds)]
             log = stack.enter_context(self.log.open("ab"))
-            self._process = self._spawn([sys.executable, *command], stdout=log, stderr=log, pass_fds=fds)
+            self._process = self._started(command, log.fileno(), fds)
         try:
             self._wait_answer(self._process)
         except BaseException:
             self.kill()
             raise
 
-    def _spawn(self, command: Sequence[str], **options: Any) -> "subprocess.Popen[bytes]":
-        return spawn(command, env=self.environ, **options)
+    def _started(self, command: Sequence[str], log: int, fds: Sequence[int]) -> Process:
+        """Run an interpreter with these arguments."""
+        same = {name: value for name, value in os.environ.items() if not name.startswith("ROOMD_")}
+        if IS_NIGHTLY or same != {name: value for name, value in self.environ.items() if not name.startswith("ROOMD_")}:
+            return spawn([sys.executable, *command], env=self.environ, stdout=log, stderr=log, pass_fds=fds)
+        return fork(command, self.environ, (log, log), fds)
 
-    def _wait_answer(self, process: "subprocess.Popen[bytes]") -> None:
+    def _wait_answer(self, process: Process) -> None:
         deadline = time.monotonic() + PATIENCE
         while True:
             with contextlib.suppress(OSError), urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=PATIENCE):

@@ -9,7 +9,7 @@ import subprocess
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol
 
 PATIENCE = 60.0
 """Seconds after which something awaited counts as not happening. Generous: a busy machine is no failure."""
@@ -19,10 +19,25 @@ LEASH = [setpriv, "--pdeathsig", "KILL"] if (setpriv := shutil.which("setpriv"))
 
 _COVERAGE = "COVERAGE_PROCESS_CONFIG"
 
+IS_NIGHTLY = "ROOMD_TEST_NIGHTLY" in os.environ
+"""Whether `make nightly` or `make coverage` runs the tests: all of them, and at full length."""
+
 _measured = os.environ.pop(_COVERAGE, "") if "PYTEST_XDIST_WORKER" in os.environ else ""
-MEASURED = {_COVERAGE: _measured} if _measured and "ROOMD_TEST_NIGHTLY" in os.environ else {}
+MEASURED = {_COVERAGE: _measured} if _measured and IS_NIGHTLY else {}
 """Settings of a child that counts as covered, in `make coverage`. The others do not: they start sooner, and run as fast
 as they can."""
+
+
+class Process(Protocol):
+    """What most tests use of a process."""
+
+    @property
+    def pid(self) -> int: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sig: int) -> None: ...
+    def kill(self) -> None: ...
+
 
 _starter = ThreadPoolExecutor(1)
 """Starts processes. This thread ends with the test process and no sooner, unlike one that a test runs a call in."""
@@ -33,7 +48,7 @@ def spawn(command: Sequence[str], **options: Any) -> "subprocess.Popen[Any]":
     return _starter.submit(lambda: subprocess.Popen([*LEASH, *command], **options)).result()
 
 
-def end(process: "subprocess.Popen[Any]") -> None:
+def end(process: Process) -> None:
     """Kill a process, unless it has ended, and wait until it is gone."""
     process.kill()
     process.wait(PATIENCE)
