@@ -53,7 +53,7 @@ def schemas(kinds: Iterable[type[msgspec.Struct]]) -> dict[str, Json]:
                 schema["required"].insert(1, key)
     if "LogEvents" in found:
         events = found["LogEvents"]["properties"]["events"]
-        found["LogEvent"] = {"title": "LogEvent", "anyOf": events["items"]["anyOf"], "discriminator": "type"}
+        found["LogEvent"] = {"title": "LogEvent", "anyOf": events["items"]["anyOf"]}
         events["items"] = ref("LogEvent")
     for name in ("ErrorReply", "Admission"):
         found[name]["properties"]["code"] = ref("ErrorCode")

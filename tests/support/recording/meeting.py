@@ -169,9 +169,14 @@ async def hosts(s: Scene) -> None:
     await s.ask("root", "join-room", code=code)
     await s.tell("root", "remove-participant", participantId=bob["participant"]["id"])
     await s.connect("bob", "bob")
+    await s.ask("root", "list-waiting", code=code)
     await s.ask("root", "end-room", code=code)
     await s.ask("root", "list-bans", code=code)
     await s.ask("root", "remove-participant", code=code, participantId=ids["jane"])
+    await s.ask("bob", "watch", rooms=[code])
+    await s.ask("root", "delete-room", code=code)
+    await s.ask("root", "get-room", code=code)
+    await s.ask("root", "watch", after="latest")
     s.everybody_goes()
 
 
