@@ -72,8 +72,11 @@ class Feed:
         """Return the position after the event with this number."""
         return f"{self._log_id}{number:012x}"
 
-    async def start(self, after: str | None) -> int:
+    async def start(self, after: str | None, *, is_read_next: bool = False) -> int:
         """Return the number that a reader begins after: that of a position, of `latest`, or for None before the oldest.
+
+        With `is_read_next` a `read` follows at once, which refuses a position that has expired. Then a position that
+        this process has passed is not looked up.
 
         Raises `Refused` (400 `bad_frame`, 404 `events_off`, 410 `position_expired`) and `StorageFailed`.
         """
@@ -82,8 +85,12 @@ class Feed:
         if found is None and after not in (None, LATEST):
             raise Refused(BAD_FRAME, f"{BAD_FRAME.message}: {_NO_POSITION}")
         number = int(found[2], 16) if found is not None else 0
-        if found is not None and found[1] == self._log_id and self._start <= number <= self._end:
-            return number  # the tail has what follows: a long poll that has caught up costs no read of the database
+        if (
+            found is not None
+            and found[1] == self._log_id
+            and (0 if is_read_next else self._start) <= number <= self._end
+        ):
+            return number  # the tail has what follows, or `read` finds out whether the log has it
         bounds = await log.bounds()
         if found is None:
             return bounds.last if after == LATEST else bounds.before_first

@@ -55,7 +55,7 @@ class EventReaders:
         query = read_query(request)
         if self._feed.is_stopping:
             raise Refused(RESTARTING, retry_after=RESTART_AFTER)
-        follower = await open_follower(client, query.rooms, query.after)
+        follower = await open_follower(client, query.rooms, query.after, is_read_next=not query.is_stream)
         self._admit(connection, client)
         if query.is_stream:
             client.respond(Stream(self._parts(client, follower), EVENT_STREAM, headers=client.cors))

@@ -94,14 +94,16 @@ class Follower:
             self._identity, self._check_at = identity, client.now() + CHECK_EVERY
 
 
-async def open_follower(client: Client, codes: Sequence[str] | None, after: str | None) -> Follower:
-    """Begin to follow the log after a position, or `latest`, or for None with the oldest event.
+async def open_follower(
+    client: Client, codes: Sequence[str] | None, after: str | None, *, is_read_next: bool = False
+) -> Follower:
+    """Begin to follow the log after a position, or `latest`, or for None with the oldest event; see `Feed.start`.
 
     Raises `Refused` like `allowed_rooms` and `Feed.start`, and 429 `rate_limited`; and `StorageFailed`.
     """
     rooms = await allowed_rooms(client, codes)
     client.check_read()
-    return Follower(client, codes, rooms, await client.services.feed.start(after))
+    return Follower(client, codes, rooms, await client.services.feed.start(after, is_read_next=is_read_next))
 
 
 def joined(part: LoggedEvents) -> bytes:
