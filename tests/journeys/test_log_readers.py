@@ -163,3 +163,28 @@ async def test_three_readers_and_the_table(make_daemon: Callable[..., Daemon], u
         found = {key: (one["joinedAt"], one["leftAt"], one["isActive"]) for key, one in attendance.stays.items()}
         assert found == {key: (joined, left, bool(active)) for key, joined, left, active in people}, name
     assert faults(daemon) == []
+
+
+async def test_a_restart_with_many_readers(make_daemon: Callable[..., Daemon]) -> None:
+    """Polls are answered and streams end at once when the daemon stops, so it stops as soon as without them."""
+    daemon = make_daemon()
+    head = f"Host: x\r\nAuthorization: Bearer {token(daemon)}\r\n"
+    pairs = []
+    for number in range(100):
+        reader, writer = await asyncio.open_connection("127.0.0.1", daemon.port)
+        accept = "Accept: text/event-stream\r\n" if number % 2 else ""
+        writer.write(f"GET /api/v1/events?after=latest&wait=25 HTTP/1.1\r\n{head}{accept}\r\n".encode())
+        pairs.append((reader, writer))
+    async with asyncio.timeout(PATIENCE):
+        for reader, _ in pairs[1::2]:
+            await reader.readuntil(b"retry: ")
+        began = asyncio.get_running_loop().time()
+        assert await asyncio.to_thread(daemon.stop) == 0
+        taken = asyncio.get_running_loop().time() - began
+        ends = [await reader.read() for reader, _ in pairs]
+    assert taken < 2, "less than what requests that do not end are given"
+    for number, end in enumerate(ends):
+        assert end.endswith(b"0\r\n\r\n") if number % 2 else end.startswith((b"HTTP/1.1 200", b"HTTP/1.1 503"))
+    for _, writer in pairs:
+        writer.close()
+    assert faults(daemon) == []
