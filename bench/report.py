@@ -31,6 +31,12 @@ TITLES = {
     "f": "(f) signals between pairs per second",
     "g50": "(g) join latency at half the peak rate of (a), p50, ms",
     "g99": "(g) join latency at half the peak rate of (a), p99, ms",
+    "j-watch": "(j) events per second to a `watch` that is 100,000 behind",
+    "j-watch-ratio": "(j) the same ÷ SQLite alone",
+    "j-poll": "(j) events per second by long poll",
+    "j-poll-ratio": "(j) the same ÷ SQLite alone",
+    "j-stream": "(j) events per second by Server-Sent Events",
+    "j-stream-ratio": "(j) the same ÷ SQLite alone",
 }
 """The rows whose key is fixed; the others are named by `title`."""
 HISTORIES = {
@@ -161,6 +167,9 @@ TARGETS = (
     Target("(h) the same ÷ the least of a peer", ("h10000",), _to_peer("h10000"), at_most=1.1),
     Target("(i) cost of joining: the worst history ÷ empty", ("i",), _growth("i"), at_most=1.2),
     Target("(i) time to start: the worst history ÷ empty", ("i",), _growth("i-start"), at_most=1.2),
+    Target("(j) events to a `watch` ÷ SQLite alone", ("j",), lambda best: best.value("j-watch-ratio"), at_least=0.5),
+    Target("(j) events by long poll ÷ SQLite alone", ("j",), lambda best: best.value("j-poll-ratio"), at_least=0.5),
+    Target("(j) events by SSE ÷ SQLite alone", ("j",), lambda best: best.value("j-stream-ratio"), at_least=0.5),
 )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from bench.ceilings.rows import rows_per_second
 from bench.peers.servers import PEERS, missing
 from bench.processes import StartFailed, Usage
 from bench.rig import Figure, Incomplete, Rig, running
-from bench.work import cold, crowd, cycle, growth, latency, memory, relay
+from bench.work import catchup, cold, crowd, cycle, growth, latency, memory, relay
 
 CEILINGS = ("echo", "frames", "sqlite")
 SERVERS = ("roomd", *CEILINGS, *PEERS)
@@ -31,8 +31,9 @@ WORK = {
     "g": WITH_ROOMS,
     "h": WITH_ROOMS,
     "i": ("roomd",),
+    "j": ("roomd",),
 }
-"""Which servers are measured at what; the letters are those of bench/README.md. (h) and (i) are measured once."""
+"""Which servers are measured at what; the letters are those of bench/README.md. (h), (i) and (j) are measured once."""
 
 LARGEST_ROOM = {"ROOMD_LIMITS_MAX_PARTICIPANTS": str(crowd.LARGEST)}
 PROBE = 0.5
@@ -83,6 +84,10 @@ class Plan(NamedTuple):
     def has(self, letter: str, server: str) -> bool:
         """Return whether a server is measured at something."""
         return letter in self.work and server in self.servers and server in WORK[letter]
+
+    def times(self, letter: str) -> int:
+        """Return how often roomd is measured at something that has a server of its own: three times, or once."""
+        return (1 if self.is_quick else 3) if self.has(letter, "roomd") else 0
 
     def of(self, letter: str) -> list[str]:
         """List the servers that are measured at something."""
@@ -225,6 +230,9 @@ class Suite(Record):
             for history in histories:
                 self._measure_growth(history)
 
+        for _ in range(self.plan.times("j")):
+            self._measure_catching_up()
+
     async def _latency(self, rig: Rig) -> list[Figure]:
         peaks = [sample.value for sample in self.samples if (sample.row, sample.server) == ("a", rig.name)]
         if not peaks:
@@ -252,6 +260,13 @@ class Suite(Record):
                 with ExitStack() as stack:
                     rig = self._start(stack, "roomd", folder, database=database)
                     self._measure(Step(f"i {history.name}", "roomd", measure), rig)
+
+    def _measure_catching_up(self) -> None:
+        with temporary(self._folder) as folder, ExitStack() as stack:
+            database = folder / "events.db"
+            catchup.prepare(database, catchup.EVENTS)
+            rig = self._start(stack, "roomd", folder, database=database)
+            self._measure(Step("j", "roomd", lambda rig: catchup.measure(rig, catchup.EVENTS)), rig)
 
     def _start(
         self,

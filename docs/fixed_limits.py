@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from roomd.config import Config, settings
 from roomd.daemon import JOINS_A_SECOND, JOINS_AT_ONCE, NOISE_A_SECOND, NOISE_AT_ONCE
+from roomd.gateway.event_readers import MOST_READERS
 from roomd.gateway.fragments import FRAGMENT_LIMIT
 from roomd.gateway.http.reading import HEAD_LIMIT
 from roomd.gateway.listener import CLOSING_ALLOWED, HANDSHAKE_TIMEOUT, READ_TIMEOUT
@@ -62,6 +63,10 @@ FIXED = (
     FixedLimit(
         "connections that are closing", f"a tenth of the connections, and {CLOSING_ALLOWED}", "", "",
         "the oldest is cut off for each new connection",
+    ),
+    FixedLimit(
+        "connections by HTTP that read the event log, of one user", f"{MOST_READERS:,}", "", _refusals("rate_limited"),
+        "429 `rate_limited`; they are free again when they end",
     ),
     FixedLimit("request line and header of a handshake", _size(HEAD_LIMIT), "", "", "431"),
     FixedLimit("time for them", f"{HANDSHAKE_TIMEOUT:.0f} s", "", "", "the connection is closed"),

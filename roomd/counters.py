@@ -74,7 +74,8 @@ class Counters:
         self.requests: dict[type[Request], int] = dict.fromkeys(REQUESTS, 0)
         """The requests, refused ones included, by type."""
         self.api: defaultdict[tuple[str, int], int] = defaultdict(int)
-        """The requests by HTTP, by type and by the status of the response. They are among `requests` too."""
+        """The requests by HTTP, by type and by the status of the response. They are among `requests` too, but for
+        those that read the event log, of the type `events`."""
         self.refusals: defaultdict[str, int] = defaultdict(int)
         """The `error` replies, by code."""
         self.joins: defaultdict[str, int] = defaultdict(int)

@@ -24,6 +24,7 @@ from roomd.cli.access import (
 from roomd.cli.admin import AdminRefused, AdminUnreachable, add_admin_commands
 from roomd.cli.backup import add_backup_commands
 from roomd.cli.bench import bench
+from roomd.cli.events import events
 from roomd.cli.join import MeetingEnded, join
 from roomd.cli.options import connected, example, json_object, room_code, time_to_live
 from roomd.cli.output import plain, say, say_error
@@ -118,6 +119,7 @@ def build(serve: Serve) -> typer.Typer:
     )
     app.command("join", epilog=example("roomd join abc-def-ghi --guest 'Jane Smith'"))(connected(join))
     app.add_typer(room_commands(), name="room")
+    app.command("events", epilog=example("roomd events --follow --json --after latest"))(connected(events))
     app.command("bench", epilog=example("roomd bench --clients 200 --seconds 10"))(connected(bench))
     add_admin_commands(app)
     add_backup_commands(app)

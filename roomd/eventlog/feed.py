@@ -45,7 +45,8 @@ class Feed:
         self._filling = asyncio.Lock()
         self._filled_at = 0.0  # by the clock of the loop
         self._news = asyncio.Event()  # set, and replaced, when events were committed
-        self._is_stopping = False
+        self.is_stopping = False
+        """Whether nobody waits any more, because the daemon stops."""
 
     async def open(self) -> None:
         """Begin at the end of the log.
@@ -64,15 +65,18 @@ class Feed:
 
     def stop(self) -> None:
         """Let nobody wait any more: the daemon stops."""
-        self._is_stopping = True
+        self.is_stopping = True
         self._news.set()
 
     def position(self, number: int) -> str:
         """Return the position after the event with this number."""
         return f"{self._log_id}{number:012x}"
 
-    async def start(self, after: str | None) -> int:
+    async def start(self, after: str | None, *, is_read_next: bool = False) -> int:
         """Return the number that a reader begins after: that of a position, of `latest`, or for None before the oldest.
+
+        With `is_read_next` a `read` follows at once, which refuses a position that has expired. Then a position that
+        this process has passed is not looked up.
 
         Raises `Refused` (400 `bad_frame`, 404 `events_off`, 410 `position_expired`) and `StorageFailed`.
         """
@@ -80,10 +84,16 @@ class Feed:
         found = _POSITION.fullmatch(after) if after is not None else None
         if found is None and after not in (None, LATEST):
             raise Refused(BAD_FRAME, f"{BAD_FRAME.message}: {_NO_POSITION}")
+        number = int(found[2], 16) if found is not None else 0
+        if (
+            found is not None
+            and found[1] == self._log_id
+            and (0 if is_read_next else self._start) <= number <= self._end
+        ):
+            return number  # the tail has what follows, or `read` finds out whether the log has it
         bounds = await log.bounds()
         if found is None:
             return bounds.last if after == LATEST else bounds.before_first
-        number = int(found[2], 16)
         if found[1] != self._log_id or not bounds.before_first <= number <= bounds.last:
             raise self._expired(bounds.before_first)
         return number
@@ -102,7 +112,7 @@ class Feed:
             news = self._news
             part = await self._part(log, after, limit, rooms)
             left = until - loop.time()
-            if part.events or not part.is_end or left <= 0 or self._is_stopping:
+            if part.events or not part.is_end or left <= 0 or self.is_stopping:
                 return part
             after = part.last
             try:

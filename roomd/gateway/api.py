@@ -1,7 +1,8 @@
 """The server API: `POST /api/v1/<type>` serves a request that needs no WebSocket (docs/protocol.md, section 11).
 
 The body is the frame without `type` and `id`, the response the reply frame. The handlers are those of the WebSocket.
-Only a client whose token was verified keeps its connection: every other response ends it.
+`GET /api/v1/events` reads the event log (section 10; see `event_readers.py`). Only a client whose token was verified
+keeps its connection: every other response ends it.
 """
 
 import logging
@@ -14,6 +15,7 @@ from websockets.http11 import Request, Response
 
 from roomd.gateway.api_client import ApiClient, closed_outbox
 from roomd.gateway.client import Spawn
+from roomd.gateway.event_readers import EventReaders
 from roomd.gateway.handlers import serve
 from roomd.gateway.handshake import bearer_token
 from roomd.gateway.http.connection import HttpConnection
@@ -24,7 +26,7 @@ from roomd.limits.ledgers import Ledgers
 from roomd.limits.usage import Usage
 from roomd.protocol.codec import BadFrame, decode_body, encode, error_reply
 from roomd.protocol.errors import BAD_FRAME, NOT_IN_ROOM, UNAUTHENTICATED, UNKNOWN_TYPE, Refused, rate_limited
-from roomd.protocol.openapi import PREFIX
+from roomd.protocol.openapi import EVENTS, PREFIX
 from roomd.protocol.requests import BY_HTTP, REQUESTS, tag_of
 from roomd.protocol.requests import Request as Asked
 
@@ -34,10 +36,11 @@ NAME_THE_ROOM = f"{BAD_FRAME.message}: name the room with `code`"
 """The error of a request that would be about the room of the client's seat, if it had one."""
 _KINDS = {PREFIX + tag_of(kind): kind for kind in BY_HTTP}
 _ON_SOCKETS = {PREFIX + tag_of(kind) for kind in REQUESTS} - _KINDS.keys()
-_PREFLIGHT = (
-    "Access-Control-Allow-Methods: POST\r\nAccess-Control-Allow-Headers: Authorization, Content-Type\r\n"
-    "Access-Control-Max-Age: 7200\r\n"
-)
+_READ = ("GET", "HEAD")
+_EVENTS = EVENTS.removeprefix(PREFIX)
+
+Serve = Callable[[ApiClient], None]
+"""Serves the request of a client that may send one now."""
 
 
 class Api:
@@ -56,6 +59,7 @@ class Api:
         self._spawn = spawn
         self._path = path
         self._outbox = closed_outbox()
+        self._readers = EventReaders(services.feed, ledgers)
         self.allow(origins)
 
     def allow(self, origins: Sequence[str]) -> None:
@@ -69,26 +73,33 @@ class Api:
 
     def answer(self, connection: HttpConnection, request: Request, body: bytes) -> Content | None:
         """Answer a request whose path begins with `PREFIX`. None: the connection gets the response later."""
-        headers = request.headers
-        kind = _KINDS.get(_path(request))
-        if request.method != "POST" or kind is None:
-            return self._refuse(request, kind)
-        if (refused := _refuse_head(request, headers, body)) is not None:
-            return refused
-        self._services.counters.requests[kind] += 1
+        headers, path = request.headers, _path(request)
+        kind = _KINDS.get(path)
+        serve: Serve  # what serves the request of this type
+        if kind is not None and request.method == "POST":
+            if (refused := _refuse_head(request, headers) or _refuse_body(headers, body)) is not None:
+                return refused
+            self._services.counters.requests[kind] += 1
+            type_, serve = tag_of(kind), partial(self._serve, kind, body)
+        elif path == EVENTS and request.method in _READ:
+            if (refused := _refuse_head(request, headers)) is not None:
+                return refused
+            type_, serve = _EVENTS, partial(self._read, connection, request)
+        else:
+            return self._refuse(request, path)
         size, connection.received = connection.received, 0
         token, client = bearer_token(headers), connection.owner
-        if isinstance(client, ApiClient) and client.is_of(token, connection):
-            client.begin(kind, self._cors(headers))
-            client.usage.count(size)
-            self._admit(connection, client, kind, body)
-            return None
-        self.ended(connection)
-        usage = Usage(self._ledgers, connection.address)
-        client = ApiClient(connection, self._outbox, usage, self._services, self._spawn, token)
-        client.begin(kind, self._cors(headers))
+        is_known = isinstance(client, ApiClient) and client.is_of(token, connection)
+        if not isinstance(client, ApiClient) or not is_known:
+            self.ended(connection)
+            usage = Usage(self._ledgers, connection.address)
+            client = ApiClient(connection, self._outbox, usage, self._services, self._spawn, token)
+        client.begin(type_, self._cors(headers))
         client.usage.count(size)
-        self._spawn(self._verify(connection, client, token, partial(self._admit, connection, client, kind, body)))
+        if is_known:
+            self._admit(connection, client, serve)
+        else:
+            self._spawn(self._verify(connection, client, token, serve))
         return None
 
     def ended(self, connection: HttpConnection) -> None:
@@ -97,9 +108,7 @@ class Api:
         if isinstance(client, ApiClient):
             client.close()
 
-    async def _verify(
-        self, connection: HttpConnection, client: ApiClient, token: str | None, go_on: Callable[[], None]
-    ) -> None:
+    async def _verify(self, connection: HttpConnection, client: ApiClient, token: str | None, serve: Serve) -> None:
         """Verify the token and go on, or refuse the request and end the connection. Its request is charged anyway."""
         try:
             if token is None:
@@ -116,20 +125,24 @@ class Api:
                 client.close()
             else:
                 connection.owner = client
-                go_on()
+                self._admit(connection, client, serve)
 
-    def _admit(self, connection: HttpConnection, client: ApiClient, kind: type[Asked], body: bytes) -> None:
+    def _admit(self, connection: HttpConnection, client: ApiClient, serve: Serve) -> None:
         """Charge a request, and serve it now or later, or refuse it."""
         verdict = client.usage.request(client.now())
         if verdict.retry_after:
             client.must_close = verdict.must_close
             client.refuse(rate_limited(verdict.retry_after), None)
         elif verdict.hold:
-            connection.hold(verdict.hold, partial(self._serve, client, kind, body))
+            connection.hold(verdict.hold, partial(serve, client))
         else:
-            self._serve(client, kind, body)
+            serve(client)
 
-    def _serve(self, client: ApiClient, kind: type[Asked], body: bytes) -> None:
+    def _read(self, connection: HttpConnection, request: Request, client: ApiClient) -> None:
+        """Read the event log, in a task that ends with the connection."""
+        client.reading = self._spawn(self._finish(client, self._readers.serve(connection, client, request)))
+
+    def _serve(self, kind: type[Asked], body: bytes, client: ApiClient) -> None:
         rooms = self._services.rooms
         try:
             request = decode_body(kind, body or b"{}")
@@ -165,13 +178,13 @@ class Api:
             f"Access-Control-Allow-Origin: {origin}\r\nAccess-Control-Expose-Headers: Retry-After\r\nVary: Origin\r\n"
         )
 
-    def _refuse(self, request: Request, kind: type[Asked] | None) -> Response:
-        """Build the response to a request that is not `POST`, or for a type that is not served."""
-        path = _path(request)
-        if kind is not None:
+    def _refuse(self, request: Request, path: str) -> Response:
+        """Build the response to a request with another method, or for a type that is not served."""
+        if path in _KINDS or path == EVENTS:
+            methods = _READ if path == EVENTS else ("POST",)
             if request.method == "OPTIONS" and (cors := self._cors(request.headers)):
-                return _preflight(cors)
-            return method_not_allowed("POST")
+                return _preflight(cors, methods)
+            return method_not_allowed(*methods)
         if path in _ON_SOCKETS:
             text = f"{UNKNOWN_TYPE.message} by HTTP: it needs a WebSocket, at {self._path}"
         else:
@@ -184,14 +197,19 @@ def _path(request: Request) -> str:
     return request.path.partition("?")[0]
 
 
-def _refuse_head(request: Request, headers: Headers, body: bytes) -> Response | None:
-    """Build the response to a request with a header that is not valid, or a body that is no JSON; None for others."""
+def _refuse_head(request: Request, headers: Headers) -> Response | None:
+    """Build the response to a request with a header that is not valid; None for others."""
     hosts = len(headers.get_all("Host"))
     if hosts > 1 or (not hosts and request.protocol == "HTTP/1.1"):  # RFC 9112, section 3.2
         return text_response(HTTPStatus.BAD_REQUEST, "Send one header field Host.\n")
     expected = headers.get_all("Expect")
     if expected and [text.lower() for text in expected] != ["100-continue"]:
         return text_response(HTTPStatus.EXPECTATION_FAILED, "Of Expect only 100-continue is served.\n")
+    return None
+
+
+def _refuse_body(headers: Headers, body: bytes) -> Response | None:
+    """Build the response to a request with a body that is no JSON; None for others."""
     kinds = headers.get_all("Content-Type")
     if not kinds and not body:
         return None
@@ -202,9 +220,13 @@ def _refuse_head(request: Request, headers: Headers, body: bytes) -> Response | 
     )
 
 
-def _preflight(cors: str) -> Response:
+def _preflight(cors: str, methods: Sequence[str]) -> Response:
     """Build the response that lets a page of another origin send its request (Fetch, section 3.3)."""
-    fields = dict(line.split(": ", 1) for line in (cors + _PREFLIGHT).splitlines())
-    return Response(
-        HTTPStatus.NO_CONTENT.value, HTTPStatus.NO_CONTENT.phrase, Headers({**fields, "Connection": "close"})
-    )
+    fields = dict(line.split(": ", 1) for line in cors.splitlines())
+    allowed = {
+        "Access-Control-Allow-Methods": ", ".join(methods),
+        "Access-Control-Allow-Headers": "Authorization, Content-Type, Last-Event-ID",
+        "Access-Control-Max-Age": "7200",
+        "Connection": "close",
+    }
+    return Response(HTTPStatus.NO_CONTENT.value, HTTPStatus.NO_CONTENT.phrase, Headers({**fields, **allowed}))

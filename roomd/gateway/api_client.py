@@ -1,12 +1,13 @@
 """The client of requests by HTTP: the handlers of the WebSocket serve it, and its one reply becomes the response."""
 
+import asyncio
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 
 from roomd.gateway.client import Client, Spawn
 from roomd.gateway.http.connection import HttpConnection
-from roomd.gateway.http.responses import Answer
+from roomd.gateway.http.responses import Answer, Stream
 from roomd.gateway.outbox import Outbox
 from roomd.gateway.services import Services
 from roomd.limits.usage import Usage
@@ -26,7 +27,8 @@ class ApiClient(Client):
     It has no seat, so it gets no events: `outbox` is one that is closed.
     """
 
-    __slots__ = ("_connection", "_keys", "_policy", "_token", "cors", "is_answered", "must_close", "type")
+    __slots__ = ("_connection", "_keys", "_policy", "_token", "cors", "is_answered", "must_close",
+                 "on_close", "reading", "type")  # fmt: skip
 
     def __init__(
         self,
@@ -49,6 +51,10 @@ class ApiClient(Client):
         """Whether the connection ends with the next response."""
         self.cors = ""
         """The header fields for a page of another origin that may read the next response."""
+        self.reading: asyncio.Task[None] | None = None
+        """The task that reads the event log for the current request; `close` cancels it."""
+        self.on_close: Callable[[], None] | None = None
+        """Called at the end, once the client has read the event log."""
 
     def is_of(self, token: str | None, connection: HttpConnection) -> bool:
         """Return whether a request with this token is one of this client, whose token need not be verified again.
@@ -64,9 +70,9 @@ class ApiClient(Client):
             and not self.session.is_expired(self.wall())
         )
 
-    def begin(self, kind: type[Request], cors: str) -> None:
-        """Begin a request of a kind."""
-        self.type = str(kind.__struct_config__.tag)
+    def begin(self, kind: str, cors: str) -> None:
+        """Begin a request of a type."""
+        self.type = kind
         self.cors = cors
         self.is_answered = False
 
@@ -74,19 +80,28 @@ class ApiClient(Client):
         """Respond with the reply to the current request."""
         if self.is_answered or isinstance(frame, Event):
             return
-        self.is_answered = True
         status, headers = HTTPStatus.OK.value, self.cors
         if isinstance(frame, ErrorReply):
             status, headers = frame.status_code, headers + _error_headers(frame)
-        self.services.counters.api[self.type, status] += 1
-        self._connection.respond(Answer(status, encode(frame), headers, must_close=self.must_close))
+        self.respond(Answer(status, encode(frame), headers, must_close=self.must_close))
+
+    def respond(self, content: Answer | Stream) -> None:
+        """Respond to the current request, which is not answered yet."""
+        self.is_answered = True
+        self.services.counters.api[self.type, content.status] += 1
+        self._connection.respond(content)
 
     def acknowledge(self, request: Request) -> None:
         """Send `ok`, which every request by HTTP needs that has no other reply."""
         self.send(OkReply(id=request.id))
 
     def close(self) -> None:
-        """End the use of all accounts: no more requests follow."""
+        """End the use of all accounts, and what is read for the client: no more requests follow."""
+        if self.reading is not None:
+            self.reading.cancel()
+        if self.on_close is not None:
+            self.on_close()
+            self.on_close = None
         self.refusals.report()
         self.usage.close(self.now())
 

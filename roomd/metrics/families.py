@@ -143,6 +143,7 @@ def _closes(snapshot: Snapshot) -> Figures:
 
 def _api(snapshot: Snapshot) -> Figures:
     figures: dict[tuple[str, ...], float] = dict.fromkeys(((_tag(kind), "200") for kind in BY_HTTP), 0)
+    figures["events", "200"] = 0
     for (kind, status), count in snapshot.counters.api.items():
         figures[kind, str(status)] = count
     return figures

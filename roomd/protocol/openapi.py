@@ -7,14 +7,27 @@ import inspect
 from typing import Any
 
 from roomd import __version__
+from roomd.protocol.events import LogEvents
+from roomd.protocol.log_events import AnyLogEvent
 from roomd.protocol.replies import ErrorReply, OkReply, Reply
-from roomd.protocol.requests import BY_HTTP, Request, tag_of
+from roomd.protocol.requests import BY_HTTP, MOST_WATCHED, Request, tag_of
 from roomd.protocol.schemas import ERRORS, Json, error_line, ref, schemas, title
 
 VERSION = "3.1.0"
 """The version of OpenAPI that the document follows."""
 PREFIX = "/api/v1/"
 """The first part of the paths of the API."""
+
+EVENTS = PREFIX + "events"
+"""The path by which the event log is read, with `GET`."""
+
+MOST_EVENTS = 1000
+"""The largest `limit` of a request for events."""
+EVENTS_DEFAULT = 100
+"""The `limit` of a request without one."""
+MOST_SECONDS = 25
+"""The largest `wait`: proxies often end a request that gets no answer for 30 seconds."""
+_PAGE = "EventsPage"
 
 _RESPONSES = "components/responses"
 _TEXTS = {
@@ -50,7 +63,10 @@ def document() -> Json:
         },
         "servers": [{"url": "/", "description": "The daemon that serves this document."}],
         "security": [{"bearer": []}],
-        "paths": {PREFIX + tag_of(request): {"post": _operation(request, found)} for request in BY_HTTP},
+        "paths": {
+            **{PREFIX + tag_of(request): {"post": _operation(request, found)} for request in BY_HTTP},
+            EVENTS: {"get": _events()},
+        },
         "components": {
             "schemas": found,
             "responses": {**{str(status): _error(status) for status in _statuses()}, **_texts()},
@@ -81,6 +97,38 @@ def _operation(request: type[Request], found: dict[str, Json]) -> Json:
     }
 
 
+def _events() -> Json:
+    """Describe how the event log is read."""
+    many = {"type": "array", "items": {"type": "string"}, "maxItems": MOST_WATCHED}
+    return {
+        "operationId": "list_events",
+        "tags": ["events"],
+        "summary": "Read the event log.",
+        "description": "With `Accept: text/event-stream` the response is a stream of Server-Sent Events. A client that "
+        "reconnects to it sends the last `id` as `Last-Event-ID`, in place of `after`.",
+        "parameters": [
+            _parameter(
+                "after", {"type": "string"}, "A position, or `latest`; without it the oldest event is the first."
+            ),
+            _parameter("limit", _between(1, MOST_EVENTS, EVENTS_DEFAULT), "The most events in the response."),
+            _parameter("wait", _between(0, MOST_SECONDS, 0), "The seconds to wait for an event."),
+            _parameter("room", many, "The codes of rooms; for admins all rooms without it."),
+        ],
+        "responses": {
+            "200": {"description": "The events that follow, and where to read on.", "content": _content(ref(_PAGE))},
+            **{str(status): ref(str(status), _RESPONSES) for status in _statuses()},
+        },
+    }
+
+
+def _parameter(name: str, schema: Json, text: str) -> Json:
+    return {"name": name, "in": "query", "description": text, "schema": schema}
+
+
+def _between(least: int, most: int, default: int) -> Json:
+    return {"type": "integer", "minimum": least, "maximum": most, "default": default}
+
+
 def _reply(answers: tuple[type[Reply], ...]) -> Json:
     found = [ref(reply.__name__) for reply in answers]
     return found[0] if len(found) == 1 else {"oneOf": found}
@@ -92,10 +140,19 @@ def _content(schema: Json, more: Json | None = None) -> Json:
 
 def _schemas() -> dict[str, Json]:
     replies = [reply for request in BY_HTTP for reply in request.answers]
-    found = schemas(dict.fromkeys([*BY_HTTP, *replies, OkReply, ErrorReply]))
+    found = schemas(dict.fromkeys([*BY_HTTP, *replies, OkReply, ErrorReply, LogEvents]))
+    found[_PAGE] = _page(found.pop(LogEvents.__name__))
+    names = {str(kind.__struct_config__.tag): ref(kind.__name__)["$ref"] for kind in AnyLogEvent.__args__}
+    found["LogEvent"]["discriminator"] = {"propertyName": "type", "mapping": names}
     for request in BY_HTTP:
         _make_body(found[request.__name__], title(request))
     return found
+
+
+def _page(frame: Json) -> Json:
+    """Make the schema of a part of the log of that of an `events` frame: without `type`."""
+    del frame["properties"]["type"]
+    return {**frame, "title": _PAGE, "required": list(frame["properties"])}
 
 
 def _make_body(schema: Json, name: str) -> None:

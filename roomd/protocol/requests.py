@@ -300,6 +300,10 @@ class DenyParticipant(HostRequest, frozen=True, kw_only=True, tag="deny-particip
     participant_id: str
 
 
+MOST_WATCHED = 100
+"""The rooms that may be named to read their events."""
+
+
 class Watch(Request, frozen=True, tag="watch"):
     """Follow the event log: all rooms, for admins, or some. A later `watch` on the connection replaces it."""
 
@@ -307,7 +311,7 @@ class Watch(Request, frozen=True, tag="watch"):
     needs_socket = True
 
     after: LogPosition | None = None
-    rooms: Annotated[list[str], Meta(min_length=1, max_length=100)] | None = None
+    rooms: Annotated[list[str], Meta(min_length=1, max_length=MOST_WATCHED)] | None = None
     """The codes of the rooms."""
 
 

@@ -16,7 +16,7 @@ from bench.clients import PERSON, Roomd
 from bench.processes import Usage
 from bench.rig import Figure, Rig, running
 from bench.suite import WORK, Failure, Plan, Sample, Suite
-from bench.work import cold, crowd, cycle, growth, latency, memory, relay
+from bench.work import catchup, cold, crowd, cycle, growth, latency, memory, relay
 from bench.work.storm import Event, check_view
 from roomd.protocol import codec, events, objects, requests
 from tests.support.daemon import SECRET
@@ -160,6 +160,14 @@ async def test_a_large_database_is_made_once_and_its_rooms_joined(tmp_path: Path
     with running("roomd", os.sched_getaffinity(0), tmp_path, SECRET, database=database) as rig:
         figures = await growth.measure(rig, TINY, SECONDS)
     assert [figure.row for figure in figures] == ["i-rooms10", "i-start-rooms10"]
+
+
+async def test_each_reader_gets_every_event(tmp_path: Path) -> None:
+    """A reader that is behind is done when it has all events that were there before the start."""
+    catchup.prepare(tmp_path / "events.db", 3000)
+    with running("roomd", os.sched_getaffinity(0), tmp_path, SECRET, database=tmp_path / "events.db") as rig:
+        figures = await catchup.measure(rig, 3000)
+    assert {figure.row for figure in figures} == {row for row in report.TITLES if row.startswith("j")}
 
 
 @pytest.mark.nightly

@@ -180,6 +180,18 @@ async def test_a_position_that_has_expired(source: Source) -> None:
     assert await source.feed.start(None) == 2
 
 
+async def test_a_position_that_is_read_next(source: Source) -> None:
+    """One that has expired is refused by the read, with the same error; others that are none as before."""
+    await source.log.delete_events("2027", 2)
+    assert await source.feed.start(source.feed.position(1), is_read_next=True) == 1
+    with pytest.raises(Refused, match="position_expired") as refused:
+        await source.feed.read(1, 10)
+    assert refused.value.oldest == source.feed.position(2)
+    for after in (source.feed.position(99), "ffffffffffff000000000003"):
+        with pytest.raises(Refused, match="position_expired"):
+            await source.feed.start(after, is_read_next=True)
+
+
 async def test_a_reader_that_is_overtaken_by_the_deletion(source: Source) -> None:
     """Who reads more slowly than events are deleted is told, too."""
     await source.feed.read(0, 1)

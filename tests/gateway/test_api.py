@@ -260,7 +260,7 @@ async def test_pages_of_other_origins() -> None:
     ask = b"OPTIONS /api/v1/get-room HTTP/1.1\r\nHost: x\r\nOrigin: %b\r\nAccess-Control-Request-Method: POST\r\n\r\n"
     (allowed,) = await stage.connect().send(ask % b"https://app.example")
     assert (allowed.status, allowed.headers["Access-Control-Allow-Origin"]) == (204, "https://app.example")
-    assert allowed.headers["Access-Control-Allow-Headers"] == "Authorization, Content-Type"
+    assert allowed.headers["Access-Control-Allow-Headers"] == "Authorization, Content-Type, Last-Event-ID"
     (other,) = await stage.connect().send(ask % b"https://evil.example")
     assert other.status == 405
     assert not [name for name in other.headers if name.startswith("Access-Control")]

@@ -14,7 +14,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from roomd.protocol import requests
 from roomd.protocol.codec import decode_body
-from roomd.protocol.openapi import PREFIX, document
+from roomd.protocol.log_events import AnyLogEvent
+from roomd.protocol.openapi import EVENTS, PREFIX, document
 from roomd.protocol.requests import BY_HTTP, tag_of
 from tests.support.daemon import Daemon
 from tests.support.node import CHECKOUT
@@ -61,7 +62,7 @@ def resolved(value: Any) -> Any:
 
 def test_every_request_without_a_socket_has_its_operation() -> None:
     """Each has a path with its type, its own replies, every error, and a body."""
-    assert list(DOCUMENT["paths"]) == [PREFIX + tag_of(request) for request in BY_HTTP]
+    assert list(DOCUMENT["paths"]) == [*(PREFIX + tag_of(request) for request in BY_HTTP), EVENTS]
     for request in BY_HTTP:
         operation = DOCUMENT["paths"][PREFIX + tag_of(request)]["post"]
         names = [ref.rsplit("/")[-1] for ref in references(operation["responses"]["200"])]
@@ -69,6 +70,18 @@ def test_every_request_without_a_socket_has_its_operation() -> None:
         assert {"400", "401", "403", "404", "413", "415", "429", "503"} <= operation["responses"].keys()
         assert operation["summary"]
     assert all(resolved({"$ref": ref}) for ref in references(DOCUMENT))
+
+
+def test_the_event_log_has_its_operation() -> None:
+    """Its parameters, a part of the log with every kind of event, and every error."""
+    operation = DOCUMENT["paths"][EVENTS]["get"]
+    assert [one["name"] for one in operation["parameters"]] == ["after", "limit", "wait", "room"]
+    page = resolved(operation["responses"]["200"]["content"]["application/json"]["schema"])
+    assert page["required"] == ["events", "next"]
+    assert resolved(page["properties"]["events"]["items"])["discriminator"]["mapping"].keys() == {
+        kind.__struct_config__.tag for kind in AnyLogEvent.__args__
+    }
+    assert {"400", "401", "403", "404", "410", "429", "503"} <= operation["responses"].keys()
 
 
 def test_examples_are_read() -> None:
@@ -104,8 +117,10 @@ PROGRAM = """
 import sys
 
 from roomd_api import AuthenticatedClient
+from roomd_api.api.events import list_events
 from roomd_api.api.rooms import create_room, end_room, list_bans, list_rooms
-from roomd_api.models import BansReply, CreateRoom, EndRoom, ErrorReply, ListBans, ListRooms, RoomReply, RoomsReply
+from roomd_api.models import BansReply, CreateRoom, EndRoom, ErrorReply, EventsPage, ListBans, ListRooms
+from roomd_api.models import RoomReply, RoomsReply
 
 url, token = sys.argv[1:]
 with AuthenticatedClient(base_url=url, token=token) as client:
@@ -115,6 +130,11 @@ with AuthenticatedClient(base_url=url, token=token) as client:
     listed = list_rooms.sync(client=client, body=ListRooms(is_active=True))
     assert isinstance(listed, RoomsReply), listed
     assert created.room.code in [room.code for room in listed.rooms]
+    page = list_events.sync(client=client, room=[created.room.code], after="latest", limit=10, wait=0)
+    assert isinstance(page, EventsPage), page
+    assert page.events == []
+    page = list_events.sync(client=client, room=[created.room.code])
+    assert [event.type_ for event in page.events] == ["room-created"], page
     bans = list_bans.sync(client=client, body=ListBans(code=created.room.code))
     assert isinstance(bans, BansReply), bans
     refused = end_room.sync_detailed(client=client, body=EndRoom(code="aaa-bbb-ccc"))

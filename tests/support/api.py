@@ -8,11 +8,13 @@ from roomd.auth.orders import TokenOrder
 from roomd.auth.tokens import mint
 from roomd.config import Config, LimitsConfig, ServerConfig
 from roomd.engine.hub import Hub
+from roomd.eventlog.feed import Feed
 from roomd.gateway.http.connection import HttpConnection
 from roomd.gateway.listener import Listener
 from roomd.gateway.outbox import encode_frame
 from roomd.rooms.settings import Rules, Settings
 from roomd.system.ids import Ids
+from tests.support.fake_log import FakeLog
 from tests.support.fakes import SECRET, START, FakeClock, FakeKeys, FakeStore
 from tests.support.services import services
 from tests.support.sockets import SocketTransport
@@ -41,11 +43,17 @@ class ApiStage:
         self.store, self.clock, self.keys = FakeStore(), FakeClock(), FakeKeys()
         self.hub = Hub(self.store, Rules(30.0, 100), self.clock, Ids(), encode_frame)
         self.services = services(self.hub, self.store, self.keys, self.clock, **limits)
-        config = Config(server=ServerConfig(allowed_origins=origins, demo=False), limits=LimitsConfig(**limits))
+        self.log = FakeLog()
+        self.services.feed = Feed(self.log)
+        self.log.on_events = self.services.feed.committed
+        self.config = config = Config(
+            server=ServerConfig(allowed_origins=origins, demo=False), limits=LimitsConfig(**limits)
+        )
         self.listener = Listener(config, self.services, self.hub)
         self.code = ""
 
     async def open(self) -> "ApiStage":
+        await self.services.feed.open()
         self.code = (await self.hub.create(Settings(), "alice")).code
         return self
 
