@@ -16,9 +16,9 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Its name in the confi
 
 def webhook_commands() -> typer.Typer:
     """Build the group `roomd webhooks`."""
-    app = typer.Typer(help="List, move, test and enable the endpoints of webhooks.", no_args_is_help=True)
+    app = typer.Typer()
+    app.callback(invoke_without_command=True, epilog=example("roomd webhooks"))(with_options(Daemon, webhooks))
     for name, command, line in (
-        ("list", list_webhooks, "roomd webhooks list"),
         ("skip", skip, "roomd webhooks skip backend"),
         ("replay", replay, "roomd webhooks replay backend --from oldest"),
         ("test", send_test, "roomd webhooks test backend"),
@@ -28,8 +28,18 @@ def webhook_commands() -> typer.Typer:
     return app
 
 
-def list_webhooks(daemon: Daemon, json: Json = False) -> None:
-    """List the endpoints: how far behind each is, when it last took an event, and its last error."""
+def webhooks(daemon: Daemon, ctx: typer.Context, json: Json = False) -> None:
+    """List the endpoints of webhooks: how far behind each is, when it last took an event, and its last error.
+
+    The commands move an endpoint, test it, and enable it again.
+    """
+    if ctx.invoked_subcommand is None:
+        _list(daemon, json)
+    elif any(getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE" for name in ctx.params):
+        raise typer.BadParameter(f"give options after the command: roomd webhooks {ctx.invoked_subcommand} ...")
+
+
+def _list(daemon: Daemon, json: bool) -> None:
     found = daemon.ask("/webhooks", admin.WebhookList)
     if json:
         say(msgspec.json.encode(found).decode())

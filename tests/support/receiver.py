@@ -61,7 +61,7 @@ class Receiver:
         self.port = port
         self._tls = tls
         self._at_once = 0
-        self._open: set[asyncio.StreamWriter] = set()
+        self._open: dict[asyncio.Task[Any], asyncio.StreamWriter] = {}
         self._ids: set[str] = set()
         self._news = asyncio.Condition()
         self._server: asyncio.Server | None = None
@@ -80,9 +80,10 @@ class Receiver:
         """Be away: refuse connections, and close those that are open."""
         if self._server is not None:
             self._server.close()
-            for writer in list(self._open):
-                writer.transport.abort()
             self._server = None
+            for writer in self._open.values():
+                writer.transport.abort()
+            await asyncio.gather(*self._open, return_exceptions=True)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -102,7 +103,9 @@ class Receiver:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        self._open.add(writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._open[task] = writer
         try:
             with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
                 while True:
@@ -120,7 +123,7 @@ class Receiver:
                     finally:
                         self._at_once -= 1
         finally:
-            self._open.discard(writer)
+            del self._open[task]
             writer.close()
 
     async def _answer(self, request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
