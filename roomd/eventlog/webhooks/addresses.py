@@ -5,8 +5,10 @@ Otherwise a host name that somebody else controls could have roomd send requests
 """
 
 import ipaddress
-from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
+SPECIAL = IPv4Network("192.0.0.0/24")
+"""For protocols (RFC 6890). Older versions of Python call most of it global."""
 NAT64 = IPv6Network("64:ff9b::/96")
 """The addresses by which a host with IPv6 alone reaches IPv4 (RFC 6052)."""
 
@@ -21,7 +23,7 @@ def is_public(text: str) -> bool:
     address = _innermost(ipaddress.ip_address(text))
     if address.is_multicast or address.is_reserved or not address.is_global:
         return False
-    return not (isinstance(address, IPv6Address) and address.is_site_local)
+    return not address.is_site_local if isinstance(address, IPv6Address) else address not in SPECIAL
 
 
 def _innermost(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:

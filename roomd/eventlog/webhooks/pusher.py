@@ -89,11 +89,15 @@ class Pusher:
         """Begin, or begin anew with what is given. A running attempt is cancelled; its event may come twice."""
         self.endpoint = endpoint or self.endpoint
         self.trouble.failures = 0
-        if self._task is not None:
-            self._task.cancel()  # now, so that it cannot move on from where it was
+        self.cancel()
         if progress is not None:
             self._reach(progress)
         self._task = asyncio.create_task(self._run(self._task), name=f"push to {self.endpoint.name}")
+
+    def cancel(self) -> None:
+        """Move no further from here on. `close` waits for the end."""
+        if self._task is not None:
+            self._task.cancel()
 
     async def close(self) -> None:
         """Stop. A running attempt is cancelled. Closing twice is fine."""

@@ -5,7 +5,6 @@ response is read than lets the connection be kept.
 """
 
 import asyncio
-import math
 import socket
 import ssl
 from collections.abc import Iterable, Mapping
@@ -149,7 +148,7 @@ def _retry_after(text: str, now: float) -> float:
         seconds = float(text) if text.isascii() and text.isdigit() else parsedate_to_datetime(text).timestamp() - now
     except (ValueError, OverflowError):
         return 0.0
-    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER) if math.isfinite(seconds) else 0.0
+    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
 
 
 def _in_words(exc: Exception) -> str:

@@ -69,6 +69,7 @@ class Webhooks:
         self._random = random
         self._pushers: dict[str, Pusher] = {}
         self._stored: dict[str, Progress] = {}
+        self._left: dict[str, Progress] = {}  # of endpoints that were taken out, which go on there when they are back
         self._lags: dict[str, Lag] = {}
         self._moved = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
@@ -92,9 +93,10 @@ class Webhooks:
         for name in self._pushers.keys() - wanted.keys():
             pusher = self._pushers.pop(name)
             self._lags.pop(name, None)
-            if pusher.progress is not None:  # it goes on there when it is back
-                self._stored[name] = pusher.progress
-            closing = asyncio.create_task(self._retire(name, pusher))
+            pusher.cancel()
+            if pusher.progress is not None:
+                self._left[name] = pusher.progress
+            closing = asyncio.create_task(pusher.close())
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
         for name, endpoint in wanted.items():
@@ -121,11 +123,8 @@ class Webhooks:
 
         Raises `StorageFailed`.
         """
-        changed = {
-            name: pusher.progress
-            for name, pusher in self._pushers.items()
-            if pusher.progress is not None and pusher.progress != self._stored.get(name)
-        }
+        now = {name: pusher.progress for name, pusher in self._pushers.items() if pusher.progress is not None}
+        changed = {name: one for name, one in (self._left | now).items() if one != self._stored.get(name)}
         if changed:
             await self._store.write_progress(changed)
             self._stored |= changed
@@ -200,7 +199,8 @@ class Webhooks:
         from roomd.eventlog.webhooks.pusher import Pusher, Shared  # they import the HTTP library
 
         shared = Shared(self._feed, self._clock, self._counters, self._random, self._context(), self._moved.set)
-        return Pusher(endpoint, self._stored.get(endpoint.name), shared)
+        name = endpoint.name
+        return Pusher(endpoint, self._left.pop(name, None) or self._stored.get(name), shared)
 
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:
@@ -247,12 +247,6 @@ class Webhooks:
             lost=trouble.lost,
             types=list(pusher.endpoint.types),
         )
-
-    async def _retire(self, name: str, pusher: "Pusher") -> None:
-        await pusher.close()
-        if pusher.progress is not None:
-            with contextlib.suppress(StorageFailed):  # it is in the log, and the events come again
-                await self._store.write_progress({name: pusher.progress})
 
     async def _keep(self) -> None:
         while True:
