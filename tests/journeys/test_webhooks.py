@@ -1,16 +1,25 @@
 """A backend that takes webhooks knows who was in the rooms, however badly it, the network and the daemon do."""
 
 import asyncio
+import re
+import sqlite3
+import subprocess
+import sys
+import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from roomd.config import WebhookEndpoint
 from tests.support.attendance import Attendance
 from tests.support.daemon import Daemon
+from tests.support.processes import PATIENCE, end, free_port, spawn
 from tests.support.receiver import OTHER_SIGNING, SIGNING, Receiver, endpoints, secret_file, setting
 
+HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "webhooks.md"
 QUICK = {"ROOMD_WEBHOOKS_RETRY_FIRST": "0.01", "ROOMD_WEBHOOKS_RETRY_LONGEST": "0.05", "ROOMD_WEBHOOKS_TIMEOUT": "1"}
 
 
@@ -158,3 +167,42 @@ async def test_a_private_address_is_refused(make_daemon: Callable[..., Daemon], 
             await asyncio.to_thread(daemon.wait_for_log, f'"endpoint":"{name}"')
         assert daemon.log.read_text().count("the address is not public") >= len(wanted)
         assert receiver.connections == 0
+
+
+async def test_the_receiver_of_the_how_to(make_daemon: Callable[..., Daemon], tmp_path: Path) -> None:
+    """The commands, the configuration and the program of docs/how-to/webhooks.md: its table is who was there."""
+    page = HOW_TO.read_text(encoding="utf-8")
+    (commands,), (table,), (program,) = (
+        re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL) for kind in ("sh", "toml", "python")
+    )
+    await asyncio.to_thread(subprocess.run, ["bash", "-euc", commands], cwd=tmp_path, check=True)
+    shown = tomllib.loads(table.replace("# types", "types").replace("# private", "private"))
+    (endpoint,) = shown["webhooks"]["endpoints"].values()
+    assert endpoint.keys() == set(WebhookEndpoint.__struct_fields__)
+    (tmp_path / "receiver.py").write_text(program)
+    port, secret, kept = free_port(), tmp_path / "webhook.secret", tmp_path / "attendance.db"
+    receiving = [sys.executable, "receiver.py", str(port), str(secret), str(kept)]
+    process = spawn(receiving, cwd=tmp_path)
+    try:
+        wanted = {"backend": {**endpoint, "url": f"http://127.0.0.1:{port}/", "secret_files": [str(secret)]}}
+        daemon = make_daemon(**QUICK, **setting(wanted))
+        room = await daemon.room()
+        await visits(daemon, room["code"], range(3))
+        process.kill()
+        await visits(daemon, room["code"], range(3, 6))
+        end(process)
+        process = spawn(receiving, cwd=tmp_path)
+        left = "SELECT id, came, went FROM attendance WHERE went IS NOT NULL"
+        deadline = time.monotonic() + PATIENCE
+        while len(rows := await asyncio.to_thread(stored, kept, left)) < 6:
+            assert time.monotonic() < deadline, daemon.log.read_text()
+            await asyncio.sleep(0.05)
+        assert {key: (came, went) for key, came, went in rows} == await history(daemon, room["code"])
+    finally:
+        end(process)
+
+
+def stored(file: Path, sql: str) -> list[tuple[str, ...]]:
+    """Read rows of the receiver's database."""
+    with sqlite3.connect(file) as db:
+        return db.execute(sql).fetchall()
