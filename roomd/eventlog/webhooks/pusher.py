@@ -76,8 +76,9 @@ class Pusher:
 
         Raises `StorageFailed`.
         """
-        feed, before = self._shared.feed, self.progress
+        feed = self._shared.feed
         last = await feed.start(LATEST)
+        before = self.progress  # after the wait, in which it may have got a place
         if before is None:
             self._reach(Progress(feed.log_id, last))
         elif before.log_id != feed.log_id:

@@ -74,6 +74,7 @@ class Webhooks:
         self._moved = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._tls: ssl.SSLContext | None = None
+        self._is_closed = False
         self._closing: set[asyncio.Task[None]] = set()
 
     async def open(self, endpoints: Iterable[Endpoint]) -> None:
@@ -88,7 +89,9 @@ class Webhooks:
         await self.save()
 
     def use(self, endpoints: Iterable[Endpoint]) -> None:
-        """Use these endpoints from now on. Those that have not changed go on as they are."""
+        """Use these endpoints from now on. Those that have not changed go on as they are. After `close` do nothing."""
+        if self._is_closed:
+            return
         wanted = {endpoint.name: endpoint for endpoint in endpoints}
         for name in self._pushers.keys() - wanted.keys():
             pusher = self._pushers.pop(name)
@@ -110,6 +113,7 @@ class Webhooks:
 
     async def close(self) -> None:
         """Stop, and store how far the endpoints are. Closing twice is fine."""
+        self._is_closed = True
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
             keeper.cancel()
@@ -117,6 +121,7 @@ class Webhooks:
         await asyncio.gather(*(pusher.close() for pusher in self._pushers.values()), *self._closing)
         with contextlib.suppress(StorageFailed):  # it is in the log, and the events come again
             await self.save()
+        self._pushers.clear()  # nobody moves one any more
 
     async def save(self) -> None:
         """Store the progress that has changed, in one transaction.
