@@ -151,5 +151,15 @@ CREATE TABLE events (
 CREATE TABLE event_log (id BLOB NOT NULL) STRICT;
 INSERT INTO event_log VALUES (randomblob(6));
 
+-- How far the log was pushed to the endpoints of webhooks, by their names: up to the event with this `number`, in the log
+-- with this id.
+CREATE TABLE webhooks (
+    name         TEXT PRIMARY KEY,
+    log_id       TEXT NOT NULL,
+    number       INTEGER NOT NULL,
+    delivered_at TEXT,
+    is_gone      INTEGER NOT NULL CHECK (is_gone IN (0, 1))
+) STRICT, WITHOUT ROWID;
+
 PRAGMA application_id = 0x726f6f6d; -- "room" in ASCII: marks a database of roomd
 PRAGMA user_version = 5;

@@ -18,7 +18,7 @@ from docs.fixed_limits import FIXED
 from roomd.__main__ import serve
 from roomd.cli.app import build
 from roomd.client import Meeting, MeetingEvent
-from roomd.config import section_doc, settings
+from roomd.config import Setting, section_doc, settings
 from roomd.limits.allowances import HOLDERS, LIMITS, UNITS
 from roomd.metrics.families import FAMILIES, limit_series
 from roomd.protocol import errors
@@ -47,10 +47,14 @@ def settings_tables() -> str:
             section = setting.section
             parts += ["", f"### `[{section}]`", "", section_doc(section), ""]
             parts += ["| key | variable | default | what it sets | at a reload |", "|---|---|---|---|---|"]
-        default = "" if setting.default is None else f"`{msgspec.json.encode(setting.default).decode()}`"
-        columns = [f"`{setting.name}`", f"`{setting.env}`", default, setting.hint, setting.reload]
-        parts.append(f"| {' | '.join(columns)} |")
+        parts.append(_setting_row(setting, f"`{setting.env}`"))
+        parts += [_setting_row(entry, "") for entry in setting.entries()]
     return "\n".join(parts[1:])
+
+
+def _setting_row(setting: Setting, env: str) -> str:
+    default = "" if setting.default is None else f"`{msgspec.json.encode(setting.default).decode()}`"
+    return f"| {' | '.join([f'`{setting.name}`', env, default, setting.hint, setting.reload])} |"
 
 
 def limits_table() -> str:

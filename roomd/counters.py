@@ -62,6 +62,8 @@ class Counters:
         "sent",
         "started_at",
         "storage_failures",
+        "webhooks",
+        "webhooks_lost",
     )  # fmt: skip
 
     def __init__(self, started_at: float = 0.0) -> None:
@@ -94,6 +96,10 @@ class Counters:
         """The changes in such a transaction."""
         self.storage_failures: defaultdict[str, int] = defaultdict(int)
         """The failures of the database, by reason."""
+        self.webhooks: defaultdict[tuple[str, str], int] = defaultdict(int)
+        """The attempts to deliver an event, by endpoint and result: delivered, refused (another status) or failed."""
+        self.webhooks_lost: defaultdict[str, int] = defaultdict(int)
+        """The events that were deleted before they were delivered, by endpoint."""
         self.limited: defaultdict[tuple[str, int, str], int] = defaultdict(int)
         """How often a limit applied: by its holder, its use, and what was done: slowed, refused or closed."""
         self.memory_aborts = 0

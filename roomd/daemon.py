@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import os
+import random
 import resource
 import socket
 import sys
@@ -14,6 +15,7 @@ import uvloop
 from roomd.admin.activity import ActivityView, activity_operations
 from roomd.admin.operations import operations
 from roomd.admin.server import AdminServer
+from roomd.admin.webhooks import webhook_operations
 from roomd.config import Config, ConfigError, ListenAddress, TcpAddress, admin_socket, metrics_address, seconds_in
 from roomd.counters import Counters
 from roomd.demo import show_demo
@@ -21,6 +23,7 @@ from roomd.engine.hub import Hub
 from roomd.engine.ports import StorageFailed
 from roomd.eventlog.feed import Feed
 from roomd.eventlog.retention import Retention
+from roomd.eventlog.webhooks.service import Webhooks
 from roomd.gateway.addresses import address_keys
 from roomd.gateway.listener import Listener, closing_limit
 from roomd.gateway.outbox import encode_frame
@@ -33,6 +36,7 @@ from roomd.reloading import Reloader, check_files, make_parts, rules
 from roomd.storage.errors import StoreBusy, StoreError
 from roomd.storage.event_log import StoredEvents
 from roomd.storage.opening import open_store
+from roomd.storage.webhooks import StoredProgress
 from roomd.system import logging as log_lines
 from roomd.system.clock import Clock
 from roomd.system.ids import Ids
@@ -103,15 +107,19 @@ async def run(
             keys_of_addresses, counters, feed,
         )  # fmt: skip
         listener = Listener(config, services, hub)
+        webhooks = Webhooks(feed, StoredProgress(store), clock, counters, ids.new_id, random.random)
+        await webhooks.open(parts.endpoints)
         reloader = Reloader(
-            read, parts, services, hub, listener, _set_up_process, began=notifier.reloading, ended=notifier.ready
-        )
-        exporter = Exporter(Sources(config, hub, listener, counters))
+            read, parts, services, hub, listener, _set_up_process, webhooks,
+            began=notifier.reloading, ended=notifier.ready,
+        )  # fmt: skip
+        exporter = Exporter(Sources(config, hub, listener, counters, webhooks))
         admin = AdminServer(
             {
                 **operations(config, hub, listener, reloader.reload, counters, clock),
                 **activity_operations(ActivityView(hub, listener, counters, clock)),
                 **metrics_operations(exporter),
+                **webhook_operations(webhooks),
             }
         )
         await _open_admin(admin, config)
@@ -129,6 +137,7 @@ async def run(
         reporting = asyncio.create_task(notifier.report(lambda: _status(hub, listener), store.answers))
         await stop.wait()
         notifier.stopping()
+        await webhooks.close()
         feed.stop()
         for task in (reloading, reporting, deleting):
             task.cancel()

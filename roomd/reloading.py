@@ -14,8 +14,11 @@ import msgspec
 
 from roomd.auth.keys import KeySource, check_keys, fetched_keys, make_own_key, open_keys, policy
 from roomd.auth.tokens import Key, Policy
-from roomd.config import AuthConfig, Config, ConfigError, changed_settings, local_secret_file
+from roomd.auth.webhook_secrets import webhook_secrets
+from roomd.config import AuthConfig, Config, ConfigError, WebhooksConfig, changed_settings, local_secret_file
 from roomd.engine.hub import Hub
+from roomd.eventlog.webhooks.endpoints import Endpoint, load
+from roomd.eventlog.webhooks.service import Webhooks
 from roomd.gateway.listener import Listener
 from roomd.gateway.services import Services
 from roomd.ice import Ice, open_ice
@@ -37,6 +40,8 @@ class Parts(msgspec.Struct, frozen=True):
     """The conditions that a token must meet."""
     ice: Ice
     """The STUN and TURN servers, and their secret."""
+    endpoints: list[Endpoint]
+    """The endpoints of webhooks, and their secrets."""
 
 
 def check_files(config: Config) -> None:
@@ -44,6 +49,7 @@ def check_files(config: Config) -> None:
     database = Path(config.database.path)
     check_keys(config.auth, database)
     open_ice(config.ice, database)
+    webhook_secrets(config.webhooks, database)
 
 
 def make_parts(config: Config, before: Parts | None = None) -> Parts:
@@ -56,7 +62,26 @@ def make_parts(config: Config, before: Parts | None = None) -> Parts:
     ice = open_ice(config.ice, database)
     own = make_own_key(config.auth, database)
     keys = open_keys(config.auth, database, own, None if before is None else before.keys)
-    return Parts(config, own, keys, policy(config.auth), ice)
+    return Parts(config, own, keys, policy(config.auth), ice, _endpoints(config.webhooks, database))
+
+
+def _endpoints(webhooks: WebhooksConfig, database: Path) -> list[Endpoint]:
+    secrets = webhook_secrets(webhooks, database)
+    if secrets:
+        load()
+    return [
+        Endpoint(
+            name=name,
+            url=one.url,
+            secrets=secrets[name],
+            types=one.types,
+            is_private=one.private,
+            timeout=webhooks.timeout,
+            retry_first=webhooks.retry_first,
+            retry_longest=webhooks.retry_longest,
+        )
+        for name, one in webhooks.endpoints.items()
+    ]
 
 
 def rules(config: Config) -> Rules:
@@ -95,6 +120,7 @@ class Reloader:
         hub: Hub,
         listener: Listener,
         use: Callable[[Config], None],
+        webhooks: Webhooks,
         *,
         began: Callable[[], None] = _nothing,
         ended: Callable[[], None] = _nothing,
@@ -105,6 +131,7 @@ class Reloader:
         self._hub = hub
         self._listener = listener
         self._use = use
+        self._webhooks = webhooks
         self._began = began
         self._ended = ended
         self._lock = asyncio.Lock()
@@ -175,6 +202,7 @@ class Reloader:
         services.ids.code_groups = config.rooms.code_groups
         self._hub.use(rules(config))
         self._listener.use(config)
+        self._webhooks.use(parts.endpoints)
         self._use(config)
 
 
@@ -192,6 +220,12 @@ def _changes(before: Parts, after: Parts) -> Iterator[str]:
             yield str(local_secret_file(Path(after.config.database.path)))
     if before.ice.secret != after.ice.secret and not {"ice.turn_secret", "ice.turn_secret_file"}.intersection(changed):
         yield "ice.turn_secret_file"
+    if "webhooks.endpoints" not in changed and _signing(before) != _signing(after):
+        yield "webhooks.endpoints"
+
+
+def _signing(parts: Parts) -> dict[str, tuple[bytes, ...]]:
+    return {endpoint.name: endpoint.secrets for endpoint in parts.endpoints}
 
 
 def _sources(auth: AuthConfig) -> tuple[str | None, ...]:

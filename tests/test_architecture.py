@@ -14,15 +14,26 @@ MAY_IMPORT: dict[str, set[str]] = {
     "counters": {"protocol"},
     "rooms": {"protocol"},
     "engine": {"counters", "protocol", "rooms"},
-    "eventlog": {"engine", "protocol"},
+    "eventlog": {"counters", "engine", "protocol"},
     "storage": {"config", "counters", "engine", "protocol", "rooms"},
     "system": {"counters", "engine", "protocol"},
     "auth": {"config", "protocol"},
     "limits": {"config", "counters", "protocol"},
     "ice": {"auth", "config", "protocol"},
     "gateway": {"auth", "config", "counters", "engine", "eventlog", "ice", "limits", "protocol", "rooms", "system"},
-    "admin": {"config", "counters", "engine", "gateway", "protocol", "system"},
-    "metrics": {"admin", "config", "counters", "engine", "gateway", "limits", "protocol", "storage", "system"},
+    "admin": {"config", "counters", "engine", "eventlog", "gateway", "protocol", "system"},
+    "metrics": {
+        "admin",
+        "config",
+        "counters",
+        "engine",
+        "eventlog",
+        "gateway",
+        "limits",
+        "protocol",
+        "storage",
+        "system",
+    },
     "demo": {"auth", "config", "engine", "rooms"},
     # libraries of their own: they share the wire with the daemon, and nothing else
     "client": {"protocol"},
@@ -45,7 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "system",
     },
     # builds what the settings are made into, and replaces it while the daemon runs
-    "reloading": {"auth", "config", "engine", "gateway", "ice", "rooms"},
+    "reloading": {"auth", "config", "engine", "eventlog", "gateway", "ice", "rooms"},
     "__main__": {"cli", "config", "daemon", "system"},
 }
 

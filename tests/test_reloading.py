@@ -1,6 +1,7 @@
 """A reload, setting by setting: each one is taken, or needs a restart, as its declaration says."""
 
 import asyncio
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -14,8 +15,11 @@ from roomd.auth.jwks import FetchedKeys
 from roomd.auth.keys import fetched_keys
 from roomd.auth.orders import TokenOrder
 from roomd.auth.tokens import Key, mint
-from roomd.config import Config, ConfigError, Setting, settings
+from roomd.config import Config, ConfigError, Setting, WebhookEndpoint, settings
+from roomd.counters import Counters
 from roomd.engine.hub import Hub
+from roomd.eventlog.feed import Feed
+from roomd.eventlog.webhooks.service import Webhooks
 from roomd.gateway.addresses import address_keys
 from roomd.gateway.client import Client
 from roomd.gateway.listener import Listener
@@ -25,8 +29,10 @@ from roomd.limits.usage import Usage
 from roomd.protocol.errors import Refused
 from roomd.reloading import Reloader, make_parts, rules
 from roomd.system.ids import Ids
+from tests.support.fake_progress import FakeProgress
 from tests.support.fakes import FakeClock, FakeStore
 from tests.support.processes import PATIENCE
+from tests.support.receiver import SIGNING
 
 SECRET, OTHER_SECRET = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
 
@@ -49,6 +55,8 @@ class Running:
             address_keys(b"k"),
         )  # fmt: skip
         self.listener = Listener(config, self.services, self.hub)
+        self.webhooks = Webhooks(Feed(store.log), FakeProgress(), clock, Counters(), ids.new_id, random.random)
+        self.webhooks.use(parts.endpoints)
         self.reloader = Reloader(
             lambda: self.wanted,
             parts,
@@ -56,6 +64,7 @@ class Running:
             self.hub,
             self.listener,
             self._use,
+            self.webhooks,
             began=lambda: self.calls.append("began"),
             ended=self._end,
         )
@@ -78,7 +87,7 @@ class Running:
             self.hub._services.rules, listener._routes._handshake._origins, proxies._networks, proxies._trusts_unix,
             [list(one.of) + list(one.most) for one in (*allowances, ledgers._pool)], ledgers._connections.limit,
             listener._settings.ping_interval, listener._settings.log_addresses, self.process,
-            self.reloader.config.events.keep,
+            self.reloader.config.events.keep, [one.endpoint for one in self.webhooks._pushers.values()],
         ]  # fmt: skip
 
 
@@ -106,6 +115,16 @@ def public_key(folder: Path, name: str) -> str:
     return file(folder, name, key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode())
 
 
+def endpoint(folder: Path, url: str) -> WebhookEndpoint:
+    """Return an endpoint with a secret."""
+    return WebhookEndpoint(url, (file(folder, "webhook.secret", SIGNING),))
+
+
+def webhook(folder: Path) -> Values:
+    """Return an endpoint to which other settings of webhooks apply."""
+    return {"webhooks.endpoints": {"a": endpoint(folder, "https://a.example/")}}
+
+
 TURN = {"ice.turn": ("turn:a.example",), "ice.turn_secret": SECRET}
 CHANGES: dict[str, Callable[[Path], tuple[Values, Values]]] = {
     "server.host": lambda _: ({}, {"server.host": "::1"}),
@@ -127,6 +146,23 @@ CHANGES: dict[str, Callable[[Path], tuple[Values, Values]]] = {
         {"auth.public_key_file": public_key(folder, "a.pem")},
         {"auth.algorithms": ("ES256",)},
     ),
+    "webhooks.endpoints": lambda folder: (
+        {
+            "webhooks.endpoints": {
+                "a": endpoint(folder, "https://a.example/"),
+                "b": endpoint(folder, "https://b.example/"),
+            }
+        },
+        {
+            "webhooks.endpoints": {
+                "b": endpoint(folder, "https://c.example/"),
+                "d": endpoint(folder, "https://d.example/"),
+            }
+        },
+    ),
+    "webhooks.timeout": lambda folder: (webhook(folder), {"webhooks.timeout": 20.0}),
+    "webhooks.retry_first": lambda folder: (webhook(folder), {"webhooks.retry_first": 2.0}),
+    "webhooks.retry_longest": lambda folder: (webhook(folder), {"webhooks.retry_longest": 600.0}),
     "auth.issuer": lambda _: ({}, {"auth.issuer": "https://a.example"}),
     "auth.audience": lambda _: ({}, {"auth.audience": "roomd"}),
     "database.path": lambda folder: ({}, {"database.path": str(folder / "other.db")}),

@@ -30,6 +30,7 @@ from roomd.cli.options import connected, example, json_object, room_code, time_t
 from roomd.cli.output import plain, say, say_error
 from roomd.cli.rooms import room_commands
 from roomd.cli.service import install_service
+from roomd.cli.webhooks import webhook_commands
 from roomd.config import (
     Config,
     ConfigError,
@@ -122,6 +123,7 @@ def build(serve: Serve) -> typer.Typer:
     app.command("events", epilog=example("roomd events --follow --json --after latest"))(connected(events))
     app.command("bench", epilog=example("roomd bench --clients 200 --seconds 10"))(connected(bench))
     add_admin_commands(app)
+    app.add_typer(webhook_commands(), name="webhooks")
     add_backup_commands(app)
     app.command("token", epilog=example("roomd token --user alice --name Alice --ttl 7d"))(token)
     app.command("check-config", epilog=example("roomd check-config --config roomd.toml"))(check_config)
@@ -255,12 +257,13 @@ def check_config(config: ConfigFile = None, database: DatabaseFile = None) -> No
     It reads the file and the environment, and the secrets or the key that they name, like `roomd serve`.
     """
     from roomd import ice
-    from roomd.auth import keys  # imported here, because it imports the cryptography
+    from roomd.auth import keys, webhook_secrets  # imported here, because it imports the cryptography
 
     settings = configuration(config, database={"path": database})
     path = Path(settings.database.path)
     keys.check_keys(settings.auth, path)
     ice.open_ice(settings.ice, path)
+    webhook_secrets.webhook_secrets(settings.webhooks, path)
     server = settings.server
     source = str(config) if config else "the defaults and the environment"
     where = ", ".join(

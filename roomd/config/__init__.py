@@ -43,6 +43,7 @@ from roomd.config.sections import (
     ServerConfig,
     admin_socket,
 )
+from roomd.config.webhooks import WebhookEndpoint, WebhooksConfig
 
 __all__ = [
     "SHORTEST_SECRET",
@@ -65,6 +66,8 @@ __all__ = [
     "Setting",
     "TcpAddress",
     "UnixAddress",
+    "WebhookEndpoint",
+    "WebhooksConfig",
     "admin_socket",
     "changed_settings",
     "check",

@@ -5,16 +5,21 @@ import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import get_args
+from urllib.parse import urlsplit
 
 from roomd.config.listening import metrics_address, parse_address
 from roomd.config.origins import web_origin
 from roomd.config.sections import UNIX, Algorithm, AuthConfig, Config, ConfigError, IceConfig
+from roomd.config.webhooks import WebhookEndpoint
 
 _HOST = r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?"
 _STUN_URL = re.compile(rf"stuns?:{_HOST}")
 """RFC 7064."""
 _TURN_URL = re.compile(rf"turns?:{_HOST}(?:\?transport=(?:udp|tcp))?")
 """RFC 7065."""
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+"""The name of an endpoint: it is an argument of commands and a label of metrics."""
 
 SHORTEST_SECRET = 32
 """Bytes; RFC 7518, section 3.2: a key as long as the hash."""
@@ -34,6 +39,7 @@ def check(config: Config, origins: Mapping[str, str] | None = None) -> None:
         *_auth_problems(config.auth),
         *_ice_problems(config.ice),
         *_listen_problems(config.server.listen, origins or {}),
+        *_webhook_problems(config),
         *_other_problems(config),
     )
     for keys, problem in found:
@@ -106,6 +112,41 @@ def _listen_problems(listen: Sequence[str], given: Container[str]) -> _Problems:
     replaced = [key for key in ("server.host", "server.port") if key in given]
     if listen and replaced:
         yield ["server.listen", *replaced], "give either server.listen, or the host and the port"
+
+
+def _webhook_problems(config: Config) -> _Problems:
+    for name, endpoint in config.webhooks.endpoints.items():
+        if not _NAME.fullmatch(name):
+            problem = f"{name!r} is no name; it has 1 to 32 of a-z, 0-9, - and _, and begins with a letter or a digit"
+            yield ["webhooks.endpoints"], problem
+        elif wrong := _url_problem(endpoint):
+            yield ["webhooks.endpoints"], f"{name}: url: {wrong}"
+        if len(set(endpoint.secret_files)) < len(endpoint.secret_files):
+            yield ["webhooks.endpoints"], f"{name}: secret_files: the same file is there twice"
+    if config.webhooks.endpoints and not config.events.enabled:
+        yield ["webhooks.endpoints", "events.enabled"], "webhooks need the event log, and it is off"
+    if config.webhooks.retry_first > config.webhooks.retry_longest:
+        yield ["webhooks.retry_first", "webhooks.retry_longest"], "the first is longer than the longest"
+
+
+def _url_problem(endpoint: WebhookEndpoint) -> str | None:
+    """Return what is wrong with the URL of an endpoint. The URL may have a secret in it, so it is not in the text."""
+    if not re.fullmatch("[!-~]+", endpoint.url):
+        return "must have visible ASCII characters alone; encode others (%C3%A9), and write a host as xn--..."
+    try:
+        parts = urlsplit(endpoint.url)
+        host, port = parts.hostname, parts.port
+    except ValueError as exc:
+        return f"is not a URL: {exc}"
+    if parts.scheme not in ("https", "http") or not host or port == 0:
+        return "must be like https://backend.example/roomd"
+    if "@" in parts.netloc:
+        return "must not have a user and a password; the receiver checks the signature"
+    if parts.fragment:
+        return "must not have a part after #; it is never sent"
+    if parts.scheme == "http" and not endpoint.private:
+        return "must begin with https://; http:// is for a private network, with private = true"
+    return None
 
 
 def _other_problems(config: Config) -> _Problems:

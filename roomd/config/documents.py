@@ -7,7 +7,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from roomd.config.sections import Config, Reload
+from roomd.config.sections import Config
+from roomd.config.tables import Reload, Section
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -36,6 +37,16 @@ class Setting(msgspec.Struct, frozen=True):
         return isinstance(self.default, tuple)
 
     @property
+    def is_table(self) -> bool:
+        """Whether the value is a table of tables; the environment has it as JSON."""
+        return isinstance(self.default, dict)
+
+    def entries(self) -> "Iterator[Setting]":
+        """Iterate over what each of the tables of such a value has; nothing for other values."""
+        if self.is_table:
+            yield from _fields(f"{self.name}.NAME", _table_type(self.type))
+
+    @property
     def hint(self) -> str:
         """The line of documentation and, for a choice, the allowed values."""
         choices = _choices(self.type)
@@ -45,12 +56,25 @@ class Setting(msgspec.Struct, frozen=True):
 def settings() -> Iterator[Setting]:
     """Iterate over every setting, in the order of the file."""
     for section, cls in get_type_hints(Config).items():
-        for field in msgspec.structs.fields(cls):
-            hint = get_type_hints(cls, include_extras=True)[field.name]
-            notes = [note for note in get_args(hint) if isinstance(note, Meta)]
-            doc = next(note.description for note in reversed(notes) if note.description)
-            reload: Reload = next((note.extra["reload"] for note in notes if note.extra), "at once")
-            yield Setting(section, field.name, hint, field.default, doc, reload)
+        yield from _fields(section, cls)
+
+
+def _fields(section: str, cls: type[Section]) -> Iterator[Setting]:
+    """Iterate over the settings of one table."""
+    hints = get_type_hints(cls, include_extras=True)
+    for field in msgspec.structs.fields(cls):
+        hint = hints[field.name]
+        notes = [note for note in get_args(hint) if isinstance(note, Meta)]
+        doc = next(note.description for note in reversed(notes) if note.description)
+        reload: Reload = next((note.extra["reload"] for note in notes if note.extra), "at once")
+        default = {} if field.default_factory is dict else None if field.required else field.default
+        yield Setting(section, field.name, hint, default, doc, reload)
+
+
+def _table_type(hint: Any) -> type[Section]:
+    """Return the struct of the tables in the type hint of a table of tables."""
+    kind: type[Section] = get_args(get_args(hint)[0])[1]
+    return kind
 
 
 def changed_settings(before: Config, after: Config) -> list[Setting]:
@@ -75,6 +99,11 @@ def section_doc(section: str) -> str:
     return "\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
+def _commented(setting: Setting, margin: str = "# ") -> list[str]:
+    value = "..." if setting.default is None else msgspec.json.encode(setting.default).decode()
+    return [f"{margin}{setting.doc}", f"{margin}{setting.key} = {value}"]
+
+
 def default_config() -> str:
     """Build the commented TOML file that contains every default and changes nothing."""
     lines = ["# The configuration of roomd. Every key is shown with its default; uncomment a line to change it.",
@@ -85,6 +114,7 @@ def default_config() -> str:
         if setting.section != section:
             section = setting.section
             lines += ["", *(f"# {line}" for line in section_doc(section).splitlines()), f"[{section}]"]
-        value = "..." if setting.default is None else msgspec.json.encode(setting.default).decode()
-        lines += [f"# {setting.doc}", f"# {setting.key} = {value}"]
+        lines += _commented(setting)
+        for entry in setting.entries():
+            lines += _commented(entry, "#     ")
     return "\n".join(lines) + "\n"

@@ -5,14 +5,14 @@ Later sources win: the defaults, the TOML file, the environment (`ROOMD_<SECTION
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from roomd.config.checks import check
-from roomd.config.documents import settings
+from roomd.config.documents import Setting, settings
 from roomd.config.files import check_file, check_kind, open_file, trusted_owners
 from roomd.config.origins import web_origin
 from roomd.config.sections import Config, ConfigError
@@ -84,13 +84,19 @@ def _from_env(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
         if name not in known:
             raise ConfigError(f"{name}: unknown setting; allowed: {', '.join(sorted(known))}")
         setting = known[name]
-        value: Any = [part.strip() for part in text.split(",") if part.strip()] if setting.is_list else text
         try:
-            value = msgspec.convert(value, setting.type, strict=False)
-        except msgspec.ValidationError as exc:
+            value = msgspec.convert(_parsed(setting, text), setting.type, strict=False)
+        except msgspec.DecodeError as exc:
             raise ConfigError(f"{name}: {_in_words(str(exc))} ({setting.hint})") from None
         values.setdefault(setting.section, {})[setting.key] = value
     return values
+
+
+def _parsed(setting: Setting, text: str) -> Any:
+    """Return what a variable's text stands for. Raises `msgspec.DecodeError`."""
+    if setting.is_table:
+        return msgspec.json.decode(text)
+    return [part.strip() for part in text.split(",") if part.strip()] if setting.is_list else text
 
 
 def _given(flags: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -111,13 +117,20 @@ def _convert(values: Any, source: str) -> Config:
 def _explain(message: str) -> str:
     """Put the key first in a message of msgspec (`… - at `$.server.port``), and add what is allowed."""
     what, _, where = message.partition(" - at ")
-    place = where.strip("`").removeprefix("$").removeprefix(".")
+    place = where.strip("`").removeprefix("$").removeprefix(".").replace("[...].", ".NAME.").replace("[...]", ".NAME")
     if "unknown field" in what:
-        known = [s.key for s in settings() if s.section == place] or list(Config.__struct_fields__)
+        known = [s.key for s in _every() if s.section == place] or list(Config.__struct_fields__)
         return f"{place or 'top level'}: {what}; allowed: {', '.join(known)}"
-    hints = {f"{s.section}.{s.key}": s.hint for s in settings()}
-    hint = hints.get(place.split("[")[0], "a table of settings")
+    hints = {s.name: s.hint for s in _every()}
+    hint = hints.get(place) or hints.get(place.split("[")[0], "a table of settings")
     return f"{place}: {_in_words(what)} ({hint})"
+
+
+def _every() -> Iterator[Setting]:
+    """Iterate over every setting, and those of the tables in them."""
+    for setting in settings():
+        yield setting
+        yield from setting.entries()
 
 
 def _in_words(what: str) -> str:

@@ -6,10 +6,11 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta
 
 from roomd.config.ages import Age
+from roomd.config.tables import NEW_CONNECTIONS, RESTART, Section
+from roomd.config.webhooks import WebhooksConfig
 
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 """A length of time in seconds, at most a day."""
@@ -19,23 +20,12 @@ Rate = Annotated[float, Meta(gt=0, le=1e18)]
 Burst = Annotated[float, Meta(ge=1, le=1e18)]
 """Units at once."""
 
-Reload = Literal["at once", "new connections", "restart"]
-"""When a changed setting takes effect at a reload: at once, for connections that come after it, or not at all."""
-RESTART = Meta(extra={"reload": "restart"})
-"""Marks a setting that takes effect only at a start. A reload that finds it changed is refused."""
-NEW_CONNECTIONS = Meta(extra={"reload": "new connections"})
-"""Marks a setting that a connection keeps as it was when the connection began."""
-
 LogLevel = Literal["debug", "info", "warning", "error"]
 Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
 
 
 class ConfigError(Exception):
     """A setting is wrong; the text names the source, the key and what is allowed."""
-
-
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A table of the configuration file."""
 
 
 UNIX = "unix"
@@ -374,6 +364,7 @@ class Config(Section, frozen=True):
     admin: AdminConfig = AdminConfig()
     metrics: MetricsConfig = MetricsConfig()
     events: EventsConfig = EventsConfig()
+    webhooks: WebhooksConfig = WebhooksConfig()
 
 
 def admin_socket(config: Config) -> Path:

@@ -57,6 +57,11 @@ class Feed:
             self._log_id = await self._log.log_id()
             self._start = self._end = (await self._log.bounds()).last
 
+    @property
+    def log_id(self) -> str:
+        """The id of the log, which its positions begin with."""
+        return self._log_id
+
     def committed(self) -> None:
         """Note that events were committed, and tell those who wait."""
         self._is_stale = True

@@ -19,6 +19,7 @@ from roomd import __version__
 from roomd.config import Config
 from roomd.counters import Counters, Histogram
 from roomd.engine.ports import RoomFigures, Rooms
+from roomd.eventlog.webhooks.service import Webhooks
 from roomd.gateway.listener import Listener
 from roomd.limits.allowances import LIMITS, Limit
 from roomd.limits.applied import ACTIONS
@@ -31,6 +32,8 @@ from roomd.system.memory import resident
 
 REASONS = ("busy", "readonly", "io", "corrupt", "full", "cannot_open", "constraint", "tickets", "other")
 """Why the database fails; `storage` names them."""
+RESULTS = ("delivered", "refused", "failed")
+"""What comes of an attempt to deliver an event: 2xx, another status, or no response."""
 REST = "other"
 """The value of a label for what has no value of its own."""
 LIBRARY_CLOSES = frozenset({1000, 1001, 1002, 1005, 1006, 1007, 1009, 1011})
@@ -50,6 +53,8 @@ class Sources(NamedTuple):
     """The listening port."""
     counters: Counters
     """What was counted."""
+    webhooks: Webhooks
+    """The endpoints of webhooks."""
 
 
 class Snapshot(NamedTuple):
@@ -177,6 +182,15 @@ def _actions(row: Limit) -> Iterable[str]:
     return ("refused",) if row.use in (Use.TOLD, Use.STORED, Use.READ) else ACTIONS
 
 
+def _deliveries(snapshot: Snapshot) -> Figures:
+    counted = snapshot.counters.webhooks
+    return {
+        (endpoint, result): counted.get((endpoint, result), 0)
+        for endpoint in snapshot.sources.webhooks.lags()
+        for result in RESULTS
+    }
+
+
 def _disk(name: str) -> Callable[[Snapshot], Figures]:
     return lambda snapshot: _one(snapshot.sizes[name])
 
@@ -250,6 +264,21 @@ FAMILIES = (
     Family("roomd_disk_reserve_bytes", "gauge",
            "Below so many free bytes new rooms and messages are refused, `database.reserve`.",
            lambda snapshot: _one(snapshot.sources.config.database.reserve)),
+    Family("roomd_webhook_deliveries_total", "counter",
+           "The attempts to deliver an event, by endpoint and result: `delivered`, `refused` with a status other than "
+           "2xx, or `failed` without a response.",
+           _deliveries, ("endpoint", "result")),
+    Family("roomd_webhook_backlog_events", "gauge", "The events behind the position of an endpoint.",
+           lambda snapshot: {(name,): lag.events for name, lag in snapshot.sources.webhooks.lags().items()},
+           ("endpoint",)),
+    Family("roomd_webhook_backlog_seconds", "gauge", "The age of the oldest of them.",
+           lambda snapshot: {(name,): lag.seconds for name, lag in snapshot.sources.webhooks.lags().items()},
+           ("endpoint",)),
+    Family("roomd_webhook_lost_total", "counter",
+           "The events that were deleted before an endpoint got them, because they were older than `events.keep`.",
+           lambda snapshot: {(name,): snapshot.counters.webhooks_lost.get(name, 0)
+                             for name in snapshot.sources.webhooks.lags()},
+           ("endpoint",)),
     Family("roomd_loop_lag_seconds", "histogram",
            "The seconds by which a timer of the event loop was late. It is measured about once a second.",
            lambda snapshot: snapshot.counters.lag),

@@ -1,5 +1,7 @@
 """The objects of the admin interface, which is by HTTP on a Unix socket (docs/reference/admin.md)."""
 
+from typing import Literal
+
 import msgspec
 
 
@@ -168,6 +170,68 @@ class LogLevel(AdminObject, frozen=True):
 
     level: str
     """debug, info, warning or error."""
+
+
+class Webhook(AdminObject, frozen=True):
+    """An endpoint of webhooks."""
+
+    name: str
+    """Its name in the configuration."""
+    state: Literal["delivering", "failing", "gone"]
+    """`failing`: the last attempt failed, and the next one waits. `gone`: it has answered 410 and gets nothing."""
+    position: str | None
+    """Up to where it has the event log; null until it has a place in it."""
+    behind: int
+    """The events behind this position, also those of types that it does not get."""
+    age: float
+    """The age of the oldest of them, in seconds."""
+    delivered_at: str | None
+    """When an event was last delivered (RFC 3339)."""
+    failures: int
+    """The attempts that have failed since one succeeded."""
+    error: str | None
+    """Why the last attempt that failed did, since the daemon started."""
+    failed_at: str | None
+    """When that was."""
+    lost: int
+    """The events that were deleted from the log before they were delivered, since the daemon started."""
+    types: list[str]
+    """The types of events that it gets; empty for all."""
+
+
+class WebhookList(AdminObject, frozen=True):
+    """The endpoints of webhooks, in the order of the configuration."""
+
+    webhooks: list[Webhook]
+
+
+class WebhookName(AdminObject, frozen=True):
+    """The request to test an endpoint, or to enable it again."""
+
+    name: str
+    """Its name."""
+
+
+class WebhookMove(AdminObject, frozen=True):
+    """The request to have an endpoint go on somewhere else."""
+
+    name: str
+    """Its name."""
+    position: str
+    """The position after which it goes on; `latest` to skip to the end, `oldest` to replay all."""
+
+
+class WebhookTested(AdminObject, frozen=True):
+    """What came of a test event."""
+
+    id: str
+    """The id of the event."""
+    status: int | None
+    """The status of the response; null without one."""
+    error: str | None
+    """Why it was not delivered; null when it was."""
+    seconds: float
+    """How long it took."""
 
 
 class Done(AdminObject, frozen=True):

@@ -84,6 +84,13 @@ MIGRATIONS: dict[int, str] = {
         ALTER TABLE participants ADD COLUMN is_cohost INTEGER NOT NULL DEFAULT 0 CHECK (is_cohost IN (0, 1));
         ALTER TABLE participants ADD COLUMN is_hidden INTEGER NOT NULL DEFAULT 0 CHECK (is_hidden IN (0, 1));
         ALTER TABLE participants ADD COLUMN metadata TEXT;
+        CREATE TABLE webhooks (
+            name         TEXT PRIMARY KEY,
+            log_id       TEXT NOT NULL,
+            number       INTEGER NOT NULL,
+            delivered_at TEXT,
+            is_gone      INTEGER NOT NULL CHECK (is_gone IN (0, 1))
+        ) STRICT, WITHOUT ROWID;
         PRAGMA user_version = 5;
     """,
 }

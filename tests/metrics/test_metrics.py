@@ -22,6 +22,7 @@ from tests.support.daemon import Daemon, serving
 from tests.support.metrics import Series, get, metrics, parse, wait_for_metrics
 from tests.support.processes import PATIENCE, free_port
 from tests.support.raw_sockets import narrow_socket
+from tests.support.receiver import an_endpoint
 
 MISUSED, PASSING = 2, 1
 
@@ -159,8 +160,9 @@ async def test_a_client_that_does_not_read(tmp_path: Path) -> None:
             assert ", 1 slow" in top.output
 
 
-def test_what_every_answer_has(watched: Daemon) -> None:
+def test_what_every_answer_has(make_daemon: Callable[..., Daemon], tmp_path: Path) -> None:
     """Every metric of the table is there under its name, with those of the process and of Python."""
+    watched = make_daemon(**an_endpoint(tmp_path))
     text = get(watched)
     found = parse(text)
     for family in FAMILIES:

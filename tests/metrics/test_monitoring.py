@@ -13,6 +13,7 @@ from tests.support.daemon import serving
 from tests.support.metrics import Series, get, parse
 from tests.support.needs import needs
 from tests.support.processes import PATIENCE
+from tests.support.receiver import an_endpoint
 
 ROOT = Path(__file__).parent.parent.parent
 RULES = ROOT / "monitoring/roomd-rules.yml"
@@ -27,7 +28,8 @@ SELECTOR = re.compile(r"\b((?:roomd|process)_[a-z0-9_]+)\{([^}]*)\}")
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> str:
     """What a real daemon answers."""
-    with serving(tmp_path_factory.mktemp("watched")) as daemon:
+    folder = tmp_path_factory.mktemp("watched")
+    with serving(folder, **an_endpoint(folder)) as daemon:
         return get(daemon)
 
 

@@ -1,0 +1,210 @@
+"""A backend that takes webhooks knows who was in the rooms, however badly it, the network and the daemon do."""
+
+import asyncio
+import re
+import sqlite3
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from roomd.config import WebhookEndpoint
+from tests.support.attendance import Attendance
+from tests.support.daemon import Daemon
+from tests.support.processes import PATIENCE, end, free_port, spawn
+from tests.support.receiver import OTHER_SIGNING, SIGNING, Receiver, endpoints, secret_file, setting
+
+HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "webhooks.md"
+QUICK = {"ROOMD_WEBHOOKS_RETRY_FIRST": "0.01", "ROOMD_WEBHOOKS_RETRY_LONGEST": "0.05", "ROOMD_WEBHOOKS_TIMEOUT": "1"}
+
+
+async def history(daemon: Daemon, code: str) -> dict[str, tuple[str, str | None]]:
+    """Return everyone who was ever in a room: from when, to when."""
+    async with daemon.client("alice") as host:
+        listed = await host.ask("list-participants", code=code, history=True, limit=200)
+    return {one["id"]: (one["joinedAt"], one["leftAt"]) for one in listed["participants"]}
+
+
+def attended(events: list[dict[str, Any]]) -> dict[str, tuple[str, str | None]]:
+    """Replay a record, which checks its order, and return who was there."""
+    attendance = Attendance()
+    attendance.read(events)
+    return {key: (one["joinedAt"], one["leftAt"]) for key, one in attendance.stays.items()}
+
+
+async def visits(daemon: Daemon, code: str, numbers: range) -> None:
+    """Have users come and go."""
+    for number in numbers:
+        async with daemon.client(f"user{number}") as client:
+            await client.join(code)
+            await client.send("leave-room")
+            await client.events()
+
+
+TROUBLES: dict[str, list[str]] = {
+    "answers 500": ["ok", "500", "500", "500", "ok", "500"],
+    "asks to wait": ["503", "503"],
+    "hangs": ["ok", "ok", "hang", "ok"],
+    "answers late": ["ok", "late", "late"],
+    "redirects": ["redirect", "redirect", "ok", "redirect"],
+    "sends a body without end": ["endless", "ok", "endless"],
+    "closes early": ["close", "close", "ok", "close"],
+    "speaks no HTTP": ["nonsense", "ok", "nonsense"],
+}
+
+
+@pytest.mark.parametrize("plan", TROUBLES.values(), ids=TROUBLES)
+async def test_the_record_is_the_history(make_daemon: Callable[..., Daemon], tmp_path: Path, plan: list[str]) -> None:
+    """Whatever the endpoint does, in the end its record has everything, in order, and by id nothing twice."""
+    async with Receiver() as receiver, Receiver() as elsewhere:
+        receiver.plan.extend(plan)
+        receiver.there = elsewhere.url
+        daemon = make_daemon(**QUICK, **setting(endpoints(tmp_path, backend=receiver.url)))
+        room = await daemon.room()
+        await visits(daemon, room["code"], range(6))
+        await receiver.until_type("participant-left", 6)
+        assert attended(receiver.events) == await history(daemon, room["code"])
+        assert len(receiver.events) == 13
+        assert receiver.forged == 0
+        assert receiver.most_at_once == 1
+        assert not receiver.plan
+        assert elsewhere.requests == [], "a redirect was followed"
+
+
+async def test_the_daemon_is_killed_and_the_endpoint_is_away(
+    make_daemon: Callable[..., Daemon], tmp_path: Path
+) -> None:
+    """kill -9 in the middle, the endpoint down for a while: what was told twice has the same id."""
+    async with Receiver() as receiver:
+        receiver.plan.extend(["ok"] + ["500"] * 50)  # so the second event waits from here on
+        daemon = make_daemon(**QUICK, **setting(endpoints(tmp_path, backend=receiver.url)))
+        room = await daemon.room()
+        async with daemon.client("carol") as carol:
+            await carol.join(room["code"])
+            await visits(daemon, room["code"], range(4))
+            await asyncio.to_thread(daemon.kill)
+        await receiver.stop()
+        daemon.start()
+        await visits(daemon, room["code"], range(4, 8))
+        await asyncio.to_thread(daemon.kill)
+        daemon.start()
+        receiver.plan.clear()
+        receiver.plan.extend(["close", "hang"])
+        await receiver.start()
+        async with daemon.client("alice") as host:
+            await host.ask("end-room", code=room["code"])
+        await receiver.until_type("room-ended")
+        assert attended(receiver.events) == await history(daemon, room["code"])
+        assert receiver.forged == 0
+        assert receiver.most_at_once == 1
+
+
+async def test_one_endpoint_does_not_hold_another(make_daemon: Callable[..., Daemon], tmp_path: Path) -> None:
+    """One hangs for ever; the other has everything. Each gets the types that it asks for."""
+    async with Receiver() as stuck, Receiver() as well, Receiver() as some:
+        stuck.plan.extend(["hang"] * 1000)
+        wanted = endpoints(tmp_path, stuck=stuck.url, well=well.url, some=some.url)
+        wanted["some"]["types"] = ["participant-joined"]
+        daemon = make_daemon(ROOMD_WEBHOOKS_TIMEOUT="60", **setting(wanted))
+        room = await daemon.room()
+        await visits(daemon, room["code"], range(5))
+        await well.until_type("participant-left", 5)
+        await some.until_type("participant-joined", 5)
+        assert len(stuck.requests) == 1
+        assert {event["type"] for event in some.events} == {"participant-joined"}
+        assert some.connections == 1, "the connection is kept"
+
+
+async def test_a_reload_rotates_the_secret(make_daemon: Callable[..., Daemon], tmp_path: Path) -> None:
+    """Old, both, new: at each step a receiver that knows either of the two takes everything. Nothing is restarted."""
+    config = tmp_path / "roomd.toml"
+    old, new = secret_file(tmp_path), secret_file(tmp_path, OTHER_SIGNING, "new.secret")
+
+    def write(*files: str, url: str) -> None:
+        config.write_text(
+            f"[webhooks.endpoints.backend]\nurl = '{url}'\nsecret_files = {list(files)}\nprivate = true\n"
+        )
+
+    async with Receiver(SIGNING) as first, Receiver(OTHER_SIGNING) as second:
+        write(old, url=first.url)
+        daemon = make_daemon(ROOMD_CONFIG=str(config), **QUICK)
+        await daemon.room()
+        await first.until_type("room-created")
+        write(old, new, url=second.url)
+        daemon.process.send_signal(1)
+        await asyncio.to_thread(daemon.wait_for_log, '"changed":["webhooks.endpoints"]')
+        await daemon.room()
+        await second.until_type("room-created")
+        assert len(second.requests[0].headers["webhook-signature"].split(" ")) == 2
+        secret_file(tmp_path, "whsec_c2hvcnQ=", "new.secret")
+        daemon.process.send_signal(1)
+        await asyncio.to_thread(daemon.wait_for_log, "must have 24 to 64 bytes")
+        config.write_text("[events]\nkeep = '6d'\n")
+        daemon.process.send_signal(1)
+        await asyncio.to_thread(daemon.wait_for_log, '"changed":["events.keep","webhooks.endpoints"]')
+        await daemon.room()
+        assert (first.forged, second.forged, len(first.events), len(second.events)) == (0, 0, 1, 1)
+        for secret in (SIGNING.removeprefix("whsec_"), OTHER_SIGNING.removeprefix("whsec_"), "key=q"):
+            assert secret not in daemon.log.read_text()
+
+
+HERE = ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433", "0.0.0.0", "[::]", "[::ffff:7f00:1]")
+
+
+async def test_a_private_address_is_refused(make_daemon: Callable[..., Daemon], tmp_path: Path) -> None:
+    """Without `private` nothing is ever sent to this machine, by whatever name."""
+    async with Receiver() as receiver:
+        urls = {f"name{number}": f"https://{host}:{receiver.port}/" for number, host in enumerate(HERE)}
+        wanted = endpoints(tmp_path, **urls)
+        for endpoint in wanted.values():
+            endpoint["private"] = False
+        daemon = make_daemon(**QUICK, **setting(wanted))
+        await daemon.room()
+        for name in wanted:
+            await asyncio.to_thread(daemon.wait_for_log, f'"endpoint":"{name}"')
+        assert daemon.log.read_text().count("the address is not public") >= len(wanted)
+        assert receiver.connections == 0
+
+
+async def test_the_receiver_of_the_how_to(make_daemon: Callable[..., Daemon], tmp_path: Path) -> None:
+    """The commands, the configuration and the program of docs/how-to/webhooks.md: its table is who was there."""
+    page = HOW_TO.read_text(encoding="utf-8")
+    (commands,), (table,), (program,) = (
+        re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL) for kind in ("sh", "toml", "python")
+    )
+    await asyncio.to_thread(subprocess.run, ["bash", "-euc", commands], cwd=tmp_path, check=True)
+    shown = tomllib.loads(table.replace("# types", "types").replace("# private", "private"))
+    (endpoint,) = shown["webhooks"]["endpoints"].values()
+    assert endpoint.keys() == set(WebhookEndpoint.__struct_fields__)
+    (tmp_path / "receiver.py").write_text(program)
+    port, secret, kept = free_port(), tmp_path / "webhook.secret", tmp_path / "attendance.db"
+    receiving = [sys.executable, "receiver.py", str(port), str(secret), str(kept)]
+    process = spawn(receiving, cwd=tmp_path)
+    try:
+        wanted = {"backend": {**endpoint, "url": f"http://127.0.0.1:{port}/", "secret_files": [str(secret)]}}
+        daemon = make_daemon(**QUICK, **setting(wanted))
+        room = await daemon.room()
+        await visits(daemon, room["code"], range(3))
+        process.kill()
+        await visits(daemon, room["code"], range(3, 6))
+        end(process)
+        process = spawn(receiving, cwd=tmp_path)
+        left = "SELECT id, came, went FROM attendance WHERE went IS NOT NULL"
+        deadline = time.monotonic() + PATIENCE
+        while len(rows := await asyncio.to_thread(stored, kept, left)) < 6:
+            assert time.monotonic() < deadline, daemon.log.read_text()
+            await asyncio.sleep(0.05)
+        assert {key: (came, went) for key, came, went in rows} == await history(daemon, room["code"])
+    finally:
+        end(process)
+
+
+def stored(file: Path, sql: str) -> list[tuple[str, ...]]:
+    """Read rows of the receiver's database."""
+    with sqlite3.connect(file) as db:
+        return db.execute(sql).fetchall()
