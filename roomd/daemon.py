@@ -14,13 +14,22 @@ import uvloop
 from roomd.admin.activity import ActivityView, activity_operations
 from roomd.admin.operations import operations
 from roomd.admin.server import AdminServer
-from roomd.config import Config, ConfigError, ListenAddress, TcpAddress, admin_socket, metrics_address, seconds_in
+from roomd.config import (
+    Config,
+    ConfigError,
+    ListenAddress,
+    TcpAddress,
+    admin_socket,
+    metrics_address,
+    seconds_in,
+    seconds_or_never,
+)
 from roomd.counters import Counters
 from roomd.demo import show_demo
 from roomd.engine.hub import Hub
 from roomd.engine.ports import StorageFailed
+from roomd.engine.retention import Keep, Retention
 from roomd.eventlog.feed import Feed
-from roomd.eventlog.retention import Retention
 from roomd.gateway.addresses import address_keys
 from roomd.gateway.listener import Listener, closing_limit
 from roomd.gateway.outbox import encode_frame
@@ -33,6 +42,7 @@ from roomd.reloading import Reloader, check_files, make_parts, rules
 from roomd.storage.errors import StoreBusy, StoreError
 from roomd.storage.event_log import StoredEvents
 from roomd.storage.opening import open_store
+from roomd.storage.upkeep import StoredRows
 from roomd.system import logging as log_lines
 from roomd.system.clock import Clock
 from roomd.system.ids import Ids
@@ -124,8 +134,9 @@ async def run(
         if demo:
             await show_demo(config, listener.url, hub, store, clock.wall())
         notifier.ready()
-        retention = Retention(events, clock, lambda: seconds_in(reloader.config.events.keep))
-        deleting = asyncio.create_task(retention.run(), name="delete old events")
+        retention = Retention(StoredRows(store), events, hub, clock, lambda: _keep(reloader.config))
+        hub.when_deleted(retention.wake)
+        deleting = asyncio.create_task(retention.run(), name="delete what is old")
         reporting = asyncio.create_task(notifier.report(lambda: _status(hub, listener), store.answers))
         await stop.wait()
         notifier.stopping()
@@ -153,6 +164,12 @@ async def _open_admin(admin: AdminServer, config: Config) -> None:
         await admin.open(path)
     except OSError as exc:
         raise AddressUnavailable(f"admin.socket: {path}: {exc.strerror}") from None
+
+
+def _keep(config: Config) -> Keep:
+    """Return how long things are kept."""
+    ages = config.retention
+    return Keep(seconds_in(config.events.keep), *map(seconds_or_never, (ages.messages, ages.stays, ages.rooms)))
 
 
 def _fields(address: ListenAddress) -> dict[str, str | int]:

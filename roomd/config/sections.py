@@ -6,10 +6,10 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta
 
 from roomd.config.ages import Age
+from roomd.config.retention import RetentionConfig, Section
 
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 """A length of time in seconds, at most a day."""
@@ -32,10 +32,6 @@ Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
 
 class ConfigError(Exception):
     """A setting is wrong; the text names the source, the key and what is allowed."""
-
-
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A table of the configuration file."""
 
 
 UNIX = "unix"
@@ -374,6 +370,7 @@ class Config(Section, frozen=True):
     admin: AdminConfig = AdminConfig()
     metrics: MetricsConfig = MetricsConfig()
     events: EventsConfig = EventsConfig()
+    retention: RetentionConfig = RetentionConfig()
 
 
 def admin_socket(config: Config) -> Path:

@@ -70,6 +70,15 @@ class MessageSent(msgspec.Struct, frozen=True):
     """About how many bytes the messages of the room have in the database, up to this one."""
 
 
+class MessagesDeleted(msgspec.Struct, frozen=True):
+    """The oldest messages of the room were deleted, because they were kept for long enough."""
+
+    through: str
+    """The id of the last of them."""
+    total_bytes: int
+    """Its `MessageSent.total_bytes`."""
+
+
 class Banned(msgspec.Struct, frozen=True):
     """Somebody cannot join the room again."""
 
@@ -97,4 +106,14 @@ class KnockDenied(msgspec.Struct, frozen=True):
     """How often it has happened, and how long they wait."""
 
 
-Change = SeatChanged | RoomChanged | RoomEmptied | RoomDeleted | MessageSent | Banned | Unbanned | KnockDenied
+Change = (
+    SeatChanged
+    | RoomChanged
+    | RoomEmptied
+    | RoomDeleted
+    | MessageSent
+    | MessagesDeleted
+    | Banned
+    | Unbanned
+    | KnockDenied
+)

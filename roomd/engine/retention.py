@@ -1,0 +1,190 @@
+"""Delete what is old, or belongs to a deleted room, a little at a time, so that no join waits for it.
+
+Rooms and messages are deleted by a command of their room, so that a room in memory forgets them too, and the event log
+says that a room is deleted. Rows that no room has in memory are deleted by the store: stays that ended, events, and
+what belonged to deleted rooms. Then the file gets smaller by what is free in it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, TypeVar
+
+from roomd.engine.ports import RETRY_AFTER, Clock, EventLog, StorageFailed
+from roomd.protocol.errors import ROOM_NOT_FOUND, Refused
+from roomd.protocol.timestamps import stamp
+from roomd.rooms.commands import DeleteMessages, DeleteOld
+from roomd.rooms.room import Command
+
+log = logging.getLogger("roomd.engine.retention")
+
+A = TypeVar("A")
+Cursor = TypeVar("Cursor")
+
+MOST_ROWS = 200
+"""The rows that one transaction deletes: it takes some milliseconds."""
+MOST_ROOMS = 10
+"""The rooms that are deleted at the same time."""
+PAUSE = 0.02
+"""The seconds between two transactions, in which others are stored."""
+INTERVAL = 600.0
+"""The seconds between two looks for what is old, at most."""
+SHORTEST_INTERVAL = 0.1
+"""The same at least."""
+
+
+class Keep(NamedTuple):
+    """How long things are kept, in seconds; None for ever."""
+
+    events: float
+    """The events of the log."""
+    messages: float | None = None
+    """Messages."""
+    stays: float | None = None
+    """Participants after they left."""
+    rooms: float | None = None
+    """Rooms after they ended, with all that belongs to them."""
+
+
+class OldMessages(NamedTuple):
+    """The oldest messages of a room, which are old enough to be deleted."""
+
+    code: str
+    """The code of the room."""
+    through: str
+    """The id of the last of them."""
+    total_bytes: int
+    """The bytes that the messages of the room had up to it."""
+
+
+class OldRows(Protocol):
+    """The rows of the store that may be old. Every method may raise `StorageFailed`.
+
+    A method with a cursor returns the next one, None at the end; the first is None.
+    """
+
+    async def old_rooms(self, before: str, limit: int) -> list[str]:
+        """Return the codes of rooms that ended before a stamp."""
+        ...
+
+    async def old_messages(self, before: str, cursor: str | None) -> tuple[OldMessages | None, str | None]:
+        """Return some messages of one room from before a stamp; None when none were found up to the next cursor."""
+        ...
+
+    async def delete_stays(self, before: str, cursor: tuple[str, str] | None) -> tuple[str, str] | None:
+        """Delete some stays that ended before a stamp."""
+        ...
+
+    async def purge(self) -> bool:
+        """Delete some rows of a deleted room. Return whether there were any."""
+        ...
+
+    async def shrink(self) -> bool:
+        """Make the file smaller by some free pages. Return whether it did."""
+        ...
+
+
+class Commands(Protocol):
+    """The rooms, as far as commands are submitted to them."""
+
+    async def ask(self, code: str, command: Command[A]) -> A:
+        """Submit a command to the room `code` and return the answer.
+
+        Raises `Refused`.
+        """
+        ...
+
+
+class Retention:
+    """The task that deletes what is old. `keep` returns the ages; a reload may change them."""
+
+    def __init__(
+        self, rows: OldRows, events: EventLog, rooms: Commands, clock: Clock, keep: Callable[[], Keep]
+    ) -> None:
+        self._rows = rows
+        self._events = events
+        self._rooms = rooms
+        self._clock = clock
+        self._keep = keep
+        self._wanted = asyncio.Event()
+
+    def wake(self) -> None:
+        """Delete the rows of deleted rooms now: one was deleted."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Delete what is old, again and again, until cancelled."""
+        due = self._clock.monotonic()
+        while True:
+            self._wanted.clear()
+            try:
+                if self._clock.monotonic() >= due:
+                    await self.delete_old()
+                    due = self._clock.monotonic() + self._interval()
+                await self.tidy()
+                pause = due - self._clock.monotonic()
+            except (StorageFailed, Refused):
+                log.warning("what is old is not deleted")  # the reason is in the log already
+                pause = RETRY_AFTER
+            timer = self._clock.call_later(max(0.0, pause), self._wanted.set)
+            await self._wanted.wait()
+            timer.cancel()
+
+    async def delete_old(self) -> None:
+        """Delete everything that is too old.
+
+        Raises `StorageFailed` and `Refused` (503 `unavailable`).
+        """
+        keep = self._keep()
+        await self._delete_events(self._before(keep.events))
+        if keep.rooms is not None:
+            await self._delete_rooms(self._before(keep.rooms))
+        if keep.messages is not None:
+            await self._delete_messages(self._before(keep.messages))
+        if keep.stays is not None:
+            await self._delete_stays(self._before(keep.stays))
+
+    async def tidy(self) -> None:
+        """Delete the rows of deleted rooms, and make the file smaller.
+
+        Raises `StorageFailed`.
+        """
+        while await self._rows.purge() or await self._rows.shrink():  # noqa: ASYNC110 - a pause, not a wait
+            await asyncio.sleep(PAUSE)
+
+    def _before(self, age: float) -> str:
+        return stamp(max(0.0, self._clock.wall() - age))
+
+    def _interval(self) -> float:
+        shortest = min(age for age in self._keep() if age is not None)
+        return max(SHORTEST_INTERVAL, min(INTERVAL, shortest / 4))
+
+    async def _delete_events(self, before: str) -> None:
+        while await self._events.delete_events(before, MOST_ROWS):  # noqa: ASYNC110 - a pause, not a wait
+            await asyncio.sleep(PAUSE)
+
+    async def _delete_rooms(self, before: str) -> None:
+        while codes := await self._rows.old_rooms(before, MOST_ROOMS):
+            await asyncio.gather(*(self._ask(code, DeleteOld(before)) for code in codes))
+            await asyncio.sleep(PAUSE)
+
+    async def _delete_messages(self, before: str) -> None:
+        found, cursor = await self._rows.old_messages(before, None)
+        while found is not None or cursor is not None:
+            if found is not None:
+                await self._ask(found.code, DeleteMessages(found.through, found.total_bytes))
+            await asyncio.sleep(PAUSE)
+            found, cursor = await self._rows.old_messages(before, cursor)
+
+    async def _delete_stays(self, before: str) -> None:
+        cursor = await self._rows.delete_stays(before, None)
+        while cursor is not None:
+            await asyncio.sleep(PAUSE)
+            cursor = await self._rows.delete_stays(before, cursor)
+
+    async def _ask(self, code: str, command: Command[None]) -> None:
+        try:
+            await self._rooms.ask(code, command)
+        except Refused as refused:
+            if refused.kind is not ROOM_NOT_FOUND:  # it was deleted meanwhile
+                raise
