@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 JS := clients/js
+GENERATORS := tests/generators
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
@@ -14,7 +15,7 @@ LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate
 	--strip-extras --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test coverage browsers systemd deb screenshots nightly blips attack chaos week restarts lint types fmt docs lock bench bench-pair peers clean node system
+.PHONY: help install run test bytecode coverage browsers systemd deb screenshots nightly blips attack chaos week restarts lint types fmt docs lock bench bench-pair peers clean node system
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,16 +30,21 @@ run: install ## Install what is needed, run the daemon with a demo room and its 
 
 # The tests start more than 200 processes. Without stored bytecode each of them would compile every module again.
 test: export PYTHONDONTWRITEBYTECODE :=
-test: system lint ## Run all checks and tests, and print the coverage of the pure modules
+test: system $(VENV)/.installed-dev $(JS)/node_modules/.installed ## Run all checks and tests, and print the coverage of the pure modules
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync lint bytecode
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest --numprocesses 5 --dist worksteal $(ARGS)
 	$(BIN)/coverage combine --quiet
 	@echo 'Branch coverage of the pure modules:'
 	$(BIN)/coverage report --include=$(PURE_FILES) --fail-under=100
 
+# Five workers that collect the tests at the same time would each compile every module of them.
+bytecode:
+	@$(BIN)/python -m pytest --collect-only --quiet --quiet > /dev/null
+
 # Tracing every test and the daemons in them takes half as long again.
 coverage: export ROOMD_TEST_NIGHTLY := 1
-coverage: system $(VENV)/.installed-dev ## Run all tests, the long ones of the measurements too, and print the coverage
+coverage: system $(VENV)/.installed-dev $(GENERATORS)/node_modules/.installed ## Run all tests, the long ones of the measurements too, and print the coverage
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest --numprocesses 4 --dist worksteal $(ARGS)
 	$(BIN)/coverage combine --quiet
@@ -200,8 +206,8 @@ system: node
 	|| echo "Tests are skipped that need: $$packages. Install by: sudo apt-get install $$packages"; \
 	{ unit unmask; unit disable; } 2>/dev/null || true
 
-$(JS)/node_modules/.installed: $(JS)/package-lock.json | node
-	@! command -v npm >/dev/null || { cd $(JS) && npm ci --ignore-scripts; }
+$(JS)/node_modules/.installed $(GENERATORS)/node_modules/.installed: %/node_modules/.installed: %/package-lock.json | node
+	@! command -v npm >/dev/null || { cd $* && npm ci --ignore-scripts; }
 	@[ ! -d $(@D) ] || touch $@
 
 $(VENV)/.installed-bench: requirements-bench.txt $(VENV)/.installed-dev

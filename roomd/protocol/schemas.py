@@ -38,18 +38,22 @@ def schemas(kinds: Iterable[type[msgspec.Struct]]) -> dict[str, Json]:
     _, found = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     structs = {**vars(objects), **vars(log_events), **{cls.__name__: cls for cls in kinds}}
     enumerations: dict[str, Json] = {}
+    shared = _shared_keys(found.values())
     for name, schema in found.items():
         properties = schema.get("properties", {})
         if structs[name].__struct_config__.omit_defaults:
             properties = {key: _omitted(value) for key, value in properties.items()}
-        schema["properties"] = {key: _named(key, value, enumerations) for key, value in properties.items()}
+        schema["properties"] = {
+            key: _named(key if key in shared else f"{name}{_upper(key)}", value, enumerations)
+            for key, value in properties.items()
+        }
         if issubclass(structs[name], LogEvent):
             for key in ("position", "id"):  # left out only in what is stored
                 schema["properties"][key] = {"type": "string"}
                 schema["required"].insert(1, key)
     if "LogEvents" in found:
         events = found["LogEvents"]["properties"]["events"]
-        found["LogEvent"] = {"title": "LogEvent", "anyOf": events["items"]["anyOf"], "discriminator": "type"}
+        found["LogEvent"] = {"title": "LogEvent", "anyOf": events["items"]["anyOf"]}
         events["items"] = ref("LogEvent")
     for name in ("ErrorReply", "Admission"):
         found[name]["properties"]["code"] = ref("ErrorCode")
@@ -70,14 +74,28 @@ def _omitted(schema: Json) -> Json:
     return options[0] if len(options) == 1 else {"anyOf": options}
 
 
+def _shared_keys(found: Iterable[Json]) -> set[str]:
+    """Return the keys that have one enumeration wherever they have any."""
+    values: dict[str, set[tuple[str, ...]]] = {}
+    for schema in found:
+        for key, value in schema.get("properties", {}).items():
+            if len(value.get("enum", ())) > 1:
+                values.setdefault(key, set()).add(tuple(value["enum"]))
+    return {key for key, kinds in values.items() if len(kinds) == 1}
+
+
+def _upper(key: str) -> str:
+    return key[0].upper() + key[1:]
+
+
 def _named(key: str, schema: Json, enumerations: dict[str, Json]) -> Json:
-    """Name the enumeration that a key has by the key. One with a single value is a constant."""
+    """Name the enumeration that a key has. One with a single value is a constant."""
     if "enum" not in schema:
         return schema
     values = schema["enum"]
     if len(values) == 1:
         return {"type": "string", "const": values[0]}
-    name = key[0].upper() + key[1:]
+    name = _upper(key)
     enumerations[name] = {"title": name, "type": "string", "enum": values}
     return {**ref(name), "default": schema["default"]} if "default" in schema else ref(name)
 

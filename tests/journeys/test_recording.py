@@ -29,6 +29,7 @@ LONGEST_DIFF = 80
 UNSEEN_ERRORS = {
     "internal_error": "only a mistake in the daemon has it",
     "storage_low": "it takes a disk that is nearly full: tests/storage/test_space.py has one",
+    "events_off": "it takes a server without a log: tests/journeys/test_event_log.py has one",
     "address_unknown": "over TCP an address is always known",
 }
 CLOSES = {1000, 1002, 1003, 1007, 1009, 1012, 1013, 4401, 4403, 4408, 4409, 4429}

@@ -3,7 +3,7 @@
 import pytest
 
 from roomd.protocol.codec import BadFrame, decode_body
-from roomd.protocol.requests import GetRoom
+from roomd.protocol.requests import EndRoom, GetRoom
 
 DEEP = b'{"code": ' + b"[" * 600 + b"]" * 600 + b"}"
 
@@ -14,9 +14,9 @@ def test_a_body(body: bytes) -> None:
     assert decode_body(GetRoom, body) == GetRoom(code="abc")
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"type": "end-room", "code": "abc"}', b"\xff", DEEP])
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"type": "get-room", "code": "abc"}', b"\xff", DEEP])
 def test_no_body(body: bytes) -> None:
     """What is no such frame is refused as one, and nothing else is raised."""
     with pytest.raises(BadFrame) as found:
-        decode_body(GetRoom, body)
+        decode_body(EndRoom, body)
     assert found.value.kind.code == "bad_frame"

@@ -83,7 +83,7 @@ def completed(example: Any, schema: Json) -> Any:
 
 def is_of(schema: Json, kind: str) -> bool:
     """Return whether a schema is that of a message, or of a log event, of this type."""
-    return bool(schema.get("properties", {}).get("type", {}).get("enum") == [kind])
+    return bool(schema.get("properties", {}).get("type", {}).get("const") == kind)
 
 
 def schema_of(example: Json) -> str:

@@ -169,9 +169,18 @@ async def hosts(s: Scene) -> None:
     await s.ask("root", "join-room", code=code)
     await s.tell("root", "remove-participant", participantId=bob["participant"]["id"])
     await s.connect("bob", "bob")
+    await s.ask("root", "list-waiting", code=code)
     await s.ask("root", "end-room", code=code)
     await s.ask("root", "list-bans", code=code)
     await s.ask("root", "remove-participant", code=code, participantId=ids["jane"])
+    await s.ask("bob", "watch", rooms=[code])
+    await s.ask("bob", "create-room", externalId="course-1")
+    await s.connect("max", token=s.token("max", "no rooms", roomd={"create": False}))
+    await s.ask("max", "create-room")
+    await s.ask("root", "watch", after="0" * 24)
+    await s.ask("root", "watch", after="latest")
+    await s.ask("root", "delete-room", code=code, late={"root": 2})
+    await s.ask("root", "get-room", code=code)
     s.everybody_goes()
 
 

@@ -21,6 +21,8 @@ _TTL = re.compile(r'"ttl":3[56]\d\d\b')  # an hour, less the time since the set 
 
 _TIMES = ("joinedAt", "leftAt", "createdAt", "endedAt", "sentAt", "bannedAt", "expiresAt", "waitingSince")
 _TIME = re.compile(rf'"({"|".join(_TIMES)})":"(\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{{3}}Z)"')
+_LOGGED = re.compile(r'"at":"[^"]*"')
+"""The time of a log event."""
 _KEYS = ("id", "participantId", "userId")
 """What names the object that a time belongs to; the first that the object has."""
 
@@ -117,7 +119,7 @@ class Transcript:
             number = values.index(match[2]) + 1
             return f'"{name}":"<time>"' if number == 1 else f'"{name}":"<time {number}>"'
 
-        return _TIME.sub(version, text)
+        return _LOGGED.sub('"at":"<time>"', _TIME.sub(version, text))
 
 
 def _retry(text: str, value: str) -> str:
