@@ -26,6 +26,7 @@ from roomd.config import (
 )
 from roomd.counters import Counters
 from roomd.demo import show_demo
+from roomd.engine.forgetting import Forgetter
 from roomd.engine.hub import Hub
 from roomd.engine.ports import StorageFailed
 from roomd.engine.retention import Keep, Retention
@@ -41,6 +42,7 @@ from roomd.metrics.server import MetricsServer, metrics_operations
 from roomd.reloading import Reloader, check_files, make_parts, rules
 from roomd.storage.errors import StoreBusy, StoreError
 from roomd.storage.event_log import StoredEvents
+from roomd.storage.forgetting import StoredPeople
 from roomd.storage.opening import open_store
 from roomd.storage.upkeep import StoredRows
 from roomd.system import logging as log_lines
@@ -116,10 +118,11 @@ async def run(
         reloader = Reloader(
             read, parts, services, hub, listener, _set_up_process, began=notifier.reloading, ended=notifier.ready
         )
+        forgetter = Forgetter(StoredPeople(store), hub, feed.forget)
         exporter = Exporter(Sources(config, hub, listener, counters))
         admin = AdminServer(
             {
-                **operations(config, hub, listener, reloader.reload, counters, clock),
+                **operations(config, hub, listener, reloader.reload, counters, clock, forgetter),
                 **activity_operations(ActivityView(hub, listener, counters, clock)),
                 **metrics_operations(exporter),
             }

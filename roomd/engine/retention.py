@@ -8,7 +8,7 @@ what belonged to deleted rooms. Then the file gets smaller by what is free in it
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from roomd.engine.ports import RETRY_AFTER, Clock, EventLog, StorageFailed
 from roomd.protocol.errors import ROOM_NOT_FOUND, Refused
@@ -71,7 +71,7 @@ class OldRows(Protocol):
         """Return some messages of one room from before a stamp; None when none were found up to the next cursor."""
         ...
 
-    async def delete_stays(self, before: str, cursor: tuple[str, str] | None) -> tuple[str, str] | None:
+    async def delete_stays(self, before: str, cursor: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
         """Delete some stays that ended before a stamp."""
         ...
 

@@ -71,12 +71,14 @@ class MessageSent(msgspec.Struct, frozen=True):
 
 
 class MessagesDeleted(msgspec.Struct, frozen=True):
-    """The oldest messages of the room were deleted, because they were kept for long enough."""
+    """Messages of the room were deleted: the oldest, which were kept for long enough, or those of somebody."""
 
     through: str
-    """The id of the last of them."""
+    """The id of the last of the oldest; empty for none of them."""
     total_bytes: int
-    """Its `MessageSent.total_bytes`."""
+    """Its `MessageSent.total_bytes`, or that of what was deleted before it."""
+    ids: frozenset[str] = frozenset()
+    """The ids of others."""
 
 
 class Banned(msgspec.Struct, frozen=True):

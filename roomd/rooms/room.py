@@ -272,8 +272,9 @@ class Room:
                     self._sent[message.participant_id or "", message.client_id] = None
                 if message.to is None:
                     self._messages = (*self._messages, message)[-MESSAGES_SHOWN:]
-            case MessagesDeleted(through=through, total_bytes=total_bytes):
-                self._messages = tuple(message for message in self._messages if message.id > through)
+            case MessagesDeleted(through=through, total_bytes=total_bytes, ids=ids):
+                kept = (one for one in self._messages if one.id > through and one.id not in ids)
+                self._messages = tuple(kept)
                 self._deleted_bytes = total_bytes
             case Banned(who=who, ban=ban):
                 self._bans[who] = ban

@@ -11,12 +11,8 @@ import sqlite3
 from itertools import takewhile
 
 from roomd.engine.retention import MOST_ROWS, OldMessages
+from roomd.storage.walking import MOST_LOOKED_AT, Key, step
 from roomd.storage.writing import note_deleted
-
-MOST_LOOKED_AT = 2000
-"""The rooms, or the stays, that one read looks at."""
-StayKey = tuple[str, str]
-"""The id of a room and of a participant in it."""
 
 
 def purge_some(db: sqlite3.Connection) -> None:
@@ -70,29 +66,17 @@ def old_messages(db: sqlite3.Connection, before: str, start: str) -> tuple[OldMe
     return OldMessages(code, through, total_bytes), room_id
 
 
-def old_stays(db: sqlite3.Connection, before: str, start: StayKey) -> tuple[list[StayKey], StayKey | None]:
-    """Find stays behind the key `start` that ended before a stamp, at most `MOST_ROWS`.
-
-    Also return the key behind which to look on; None after the last.
-    """
-    behind = "FROM participants WHERE (room_id, id) > (?, ?)"
-    in_order = "ORDER BY room_id, id LIMIT ?"
-    last = db.execute(
-        f"SELECT room_id, id {behind} {in_order} OFFSET ?",
-        (*start, 1, MOST_LOOKED_AT - 1),
-    ).fetchone()
-    found = db.execute(
-        f"SELECT room_id, id {behind} AND (room_id, id) <= (?, ?) AND left_at < ? {in_order}",
-        (*start, *(last or ("~", "")), before, MOST_ROWS),
-    ).fetchall()
-    return found, found[-1] if len(found) == MOST_ROWS else last
+def old_stays(db: sqlite3.Connection, before: str, start: Key | None) -> tuple[list[Key], Key | None]:
+    """Find stays behind the key `start` that ended before a stamp, and the key behind which to look on."""
+    return step(db, "participants", "room_id, id", start, "left_at < ?", (before,))
 
 
-def delete_stays(db: sqlite3.Connection, stays: list[StayKey]) -> None:
+def delete_stays(db: sqlite3.Connection, stays: list[Key]) -> None:
     """Delete stays that ended. Their messages stay.
 
     Raises `sqlite3.Error`.
     """
     db.executemany("DELETE FROM participants WHERE room_id = ? AND id = ?", stays)
-    for room_id, last_id in dict(stays).items():  # the last one of each room
+    last_ids: dict[str, str] = dict(stays)
+    for room_id, last_id in last_ids.items():
         note_deleted(db, "stay", room_id, last_id)

@@ -5,6 +5,7 @@ import sqlite3
 from roomd.engine.retention import OldMessages
 from roomd.storage import deleting
 from roomd.storage.sqlite import SqliteStore
+from roomd.storage.walking import Key
 
 FREE_PAGES = 256
 """The free pages that the file keeps for what is stored next: 1 MiB."""
@@ -32,12 +33,12 @@ class StoredRows:
         """
         return await self._store.read(lambda db: deleting.old_messages(db, before, cursor or ""))
 
-    async def delete_stays(self, before: str, cursor: tuple[str, str] | None) -> tuple[str, str] | None:
+    async def delete_stays(self, before: str, cursor: Key | None) -> Key | None:
         """Delete some stays that ended before a stamp. Return where to look on.
 
         Raises `StorageFailed`.
         """
-        found, following = await self._store.read(lambda db: deleting.old_stays(db, before, cursor or ("", "")))
+        found, following = await self._store.read(lambda db: deleting.old_stays(db, before, cursor))
         if found:
             await self._store.write(lambda db: deleting.delete_stays(db, found))
         return following

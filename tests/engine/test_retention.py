@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ class Rows:
     def __init__(self, stage: Stage) -> None:
         self.store = stage.store
         self.purged = 0
-        self.stays: list[tuple[str, tuple[str, str] | None]] = []
+        self.stays: list[tuple[str, tuple[Any, ...] | None]] = []
         self.gone = ""
         """The code of a room that is found, and was deleted meanwhile."""
         self.failing = False
@@ -44,7 +45,7 @@ class Rows:
                 return OldMessages(code, messages[0].message.id, messages[0].total_bytes), "again"
         return None, "on" if cursor is None else None
 
-    async def delete_stays(self, before: str, cursor: tuple[str, str] | None) -> tuple[str, str] | None:
+    async def delete_stays(self, before: str, cursor: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
         self.stays.append((before, cursor))
         return ("r", "p") if cursor is None else None
 

@@ -11,7 +11,7 @@ import pytest
 from roomd.config import DatabaseConfig
 from roomd.engine.retention import MOST_ROWS, OldMessages
 from roomd.rooms.changes import Change, MessagesDeleted, RoomChanged, RoomDeleted
-from roomd.storage import deleting, upkeep
+from roomd.storage import deleting, upkeep, walking
 from roomd.storage.checking import check
 from roomd.storage.opening import open_store
 from roomd.storage.sqlite import SqliteStore
@@ -127,8 +127,8 @@ async def test_old_stays(
     store: SqliteStore, rows: StoredRows, config: DatabaseConfig, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those who left before the time, in all rooms. Their messages stay, and new ids sort after theirs."""
-    monkeypatch.setattr(deleting, "MOST_LOOKED_AT", most)
-    monkeypatch.setattr(deleting, "MOST_ROWS", 2)
+    monkeypatch.setattr(walking, "MOST_LOOKED_AT", most)
+    monkeypatch.setattr(walking, "MOST_ROWS", 2)
     changes: list[Change | InRoom] = [RoomChanged(ROOM), RoomChanged(OTHER)]
     for room in ("r1", "r2"):
         for number in range(5):

@@ -4,12 +4,14 @@ joining      Join, Resume, Renew, Confirm, Leave, Drop, Expire
 meeting      UpdateState, SendMessage, DeleteMessages, ListParticipants, ListMessages
 hosting      GetRoom, CheckHost, UpdateRoom
 ending       EndRoom, EndDue, DeleteRoom, DeleteOld
+forgetting   Forget
 moderation   CheckMute, ListWaiting, Admit, Deny
 banning      RemoveParticipant, BanPerson, ListBans, Unban
 """
 
 from roomd.rooms.commands.banning import BanPerson, ListBans, RemoveParticipant, Unban
 from roomd.rooms.commands.ending import DeleteOld, DeleteRoom, EndDue, EndRoom
+from roomd.rooms.commands.forgetting import Forget
 from roomd.rooms.commands.hosting import CheckHost, GetRoom, UpdateRoom
 from roomd.rooms.commands.joining import Confirm, Drop, Expire, Join, Leave, Renew, Resume, SeatCommand
 from roomd.rooms.commands.meeting import DeleteMessages, ListMessages, ListParticipants, SendMessage, UpdateState
@@ -29,6 +31,7 @@ __all__ = [
     "EndDue",
     "EndRoom",
     "Expire",
+    "Forget",
     "GetRoom",
     "Join",
     "Leave",
