@@ -23,9 +23,9 @@ def add_data_commands(app: typer.Typer) -> None:
 
 def forget(
     daemon: Daemon,
-    user: Annotated[str | None, typer.Option(metavar="USER", help="The user id.")] = None,
+    user: Annotated[str | None, typer.Option("--user", metavar="USER", help="The user id.")] = None,
     guest: Annotated[
-        str | None, typer.Option(metavar="PARTICIPANT", help="The participant id of a stay of a guest.")
+        str | None, typer.Option("--guest", metavar="PARTICIPANT", help="The participant id of a stay of a guest.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing, and count what would be.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,

@@ -106,7 +106,7 @@ async def test_a_user_is_forgotten(daemon: Daemon, world: dict[str, Any]) -> Non
         done = as_json(roomd("forget", "--user", USER, "--json", *at(daemon)))
         pseudonym = done["pseudonym"]
         assert pseudonym.startswith("forgotten-")
-        # That the ban is lifted is an event too. That of the new host has the pseudonym from the start.
+        # That the ban is lifted is an event too.
         assert done == {"pseudonym": pseudonym, **counts, "events": len(about) + 1, "isWiped": True}
         for name in (NAME, TEXT, SECRET, USER):
             assert name.encode() not in content(daemon), name

@@ -16,13 +16,13 @@ def test_messages_are_forgotten() -> None:
 
 
 def test_bans_are_forgotten() -> None:
-    """Whoever they kept out may come back; other bans stay."""
+    """Whoever they kept out may come back; another ban stays."""
     a_room = meeting()
-    for user in ("eve", "mallory"):
-        do(a_room, commands.BanPerson(HOST, user_id=user, participant_id=None, past=None, reason=None))
-    eve, mallory = (ban.id for ban in a_room.bans.values())
-    do(a_room, commands.Forget(bans=frozenset([eve, "another"])))
-    assert [ban.id for ban in a_room.bans.values()] == [mallory]
+    do(a_room, commands.BanPerson(HOST, user_id="eve", participant_id=None, past=None, reason=None))
+    (ban,) = a_room.bans.values()
+    assert act(a_room, commands.Forget(bans=frozenset(["another"]))) == []
+    do(a_room, commands.Forget(bans=frozenset([ban.id])))
+    assert not a_room.bans
 
 
 def test_a_host_is_forgotten_after_the_end() -> None:
