@@ -115,9 +115,14 @@ async def run(
             keys_of_addresses, counters, feed,
         )  # fmt: skip
         listener = Listener(config, services, hub)
-        reloader = Reloader(
-            read, parts, services, hub, listener, _set_up_process, began=notifier.reloading, ended=notifier.ready
-        )
+        retention = Retention(StoredRows(store), events, hub, clock, lambda: _keep(reloader.config))
+        hub.when_deleted(retention.wake)
+
+        def use(new: Config) -> None:
+            _set_up_process(new)
+            retention.wake()
+
+        reloader = Reloader(read, parts, services, hub, listener, use, began=notifier.reloading, ended=notifier.ready)
         forgetter = Forgetter(StoredPeople(store), hub, feed.forget)
         exporter = Exporter(Sources(config, hub, listener, counters))
         admin = AdminServer(
@@ -137,8 +142,6 @@ async def run(
         if demo:
             await show_demo(config, listener.url, hub, store, clock.wall())
         notifier.ready()
-        retention = Retention(StoredRows(store), events, hub, clock, lambda: _keep(reloader.config))
-        hub.when_deleted(retention.wake)
         deleting = asyncio.create_task(retention.run(), name="delete what is old")
         reporting = asyncio.create_task(notifier.report(lambda: _status(hub, listener), store.answers))
         await stop.wait()

@@ -109,16 +109,17 @@ class Retention:
         self._wanted = asyncio.Event()
 
     def wake(self) -> None:
-        """Delete the rows of deleted rooms now: one was deleted."""
+        """Delete the rows of deleted rooms now, since one was deleted, and what is old, if the ages have changed."""
         self._wanted.set()
 
     async def run(self) -> None:
         """Delete what is old, again and again, until cancelled."""
-        due = self._clock.monotonic()
+        due, keep = self._clock.monotonic(), self._keep()
         while True:
             self._wanted.clear()
             try:
-                if self._clock.monotonic() >= due:
+                if self._clock.monotonic() >= due or keep != self._keep():
+                    keep = self._keep()
                     await self.delete_old()
                     due = self._clock.monotonic() + self._interval()
                 await self.tidy()

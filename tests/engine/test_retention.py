@@ -149,7 +149,8 @@ async def test_stays(stage: Stage, rows: Rows) -> None:
 async def test_the_loop_goes_on_after_a_failure(stage: Stage, rows: Rows) -> None:
     """Storage that fails keeps what is old for a while, not for good; a room that is deleted is purged at once."""
     rows.failing = True
-    deleting = retention(stage, rows, lambda: Keep(DAY))
+    keep = [Keep(DAY)]
+    deleting = retention(stage, rows, lambda: keep[0])
     running = asyncio.create_task(deleting.run())
     async with asyncio.timeout(PATIENCE):
         await rows.looked.wait()
@@ -159,5 +160,9 @@ async def test_the_loop_goes_on_after_a_failure(stage: Stage, rows: Rows) -> Non
         await stage.hub.ask(stage.room.code, commands.DeleteRoom(HOST))
         await rows.purged_again(4)
         await rows.purged_again(6, stage.clock)
+        keep[0] = Keep(DAY, stays=DAY)  # a reload
+        deleting.wake()
+        await rows.purged_again(8)
+        assert len(rows.stays) == 2
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
