@@ -29,6 +29,8 @@ PAUSE = 0.02
 """The seconds between two transactions, in which others are stored."""
 INTERVAL = 600.0
 """The seconds between two looks for what is old, at most."""
+OPTIMIZE_INTERVAL = 86_400.0
+"""The seconds between two `optimize` (sqlite.org/lang_analyze.html: once a day)."""
 SHORTEST_INTERVAL = 0.1
 """The same at least."""
 
@@ -83,6 +85,9 @@ class OldRows(Protocol):
         """Make the file smaller by some free pages. Return whether it did."""
         ...
 
+    async def optimize(self, *, is_first: bool) -> None:
+        """Let the store find out how its tables are filled. `is_first` since it was opened."""
+
 
 class Commands(Protocol):
     """The rooms, as far as commands are submitted to them."""
@@ -115,6 +120,7 @@ class Retention:
     async def run(self) -> None:
         """Delete what is old, again and again, until cancelled."""
         due, keep = self._clock.monotonic(), self._keep()
+        began = optimize_at = due
         while True:
             self._wanted.clear()
             try:
@@ -123,6 +129,9 @@ class Retention:
                     await self.delete_old()
                     due = self._clock.monotonic() + self._interval()
                 await self.tidy()
+                if self._clock.monotonic() >= optimize_at:
+                    await self._rows.optimize(is_first=optimize_at == began)
+                    optimize_at = self._clock.monotonic() + OPTIMIZE_INTERVAL
                 pause = due - self._clock.monotonic()
             except (StorageFailed, Refused):
                 log.warning("what is old is not deleted")  # the reason is in the log already

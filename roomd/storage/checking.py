@@ -155,7 +155,11 @@ def _missing_objects(db: sqlite3.Connection) -> list[Problem]:
     expected, found = set(own.execute(sql)), set(db.execute(sql))
     own.close()
     missing = [Problem(f"the {kind} {name} is missing") for kind, name in sorted(expected - found)]
-    more = [Problem(f"the {kind} {name} is not of roomd") for kind, name in sorted(found - expected)]
+    more = [
+        Problem(f"the {kind} {name} is not of roomd")
+        for kind, name in sorted(found - expected)
+        if not name.startswith("sqlite_stat")
+    ]
     if not missing and db.execute("SELECT length(value) FROM secrets WHERE name = 'address'").fetchone() != (32,):
         missing.append(Problem("the key of the network addresses is missing"))
     if not missing and db.execute("SELECT length(id) FROM event_log").fetchall() != [(6,)]:

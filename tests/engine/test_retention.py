@@ -31,6 +31,7 @@ class Rows:
         self.gone = ""
         """The code of a room that is found, and was deleted meanwhile."""
         self.failing = False
+        self.optimized: list[bool] = []
         self.looked = asyncio.Event()
 
     async def old_rooms(self, before: str, limit: int) -> list[str]:
@@ -62,6 +63,9 @@ class Rows:
             await asyncio.sleep(0)
             if clock is not None:
                 clock.advance(1)
+
+    async def optimize(self, *, is_first: bool) -> None:
+        self.optimized.append(is_first)
 
     async def shrink(self) -> bool:
         return False
@@ -164,5 +168,9 @@ async def test_the_loop_goes_on_after_a_failure(stage: Stage, rows: Rows) -> Non
         deleting.wake()
         await rows.purged_again(8)
         assert len(rows.stays) == 2
+        assert rows.optimized == [True]
+        stage.clock.advance(DAY)
+        await rows.purged_again(10)
+        assert rows.optimized == [True, False]
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)

@@ -179,3 +179,17 @@ async def test_the_file_shrinks(
 async def pages(store: SqliteStore) -> int:
     (count,) = await store.read(lambda db: db.execute("PRAGMA page_count").fetchone())
     return int(count)
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_statistics_change_nothing_else(
+    store: SqliteStore, rows: StoredRows, config: DatabaseConfig, is_first: bool
+) -> None:
+    """`roomd check` knows the table in which SQLite keeps them, and the next start reads it."""
+    people = (msgspec.structs.replace(JANE, id=f"p{n}", is_active=False, left_at=LATER) for n in range(50))
+    await append(store, [RoomChanged(ROOM), *(seat(person, claim=None) for person in people)])
+    await store.maintain(lambda db: db.execute("ANALYZE"))
+    await rows.optimize(is_first=is_first)
+    await store.close()
+    await (await open_store(config)).close()
+    assert check(Path(config.path)).problems == []
