@@ -44,7 +44,7 @@ bytecode:
 
 # Tracing every test and the daemons in them takes half as long again.
 coverage: export ROOMD_TEST_NIGHTLY := 1
-coverage: system $(VENV)/.installed-dev $(GENERATORS)/node_modules/.installed ## Run all tests, the long ones of the measurements too, and print the coverage
+coverage: system $(VENV)/.installed-dev $(GENERATORS)/node_modules/.installed $(GENERATORS)/.venv/.installed ## Run all tests, the long ones of the measurements too, and print the coverage
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest --numprocesses 4 --dist worksteal $(ARGS)
 	$(BIN)/coverage combine --quiet
@@ -129,7 +129,10 @@ lock: $(VENV)/.installed-dev ## Write requirements*.txt and the client's package
 	| $(LOCK) $(ARGS) --constraint requirements.txt --output-file requirements-dev.txt -
 	$(BIN)/python -c "$$GROUP" bench \
 	| $(LOCK) $(ARGS) --constraint requirements.txt --constraint requirements-dev.txt --output-file requirements-bench.txt -
-	@if command -v npm >/dev/null; then set -x; cd $(JS) && npm $(if $(filter --upgrade,$(ARGS)),update,install) --package-lock-only; fi
+	echo 'openapi-python-client>=0.29,<0.30' | $(LOCK) $(ARGS) --output-file requirements-generators.txt -
+	@! command -v npm >/dev/null || for folder in $(JS) $(GENERATORS); do \
+		(set -x; cd $$folder && npm $(if $(filter --upgrade,$(ARGS)),update,install) --package-lock-only) || exit; \
+	done
 
 define GROUP
 import sys, tomllib
@@ -209,6 +212,11 @@ system: node
 $(JS)/node_modules/.installed $(GENERATORS)/node_modules/.installed: %/node_modules/.installed: %/package-lock.json | node
 	@! command -v npm >/dev/null || { cd $* && npm ci --ignore-scripts; }
 	@[ ! -d $(@D) ] || touch $@
+
+$(GENERATORS)/.venv/.installed: requirements-generators.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --requirement $<
+	@touch $@
 
 $(VENV)/.installed-bench: requirements-bench.txt $(VENV)/.installed-dev
 	$(PIP) install --require-hashes --requirement requirements-bench.txt

@@ -32,16 +32,14 @@ async def open_store(config: DatabaseConfig, counters: Counters | None = None) -
     lock = _lock(path)
     try:
         sqlite3.connect(path).close()  # a file that cannot be opened fails here, before a thread starts
-        writer = Worker(path, config.busy_timeout)
-        await writer
-        try:
+        async with contextlib.AsyncExitStack() as opened:
+            writer = Worker(path, config.busy_timeout)
+            await opened.enter_async_context(writer)
             await writer.run(lambda db: _prepare(db, config))
             reader = Worker(path, config.busy_timeout)
-            await reader
+            await opened.enter_async_context(reader)
             await reader.execute("PRAGMA query_only = ON")
-        except BaseException:
-            await writer.close()
-            raise
+            opened.pop_all()
     except BaseException as exc:
         os.close(lock)
         if isinstance(exc, sqlite3.Error):

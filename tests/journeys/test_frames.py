@@ -50,7 +50,7 @@ REPLIES: dict[str, tuple[str, dict[str, Any]]] = {
     "null type": ('{"id": 3, "type": null}', malformed("Expected `str`, got `null` - at `$.type`", id=3)),
     "number type": ('{"id": 3, "type": 5}', malformed("Expected `str`, got `int` - at `$.type`", id=3)),
     "deep": ('{"type": "ping", "x": ' + "[" * 30_000, malformed("nested too deep")),
-    "missing key": ('{"type": "get-room", "id": 3}', malformed("Object missing required field `code`", id=3)),
+    "missing key": ('{"type": "get-room", "id": 3}', malformed("give code or externalId", id=3)),
     "unknown type": ('{"type": "dance", "id": 3}', error("unknown_type", id=3)),
     "no id": ('{"type": "dance"}', error("unknown_type")),
     "a reply's type": ('{"type": "pong", "id": 3}', error("unknown_type", id=3)),

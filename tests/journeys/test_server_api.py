@@ -14,7 +14,7 @@ from tests.support.schemas import PAGE, ROOT
 from tests.support.schemas import faults as schema_faults
 
 HOW_TO = ROOT / "docs" / "how-to" / "server-api.md"
-SECTION = PAGE[PAGE.index("## 10.") :]
+SECTION = PAGE[PAGE.index("## 11.") :]
 
 
 def post(connection: http.client.HTTPConnection, kind: str, token: str, **fields: Any) -> tuple[int, dict[str, Any]]:

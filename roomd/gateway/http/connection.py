@@ -80,7 +80,7 @@ class Handler(Protocol):
 class HttpConnection(asyncio.Protocol):
     """A connection from its start until it is a WebSocket or ends. `handler` answers its requests."""
 
-    __slots__ = ("_discarded", "_future", "_handler", "_is_answering", "_is_full", "_is_paused",
+    __slots__ = ("_discarded", "_future", "_handler", "_is_answering", "_is_finishing", "_is_full", "_is_paused",
                  "_reader", "_sender", "_ticks", "_waits_to_go_on", "address", "has_arrived", "owner", "peer",
                  "received", "transport")  # fmt: skip
 
@@ -100,6 +100,7 @@ class HttpConnection(asyncio.Protocol):
         self._handler = handler
         self._reader: RequestReader | None = RequestReader(handler.body_limit)  # None after the last response
         self._is_answering = False  # a request is complete, and its response is not
+        self._is_finishing = False  # the connection ends with the current request
         self._is_full = False  # more was written than the transport takes at once
         self._is_paused = False  # nothing is read, because much was received behind the request
         self._waits_to_go_on = False  # the next request is read when the client has taken the responses
@@ -172,7 +173,7 @@ class HttpConnection(asyncio.Protocol):
         elif reader is not None:
             if reader.request is not None:
                 most *= BODY_TIMES
-            elif not reader.is_first and not reader.has_begun:
+            elif self._is_idle():
                 most *= IDLE_TIMES
         self._ticks += 1
         if self._ticks >= most:
@@ -184,11 +185,15 @@ class HttpConnection(asyncio.Protocol):
         self.transport.abort()
 
     def finish(self) -> None:
-        """End the connection as soon as its request is answered; a stream ends now. The server stops."""
+        """End the connection as soon as its request is answered, also one of which a part was received.
+
+        A stream ends now. The server stops.
+        """
+        self._is_finishing = True
         if self._sender is not None:
             self._sender.close()
             self.transport.close()
-        elif not self._is_answering:
+        elif not self._is_answering and self._is_idle():
             self.transport.close()
 
     def close(self) -> None:
@@ -203,7 +208,7 @@ class HttpConnection(asyncio.Protocol):
             return
         request = cast("Request", reader.request)
         if isinstance(content, Answer):
-            keeps = reader.keeps and reader.is_whole and not content.must_close
+            keeps = reader.keeps and reader.is_whole and not (content.must_close or self._is_finishing)
             data = content.serialize(keeps)
             self.transport.write(data[: len(data) - len(content.body)] if request.method == "HEAD" else data)
             self._after(reader, keeps)
@@ -212,10 +217,14 @@ class HttpConnection(asyncio.Protocol):
         else:
             self._send_stream(request, reader, content)
 
+    def _is_idle(self) -> bool:
+        """Return whether nothing was received of the next request."""
+        return self._reader is not None and not (self._reader.is_first or self._reader.has_begun)
+
     def _read(self, reader: RequestReader, data: bytes) -> None:
         """Have the reader read, and answer the request if it is complete then."""
         had_head = reader.request is not None
-        if not (reader.is_first or reader.has_begun):
+        if self._is_idle():
             self._ticks = 0
         try:
             reader.feed(data)
