@@ -26,7 +26,9 @@ MOST_ROWS = 200
 MOST_ROOMS = 10
 """The rooms that are deleted at the same time."""
 PAUSE = 0.02
-"""The seconds between two transactions, in which others are stored."""
+"""The seconds between two transactions, at least, in which others are stored."""
+REST, LONGEST_PAUSE = 4.0, 2.0
+"""The pause is so many times as long as the work before it, and at most so many seconds."""
 INTERVAL = 600.0
 """The seconds between two looks for what is old, at most."""
 OPTIMIZE_INTERVAL = 86_400.0
@@ -112,6 +114,7 @@ class Retention:
         self._clock = clock
         self._keep = keep
         self._wanted = asyncio.Event()
+        self._worked_from = 0.0  # by the clock of the loop
 
     def wake(self) -> None:
         """Delete the rows of deleted rooms now, since one was deleted, and what is old, if the ages have changed."""
@@ -141,26 +144,28 @@ class Retention:
             timer.cancel()
 
     async def delete_old(self) -> None:
-        """Delete everything that is too old.
+        """Delete everything that is too old, as long as the ages stay the same.
 
         Raises `StorageFailed` and `Refused` (503 `unavailable`).
         """
         keep = self._keep()
-        await self._delete_events(self._before(keep.events))
+        self._worked_from = asyncio.get_running_loop().time()
+        await self._delete_events(keep, self._before(keep.events))
         if keep.rooms is not None:
-            await self._delete_rooms(self._before(keep.rooms))
+            await self._delete_rooms(keep, self._before(keep.rooms))
         if keep.messages is not None:
-            await self._delete_messages(self._before(keep.messages))
+            await self._delete_messages(keep, self._before(keep.messages))
         if keep.stays is not None:
-            await self._delete_stays(self._before(keep.stays))
+            await self._delete_stays(keep, self._before(keep.stays))
 
     async def tidy(self) -> None:
         """Delete the rows of deleted rooms, and make the file smaller.
 
         Raises `StorageFailed`.
         """
-        while await self._rows.purge() or await self._rows.shrink():  # noqa: ASYNC110 - a pause, not a wait
-            await asyncio.sleep(PAUSE)
+        self._worked_from = asyncio.get_running_loop().time()
+        while await self._rows.purge() or await self._rows.shrink():
+            await self._rest()
 
     def _before(self, age: float) -> str:
         return stamp(max(0.0, self._clock.wall() - age))
@@ -169,27 +174,38 @@ class Retention:
         shortest = min(age for age in self._keep() if age is not None)
         return max(SHORTEST_INTERVAL, min(INTERVAL, shortest / 4))
 
-    async def _delete_events(self, before: str) -> None:
-        while await self._events.delete_events(before, MOST_ROWS):  # noqa: ASYNC110 - a pause, not a wait
-            await asyncio.sleep(PAUSE)
+    async def _rest(self) -> None:
+        """Leave the database to others for a time: longer where it is slow, or they have much to do."""
+        loop = asyncio.get_running_loop()
+        worked = loop.time() - self._worked_from
+        await asyncio.sleep(max(PAUSE, min(REST * worked, LONGEST_PAUSE)))
+        self._worked_from = loop.time()
 
-    async def _delete_rooms(self, before: str) -> None:
+    async def _goes_on(self, keep: Keep) -> bool:
+        """Rest, and return whether the ages are the same: a reload may have changed them."""
+        await self._rest()
+        return self._keep() == keep
+
+    async def _delete_events(self, keep: Keep, before: str) -> None:
+        while await self._events.delete_events(before, MOST_ROWS) and await self._goes_on(keep):
+            pass
+
+    async def _delete_rooms(self, keep: Keep, before: str) -> None:
         while codes := await self._rows.old_rooms(before, MOST_ROOMS):
             await asyncio.gather(*(self._ask(code, DeleteOld(before)) for code in codes))
-            await asyncio.sleep(PAUSE)
+            if not await self._goes_on(keep):
+                return
 
-    async def _delete_messages(self, before: str) -> None:
+    async def _delete_messages(self, keep: Keep, before: str) -> None:
         found, cursor = await self._rows.old_messages(before, None)
-        while found is not None or cursor is not None:
+        while (found is not None or cursor is not None) and await self._goes_on(keep):
             if found is not None:
                 await self._ask(found.code, DeleteMessages(found.through, found.total_bytes))
-            await asyncio.sleep(PAUSE)
             found, cursor = await self._rows.old_messages(before, cursor)
 
-    async def _delete_stays(self, before: str) -> None:
+    async def _delete_stays(self, keep: Keep, before: str) -> None:
         cursor = await self._rows.delete_stays(before, None)
-        while cursor is not None:
-            await asyncio.sleep(PAUSE)
+        while cursor is not None and await self._goes_on(keep):
             cursor = await self._rows.delete_stays(before, cursor)
 
     async def _ask(self, code: str, command: Command[None]) -> None:

@@ -144,6 +144,19 @@ async def test_messages(stage: Stage, rows: Rows) -> None:
     assert [one.message.text for one in stage.store.said[stage.room.id]] == ["new"]
 
 
+async def test_a_reload_stops_it(stage: Stage, rows: Rows) -> None:
+    """Who has set an age too short by mistake saves what is left."""
+    keep = [Keep(DAY, stays=DAY)]
+    deleting = retention(stage, rows, lambda: keep[0])
+    begun = asyncio.create_task(deleting.delete_old())
+    async with asyncio.timeout(PATIENCE):
+        while not rows.stays:  # noqa: ASYNC110 - the task is to be caught between two steps
+            await asyncio.sleep(0)
+        keep[0] = Keep(DAY)
+        await begun
+    assert len(rows.stays) == 1
+
+
 async def test_stays(stage: Stage, rows: Rows) -> None:
     """The store is asked until its end, with the time before which they are old."""
     await retention(stage, rows, lambda: Keep(DAY, stays=0.0)).delete_old()
