@@ -44,7 +44,7 @@ bytecode:
 
 # Tracing every test and the daemons in them takes half as long again.
 coverage: export ROOMD_TEST_NIGHTLY := 1
-coverage: system $(VENV)/.installed-dev $(GENERATORS)/node_modules/.installed $(GENERATORS)/.venv/.installed ## Run all tests, the long ones of the measurements too, and print the coverage
+coverage: system $(VENV)/.installed-dev $(GENERATORS)/node_modules/.installed .venv-generators/.installed ## Run all tests, the long ones of the measurements too, and print the coverage
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest --numprocesses 4 --dist worksteal $(ARGS)
 	$(BIN)/coverage combine --quiet
@@ -213,7 +213,7 @@ $(JS)/node_modules/.installed $(GENERATORS)/node_modules/.installed: %/node_modu
 	@! command -v npm >/dev/null || { cd $* && npm ci --ignore-scripts; }
 	@[ ! -d $(@D) ] || touch $@
 
-$(GENERATORS)/.venv/.installed: requirements-generators.txt
+.venv-generators/.installed: requirements-generators.txt
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --requirement $<
 	@touch $@

@@ -3,7 +3,9 @@
 
 -- `external_id` is the id that an application gave the room. `metadata` is its JSON object. `empty_since` is set while
 -- nobody is in a room with `end_when_empty` seconds. `ends_at` is when the room ends by itself (roomd/rooms/lifetime.py).
--- A deleted room has no code that can be looked up; its row is the last to go (roomd/storage/purging.py).
+-- A deleted room has no code that can be looked up; its row is the last to go (roomd/storage/deleting.py).
+-- `deleted_message` and `deleted_stay` are the highest ids of messages and of participants that were deleted because they
+-- were old; new ids sort after them. `deleted_bytes` is the `total_bytes` of the last such message.
 CREATE TABLE rooms (
     id                 TEXT PRIMARY KEY,
     code               TEXT NOT NULL UNIQUE,
@@ -23,6 +25,9 @@ CREATE TABLE rooms (
     end_when_empty     INTEGER CHECK (end_when_empty >= 1),
     empty_since        TEXT,
     is_deleted         INTEGER NOT NULL DEFAULT 0 CHECK (is_deleted IN (0, 1)),
+    deleted_message    TEXT NOT NULL DEFAULT '',
+    deleted_stay       TEXT NOT NULL DEFAULT '',
+    deleted_bytes      INTEGER NOT NULL DEFAULT 0,
     ends_at            TEXT GENERATED ALWAYS AS (iif(is_active, nullif(min(coalesce(expires_at, '~'),
         coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', empty_since, end_when_empty || ' seconds'), '~')), '~'), NULL)) VIRTUAL
 ) STRICT, WITHOUT ROWID;
@@ -33,6 +38,9 @@ CREATE UNIQUE INDEX rooms_by_external_id ON rooms (external_id) WHERE external_i
 -- Indexes for the few rooms that end by themselves, and for those whose deletion goes on.
 CREATE INDEX rooms_by_end ON rooms (ends_at) WHERE ends_at IS NOT NULL;
 CREATE INDEX deleted_rooms ON rooms (id) WHERE is_deleted;
+
+-- Index for the rooms that ended first, which are deleted first where rooms are kept for a time.
+CREATE INDEX ended_rooms ON rooms (ended_at) WHERE ended_at IS NOT NULL AND NOT is_deleted;
 
 -- Indexes for pages of rooms: of one host or of all, with or without a selection by is_active.
 CREATE INDEX rooms_of_host ON rooms (host_id, id);

@@ -16,13 +16,23 @@ from roomd.admin.activity import ActivityView, activity_operations
 from roomd.admin.operations import operations
 from roomd.admin.server import AdminServer
 from roomd.admin.webhooks import webhook_operations
-from roomd.config import Config, ConfigError, ListenAddress, TcpAddress, admin_socket, metrics_address, seconds_in
+from roomd.config import (
+    Config,
+    ConfigError,
+    ListenAddress,
+    TcpAddress,
+    admin_socket,
+    metrics_address,
+    seconds_in,
+    seconds_or_never,
+)
 from roomd.counters import Counters
 from roomd.demo import show_demo
+from roomd.engine.forgetting import Forgetter
 from roomd.engine.hub import Hub
 from roomd.engine.ports import StorageFailed
+from roomd.engine.retention import Keep, Retention
 from roomd.eventlog.feed import Feed
-from roomd.eventlog.retention import Retention
 from roomd.eventlog.webhooks.service import Webhooks
 from roomd.gateway.addresses import address_keys
 from roomd.gateway.listener import Listener, closing_limit
@@ -35,7 +45,9 @@ from roomd.metrics.server import MetricsServer, metrics_operations
 from roomd.reloading import Reloader, check_files, make_parts, rules
 from roomd.storage.errors import StoreBusy, StoreError
 from roomd.storage.event_log import StoredEvents
+from roomd.storage.forgetting import StoredPeople
 from roomd.storage.opening import open_store
+from roomd.storage.upkeep import StoredRows
 from roomd.storage.webhooks import StoredProgress
 from roomd.system import logging as log_lines
 from roomd.system.clock import Clock
@@ -107,16 +119,23 @@ async def run(
             keys_of_addresses, counters, feed,
         )  # fmt: skip
         listener = Listener(config, services, hub)
+        retention = Retention(StoredRows(store), events, hub, clock, lambda: _keep(reloader.config))
+        hub.when_deleted(retention.wake)
         webhooks = Webhooks(feed, StoredProgress(store), clock, counters, ids.new_id, random.random)
         await webhooks.open(parts.endpoints)
+
+        def use(new: Config) -> None:
+            _set_up_process(new)
+            retention.wake()
+
         reloader = Reloader(
-            read, parts, services, hub, listener, _set_up_process, webhooks,
-            began=notifier.reloading, ended=notifier.ready,
-        )  # fmt: skip
+            read, parts, services, hub, listener, use, webhooks, began=notifier.reloading, ended=notifier.ready
+        )
+        forgetter = Forgetter(StoredPeople(store), hub, feed.forget)
         exporter = Exporter(Sources(config, hub, listener, counters, webhooks))
         admin = AdminServer(
             {
-                **operations(config, hub, listener, reloader.reload, counters, clock),
+                **operations(config, hub, listener, reloader.reload, counters, clock, forgetter),
                 **activity_operations(ActivityView(hub, listener, counters, clock)),
                 **metrics_operations(exporter),
                 **webhook_operations(webhooks),
@@ -132,8 +151,7 @@ async def run(
         if demo:
             await show_demo(config, listener.url, hub, store, clock.wall())
         notifier.ready()
-        retention = Retention(events, clock, lambda: seconds_in(reloader.config.events.keep))
-        deleting = asyncio.create_task(retention.run(), name="delete old events")
+        deleting = asyncio.create_task(retention.run(), name="delete what is old")
         reporting = asyncio.create_task(notifier.report(lambda: _status(hub, listener), store.answers))
         await stop.wait()
         notifier.stopping()
@@ -162,6 +180,12 @@ async def _open_admin(admin: AdminServer, config: Config) -> None:
         await admin.open(path)
     except OSError as exc:
         raise AddressUnavailable(f"admin.socket: {path}: {exc.strerror}") from None
+
+
+def _keep(config: Config) -> Keep:
+    """Return how long things are kept."""
+    ages = config.retention
+    return Keep(seconds_in(config.events.keep), *map(seconds_or_never, (ages.messages, ages.stays, ages.rooms)))
 
 
 def _fields(address: ListenAddress) -> dict[str, str | int]:

@@ -10,10 +10,11 @@ from roomd import __version__
 from roomd.admin.server import AdminError, Operation, takes
 from roomd.config import Config, ConfigError, LogLevel
 from roomd.counters import Counters
-from roomd.engine.ports import Clock, Rooms
+from roomd.engine.forgetting import Forgetter, IsThere, Person
+from roomd.engine.ports import Clock, Rooms, StorageFailed
 from roomd.gateway.listener import Listener
 from roomd.protocol import admin
-from roomd.protocol.errors import Close
+from roomd.protocol.errors import Close, Refused
 from roomd.protocol.timestamps import stamp
 from roomd.system.logging import set_level
 from roomd.system.memory import resident
@@ -31,6 +32,7 @@ def operations(
     reload: Callable[[], Awaitable[list[str]]],
     counters: Counters,
     clock: Clock,
+    forgetter: Forgetter,
 ) -> Mapping[str, Operation]:
     """Return every operation, by "METHOD /path".
 
@@ -88,9 +90,25 @@ def operations(
         except ConfigError as error:
             raise AdminError(str(error)) from None
 
+    async def forget(order: admin.Forget) -> admin.Forgotten:
+        user, guest = order.user_id, order.participant_id
+        if (user is None) == (guest is None):
+            raise AdminError("give the id of a user or of a guest, one of them")
+        person = Person("user", user) if user is not None else Person("guest", guest or "")
+        try:
+            done = await forgetter.forget(person, is_try=order.is_dry_run)
+        except IsThere as there:
+            raise AdminError(f"{person.id} {there}") from None
+        except (StorageFailed, Refused):
+            raise AdminError(
+                "storage failed, and the log says why; what was begun is finished by trying again"
+            ) from None
+        return admin.Forgotten(**done._asdict())
+
     return {
         "GET /status": asks(status),
         "GET /connections": asks(connections),
+        "POST /forget": takes(admin.Forget, forget),
         "POST /kick": takes(admin.Kick, kick),
         "POST /drain": takes(admin.Drain, drain),
         "POST /reload": asks(reload_configuration),

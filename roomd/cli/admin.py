@@ -74,14 +74,14 @@ class Daemon:
         """
         return self._exchange("GET", path, b"", kind)
 
-    def order(self, path: str, body: msgspec.Struct, kind: type[T]) -> T:
-        """Send a `POST` and return the reply, like `ask`."""
-        return self._exchange("POST", path, msgspec.json.encode(body), kind)
+    def order(self, path: str, body: msgspec.Struct, kind: type[T], timeout: float = TIMEOUT) -> T:
+        """Send a `POST` and return the reply, like `ask`. It may take `timeout` seconds."""
+        return self._exchange("POST", path, msgspec.json.encode(body), kind, timeout)
 
-    def _exchange(self, method: str, path: str, body: bytes, kind: type[T]) -> T:
+    def _exchange(self, method: str, path: str, body: bytes, kind: type[T], timeout: float = TIMEOUT) -> T:
         head = f"{method} {path} HTTP/1.0\r\nHost: roomd\r\nContent-Length: {len(body)}\r\n\r\n"
         try:
-            with connect_to(self.path, TIMEOUT) as connected:
+            with connect_to(self.path, timeout) as connected:
                 connected.sendall(head.encode() + body)
                 with connected.makefile("rb") as stream:
                     answer = stream.read()

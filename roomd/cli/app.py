@@ -24,6 +24,7 @@ from roomd.cli.access import (
 from roomd.cli.admin import AdminRefused, AdminUnreachable, add_admin_commands
 from roomd.cli.backup import add_backup_commands
 from roomd.cli.bench import bench
+from roomd.cli.data import add_data_commands
 from roomd.cli.events import events
 from roomd.cli.join import MeetingEnded, join
 from roomd.cli.options import connected, example, json_object, room_code, time_to_live
@@ -125,6 +126,7 @@ def build(serve: Serve) -> typer.Typer:
     add_admin_commands(app)
     app.add_typer(webhook_commands(), name="webhooks")
     add_backup_commands(app)
+    add_data_commands(app)
     app.command("token", epilog=example("roomd token --user alice --name Alice --ttl 7d"))(token)
     app.command("check-config", epilog=example("roomd check-config --config roomd.toml"))(check_config)
     app.command("default-config", epilog=example("roomd default-config > roomd.toml"))(print_default_config)

@@ -5,7 +5,7 @@ forms of two kinds, `files` checks the files that are named, `documents` describ
 from its modules.
 """
 
-from roomd.config.ages import seconds_in
+from roomd.config.ages import seconds_in, seconds_or_never
 from roomd.config.checks import SHORTEST_SECRET, SHORTEST_TURN_SECRET, check
 from roomd.config.documents import Setting, changed_settings, default_config, section_doc, settings
 from roomd.config.files import (
@@ -27,6 +27,7 @@ from roomd.config.listening import (
     url_of,
 )
 from roomd.config.loading import load
+from roomd.config.retention import RetentionConfig
 from roomd.config.sections import (
     AdminConfig,
     Algorithm,
@@ -61,6 +62,7 @@ __all__ = [
     "ListenAddress",
     "LogLevel",
     "MetricsConfig",
+    "RetentionConfig",
     "RoomsConfig",
     "ServerConfig",
     "Setting",
@@ -82,6 +84,7 @@ __all__ = [
     "metrics_address",
     "read_file",
     "seconds_in",
+    "seconds_or_never",
     "section_doc",
     "settings",
     "trusted_owners",

@@ -8,6 +8,11 @@ Age = Annotated[float, Meta(ge=1, le=8_640_000_000)] | Annotated[str, Meta(patte
 """How long something is kept: a number of seconds, or a number with a unit: s, m, h or d."""
 
 
+def seconds_or_never(age: Age | None) -> float | None:
+    """Return the seconds of an age; None when nothing is deleted by age."""
+    return None if age is None else seconds_in(age)
+
+
 def seconds_in(age: Age) -> float:
     """Return the seconds of an age."""
     if not isinstance(age, str):

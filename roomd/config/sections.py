@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from roomd.config.ages import Age
+from roomd.config.retention import RetentionConfig
 from roomd.config.tables import NEW_CONNECTIONS, RESTART, Section
 from roomd.config.webhooks import WebhooksConfig
 
@@ -365,6 +366,7 @@ class Config(Section, frozen=True):
     metrics: MetricsConfig = MetricsConfig()
     events: EventsConfig = EventsConfig()
     webhooks: WebhooksConfig = WebhooksConfig()
+    retention: RetentionConfig = RetentionConfig()
 
 
 def admin_socket(config: Config) -> Path:

@@ -80,6 +80,10 @@ class Hub:
             self._open_stored(stored)
         await self._ends.open()
 
+    def when_deleted(self, call: Callable[[], None]) -> None:
+        """Call `call` each time that a room was deleted."""
+        self._services.on_deleted = call
+
     async def drain(self) -> None:
         """Stop the timers and finish the running batches. Drops are still accepted.
 

@@ -96,7 +96,7 @@ class Pending(Generic[A_co]):
 class RoomServices:
     """What all live rooms share: the store, the rules, the clock, the ids, the encoder of events, and the counters."""
 
-    __slots__ = ("clock", "counters", "encode", "ids", "rules", "store")
+    __slots__ = ("clock", "counters", "encode", "ids", "on_deleted", "rules", "store")
 
     def __init__(self, store: Store, rules: Rules, clock: Clock, ids: Ids, encode: Encode, counters: Counters) -> None:
         self.store = store
@@ -105,11 +105,17 @@ class RoomServices:
         self.ids = ids
         self.encode = encode
         self.counters = counters
+        self.on_deleted: Callable[[], None] = _nothing
+        """Called when a room was deleted."""
 
     def moment(self) -> Moment:
         """Return the time on both clocks and a source of ids, for one batch."""
         wall = self.clock.wall()
         return Moment(wall, self.clock.monotonic(), partial(self.ids.new_id, wall))
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 class LiveRoom:
@@ -208,7 +214,7 @@ class LiveRoom:
         self.broadcast_seat_count = len(room.seats)
         if room.is_deleted:
             self.room = None  # the next command finds no room with the code
-            self._services.store.purge()
+            self._services.on_deleted()
 
     async def _decide_and_store(self, room: Room, batch: list[Pending[object]], before: Checkpoint) -> list[Change]:
         now, rules = self._services.moment(), room.rules

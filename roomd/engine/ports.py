@@ -84,9 +84,6 @@ class Store(Protocol):
         """Read which rooms end by themselves next: the stamps of the times, and the codes, the earliest first."""
         ...
 
-    def purge(self) -> None:
-        """Begin to delete the rows of the rooms that were deleted, unless that goes on already."""
-
 
 class LoggedEvent(NamedTuple):
     """An event of the log, as it is stored and read."""

@@ -1,1 +1,1 @@
-"""The event log for its readers: `feed` reads it, for all of them, and `retention` deletes what is old."""
+"""The event log for its readers: `feed` reads it, for all of them."""

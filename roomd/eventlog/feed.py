@@ -68,6 +68,12 @@ class Feed:
         self._news.set()
         self._news = asyncio.Event()
 
+    async def forget(self) -> None:
+        """Forget the events in memory: some were rewritten. They are read again from the database."""
+        async with self._filling:
+            self._tail, self._sizes = [], 0
+            self._start = self._end
+
     def stop(self) -> None:
         """Let nobody wait any more: the daemon stops."""
         self.is_stopping = True

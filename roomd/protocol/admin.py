@@ -234,6 +234,36 @@ class WebhookTested(AdminObject, frozen=True):
     """How long it took."""
 
 
+class Forget(AdminObject, frozen=True):
+    """The request to forget somebody: a user, or a guest. One of the two ids is given."""
+
+    user_id: str | None = None
+    """The user id."""
+    participant_id: str | None = None
+    """The participant id of the guest."""
+    is_dry_run: bool = False
+    """Whether nothing is changed, and only counted what would be."""
+
+
+class Forgotten(AdminObject, frozen=True):
+    """How much was forgotten, or would be."""
+
+    pseudonym: str | None
+    """What stands in place of the user id and the names now; null when nothing was found, and for a dry run."""
+    stays: int
+    """The stays whose names, ids, states and metadata were replaced."""
+    messages: int
+    """The messages that were deleted: sent ones, and private ones to this person."""
+    bans: int
+    """The bans that were deleted."""
+    rooms: int
+    """The ended rooms whose host was replaced."""
+    events: int
+    """The log events that were rewritten, or deleted with the message in them."""
+    is_wiped: bool
+    """Whether nothing is left in the file; false while another program reads the database."""
+
+
 class Done(AdminObject, frozen=True):
     """The operation is done."""
 

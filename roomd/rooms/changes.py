@@ -70,6 +70,17 @@ class MessageSent(msgspec.Struct, frozen=True):
     """About how many bytes the messages of the room have in the database, up to this one."""
 
 
+class MessagesDeleted(msgspec.Struct, frozen=True):
+    """Messages of the room were deleted: the oldest, which were kept for long enough, or those of somebody."""
+
+    through: str
+    """The id of the last of the oldest; empty for none of them."""
+    total_bytes: int
+    """Its `MessageSent.total_bytes`, or that of what was deleted before it."""
+    ids: frozenset[str] = frozenset()
+    """The ids of others."""
+
+
 class Banned(msgspec.Struct, frozen=True):
     """Somebody cannot join the room again."""
 
@@ -97,4 +108,14 @@ class KnockDenied(msgspec.Struct, frozen=True):
     """How often it has happened, and how long they wait."""
 
 
-Change = SeatChanged | RoomChanged | RoomEmptied | RoomDeleted | MessageSent | Banned | Unbanned | KnockDenied
+Change = (
+    SeatChanged
+    | RoomChanged
+    | RoomEmptied
+    | RoomDeleted
+    | MessageSent
+    | MessagesDeleted
+    | Banned
+    | Unbanned
+    | KnockDenied
+)

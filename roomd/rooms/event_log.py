@@ -161,7 +161,7 @@ class _Batch:
         shown = msgspec.structs.replace(change.room, participant_count=self._count)
         if was_active and not shown.is_active:
             self.events.append(LoggedRoomEnded(self._at, shown, change.reason))
-        else:
+        elif was_active:  # in a room that has ended nothing happens but that its host is forgotten
             self.events.append(LoggedRoomUpdated(self._at, shown))
 
 

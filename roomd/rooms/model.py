@@ -149,6 +149,8 @@ class StoredRoom(NamedTuple):
     sent: Sequence[SentId] = ()
     """Who sent the last messages under which client id, oldest first, as far as they have one."""
     message_bytes: int = 0
-    """About how many bytes the messages of the room have in the database."""
+    """About how many bytes all messages of the room had in the database, with those that were deleted."""
+    deleted_bytes: int = 0
+    """About how many of them were deleted because they were old."""
     empty_since: str | None = None
     """The stamp of the time since when nobody has been in a room that ends when it is empty; else None."""

@@ -22,6 +22,7 @@ from roomd.rooms.changes import (
     Banned,
     Change,
     KnockDenied,
+    MessagesDeleted,
     MessageSent,
     RoomChanged,
     RoomDeleted,
@@ -98,6 +99,7 @@ class Checkpoint(NamedTuple):
     last_id: str
     sent: Sequence[SentId]
     message_bytes: int
+    deleted_bytes: int
     empty_since: str | None
     is_deleted: bool
 
@@ -126,6 +128,7 @@ class Room:
         self._last_id = stored.last_id
         self._sent = dict.fromkeys(stored.sent)
         self._message_bytes = stored.message_bytes
+        self._deleted_bytes = stored.deleted_bytes
         self.empty_since = stored.empty_since
         """The stamp of the time since when nobody has been in a room that ends when it is empty; else None."""
         self.is_deleted = False
@@ -193,8 +196,13 @@ class Room:
 
     @property
     def message_bytes(self) -> int:
-        """About how many bytes the messages of the room have in the database."""
+        """About how many bytes all messages of the room had in the database, with those that were deleted."""
         return self._message_bytes
+
+    @property
+    def deleted_bytes(self) -> int:
+        """About how many of them were deleted because they were old."""
+        return self._deleted_bytes
 
     @property
     def free_seats(self) -> int:
@@ -264,6 +272,10 @@ class Room:
                     self._sent[message.participant_id or "", message.client_id] = None
                 if message.to is None:
                     self._messages = (*self._messages, message)[-MESSAGES_SHOWN:]
+            case MessagesDeleted(through=through, total_bytes=total_bytes, ids=ids):
+                kept = (one for one in self._messages if one.id > through and one.id not in ids)
+                self._messages = tuple(kept)
+                self._deleted_bytes = total_bytes
             case Banned(who=who, ban=ban):
                 self._bans[who] = ban
             case Unbanned(who=who):
@@ -291,6 +303,7 @@ class Room:
             self._last_id,
             tuple(self._sent),
             self._message_bytes,
+            self._deleted_bytes,
             self.empty_since,
             self.is_deleted,
         )
@@ -309,6 +322,7 @@ class Room:
         self._last_id = checkpoint.last_id
         self._sent = dict.fromkeys(checkpoint.sent)
         self._message_bytes = checkpoint.message_bytes
+        self._deleted_bytes = checkpoint.deleted_bytes
         self.empty_since = checkpoint.empty_since
         self.is_deleted = checkpoint.is_deleted
         self._set_end()

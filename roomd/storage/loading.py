@@ -8,7 +8,7 @@ from roomd.rooms.model import Seat, StoredRoom
 from roomd.rooms.room import MESSAGES_SHOWN, MOST_SENT
 from roomd.storage.rows import BAN_COLUMNS, MESSAGE_COLUMNS, ROOM_COLUMNS, to_ban, to_message, to_room
 
-STORED_COLUMNS = f"{ROOM_COLUMNS}, empty_since"
+STORED_COLUMNS = f"{ROOM_COLUMNS}, deleted_message, deleted_stay, deleted_bytes, empty_since"
 """The columns of a room that is loaded."""
 
 
@@ -35,15 +35,17 @@ def stored_room(db: sqlite3.Connection, row: tuple[Any, ...]) -> StoredRoom:
     messages = [to_message(message) for message in said][::-1]
     (last_person,) = _last(db, "participants", "id", room.id) or ("",)
     last_message, total_bytes = _last(db, "messages", "id, total_bytes", room.id) or ("", 0)
-    last_id = max(last_person, last_message)
+    deleted_message, deleted_stay, deleted_bytes, empty_since = row[-4:]
+    last_id = max(last_person, last_message, deleted_message, deleted_stay)
     return StoredRoom(
         room,
         (),
         [to_ban(ban) for ban in bans],
         messages,
         last_id,
-        message_bytes=total_bytes,
-        empty_since=row[-1],
+        message_bytes=max(total_bytes, deleted_bytes),
+        deleted_bytes=deleted_bytes,
+        empty_since=empty_since,
     )
 
 

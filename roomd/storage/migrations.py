@@ -74,6 +74,9 @@ MIGRATIONS: dict[int, str] = {
         ALTER TABLE rooms ADD COLUMN end_when_empty INTEGER CHECK (end_when_empty >= 1);
         ALTER TABLE rooms ADD COLUMN empty_since TEXT;
         ALTER TABLE rooms ADD COLUMN is_deleted INTEGER NOT NULL DEFAULT 0 CHECK (is_deleted IN (0, 1));
+        ALTER TABLE rooms ADD COLUMN deleted_message TEXT NOT NULL DEFAULT '';
+        ALTER TABLE rooms ADD COLUMN deleted_stay TEXT NOT NULL DEFAULT '';
+        ALTER TABLE rooms ADD COLUMN deleted_bytes INTEGER NOT NULL DEFAULT 0;
         ALTER TABLE rooms ADD COLUMN ends_at TEXT GENERATED ALWAYS AS
             (iif(is_active, nullif(min(coalesce(expires_at, '~'),
             coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', empty_since, end_when_empty || ' seconds'), '~')), '~'), NULL))
@@ -91,6 +94,7 @@ MIGRATIONS: dict[int, str] = {
             delivered_at TEXT,
             is_gone      INTEGER NOT NULL CHECK (is_gone IN (0, 1))
         ) STRICT, WITHOUT ROWID;
+        CREATE INDEX ended_rooms ON rooms (ended_at) WHERE ended_at IS NOT NULL AND NOT is_deleted;
         PRAGMA user_version = 5;
     """,
 }

@@ -11,10 +11,10 @@ from pathlib import Path
 from roomd.config import ConfigError, DatabaseConfig, check_file, is_open_to_others
 from roomd.counters import Counters
 from roomd.storage.backup import back_up_before_migration
+from roomd.storage.compacting import check_space, is_shrinkable, make_shrinkable
 from roomd.storage.errors import StoreBusy, StoreError
 from roomd.storage.files import SIDE_FILES
 from roomd.storage.migrations import MIGRATIONS, migrate, schema, user_version
-from roomd.storage.purging import has_deleted
 from roomd.storage.snapshot import check_kind
 from roomd.storage.space import Space
 from roomd.storage.sqlite import SqliteStore, is_lasting
@@ -39,7 +39,6 @@ async def open_store(config: DatabaseConfig, counters: Counters | None = None) -
             reader = Worker(path, config.busy_timeout)
             await opened.enter_async_context(reader)
             await reader.execute("PRAGMA query_only = ON")
-            is_purge_left = await reader.run(has_deleted)
             opened.pop_all()
     except BaseException as exc:
         os.close(lock)
@@ -47,10 +46,7 @@ async def open_store(config: DatabaseConfig, counters: Counters | None = None) -
             kind = StoreError if is_lasting(exc) else StoreBusy
             raise kind(f"{path}: cannot be opened: {exc}") from None
         raise
-    store = SqliteStore(writer, reader, lock, Space(path, config.reserve), counters)
-    if is_purge_left:
-        store.purge()
-    return store
+    return SqliteStore(writer, reader, lock, Space(path, config.reserve), counters)
 
 
 def _lock(path: Path) -> int:
@@ -106,12 +102,18 @@ def _prepare(db: sqlite3.Connection, config: DatabaseConfig) -> None:
     version = user_version(db)
     if version or db.execute("SELECT 1 FROM sqlite_schema").fetchone():
         check_kind(db, path)
+        check_space(db, path, 2 * (not is_shrinkable(db)) + (version in MIGRATIONS))
+    else:
+        make_shrinkable(db, path)  # before the file has its first page
     if db.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
         raise StoreError(f"{path}: the file system does not support write-ahead logging; choose a local disk")
     db.execute(f"PRAGMA synchronous = {config.synchronous}")
     db.execute("PRAGMA foreign_keys = ON")
     # SQLite keeps a journal for each statement of many rows, to undo it alone; by default that is a temporary file.
     db.execute("PRAGMA temp_store = MEMORY")
+    # What is deleted is overwritten in the file, so that nothing of it can be read there.
+    db.execute("PRAGMA secure_delete = ON").fetchone()
     if version in MIGRATIONS:
         back_up_before_migration(db, path, version)
+    make_shrinkable(db, path)
     migrate(db, {0: schema(), **MIGRATIONS})

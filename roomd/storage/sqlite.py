@@ -31,7 +31,6 @@ from roomd.rooms.model import PastStay, Seat, StoredRoom
 from roomd.storage.events import write_drops
 from roomd.storage.loading import STORED_COLUMNS, stored_room, with_seats
 from roomd.storage.migrations import rewrite_version
-from roomd.storage.purging import Purger, purge_some
 from roomd.storage.reading import read_messages
 from roomd.storage.rows import (
     PARTICIPANT_COLUMNS,
@@ -98,7 +97,6 @@ class SqliteStore:
         self._waiting: list[_Append] = []
         self._committer: asyncio.Task[None] | None = None
         self._is_failing = False  # whether the last transaction of the writer failed
-        self._purger = Purger(self._purge_some)
         self._probe: asyncio.Task[None] | None = None
         self._probe_at = 0.0
         self.on_events: Callable[[], None] = _nothing
@@ -208,10 +206,6 @@ class SqliteStore:
             "SELECT ends_at, code FROM rooms WHERE ends_at IS NOT NULL ORDER BY ends_at LIMIT ?", (limit,)
         )
 
-    def purge(self) -> None:
-        """Begin to delete the rows of the rooms that were deleted, unless that goes on already."""
-        self._purger.start()
-
     async def history(self, room_id: str, cursor: str | None, limit: int) -> tuple[list[Participant], str | None]:
         """Read a page of everyone who was ever in a room, in the order in which they joined, and the next cursor.
 
@@ -280,6 +274,13 @@ class SqliteStore:
         """
         return await self._run(self._writer, lambda db: in_transaction(db, lambda: function(db)))
 
+    async def maintain(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a function that opens no transaction, or its own, with the writer's connection, on its thread.
+
+        Raises `StorageFailed`.
+        """
+        return await self._run(self._writer, function)
+
     async def answers(self) -> None:
         """Return when both threads of the database have answered, so that neither of them hangs."""
         for worker in (self._writer, self._reader):
@@ -287,7 +288,6 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Finish the waiting appends and close the file. Closing twice is fine."""
-        await self._purger.close()
         while self._committer is not None:
             await self._committer
         if self._probe is not None:
@@ -297,9 +297,6 @@ class SqliteStore:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
-
-    async def _purge_some(self) -> bool:
-        return await self._run(self._writer, lambda db: in_transaction(db, lambda: purge_some(db)))
 
     async def _commit_again(self) -> None:
         with contextlib.suppress(StorageFailed):

@@ -7,13 +7,14 @@ until the busy event loop gives it back.
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from roomd.engine.ports import AlreadySent, ExternalIdTaken
 from roomd.protocol.log_events import LogEvent
 from roomd.rooms.changes import (
     Banned,
     Change,
+    MessagesDeleted,
     MessageSent,
     RoomChanged,
     RoomDeleted,
@@ -41,7 +42,7 @@ MOST_ROWS = 64
 """The largest number of rows in one statement. The numbers are powers of two, so that few statements are prepared."""
 
 
-_Other = Banned | Unbanned | RoomEmptied | RoomDeleted
+_Other = MessagesDeleted | Banned | Unbanned | RoomEmptied | RoomDeleted
 """The changes that are rare: each is written by a statement of its own."""
 
 
@@ -145,15 +146,26 @@ def in_transaction(db: sqlite3.Connection, function: Callable[[], T]) -> T:
 
 def _write_other(db: sqlite3.Connection, room_id: str, change: _Other) -> None:
     match change:
+        case MessagesDeleted(through=through, total_bytes=total_bytes, ids=ids):
+            db.execute("DELETE FROM messages WHERE room_id = ? AND id <= ?", (room_id, through))
+            db.executemany("DELETE FROM messages WHERE room_id = ? AND id = ?", [(room_id, one) for one in ids])
+            note_deleted(db, "message", room_id, max(through, *ids))
+            db.execute("UPDATE rooms SET deleted_bytes = ? WHERE id = ?", (total_bytes, room_id))
         case Banned():
             write_rows(db, "bans", BAN_COLUMNS, "room_id, id", [ban_row(room_id, change)])
         case Unbanned(ban_id=ban_id):
             db.execute("DELETE FROM bans WHERE room_id = ? AND id = ?", (room_id, ban_id))
         case RoomEmptied(since=since):
             db.execute("UPDATE rooms SET empty_since = ? WHERE id = ?", (since, room_id))
-        case RoomDeleted():  # nobody can look it up from now on; `purging.py` deletes the rows
+        case RoomDeleted():  # nobody can look it up from now on; `deleting.py` deletes the rows
             sql = "UPDATE rooms SET is_deleted = 1, code = 'deleted ' || id, external_id = NULL WHERE id = ?"
             db.execute(sql, (room_id,))
+
+
+def note_deleted(db: sqlite3.Connection, kind: Literal["message", "stay"], room_id: str, last_id: str) -> None:
+    """Note the id of a deleted row of a room. New ids sort after it, although the row is gone."""
+    sql = f"UPDATE rooms SET deleted_{kind} = max(deleted_{kind}, ?) WHERE id = ?"  # noqa: S608 - our own names
+    db.execute(sql, (last_id, room_id))
 
 
 def write_rows(db: sqlite3.Connection, table: str, columns: str, key: str, rows: Sequence[tuple[Any, ...]]) -> None:

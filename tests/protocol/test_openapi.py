@@ -111,7 +111,7 @@ def test_everything_has_a_name() -> None:
             assert "properties" not in inner
 
 
-GENERATOR = CHECKOUT / "tests" / "generators" / ".venv" / "bin" / "openapi-python-client"
+GENERATOR = CHECKOUT / ".venv-generators" / "bin" / "openapi-python-client"
 """It needs an older Typer than roomd, so it has an environment of its own."""
 PROGRAM = """
 import sys

@@ -134,6 +134,14 @@ VARIANTS: dict[type[Command[object]], Callable[[], Iterator[Command[object]]]] =
     commands.UpdateRoom: lambda: (commands.UpdateRoom(who, settings) for who in CALLERS for settings in SETTINGS),
     commands.EndRoom: lambda: (commands.EndRoom(who) for who in CALLERS),
     commands.EndDue: lambda: iter([commands.EndDue()]),
+    commands.DeleteOld: lambda: (commands.DeleteOld(before) for before in ("", "2999")),
+    commands.DeleteMessages: lambda: iter([commands.DeleteMessages("m", 7)]),
+    commands.Forget: lambda: (
+        # Messages are in the database alone, most of them: their deletion need not change the room.
+        commands.Forget(bans=frozenset(ids), host_id=host_id, pseudonym="forgotten")
+        for ids in ((), ("b-eve",))
+        for host_id in (None, HOST.user_id)
+    ),
     commands.DeleteRoom: lambda: (commands.DeleteRoom(who) for who in CALLERS),
     commands.RemoveParticipant: lambda: (
         commands.RemoveParticipant(who, key, ban, "spam")

@@ -186,6 +186,26 @@ def test_the_messages_of_a_room_are_bounded() -> None:
     do(a_room, commands.UpdateState("p2", 3, MUTED))
 
 
+def test_old_messages_are_deleted() -> None:
+    """They are shown no more, and make room for others; ids go on, and so does the running total."""
+    a_room = meeting()
+    a_room.rules = msgspec.structs.replace(RULES, room_bytes=2 * MESSAGE_BYTES + 8)
+    for text in ("four", "more"):
+        do(a_room, commands.SendMessage("p2", 3, text, None))
+    assert refused(a_room, commands.SendMessage("p2", 3, "", None)) == errors.STORAGE_LOW
+    before = a_room.checkpoint()
+    first, last = a_room.messages[0], a_room.last_id
+    do(a_room, commands.DeleteMessages(first.id, MESSAGE_BYTES + 4))
+    assert [message.text for message in a_room.messages] == ["more"]
+    do(a_room, commands.SendMessage("p2", 3, "new!", None))
+    assert (a_room.message_bytes, a_room.deleted_bytes) == (3 * MESSAGE_BYTES + 12, MESSAGE_BYTES + 4)
+    assert a_room.messages[-1].id > last
+    do(a_room, commands.DeleteMessages("", 0))
+    assert a_room.deleted_bytes == MESSAGE_BYTES + 4, "never fewer"
+    a_room.restore(before)
+    assert a_room.checkpoint() == before
+
+
 def test_the_last_fifty_are_shown() -> None:
     """Section 8: `room-state.messages` has the last fifty public ones, the oldest first, whoever left since."""
     a_room = meeting()

@@ -320,7 +320,7 @@ class Machine(RuleBasedStateMachine):
         held = [held_anew(seat, now, HOLD) for seat in places]
         self.log = [change for change in self.log if not isinstance(change, KnockDenied)]  # these are not stored
         self.log += [SeatChanged(seat) for seat in held]
-        kept = (stored.messages, stored.last_id, stored.sent, stored.message_bytes)
+        kept = (stored.messages, stored.last_id, stored.sent, stored.message_bytes, stored.deleted_bytes)
         self.room = Room(StoredRoom(stored.view, held, [*stored.bans.items()], *kept), RULES)
         assert list(self.room.queue) == list(told.queue), "at their positions"
         assert self.room.seats.keys() == told.seats.keys()

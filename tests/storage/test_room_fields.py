@@ -1,9 +1,7 @@
 """What rides along with a room, which rooms end next, and how deleted ones go: the stores keep one contract."""
 
 import asyncio
-import contextlib
-import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +10,14 @@ import pytest
 
 from roomd.config import DatabaseConfig
 from roomd.counters import Counters
-from roomd.engine.ports import ExternalIdTaken, StorageFailed
+from roomd.engine.ports import ExternalIdTaken
 from roomd.protocol.objects import Room
-from roomd.rooms.changes import Banned, Change, RoomChanged, RoomDeleted, RoomEmptied
+from roomd.rooms.changes import Change, RoomChanged, RoomDeleted, RoomEmptied
 from roomd.rooms.lifetime import ends_at
-from roomd.rooms.model import PersonKey
 from roomd.storage.opening import open_store
-from roomd.storage.purging import MOST_PURGED
 from roomd.storage.sqlite import SqliteStore
 from tests.support.fakes import FakeStore
-from tests.support.processes import PATIENCE
-from tests.support.rooms import user_ban
-from tests.support.stored import BOB, JANE, LATER, OTHER, ROOM, InRoom, append, kept, said, seat
+from tests.support.stored import BOB, JANE, LATER, OTHER, ROOM, InRoom, append, kept, lived_in, seat
 
 NOON = "2026-03-03T12:00:00.000Z"
 
@@ -143,17 +137,6 @@ async def test_sums_in_the_database_are_exact(real: SqliteStore) -> None:
     assert found == [(ends_at(one, f"2028-02-28T23:59:59.{number:03}Z"), one.code) for number, one in enumerate(rooms)]
 
 
-def lived_in(count: int) -> list[Change | InRoom]:
-    """Return a room with messages, stays and a ban."""
-    people = [msgspec.structs.replace(JANE, id=f"p{n:04}", is_active=False, left_at=LATER) for n in range(count)]
-    return [
-        RoomChanged(msgspec.structs.replace(ROOM, external_id="x", is_active=False, ended_at=LATER)),
-        *(seat(person, claim=None) for person in people),
-        *(said(number, by=("p0001", None)) for number in range(count)),
-        Banned(PersonKey("user", "bob"), user_ban("bob")),
-    ]
-
-
 async def test_a_deleted_room_is_gone(store: SqliteStore | FakeStore) -> None:
     """For everyone, as soon as it is stored; its external id and its code are free, and other rooms stay."""
     others: list[Change | InRoom] = [RoomChanged(OTHER), InRoom("r2", seat(msgspec.structs.replace(BOB, room_id="r2")))]
@@ -166,66 +149,5 @@ async def test_a_deleted_room_is_gone(store: SqliteStore | FakeStore) -> None:
     assert await store.next_ends(10) == []
     new = msgspec.structs.replace(ROOM, id="r9", external_id="x")
     await append(store, [RoomChanged(new)])
-    store.purge()
     assert (await kept(store)).view == new
     assert [one.view for one in await store.hold_seats(LATER)] == [OTHER]
-
-
-async def counts(store: SqliteStore) -> dict[str, int]:
-    """Count the rows of every table that has rows of rooms."""
-    tables = ("rooms", "participants", "messages", "bans")
-
-    def count(db: sqlite3.Connection) -> dict[str, int]:
-        sql = "SELECT count(*) FROM {}"
-        return {table: db.execute(sql.format(table)).fetchone()[0] for table in tables}
-
-    return await store._reader.run(count)
-
-
-async def until(condition: Callable[[dict[str, int]], bool], store: SqliteStore) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition(await counts(store)):  # noqa: ASYNC110 - another thread makes it true
-            await asyncio.sleep(0.01)
-
-
-async def test_rows_are_deleted_a_few_at_a_time(real: SqliteStore) -> None:
-    """In many transactions, between which joins are stored; nothing is left, and nothing of other rooms is gone."""
-    await append(real, [*lived_in(450), RoomChanged(OTHER)])
-    await append(real, [InRoom("r1", RoomDeleted(ROOM))])
-    statements: list[str] = []
-    await real._writer.set_trace_callback(statements.append)
-    real.purge()
-    real.purge()
-    await append(real, [InRoom("r2", seat(msgspec.structs.replace(BOB, room_id="r2")))])
-    assert (await counts(real))["messages"] > 0, "the join did not wait for all of it"
-    await until(lambda rows: rows["rooms"] == 1, real)
-    assert (await counts(real)) == {"rooms": 1, "participants": 1, "messages": 0, "bans": 0}
-    deleting = [sql for sql in statements if sql.startswith("DELETE FROM messages")]
-    assert len([sql for sql in deleting if f"LIMIT {MOST_PURGED}" in sql]) == len(deleting) >= 3
-
-
-async def test_the_deletion_goes_on_after_a_restart(config: DatabaseConfig) -> None:
-    """Whatever was left when the process ended is deleted by the next one."""
-    first = await open_store(config)
-    await append(first, lived_in(3))
-    await append(first, [InRoom("r1", RoomDeleted(ROOM))])
-    await first.close()
-    second = await open_store(config)
-    try:
-        await until(lambda rows: not any(rows.values()), second)
-    finally:
-        await second.close()
-
-
-async def test_the_deletion_goes_on_after_a_failure(real: SqliteStore, config: DatabaseConfig) -> None:
-    """While another program has the lock, nothing is deleted; then it is."""
-    await append(real, lived_in(3))
-    await append(real, [InRoom("r1", RoomDeleted(ROOM))])
-    with contextlib.closing(sqlite3.connect(config.path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        real.purge()
-        with pytest.raises(StorageFailed):
-            await append(real, [RoomChanged(OTHER)])
-        assert (await counts(real))["rooms"] == 1
-        other.execute("ROLLBACK")
-    await until(lambda rows: not any(rows.values()), real)

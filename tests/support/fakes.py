@@ -18,6 +18,7 @@ from roomd.rooms.answers import Reader
 from roomd.rooms.changes import (
     Banned,
     Change,
+    MessagesDeleted,
     MessageSent,
     RoomChanged,
     RoomDeleted,
@@ -92,6 +93,7 @@ class FakeStore:
         self.rooms: dict[str, Room] = {}
         self.people: dict[tuple[str, str], Seat] = {}
         self.said: dict[str, list[MessageSent]] = {}
+        self.deleted: dict[str, MessagesDeleted] = {}
         self.bans: dict[tuple[str, str], tuple[PersonKey, Ban]] = {}
         self.log = FakeLog()
         self.empty: dict[str, str | None] = {}
@@ -146,6 +148,9 @@ class FakeStore:
                     del self.people[person.room_id, person.id]
             elif isinstance(event, MessageSent):
                 self.said.setdefault(room_id, []).append(event)
+            elif isinstance(event, MessagesDeleted):
+                self.said[room_id] = [one for one in self.said[room_id] if one.message.id > event.through]
+                self.deleted[room_id] = event
             elif isinstance(event, Banned):
                 self.bans[room_id, event.ban.id] = (event.who, event.ban)
             elif isinstance(event, Unbanned):
@@ -202,9 +207,13 @@ class FakeStore:
         ids += [event.message.id for event in self.said.get(room.id, [])]
         last = map(_sent_id, self.said.get(room.id, [])[-MOST_SENT:])
         sent = [(sender, client_id) for sender, client_id in last if client_id is not None] if seats else ()
-        total = next((event.total_bytes for event in reversed(self.said.get(room.id, []))), 0)
+        deleted = self.deleted.get(room.id, MessagesDeleted("", 0))
+        ids.append(deleted.through)
+        total = next((event.total_bytes for event in reversed(self.said.get(room.id, []))), deleted.total_bytes)
         empty = self.empty.get(room.id)
-        return StoredRoom(room, seats, bans, public[-MESSAGES_SHOWN:], max(ids, default=""), sent, total, empty)
+        return StoredRoom(
+            room, seats, bans, public[-MESSAGES_SHOWN:], max(ids), sent, total, deleted.total_bytes, empty
+        )
 
     async def last_room_id(self) -> str:
         if self.failing:
@@ -216,9 +225,6 @@ class FakeStore:
             raise StorageFailed
         ends = [(ends_at(room, self.empty.get(room.id)), room.code) for room in self.rooms.values()]
         return sorted((at, code) for at, code in ends if at is not None)[:limit]
-
-    def purge(self) -> None:
-        pass
 
     async def messages(self, reader: Reader, cursor: str | None, limit: int) -> tuple[list[Message], str | None, int]:
         if self.failing:

@@ -9,8 +9,9 @@ import msgspec
 
 from roomd.engine.ports import Store
 from roomd.protocol.objects import Message, Participant, Room
-from roomd.rooms.changes import Change, MessageSent, RoomChanged, SeatChanged
-from roomd.rooms.model import Seat, StoredRoom, WaitsFor
+from roomd.rooms.changes import Banned, Change, MessageSent, RoomChanged, SeatChanged
+from roomd.rooms.model import PersonKey, Seat, StoredRoom, WaitsFor
+from tests.support.rooms import user_ban
 
 ROOM = Room(
     id="r1", code="abc-def-ghi", name="Weekly", host_id="alice", is_active=True, is_locked=False, max_participants=3,
@@ -116,3 +117,14 @@ TALK = [
     said(4, by=("p5", "carol"), to=("p6", "dave")),
     said(5, room="r2"),
 ]
+
+
+def lived_in(count: int) -> list[Change | InRoom]:
+    """Return a room with messages, stays and a ban."""
+    people = [msgspec.structs.replace(JANE, id=f"p{n:04}", is_active=False, left_at=LATER) for n in range(count)]
+    return [
+        RoomChanged(msgspec.structs.replace(ROOM, external_id="x", is_active=False, ended_at=LATER)),
+        *(seat(person, claim=None) for person in people),
+        *(said(number, by=("p0001", None)) for number in range(count)),
+        Banned(PersonKey("user", "bob"), user_ban("bob")),
+    ]

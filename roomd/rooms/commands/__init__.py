@@ -1,18 +1,20 @@
 """The commands of a room, one class for each operation: its arguments, and how it is decided.
 
 joining      Join, Resume, Renew, Confirm, Leave, Drop, Expire
-meeting      UpdateState, SendMessage, ListParticipants, ListMessages
+meeting      UpdateState, SendMessage, DeleteMessages, ListParticipants, ListMessages
 hosting      GetRoom, CheckHost, UpdateRoom
-ending       EndRoom, EndDue, DeleteRoom
+ending       EndRoom, EndDue, DeleteRoom, DeleteOld
+forgetting   Forget
 moderation   CheckMute, ListWaiting, Admit, Deny
 banning      RemoveParticipant, BanPerson, ListBans, Unban
 """
 
 from roomd.rooms.commands.banning import BanPerson, ListBans, RemoveParticipant, Unban
-from roomd.rooms.commands.ending import DeleteRoom, EndDue, EndRoom
+from roomd.rooms.commands.ending import DeleteOld, DeleteRoom, EndDue, EndRoom
+from roomd.rooms.commands.forgetting import Forget
 from roomd.rooms.commands.hosting import CheckHost, GetRoom, UpdateRoom
 from roomd.rooms.commands.joining import Confirm, Drop, Expire, Join, Leave, Renew, Resume, SeatCommand
-from roomd.rooms.commands.meeting import ListMessages, ListParticipants, SendMessage, UpdateState
+from roomd.rooms.commands.meeting import DeleteMessages, ListMessages, ListParticipants, SendMessage, UpdateState
 from roomd.rooms.commands.moderation import Admit, CheckMute, Deny, ListWaiting
 
 __all__ = [
@@ -21,12 +23,15 @@ __all__ = [
     "CheckHost",
     "CheckMute",
     "Confirm",
+    "DeleteMessages",
+    "DeleteOld",
     "DeleteRoom",
     "Deny",
     "Drop",
     "EndDue",
     "EndRoom",
     "Expire",
+    "Forget",
     "GetRoom",
     "Join",
     "Leave",

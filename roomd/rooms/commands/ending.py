@@ -68,6 +68,20 @@ class DeleteRoom(Command[None], frozen=True):
         return Decision([*_end(room, now, ended, "deleted"), RoomDeleted(ended)], None)
 
 
+class DeleteOld(Command[None], frozen=True):
+    """Delete the room if it ended long ago. Nobody asks for it, so nothing is refused."""
+
+    is_alone: ClassVar[bool] = True
+
+    before: str
+    """The stamp before which it must have ended."""
+
+    def decide(self, room: Room, now: Moment) -> Decision[None]:
+        """Delete the room, unless it ended later or has not ended."""
+        ended_at = room.settings.ended_at
+        return Decision([RoomDeleted(room.settings)] if ended_at is not None and ended_at < self.before else [], None)
+
+
 def note_emptiness(room: Room, changes: Iterable[Change], now: Moment) -> list[RoomEmptied]:
     """Return the change when a room that ends when it is empty became empty, or is empty no longer.
 

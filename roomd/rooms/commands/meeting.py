@@ -8,7 +8,7 @@ from roomd.protocol.errors import BAD_FRAME, PARTICIPANT_NOT_FOUND, STORAGE_LOW,
 from roomd.protocol.objects import Message, Scalar
 from roomd.protocol.timestamps import next_stamp, stamp
 from roomd.rooms.answers import Participants, Reader
-from roomd.rooms.changes import MessageSent, SeatChanged
+from roomd.rooms.changes import MessagesDeleted, MessageSent, SeatChanged
 from roomd.rooms.history import reader
 from roomd.rooms.model import Caller, Moment
 from roomd.rooms.rights import check_active, check_host, claimed_seat, member_or_host, user_of
@@ -90,7 +90,7 @@ class SendMessage(Command[None], frozen=True):
         if self.to is not None and addressee is None:
             raise Refused(PARTICIPANT_NOT_FOUND)
         total_bytes = room.message_bytes + self.bytes_stored()
-        if total_bytes > room.rules.room_bytes:
+        if total_bytes - room.deleted_bytes > room.rules.room_bytes:
             raise Refused(STORAGE_LOW, "The room can store no more messages")
         message = Message(
             id=now.new_id(room.last_id),
@@ -107,6 +107,19 @@ class SendMessage(Command[None], frozen=True):
     def bytes_stored(self) -> int:
         """Return about how many bytes the message has in the database."""
         return MESSAGE_BYTES + len(self.text.encode())
+
+
+class DeleteMessages(Command[None], frozen=True):
+    """Delete the oldest messages of the room, because they were kept for long enough."""
+
+    through: str
+    """The id of the last one to delete."""
+    total_bytes: int
+    """The bytes that the messages of the room had up to that one."""
+
+    def decide(self, room: Room, now: Moment) -> Decision[None]:
+        """Return that they are deleted."""
+        return Decision([MessagesDeleted(self.through, max(self.total_bytes, room.deleted_bytes))], None)
 
 
 class ListParticipants(Command[Participants], frozen=True):

@@ -1,0 +1,195 @@
+"""Rows that are old, or belong to deleted rooms: what is found, how much at once, and what stays true of the rest."""
+
+import math
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from roomd.config import DatabaseConfig
+from roomd.engine.retention import MOST_ROWS, OldMessages
+from roomd.rooms.changes import Change, MessagesDeleted, RoomChanged, RoomDeleted
+from roomd.storage import deleting, upkeep, walking
+from roomd.storage.checking import check
+from roomd.storage.opening import open_store
+from roomd.storage.sqlite import SqliteStore
+from roomd.storage.upkeep import StoredRows
+from tests.support.stored import BOB, JANE, LATER, OTHER, ROOM, InRoom, append, kept, lived_in, said, seat
+
+EARLIER, AFTER = "2026-03-03T09:00:00.000Z", "2026-03-03T12:00:00.000Z"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> DatabaseConfig:
+    return DatabaseConfig(path=str(tmp_path / "roomd.db"))
+
+
+@pytest.fixture
+async def store(config: DatabaseConfig) -> AsyncIterator[SqliteStore]:
+    opened = await open_store(config)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def rows(store: SqliteStore) -> StoredRows:
+    return StoredRows(store)
+
+
+async def counts(store: SqliteStore) -> dict[str, int]:
+    """Count the rows of every table that has rows of rooms."""
+    tables = ("rooms", "participants", "messages", "bans")
+
+    def count(db: sqlite3.Connection) -> dict[str, int]:
+        sql = "SELECT count(*) FROM {}"
+        return {table: db.execute(sql.format(table)).fetchone()[0] for table in tables}
+
+    return await store.read(count)
+
+
+async def test_deleted_rooms_are_purged_a_few_rows_at_a_time(store: SqliteStore, rows: StoredRows) -> None:
+    """Nothing is left, nothing of other rooms is gone, and it can be interrupted anywhere."""
+    other = msgspec.structs.replace(BOB, room_id="r2")
+    await append(store, [*lived_in(450), RoomChanged(OTHER), InRoom("r2", seat(other))])
+    assert not await rows.purge()
+    await append(store, [InRoom("r1", RoomDeleted(ROOM))])
+    before, steps = await counts(store), 0
+    while await rows.purge():
+        after = await counts(store)
+        assert 0 < sum(before.values()) - sum(after.values()) <= MOST_ROWS
+        before, steps = after, steps + 1
+    assert (before, steps) == ({"rooms": 1, "participants": 1, "messages": 0, "bans": 0}, 8)
+
+
+async def test_old_rooms(store: SqliteStore, rows: StoredRows) -> None:
+    """Those that ended before the time, the first that ended first; none that is active, or deleted."""
+    ends = {"a": LATER, "b": EARLIER, "c": AFTER, "d": None}
+    for name, at in ends.items():
+        room = msgspec.structs.replace(ROOM, id=name, code=name, is_active=at is None, ended_at=at)
+        await append(store, [RoomChanged(room)])
+    assert await rows.old_rooms(AFTER, 10) == ["b", "a"]
+    assert await rows.old_rooms(AFTER, 1) == ["b"]
+    await append(store, [InRoom("b", RoomDeleted(ROOM))])
+    assert await rows.old_rooms(AFTER, 10) == ["a"]
+
+
+async def all_old_messages(rows: StoredRows, before: str) -> list[OldMessages]:
+    """Find the oldest messages of all rooms, once for each room."""
+    result: list[OldMessages] = []
+    found, cursor = await rows.old_messages(before, None)
+    while found is not None or cursor is not None:
+        if found is not None:
+            result.append(found)
+        found, cursor = await rows.old_messages(before, f"{cursor}!" if found is not None else cursor)
+    return result
+
+
+@pytest.mark.parametrize("most", [1, 2, 2000])
+async def test_old_messages(store: SqliteStore, rows: StoredRows, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest of each room, in many rooms as in few, up to the first that is young enough."""
+    monkeypatch.setattr(deleting, "MOST_LOOKED_AT", most)
+    monkeypatch.setattr(deleting, "MOST_ROWS", 2)
+    quiet = msgspec.structs.replace(ROOM, id="r0", code="r0")
+    await append(store, [RoomChanged(quiet), RoomChanged(ROOM), RoomChanged(OTHER)])
+    await append(store, [dated(1, EARLIER), dated(2, LATER), dated(3, AFTER), dated(4, EARLIER)])
+    await append(store, [dated(5, EARLIER, "r2"), dated(6, LATER, "r2"), dated(7, LATER, "r2")])
+    assert await all_old_messages(rows, EARLIER) == []
+    assert await all_old_messages(rows, LATER) == [
+        OldMessages(ROOM.code, "m000001", 10), OldMessages(OTHER.code, "m000005", 50),
+    ]  # fmt: skip
+    assert [one.through for one in await all_old_messages(rows, "2027")] == ["m000002", "m000006"]
+
+
+def dated(number: int, at: str, room: str = "r1") -> InRoom:
+    """Return a message of a time."""
+    change = said(number, by=("p1", None)).change
+    message = msgspec.structs.replace(change.message, sent_at=at)
+    return InRoom(room, msgspec.structs.replace(change, message=message, total_bytes=10 * number))
+
+
+async def test_what_is_known_of_deleted_messages(store: SqliteStore) -> None:
+    """A room that is loaded again goes on behind their ids, and counts on from their bytes: `roomd check` agrees."""
+    await append(store, [RoomChanged(ROOM), seat(JANE), *(dated(number, LATER) for number in range(3))])
+    await append(store, [InRoom("r1", MessagesDeleted("m000001", 10))])
+    some = await kept(store)
+    assert ([one.id for one in some.messages], some.message_bytes, some.deleted_bytes) == (["m000002"], 20, 10)
+    await append(store, [InRoom("r1", MessagesDeleted("m000002", 20))])
+    none = await kept(store)
+    assert (none.messages, none.last_id, none.message_bytes, none.deleted_bytes) == ([], "p1", 20, 20)
+    await append(store, [InRoom("r1", MessagesDeleted("z", 20))])
+    assert (await kept(store)).last_id == "z"
+
+
+@pytest.mark.parametrize("most", [1, 3, 2000])
+async def test_old_stays(
+    store: SqliteStore, rows: StoredRows, config: DatabaseConfig, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those who left before the time, in all rooms. Their messages stay, and new ids sort after theirs."""
+    monkeypatch.setattr(walking, "MOST_LOOKED_AT", most)
+    monkeypatch.setattr(walking, "MOST_ROWS", 2)
+    changes: list[Change | InRoom] = [RoomChanged(ROOM), RoomChanged(OTHER)]
+    for room in ("r1", "r2"):
+        for number in range(5):
+            person = msgspec.structs.replace(JANE, room_id=room, id=f"p{number}")
+            left = msgspec.structs.replace(person, is_active=False, left_at=LATER if number % 2 else AFTER)
+            changes.append(seat(left, claim=None))
+    await append(store, [*changes, dated(1, LATER), dated(2, LATER, "r2")])
+    await all_stays_deleted(rows, LATER)
+    assert await counts(store) == {"rooms": 2, "participants": 10, "messages": 2, "bans": 0}
+    await all_stays_deleted(rows, AFTER)
+    assert [person.id for person in (await store.history("r1", None, 10))[0]] == ["p0", "p2", "p4"]
+    assert await counts(store) == {"rooms": 2, "participants": 6, "messages": 2, "bans": 0}
+    assert (await kept(store)).last_id == "p4"
+    await store.close()
+    assert check(Path(config.path)).problems == []
+
+
+async def all_stays_deleted(rows: StoredRows, before: str) -> None:
+    steps, cursor = 0, await rows.delete_stays(before, None)
+    while cursor is not None:
+        cursor = await rows.delete_stays(before, cursor)
+        steps += 1
+        assert steps < 100
+
+
+async def test_the_file_shrinks(
+    store: SqliteStore, rows: StoredRows, config: DatabaseConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By so many pages at once, until the file has no more free ones than it keeps for what comes."""
+    monkeypatch.setattr(upkeep, "FREE_PAGES", 3)
+    monkeypatch.setattr(upkeep, "MOST_FREED", 10)
+    await append(store, [RoomChanged(ROOM), *(said(number, "x" * 2000) for number in range(200))])
+    assert not await rows.shrink()
+    await append(store, [InRoom("r1", MessagesDeleted("m000199", 0))])
+    before = first = await pages(store)
+    steps = 0
+    while await rows.shrink():
+        after = await pages(store)
+        assert 0 < before - after <= 10
+        before, steps = after, steps + 1
+    assert steps == math.ceil((first - before) / 10) > 5
+    assert await store.read(upkeep._free_pages) == 3
+    await store.close()
+    assert Path(config.path).stat().st_size == before * 4096
+    assert check(Path(config.path)).problems == []
+
+
+async def pages(store: SqliteStore) -> int:
+    (count,) = await store.read(lambda db: db.execute("PRAGMA page_count").fetchone())
+    return int(count)
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_statistics_change_nothing_else(
+    store: SqliteStore, rows: StoredRows, config: DatabaseConfig, is_first: bool
+) -> None:
+    """`roomd check` knows the table in which SQLite keeps them, and the next start reads it."""
+    people = (msgspec.structs.replace(JANE, id=f"p{n}", is_active=False, left_at=LATER) for n in range(50))
+    await append(store, [RoomChanged(ROOM), *(seat(person, claim=None) for person in people)])
+    await store.maintain(lambda db: db.execute("ANALYZE"))
+    await rows.optimize(is_first=is_first)
+    await store.close()
+    await (await open_store(config)).close()
+    assert check(Path(config.path)).problems == []
