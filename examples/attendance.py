@@ -2,14 +2,15 @@
 
 import asyncio
 import json
+import random
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import WebSocketException
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS attendance (
@@ -38,25 +39,29 @@ def keep(db: sqlite3.Connection, events: list[dict[str, Any]], position: str) ->
 async def follow(url: str, sign: Callable[[], str], db: sqlite3.Connection) -> None:
     """Follow the log for ever. `sign` returns the token of an admin, a fresh one for each connection."""
     db.executescript(SCHEMA)
-    async for websocket in connect(url):  # connects again after each loss, later and later
-        after = db.execute("SELECT next FROM position").fetchone()
+    while True:
         try:
-            await websocket.send(json.dumps({"type": "authenticate", "token": sign()}))
-            await websocket.send(json.dumps({"type": "watch", "id": 1, "after": after and after[0]}))
-            async for text in websocket:
-                frame = json.loads(text)
-                if frame["type"] == "events":
-                    keep(db, frame["events"], frame["next"])
-                elif frame["type"] == "error" and frame["code"] == "position_expired":
-                    print("events are missing: this program was away for too long", file=sys.stderr)
-                    keep(db, [], frame["oldest"])
-                    break
-                elif frame["type"] == "error":
-                    print(frame["message"], file=sys.stderr)  # such as: Token has expired
-                    break
-        except ConnectionClosed:
-            pass
-        await asyncio.sleep(1)
+            async with connect(url) as websocket:
+                await read(websocket, sign(), db)
+        except (OSError, WebSocketException) as error:
+            print("connection lost:", error, file=sys.stderr)
+        await asyncio.sleep(random.uniform(1, 5))
+
+
+async def read(websocket: ClientConnection, token: str, db: sqlite3.Connection) -> None:
+    """Read the log from the stored position on, until the watch ends."""
+    after = db.execute("SELECT next FROM position").fetchone()
+    await websocket.send(json.dumps({"type": "authenticate", "token": token}))
+    await websocket.send(json.dumps({"type": "watch", "id": 1, "after": after and after[0]}))
+    async for text in websocket:
+        frame = json.loads(text)
+        if frame["type"] == "events":
+            keep(db, frame["events"], frame["next"])
+        elif frame["type"] == "error":
+            print(frame["message"], file=sys.stderr)  # such as: Token has expired
+            if frame["code"] == "position_expired":  # this program was away for too long
+                keep(db, [], frame["oldest"])
+            return
 
 
 if __name__ == "__main__":

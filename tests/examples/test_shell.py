@@ -50,9 +50,10 @@ async def test_moderation_from_the_shell(daemon: Daemon) -> None:
     async with join(daemon.url, code, token=daemon.token("bob")) as bob:
         assert bob.me is not None
         text = "\n".join(shown).replace("abc-def-ghi", code).replace("PARTICIPANT", bob.me.id)
-        roomd = f'roomd() {{ "{Path(sys.executable).parent}/roomd" "$@" --url {daemon.url}; }}'
-        environ = {**os.environ, "ROOMD_TOKEN": daemon.token("operator", admin=True)}
-        command = ["bash", "-euc", f"{roomd}\n{text}"]
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        access = {"ROOMD_URL": daemon.url, "ROOMD_TOKEN": daemon.token("operator", admin=True)}
+        environ = {**os.environ, **access, "PATH": path}
+        command = ["bash", "-euc", text]
         done = await asyncio.to_thread(
             subprocess.run, command, env=environ, capture_output=True, text=True, timeout=120, check=False
         )
