@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import pytest
 from roomd.client import Joined, Left, Meeting, MuteRequested, Refused, Said, join
 from roomd.testing import Daemon
 from tests.support.processes import PATIENCE
-from tests.support.programs import code_of_room, program
+from tests.support.programs import PAGES, code_of_room, program
 
 
 async def until(meeting: Meeting, kind: type) -> Any:
@@ -124,6 +125,25 @@ def test_a_service_account_waits(monkeypatch: pytest.MonkeyPatch) -> None:
             roomd.ask("list-rooms")
         assert waited
         assert min(waited) > 10
+
+
+def test_the_lines_between_the_programs(
+    backend: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What service-account.md, co-hosts.md and moderation.md show beside their programs runs as it stands there."""
+    _, url = backend
+    monkeypatch.chdir(tmp_path)  # where the keys of the backend are
+    with Daemon(auth={"jwks_url": f"{url}/jwks.json"}) as own:
+        names: dict[str, Any] = {}
+        for page in ("service-account.md", "co-hosts.md", "moderation.md"):
+            text = (PAGES / page).read_text()
+            if "co-hosts" in page or "moderation" in page:
+                exec(f"from {page.removesuffix('.md').replace('-', '')} import *", names)
+            for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)[1:]:
+                if "check_output" not in block:  # the other way, with the local secret
+                    code = names.get("code", "abc-def-ghi")
+                    exec(block.replace("http://127.0.0.1:8765", own.http_url).replace("abc-def-ghi", code), names)
+    assert re.match(r"\w{3}-\w{3}-\w{3}\n", capsys.readouterr().out)
 
 
 # attendance.md

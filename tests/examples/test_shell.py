@@ -9,9 +9,7 @@ from pathlib import Path
 
 from roomd.client import join
 from roomd.testing import Daemon
-from tests.support.programs import EXAMPLES, code_of_room, program
-
-PAGES = EXAMPLES.parent / "docs" / "how-to"
+from tests.support.programs import EXAMPLES, PAGES, code_of_room, program
 
 
 def run(daemon: Daemon, *arguments: str, token: str) -> subprocess.CompletedProcess[str]:

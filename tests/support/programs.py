@@ -8,6 +8,7 @@ from types import ModuleType
 from roomd.testing import Daemon
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+PAGES = EXAMPLES.parent / "docs" / "how-to"
 if str(EXAMPLES) not in sys.path:
     sys.path.append(str(EXAMPLES))  # programs import each other, as in one folder
 
