@@ -1,12 +1,13 @@
-"""Write the parts of docs/reference that follow from the code. `make docs` runs it.
+"""Write the parts of docs/ that follow from the code. `make docs` runs it.
 
 A page has marks, `<!-- begin NAME -->` and `<!-- end NAME -->`. What stands between them is replaced; the rest of the
-page is written by hand.
+page is written by hand. Where NAME is the path of a program below examples/, it is replaced by that program.
 """
 
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -161,6 +162,27 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "reference/cli.md": {"shared options": shared_options, "commands": commands},
 }
 """Every page with a generated part: the mark and what belongs there."""
+
+
+LANGUAGES = {".py": "python", ".js": "js", ".jsx": "jsx", ".sh": "sh", ".yml": "yaml"}
+"""The language of a block of code, by the suffix of its file."""
+
+
+def program(path: str) -> str:
+    """Build the block of code that shows a program of examples/."""
+    file = DOCS.parent / path
+    return f"```{LANGUAGES[file.suffix]}\n{file.read_text(encoding='utf-8').rstrip()}\n```"
+
+
+def _find_programs() -> Iterator[tuple[str, dict[str, Callable[[], str]]]]:
+    """Yield the pages that show programs, with the marks of these."""
+    for file in sorted(DOCS.glob("how-to/*.md")):
+        paths = re.findall(r"^<!-- begin (examples/\S+) -->$", file.read_text(encoding="utf-8"), re.MULTILINE)
+        if paths:
+            yield str(file.relative_to(DOCS)), {path: partial(program, path) for path in paths}
+
+
+PAGES |= dict(_find_programs())
 
 
 def generated(page: str, folder: Path = DOCS) -> str:

@@ -8,7 +8,8 @@ import random
 import resource
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import uvloop
 
@@ -47,6 +48,7 @@ from roomd.storage.errors import StoreBusy, StoreError
 from roomd.storage.event_log import StoredEvents
 from roomd.storage.forgetting import StoredPeople
 from roomd.storage.opening import open_store
+from roomd.storage.sqlite import SqliteStore
 from roomd.storage.upkeep import StoredRows
 from roomd.storage.webhooks import StoredProgress
 from roomd.system import logging as log_lines
@@ -80,29 +82,46 @@ COLLECT_AFTER = 20_000
 """The number of new objects after which the garbage collector checks the youngest ones; Python's default is 700."""
 
 
+async def _nothing(_listener: Listener, _hub: Hub, _store: SqliteStore) -> None:
+    """Do nothing."""
+
+
+class Surroundings(NamedTuple):
+    """What the daemon runs in: a process of its own, or that of a test."""
+
+    stop: asyncio.Event
+    """Set when the daemon is to stop."""
+    hung_up: asyncio.Event
+    """Set when the configuration is to be reloaded."""
+    environ: Mapping[str, str] = {}
+    """Names the socket of systemd, if there is one."""
+    use: Callable[[Config], None] = lambda _config: None
+    """Applies the settings that concern the whole process, at each reload."""
+    started: Callable[[Listener, Hub, SqliteStore], Awaitable[None]] = _nothing
+    """Called when the daemon serves."""
+
+
 async def run(
     config: Config,
     read: Callable[[], Config],
-    demo: bool,
     clock: Clock,
     inherited: Sequence[socket.socket],
     counters: Counters,
+    around: Surroundings,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; a second signal, a second later or more, ends the process at once.
+    """Serve until `around.stop` is set. Whenever `around.hung_up` is set, reload the configuration.
 
-    SIGHUP reloads the configuration. `read` reads it again. `demo` is whether the demo room is created and printed.
-    `inherited` are listening sockets in place of those of the configuration. Raises `ConfigError`, `StoreError`,
-    `StorageFailed` and `AddressUnavailable` when the start fails.
+    `read` reads it again. `inherited` are listening sockets in place of those of the configuration. Nothing here
+    concerns the process as a whole, so several can run in one. Raises `ConfigError`, `StoreError`, `StorageFailed` and
+    `AddressUnavailable` when the start fails.
     """
-    stop, hung_up = asyncio.Event(), asyncio.Event()
-    stop_on_signal(stop)
-    set_on_hangup(hung_up)
     ids = Ids(config.rooms.code_groups)
     # Check the whole configuration before the store creates a database, so that a wrong one creates no file.
     check_files(config)
     store = await open_store(config.database, counters)
-    notifier = Notifier(os.environ)
+    notifier = Notifier(around.environ)
     admin: AdminServer | None = None
+    metrics: MetricsServer | None = None
     try:
         parts = make_parts(config)
         hub = Hub(store, rules(config), clock, ids, encode_frame, counters)
@@ -125,7 +144,7 @@ async def run(
         await webhooks.open(parts.endpoints)
 
         def use(new: Config) -> None:
-            _set_up_process(new)
+            around.use(new)
             retention.wake()
 
         reloader = Reloader(
@@ -145,15 +164,14 @@ async def run(
         metrics = MetricsServer(exporter)
         await metrics.open(metrics_address(config.metrics))
         await listener.open(inherited)
-        reloading = asyncio.create_task(reloader.reload_when(hung_up), name="reload on SIGHUP")
+        reloading = asyncio.create_task(reloader.reload_when(around.hung_up), name="reload on SIGHUP")
         for address in listener.addresses:
             log.info("listening", {**_fields(address), "path": config.server.path})
-        if demo:
-            await show_demo(config, listener.url, hub, store, clock.wall())
+        await around.started(listener, hub, store)
         notifier.ready()
         deleting = asyncio.create_task(retention.run(), name="delete what is old")
         reporting = asyncio.create_task(notifier.report(lambda: _status(hub, listener), store.answers))
-        await stop.wait()
+        await around.stop.wait()
         notifier.stopping()
         await webhooks.close()
         feed.stop()
@@ -161,12 +179,12 @@ async def run(
             task.cancel()
         await asyncio.gather(reloading, reporting, deleting, return_exceptions=True)
         await listener.close()
-        metrics.close()
         await admin.close()  # nobody reloads any more
         await reloader.close()
     finally:
-        ignore_hangup()
         notifier.close()
+        if metrics is not None:
+            metrics.close()
         if admin is not None:
             await admin.close()
         await store.close()
@@ -226,7 +244,7 @@ def serve(
     _set_up_process(config)
     _tune_garbage_collector()
     try:
-        uvloop.run(run(config, read, demo, clock, inherited, counters))
+        uvloop.run(_run_as_process(config, read, demo, clock, inherited, counters))
     except (ConfigError, StoreError, AddressUnavailable) as exc:
         return _report_failure(str(exc), is_lasting=not isinstance(exc, (StoreBusy, AddressUnavailable)))
     except StorageFailed as exc:
@@ -237,6 +255,33 @@ def serve(
         log.critical("ended by a fault", {"error": type(exc).__name__}, exc_info=exc)
         return _report_failure(f"ended by a fault, which the log shows: {type(exc).__name__}", is_lasting=False)
     return 0
+
+
+async def _run_as_process(
+    config: Config,
+    read: Callable[[], Config],
+    demo: bool,
+    clock: Clock,
+    inherited: Sequence[socket.socket],
+    counters: Counters,
+) -> None:
+    """Serve until SIGTERM or SIGINT; a second signal, a second later or more, ends the process at once.
+
+    SIGHUP reloads the configuration. `demo` is whether the demo room is created and printed.
+    """
+
+    async def started(listener: Listener, hub: Hub, store: SqliteStore) -> None:
+        if demo:
+            await show_demo(config, listener.url, hub, store, clock.wall())
+
+    stop, hung_up = asyncio.Event(), asyncio.Event()
+    stop_on_signal(stop)
+    set_on_hangup(hung_up)
+    try:
+        around = Surroundings(stop, hung_up, os.environ, _set_up_process, started)
+        await run(config, read, clock, inherited, counters, around)
+    finally:
+        ignore_hangup()
 
 
 def _report_failure(why: str, *, is_lasting: bool) -> int:

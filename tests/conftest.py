@@ -24,10 +24,10 @@ settings.load_profile("a busy machine")
 
 pytest.register_assert_rewrite("tests.support")  # a failed assertion there shows its values, as in a test
 
-pytest_plugins = ["tests.support.daemon", "tests.support.systemd", "tests.support.units"]
+pytest_plugins = ["tests.support.daemon", "tests.support.in_process", "tests.support.systemd", "tests.support.units"]
 
 UNTRACED = {
-    *("bench", "cli", "client", "gateway", "journeys", "metrics", "page", "storage", "systemd"),
+    *("bench", "cli", "client", "gateway", "journeys", "metrics", "page", "storage", "systemd", "testing"),
     *("test_architecture.py", "test_container.py", "test_documents.py", "test_every_command.py", "test_jwks.py"),
     "test_usage_over_time.py",
 }

@@ -57,6 +57,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     # builds what the settings are made into, and replaces it while the daemon runs
     "reloading": {"auth", "config", "engine", "eventlog", "gateway", "ice", "rooms"},
+    # the daemon in the process of a test, and the plugin of pytest that starts it
+    "testing": {"auth", "config", "counters", "daemon", "engine", "gateway", "storage", "system"},
+    "pytest_plugin": {"testing"},
     "__main__": {"cli", "config", "daemon", "system"},
 }
 

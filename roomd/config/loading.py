@@ -27,11 +27,13 @@ def load(
     file: Path | None = None,
     environ: Mapping[str, str] | None = None,
     flags: Mapping[str, Mapping[str, Any]] | None = None,
+    flags_source: str = "the command line",
 ) -> Config:
     """Read the configuration.
 
-    `file` is TOML, `environ` has variables by name, `flags` is {section: {key: value}}, where None means not given.
-    Only its owner may read a file with a secret in it. Raises `ConfigError` for the first source that is wrong.
+    `file` is TOML, `environ` has variables by name, `flags` is {section: {key: value}}, where None means not given;
+    errors say that they come from `flags_source`. Only its owner may read a file with a secret in it. Raises
+    `ConfigError` for the first source that is wrong.
     """
     merged: dict[str, dict[str, Any]] = {}
     origins: dict[str, str] = {}
@@ -39,7 +41,7 @@ def load(
     layers = [
         (str(file), values),
         ("the environment", _from_env(environ or {})),
-        ("the command line", _given(flags or {})),
+        (flags_source, _given(flags or {}, flags_source)),
     ]
     for source, layer in layers:
         for section, given in layer.items():
@@ -99,11 +101,11 @@ def _parsed(setting: Setting, text: str) -> Any:
     return [part.strip() for part in text.split(",") if part.strip()] if setting.is_list else text
 
 
-def _given(flags: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def _given(flags: Mapping[str, Mapping[str, Any]], source: str) -> dict[str, dict[str, Any]]:
     given = {
         section: {key: value for key, value in values.items() if value is not None} for section, values in flags.items()
     }
-    _convert(given, "the command line")
+    _convert(given, source)
     return given
 
 

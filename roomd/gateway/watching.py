@@ -55,7 +55,7 @@ class Watch:
     async def _run(self) -> None:
         client = self._client
         try:
-            while not client.has_ended:
+            while not (client.has_ended or client.services.feed.is_stopping):
                 await self._step()
             return
         except Refused as refused:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.daemon import SEAT_HOLD, Client, Daemon, error
+from tests.support.in_process import InProcess, MakeInProcess
 from tests.support.wire import changed
 
 MakeDaemon = Callable[..., Daemon]
@@ -16,9 +17,9 @@ LIFE, GRACE = 60, 1000
 
 
 @pytest.fixture
-def strict(make_daemon: MakeDaemon) -> Daemon:
+def strict(make_in_process: MakeInProcess) -> InProcess:
     """A daemon that accepts no expired token; its clock can be moved."""
-    return make_daemon(steered=True, ROOMD_AUTH_LEEWAY="0", ROOMD_AUTH_GRACE=str(GRACE))
+    return make_in_process(auth={"leeway": 0, "grace": GRACE})
 
 
 async def lost(client: Client) -> None:
@@ -31,7 +32,7 @@ async def lost(client: Client) -> None:
 
 @pytest.mark.parametrize("claims", [{}, {"roomd": {"admin": True}}], ids=["host", "admin"])
 async def test_an_expired_token_costs_neither_seat_nor_rights(
-    strict: Daemon, claims: dict[str, dict[str, bool]]
+    strict: InProcess, claims: dict[str, dict[str, bool]]
 ) -> None:
     """A host whose token has expired resumes without one, with the rights of a host in this room and nowhere else."""
     user = "root" if claims else "alice"
@@ -60,7 +61,7 @@ async def test_an_expired_token_costs_neither_seat_nor_rights(
         assert (await client.ask("create-room"))["room"]["hostId"] == user
 
 
-async def test_another_room_is_joined_as_a_guest(strict: Daemon) -> None:
+async def test_another_room_is_joined_as_a_guest(strict: InProcess) -> None:
     """Who resumed a user's seat without a token is a guest elsewhere."""
     room, other = await strict.room(), await strict.room()
     async with strict.client("bob") as client:
@@ -72,7 +73,7 @@ async def test_another_room_is_joined_as_a_guest(strict: Daemon) -> None:
         assert (elsewhere["userId"], elsewhere["guestName"]) == (None, "Jane")
 
 
-async def test_host_rights_end_with_the_grace(strict: Daemon) -> None:
+async def test_host_rights_end_with_the_grace(strict: InProcess) -> None:
     """Past `exp` and the grace host requests get 401, the seat stays, and a fresh token gives the rights back."""
     room = await strict.room()
     async with strict.client(token=strict.token("alice", ttl=LIFE)) as client:
@@ -270,9 +271,11 @@ async def test_a_clean_close_of_a_client_that_said_so(daemon: Daemon, user: str 
     [(10, 1001, 10), (1e9, 1000, SEAT_HOLD), (0, None, SEAT_HOLD), (0, 3000, SEAT_HOLD)],
     ids=["clean", "more than seat_hold", "lost", "another code"],
 )
-async def test_the_hold_of_a_connection(make_daemon: MakeDaemon, hold: float, close: int | None, held: float) -> None:
+async def test_the_hold_of_a_connection(
+    make_in_process: MakeInProcess, hold: float, close: int | None, held: float
+) -> None:
     """The seat is held for as long as the client asked, at most `seat_hold`; after any other end for `seat_hold`."""
-    daemon = make_daemon(steered=True)
+    daemon = make_in_process()
     room = await daemon.room()
     async with daemon.client("alice") as host, daemon.client() as client:
         await host.join(room["code"])

@@ -243,6 +243,19 @@ async def test_without_the_log(make_daemon: Callable[..., Daemon]) -> None:
         assert (await watcher.ask("watch", after=backend.next))["code"] == "position_expired"
 
 
+async def test_a_stop_ends_a_watch(make_daemon: Callable[..., Daemon]) -> None:
+    """Who follows the log does not hold up a stop: the daemon ends in order, and not by its time limit."""
+    daemon = make_daemon()
+    async with admin(daemon) as watcher:
+        backend = Backend()
+        await backend.watch(watcher)
+        await daemon.room()
+        await backend.read_until(watcher, "room-created")
+        assert await asyncio.to_thread(daemon.stop) == 0
+        assert (await watcher.receive())["type"] == "server-restarting"
+    assert '"event":"stopped"' in daemon.log.read_text()
+
+
 @pytest.fixture
 async def slow(make_daemon: Callable[..., Daemon]) -> Daemon:
     """A daemon with little room for what waits for a client, and many events."""

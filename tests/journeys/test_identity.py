@@ -14,6 +14,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from tests.support.daemon import SECRET, Client, Daemon, error
+from tests.support.in_process import MakeInProcess
 
 JANE = {"guestName": "Jane"}
 MakeDaemon = Callable[..., Daemon]
@@ -263,9 +264,9 @@ async def test_admin_grant(daemon: Daemon) -> None:
         assert await client.ask("update-room", code=room["code"], name="x") == error("not_host")
 
 
-async def test_being_in_a_room_outlives_the_token(make_daemon: MakeDaemon) -> None:
+async def test_being_in_a_room_outlives_the_token(make_in_process: MakeInProcess) -> None:
     """A token is needed to authenticate, to join and to act elsewhere; who is in a room stays, and may come back."""
-    daemon = make_daemon(steered=True, ROOMD_AUTH_LEEWAY="0")
+    daemon = make_in_process(auth={"leeway": 0})
     room, other = await daemon.room(), await daemon.room()
     token = daemon.token("bob")
     lasting, hosts = (daemon.token(user, ttl=86_400) for user in ("bob", "alice"))

@@ -11,6 +11,7 @@ from websockets.exceptions import ConnectionClosed
 from roomd.daemon import OTHER_FILES
 from roomd.gateway.listener import closing_limit
 from tests.support.daemon import Client, Daemon, error
+from tests.support.in_process import MakeInProcess
 from tests.support.outages import outage
 from tests.support.processes import PATIENCE
 
@@ -93,9 +94,9 @@ async def test_slow_storage_does_not_time_a_join_out(make_daemon: MakeDaemon) ->
         await joiner.nothing_more()
 
 
-async def test_rate_limit(make_daemon: MakeDaemon) -> None:
+async def test_rate_limit(make_in_process: MakeInProcess) -> None:
     """Past the rate: 429 with `retryAfter`. A client that waits as long is served; one that keeps sending gets 4429."""
-    daemon = make_daemon(steered=True, ROOMD_LIMITS_REQUEST_RATE="0.001", ROOMD_LIMITS_REQUEST_BURST="10")
+    daemon = make_in_process(limits={"request_rate": 0.001, "request_burst": 10})
     async with daemon.client() as client:
         for _ in range(10):
             await client.nothing_more()

@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 
 from tests.support.daemon import SEAT_HOLD, Client, Daemon, error
+from tests.support.in_process import InProcess, MakeInProcess
 from tests.support.wire import changed, now
 
 JANE = {"guestName": "Jane"}
 
 
 @pytest.fixture
-def steered(make_daemon: Callable[..., Daemon]) -> Daemon:
+def steered(make_in_process: MakeInProcess) -> InProcess:
     """A daemon whose clock the test can move, past the end of a hold."""
-    return make_daemon(steered=True)
+    return make_in_process()
 
 
 def follow(view: dict[str, dict[str, Any]], event: dict[str, Any]) -> None:
@@ -62,7 +63,9 @@ async def test_leave_room(daemon: Daemon) -> None:
 
 
 @pytest.mark.parametrize("drop", DROPS.values(), ids=DROPS.keys())
-async def test_drop_and_end_of_the_hold(steered: Daemon, drop: Callable[[Client], Coroutine[Any, Any, None]]) -> None:
+async def test_drop_and_end_of_the_hold(
+    steered: InProcess, drop: Callable[[Client], Coroutine[Any, Any, None]]
+) -> None:
     """However a connection ends, its seat is held: others receive `updated`, then `left` with the time of the drop."""
     room = await steered.room(maxParticipants=2)
     async with steered.client("alice") as host, steered.client() as guest, steered.client() as other:
@@ -185,7 +188,7 @@ async def test_drop_before_the_reply_to_a_join(daemon: Daemon) -> None:
         assert [who["userId"] for who in view.values()] == ["bob"]
 
 
-async def test_the_holds_of_many_seats_run_out(steered: Daemon) -> None:
+async def test_the_holds_of_many_seats_run_out(steered: InProcess) -> None:
     """Nine holds run out at the same time, and only the host is left in the room."""
     room = await steered.room(maxParticipants=10)
     async with steered.client("alice") as host:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.daemon import SEAT_HOLD, Client, Daemon, error
+from tests.support.in_process import MakeInProcess
 from tests.support.scenes import FULL, JANE, LOBBY, OK, Scene, events_of, seated
 
 MakeDaemon = Callable[..., Daemon]
@@ -64,9 +65,9 @@ async def test_a_waiting_guest_joins_again(scene: Scene) -> None:
     assert [event["position"] for event in await other.events()] == [1]
 
 
-async def test_the_hold_of_a_place_runs_out(make_daemon: MakeDaemon, stack: contextlib.AsyncExitStack) -> None:
+async def test_the_hold_of_a_place_runs_out(make_in_process: MakeInProcess, stack: contextlib.AsyncExitStack) -> None:
     """After the hold a place is released and the others move up; so is a seat that was given to an absent client."""
-    daemon = make_daemon(steered=True)
+    daemon = make_in_process()
     scene = await Scene(daemon, stack).set(FULL)
     gone, answer = await scene.waiter()
     other, _ = await scene.waiter()

@@ -71,7 +71,42 @@ UNHURRIED = {
 """Time limits of a daemon that a test does not reach by being slow; a test of such a limit sets its own."""
 
 
-class Daemon:
+class Reachable:
+    """A daemon that clients reach."""
+
+    url: str
+    """The URL of its WebSocket."""
+    secret = SECRET
+    """What signs tokens."""
+    addresses: Iterator[str] | None = None
+    """The addresses that clients come from, one for each; None: this machine's."""
+
+    def token(self, user: str, *, ttl: float = 3600, **claims: Any) -> str:
+        """Make a token as an issuer would."""
+        return jwt.encode({"sub": user, "exp": int(time.time() + ttl), **claims}, self.secret, algorithm="HS256")
+
+    @contextlib.asynccontextmanager
+    async def client(
+        self, user: str | None = None, *, token: str | None = None, address: str | None = None, **options: Any
+    ) -> AsyncIterator["Client"]:
+        """Connect, as a user (with a fresh token, or the one given) or as a guest, from an address or from here."""
+        token = self.token(user) if user is not None else token
+        headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
+        if address is not None or self.addresses is not None:
+            headers["X-Forwarded-For"] = address or next(self.addresses or many_addresses())
+        # Without a bound on unread frames, a test need not read what it does not look at to be able to close.
+        options = {"max_queue": None, "open_timeout": PATIENCE, "ping_interval": None, **options}
+        async with connect(self.url, additional_headers=headers, **options) as websocket:
+            yield Client(websocket)
+
+    async def room(self, host: str = "alice", **settings: Any) -> dict[str, Any]:
+        """Make a room."""
+        async with self.client(host) as client:
+            room: dict[str, Any] = (await client.ask("create-room", **settings))["room"]
+            return room
+
+
+class Daemon(Reachable):
     """One database, and the daemon process that serves it: started, killed and started again.
 
     The clock of one that is `steered` can be moved by `advance`.
@@ -79,12 +114,9 @@ class Daemon:
 
     def __init__(self, folder: Path, steered: bool = False, /, **settings: str) -> None:
         self.database = folder / "roomd.db"
-        self.secret = SECRET
         self.port = free_port()
         self.url = f"ws://127.0.0.1:{self.port}/ws"
         self.log = folder / "roomd.log"
-        self.addresses: Iterator[str] | None = None
-        """The addresses that clients come from, one for each; None: this machine's."""
         self.environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("ROOMD_")},
             "ROOMD_AUTH_SECRET": SECRET,
@@ -183,30 +215,6 @@ class Daemon:
         """Stop whatever still runs."""
         if self._process is not None:
             self.stop()
-
-    def token(self, user: str, *, ttl: float = 3600, **claims: Any) -> str:
-        """Make a token as an issuer would."""
-        return jwt.encode({"sub": user, "exp": int(time.time() + ttl), **claims}, self.secret, algorithm="HS256")
-
-    @contextlib.asynccontextmanager
-    async def client(
-        self, user: str | None = None, *, token: str | None = None, address: str | None = None, **options: Any
-    ) -> AsyncIterator["Client"]:
-        """Connect, as a user (with a fresh token, or the one given) or as a guest, from an address or from here."""
-        token = self.token(user) if user is not None else token
-        headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
-        if address is not None or self.addresses is not None:
-            headers["X-Forwarded-For"] = address or next(self.addresses or many_addresses())
-        # Without a bound on unread frames, a test need not read what it does not look at to be able to close.
-        options = {"max_queue": None, "open_timeout": PATIENCE, "ping_interval": None, **options}
-        async with connect(self.url, additional_headers=headers, **options) as websocket:
-            yield Client(websocket)
-
-    async def room(self, host: str = "alice", **settings: Any) -> dict[str, Any]:
-        """Make a room."""
-        async with self.client(host) as client:
-            room: dict[str, Any] = (await client.ask("create-room", **settings))["room"]
-            return room
 
 
 class Client:

@@ -3,7 +3,7 @@
 import contextlib
 from typing import Any
 
-from tests.support.daemon import Client, Daemon
+from tests.support.daemon import Client, Reachable
 
 JANE = {"guestName": "Jane"}
 OK = {"type": "ok"}
@@ -15,7 +15,7 @@ ROOM_REQUESTS = {"update-room", "end-room", "get-room", "list-participants"}
 class Scene:
     """A room with its host and a guest in it, which is full or has its waiting room on."""
 
-    def __init__(self, daemon: Daemon, stack: contextlib.AsyncExitStack) -> None:
+    def __init__(self, daemon: Reachable, stack: contextlib.AsyncExitStack) -> None:
         self.daemon = daemon
         self.stack = stack
 
