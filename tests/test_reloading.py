@@ -87,7 +87,11 @@ class Running:
             self.hub._services.rules, listener._routes._handshake._origins, proxies._networks, proxies._trusts_unix,
             [list(one.of) + list(one.most) for one in (*allowances, ledgers._pool)], ledgers._connections.limit,
             listener._settings.ping_interval, listener._settings.log_addresses, self.process,
+<<<<<<< HEAD
             self.reloader.config.events.keep, [one.endpoint for one in self.webhooks._pushers.values()],
+=======
+            self.reloader.config.events.keep, self.reloader.config.retention,
+>>>>>>> datacare
         ]  # fmt: skip
 
 
@@ -135,6 +139,9 @@ CHANGES: dict[str, Callable[[Path], tuple[Values, Values]]] = {
     "server.socket_mode": lambda _: ({}, {"server.socket_mode": "660"}),
     "admin.socket": lambda _: ({}, {"admin.socket": "/run/roomd/admin.sock"}),
     "metrics.listen": lambda _: ({}, {"metrics.listen": "9464"}),
+    "retention.messages": lambda _: ({}, {"retention.messages": "30d"}),
+    "retention.stays": lambda _: ({}, {"retention.stays": 3600.0}),
+    "retention.rooms": lambda _: ({"retention.rooms": "1d"}, {"retention.rooms": None}),
     "auth.secret": lambda _: ({"auth.secret": SECRET}, {"auth.secret": OTHER_SECRET}),
     "auth.secret_file": lambda folder: ({}, {"auth.secret_file": file(folder, "secret", SECRET)}),
     "auth.public_key_file": lambda folder: ({}, {"auth.public_key_file": public_key(folder, "a.pem")}),

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import get_args
 
+import msgspec
+
 from roomd import __version__
 from roomd.admin.server import AdminError, Operation, takes
 from roomd.config import Config, ConfigError, LogLevel
@@ -103,7 +105,7 @@ def operations(
             raise AdminError(
                 "storage failed, and the log says why; what was begun is finished by trying again"
             ) from None
-        return admin.Forgotten(**done._asdict())
+        return admin.Forgotten(**msgspec.structs.asdict(done))
 
     return {
         "GET /status": asks(status),

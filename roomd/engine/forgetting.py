@@ -11,6 +11,8 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
+import msgspec
+
 from roomd.engine.retention import MOST_ROWS, PAUSE, Commands
 from roomd.protocol.errors import ROOM_NOT_FOUND, Refused
 from roomd.rooms.commands import Forget
@@ -44,7 +46,7 @@ class InRoom(NamedTuple):
     """Its id."""
 
 
-class Forgotten(NamedTuple):
+class Forgotten(msgspec.Struct, frozen=True):
     """How much was forgotten, or would be."""
 
     pseudonym: str | None
@@ -156,7 +158,7 @@ class Forgetter:
                 is_wiped = await rows.finish(person)
             counts = len(stays), len(messages), len(bans), len(hosted), events
             done = Forgotten(pseudonym if any(counts) else None, *counts, is_wiped)
-            log.info("forgotten" if pseudonym is not None else "would be forgotten", done._asdict())
+            log.info("forgotten" if pseudonym is not None else "would be forgotten", msgspec.structs.asdict(done))
             return done
 
     async def _check_absence(self, person: Person) -> None:

@@ -21,13 +21,13 @@ log = logging.getLogger("roomd.engine.retention")
 A = TypeVar("A")
 Cursor = TypeVar("Cursor")
 
-MOST_ROWS = 200
+MOST_ROWS = 100
 """The rows that one transaction deletes: it takes some milliseconds."""
 MOST_ROOMS = 10
 """The rooms that are deleted at the same time."""
 PAUSE = 0.02
 """The seconds between two transactions, at least, in which others are stored."""
-REST, LONGEST_PAUSE = 4.0, 2.0
+REST, LONGEST_PAUSE = 9.0, 5.0
 """The pause is so many times as long as the work before it, and at most so many seconds."""
 INTERVAL = 600.0
 """The seconds between two looks for what is old, at most."""
