@@ -87,11 +87,8 @@ class Running:
             self.hub._services.rules, listener._routes._handshake._origins, proxies._networks, proxies._trusts_unix,
             [list(one.of) + list(one.most) for one in (*allowances, ledgers._pool)], ledgers._connections.limit,
             listener._settings.ping_interval, listener._settings.log_addresses, self.process,
-<<<<<<< HEAD
-            self.reloader.config.events.keep, [one.endpoint for one in self.webhooks._pushers.values()],
-=======
             self.reloader.config.events.keep, self.reloader.config.retention,
->>>>>>> datacare
+            [one.endpoint for one in self.webhooks._pushers.values()],
         ]  # fmt: skip
 
 
