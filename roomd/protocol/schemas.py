@@ -32,7 +32,7 @@ def title(cls: type[msgspec.Struct]) -> str:
 def schemas(kinds: Iterable[type[msgspec.Struct]]) -> dict[str, Json]:
     """Return the schemas of messages, and of the objects in them, by name. They are made anew by every call.
 
-    `ErrorReply` and `RoomReply` must be among them.
+    `ErrorReply`, `RoomReply` and `LogEvents` must be among them.
     """
     kinds = list(kinds)
     _, found = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
@@ -51,10 +51,9 @@ def schemas(kinds: Iterable[type[msgspec.Struct]]) -> dict[str, Json]:
             for key in ("position", "id"):  # left out only in what is stored
                 schema["properties"][key] = {"type": "string"}
                 schema["required"].insert(1, key)
-    if "LogEvents" in found:
-        events = found["LogEvents"]["properties"]["events"]
-        found["LogEvent"] = {"title": "LogEvent", "anyOf": events["items"]["anyOf"]}
-        events["items"] = ref("LogEvent")
+    events = found["LogEvents"]["properties"]["events"]
+    found["LogEvent"] = {"title": "LogEvent", "anyOf": events["items"]["anyOf"]}
+    events["items"] = ref("LogEvent")
     for name in ("ErrorReply", "Admission"):
         found[name]["properties"]["code"] = ref("ErrorCode")
     return {**found, **enumerations, "ErrorCode": _error_code()}

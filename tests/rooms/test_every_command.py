@@ -164,6 +164,7 @@ VARIANTS: dict[type[Command[object]], Callable[[], Iterator[Command[object]]]] =
             (None, "gone", PastStay(someone("gone"), None)),
         )
     ),
+    commands.CheckHost: lambda: (commands.CheckHost(who) for who in CALLERS),
     commands.CheckMute: lambda: (commands.CheckMute(who, key) for who in CALLERS for key, _ in SEATS),
     commands.ListWaiting: lambda: (commands.ListWaiting(who) for who in CALLERS),
     commands.ListBans: lambda: (commands.ListBans(who) for who in CALLERS),

@@ -125,3 +125,10 @@ def test_the_host_can_be_banned_by_an_admin() -> None:
     assert refused(a_room, commands.Unban(HOST, "alice")) == errors.WRONG_USER
     do(a_room, commands.Unban(ADMIN, "alice"))
     assert do(a_room, join(HOST, "p7")).participant.is_host
+
+
+def test_whether_somebody_is_a_host() -> None:
+    """The host, co-hosts and admins may follow the room's events; others may not."""
+    a_room = meeting()
+    assert [a_room.decide(commands.CheckHost(who), at(1)).answer for who in (HOST, ADMIN)] == [a_room.settings.id] * 2
+    assert refused(a_room, commands.CheckHost(BOB)) == errors.NOT_HOST
