@@ -5,6 +5,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ import pytest
 from tests.support.daemon import Daemon
 from tests.support.forking import completed
 from tests.support.processes import IS_NIGHTLY, PATIENCE, Process, end, spawn
+
+SAMPLES, MOMENT = 10, 0.05
+"""How often the descriptors are looked at, and the seconds before each look."""
 
 
 class Executed(Daemon):
@@ -21,12 +25,18 @@ class Executed(Daemon):
         return spawn([sys.executable, "-m", "roomd", "serve"], env=self.environ, stdout=log, stderr=log)
 
 
+def descriptors(folder: Path) -> list[int]:
+    """Return the descriptors of a process after a moment: it has some for a moment only."""
+    time.sleep(MOMENT)
+    return sorted(int(file.name) for file in (folder / "fd").iterdir())
+
+
 def traits(daemon: Daemon) -> dict[str, object]:
     """Return what a process has beside its program: descriptors, limits, signals, threads, working directory."""
     folder = Path(f"/proc/{daemon.process.pid}")
     status = dict(line.split(":\t", 1) for line in (folder / "status").read_text().splitlines())
     return {
-        "descriptors": sorted(int(file.name) for file in (folder / "fd").iterdir()),
+        "descriptors": min((descriptors(folder) for _ in range(SAMPLES)), key=len),
         "limits": (folder / "limits").read_text(),
         "working directory": (folder / "cwd").readlink(),
         **{name: status[name] for name in ("Umask", "Uid", "SigBlk", "SigIgn", "SigCgt", "Threads")},

@@ -178,7 +178,7 @@ async def hosts(s: Scene) -> None:
     await s.connect("max", token=s.token("max", "no rooms", roomd={"create": False}))
     await s.ask("max", "create-room")
     await s.ask("root", "watch", after="0" * 24)
-    await s.ask("root", "watch", after="latest")
+    await s.ask("root", "watch", after="latest", rooms=[code])  # holds in other rooms run out at any time
     await s.ask("root", "delete-room", code=code, late={"root": 2})
     await s.ask("root", "get-room", code=code)
     s.everybody_goes()
