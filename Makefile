@@ -71,6 +71,7 @@ nightly: $(VENV)/.installed-dev ## Run the long state machine and the long compa
 	$(MAKE) chaos ARGS=
 	$(MAKE) restarts ARGS=
 	$(MAKE) week ARGS=
+	$(MAKE) systemd ARGS=
 
 blips: node $(VENV)/.installed-dev ## Try clients of each kind for two minutes on a network that fails
 	$(BIN)/python -m tests.support.blips $(ARGS)

@@ -163,7 +163,7 @@ PARTS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pieces=st.lists(st.one_of(PARTS, PARTS, PARTS, st.binary(max_size=8)), max_size=12))
 async def test_anything(caplog: pytest.LogCaptureFixture, pieces: list[bytes]) -> None:
     """Whatever comes, what is answered is whole responses, and the log has no fault."""

@@ -170,6 +170,7 @@ def remove_and_install_again(machine: Machine) -> None:
     assert machine.wait("systemctl", "is-active", "roomd.service") == "active\n"
 
 
+@pytest.mark.skipif(not LONG, reason="builds the package, which takes a while: make systemd")
 async def test_install_upgrade_remove_purge(bare: Machine) -> None:
     """The whole life of the package; in the end nothing of it is left."""
     before = files(bare)
