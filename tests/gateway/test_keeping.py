@@ -72,7 +72,7 @@ class Handler:
         return task
 
     def upgrade(self, connection: HttpConnection, request: Request, transport: asyncio.Transport, rest: bytes) -> None:
-        raise NotImplementedError
+        raise AssertionError("no request here asks for a WebSocket")
 
     async def talk(self, *data: bytes) -> bytes:
         """Send bytes, and return what was written."""
