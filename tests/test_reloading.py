@@ -22,6 +22,7 @@ from roomd.eventlog.feed import Feed
 from roomd.eventlog.webhooks.service import Webhooks
 from roomd.gateway.addresses import address_keys
 from roomd.gateway.client import Client
+from roomd.gateway.connection_log import ConnectionLog
 from roomd.gateway.listener import Listener
 from roomd.gateway.outbox import Outbox, encode_frame
 from roomd.gateway.services import Services
@@ -275,7 +276,8 @@ async def test_a_token_that_waits_for_keys_meets_the_new_ones(tmp_path: Path) ->
     services = running.services
     waited_for = GatedKeys(Key(SECRET.encode(), "HS256"))
     services.keys = waited_for
-    client = Client(1, cast("Outbox", None), Usage(running.listener._ledgers, None), services, asyncio.ensure_future)
+    usage = Usage(running.listener._ledgers, None)
+    client = Client(ConnectionLog(1), cast("Outbox", None), usage, services, asyncio.ensure_future)
     old = mint(SECRET.encode(), TokenOrder(user="alice", ttl=60), services.clock.wall())
     identifying = asyncio.create_task(client.identify(old))
     await waited_for.asked.wait()

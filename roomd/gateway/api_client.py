@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 
 from roomd.gateway.client import Client, Spawn
+from roomd.gateway.connection_log import ConnectionLog
 from roomd.gateway.http.connection import HttpConnection
 from roomd.gateway.http.responses import Answer, Stream
 from roomd.gateway.outbox import Outbox
@@ -39,7 +40,7 @@ class ApiClient(Client):
         spawn: Spawn,
         token: str | None,
     ) -> None:
-        super().__init__(NUMBER, outbox, usage, services, spawn)
+        super().__init__(ConnectionLog(NUMBER), outbox, usage, services, spawn)
         self._connection = connection
         self._token = token
         self._keys, self._policy = services.keys, services.policy
@@ -102,7 +103,7 @@ class ApiClient(Client):
         if self.on_close is not None:
             self.on_close()
             self.on_close = None
-        self.refusals.report()
+        self.lines.report()
         self.usage.close(self.now())
 
 

@@ -1,6 +1,6 @@
 """One client: its session, its outbox, and the replies that it gets for the answers of rooms.
 
-The handlers of its requests are in `handlers.py`.
+The handlers of its requests are in `handlers`.
 """
 
 import asyncio
@@ -12,8 +12,8 @@ from typing import Any, Protocol, TypeVar
 from roomd.auth.tickets import mint_token, read_ticket
 from roomd.auth.tokens import Identity, Key, Policy, verify
 from roomd.gateway.askers import OkAsker, ReplyAsker
+from roomd.gateway.connection_log import ConnectionLog
 from roomd.gateway.outbox import Outbox, encode_frame
-from roomd.gateway.refusals import Refusals
 from roomd.gateway.services import Services
 from roomd.gateway.session import Session
 from roomd.gateway.sitting import Sitting
@@ -50,7 +50,7 @@ class Watch(Protocol):
 class Client:
     """One client: its identity, its seats, and the frames that it is sent.
 
-    `number` is that of its connection, `usage` what it uses. `spawn` starts a task and owns it.
+    `lines` is what the log has of its connection, `usage` what it uses. `spawn` starts a task and owns it.
     """
 
     __slots__ = (
@@ -58,9 +58,9 @@ class Client:
         "_told_before",
         "clean_hold",
         "has_ended",
+        "lines",
         "number",
         "outbox",
-        "refusals",
         "services",
         "session",
         "spawn",
@@ -68,19 +68,19 @@ class Client:
         "watch",
     )  # fmt: skip
 
-    def __init__(self, number: int, outbox: Outbox, usage: Usage, services: Services, spawn: Spawn) -> None:
-        self.number = number
+    def __init__(self, lines: ConnectionLog, outbox: Outbox, usage: Usage, services: Services, spawn: Spawn) -> None:
+        self.number = lines.number
         """The number of the connection, for the log."""
         self.outbox = outbox
         self.usage = usage
         self.services = services
         self.spawn = spawn
         """Starts a task of the client; its owner awaits it."""
-        self.refusals = Refusals(number)
-        """The refused requests that are not in the log yet."""
+        self.lines = lines
+        """What the log has of the connection."""
         address = usage.address
         address_key = services.address_key(address) if address is not None else None
-        self.session: Session[Sitting] = Session(services.policy.leeway, number, address_key)
+        self.session: Session[Sitting] = Session(services.policy.leeway, lines.number, address_key)
         self.has_ended = False
         """Whether the connection has ended. If a running batch later grants a seat, the seat is dropped."""
         self.clean_hold = math.inf
@@ -107,7 +107,7 @@ class Client:
             keys = services.keys.keys_at_hand(token)
             return None if keys is None else verify(token, keys, services.policy, services.clock.wall())
         except Refused as refused:
-            self.refusals.token(refused)
+            self.lines.token_refused(refused)
             raise
 
     async def identify(self, token: str) -> Identity:
@@ -139,7 +139,7 @@ class Client:
                 keys = await source.keys_for(text)
             return verify(text, keys, services.policy, services.clock.wall())
         except Refused as refused:
-            self.refusals.token(refused)
+            self.lines.token_refused(refused)
             raise
 
     def authenticate(self, identity: Identity) -> None:
@@ -162,7 +162,7 @@ class Client:
     def send_refusal(self, refused: Refused, to: RequestId | None) -> None:
         """Send an error reply that was charged already."""
         self.services.counters.refusals[refused.kind.code] += 1
-        self.refusals.count(refused.kind.code)
+        self.lines.refused(refused.kind.code)
         self.send(error_reply(refused, to))
 
     def acknowledge(self, request: Request) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from roomd.gateway.client import Client
+from roomd.gateway.connection_log import ConnectionLog
 from roomd.gateway.handlers import serve
 from roomd.gateway.outbox import Outbox
 from roomd.gateway.refusals import CloseConnection, close_for
@@ -69,7 +70,7 @@ class Connection:
 
     def __init__(
         self,
-        number: int,
+        lines: ConnectionLog,
         transport: asyncio.Transport,
         usage: Usage,
         services: Services,
@@ -78,7 +79,7 @@ class Connection:
         on_lost: Callable[["Connection"], None],
     ) -> None:
         limits = services.limits
-        self.number = number
+        self.number = lines.number
         """The number of the connection, for the log."""
         self.socket = ClientSocket(transport, limits.frame, self)
         self.outbox = Outbox(transport, limits.outbox, self.socket, self._close)
@@ -88,7 +89,7 @@ class Connection:
         self._spawn = spawn
         self._on_closed = on_closed
         self._on_lost = on_lost
-        self._client = Client(number, self.outbox, usage, services, spawn)
+        self._client = Client(lines, self.outbox, usage, services, spawn)
         self._refused: Refused | None = None  # why the token was refused; the first request is answered with it
         self._running: asyncio.Future[None] | None = None  # the last request that was not answered at once
         self._silent_ticks = 0  # the number of ticks without a request, before the first join
@@ -169,7 +170,8 @@ class Connection:
 
     def lost(self, code: int) -> None:
         """Report the end of the connection to its owner."""
-        self.report_refusals()
+        self._client.lines.connected()
+        self._client.lines.report()
         log.debug("disconnected", {"connection": self.number, "close": code})
         counters = self._services.counters
         counters.closes[code] += 1
@@ -182,7 +184,8 @@ class Connection:
         The connection is closed after `join_within` ticks without a request before the first join. Ticks in which a
         request is running do not count. It is closed after `read_within` ticks in which the client has taken nothing of
         what waits for it. After `ping_after` ticks without a frame the client is pinged. A client that has left all its
-        places counts as a stranger again, so that its connection can give way.
+        places counts as a stranger again, so that its connection can give way. The log gets the line of a client that
+        has taken no seat yet.
         """
         self.socket.tick(ping_after)
         self.outbox.tick(read_within)
@@ -190,6 +193,7 @@ class Connection:
             self.socket.ping(payload)
         if self.outbox.is_closed:
             return
+        self._client.lines.connected()
         if self._client.has_joined:
             if self._client.session.is_stranger:
                 self.usage.begin(self)
@@ -203,7 +207,7 @@ class Connection:
 
     def report_refusals(self) -> None:
         """Log how many requests were refused since the last report, if there were any."""
-        self._client.refusals.report()
+        self._client.lines.report()
 
     def status(self, now: float) -> ConnectionStatus:
         """Return what an operator sees of the connection."""

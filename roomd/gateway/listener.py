@@ -16,6 +16,7 @@ from roomd.config import Config, ListenAddress, TcpAddress, listen_addresses, ur
 from roomd.engine.hub import Hub
 from roomd.gateway.api import Api
 from roomd.gateway.connection import Connection
+from roomd.gateway.connection_log import ConnectionLog
 from roomd.gateway.handshake import find_token
 from roomd.gateway.http.connection import HttpConnection
 from roomd.gateway.http.responses import Content
@@ -238,16 +239,16 @@ class Listener:
         limits = self._services.limits
         transport.set_write_buffer_limits(limits.outbox, 0)
         usage = Usage(self._ledgers, opened.address)
-        connection = Connection(number, transport, usage, self._services, self.spawn, self._closed, self._forget)
+        lines = ConnectionLog(number, self._shown(usage.address))
+        connection = Connection(lines, transport, usage, self._services, self.spawn, self._closed, self._forget)
         self._http_connections.discard(opened)
         self.connections.add(connection)
         usage.begin(connection, opened)
         if self._is_over_limit() and not self._ledgers.make_way():
-            limited.warning("at the connection limit", {"connection": number})
+            lines.is_one_too_many()
             connection.outbox.close(Close.CONNECTION_LIMIT, FULL_REASON)
             connection.start(None, rest)
             return
-        limited.info("connected", {"connection": number, **self._logged(usage.address)})
         connection.start(find_token(request.headers), rest)
 
     def _problems(self) -> list[str]:
@@ -277,11 +278,12 @@ class Listener:
         if self._has_warned:
             log.warning("a trusted proxy names no client")
 
-    def _logged(self, address: Address | None) -> dict[str, str]:
+    def _shown(self, address: Address | None) -> str | None:
+        """Return what the log shows of an address, as `server.log_addresses` says."""
         shown = self._settings.log_addresses
         if address is None or shown == "none":
-            return {}
-        return {"address": address.masked() if shown == "masked" else str(address)}
+            return None
+        return address.masked() if shown == "masked" else str(address)
 
     def tick(self) -> None:
         """Count a tick for every connection."""

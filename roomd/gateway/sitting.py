@@ -143,7 +143,7 @@ class Sitting:
     def _leave(self, others: list["Sitting"], event: str) -> None:
         """Leave the client's other places for this one, and log it as `event`."""
         client, participant = self._client, self.participant
-        log.info(event, {"connection": client.number, "room": participant.room_id, "participant": participant.id})
+        client.lines.seated(event, participant)
         client.usage.has_seat(self.code, participant.user_id, participant.id, client.now(), is_return=self._is_return)
         rooms = client.services.rooms
         for other in others:

@@ -10,6 +10,7 @@ from roomd.auth.orders import TokenOrder
 from roomd.auth.tokens import mint
 from roomd.engine.hub import Hub
 from roomd.gateway.connection import Connection
+from roomd.gateway.connection_log import ConnectionLog
 from roomd.gateway.outbox import encode_frame
 from roomd.limits.addresses import Proxies
 from roomd.limits.ledgers import Ledgers
@@ -114,7 +115,7 @@ class Client:
         self.stage = stage
         self.transport = SocketTransport()
         self.connection = Connection(
-            len(stage.clients) + 1,
+            ConnectionLog(len(stage.clients) + 1),
             self.transport.as_transport(),
             Usage(stage.ledgers, ADDRESS),
             stage.services,
