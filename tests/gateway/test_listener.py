@@ -193,7 +193,7 @@ async def test_log(make_daemon: MakeDaemon) -> None:
         assert TIME.fullmatch(line["time"])
         assert {"level", "logger", "event"} <= line.keys()
     connected = [line["connection"] for line in lines if line["event"] == "connected"]
-    assert {1, 4} <= set(connected) <= {1, 2, 3, 4}  # 1 (of `daemon.room()`) and 4 take no seat; 2 and 3 take theirs soon
+    assert {1, 4} <= set(connected) <= {1, 2, 3, 4}  # 1 and 4 take no seat
     assert len(set(connected)) == len(connected)
     assert {line["address"] for line in lines if line["event"] in {"connected", "joined"}} == {"127.0.0.1"}
     people = [reply["participant"] for reply in (joined, seat)]
