@@ -266,12 +266,20 @@ def _invalid(reason: str) -> Refused:
 def _claims(payload: bytes) -> dict[str, Any]:
     """Read the claims: a JSON object (RFC 7519, section 7.2)."""
     try:
-        claims = json.loads(payload)
+        claims = _decode_claims(payload)
     except (ValueError, RecursionError):
         claims = None
     if not isinstance(claims, dict):
         raise _invalid("it is no JSON Web Token: its claims are no JSON object")
     return claims
+
+
+def _decode_claims(payload: bytes) -> Any:
+    """Decode JSON. What msgspec refuses and json accepts is rare: lone surrogates, numbers that are too large."""
+    try:
+        return msgspec.json.decode(payload)
+    except ValueError:
+        return json.loads(payload)
 
 
 def _check_length(token: str) -> None:

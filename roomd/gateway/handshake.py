@@ -55,8 +55,8 @@ def find_token(headers: Headers) -> str | None:
 
     For an `Authorization` that has no bearer token the result is an empty token, which is never valid.
     """
-    if "Authorization" in headers:
-        return bearer_token(headers)
+    if (token := bearer_token(headers)) is not None:
+        return token
     offered = (name.strip() for value in headers.get_all("Sec-WebSocket-Protocol") for name in value.split(","))
     return next((name.removeprefix("bearer.") for name in offered if name.startswith("bearer.")), None)
 
