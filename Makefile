@@ -15,7 +15,7 @@ LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate
 	--strip-extras --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test bytecode coverage browsers systemd deb screenshots nightly blips attack chaos week restarts lint types fmt docs lock bench bench-pair peers clean node system
+.PHONY: help install run test bytecode coverage browsers systemd deb screenshots nightly blips attack chaos readers week restarts lint types fmt docs lock bench bench-pair peers clean node system
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,7 @@ nightly: $(VENV)/.installed-dev ## Run the long state machine and the long compa
 	$(MAKE) browsers
 	$(MAKE) attack ARGS=
 	$(MAKE) chaos ARGS=
+	$(MAKE) readers ARGS=
 	$(MAKE) restarts ARGS=
 	$(MAKE) week ARGS=
 	$(MAKE) systemd ARGS=
@@ -81,6 +82,9 @@ attack: $(VENV)/.installed-dev ## Attack a daemon in many ways for five minutes,
 
 chaos: $(VENV)/.installed-dev ## Do to a daemon for five minutes what machines and peers do: kill it, fill its disk, lock its database
 	$(BIN)/python -m tests.support.chaos $(ARGS)
+
+readers: $(VENV)/.installed-dev ## Compare what readers of the event log keep with the database, while the daemon and the readers are killed
+	$(BIN)/python -m tests.support.readers $(ARGS)
 
 week: $(VENV)/.installed-dev ## Let guests join and leave a million times, and look at memory and the database
 	$(BIN)/python -m tests.support.endurance.week $(ARGS)

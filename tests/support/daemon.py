@@ -19,8 +19,8 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from roomd.limits.allowances import LIMITS
 from tests.support import steered
-from tests.support.forking import fork
-from tests.support.processes import IS_NIGHTLY, MEASURED, PATIENCE, Process, end, free_port, spawn
+from tests.support.forking import start
+from tests.support.processes import MEASURED, PATIENCE, Process, end, free_port
 
 SECRET = "a secret for tests only, 32 bytes and more"
 
@@ -159,10 +159,7 @@ class Daemon(Reachable):
 
     def _started(self, command: Sequence[str], log: int, fds: Sequence[int]) -> Process:
         """Run an interpreter with these arguments."""
-        same = {name: value for name, value in os.environ.items() if not name.startswith("ROOMD_")}
-        if IS_NIGHTLY or same != {name: value for name, value in self.environ.items() if not name.startswith("ROOMD_")}:
-            return spawn([sys.executable, *command], env=self.environ, stdout=log, stderr=log, pass_fds=fds)
-        return fork(command, self.environ, (log, log), fds)
+        return start(command, self.environ, log, fds)
 
     def _wait_answer(self, process: Process) -> None:
         deadline = time.monotonic() + PATIENCE

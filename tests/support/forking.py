@@ -32,7 +32,7 @@ from functools import cache
 from pathlib import Path
 from typing import TypedDict
 
-from tests.support.processes import IS_NIGHTLY, PATIENCE, spawn
+from tests.support.processes import IS_NIGHTLY, PATIENCE, Process, spawn
 
 _LONGEST = 1 << 18
 _MOST = 8
@@ -97,6 +97,21 @@ class ForkedProcess:
     def kill(self) -> None:
         """End the process at once."""
         self.send_signal(signal.SIGKILL)
+
+
+def start(command: Sequence[str], environ: Mapping[str, str], output: int, passed: Sequence[int] = ()) -> Process:
+    """Start an interpreter with these arguments: forked, unless it is to start as its users start it.
+
+    `output` is the descriptor of its standard output and error. What is forked has imported roomd with the environment
+    of this process, so the two may differ in variables of roomd only.
+    """
+    if IS_NIGHTLY or _without_ours(os.environ) != _without_ours(environ):
+        return spawn([sys.executable, *command], env=environ, stdout=output, stderr=output, pass_fds=passed)
+    return fork(command, environ, (output, output), passed)
+
+
+def _without_ours(environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environ.items() if not name.startswith("ROOMD_")}
 
 
 def fork(

@@ -17,8 +17,10 @@ from tests.support.processes import PATIENCE
 SIGNING = "whsec_" + base64.b64encode(b"a webhook secret for tests, only").decode()
 OTHER_SIGNING = "whsec_" + base64.b64encode(b"another secret for a rotation of").decode()
 
+OK = "ok"
 DONE = "HTTP/1.1 204 No Content\r\n\r\n"
 ANSWERS = {
+    "forged": "HTTP/1.1 400 Forged\r\nContent-Length: 0\r\n\r\n",
     "500": "HTTP/1.1 500 Oh\r\nContent-Length: 2\r\n\r\nno",
     "503": "HTTP/1.1 503 Busy\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n",
     "410": "HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n",
@@ -45,12 +47,20 @@ class Received(NamedTuple):
 class Receiver:
     """Takes events once each, by their id. `plan` has how the next requests are served; then all is well.
 
-    A request whose signature does not fit is answered with 400, and counted in `forged`.
+    A request whose signature does not fit is answered with 400, and counted in `forged`. `given` is called before each
+    answer with how the request is served, in the words above, and the request.
     """
 
-    def __init__(self, *secrets: str, tls: ssl.SSLContext | None = None, is_checking: bool = True) -> None:
+    def __init__(
+        self,
+        *secrets: str,
+        tls: ssl.SSLContext | None = None,
+        is_checking: bool = True,
+        given: Callable[[str, Received], None] = lambda _how, _request: None,
+    ) -> None:
         self.checks = [Webhook(secret) for secret in secrets or (SIGNING,)]
         self.is_checking = is_checking
+        self.given = given
         self.plan: deque[str] = deque()
         self.requests: list[Received] = []
         self.events: list[dict[str, Any]] = []
@@ -128,10 +138,11 @@ class Receiver:
             writer.close()
 
     async def _answer(self, request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        how = self.plan.popleft() if self.plan else "ok"
+        how = self.plan.popleft() if self.plan else OK
         if self.is_checking and not self._is_signed(request):
-            how = "500"
+            how = "forged"
             self.forged += 1
+        self.given(how, request)
         async with self._news:
             self.requests.append(request)
             if how not in ANSWERS and request.event["id"] not in self._ids:
