@@ -58,5 +58,17 @@ def first_close(library: Protocol) -> int:
     An error of the client is closed with the code of the error (RFC 6455, section 7.1.7).
     """
     ended = library.close_exc
+    _release_frames(ended)
     first = ended.rcvd if ended.rcvd_then_sent or ended.sent is None else ended.sent
     return first.code if first is not None else ABNORMAL
+
+
+def _release_frames(error: BaseException | None) -> None:
+    """Remove the tracebacks of an exception and of its causes.
+
+    The library keeps the exception of its parser, and waits for the garbage collector itself. With Python 3.12 the
+    frames in a traceback refer to the frames of their callers, so the connection would wait with it.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

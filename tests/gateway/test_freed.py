@@ -11,8 +11,22 @@ from roomd.rooms.settings import Settings
 from tests.support.port import opened, run
 from tests.support.sockets import client_frame
 
+VIOLATIONS = {
+    "a binary message": client_frame(b"binary", 2),
+    "a frame without a mask": b"\x81\x02hi",
+    "an unknown opcode": client_frame(b"?", 3),
+    "an unknown opcode after a message": client_frame(b'{"type":"ping"}') + client_frame(b"?", 3),
+    "a close with a wrong code": client_frame((999).to_bytes(2), 8),
+    "a close with a wrong text": client_frame((1000).to_bytes(2) + b"\xff", 8),
+    "text that is not UTF-8": client_frame(b"\xff"),
+    "a long control frame": client_frame(b"?" * 126, 9),
+    "an unexpected continuation": client_frame(b"?", 0),
+    "a message that is too long": client_frame(b"?" * 70_000)[:14],
+}
+"""What the server answers with a close frame."""
 
-@pytest.mark.parametrize("way", ["idle", "seated", "closed in order", "refused"])
+
+@pytest.mark.parametrize("way", ["idle", "seated", "closed in order", *VIOLATIONS])
 def test_a_connection_that_has_ended_is_freed_at_once(way: str) -> None:
     """It leaves no cycle of references, so that thousands do not wait for the garbage collector."""
 
@@ -27,9 +41,9 @@ def test_a_connection_that_has_ended_is_freed_at_once(way: str) -> None:
             elif way == "closed in order":
                 writer.write(client_frame((1000).to_bytes(2), 8))
                 await reader.read()
-            elif way == "refused":
-                writer.write(client_frame(b"binary", 2))
-                await reader.read(2)
+            elif way in VIOLATIONS:
+                writer.write(VIOLATIONS[way])
+                await reader.readuntil(b"\x88")
             gc.collect()
             gc.disable()
             try:
