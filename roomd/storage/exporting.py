@@ -91,8 +91,8 @@ def export_user(path: Path, user_id: str) -> UserData:
     with _current(path) as db:
         stays = db.execute(f"SELECT {PARTICIPANT_COLUMNS} FROM participants WHERE user_id = ?", (user_id,))  # noqa: S608
         people = [to_seat(row).participant for row in stays]
-        sql = f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE user_id = ?1 OR to_user_id = ?1"  # noqa: S608 - our own
-        messages = db.execute(sql, (user_id,)).fetchall()
+        sql = f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE user_id = :user OR to_user_id = :user"  # noqa: S608 - our own
+        messages = db.execute(sql, {"user": user_id}).fetchall()
         bans = db.execute(f"SELECT {BAN_COLUMNS} FROM bans WHERE user_id = ?", (user_id,)).fetchall()  # noqa: S608
         rooms = db.execute(f"SELECT {ROOM_COLUMNS} FROM rooms WHERE host_id = ? AND NOT is_deleted", (user_id,))  # noqa: S608
         return UserData(
@@ -145,12 +145,12 @@ def _code(db: sqlite3.Connection, room_id: str) -> str | None:
 def _events(db: sqlite3.Connection, user_id: str, messages: set[str]) -> Iterator[bytes]:
     """Read the events about a user, and those of their messages, also of messages that are deleted already."""
     sql = (
-        "SELECT CAST(body AS BLOB), body ->> '$.participant.userId' = ?1 OR body ->> '$.ban.userId' = ?1 "
-        "OR body ->> '$.room.hostId' = ?1, body ->> '$.participant.id', body ->> '$.message.participantId', "
+        "SELECT CAST(body AS BLOB), body ->> '$.participant.userId' = :user OR body ->> '$.ban.userId' = :user "
+        "OR body ->> '$.room.hostId' = :user, body ->> '$.participant.id', body ->> '$.message.participantId', "
         "body ->> '$.message.id' FROM events ORDER BY position"
     )
     own = {key for (key,) in db.execute("SELECT id FROM participants WHERE user_id = ?", (user_id,))}
-    for body, is_about, participant_id, sender, message_id in db.execute(sql, (user_id,)):
+    for body, is_about, participant_id, sender, message_id in db.execute(sql, {"user": user_id}):
         if is_about and participant_id is not None:
             own.add(participant_id)
         if is_about or sender in own or message_id in messages:
