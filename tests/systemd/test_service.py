@@ -7,8 +7,8 @@ import time
 import pytest
 
 from tests.support.crowds import CLIENTS, Crowd, inside, room
-from tests.support.systemd import LONG
-from tests.support.units import CONFIG, ROOMD, SOON, UNITS, Service, until
+from tests.support.systemd import LONG, CommandError
+from tests.support.units import CONFIG, DROP_IN, ROOMD, SOON, UNITS, Service, until
 
 EVENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "restart with the socket": (UNITS, ("restart", "roomd")),
@@ -73,6 +73,26 @@ def test_a_wrong_configuration_heals(service: Service) -> None:
     until(lambda: service.ask("/healthz") == 200, "roomd does not serve")
     said = [line for line in service.machine.journal("roomd") if line.startswith("roomd: ")]
     assert f"{CONFIG}: server.ping_interval: Expected `float`, got `str`" in said[-1]
+
+
+def test_the_configuration_is_checked_first(service: Service) -> None:
+    """The service's own user checks it, so a secret that only root can read is refused; `systemctl status` says so."""
+    machine, secret = service.machine, "/etc/roomd/auth.secret"
+    machine.write(secret, "a secret for tests only, 32 bytes and more", 0o600)
+    settings = f"[auth]\nsecret_file = '{secret}'\n"
+    with pytest.raises(CommandError, match=r"Job for roomd\.service failed"):
+        service.start(*UNITS, settings=settings, unit=SOON)
+    machine.run("roomd", "check-config", "--config", CONFIG)  # root may read it
+    check = ("systemctl", "show", "roomd", "--property=ExecStartPre")
+    machine.wait(*check, until=lambda text: "code=exited ; status=2" in text)
+    assert service.ask("/healthz") == 503
+    assert any(f"auth.secret_file: {secret}" in line for line in machine.journal("roomd"))
+    machine.write(DROP_IN, f"[Service]\n{SOON}\nLoadCredential=auth.secret:{secret}\n")
+    machine.write(CONFIG, settings.replace("/etc/roomd", "/run/credentials/roomd.service"))
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", "roomd")
+    assert service.ask("/healthz") == 200
+    assert "code=exited ; status=0" in machine.run(*check)
 
 
 def test_a_program_that_is_missing_for_a_while(service: Service) -> None:
