@@ -58,7 +58,7 @@ browsers: system $(VENV)/.installed-dev ## Run every test of the meeting page in
 
 systemd: system $(VENV)/.installed-dev ## Run every test of the service under a real systemd, as root, and print outages
 	@PATH="$$PATH:/usr/sbin" command -v debootstrap >/dev/null || { eval "$$APT"; apt_install debootstrap; } \
-	|| echo 'Tests of the package on a fresh Debian are skipped: sudo apt-get install debootstrap'
+	|| echo 'Tests on a fresh Debian are skipped: sudo apt-get install debootstrap'
 	ROOMD_TEST_SYSTEMD=all $(BIN)/python -m pytest -raP tests/systemd $(ARGS)
 
 nightly: $(VENV)/.installed-dev ## Run the long state machine and the long comparison with RFC 6455: 100,000 steps, 100,000 clients

@@ -214,7 +214,7 @@ def booted(
             env={**os.environ, "PATH": SYSTEM_PATH, **environ}, stdout=output, stderr=output,
         )  # fmt: skip
         try:
-            machine = Machine(_first_process(process, log))
+            machine = Machine(first_process(process, log, "systemd"))
             if checkout:
                 _install(machine)
             machine.wait("sh", "-c", "systemctl is-system-running || true", until=lambda state: state in UP)
@@ -236,14 +236,14 @@ UP = ("running\n", "degraded\n")
 """What `systemctl is-system-running` says when every job of the boot is done."""
 
 
-def _first_process(process: "subprocess.Popen[Any]", log: Path) -> int:
-    """Wait until `unshare` has a child that has become systemd; return its pid."""
+def first_process(process: "subprocess.Popen[Any]", log: Path, name: str) -> int:
+    """Wait until `unshare` has a child that has become the program of this name; return its pid."""
     deadline = time.monotonic() + PATIENCE
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     while True:
         with contextlib.suppress(OSError):
             for child in children.read_text().split():
-                if Path(f"/proc/{child}/comm").read_text() == "systemd\n":
+                if Path(f"/proc/{child}/comm").read_text() == f"{name}\n":
                     return int(child)
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()

@@ -19,7 +19,8 @@ import pytest
 from roomd import __version__, client
 from roomd.cli.units import units
 from tests.support.daemon import PATIENT
-from tests.support.needs import SYSTEM_PATH, needs
+from tests.support.debian import fresh
+from tests.support.needs import needs
 from tests.support.processes import PATIENCE
 from tests.support.systemd import CHECKOUT, LONG, Machine, booted, why_not
 
@@ -64,14 +65,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Debian that the machine runs: this one, or in the long form a fresh one with systemd and Python only."""
     if not LONG:
         return Path("/")
-    if shutil.which("debootstrap", path=SYSTEM_PATH) is None:
-        pytest.skip("needs debootstrap: sudo apt-get install debootstrap, or `make systemd`")
-    folder = tmp_path_factory.mktemp("debian")
     code = platform.freedesktop_os_release()["VERSION_CODENAME"]
-    command = ["debootstrap", "--variant=minbase", "--include=systemd-sysv,python3", code, str(folder)]
-    done = subprocess.run(command, env={**os.environ, "PATH": SYSTEM_PATH}, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
-    return folder
+    return fresh(tmp_path_factory.mktemp("debian"), code, "systemd-sysv", "python3")
 
 
 @pytest.fixture
