@@ -182,6 +182,7 @@ class Client:
         for place in self.session.places:
             self.services.rooms.drop(place.code, place.participant.id, place.claim, self.clean_hold)
             self.session.release(place.participant.id)
+        self._told = self._told_before = ()  # they refer to this client: no cycle of references is left
 
     def drained(self) -> None:
         """Have the rooms send what the client has missed: everything that waited for it was sent."""

@@ -1,6 +1,7 @@
 """What is left in memory of a connection that has ended."""
 
 import gc
+import re
 
 import pytest
 
@@ -26,18 +27,22 @@ VIOLATIONS = {
 """What the server answers with a close frame."""
 
 
-@pytest.mark.parametrize("way", ["idle", "seated", "closed in order", *VIOLATIONS])
+@pytest.mark.parametrize("way", ["idle", "seated", "back", "closed in order", *VIOLATIONS])
 def test_a_connection_that_has_ended_is_freed_at_once(way: str) -> None:
     """It leaves no cycle of references, so that thousands do not wait for the garbage collector."""
 
     async def scene() -> None:
         async with opened() as port:
             reader, writer = await port.connect()
-            if way == "seated":
+            if way in ("seated", "back"):
                 room = await port.listener._hub.create(Settings(), "alice")
                 join = f'{{"type": "join-room", "code": "{room.code}", "guestName": "Jane"}}'
                 writer.write(client_frame(join.encode()))
-                await reader.readuntil(b'"type":"room-state"')
+                reply = await reader.readuntil(b'"type":"room-state"')
+                if way == "back":
+                    (token,) = re.findall(rb'"resumeToken":"([^"]*)"', reply)
+                    writer.write(client_frame(b'{"type": "resume", "resumeToken": "%s"}' % token))
+                    await reader.readuntil(b'"type":"room-state"')
             elif way == "closed in order":
                 writer.write(client_frame((1000).to_bytes(2), 8))
                 await reader.read()
