@@ -81,7 +81,7 @@ class Connection:
         limits = services.limits
         self.number = lines.number
         """The number of the connection, for the log."""
-        self.socket = ClientSocket(transport, limits.frame, self)
+        self.socket = ClientSocket(transport, limits.frame, self, services.backlog)
         self.outbox = Outbox(transport, limits.outbox, self.socket, self._close)
         self.usage = usage
         self._services = services

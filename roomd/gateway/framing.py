@@ -53,10 +53,11 @@ def short_text(data: bytes) -> bytes | None:
 
 
 def first_close(library: Protocol) -> int:
-    """Return the code of the first close frame of a connection that has ended, the client's or ours; 1006 without one.
+    """End the stream; return the code of the first close frame, the client's or ours, or 1006 without one.
 
     An error of the client is closed with the code of the error (RFC 6455, section 7.1.7).
     """
+    library.receive_eof()
     ended = library.close_exc
     _release_frames(ended)
     first = ended.rcvd if ended.rcvd_then_sent or ended.sent is None else ended.sent

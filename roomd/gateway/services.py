@@ -10,6 +10,7 @@ from roomd.counters import Counters
 from roomd.engine.ports import Archive, Clock, Rooms
 from roomd.eventlog.feed import Feed
 from roomd.gateway.addresses import AddressKeys
+from roomd.gateway.backlog import Backlog
 from roomd.ice import Ice
 from roomd.system.ids import Ids
 
@@ -47,3 +48,5 @@ class Services(msgspec.Struct):
     """What is counted."""
     feed: Feed = msgspec.field(default_factory=lambda: Feed(None))
     """How the event log is read."""
+    backlog: Backlog = msgspec.field(default_factory=Backlog)
+    """The clients that have sent more than is parsed at once."""

@@ -18,6 +18,7 @@ import asyncio
 from websockets import protocol as sans_io
 from websockets.frames import Frame, Opcode
 
+from roomd.gateway.backlog import Backlog
 from roomd.gateway.fragments import FRAGMENT_LIMIT, Fragments
 from roomd.gateway.framing import ABNORMAL, REFUSED, first_close, measure, short_text
 from roomd.gateway.message_handler import MessageHandler
@@ -25,11 +26,11 @@ from roomd.gateway.message_handler import MessageHandler
 CLOSE_TIMEOUT = 4.0
 """The seconds after the first close frame in which a connection must end; then it is aborted."""
 PARSE_LIMIT = 8_192
-"""The bytes of one client that are parsed before the loop serves other clients: at most some milliseconds."""
+"""The bytes of one client that are parsed before it joins the backlog: at most some milliseconds."""
 FRAMES_A_TURN = 16
-"""The frames of one client that are parsed before the loop serves other clients: an empty frame costs some 10 µs."""
+"""The frames of one client that are parsed before it joins the backlog: an empty frame costs some 10 µs."""
 CLOSING_PAUSE = 0.5
-"""The seconds between two such turns of a client that is being closed: some send on at full speed."""
+"""The seconds for which a client that is being closed waits instead: some send on at full speed."""
 WAITING_LIMIT = 16
 """The messages of one client that may wait for the running one. With so many, reading pauses."""
 
@@ -44,6 +45,7 @@ class ClientSocket(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_backlog",
         "_buffer",
         "_fragments",
         "_handler",
@@ -56,7 +58,6 @@ class ClientSocket(asyncio.Protocol):
         "_needed",
         "_phase",
         "_rest",
-        "_resuming",
         "_running",
         "_silent_ticks",
         "_start",
@@ -69,7 +70,7 @@ class ClientSocket(asyncio.Protocol):
         "is_open",
     )  # fmt: skip
 
-    def __init__(self, transport: asyncio.Transport, limit: int, handler: MessageHandler) -> None:
+    def __init__(self, transport: asyncio.Transport, limit: int, handler: MessageHandler, backlog: Backlog) -> None:
         self.is_open = True
         """Whether the connection is open and no close frame was sent or received."""
         self.close_received = 0
@@ -81,6 +82,7 @@ class ClientSocket(asyncio.Protocol):
         self._transport = transport
         self._limit = limit
         self._handler = handler
+        self._backlog = backlog
         self._library: sans_io.Protocol | None = None  # built for the first frame that needs it
         self._phase = _OPEN
         self._must_report_end = False  # `closed` of the handler must still be called
@@ -94,7 +96,6 @@ class ClientSocket(asyncio.Protocol):
         self._silent_ticks = 0  # the number of ticks in which no bytes came
         self._timer: asyncio.TimerHandle | None = None
         self._hold: asyncio.TimerHandle | None = None  # ends a time in which nothing is read
-        self._resuming: asyncio.Handle | None = None  # reads on after others were served
         self._is_overfull = False  # whether nothing is read or served while `is_full`
 
     def start(self, received: bytes) -> None:
@@ -135,7 +136,7 @@ class ClientSocket(asyncio.Protocol):
             if self._hold is not None:
                 self._hold.cancel()
                 self._hold = None
-            asyncio.get_running_loop().call_soon(self._resume_reading)  # too many messages may have waited
+            self._resume_reading()  # too many messages may have waited
 
     def abort(self) -> None:
         """Abort the connection at once."""
@@ -191,11 +192,8 @@ class ClientSocket(asyncio.Protocol):
     def connection_lost(self, _: Exception | None) -> None:
         """Report the end and the loss of the connection."""
         self._end()
-        code = ABNORMAL
-        if self._library is not None:
-            self._library.receive_eof()
-            code = first_close(self._library)
-        for timer in (self._timer, self._hold, self._resuming):
+        code = first_close(self._library) if self._library is not None else ABNORMAL
+        for timer in (self._timer, self._hold):
             if timer is not None:
                 timer.cancel()
         self._handler.usage.count(len(self._buffer) + len(self._rest) - self._start)
@@ -249,9 +247,8 @@ class ClientSocket(asyncio.Protocol):
     def _ask_library(self, frame: bytes) -> None:
         library = self._get_library()
         library.receive_data(frame)
-        events = library.events_received()
         self._write(library)
-        for event in events:
+        for event in library.events_received():
             if isinstance(event, Frame):
                 self._take_event(event)
         if library.state is not sans_io.State.OPEN and self._phase == _OPEN:
@@ -321,14 +318,17 @@ class ClientSocket(asyncio.Protocol):
         self._is_paused = True
         if not self._transport.is_closing():
             self._transport.pause_reading()
-        if self._resuming is None:
-            pause = CLOSING_PAUSE if self._phase == _CLOSING else 0
-            self._resuming = asyncio.get_running_loop().call_later(pause, self._resume_reading)
+        if self._phase == _CLOSING and self._hold is None:
+            self._hold = asyncio.get_running_loop().call_later(CLOSING_PAUSE, self._end_hold)
+        self._resume_reading()
 
     def _resume_reading(self) -> None:
-        if self._resuming is not None:
-            self._resuming.cancel()
-            self._resuming = None
+        """Read on when the backlog comes to this client, unless it must wait."""
+        if self._is_paused and not self._must_wait():
+            self._backlog.add(self)
+
+    def read_on(self) -> None:
+        """Parse more of what was received, and read on behind it. The backlog calls this."""
         if not self._is_paused or self._must_wait() or self._transport.is_closing():
             return
         self._is_paused = False

@@ -15,6 +15,7 @@ from websockets.protocol import Protocol, State
 from websockets.server import ServerProtocol
 
 from roomd.config import LimitsConfig
+from roomd.gateway.backlog import Backlog
 from roomd.gateway.handshake import Handshake
 from roomd.gateway.http.connection import HttpConnection
 from roomd.gateway.websocket import ClientSocket
@@ -114,7 +115,7 @@ class OurEcho:
 
     def upgrade(self, connection: HttpConnection, request: Request, transport: asyncio.Transport, rest: bytes) -> None:
         self.http_connections.discard(connection)
-        self._socket = ClientSocket(transport, self._limit, self)
+        self._socket = ClientSocket(transport, self._limit, self, Backlog())
         self._socket.start(rest)
 
     # What the socket asks of its conversation.

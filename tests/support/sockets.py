@@ -10,6 +10,7 @@ from typing import Any, cast
 import msgspec
 
 from roomd.config import LimitsConfig
+from roomd.gateway.backlog import Backlog
 from roomd.gateway.websocket import ClientSocket
 from roomd.limits.ledgers import Ledgers
 from roomd.limits.usage import Usage
@@ -188,11 +189,11 @@ class Recorder:
     While `gate` is a future, messages count as under way until that is done.
     """
 
-    def __init__(self, limit: int = 65_536) -> None:
+    def __init__(self, limit: int = 65_536, backlog: Backlog | None = None) -> None:
         self.counted = CountedUsage(Ledgers(LimitsConfig()), None)
         self.usage: Usage = self.counted
         self.transport = SocketTransport()
-        self.socket = ClientSocket(self.transport.as_transport(), limit, self)
+        self.socket = ClientSocket(self.transport.as_transport(), limit, self, backlog or Backlog())
         self.messages: list[str | None] = []
         """Messages in order; None for a binary one."""
         self.overheads = 0
