@@ -81,6 +81,9 @@ journal drops all that follows, errors too (journald.conf(5), RateLimitBurst).""
 COLLECT_AFTER = 20_000
 """The number of new objects after which the garbage collector checks the youngest ones; Python's default is 700."""
 
+SWITCH_AFTER = 0.001
+"""The seconds after which the event loop's thread gives way to the database's; Python's default is 0.005."""
+
 
 async def _nothing(_listener: Listener, _hub: Hub, _store: SqliteStore) -> None:
     """Do nothing."""
@@ -243,6 +246,7 @@ def serve(
     log_lines.set_up(config.server.log_level, counters, limits=limits)
     _set_up_process(config)
     _tune_garbage_collector()
+    _tune_threads()
     try:
         uvloop.run(_run_as_process(config, read, demo, clock, inherited, counters))
     except (ConfigError, StoreError, AddressUnavailable) as exc:
@@ -331,3 +335,13 @@ def _tune_garbage_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 5, 2)
+
+
+def _tune_threads() -> None:
+    """Let the thread of the database run as soon as it has something to do.
+
+    A commit needs the interpreter some twenty times for microseconds. While the event loop has more to do than it can,
+    it waits each time for as long as `sys.getswitchinterval` says. The figures are in
+    docs/decisions/0031-threads-switch-within-a-millisecond.md.
+    """
+    sys.setswitchinterval(SWITCH_AFTER)
