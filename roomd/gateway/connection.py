@@ -243,6 +243,8 @@ class Connection:
     def _close(self, code: int, reason: str) -> None:
         level = logging.DEBUG if code == Close.RESTARTING else logging.INFO  # the listener logs a restart once
         limited.log(level, "closing", {"connection": self.number, "close": code})
+        if code == Close.RATE_LIMITED:
+            self.usage.closed_for_rate(self._services.clock.monotonic())
         self.closed()
         self.socket.close(code, reason)
 

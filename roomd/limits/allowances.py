@@ -65,7 +65,8 @@ UNITS = {
     Use.STORED: "bytes in the database",
     Use.READ: "rows read from the database, and people looked at for a list",
     Use.FAILURES: "refused joins, bad tokens, unknown codes",
-    Use.ARRIVALS: "connections that get no seat, with those for an HTTP request or without a whole one",
+    Use.ARRIVALS: "connections that get no seat, with those for an HTTP request or without a whole one; "
+    "one that is closed with 4429 counts as 50",
 }
 """What is counted, for the documentation."""
 

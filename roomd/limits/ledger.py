@@ -37,7 +37,7 @@ class Use(IntEnum):
     FAILURES = 5
     """Joins that were refused, tokens that are not valid, and codes of no room."""
     ARRIVALS = 6
-    """Connections without a seat."""
+    """Connections without a seat. One that is closed for its rate counts as many."""
     SLOWED = 7
     """Requests after which the client was not read for a time."""
     REFUSALS = 8

@@ -17,6 +17,8 @@ from roomd.protocol.errors import ErrorKind
 
 CHARACTERS_SEARCHED = 256
 """The characters of a malformed frame that count as one more request: finding the `id` of 64 KiB takes about 15 ms."""
+RATE_ARRIVALS = 50
+"""The arrivals that a connection counts for which is closed for its rate: an address may have two a second of them."""
 
 
 class Verdict(NamedTuple):
@@ -211,6 +213,11 @@ class Usage:
         elif self._holder is None and self._advanced:
             self._advanced = ()
             self._at_address.charge(Use.REQUESTS, -1, now)
+
+    def closed_for_rate(self, now: float) -> None:
+        """Charge a stranger's connection that is closed because it sent on: its address connects more slowly then."""
+        if self._holder is None:
+            self._at_address.charge(Use.ARRIVALS, RATE_ARRIVALS, now)
 
     def has_token(self, user_id: str, now: float) -> None:
         """Charge everything from now on to this user. Nothing changes after `close`."""

@@ -9,8 +9,9 @@ import pytest
 from roomd.auth.orders import TokenOrder
 from roomd.auth.tokens import mint
 from roomd.gateway.connection import BAD_TOKEN_GRACE
+from roomd.limits.ledgers import arrive
 from roomd.rooms.settings import Settings
-from tests.support.conversations import HOLD, Stage
+from tests.support.conversations import ADDRESS, HOLD, Stage
 from tests.support.fakes import SECRET
 from tests.support.sockets import client_frame
 
@@ -300,10 +301,11 @@ async def test_a_bug_in_the_token_check(stage: Stage) -> None:
 
 
 async def test_pings_past_the_rate_limit() -> None:
-    """Section 9: frames that carry no message count like requests, up to 4429."""
-    stage = await Stage(request_rate=0.1, request_burst=20).open()
+    """Section 9: frames that carry no message count like requests, up to 4429. Then the address connects more slowly."""
+    stage = await Stage(request_rate=0.1, request_burst=20, arrival_rate=1.0, arrival_burst=49).open()
     client = stage.connect()
     for _ in range(30):
         client.transport.receive(client_frame(b"", 9))
     assert await client.closed() == 4429
+    assert arrive(stage.ledgers, ADDRESS, stage.clock.monotonic()) == pytest.approx(2)
     await stage.close()

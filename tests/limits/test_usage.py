@@ -111,6 +111,18 @@ def test_arrivals_without_a_join() -> None:
     assert waits == [0, 0, pytest.approx(1), pytest.approx(2), pytest.approx(3)]
 
 
+def test_a_connection_that_is_closed_for_its_rate() -> None:
+    """It counts as many arrivals, also when it is not the last of its address; one of a member counts as none."""
+    ledgers = Ledgers(LimitsConfig(arrival_rate=100, arrival_burst=101))
+    usage, member = Usage(ledgers, HOME), Usage(ledgers, HOME)
+    member.has_token("alice", 0)
+    member.closed_for_rate(0)
+    assert arrive(ledgers, HOME, 0) == 0
+    usage.closed_for_rate(0)
+    usage.closed_for_rate(0)
+    assert arrive(ledgers, HOME, 0) == pytest.approx(0.01)
+
+
 def test_the_bytes_of_an_arrival() -> None:
     """They are charged as received bytes; those that come later make no further arrival."""
     ledgers = Ledgers(LimitsConfig(received_rate=10, received_burst=100, arrival_rate=1, arrival_burst=1))
