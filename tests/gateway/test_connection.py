@@ -301,7 +301,7 @@ async def test_a_bug_in_the_token_check(stage: Stage) -> None:
 
 
 async def test_pings_past_the_rate_limit() -> None:
-    """Section 9: frames that carry no message count like requests, up to 4429. Then the address connects more slowly."""
+    """Section 9: frames without a message count like requests, up to 4429. Then its address connects more slowly."""
     stage = await Stage(request_rate=0.1, request_burst=20, arrival_rate=1.0, arrival_burst=49).open()
     client = stage.connect()
     for _ in range(30):
