@@ -71,8 +71,7 @@ class Feed:
     async def forget(self) -> None:
         """Forget the events in memory: some were rewritten. They are read again from the database."""
         async with self._filling:
-            self._tail, self._sizes = [], 0
-            self._start = self._end
+            self._begin_anew(self._end)
 
     def stop(self) -> None:
         """Let nobody wait any more: the daemon stops."""
@@ -156,12 +155,15 @@ class Feed:
         return self._is_stale and after >= self._end
 
     async def _fill(self, log: EventLog, after: int) -> None:
-        """Read new events into the tail. It begins anew where the reader is, if nobody has followed for a while."""
+        """Read new events into the tail.
+
+        It begins anew where the reader is, if nobody has followed for a while; and at the oldest event that is kept,
+        if events were deleted before anybody read them: then a reader at the end of the tail is refused.
+        """
         loop = asyncio.get_running_loop()
         await asyncio.sleep(self._filled_at + GATHER - loop.time())
         if after > self._end:
-            self._tail, self._sizes = [], 0
-            self._start = self._end = after
+            self._begin_anew(after)
         self._is_stale = False
         try:
             part = await log.read_events(self._end, MOST_EVENTS)
@@ -169,6 +171,8 @@ class Feed:
             self._is_stale = True
             raise
         self._filled_at = loop.time()
+        if part.before_first > self._end:
+            self._begin_anew(part.before_first)
         self._is_stale = self._is_stale or not part.is_end
         self._tail += part.events
         self._sizes += _size(part.events)
@@ -178,6 +182,11 @@ class Feed:
             self._start = self._tail[half - 1].number
             del self._tail[:half]
             self._sizes = _size(self._tail)
+
+    def _begin_anew(self, number: int) -> None:
+        """Empty the tail, and have it begin behind a number."""
+        self._tail, self._sizes = [], 0
+        self._start = self._end = number
 
     def _from_tail(self, after: int, limit: int, rooms: Collection[str] | None) -> LoggedEvents:
         found: list[LoggedEvent] = []

@@ -209,3 +209,18 @@ async def test_a_server_without_a_log() -> None:
         await feed.start(None)
     with pytest.raises(Refused, match="events_off"):
         await feed.read(0, 1)
+
+
+@pytest.mark.parametrize("later", [0, 2], ids=["all of them", "some of them"])
+async def test_events_that_nobody_read_before_they_were_deleted(source: Source, later: int) -> None:
+    """Nobody reads for longer than events are kept: who comes back from the end of the tail is told what is missing."""
+    await source.feed.read(3, 10)
+    source.write(2)
+    await source.log.delete_events("2027", 5)
+    source.write(later)
+    with pytest.raises(Refused, match="position_expired") as refused:
+        await source.feed.read(3, 10)
+    assert refused.value.oldest == source.feed.position(5)
+    assert await source.all_after(5) == list(range(6, 6 + later))
+    source.write(1)
+    assert await source.all_after(5) == list(range(6, 7 + later))
