@@ -83,6 +83,8 @@ def describe_end(over: Over) -> str:
     """Describe why a meeting is over."""
     if over.code == "removed":
         return "The host removed you from the room" + (f": {plain(over.reason)}" if over.reason else ".")
+    if over.code == "room_ended" and over.reason in _ROOM_ENDS:
+        return _ROOM_ENDS[over.reason]
     return _ENDS.get(over.code) or f"{plain(over.code)}: {plain(over.message)}"
 
 
@@ -93,6 +95,11 @@ _ENDS = {
     "taken_over": "Your seat is in use on another device. Join again to use it here.",
     "bad_token": "The daemon does not accept the token any more.",
     "bad_frame": "The daemon did not understand this client.",
+}
+_ROOM_ENDS = {
+    "expired": "The room has ended: its time is over.",
+    "empty": "The room has ended: nobody had been there for a while.",
+    "deleted": "The room was deleted.",
 }
 
 

@@ -156,7 +156,8 @@ class Over(msgspec.Struct, frozen=True):
     message: str
     """For people."""
     reason: str | None = None
-    """The words that the host gave when removing this participant; None when there are none."""
+    """Of `removed`, the words of the host. Of `room_ended`, `expired`, `empty` or `deleted`, if no host ended the room.
+    None when there is none."""
 
 
 LEFT = Over("left", "You left the room")

@@ -211,13 +211,13 @@ class View:
             self._room = frame.room
             yield from _room_between(before, frame.room)
 
-    def _take_end(self, _: events.RoomEnded) -> Iterable[AnyMeetingEvent]:
+    def _take_end(self, frame: events.RoomEnded) -> Iterable[AnyMeetingEvent]:
         """End, also when events are missing: there is no room to ask about them."""
         told = self._stop_reading()
         self.participants = {}
         if self._room is not None:
             self._room = msgspec.structs.replace(self._room, is_active=False)
-        self.finish(ROOM_ENDED)
+        self.finish(msgspec.structs.replace(ROOM_ENDED, reason=frame.reason))
         return told
 
     def _take_message(self, frame: events.MessageEvent) -> Iterable[AnyMeetingEvent]:

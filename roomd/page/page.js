@@ -248,7 +248,7 @@ function showWaiting(place) {
  * @param {Stay} mine
  * @param {string} code
  * @param {string} message the client's words
- * @param {string | null} reason the host's words
+ * @param {string | null} reason the host's words, or why the room ended by itself
  */
 function showEnding({ who, wait }, code, message, reason) {
   const words = ending(code, message, reason, wait);

@@ -147,6 +147,13 @@ const ENDINGS = {
 };
 ENDINGS.bad_token = /** @type {Words} */ (ENDINGS.invalid_token);
 
+/** What is said of a room that no host ended, by the reason. @type {Record<string, string>} */
+const ROOM_ENDINGS = {
+  expired: "Its time is over.",
+  empty: "Nobody had been here for a while.",
+  deleted: "It was deleted.",
+};
+
 /** Refusals that are about a field of the form, and are shown beside it. */
 export const FIELDS = /** @type {const} */ ({
   guest_name_required: ["name", "Enter your name."],
@@ -162,7 +169,7 @@ export const FIELDS = /** @type {const} */ ({
  * Describe an end or a refusal.
  * @param {string} code
  * @param {string} message the server's words
- * @param {string | null} [reason] the host's words
+ * @param {string | null} [reason] the host's words; of the end of a room, why it ended by itself
  * @param {boolean} [waited] whether to wait for a seat was asked for already
  * @returns {Words}
  */
@@ -171,6 +178,7 @@ export function ending(code, message, reason = null, waited = false) {
   if (!words) return { title: "That did not work", text: message, icon: "stop", actions: ["again", "back"] };
   if (code === "room_full" && waited) return { ...words, text: `${message}.`, actions: ["again", "back"] };
   if (code === "room_full") return { ...words, text: `${message}. ${words.text}` };
+  if (code === "room_ended") return { ...words, text: ROOM_ENDINGS[reason ?? ""] ?? words.text };
   return reason ? { ...words, text: `${words.text}\nThey said: “${reason}”` } : words;
 }
 

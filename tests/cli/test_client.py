@@ -290,6 +290,8 @@ def test_who() -> None:
     [
         (Over("left", ""), "You left."),
         (Over("room_ended", ""), "The room has ended."),
+        (Over("room_ended", "", "expired"), "The room has ended: its time is over."),
+        (Over("room_ended", "", "deleted"), "The room was deleted."),
         (Over("removed", "You were removed"), "The host removed you from the room."),
         (Over("removed", "You were removed", "spam\x1b"), "The host removed you from the room: spam\\x1b"),
         (Over("denied", "The host declined"), "The host declined to let you in."),

@@ -237,6 +237,7 @@ def test_a_drop_forgets_the_waiting_join() -> None:
 ENDS: list[tuple[events.Event | replies.Reply, Over]] = [
     (events.RoomEnded(seq=11, room_id="r"), Over("room_ended", "The room has ended")),
     (events.RoomEnded(seq=99, room_id="r"), Over("room_ended", "The room has ended")),
+    (events.RoomEnded(seq=11, room_id="r", reason="empty"), Over("room_ended", "The room has ended", "empty")),
     (events.Removed(reason="spam"), Over("removed", "You were removed from this room", "spam")),
     (events.Removed(reason=None), Over("removed", "You were removed from this room")),
     (

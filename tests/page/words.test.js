@@ -10,6 +10,11 @@ test("a removal is told with the host's own words where there are any, whatever 
   assert.equal(ending("removed", reason, reason).text, `${text}\nThey said: “${reason}”`);
 });
 
+test("a room that ended by itself is not said to be ended by the host", () => {
+  assert.equal(ending("room_ended", "", null).text, "The host ended it for everyone.");
+  for (const reason of ["expired", "empty", "deleted"]) assert.doesNotMatch(ending("room_ended", "", reason).text, /host|said/);
+});
+
 test("every end has words of its own", () => {
   for (const code of ["left", "room_ended", "removed", "denied", "taken_over", "bad_token", "unreachable"])
     assert.notEqual(ending(code, "").title, "That did not work", code);

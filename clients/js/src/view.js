@@ -93,7 +93,7 @@ export class View {
       case "room-updated":
         return this.#isNext(frame.seq, hasId(frame.room)) ? this.#takeSettings(frame.room) : [];
       case "room-ended":
-        return this.#takeEnd();
+        return this.#takeEnd(frame.reason);
       case "message":
         return hasId(frame.message) ? this.#takeMessage(frame.message) : [];
       case "waiting-changed":
@@ -251,12 +251,12 @@ export class View {
     return before ? roomNews(before, this.room) : [];
   }
 
-  /** End, also when events are missing: there is no room to ask about them. */
-  #takeEnd() {
+  /** End, also when events are missing: there is no room to ask. @param {string | null | undefined} reason */
+  #takeEnd(reason) {
     const news = this.#stopReading();
     this.participants = new Map();
     if (this.room) this.room = { ...this.room, isActive: false, participantCount: 0 };
-    this.finish({ code: "room_ended", message: "The room has ended", reason: null });
+    this.finish({ code: "room_ended", message: "The room has ended", reason: reason || null });
     return news;
   }
 

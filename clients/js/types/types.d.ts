@@ -29,7 +29,8 @@ export type Over = {
      */
     message: string;
     /**
-     * The words that the host gave when removing this participant.
+     * Of "removed", the words of the host. Of "room_ended", "expired", "empty" or "deleted",
+     * if no host ended the room. Null when there is none.
      */
     reason: string | null;
 };
@@ -255,7 +256,8 @@ export type Options = {
  *   "bad_frame", "unreachable" (the first connection could not be made), or the server's code for refusing to let this
  *   client (back) in, like "room_locked".
  * @property {string} message For people.
- * @property {string | null} reason The words that the host gave when removing this participant.
+ * @property {string | null} reason Of "removed", the words of the host. Of "room_ended", "expired", "empty" or "deleted",
+ *   if no host ended the room. Null when there is none.
  */
 /**
  * The events of a `Meeting` and what stands in their `detail`.
