@@ -25,16 +25,10 @@ from msgspec import UNSET, UnsetType
 
 from roomd.auth.orders import TokenOrder
 from roomd.protocol.errors import INVALID_TOKEN, TOKEN_EXPIRED, Refused
+from roomd.protocol.lengths import LONGEST_DISPLAY_NAME, LONGEST_USER_ID
 from roomd.protocol.nesting import is_too_deep
 from roomd.protocol.objects import Metadata
-from roomd.protocol.text import (
-    LONGEST_DISPLAY_NAME,
-    LONGEST_USER_ID,
-    clean_code,
-    clean_name,
-    display_name,
-    is_user_id,
-)
+from roomd.protocol.text import clean_code, clean_name, display_name, is_user_id
 
 PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 

@@ -10,9 +10,9 @@ import msgspec
 from msgspec import Meta
 
 from roomd.protocol import replies
+from roomd.protocol.lengths import LONGEST_EXTERNAL_ID, LONGEST_USER_ID
 from roomd.protocol.objects import HistoryVisible, Metadata, Scalar
 from roomd.protocol.replies import OkReply, Reply, RequestId
-from roomd.protocol.text import LONGEST_EXTERNAL_ID, LONGEST_USER_ID
 
 PageLimit = Annotated[int, Meta(ge=1, le=200)]
 Cursor = Annotated[str, Meta(max_length=24, pattern="^[0-9a-f]{24}$", examples=["019cb36d5a00c0ffee123456"])]

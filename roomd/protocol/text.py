@@ -9,12 +9,6 @@ import unicodedata
 
 import regex
 
-LONGEST_USER_ID = 128
-"""The characters that a user id may have."""
-LONGEST_EXTERNAL_ID = 128
-"""The characters that the id may have that an application gives a room."""
-LONGEST_DISPLAY_NAME = 100
-"""The characters that a user's name may have."""
 SHORTEST_CODE, LONGEST_CODE = 3, 5
 """The groups of three letters that a room code may have."""
 _CODE = re.compile(r"[a-z]{3}(?:-[a-z]{3}){2,4}")

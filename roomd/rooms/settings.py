@@ -5,8 +5,9 @@ from typing import Literal, get_args
 import msgspec
 
 from roomd.protocol.errors import INVALID_SETTINGS, Refused
+from roomd.protocol.lengths import LONGEST_EXTERNAL_ID, LONGEST_USER_ID
 from roomd.protocol.objects import HistoryVisible, Metadata, Room
-from roomd.protocol.text import LONGEST_EXTERNAL_ID, LONGEST_USER_ID, clean_name, is_user_id
+from roomd.protocol.text import clean_name, is_user_id
 from roomd.protocol.timestamps import read_time
 
 DEFAULT_MAX_PARTICIPANTS = 100

@@ -8,8 +8,9 @@ from roomd.limits.ledger import Use
 from roomd.protocol import replies, requests
 from roomd.protocol.errors import BAD_FRAME, Refused
 from roomd.protocol.events import MuteRequested
+from roomd.protocol.lengths import LONGEST_USER_ID
 from roomd.protocol.objects import Ban, Waiting
-from roomd.protocol.text import LONGEST_USER_ID, is_user_id
+from roomd.protocol.text import is_user_id
 from roomd.rooms import commands
 from roomd.rooms.commands.banning import ban_order
 

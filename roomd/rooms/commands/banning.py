@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from roomd.protocol.errors import ADDRESS_UNKNOWN, PARTICIPANT_NOT_FOUND, STORAGE_LOW, WRONG_USER, Refused
+from roomd.protocol.lengths import LONGEST_DISPLAY_NAME
 from roomd.protocol.objects import Ban
-from roomd.protocol.text import LONGEST_DISPLAY_NAME, display_name
+from roomd.protocol.text import display_name
 from roomd.protocol.timestamps import stamp
 from roomd.rooms import seats
 from roomd.rooms.changes import Banned, Change, Removal, Unbanned
