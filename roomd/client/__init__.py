@@ -14,6 +14,7 @@ from contextlib import AbstractAsyncContextManager
 
 from roomd.client.codes import code_of
 from roomd.client.connection import MAX_FRAME, PATIENCE, Closed, Connection, NoAnswer, Unreachable, connect
+from roomd.client.event_log import LogPart, follow_log
 from roomd.client.events import (
     AnyMeetingEvent,
     Dropped,
@@ -55,6 +56,7 @@ __all__ = [
     "KeptSeat",
     "Left",
     "LobbyChanged",
+    "LogPart",
     "Meeting",
     "MeetingEvent",
     "MessagesSkipped",
@@ -81,6 +83,7 @@ __all__ = [
     "code_of",
     "connect",
     "exchange",
+    "follow_log",
     "join",
 ]
 

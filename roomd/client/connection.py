@@ -11,7 +11,7 @@ import ipaddress
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -73,6 +73,7 @@ AnyEvent = (
 )
 Frame = Reply | Event
 R = TypeVar("R", bound=Reply)
+F = TypeVar("F")
 
 
 class Unreachable(Exception):  # noqa: N818 - an outcome, not a mistake of the caller
@@ -108,26 +109,62 @@ class _Envelope(msgspec.Struct):
     type: str
 
 
-_frames = msgspec.json.Decoder(AnyReply | AnyEvent)
 _envelopes = msgspec.json.Decoder(_Envelope)
-_TYPES = frozenset(cls.__struct_config__.tag for cls in (AnyReply | AnyEvent).__args__)
 
 # msgspec raises RecursionError for input nested deeper than the interpreter's limit.
 _UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
-def decode(data: bytes) -> Frame | None:
-    """Read one frame of the server. None for a type that this client does not know: a newer server may send it.
+class FrameReader(Generic[F]):
+    """Reads the frames of some types. `types` is their union."""
 
-    Raises `msgspec.MsgspecError`, `UnicodeError` or `RecursionError` when the frame is not roomd/1.
-    """
-    try:
-        frame: Frame = _frames.decode(data)
-    except msgspec.ValidationError:
-        if _envelopes.decode(data).type in _TYPES:
-            raise
-        return None
-    return frame
+    def __init__(self, types: Any) -> None:
+        self._frames: msgspec.json.Decoder[F] = msgspec.json.Decoder(types)
+        self._tags = frozenset(cls.__struct_config__.tag for cls in types.__args__)
+
+    def read(self, data: bytes) -> F | None:
+        """Read one frame of the server. None for another type: a newer server may send it.
+
+        Raises `msgspec.MsgspecError`, `UnicodeError` or `RecursionError` when the frame is not roomd/1.
+        """
+        try:
+            return self._frames.decode(data)
+        except msgspec.ValidationError:
+            if _envelopes.decode(data).type in self._tags:
+                raise
+            return None
+
+    async def receive(self, url: str, websocket: "ClientConnection") -> F:
+        """Wait for the next frame of these types.
+
+        Raises `Closed`, and `Unreachable` for what is not roomd/1.
+        """
+        from websockets.exceptions import ConnectionClosed
+
+        while True:
+            try:
+                frame = self.read(await websocket.recv(decode=False))
+            except ConnectionClosed as exc:
+                code, reason = (exc.rcvd.code, exc.rcvd.reason) if exc.rcvd else (GONE, "")
+                raise Closed(code, reason) from None
+            except _UNREADABLE:
+                raise Unreachable(url, _NOT_ROOMD) from None
+            if frame is not None:
+                return frame
+
+
+_frames = FrameReader[Frame](AnyReply | AnyEvent)
+
+
+def decode(data: bytes) -> Frame | None:
+    """Read one frame of the server, as `FrameReader.read` does."""
+    return _frames.read(data)
+
+
+def refusal(frame: ErrorReply) -> Refused:
+    """Return the refusal that an `error` carries."""
+    kind = ErrorKind(frame.status_code, frame.code, frame.message)
+    return Refused(kind, retry_after=frame.retry_after, oldest=frame.oldest)
 
 
 def _ignore(*_: object) -> None:
@@ -237,17 +274,11 @@ class Connection:
             self._on_end()
 
     async def _receive(self) -> Frame:
-        from websockets.exceptions import ConnectionClosed
-
-        frame: Frame | None = None
-        while frame is None:
-            try:
-                frame = decode(await self._websocket.recv(decode=False))
-            except ConnectionClosed as exc:
-                code, reason = (exc.rcvd.code, exc.rcvd.reason) if exc.rcvd else (GONE, "")
-                raise Closed(code, reason, self._retry_after) from None
-            except _UNREADABLE:
-                raise Unreachable(self.url, _NOT_ROOMD) from None
+        try:
+            frame = await _frames.receive(self.url, self._websocket)
+        except Closed as closed:
+            closed.retry_after = self._retry_after
+            raise
         if isinstance(frame, ServerRestarting):
             self._retry_after = frame.retry_after
         return frame
@@ -257,7 +288,7 @@ class Connection:
         if not isinstance(frame, Reply):
             return
         if isinstance(frame, ErrorReply):
-            refused = Refused(ErrorKind(frame.status_code, frame.code, frame.message), retry_after=frame.retry_after)
+            refused = refusal(frame)
             if frame.id is None:  # about the connection (a bad token): no request will get another answer
                 self._fail(refused)
             elif answer := self._open(frame.id):
@@ -291,15 +322,26 @@ async def connect(
     is in bytes, the server's `limits.frame`. `on_frame` is called with every frame, replies included; `on_end` is
     called once, when no more frames will come. Raises `Unreachable`; for a token of more than 12 KiB also `Refused`.
     """
-    in_header = token is not None and len(token) <= LONGEST_IN_HEADER and token.isascii() and token.isprintable()
-    websocket = await _open(url, token if in_header else None, patience)
+    websocket, left = await open_websocket(url, token, patience)
     connection = Connection(url, websocket, patience, max_frame, on_frame, on_end)
     try:
-        if token and not in_header:
-            await connection.request(Authenticate(token=token), replies.AuthenticatedReply)
+        if left is not None:
+            await connection.request(left, replies.AuthenticatedReply)
         yield connection
     finally:
         await connection.close()
+
+
+async def open_websocket(
+    url: str, token: str | None, patience: float
+) -> tuple["ClientConnection", Authenticate | None]:
+    """Open a WebSocket, and return it, and the request to send first for a token that is too long for a header.
+
+    Raises `Unreachable`.
+    """
+    in_header = token is not None and len(token) <= LONGEST_IN_HEADER and token.isascii() and token.isprintable()
+    websocket = await _open(url, token if in_header else None, patience)
+    return websocket, Authenticate(token=token) if token and not in_header else None
 
 
 async def _open(url: str, token: str | None, patience: float) -> "ClientConnection":

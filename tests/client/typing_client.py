@@ -7,7 +7,7 @@ from typing import Any, assert_type
 from msgspec import UnsetType
 
 from roomd import client
-from roomd.client import AnyMeetingEvent, Connection, Meeting, Over, Placed, Status, View
+from roomd.client import AnyMeetingEvent, Connection, LogPart, Meeting, Over, Placed, Status, View
 from roomd.protocol.events import RoomState
 from roomd.protocol.objects import Message, Metadata, Participant, Role, Room, Waiting
 from roomd.protocol.replies import BansReply, IceServersReply, MessagesReply, RoomsReply
@@ -37,6 +37,14 @@ async def joins() -> None:
     async with client.join(URL, CODE, "Jane") as meeting:
         assert_type(meeting, Meeting)
         await use(meeting)
+
+
+async def follows() -> None:
+    """The event log, with a token or a function of either kind."""
+    async for part in client.follow_log(URL, fetch_token, "latest", rooms=[CODE]):
+        assert_type(part, LogPart)
+        assert_type(part.events, list[dict[str, Any]])
+        assert_type(part.next, str)
 
 
 async def use(meeting: Meeting) -> None:
