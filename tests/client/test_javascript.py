@@ -76,7 +76,9 @@ def test_the_client_by_itself(name: str) -> None:
     print(node("--test", "--test-reporter=spec", f"test/{name}"))
 
 
-@pytest.mark.parametrize(("name", "settings"), [("journeys", {}), ("seats", {"ROOMD_ROOMS_SEAT_HOLD": "1"})])
+@pytest.mark.parametrize(
+    ("name", "settings"), [("journeys", {}), ("eventlog", {}), ("seats", {"ROOMD_ROOMS_SEAT_HOLD": "1"})]
+)
 def test_the_client_with_a_daemon(make_daemon: Callable[..., Daemon], name: str, settings: dict[str, str]) -> None:
     """Whole stays against a real daemon, over wires that break, through restarts and crashes."""
     daemon = make_daemon(**settings)
@@ -86,10 +88,10 @@ def test_the_client_with_a_daemon(make_daemon: Callable[..., Daemon], name: str,
 
 
 def test_the_example_in_the_readme_works(make_daemon: Callable[..., Daemon], tmp_path: Path) -> None:
-    """The README's program, with another address and room in it, joins, speaks and leaves."""
+    """The README's programs, with another address and room in them: one joins, speaks and leaves, one reads the log."""
     daemon = make_daemon()
     room = asyncio.run(daemon.room())
-    (program,) = re.findall(r"```js\n(.*?)```", (CLIENT / "README.md").read_text(), re.DOTALL)
+    program, follower = re.findall(r"```js\n(.*?)```", (CLIENT / "README.md").read_text(), re.DOTALL)
     for there, here in {
         '"roomd"': json.dumps((CLIENT / "src" / "roomd.js").as_uri()),
         "wss://meet.example/ws": daemon.url,
@@ -97,7 +99,13 @@ def test_the_example_in_the_readme_works(make_daemon: Callable[..., Daemon], tmp
     }.items():
         assert there in program
         program = program.replace(there, here)
+        follower = follower.replace(there, here)
     file = tmp_path / "example.mjs"
+    file.write_text(
+        f"const adminToken = {json.dumps(daemon.token('service', roomd={'admin': True}))}; let stored = null;\n"
+        + follower.replace("stored = next;", "stored = next; break;")
+    )
+    assert node(str(file)).split() == ["room-created", room["code"], "undefined", "undefined"]
     file.write_text(program)
     if node("-p", "typeof WebSocket").strip() == "undefined":
         pytest.skip("this Node has no global WebSocket")
@@ -141,7 +149,7 @@ def test_the_package_is_imported_by_its_name(package: Path) -> None:
     """`import "roomd"` finds what the package exports."""
     (package / "package.json").write_text('{"type": "module"}')
     program = "import * as roomd from 'roomd'; console.log(Object.keys(roomd).join())"
-    assert node("--input-type=module", "--eval", program, cwd=package) == "Meeting,Refusal,View\n"
+    assert node("--input-type=module", "--eval", program, cwd=package) == "Meeting,Refusal,View,followLog\n"
 
 
 @needs_npm

@@ -11,8 +11,9 @@ export class Refusal extends Error {
    * @param {string} code
    * @param {string} message
    * @param {number | null} [retryAfter]
+   * @param {string | null} [oldest]
    */
-  constructor(statusCode, code, message, retryAfter = null) {
+  constructor(statusCode, code, message, retryAfter = null, oldest = null) {
     super(message);
     this.name = "Refusal";
     /** Like that of HTTP; 0 when it does not come from the server. */
@@ -21,6 +22,8 @@ export class Refusal extends Error {
     this.code = code;
     /** Seconds after which trying again may help; null where it does not. */
     this.retryAfter = retryAfter;
+    /** With "position_expired": the position of the event log to go on from. Else null. */
+    this.oldest = oldest;
   }
 }
 
@@ -30,7 +33,7 @@ export class Refusal extends Error {
  * @param {Frame} frame
  */
 export function refusalOf(frame) {
-  return new Refusal(frame.statusCode, frame.code, frame.message, secondsOf(frame.retryAfter));
+  return new Refusal(frame.statusCode, frame.code, frame.message, secondsOf(frame.retryAfter), frame.oldest ?? null);
 }
 
 /** Make the refusal of a request that no server can answer. */

@@ -3,12 +3,13 @@
  * the network fails, takes its seat back, and tells what has changed meanwhile.
  *
  * `Meeting` is what an application uses, `Refusal` what its promises reject with. `View` is the pure part by itself:
- * frames go in, the events that follow from them come out.
+ * frames go in, the events that follow from them come out. `followLog` is for backends: it reads the event log.
  *
  * @module roomd
  */
 
 export { Refusal } from "./errors.js";
+export { followLog } from "./eventlog.js";
 export { Meeting } from "./meeting.js";
 export { View } from "./view.js";
 
@@ -24,6 +25,9 @@ export { View } from "./view.js";
 /** @typedef {import("./types.js").Clock} Clock */
 /** @typedef {import("./types.js").Frame} Frame */
 /** @typedef {import("./types.js").Hints} Hints */
+/** @typedef {import("./types.js").LogEvent} LogEvent */
+/** @typedef {import("./types.js").LogOptions} LogOptions */
+/** @typedef {import("./types.js").LogPart} LogPart */
 /** @typedef {import("./types.js").MeetingEvents} MeetingEvents */
 /** @typedef {import("./types.js").MeetingTarget} MeetingTarget */
 /** @typedef {import("./types.js").News} News */

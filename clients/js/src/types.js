@@ -152,4 +152,43 @@
  * @property {Hints | null} [document] Dispatches `visibilitychange`. Default: the global one, if there is one.
  */
 
+/**
+ * An event of the event log, as roomd's `docs/protocol.md` describes it (section 10). There may be types that are not known.
+ *
+ * @typedef {object} LogEvent
+ * @property {string} id Its own: the same whichever way it is read.
+ * @property {string} position
+ * @property {string} at
+ * @property {string} type Like "participant-left".
+ * @property {{id: string, code: string, externalId?: string | null, metadata?: Record<string, any>} & Record<string, any>} room
+ * @property {Participant} [participant] Of "participant-…" and "waiting-…".
+ * @property {string} [reason]
+ * @property {number} [duration] Seconds; of "participant-left".
+ * @property {any} [message] Of "message-sent".
+ * @property {any} [ban] Of "user-banned" and "user-unbanned".
+ */
+
+/**
+ * A part of the event log.
+ *
+ * @typedef {object} LogPart
+ * @property {LogEvent[]} events In their order; none where events of other rooms were passed over.
+ * @property {string} next The position to go on from. Store it in one transaction with what you do with the events.
+ */
+
+/**
+ * How the event log is followed.
+ *
+ * @typedef {object} LogOptions
+ * @property {Options["token"]} token That of an admin or, with `rooms`, of the host of these rooms.
+ * @property {string | null} [after] The `next` that was stored last, or "latest". Default: the oldest event that is kept.
+ * @property {string[]} [rooms] Codes. Default: all rooms.
+ * @property {AbortSignal} [signal] Ends it.
+ * @property {(retry: {reason: string, delay: number}) => void} [onRetry] Told that the server could not be reached, or
+ *   refused for now, and the seconds until the next attempt.
+ * @property {typeof globalThis.fetch} [fetch] Default: the global one.
+ * @property {Clock} [clock] For tests.
+ * @property {() => number} [random] For tests; like `Math.random`.
+ */
+
 export {};

@@ -1,7 +1,7 @@
 // A program that uses the package, as TypeScript sees it: tests/client/test_javascript.py checks it against what npm would
 // publish. What must not compile says so.
 
-import { Meeting, Refusal, View, type Frame, type IceServer, type Message, type Options, type Participant, type Room } from "roomd";
+import { followLog, Meeting, Refusal, View, type Frame, type IceServer, type Message, type Options, type Participant, type Room } from "roomd";
 
 const options: Options = { code: "abc-def-ghi", token: async () => "jwt", wait: true };
 const meeting = new Meeting("wss://meet.example/ws", options);
@@ -19,6 +19,15 @@ meeting.addEventListener("status", ({ detail: { status, retryIn } }) => {
 meeting.addEventListener("over", ({ detail }) => console.log(detail.code, detail.reason), { once: true });
 // @ts-expect-error: a `message` event has no participant
 meeting.addEventListener("message", ({ detail }) => console.log(detail.participant));
+
+async function follow(): Promise<void> {
+  for await (const { events, next } of followLog("wss://meet.example/ws", { token: async () => "jwt", after: "latest" })) {
+    const names: (string | undefined)[] = events.map(({ participant }) => participant?.displayName);
+    console.log(names, next.length);
+  }
+  // @ts-expect-error: without a token nobody reads the log
+  followLog("wss://meet.example/ws", {});
+}
 
 async function main(): Promise<void> {
   try {

@@ -8,13 +8,16 @@ export declare class Refusal extends Error {
     code: string;
     /** Seconds after which trying again may help; null where it does not. */
     retryAfter: number | null;
+    /** With "position_expired": the position of the event log to go on from. Else null. */
+    oldest: string | null;
     /**
      * @param {number} statusCode
      * @param {string} code
      * @param {string} message
      * @param {number | null} [retryAfter]
+     * @param {string | null} [oldest]
      */
-    constructor(statusCode: number, code: string, message: string, retryAfter?: number | null);
+    constructor(statusCode: number, code: string, message: string, retryAfter?: number | null, oldest?: string | null);
 }
 /**
  * Read the refusal that an `error` frame carries.

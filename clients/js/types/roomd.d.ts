@@ -3,11 +3,12 @@
  * the network fails, takes its seat back, and tells what has changed meanwhile.
  *
  * `Meeting` is what an application uses, `Refusal` what its promises reject with. `View` is the pure part by itself:
- * frames go in, the events that follow from them come out.
+ * frames go in, the events that follow from them come out. `followLog` is for backends: it reads the event log.
  *
  * @module roomd
  */
 export { Refusal } from "./errors.js";
+export { followLog } from "./eventlog.js";
 export { Meeting } from "./meeting.js";
 export { View } from "./view.js";
 export type Ban = import("./protocol.js").Ban;
@@ -21,6 +22,9 @@ export type WaitReason = import("./protocol.js").WaitReason;
 export type Clock = import("./types.js").Clock;
 export type Frame = import("./types.js").Frame;
 export type Hints = import("./types.js").Hints;
+export type LogEvent = import("./types.js").LogEvent;
+export type LogOptions = import("./types.js").LogOptions;
+export type LogPart = import("./types.js").LogPart;
 export type MeetingEvents = import("./types.js").MeetingEvents;
 export type MeetingTarget = import("./types.js").MeetingTarget;
 export type News = import("./types.js").News;
@@ -45,6 +49,9 @@ export type MeetingListener<D> = import("./types.js").MeetingListener<D>;
 /** @typedef {import("./types.js").Clock} Clock */
 /** @typedef {import("./types.js").Frame} Frame */
 /** @typedef {import("./types.js").Hints} Hints */
+/** @typedef {import("./types.js").LogEvent} LogEvent */
+/** @typedef {import("./types.js").LogOptions} LogOptions */
+/** @typedef {import("./types.js").LogPart} LogPart */
 /** @typedef {import("./types.js").MeetingEvents} MeetingEvents */
 /** @typedef {import("./types.js").MeetingTarget} MeetingTarget */
 /** @typedef {import("./types.js").News} News */

@@ -233,6 +233,89 @@ export type Options = {
      */
     document?: Hints | null;
 };
+export type LogEvent = {
+    /**
+     * Its own: the same whichever way it is read.
+     */
+    id: string;
+    position: string;
+    at: string;
+    /**
+     * Like "participant-left".
+     */
+    type: string;
+    room: {
+        id: string;
+        code: string;
+        externalId?: string | null;
+        metadata?: Record<string, any>;
+    } & Record<string, any>;
+    /**
+     * Of "participant-…" and "waiting-…".
+     */
+    participant?: Participant;
+    reason?: string;
+    /**
+     * Seconds; of "participant-left".
+     */
+    duration?: number;
+    /**
+     * Of "message-sent".
+     */
+    message?: any;
+    /**
+     * Of "user-banned" and "user-unbanned".
+     */
+    ban?: any;
+};
+export type LogPart = {
+    /**
+     * In their order; none where events of other rooms were passed over.
+     */
+    events: LogEvent[];
+    /**
+     * The position to go on from. Store it in one transaction with what you do with the events.
+     */
+    next: string;
+};
+export type LogOptions = {
+    /**
+     * That of an admin or, with `rooms`, of the host of these rooms.
+     */
+    token: Options["token"];
+    /**
+     * The `next` that was stored last, or "latest". Default: the oldest event that is kept.
+     */
+    after?: string | null;
+    /**
+     * Codes. Default: all rooms.
+     */
+    rooms?: string[];
+    /**
+     * Ends it.
+     */
+    signal?: AbortSignal;
+    /**
+     * Told that the server could not be reached, or
+     * refused for now, and the seconds until the next attempt.
+     */
+    onRetry?: (retry: {
+        reason: string;
+        delay: number;
+    }) => void;
+    /**
+     * Default: the global one.
+     */
+    fetch?: typeof globalThis.fetch;
+    /**
+     * For tests.
+     */
+    clock?: Clock;
+    /**
+     * For tests; like `Math.random`.
+     */
+    random?: () => number;
+};
 /** @import { Message, Participant, Room, Waiting, WaitReason } from "./protocol.js" */
 /**
  * A frame of the protocol.
@@ -367,5 +450,41 @@ export type Options = {
  * @property {() => number} [random] For tests; like `Math.random`.
  * @property {Hints | null} [window] Dispatches `online` and `offline`. Default: the global one, if there is one.
  * @property {Hints | null} [document] Dispatches `visibilitychange`. Default: the global one, if there is one.
+ */
+/**
+ * An event of the event log, as roomd's `docs/protocol.md` describes it (section 10). There may be types that are not known.
+ *
+ * @typedef {object} LogEvent
+ * @property {string} id Its own: the same whichever way it is read.
+ * @property {string} position
+ * @property {string} at
+ * @property {string} type Like "participant-left".
+ * @property {{id: string, code: string, externalId?: string | null, metadata?: Record<string, any>} & Record<string, any>} room
+ * @property {Participant} [participant] Of "participant-…" and "waiting-…".
+ * @property {string} [reason]
+ * @property {number} [duration] Seconds; of "participant-left".
+ * @property {any} [message] Of "message-sent".
+ * @property {any} [ban] Of "user-banned" and "user-unbanned".
+ */
+/**
+ * A part of the event log.
+ *
+ * @typedef {object} LogPart
+ * @property {LogEvent[]} events In their order; none where events of other rooms were passed over.
+ * @property {string} next The position to go on from. Store it in one transaction with what you do with the events.
+ */
+/**
+ * How the event log is followed.
+ *
+ * @typedef {object} LogOptions
+ * @property {Options["token"]} token That of an admin or, with `rooms`, of the host of these rooms.
+ * @property {string | null} [after] The `next` that was stored last, or "latest". Default: the oldest event that is kept.
+ * @property {string[]} [rooms] Codes. Default: all rooms.
+ * @property {AbortSignal} [signal] Ends it.
+ * @property {(retry: {reason: string, delay: number}) => void} [onRetry] Told that the server could not be reached, or
+ *   refused for now, and the seconds until the next attempt.
+ * @property {typeof globalThis.fetch} [fetch] Default: the global one.
+ * @property {Clock} [clock] For tests.
+ * @property {() => number} [random] For tests; like `Math.random`.
  */
 export {};
