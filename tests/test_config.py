@@ -259,7 +259,11 @@ def test_unreadable_file(tmp_path: Path) -> None:
 BAD_ENVIRONMENT: dict[str, tuple[dict[str, str], str]] = {
     "unknown variable": (
         {"ROOMD_SERVER_PROT": "1"},
-        "ROOMD_SERVER_PROT: unknown setting; allowed: ROOMD_ADMIN_SOCKET",
+        "ROOMD_SERVER_PROT: unknown setting; did you mean ROOMD_SERVER_PORT",
+    ),
+    "a variable of another program": (
+        {"ROOMD_BIN": "/usr/bin/roomd"},
+        "ROOMD_BIN: unknown setting; `roomd default-config` lists them. Variables that begin with ROOMD_ are roomd's",
     ),
     "wrong type": ({"ROOMD_SERVER_PORT": "http"}, "ROOMD_SERVER_PORT: Expected `int`, got `str` (TCP port;"),
     "too large": ({"ROOMD_SERVER_PORT": "99999"}, "ROOMD_SERVER_PORT: Expected `int` <= 65535 (TCP port;"),

@@ -61,9 +61,10 @@ Exit codes:
   3  the daemon cannot be reached
 """
 
-_HINTS = {
-    UNAUTHENTICATED.code: "Give --token, or name the daemon's configuration or database with --config or --database.",
-    INVALID_TOKEN.code: "The token may be for another daemon: give --token, --config or --database of this one.",
+_HINTS = {  # by the message: a ticket that was used before is an invalid token, too
+    UNAUTHENTICATED.message: "Give --token, or name the daemon's configuration or database with --config or "
+    "--database; where its tokens come from an issuer (auth.jwks_url, auth.public_key_file), only --token helps.",
+    INVALID_TOKEN.message: "The token may be for another daemon: give --token, --config or --database of this one.",
 }
 
 
@@ -76,8 +77,8 @@ class ErrorGroup(TyperGroup):
             return super().invoke(ctx)
         except Refused as refused:
             say_error(f"{refused.kind.code}: {plain(refused.message)}")
-            if refused.kind.code in _HINTS:
-                say_error(_HINTS[refused.kind.code])
+            if hint := _HINTS.get(refused.message):
+                say_error(hint)
             code = REFUSED
         except MeetingEnded as away:
             say_error(str(away))

@@ -3,9 +3,10 @@
 Later sources win: the defaults, the TOML file, the environment (`ROOMD_<SECTION>_<KEY>`), the command line.
 """
 
+import difflib
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from roomd.config.sections import Config, ConfigError
 
 COMMAND_LINE_ENV = frozenset({"ROOMD_CONFIG", "ROOMD_TOKEN", "ROOMD_URL"})
 """Variables of the command line, which are not settings."""
+_ALIKE = 0.7
+"""How alike, by `difflib`, a variable is to a setting that it was meant to be. All begin with ROOMD_."""
 SECRETS = (("auth", "secret"), ("ice", "turn_secret"))
 """The settings that are secrets, by section and key."""
 
@@ -84,7 +87,7 @@ def _from_env(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
         if not name.startswith("ROOMD_") or name in COMMAND_LINE_ENV:
             continue
         if name not in known:
-            raise ConfigError(f"{name}: unknown setting; allowed: {', '.join(sorted(known))}")
+            raise ConfigError(f"{name}: unknown setting; {_near(name, known)}")
         setting = known[name]
         try:
             value = msgspec.convert(_parsed(setting, text), setting.type, strict=False)
@@ -92,6 +95,14 @@ def _from_env(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
             raise ConfigError(f"{name}: {_in_words(str(exc))} ({setting.hint})") from None
         values.setdefault(setting.section, {})[setting.key] = value
     return values
+
+
+def _near(name: str, known: Collection[str]) -> str:
+    """Say what a variable may have been meant to be, or that it must have another name."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=_ALIKE)
+    if near:
+        return f"did you mean {near[0]}?"
+    return "`roomd default-config` lists them. Variables that begin with ROOMD_ are roomd's; give yours another name"
 
 
 def _parsed(setting: Setting, text: str) -> Any:
