@@ -1,5 +1,7 @@
 """What a support desk does in rooms without being there. `Roomd` is in service_account.py; its token is an admin's."""
 
+from uuid import uuid4
+
 from service_account import Refused, Roomd
 
 
@@ -14,7 +16,7 @@ def report(roomd: Roomd, code: str) -> str:
 
 def warn(roomd: Roomd, code: str, participant_id: str, text: str) -> None:
     """Tell one participant something that nobody else reads, and ask their client to mute itself."""
-    roomd.ask("send-message", code=code, to=participant_id, text=text)
+    roomd.ask("send-message", code=code, to=participant_id, text=text, clientId=str(uuid4()))
     try:
         roomd.ask("mute-participant", code=code, participantId=participant_id)
     except Refused as refused:  # not connected now
@@ -25,7 +27,7 @@ def warn(roomd: Roomd, code: str, participant_id: str, text: str) -> None:
 def expel(roomd: Roomd, code: str, user_id: str, reason: str) -> None:
     """Remove a user and keep them out, present or not, and tell the others."""
     roomd.ask("ban", code=code, userId=user_id, reason=reason)
-    roomd.ask("send-message", code=code, text="Somebody was removed from this meeting.")
+    roomd.ask("send-message", code=code, text="Somebody was removed from this meeting.", clientId=str(uuid4()))
 
 
 def close(roomd: Roomd, code: str) -> None:

@@ -1,22 +1,23 @@
 """The Python programs of docs/how-to do what their pages say."""
 
 import asyncio
+import contextlib
 import json
 import re
 import sqlite3
 import threading
 from collections.abc import Iterator
-from http.server import ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import pytest
 
 from roomd.client import Joined, Left, Meeting, MuteRequested, Refused, Said, join
-from roomd.testing import Daemon
-from tests.support.processes import PATIENCE
+from roomd.testing import Daemon, Settings
+from tests.support.processes import PATIENCE, free_port
 from tests.support.programs import PAGES, code_of_room, program
 
 
@@ -125,6 +126,76 @@ def test_a_service_account_waits(monkeypatch: pytest.MonkeyPatch) -> None:
             roomd.ask("list-rooms")
         assert waited
         assert min(waited) > 10
+
+
+def test_a_service_account_outlasts_a_restart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A request is sent again while roomd cannot be reached; in the end the program is told."""
+    module, port = program("service_account"), free_port()
+    settings: Settings = {
+        "server": {"port": port},
+        "auth": {"secret": "x" * 32},
+        "database": {"path": str(tmp_path / "db")},
+    }
+    waited: list[float] = []
+    monkeypatch.setattr(module.time, "sleep", waited.append)
+    with Daemon(settings) as daemon:
+        token = daemon.token("service", admin=True)
+    roomd = module.Roomd(f"http://127.0.0.1:{port}", lambda: token)
+    with pytest.raises(URLError, match="refused"):
+        roomd.ask("list-rooms")
+    assert waited == [1, 2, 4, 8, 16]
+    with contextlib.ExitStack() as stack:
+        monkeypatch.setattr(module.time, "sleep", lambda _: stack.enter_context(Daemon(settings)))
+        assert roomd.ask("list-rooms")["rooms"] == []
+
+
+AGAIN: dict[str, tuple[dict[str, Any], str | None]] = {
+    "create-room": ({"externalId": "appointment-4711"}, None),
+    "update-room": ({"isLocked": True}, None),
+    "send-message": ({"text": "Hello", "clientId": "1"}, None),
+    "ban": ({"userId": "bob"}, None),
+    "unban": ({"userId": "bob"}, "participant_not_found"),
+    "end-room": ({}, "room_inactive"),
+    "delete-room": ({}, "room_not_found"),
+}
+
+
+def test_what_a_second_request_does(daemon: Daemon) -> None:
+    """The table of the page: what happens where the answer was lost and the request is sent again."""
+    page = (PAGES / "service-account.md").read_text()
+    module = program("service_account")
+    roomd = module.Roomd(daemon.http_url, lambda: daemon.token("service", admin=True))
+    fields: dict[str, Any] = {}
+    for kind, (more, refusal) in AGAIN.items():
+        first = roomd.ask(kind, **fields, **more)
+        if refusal is None:
+            assert roomd.ask(kind, **fields, **more) == first
+        else:
+            with pytest.raises(module.Refused, match=refusal):
+                roomd.ask(kind, **fields, **more)
+            assert re.search(rf"^  \| .*`{kind}`.* \| .*`{refusal}`", page, re.MULTILINE)
+        if kind == "create-room":
+            fields = {"code": first["room"]["code"]}
+
+
+def test_a_service_account_behind_a_proxy() -> None:
+    """An error that is no frame is raised, too."""
+    module = program("service_account")
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_error(404)
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        with pytest.raises(module.Refused, match="http_404: Not Found"):
+            module.Roomd(f"http://127.0.0.1:{server.server_port}", lambda: "token").ask("list-rooms")
+        server.shutdown()
+        thread.join()
 
 
 def test_the_lines_between_the_programs(
