@@ -121,13 +121,15 @@ def test_examples_of_configuration_are_accepted(text: str, tmp_path: Path) -> No
 
 
 def test_every_program_is_on_a_page() -> None:
-    """Each file of examples/ is shown by a page of docs/how-to, and the index there lists each page."""
+    """Each file of examples/ is shown by a page of docs/how-to; the index there, and the README, list each page."""
     folder = ROOT / "docs/how-to"
     shown = {name for page in generate.PAGES.values() for name in page if name.startswith("examples/")}
     programs = {file for file in ROOT.glob("examples/**/*") if file.is_file() and "__pycache__" not in file.parts}
     assert shown == {file.relative_to(ROOT).as_posix() for file in programs if ".mypy_cache" not in file.parts}
     index = (folder / "README.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"\]\(([\w-]+\.md)\)", index)) == {file.name for file in folder.glob("*.md")} - {"README.md"}
+    pages = {file.name for file in folder.glob("*.md")} - {"README.md"}
+    assert set(re.findall(r"\]\(([\w-]+\.md)\)", index)) == pages
+    assert set(re.findall(r"\]\(docs/how-to/([\w-]+\.md)\)", README)) == pages
 
 
 def test_every_decision_is_listed() -> None:

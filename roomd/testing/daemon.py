@@ -16,7 +16,7 @@ import uvloop
 
 from roomd.auth.local_tokens import mint_locally
 from roomd.auth.orders import TokenOrder
-from roomd.config import Config, ConfigError, load
+from roomd.config import Config, ConfigError, admin_socket, load
 from roomd.counters import Counters
 from roomd.daemon import Surroundings, run
 from roomd.engine.hub import Hub
@@ -95,6 +95,11 @@ class Daemon:
     def database(self) -> Path:
         """The SQLite file."""
         return Path(self.config.database.path)
+
+    @property
+    def admin_socket(self) -> Path:
+        """The Unix socket of the admin interface (docs/reference/admin.md)."""
+        return admin_socket(self.config)
 
     def token(
         self,

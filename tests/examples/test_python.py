@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import re
-import sqlite3
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -215,56 +214,6 @@ def test_the_lines_between_the_programs(
                     code = names.get("code", "abc-def-ghi")
                     exec(block.replace("http://127.0.0.1:8765", own.http_url).replace("abc-def-ghi", code), names)
     assert re.match(r"\w{3}-\w{3}-\w{3}\n", capsys.readouterr().out)
-
-
-# attendance.md
-
-
-async def test_attendance(daemon: Daemon, tmp_path: Path) -> None:
-    """The table has who was there, from when to when; a program that is started again goes on where it stopped."""
-    module = program("attendance")
-    code = code_of_room(daemon)
-    rows = "SELECT who, left_at IS NOT NULL, reason FROM attendance WHERE room = ? ORDER BY joined_at, who"
-
-    async def table(*expected: tuple[str, int, str | None]) -> None:
-        """Follow the log until the table has these rows."""
-        db = sqlite3.connect(tmp_path / "attendance.db")
-        following = asyncio.create_task(module.follow(daemon.url, lambda: daemon.token("service", admin=True), db))
-        async with asyncio.timeout(PATIENCE):
-            while not following.done():
-                await asyncio.sleep(0.01)
-                if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'attendance'").fetchone() is None:
-                    continue
-                if db.execute(rows, (code,)).fetchall() == list(expected):
-                    break
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
-        db.close()
-
-    async with join(daemon.url, code, token=daemon.token("alice")):
-        await table(("alice", 0, None))
-        async with join(daemon.url, code, "Jane"):
-            pass
-    await table(("alice", 1, "left"), ("Jane (guest)", 1, "left"))
-
-
-def test_attendance_is_kept_once(tmp_path: Path) -> None:
-    """What a crash repeats changes nothing, and rows and position are stored together."""
-    module = program("attendance")
-    db = sqlite3.connect(tmp_path / "attendance.db")
-    db.executescript(module.SCHEMA)
-    who = {"id": "01", "userId": "bob", "displayName": "Bob", "joinedAt": "10:00", "leftAt": None}
-    joined = {"type": "participant-joined", "room": {"code": "abc-def-ghi"}, "participant": who}
-    left = {**joined, "type": "participant-left", "participant": {**who, "leftAt": "10:05"}, "reason": "expired"}
-    for _ in range(2):
-        module.keep(db, [joined, left], "07")
-    assert db.execute("SELECT * FROM attendance").fetchall() == [
-        ("01", "abc-def-ghi", "bob", "10:00", "10:05", "expired")
-    ]
-    with pytest.raises(KeyError):
-        module.keep(db, [{"type": "participant-joined"}], "08")
-    assert db.execute("SELECT next FROM position").fetchall() == [("07",)]
-    db.close()
 
 
 # co-hosts.md

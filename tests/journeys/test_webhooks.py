@@ -181,9 +181,9 @@ async def test_the_receiver_of_the_how_to(make_daemon: Callable[..., Daemon], tm
     shown = tomllib.loads(table.replace("# types", "types").replace("# private", "private"))
     (endpoint,) = shown["webhooks"]["endpoints"].values()
     assert endpoint.keys() == set(WebhookEndpoint.__struct_fields__)
-    (tmp_path / "receiver.py").write_text(program)
+    (tmp_path / "webhooks.py").write_text(program)
     port, secret, kept = free_port(), tmp_path / "webhook.secret", tmp_path / "attendance.db"
-    receiving = [sys.executable, "receiver.py", str(port), str(secret), str(kept)]
+    receiving = [sys.executable, "webhooks.py", str(port), str(secret)]
     process = spawn(receiving, cwd=tmp_path)
     try:
         wanted = {"backend": {**endpoint, "url": f"http://127.0.0.1:{port}/", "secret_files": [str(secret)]}}
@@ -194,7 +194,7 @@ async def test_the_receiver_of_the_how_to(make_daemon: Callable[..., Daemon], tm
         await visits(daemon, room["code"], range(3, 6))
         end(process)
         process = spawn(receiving, cwd=tmp_path)
-        left = "SELECT id, came, went FROM attendance WHERE went IS NOT NULL"
+        left = "SELECT participant_id, joined_at, left_at FROM attendance WHERE left_at IS NOT NULL"
         deadline = time.monotonic() + PATIENCE
         while len(rows := await asyncio.to_thread(stored, kept, left)) < 6:
             assert time.monotonic() < deadline, daemon.log.read_text()

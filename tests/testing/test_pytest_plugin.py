@@ -70,7 +70,7 @@ def test_the_program_of_the_how_to(tmp_path: Path) -> None:
     """The tests of docs/how-to/testing.md pass, as they stand there."""
     installed(tmp_path)
     done = run(EXAMPLES, *SCOPE, "-o", "addopts=", "-p", "no:anyio", plugin=tmp_path)
-    assert "2 passed" in done.stdout, done.stdout + done.stderr
+    assert "3 passed" in done.stdout, done.stdout + done.stderr
 
 
 def installed(folder: Path) -> None:
