@@ -145,19 +145,20 @@ CREATE INDEX used_tickets_by_time ON used_tickets (valid_until);
 CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO secrets VALUES ('address', randomblob(32));
 
--- The event log: what happened in all rooms, in one order. `position` is never given twice. `body` is the event as JSON,
--- without its id and position. Rooms may be deleted, and their events stay.
+-- The event log: what happened in all rooms, in one order. `position` is never given twice. `body` is the event as JSON, as
+-- every reader gets it: it begins with its id and its position, so that nothing is left to do for one who reads much.
+-- Rooms may be deleted, and their events stay.
 CREATE TABLE events (
     position INTEGER PRIMARY KEY AUTOINCREMENT,
-    id       BLOB NOT NULL DEFAULT (randomblob(12)),
     room_id  TEXT NOT NULL,
     at       TEXT NOT NULL,
     type     TEXT NOT NULL,
     body     TEXT NOT NULL
 ) STRICT;
--- The id of the log, one row. A restored backup gets a new one, so that no reader misses events without being told.
-CREATE TABLE event_log (id BLOB NOT NULL) STRICT;
-INSERT INTO event_log VALUES (randomblob(6));
+-- The id of the log, one row. A restored backup gets a new one, so that no reader misses events without being told. Up to
+-- the event `renewed_at`, the positions in `body` have an earlier id.
+CREATE TABLE event_log (id BLOB NOT NULL, renewed_at INTEGER NOT NULL) STRICT;
+INSERT INTO event_log VALUES (randomblob(6), 0);
 
 -- How far the log was pushed to the endpoints of webhooks, by their names: up to the event with this `number`, in the log
 -- with this id.

@@ -21,14 +21,12 @@ from bench.processes import StartFailed, pin_generator, raise_file_limit
 from bench.report import Results
 from bench.rig import HERE, SCHEMA, Rig, running
 from bench.suite import LARGEST_ROOM, Plan, paused
+from bench.work.catchup import write_events
 
 BACKLOG = 100_000
 """The events that wait for each endpoint."""
 SIGNING = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
-EVENT = {
-    "at": "2026-03-03T10:36:00.000Z",
-    "type": "participant-joined",
-    "room": {"id": "0" * 24, "code": "abc-def-ghi", "externalId": None, "metadata": {}},
+EVENT: dict[str, object] = {
     "participant": {
         "id": "0" * 24,
         "displayName": "Jane Smith",
@@ -66,8 +64,7 @@ def prepare(database: Path) -> None:
     """Create a database with a log of `BACKLOG` events, of which neither endpoint has any."""
     with closing(sqlite3.connect(database)) as db:
         db.executescript(SCHEMA.read_text(encoding="utf-8"))
-        row = ("0" * 24, time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime()), EVENT["type"], json.dumps(EVENT))
-        db.executemany("INSERT INTO events (room_id, at, type, body) VALUES (?, ?, ?, ?)", [row] * BACKLOG)
+        write_events(db, BACKLOG, EVENT)
         for name in ("refuses", "silent"):
             db.execute("INSERT INTO webhooks SELECT ?, lower(hex(id)), 0, NULL, 0 FROM event_log", (name,))
         db.commit()

@@ -1,7 +1,8 @@
 """(j): a reader of the event log that is 100,000 events behind catches up.
 
-The events are written into a new database by SQL before the server starts. SQLite alone reads the same rows in the same
-parts, in one thread of the load generator: that is the ceiling. A reader counts the events that it gets.
+The events are written into a new database by SQL before the server starts. SQLite alone gives the same rows, the number
+and the JSON of each, in the same parts to one thread of Python on the server's core: that is the ceiling. A reader
+counts the events that it gets, in the bytes that arrive.
 """
 
 import asyncio
@@ -11,7 +12,8 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import urlsplit
+from statistics import mean
+from typing import cast
 
 import jwt
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
@@ -33,22 +35,30 @@ _ROOM: dict[str, object] = {"id": _PERSON["roomId"], "code": "abc-def-ghi", "ext
 
 def prepare(file: Path, events: int) -> None:
     """Make a database with so many events of now, so that none is deleted for its age."""
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
-    body = {"type": "participant-joined", "at": stamp, "room": _ROOM, "participant": _PERSON}
-    row = (_ROOM["id"], stamp, body["type"], json.dumps(body, separators=(",", ":")))
-    with closing(sqlite3.connect(file, isolation_level=None)) as db:
+    with closing(sqlite3.connect(file)) as db:
         db.execute("PRAGMA journal_mode = WAL")
         db.executescript(SCHEMA.read_text(encoding="utf-8"))
-        db.execute("BEGIN")
-        db.executemany("INSERT INTO events (room_id, at, type, body) VALUES (?, ?, ?, ?)", [row] * events)
-        db.execute("COMMIT")
+        write_events(db, events, {"participant": _PERSON})
+        db.commit()
 
 
-def rows_per_second(file: Path, events: int) -> float:
-    """Read all events with SQLite alone; return how many it gives in a second."""
-    columns = "position, id, room_id, type, CAST(body AS BLOB)"
-    sql = f"SELECT {columns} FROM events WHERE position > ? ORDER BY position LIMIT ?"
-    with closing(sqlite3.connect(file)) as db:
+def write_events(db: sqlite3.Connection, events: int, more: dict[str, object]) -> None:
+    """Write so many events into an empty log, each somebody's joining, now; `more` is what else they have."""
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
+    ((log_id,),) = db.execute("SELECT lower(hex(id)) FROM event_log").fetchall()
+    event = {"type": "participant-joined", "at": stamp, "room": _ROOM, **more}
+    rest = json.dumps(event, separators=(",", ":"))[1:]
+    rows = (
+        (_ROOM["id"], stamp, event["type"], f'{{"id":"{number:024x}","position":"{log_id}{number:012x}",{rest}')
+        for number in range(1, events + 1)
+    )
+    db.executemany("INSERT INTO events (room_id, at, type, body) VALUES (?, ?, ?, ?)", rows)
+
+
+def rows_per_second(rig: Rig, events: int) -> float:
+    """Read all events with SQLite alone, on the server's core; return how many it gives in a second."""
+    sql = "SELECT position, CAST(body AS BLOB) FROM events WHERE position > ? ORDER BY position LIMIT ?"
+    with rig.server.core(), closing(sqlite3.connect(rig.server.database)) as db:
         start, last, found = time.perf_counter(), 0, 0
         while rows := db.execute(sql, (last, PART)).fetchall():
             last, found = rows[-1][0], found + len(rows)
@@ -59,16 +69,17 @@ def rows_per_second(file: Path, events: int) -> float:
 
 
 async def measure(rig: Rig, events: int) -> list[Figure]:
-    """Measure each reader, and SQLite alone just before it: what else runs on the machine changes both."""
+    """Measure each reader, and before and after it SQLite alone: what else runs on the machine changes both."""
     figures = []
     for name, read in READERS.items():
-        alone = rows_per_second(rig.server.database, events)
+        alone = [rows_per_second(rig, events)]
         start = rig.server.clock()
         async with asyncio.timeout(PATIENCE):
             await read(rig, events)
         usage = start.until(rig.server.clock())
+        alone.append(rows_per_second(rig, events))
         rate = events / usage.seconds
-        figures += [Figure(f"j-{name}", rate, usage), Figure(f"j-{name}-ratio", rate / alone)]
+        figures += [Figure(f"j-{name}", rate, usage), Figure(f"j-{name}-ratio", rate / mean(alone))]
     return figures
 
 
@@ -104,47 +115,104 @@ async def _watch(rig: Rig, events: int) -> None:
 
 
 async def _poll(rig: Rig, events: int) -> None:
-    await _by_http(rig, events, _poll_all)
+    await _by_http(rig, Poller(_head(rig), events))
 
 
 async def _stream(rig: Rig, events: int) -> None:
-    await _by_http(rig, events, _stream_all)
+    await _by_http(rig, Streamer(_head(rig), events))
 
 
-Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+def _head(rig: Rig) -> str:
+    return f"HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {_token(rig)}\r\n"
 
 
-async def _by_http(rig: Rig, events: int, read: Callable[[Pair, str, int], Awaitable[None]]) -> None:
-    parts = urlsplit(f"//{rig.server.host}")
-    pair = await asyncio.open_connection(parts.hostname, parts.port, limit=1 << 20)
+async def _by_http(rig: Rig, reader: "_Reader") -> None:
+    host, _, port = rig.server.host.rpartition(":")
+    await asyncio.get_running_loop().create_connection(lambda: reader, host, int(port))
     try:
-        await read(pair, f"Host: bench\r\nAuthorization: Bearer {_token(rig)}\r\n", events)
+        await reader.over
     finally:
-        pair[1].close()
+        reader.transport.close()
 
 
-async def _poll_all(pair: Pair, headers: str, events: int) -> None:
-    (reader, writer), found, after = pair, 0, ""
-    while found < events:
-        writer.write(f"GET /api/v1/events?limit={PART}{after} HTTP/1.1\r\n{headers}\r\n".encode())
-        head = await reader.readuntil(b"\r\n\r\n")
-        size = int(head.partition(b"Content-Length: ")[2].partition(b"\r\n")[0])
-        body = await reader.readexactly(size)
-        if not (count := body.count(MARK)):
-            raise RuntimeError(f"no events: {body[:200].decode(errors='replace')}")
-        found += count
-        after = f"&after={body[-26:-2].decode()}"
+class _Reader(asyncio.BufferedProtocol):
+    """Reads events by HTTP into one buffer, without parsing them: the server is to be the limit."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, head: str, events: int) -> None:
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._head = head
+        self._left = events
+        self._buffer = bytearray(1 << 20)
+        self._end = 0  # of what was received in the buffer
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self._begin()
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._fail("the connection was lost")
+
+    def get_buffer(self, _: int) -> memoryview:
+        return memoryview(self._buffer)[self._end :]
+
+    def buffer_updated(self, size: int) -> None:
+        self._end += size
+        self._take()
+
+    def _fail(self, reason: str) -> None:
+        if not self.over.done():
+            self.over.set_exception(RuntimeError(reason))
+
+    def _begin(self) -> None:
+        """Ask for events."""
+
+    def _take(self) -> None:
+        """Look at what is in the buffer."""
+
+    def _count(self) -> None:
+        """Count the events in the buffer."""
+        self._left -= self._buffer.count(MARK, 0, self._end)
+        if self._left <= 0 and not self.over.done():
+            self.over.set_result(None)
 
 
-async def _stream_all(pair: Pair, headers: str, events: int) -> None:
-    (reader, writer), found, rest = pair, 0, b""
-    writer.write(f"GET /api/v1/events HTTP/1.1\r\n{headers}Accept: text/event-stream\r\n\r\n".encode())
-    while found < events:
-        data = await reader.read(1 << 20)
-        if not data:
-            raise RuntimeError("the stream has ended")
-        found += (rest + data).count(MARK)
-        rest = data[1 - len(MARK) :]
+class Poller(_Reader):
+    """Asks for the next events when the ones before are there."""
+
+    _after = ""
+    _size = 0  # of the response; 0 before its header is there
+
+    def _begin(self) -> None:
+        self.transport.write(f"GET /api/v1/events?limit={PART}{self._after} {self._head}\r\n".encode())
+
+    def _take(self) -> None:
+        if not self._size and (body := self._buffer.find(b"\r\n\r\n", 0, self._end) + 4) > 3:
+            head = self._buffer[:body].decode()
+            self._size = body + int(head.partition("Content-Length: ")[2].partition("\r\n")[0])
+        if self._end == self._size:
+            before = self._left
+            self._count()
+            if before == self._left:
+                self._fail(f"no events: {self._buffer[:500].decode(errors='replace')}")
+            self._after = f"&after={self._buffer[self._end - 26 : self._end - 2].decode()}"
+            self._end = self._size = 0
+            if not self.over.done():
+                self._begin()
+
+
+class Streamer(_Reader):
+    """Reads a stream of Server-Sent Events."""
+
+    def _begin(self) -> None:
+        self.transport.write(f"GET /api/v1/events {self._head}Accept: text/event-stream\r\n\r\n".encode())
+
+    def _take(self) -> None:
+        self._count()
+        rest = self._buffer[self._end - len(MARK) + 1 : self._end]  # in which a mark may have begun
+        self._buffer[: len(rest)] = rest
+        self._end = len(rest)
 
 
 READERS: dict[str, Callable[[Rig, int], Awaitable[None]]] = {"watch": _watch, "poll": _poll, "stream": _stream}

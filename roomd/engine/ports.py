@@ -85,26 +85,15 @@ class Store(Protocol):
         ...
 
 
-class LoggedEvent(NamedTuple):
-    """An event of the log, as it is stored and read."""
-
-    number: int
-    """Its number in the log: those of later events are higher."""
-    id: str
-    """Its id."""
-    room_id: str
-    """The id of the room that it is about."""
-    type: str
-    """Its type, like `participant-joined`."""
-    json: bytes
-    """The whole event, as every reader gets it."""
+PART_BYTES = 512 * 1024
+"""The bytes of events in one part of the log, unless a single event is larger."""
 
 
 class LoggedEvents(NamedTuple):
     """A part of the event log."""
 
-    events: Sequence[LoggedEvent]
-    """The events, in their order."""
+    events: Sequence[bytes]
+    """The events, in their order, each as the JSON that every reader gets; see `protocol/logged.py`."""
     last: int
     """The number up to which the log was read: the events that follow have higher ones."""
     is_end: bool

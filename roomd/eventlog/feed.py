@@ -14,15 +14,14 @@ import re
 from bisect import bisect_right
 from collections.abc import Collection, Sequence
 
-from roomd.engine.ports import EventLog, LoggedEvent, LoggedEvents
+from roomd.engine.ports import PART_BYTES, EventLog, LoggedEvents
 from roomd.protocol.errors import BAD_FRAME, EVENTS_OFF, POSITION_EXPIRED, Refused
+from roomd.protocol.logged import number_of, room_id_of
 
 MOST_EVENTS = 1000
 """The largest `limit` of a read."""
 TAIL_BYTES = 4 * 1024 * 1024
 """The bytes of events that the tail has at most; then the older half of it is forgotten."""
-PART_BYTES = 256 * 1024
-"""The bytes of one part of the tail, unless a single event is larger."""
 GATHER = 0.01
 """The seconds between two reads of new events from the database: what is committed meanwhile is read together."""
 LATEST = "latest"
@@ -37,7 +36,7 @@ class Feed:
     def __init__(self, log: EventLog | None) -> None:
         self._log = log
         self._log_id = ""
-        self._tail: list[LoggedEvent] = []
+        self._tail: list[bytes] = []
         self._sizes = 0  # the bytes of the tail
         self._start = 0  # the tail has every event behind this number
         self._end = 0  # up to this one
@@ -179,7 +178,7 @@ class Feed:
         self._end = part.last
         if self._sizes > TAIL_BYTES:
             half = (len(self._tail) + 1) // 2
-            self._start = self._tail[half - 1].number
+            self._start = number_of(self._tail[half - 1])
             del self._tail[:half]
             self._sizes = _size(self._tail)
 
@@ -189,23 +188,19 @@ class Feed:
         self._start = self._end = number
 
     def _from_tail(self, after: int, limit: int, rooms: Collection[str] | None) -> LoggedEvents:
-        found: list[LoggedEvent] = []
+        found: list[bytes] = []
         size, last = 0, max(after, self._end)  # a reader of the database may be further than the tail
-        first = bisect_right(self._tail, after, key=_number)
+        first = bisect_right(self._tail, after, key=number_of)
         for event in self._tail[first:]:
-            if rooms is not None and event.room_id not in rooms:
+            if rooms is not None and room_id_of(event) not in rooms:
                 continue
-            size += len(event.json)
+            size += len(event)
             if len(found) == limit or (found and size > PART_BYTES):
-                last = found[-1].number
+                last = number_of(found[-1])
                 break
             found.append(event)
         return LoggedEvents(found, last, last >= self._end and not self._is_stale, last - after, self._start)
 
 
-def _number(event: LoggedEvent) -> int:
-    return event.number
-
-
-def _size(events: Sequence[LoggedEvent]) -> int:
-    return sum(len(event.json) for event in events)
+def _size(events: Sequence[bytes]) -> int:
+    return sum(map(len, events))

@@ -106,6 +106,12 @@ async def open_follower(
     return Follower(client, codes, rooms, await client.services.feed.start(after, is_read_next=is_read_next))
 
 
-def joined(part: LoggedEvents) -> bytes:
-    """Return the events of a part as the elements of a JSON array."""
-    return b",".join([event.json for event in part.events])
+def joined(part: LoggedEvents, before: bytes, after: bytes) -> bytes:
+    """Return the events of a part with commas between them, and other bytes before and after them.
+
+    A part is large, so it is copied once.
+    """
+    texts = list(part.events) or [b""]
+    texts[0] = before + texts[0]
+    texts[-1] += after
+    return b",".join(texts)

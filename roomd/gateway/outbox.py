@@ -20,14 +20,18 @@ _SHORT = [bytes((0x81, size)) for size in range(126)]  # the headers of text fra
 _MEDIUM = struct.Struct("!BBH").pack
 
 
-def text_frame(payload: bytes) -> bytes:
-    """Build one unmasked WebSocket text frame with this payload (RFC 6455, section 5.2)."""
-    size = len(payload)
+def frame_header(size: int) -> bytes:
+    """Build the header of an unmasked WebSocket text frame with a payload of so many bytes (RFC 6455, section 5.2)."""
     if size < 126:
-        return _SHORT[size] + payload
+        return _SHORT[size]
     if size < 65_536:
-        return _MEDIUM(0x81, 126, size) + payload
-    return struct.pack("!BBQ", 0x81, 127, size) + payload
+        return _MEDIUM(0x81, 126, size)
+    return struct.pack("!BBQ", 0x81, 127, size)
+
+
+def text_frame(payload: bytes) -> bytes:
+    """Build one unmasked WebSocket text frame with this payload."""
+    return frame_header(len(payload)) + payload
 
 
 def encode_frame(frame: Reply | Event) -> bytes:
@@ -115,14 +119,14 @@ class Outbox:
         if connection.is_full:
             self.check()
 
-    def offer(self, data: bytes) -> bool:
-        """Write whole frames, unless the outbox is full. Return whether it was not."""
+    def offer(self, data: bytes, more: bytes = b"") -> bool:
+        """Write whole frames, `more` after `data`, unless the outbox is full. Return whether it was not."""
         connection = self._connection
         if connection.is_full:
             return False
         if connection.is_open and not self.is_closed:
-            self._transport.write(data)
-            self.written += len(data)
+            self._transport.writelines((data, more) if more else (data,))
+            self.written += len(data) + len(more)
         return True
 
     def hold_reading(self, seconds: float) -> None:

@@ -10,16 +10,15 @@ import asyncio
 import logging
 
 from roomd.engine.ports import RETRY_AFTER, LoggedEvents, StorageFailed
+from roomd.eventlog.feed import MOST_EVENTS
 from roomd.gateway.client import Client
 from roomd.gateway.following import Follower, joined
-from roomd.gateway.outbox import text_frame
+from roomd.gateway.outbox import frame_header
 from roomd.protocol.errors import INTERNAL_ERROR, Refused
 from roomd.protocol.replies import RequestId, WatchingReply
 
 log = logging.getLogger("roomd.gateway.watching")
 
-MOST_EVENTS = 500
-"""The events in one frame."""
 TELL_EVERY = 5000
 """The events of other rooms after which the client is told how far the log was read, with no event."""
 
@@ -80,10 +79,8 @@ class Watch:
 
     async def _send(self, part: LoggedEvents) -> None:
         """Send a part as soon as the outbox takes it."""
-        frame = text_frame(
-            b'{"type":"events","events":[%b],"next":"%b"}' % (joined(part), self._follower.position.encode())
-        )
-        while not self._client.outbox.offer(frame):
+        payload = joined(part, b'{"type":"events","events":[', b'],"next":"%b"}' % self._follower.position.encode())
+        while not self._client.outbox.offer(frame_header(len(payload)), payload):
             self._has_drained.clear()
             await self._has_drained.wait()
         self._told = part.last

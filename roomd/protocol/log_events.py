@@ -1,6 +1,6 @@
 """Log events: what the event log says happened, one struct a `type` (docs/protocol.md, section 10).
 
-The log stores an event without `id` and `position`. Both are added when it is read.
+The log adds `id` and `position` when it stores an event: see `logged.py`.
 """
 
 from typing import Literal
@@ -31,7 +31,7 @@ class RoomReference(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class _Logged(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", rename="camel", omit_defaults=True):
-    """What is added to an event when it is read: it is left out of what is stored."""
+    """What the log adds to an event."""
 
     id: str = ""
     """The event's own id. It is the same in every way of reading, also after a backup was restored."""

@@ -87,6 +87,12 @@ _ROWS = {
         "SELECT room_id, id FROM (SELECT room_id, id, count(*) OVER (PARTITION BY room_id, user_id, address_key) "
         "AS bans FROM bans) WHERE bans > 1"
     ),
+    "is an event whose JSON says something else than its row": (
+        'SELECT room_id, substr(body, 8, 24) FROM events, event_log WHERE instr(body, \'","position":"\' || '
+        "iif(position > renewed_at, lower(hex(event_log.id)), substr(body, 46, 12)) || printf('%012x', position) || "
+        '\'","type":"\' || type || \'","at":"\' || at || \'"\') <> 32 OR '
+        'instr(body, \'"room":{{"id":"\' || room_id || \'"\') = 0'
+    ),
 }
 """What must not be of a row: statements that find its room id and its id."""
 

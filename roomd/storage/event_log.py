@@ -12,15 +12,13 @@ class StoredEvents:
 
     def __init__(self, store: SqliteStore) -> None:
         self._store = store
-        self._log_id = ""
 
     async def log_id(self) -> str:
         """Read the id of the log, 12 hexadecimal digits.
 
         Raises `StorageFailed`.
         """
-        self._log_id = await self._store.read(events.read_log_id)
-        return self._log_id
+        return await self._store.read(events.read_log_id)
 
     async def renew_log_id(self) -> None:
         """Give the log a new id, so that nobody reads on from an earlier position.
@@ -41,8 +39,7 @@ class StoredEvents:
 
         Raises `StorageFailed`.
         """
-        log_id = self._log_id or await self.log_id()
-        return await self._store.read(lambda db: events.read_events(db, log_id, after, limit, rooms))
+        return await self._store.read(lambda db: events.read_events(db, after, limit, rooms))
 
     async def delete_events(self, before: str, limit: int) -> int:
         """Delete the oldest events, at most `limit`, from before a stamp. Return how many were deleted.

@@ -9,30 +9,24 @@ import contextlib
 import sqlite3
 from collections.abc import Collection
 from pathlib import Path
+from typing import NamedTuple
 
-from roomd.engine.ports import LogBounds, LoggedEvent, LoggedEvents
+from roomd.engine.ports import PART_BYTES, LogBounds, LoggedEvents
+from roomd.protocol.logged import LOG_ID, number_of
 from roomd.rooms.event_log import dropped_at_start
 from roomd.storage.files import sync
-from roomd.storage.rows import EVENT_COLUMNS, PARTICIPANT_COLUMNS, ROOM_COLUMNS, event_row, to_room, to_seat
-from roomd.storage.writing import write_rows
+from roomd.storage.rows import PARTICIPANT_COLUMNS, ROOM_COLUMNS, event_row, to_room, to_seat
+from roomd.storage.writing import LAST_EVENT, write_events
 
 MOST_SCANNED = 5000
 """The events that are looked at for one read of some rooms."""
-PART_BYTES = 256 * 1024
-"""The bytes of events in one part, unless a single event is larger."""
-_LARGEST = (1 << 48) - 1
-"""The largest number that a position has room for."""
-
-
-def read_log_id(db: sqlite3.Connection) -> str:
-    """Read the id of the log."""
-    ((log_id,),) = db.execute("SELECT lower(hex(id)) FROM event_log").fetchall()
-    return str(log_id)
+ROWS_AT_ONCE = 128
+"""The events that are read before their bytes are counted: so many are read at most that are not in the part."""
 
 
 def renew_log_id(db: sqlite3.Connection) -> None:
     """Give the log a new id."""
-    db.execute("UPDATE event_log SET id = randomblob(6)")
+    db.execute(f"UPDATE event_log SET id = randomblob(6), renewed_at = {LAST_EVENT}")  # noqa: S608 - our own name
 
 
 def begin_new_log(file: Path) -> None:
@@ -61,49 +55,73 @@ def write_drops(db: sqlite3.Connection, at: str) -> None:
         f"SELECT {PARTICIPANT_COLUMNS} FROM participants WHERE {where} ORDER BY coalesce(seated_id, id)"  # noqa: S608
     )
     rows = [event_row(row[0], dropped_at_start(rooms[row[0]], to_seat(row).participant, at)) for row in seats]
-    write_rows(db, "events", EVENT_COLUMNS, "", rows)
+    write_events(db, rows)
 
 
-def _last(db: sqlite3.Connection) -> int:
-    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
-    return int(row[0]) if row else 0
+class _Log(NamedTuple):
+    """What is known of the whole log."""
+
+    id: str
+    """Its id."""
+    renewed_at: int
+    """The number up to which the stored positions have an earlier id."""
+    bounds: LogBounds
+    """Where it begins and ends."""
+
+
+def _log(db: sqlite3.Connection) -> _Log:
+    ((log_id, renewed_at, first, last),) = db.execute(
+        f"SELECT lower(hex(id)), renewed_at, (SELECT min(position) FROM events), {LAST_EVENT} FROM event_log"  # noqa: S608
+    ).fetchall()
+    return _Log(log_id, renewed_at, LogBounds(first - 1 if first is not None else last, last))
+
+
+def read_log_id(db: sqlite3.Connection) -> str:
+    """Read the id of the log."""
+    return _log(db).id
 
 
 def bounds(db: sqlite3.Connection) -> LogBounds:
     """Read where the log begins and ends."""
-    last = _last(db)
-    ((first,),) = db.execute("SELECT min(position) FROM events").fetchall()
-    return LogBounds(first - 1 if first is not None else last, last)
+    return _log(db).bounds
 
 
-def read_events(
-    db: sqlite3.Connection, log_id: str, after: int, limit: int, rooms: Collection[str] | None
-) -> LoggedEvents:
+def read_events(db: sqlite3.Connection, after: int, limit: int, rooms: Collection[str] | None) -> LoggedEvents:
     """Read the events after a number, as `ports.EventLog` says."""
-    before_first, last = bounds(db)
-    until, where = _LARGEST, ""
+    log = _log(db)
+    before_first, last = log.bounds
+    end, where = last, "position > ?"
+    values: list[int | str] = [after]
     if rooms is not None:
-        until, where = after + MOST_SCANNED, f"AND room_id IN ({', '.join('?' * len(rooms))}) "
-    found = db.execute(
-        "SELECT position, id, room_id, type, CAST(body AS BLOB) FROM events "  # noqa: S608 - our own names
-        f"WHERE position > ? AND position <= ? {where}ORDER BY position LIMIT ?",
-        (after, until, *(rooms or ()), limit),
-    )
-    events: list[LoggedEvent] = []
-    size = 0
-    for number, raw_id, room_id, kind, body in found:
-        size += len(body)
-        if size > PART_BYTES and events:
-            break
-        key = raw_id.hex()
-        whole = b'{"id":"%b","position":"%b%012x",%b' % (key.encode(), log_id.encode(), number, body[1:])
-        events.append(LoggedEvent(number, key, room_id, kind, whole))
-    else:
-        if len(events) < limit:  # all up to `until`
-            reached = max(min(until, last), events[-1].number if events else after)
-            return LoggedEvents(events, reached, reached >= last, reached - after, before_first)
-    reached = events[-1].number
+        end = min(last, after + MOST_SCANNED)
+        where += f" AND position <= ? AND room_id IN ({', '.join('?' * len(rooms))})"
+        values += [after + MOST_SCANNED, *rooms]
+    sql = f"SELECT CAST(body AS BLOB) FROM events WHERE {where} ORDER BY position LIMIT ?"  # noqa: S608 - our own
+    events, are_all = _take(db.execute(sql, (*values, limit)))
+    reached = number_of(events[-1]) if events else after
+    if are_all and len(events) < limit:
+        reached = max(end, reached)
+    if after < log.renewed_at:
+        events = [_renewed(event, log.id) for event in events]
     return LoggedEvents(events, reached, reached >= last, reached - after, before_first)
+
+
+def _take(rows: sqlite3.Cursor) -> tuple[list[bytes], bool]:
+    """Take events of at most `PART_BYTES`, but at least one. Return also whether these are all."""
+    events: list[bytes] = []
+    size = 0
+    while size <= PART_BYTES and (some := [event for (event,) in rows.fetchmany(ROWS_AT_ONCE)]):
+        events += some
+        size += sum(map(len, some))
+    are_all = size <= PART_BYTES
+    while size > PART_BYTES and len(events) > 1:
+        size -= len(events.pop())
+    return events, are_all
+
+
+def _renewed(event: bytes, log_id: str) -> bytes:
+    """Return an event with the position that it has in the log with this id."""
+    return event[: LOG_ID.start] + log_id.encode() + event[LOG_ID.stop :]
 
 
 def old_events(db: sqlite3.Connection, before: str, limit: int) -> list[int]:

@@ -60,14 +60,13 @@ MIGRATIONS: dict[int, str] = {
     4: """
         CREATE TABLE events (
             position INTEGER PRIMARY KEY AUTOINCREMENT,
-            id       BLOB NOT NULL DEFAULT (randomblob(12)),
             room_id  TEXT NOT NULL,
             at       TEXT NOT NULL,
             type     TEXT NOT NULL,
             body     TEXT NOT NULL
         ) STRICT;
-        CREATE TABLE event_log (id BLOB NOT NULL) STRICT;
-        INSERT INTO event_log VALUES (randomblob(6));
+        CREATE TABLE event_log (id BLOB NOT NULL, renewed_at INTEGER NOT NULL) STRICT;
+        INSERT INTO event_log VALUES (randomblob(6), 0);
         ALTER TABLE rooms ADD COLUMN external_id TEXT;
         ALTER TABLE rooms ADD COLUMN metadata TEXT NOT NULL DEFAULT '{}';
         ALTER TABLE rooms ADD COLUMN expires_at TEXT;

@@ -23,7 +23,6 @@ MESSAGE_COLUMNS = (
     "room_id, id, participant_id, user_id, display_name, text, sent_at, to_id, to_user_id, client_id, total_bytes"
 )
 BAN_COLUMNS = "room_id, id, user_id, address_key, display_name, reason, banned_at, expires_at"
-EVENT_COLUMNS = "room_id, at, type, body"
 
 _encoder = msgspec.json.Encoder()
 
@@ -179,5 +178,5 @@ def to_ban(row: tuple[Any, ...]) -> tuple[PersonKey, Ban]:
 
 
 def event_row(room_id: str, event: LogEvent) -> tuple[Any, ...]:
-    """Convert a log event to a row with `EVENT_COLUMNS`."""
-    return room_id, event.at, event.__struct_config__.tag, _encoder.encode(event).decode()
+    """Convert a log event to a row for `write_events`: the room, the stamp, the type, and the JSON after its `{`."""
+    return room_id, event.at, event.__struct_config__.tag, _encoder.encode(event)[1:].decode()

@@ -5,7 +5,7 @@ until the busy event loop gives it back.
 """
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -25,7 +25,6 @@ from roomd.rooms.changes import (
 from roomd.rooms.model import SentId
 from roomd.storage.rows import (
     BAN_COLUMNS,
-    EVENT_COLUMNS,
     MESSAGE_COLUMNS,
     PARTICIPANT_COLUMNS,
     ROOM_COLUMNS,
@@ -38,6 +37,8 @@ from roomd.storage.rows import (
 
 T = TypeVar("T")
 
+LAST_EVENT = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)"
+"""The SQL of the number of the newest event that there ever was; 0 for none."""
 MOST_ROWS = 64
 """The largest number of rows in one statement. The numbers are powers of two, so that few statements are prepared."""
 
@@ -84,7 +85,7 @@ def write(db: sqlite3.Connection, batch: Sequence[RoomChanges]) -> None:
             _write_other(db, room_id, change)
         if gave_up:
             db.executemany("DELETE FROM participants WHERE room_id = ? AND id = ?", gave_up)
-        write_rows(db, "events", EVENT_COLUMNS, "", events)
+        write_events(db, events)
 
     in_transaction(db, statements)
 
@@ -169,19 +170,41 @@ def note_deleted(db: sqlite3.Connection, kind: Literal["message", "stay"], room_
 
 
 def write_rows(db: sqlite3.Connection, table: str, columns: str, key: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert rows in their order, many in one statement. With a `key`, the last row of a key decides."""
+    """Insert rows in their order, many in one statement. The last row of a `key` decides."""
+    for some in _portions(rows):
+        db.execute(_insert(table, columns, key, len(some)), [value for row in some for value in row])
+
+
+def write_events(db: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Add rows of `event_row` to the event log, in their order. Each gets an id and the next position."""
+    for some in _portions(rows):
+        db.execute(_insert_events(len(some)), [value for row in some for value in row])
+
+
+def _portions(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
+    """Divide rows into those of one statement each."""
     start = 0
     while left := len(rows) - start:
         size = min(1 << left.bit_length() - 1, MOST_ROWS)
-        some = rows[start : start + size]
-        db.execute(_insert(table, columns, key, size), [value for row in some for value in row])
+        yield rows[start : start + size]
         start += size
 
 
-@cache  # five tables and seven numbers of rows: 35 statements at most
+@cache  # four tables and seven numbers of rows: 28 statements at most
 def _insert(table: str, columns: str, key: str, rows: int) -> str:
     names = columns.split(", ")
     values = ", ".join([f"({', '.join('?' * len(names))})"] * rows)
     changes = ", ".join(f"{name} = excluded.{name}" for name in names if name not in key.split(", "))
-    conflict = f" ON CONFLICT ({key}) DO UPDATE SET {changes}" if key else ""
-    return f"INSERT INTO {table} ({columns}) VALUES {values}{conflict}"  # noqa: S608 - our own names
+    return f"INSERT INTO {table} ({columns}) VALUES {values} ON CONFLICT ({key}) DO UPDATE SET {changes}"  # noqa: S608
+
+
+@cache
+def _insert_events(rows: int) -> str:
+    event_id, number = "lower(hex(randomblob(12)))", "printf('%012x', last + column1)"
+    whole = f"""'{{"id":"' || {event_id} || '","position":"' || log_id || {number} || '",' || column5"""
+    values = ", ".join(f"({number}, ?, ?, ?, ?)" for number in range(1, rows + 1))
+    return (
+        "INSERT INTO events (position, room_id, at, type, body) "  # noqa: S608 - our own names
+        f"SELECT last + column1, column2, column3, column4, {whole} FROM (VALUES {values}), "
+        f"(SELECT lower(hex(id)) AS log_id, {LAST_EVENT} AS last FROM event_log)"
+    )

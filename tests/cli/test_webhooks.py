@@ -144,8 +144,8 @@ async def test_events_that_were_deleted_are_told(make_daemon: Callable[..., Daem
         with closing(sqlite3.connect(daemon.database)) as db:
             for _ in range(5):
                 db.execute(
-                    "INSERT INTO events (room_id, at, type, body) "
-                    "SELECT room_id, '2020-01-01T00:00:00.000Z', type, body FROM events LIMIT 1"
+                    "INSERT INTO events SELECT max(position) + 1, room_id, '2020-01-01T00:00:00.000Z', type, "
+                    "substr(body, 1, 57) || printf('%012x', max(position) + 1) || substr(body, 70) FROM events"
                 )
             db.execute("DELETE FROM events WHERE position < 6")
             db.commit()

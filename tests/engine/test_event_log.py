@@ -3,6 +3,7 @@
 import pytest
 
 from roomd.protocol.errors import Refused
+from roomd.protocol.logged import type_of
 from roomd.rooms import commands
 from roomd.rooms.settings import Rules, Settings
 from tests.support.fakes import FakeStore
@@ -11,7 +12,7 @@ from tests.support.stage import HOLD, HOST, Stage
 
 def logged(store: FakeStore) -> list[str]:
     """Return the types of the log events."""
-    return [row.type for row, _ in store.log.rows]
+    return [type_of(event) for event, _ in store.log.rows]
 
 
 async def test_what_happens_is_logged_with_the_changes(stage: Stage) -> None:

@@ -10,6 +10,7 @@ from roomd.eventlog import feed as module
 from roomd.eventlog.feed import Feed
 from roomd.protocol.errors import Refused
 from roomd.protocol.log_events import LoggedParticipantJoined
+from roomd.protocol.logged import number_of
 from roomd.rooms.event_log import reference
 from tests.support.fake_log import FakeLog
 from tests.support.processes import PATIENCE
@@ -44,7 +45,7 @@ class Source:
 
 def numbers(part: LoggedEvents) -> list[int]:
     """Return the numbers of the events."""
-    return [event.number for event in part.events]
+    return [number_of(event) for event in part.events]
 
 
 @pytest.fixture

@@ -63,9 +63,13 @@ class Pushed:
         self.clock.advance(seconds)
         return seconds
 
-    def ids(self) -> list[str]:
-        """Return the ids of the events that the endpoint took."""
-        return [event["id"] for event in self.receiver.events]
+    def numbers(self) -> list[int]:
+        """Return the numbers of the events that the endpoint took."""
+        return [_number(event) for event in self.receiver.events]
+
+
+def _number(event: dict[str, Any]) -> int:
+    return int(event["position"][12:], 16)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -98,14 +102,13 @@ async def test_attempts_come_less_and_less_often(pushed: Pushed) -> None:
     pushed.receiver.plan.extend(["500"] * 10)
     pushed.write()
     assert [await pushed.wait_of_the_next() for _ in range(10)] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300]
-    await pushed.receiver.until(lambda: pushed.ids() == ["e3"])
+    await pushed.receiver.until(lambda: pushed.numbers() == [3])
     for number, (pushed.chance, seconds) in enumerate(((0.0, 0.75), (1.0, 1.25)), 4):
         pushed.receiver.plan.append("500")
         pushed.write()
         assert await pushed.wait_of_the_next() == seconds
-        last = f"e{number}"
-        await pushed.receiver.until(lambda last=last: pushed.ids()[-1] == last)  # type: ignore[misc]
-    assert pushed.ids() == ["e3", "e4", "e5"]
+        await pushed.receiver.until(lambda last=number: pushed.numbers()[-1] == last)  # type: ignore[misc]
+    assert pushed.numbers() == [3, 4, 5]
 
 
 async def test_what_an_endpoint_asks_for_is_waited(pushed: Pushed, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,14 +117,14 @@ async def test_what_an_endpoint_asks_for_is_waited(pushed: Pushed, monkeypatch: 
     pushed.receiver.plan.extend(["busy", "503"])
     pushed.write()
     assert [await pushed.wait_of_the_next() for _ in range(2)] == [90, 2]
-    await pushed.receiver.until(lambda: pushed.ids() == ["e3"])
+    await pushed.receiver.until(lambda: pushed.numbers() == [3])
 
 
 async def test_the_progress_is_stored_seldom(pushed: Pushed) -> None:
     """Once when it begins, at most once a second after that, and at the end."""
     assert pushed.store.rows == {"backend": Progress(pushed.log.name, 2)}
     pushed.write(100)
-    await pushed.receiver.until(lambda: len(pushed.ids()) == 100)
+    await pushed.receiver.until(lambda: len(pushed.numbers()) == 100)
     assert pushed.store.writes <= 4
     await pushed.webhooks.close()
     assert pushed.store.rows["backend"].number == 102
@@ -134,9 +137,9 @@ async def test_a_database_that_fails_loses_nothing(pushed: Pushed) -> None:
     pushed.write(3)
     for _ in range(3):
         assert await pushed.wait_of_the_next() == RETRY_AFTER
-    assert pushed.ids() == []
+    assert pushed.numbers() == []
     pushed.log.failing = False
-    await pushed.receiver.until(lambda: pushed.ids() == ["e3", "e4", "e5"])
+    await pushed.receiver.until(lambda: pushed.numbers() == [3, 4, 5])
     await pushed.store.asked.wait()
     pushed.store.failing = False
     await pushed.webhooks.close()
@@ -156,14 +159,14 @@ async def test_a_fault_does_not_end_it(
     pushed.write()
     assert await pushed.wait_of_the_next() == 300
     pushed.write()
-    await pushed.receiver.until(lambda: pushed.ids() == ["e3", "e4"])
+    await pushed.receiver.until(lambda: pushed.numbers() == [3, 4])
     assert [record.message for record in caplog.records] == ["webhook failed"]
 
 
 async def test_another_log(pushed: Pushed, caplog: pytest.LogCaptureFixture) -> None:
     """After a backup was restored the endpoint goes on with the log that is there, and that is said."""
     pushed.write(3)
-    await pushed.receiver.until(lambda: len(pushed.ids()) == 3)
+    await pushed.receiver.until(lambda: len(pushed.numbers()) == 3)
     await pushed.webhooks.close()
     await pushed.log.renew_log_id()
     del pushed.log.rows[3:]
@@ -185,7 +188,7 @@ async def test_an_endpoint_that_is_taken_out_and_put_back(pushed: Pushed) -> Non
     pushed.webhooks.use([pushed.endpoint(), pushed.endpoint(name="new")])
     await until(lambda: pushed.counters.webhooks == {("backend", "delivered"): 2})
     assert [one.name for one in await pushed.webhooks.status()] == ["backend", "new"]
-    assert [request.event["id"] for request in pushed.receiver.requests] == ["e3", "e4"]
+    assert [_number(request.event) for request in pushed.receiver.requests] == [3, 4]
 
 
 async def test_a_start_without_storage(pushed: Pushed) -> None:

@@ -14,6 +14,8 @@ from tests.support.upgrades import make_version_2
 _KIM = "guest_name = 'Kim'"
 
 _BOB = "SELECT id FROM participants WHERE user_id = 'bob'"
+_JOINED = "WHERE type = 'participant-joined' AND body ->> '$.participant.userId' = 'bob'"
+_JOINED_ID = f"SELECT substr(body, 8, 24) FROM events {_JOINED}"
 _NOBODY = "SELECT 1 WHERE false"
 
 # SQL that breaks something, the room, and what is said of whom: the ids are those that the statement finds.
@@ -78,6 +80,8 @@ BROKEN = [
     ("banned twice", "INSERT INTO bans SELECT room_id, id || 'z', user_id, address_key, display_name, reason, "
         "banned_at, expires_at FROM bans",
         "talk", "bans whom another ban of the room bans", "SELECT id FROM bans ORDER BY id"),
+    ("another position", f"UPDATE events SET body = substr(body, 1, 57) || '{0:012x}' || substr(body, 70) {_JOINED}",
+        "talk", "is an event whose JSON says something else than its row", _JOINED_ID),
     ("no key", "DELETE FROM secrets", None, "the key of the network addresses is missing", _NOBODY),
     ("no log id", "DELETE FROM event_log", None, "the id of the event log is missing", _NOBODY),
     ("a strange table", "CREATE TABLE songs (title TEXT)", None, "the table songs is not of roomd", _NOBODY),

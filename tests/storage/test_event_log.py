@@ -13,6 +13,7 @@ import pytest
 from roomd.config import DatabaseConfig
 from roomd.engine.ports import EventLog, LogBounds, LoggedEvents, StorageFailed, Store
 from roomd.protocol.log_events import LogEvent, LoggedParticipantJoined
+from roomd.protocol.logged import LOG_ID, id_of, number_of, room_id_of, type_of
 from roomd.protocol.objects import Room
 from roomd.rooms.changes import Change, RoomChanged
 from roomd.rooms.event_log import created, reference
@@ -74,7 +75,7 @@ async def write(store: Store, count: int, room: Room = ROOM, at: str = LATER) ->
 
 def numbers(part: LoggedEvents) -> list[int]:
     """Return the numbers of the events."""
-    return [event.number for event in part.events]
+    return [number_of(event) for event in part.events]
 
 
 async def test_events_are_read_back_as_they_go_out(opened: Opened) -> None:
@@ -85,15 +86,15 @@ async def test_events_are_read_back_as_they_go_out(opened: Opened) -> None:
     await store.append(ROOM.id, [seat(JANE)], [joined])
     part = await log.read_events(0, 10)
     assert (numbers(part), part.last, part.is_end, part.read) == ([1, 2], 2, True, 2)
-    assert [(event.room_id, event.type) for event in part.events] == [
+    assert [(room_id_of(event), type_of(event)) for event in part.events] == [
         ("r1", "room-created"),
         ("r1", "participant-joined"),
     ]
     name = await log.log_id()
     for event, stored in zip(part.events, (created(ROOM), joined), strict=True):
-        extra = {"id": event.id, "position": f"{name}{event.number:012x}"}
-        assert json.loads(event.json) == {**extra, **msgspec.to_builtins(stored)}
-    assert len({event.id for event in part.events}) == 2
+        extra = {"id": id_of(event), "position": f"{name}{number_of(event):012x}"}
+        assert json.loads(event) == {**extra, **msgspec.to_builtins(stored)}
+    assert len({id_of(event) for event in part.events}) == 2
     assert await log.bounds() == LogBounds(0, 2)
 
 
@@ -153,8 +154,8 @@ async def test_after_a_start_whoever_was_connected_has_dropped(opened: Opened) -
     await store.append(ROOM.id, [RoomChanged(ROOM), seat(JANE), away, waits])
     await store.hold_seats(LATER, log_events=True)
     (event,) = (await log.read_events(0, 10)).events
-    dropped = json.loads(event.json)
-    assert (event.type, dropped["at"], dropped["participant"]["id"]) == ("participant-dropped", LATER, JANE.id)
+    dropped = json.loads(event)
+    assert (type_of(event), dropped["at"], dropped["participant"]["id"]) == ("participant-dropped", LATER, JANE.id)
     assert dropped["participant"]["isActive"] is False
     await store.hold_seats(LATER, log_events=True)
     assert len((await log.read_events(0, 10)).events) == 1, "once"
@@ -224,5 +225,12 @@ async def test_a_restored_backup_has_another_log_id(config: DatabaseConfig, tmp_
     restore(backup, Path(config.path), None)
     async with served(config) as store:
         log = StoredEvents(store)
-        assert await log.log_id() != name
-        assert [one.id for one in (await log.read_events(0, 10)).events] == [one.id for one in before.events]
+        renewed = await log.log_id()
+        assert renewed != name
+        await write(store, 1)
+        part = await log.read_events(0, 10)
+        assert [event[LOG_ID].decode() for event in part.events] == [renewed] * 3
+        assert [(number_of(event), id_of(event)) for event in part.events[:2]] == [
+            (number_of(event), id_of(event)) for event in before.events
+        ]
+        assert (await log.read_events(2, 10)).events == part.events[2:]

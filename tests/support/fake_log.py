@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Iterable
 
 import msgspec
 
-from roomd.engine.ports import LogBounds, LoggedEvent, LoggedEvents, StorageFailed
+from roomd.engine.ports import LogBounds, LoggedEvents, StorageFailed
 from roomd.protocol.log_events import LogEvent
+from roomd.protocol.logged import number_of, room_id_of
 
 
 class FakeLog:
@@ -15,7 +16,7 @@ class FakeLog:
 
     def __init__(self) -> None:
         self.name = "0123456789ab"
-        self.rows: list[tuple[LoggedEvent, LogEvent]] = []
+        self.rows: list[tuple[bytes, LogEvent]] = []
         self.reads = 0
         self.asked_to_delete = asyncio.Event()
         self.failing = False
@@ -26,12 +27,11 @@ class FakeLog:
         for event in events:
             self._last += 1
             body = {
-                "id": f"e{self._last}",
+                "id": f"{self._last:024x}",
                 "position": f"{self.name}{self._last:012x}",
                 **msgspec.json.decode(msgspec.json.encode(event)),
             }
-            row = LoggedEvent(self._last, body["id"], room_id, body["type"], msgspec.json.encode(body))
-            self.rows.append((row, event))
+            self.rows.append((msgspec.json.encode(body), event))
             self.on_events()
 
     async def log_id(self) -> str:
@@ -41,14 +41,14 @@ class FakeLog:
         self.name = self.name[::-1]
 
     async def bounds(self) -> LogBounds:
-        return LogBounds(self.rows[0][0].number - 1 if self.rows else self._last, self._last)
+        return LogBounds(number_of(self.rows[0][0]) - 1 if self.rows else self._last, self._last)
 
     async def read_events(self, after: int, limit: int, rooms: Collection[str] | None = None) -> LoggedEvents:
         self.reads += 1
         if self.failing:
             raise StorageFailed
-        found = [row for row, _ in self.rows if row.number > after and (rooms is None or row.room_id in rooms)]
-        reached = found[limit - 1].number if len(found) >= limit else max(self._last, after)
+        found = [row for row, _ in self.rows if number_of(row) > after and (rooms is None or room_id_of(row) in rooms)]
+        reached = number_of(found[limit - 1]) if len(found) >= limit else max(self._last, after)
         return LoggedEvents(
             found[:limit], reached, reached >= self._last, reached - after, (await self.bounds()).before_first
         )

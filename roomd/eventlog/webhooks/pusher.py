@@ -9,13 +9,14 @@ from typing import NamedTuple
 import msgspec
 
 from roomd.counters import Counters
-from roomd.engine.ports import RETRY_AFTER, Clock, LoggedEvent, StorageFailed
+from roomd.engine.ports import RETRY_AFTER, Clock, StorageFailed
 from roomd.engine.progress import Progress
 from roomd.eventlog.feed import LATEST, Feed
 from roomd.eventlog.webhooks.endpoints import Endpoint
 from roomd.eventlog.webhooks.sending import GONE, Outcome, Sender
 from roomd.eventlog.webhooks.signing import sign
 from roomd.protocol.errors import Refused
+from roomd.protocol.logged import id_of, number_of, type_of
 from roomd.protocol.timestamps import stamp
 
 log = logging.getLogger("roomd.eventlog.webhooks")
@@ -132,11 +133,11 @@ class Pusher:
                 await self._go_on_from_oldest(progress)
                 continue
             for event in part.events:
-                if not types or event.type in types:
+                if not types or type_of(event) in types:
                     if not await self._deliver(sender, event):
                         return
                     progress = progress._replace(delivered_at=stamp(self._shared.clock.wall()))
-                progress = progress._replace(number=event.number)
+                progress = progress._replace(number=number_of(event))
                 self._reach(progress)
             self._reach(progress._replace(number=part.last))
 
@@ -148,7 +149,7 @@ class Pusher:
         log.error("webhook events lost", {"endpoint": self.endpoint.name, "events": lost})
         self._reach(progress._replace(number=oldest))
 
-    async def _deliver(self, sender: Sender, event: LoggedEvent) -> bool:
+    async def _deliver(self, sender: Sender, event: bytes) -> bool:
         """Try until the event is delivered. Return False when the endpoint wants no more."""
         clock, trouble, name = self._shared.clock, self.trouble, self.endpoint.name
         while True:
@@ -160,7 +161,7 @@ class Pusher:
                 return True
             trouble.failures += 1
             trouble.error, trouble.at = outcome.error, stamp(clock.wall())
-            fields = {"endpoint": name, "event": event.id, "reason": outcome.error, "failures": trouble.failures}
+            fields = {"endpoint": name, "event": id_of(event), "reason": outcome.error, "failures": trouble.failures}
             if outcome.status == GONE and self.progress is not None:
                 log.error("webhook endpoint is gone", fields)
                 self._reach(self.progress._replace(is_gone=True))
@@ -169,10 +170,10 @@ class Pusher:
             log.warning("webhook not delivered", {**fields, "retryAfter": round(wait, 1)})
             await self._sleep(wait)
 
-    async def _attempt(self, sender: Sender, event: LoggedEvent) -> Outcome:
+    async def _attempt(self, sender: Sender, event: bytes) -> Outcome:
         now = self._shared.clock.wall()
-        headers = sign(event.id, int(now), event.json, self.endpoint.secrets)
-        outcome = await sender.post(event.json, headers, now)
+        headers = sign(id_of(event), int(now), event, self.endpoint.secrets)
+        outcome = await sender.post(event, headers, now)
         result = "delivered" if not outcome.error else "refused" if outcome.status is not None else "failed"
         self._shared.counters.webhooks[self.endpoint.name, result] += 1
         return outcome

@@ -233,7 +233,7 @@ class Webhooks:
             part = await self._feed.read(number, 1)
         except Refused:  # its oldest events were deleted just now
             return 0.0
-        at = [msgspec.json.decode(event.json, type=_Timed).at for event in part.events]
+        at = [msgspec.json.decode(event, type=_Timed).at for event in part.events]
         return max(0.0, self._clock.wall() - seconds_of(at[0])) if at else 0.0
 
     def _status(self, name: str, pusher: "Pusher", lag: Lag) -> Webhook:

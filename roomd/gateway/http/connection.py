@@ -209,8 +209,8 @@ class HttpConnection(asyncio.Protocol):
         request = cast("Request", reader.request)
         if isinstance(content, Answer):
             keeps = reader.keeps and reader.is_whole and not (content.must_close or self._is_finishing)
-            data = content.serialize(keeps)
-            self.transport.write(data[: len(data) - len(content.body)] if request.method == "HEAD" else data)
+            head = content.head(keeps)
+            self.transport.writelines((head,) if request.method == "HEAD" else (head, content.body))
             self._after(reader, keeps)
         elif isinstance(content, Response):
             self._respond_last(request, reader, content)

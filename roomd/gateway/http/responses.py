@@ -32,13 +32,13 @@ class Answer(NamedTuple):
     must_close: bool = False
     """Whether the connection ends with it, whatever the request allows."""
 
-    def serialize(self, keeps: bool) -> bytes:
-        """Return the bytes of the response. `keeps` is whether the connection is kept after it."""
+    def head(self, keeps: bool) -> bytes:
+        """Return the bytes of the header. `keeps` is whether the connection is kept after it."""
         head = (
             f"{_LINES[self.status]}Content-Type: {self.content_type}\r\nContent-Length: {len(self.body)}\r\n"
             f"Cache-Control: no-store\r\n{self.headers}{'' if keeps else _CLOSE}\r\n"
         )
-        return head.encode("latin-1") + self.body
+        return head.encode("latin-1")
 
 
 class Stream(NamedTuple):
@@ -74,9 +74,13 @@ Content = Response | Answer | Stream
 """What answers a request. A `Response` ends its connection, but for 101."""
 
 
-def chunk(part: bytes) -> bytes:
-    """Return a part of a body in the chunked coding (RFC 9112, section 7.1); the end of the body for no bytes."""
-    return b"%x\r\n%b\r\n" % (len(part), part)
+LAST_CHUNK = b"0\r\n\r\n"
+"""The end of a body in the chunked coding."""
+
+
+def chunk(part: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return a part of a body in the chunked coding (RFC 9112, section 7.1), as bytes that follow each other."""
+    return b"%x\r\n" % len(part), part, b"\r\n"
 
 
 def text_response(status: HTTPStatus, text: str) -> Response:

@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from typing import Any, Protocol
 
-from roomd.gateway.http.responses import chunk
+from roomd.gateway.http.responses import LAST_CHUNK, chunk
 
 log = logging.getLogger("roomd.gateway.http")
 
@@ -18,6 +18,9 @@ class Transport(Protocol):
     """The part of an asyncio transport that a sender needs."""
 
     def write(self, data: bytes, /) -> None:
+        """Queue bytes for the client."""
+
+    def writelines(self, list_of_data: Iterable[bytes], /) -> None:
         """Queue bytes for the client."""
 
 
@@ -65,14 +68,14 @@ class Sender:
             async with contextlib.aclosing(self._parts) as parts:
                 async for part in parts:
                     if part:
-                        self._transport.write(chunk(part) if self._is_chunked else part)
+                        self._transport.writelines(chunk(part) if self._is_chunked else (part,))
                     await self._may_write.wait()
         except Exception as exc:
             log.exception("stream failed", {"error": type(exc).__name__})
             self._done(False)
             return
         if self._is_chunked:
-            self._transport.write(chunk(b""))
+            self._transport.write(LAST_CHUNK)
         self._done(True)
 
 
