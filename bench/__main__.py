@@ -18,7 +18,7 @@ RESULTS = Path(__file__).parent / "results"
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=WORK, default=tuple(WORK), metavar="WORK", help="a to i")
+    parser.add_argument("--only", nargs="+", choices=WORK, default=tuple(WORK), metavar="WORK", help="a to k")
     parser.add_argument("--servers", nargs="+", choices=SERVERS, default=SERVERS, help="what to measure (default all)")
     parser.add_argument(
         "--without", nargs="+", choices=SERVERS, default=(), metavar="SERVER", help="servers to leave out"

@@ -26,7 +26,7 @@ from bench.suite import LARGEST_ROOM, Plan, Record, Step, paused, steps, tempora
 from bench.work import cycle, latency, memory
 
 WORK = ("a", "b", "c", "d", "e", "f", "g", "h")
-"""All but (i) and (j), whose databases have the schema of one checkout."""
+"""All but (i) and (j), whose databases have the schema of one checkout, and (k)."""
 BEFORE, AFTER = "before", "after"
 
 

@@ -37,6 +37,9 @@ TITLES = {
     "j-poll-ratio": "(j) the same ÷ SQLite alone",
     "j-stream": "(j) events per second by Server-Sent Events",
     "j-stream-ratio": "(j) the same ÷ SQLite alone",
+    "k-socket": "(k) `get-room` on WebSockets, answers per second",
+    "k-http": "(k) the same by `POST` on kept connections",
+    "k-ratio": "(k) by `POST` ÷ on WebSockets",
 }
 """The rows whose key is fixed; the others are named by `title`."""
 HISTORIES = {
@@ -170,6 +173,7 @@ TARGETS = (
     Target("(j) events to a `watch` ÷ SQLite alone", ("j",), lambda best: best.value("j-watch-ratio"), at_least=0.5),
     Target("(j) events by long poll ÷ SQLite alone", ("j",), lambda best: best.value("j-poll-ratio"), at_least=0.5),
     Target("(j) events by SSE ÷ SQLite alone", ("j",), lambda best: best.value("j-stream-ratio"), at_least=0.5),
+    Target("(k) `get-room` by `POST` ÷ on a WebSocket", ("k",), lambda best: best.value("k-ratio"), at_least=0.5),
 )  # fmt: skip
 
 

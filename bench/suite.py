@@ -16,7 +16,7 @@ from bench.ceilings.rows import rows_per_second
 from bench.peers.servers import PEERS, missing
 from bench.processes import StartFailed, Usage
 from bench.rig import Figure, Incomplete, Rig, running
-from bench.work import catchup, cold, crowd, cycle, growth, latency, memory, relay
+from bench.work import asking, catchup, cold, crowd, cycle, growth, latency, memory, relay
 
 CEILINGS = ("echo", "frames", "sqlite")
 SERVERS = ("roomd", *CEILINGS, *PEERS)
@@ -32,6 +32,7 @@ WORK = {
     "h": WITH_ROOMS,
     "i": ("roomd",),
     "j": ("roomd",),
+    "k": ("roomd",),
 }
 """Which servers are measured at what; the letters are those of bench/README.md. (h), (i) and (j) are measured once."""
 
@@ -125,6 +126,8 @@ def steps(plan: Plan, measure_latency: Measure) -> Iterator[Step]:
         yield Step("f", server, lambda rig: relay.measure(rig, seconds))
     for server in plan.of("g"):
         yield Step("g", server, measure_latency)
+    for server in plan.of("k"):
+        yield Step("k", server, lambda rig: asking.measure(rig, seconds))
 
 
 def _crowd(size: int, seconds: float) -> Measure:

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-from websockets.http11 import Request, Response
+from websockets.http11 import Response
 
 from roomd.gateway.http.connection import HttpConnection
+from roomd.gateway.http.request import Request
 from roomd.gateway.http.responses import Content, response
 from roomd.protocol.admin import Failed
 from roomd.system.unix_sockets import UnixListener, listen_on
@@ -80,7 +81,8 @@ class OperationServer:
 
     def body_limit(self, request: Request) -> int:
         """Return how many bytes the body may have."""
-        return BODY_LIMIT if request.method == "POST" and request.headers.get("Content-Length", "0") != "0" else 0
+        has_body = request.headers.joined("content-length") not in ("", "0")
+        return BODY_LIMIT if request.method == "POST" and has_body else 0
 
     def delay(self, connection: HttpConnection, request: Request | None) -> float:  # noqa: ARG002 - of the protocol
         """Return 0: an operator waits for nobody."""

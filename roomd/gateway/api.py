@@ -11,7 +11,7 @@ from functools import partial
 from http import HTTPStatus
 
 from websockets.datastructures import Headers
-from websockets.http11 import Request, Response
+from websockets.http11 import Response
 
 from roomd.gateway.api_client import ApiClient, closed_outbox
 from roomd.gateway.client import Spawn
@@ -19,6 +19,7 @@ from roomd.gateway.event_readers import EventReaders
 from roomd.gateway.handlers import serve
 from roomd.gateway.handshake import bearer_token
 from roomd.gateway.http.connection import HttpConnection
+from roomd.gateway.http.request import Fields, Request
 from roomd.gateway.http.responses import JSON, Content, method_not_allowed, response, text_response
 from roomd.gateway.services import Services
 from roomd.gateway.serving import check_draining, refusal
@@ -170,9 +171,9 @@ class Api:
             refused = Refused(BAD_FRAME, NAME_THE_ROOM)
         client.refuse(refused, None)
 
-    def _cors(self, headers: Headers) -> str:
+    def _cors(self, headers: Fields) -> str:
         """Return the header fields for a page that may read the response; none for others."""
-        if not self._origins or (origin := ",".join(headers.get_all("Origin"))) not in self._origins:
+        if not self._origins or (origin := headers.joined("origin")) not in self._origins:
             return ""
         return (
             f"Access-Control-Allow-Origin: {origin}\r\nAccess-Control-Expose-Headers: Retry-After\r\nVary: Origin\r\n"
@@ -197,20 +198,20 @@ def _path(request: Request) -> str:
     return request.path.partition("?")[0]
 
 
-def _refuse_head(request: Request, headers: Headers) -> Response | None:
+def _refuse_head(request: Request, headers: Fields) -> Response | None:
     """Build the response to a request with a header that is not valid; None for others."""
-    hosts = len(headers.get_all("Host"))
+    hosts = len(headers.get_all("host"))
     if hosts > 1 or (not hosts and request.protocol == "HTTP/1.1"):  # RFC 9112, section 3.2
         return text_response(HTTPStatus.BAD_REQUEST, "Send one header field Host.\n")
-    expected = headers.get_all("Expect")
+    expected = headers.get_all("expect")
     if expected and [text.lower() for text in expected] != ["100-continue"]:
         return text_response(HTTPStatus.EXPECTATION_FAILED, "Of Expect only 100-continue is served.\n")
     return None
 
 
-def _refuse_body(headers: Headers, body: bytes) -> Response | None:
+def _refuse_body(headers: Fields, body: bytes) -> Response | None:
     """Build the response to a request with a body that is no JSON; None for others."""
-    kinds = headers.get_all("Content-Type")
+    kinds = headers.get_all("content-type")
     if not kinds and not body:
         return None
     if len(kinds) == 1 and kinds[0].partition(";")[0].strip().lower() == JSON:

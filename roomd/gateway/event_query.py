@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
-from websockets.http11 import Request
-
+from roomd.gateway.http.request import Request
 from roomd.protocol.errors import BAD_FRAME, Refused
 from roomd.protocol.openapi import EVENTS_DEFAULT, MOST_EVENTS, MOST_SECONDS
 from roomd.protocol.requests import MOST_WATCHED
@@ -50,7 +49,7 @@ def read_query(request: Request) -> EventQuery:
     if rooms is not None and len(rooms) > MOST_WATCHED:
         raise _bad(f"room may be given {MOST_WATCHED} times")
     after, is_stream = _once(given, "after"), _is_stream(request)
-    if is_stream and (last := request.headers.get_all("Last-Event-ID")):
+    if is_stream and (last := request.headers.get_all("last-event-id")):
         after = last[-1]  # a client that reconnects asks with the same URL as at first
     return EventQuery(
         after,
@@ -63,7 +62,7 @@ def read_query(request: Request) -> EventQuery:
 
 def _is_stream(request: Request) -> bool:
     """Return whether `Accept` names Server-Sent Events, and does not exclude them (RFC 9110, section 12.5.1)."""
-    for accepted in ",".join(request.headers.get_all("Accept")).lower().split(","):
+    for accepted in request.headers.joined("accept").lower().split(","):
         kind, *parameters = (part.strip() for part in accepted.split(";"))
         if kind == EVENT_STREAM:
             return not any(re.fullmatch(r"q=0(\.0{0,3})?", parameter) for parameter in parameters)

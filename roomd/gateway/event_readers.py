@@ -11,14 +11,13 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Sequence
 from functools import lru_cache, partial
 
-from websockets.http11 import Request
-
 from roomd.engine.ports import RETRY_AFTER, StorageFailed
 from roomd.eventlog.feed import MOST_EVENTS, Feed
 from roomd.gateway.api_client import ApiClient
 from roomd.gateway.event_query import EVENT_STREAM, read_query
 from roomd.gateway.following import Follower, joined, open_follower
 from roomd.gateway.http.connection import HttpConnection
+from roomd.gateway.http.request import Request
 from roomd.gateway.http.responses import Answer, Stream
 from roomd.gateway.serving import RESTART_AFTER
 from roomd.limits.ledgers import Ledgers

@@ -5,9 +5,12 @@ from collections.abc import Sequence
 from http import HTTPStatus
 
 from websockets.datastructures import Headers
-from websockets.http11 import Request, Response
+from websockets.http11 import Request as LibraryRequest
+from websockets.http11 import Response
 from websockets.server import ServerProtocol
 from websockets.typing import Origin, Subprotocol
+
+from roomd.gateway.http.request import Fields, Request
 
 limited = logging.getLogger("roomd.gateway.limited")
 
@@ -27,9 +30,9 @@ class Handshake:
 
     def answer(self, request: Request) -> Response:
         """Return the response: 101, or the status of the error."""
-        if request.headers.get_all("Transfer-Encoding") or set(request.headers.get_all("Content-Length")) - {"0"}:
+        if "transfer-encoding" in request.headers or set(request.headers.get_all("content-length")) - {"0"}:
             return self._library.reject(HTTPStatus.BAD_REQUEST, "A handshake has no body.\n")
-        response = self._library.accept(request)
+        response = self._library.accept(_for_library(request))
         if self._library.handshake_exc is not None:
             # Building one takes a third of the time of a handshake, so one is used until a handshake has failed.
             self._library = self._new_library()
@@ -45,28 +48,35 @@ class Handshake:
         return ServerProtocol(origins=self._origins, select_subprotocol=_select_subprotocol)
 
 
+def _for_library(request: Request) -> LibraryRequest:
+    headers = Headers()
+    for name, value in request.headers:
+        headers[name] = value
+    return LibraryRequest(request.path, headers, request.method, request.protocol)
+
+
 def _select_subprotocol(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
     """Select `roomd.v1` when the client offers it. It is never required."""
     return SUBPROTOCOL if SUBPROTOCOL in offered else None
 
 
-def find_token(headers: Headers) -> str | None:
+def find_token(headers: Fields) -> str | None:
     """Return the token in `Authorization` or in a subprotocol; None for a guest.
 
     For an `Authorization` that has no bearer token the result is an empty token, which is never valid.
     """
     if (token := bearer_token(headers)) is not None:
         return token
-    offered = (name.strip() for value in headers.get_all("Sec-WebSocket-Protocol") for name in value.split(","))
+    offered = (name.strip() for value in headers.get_all("sec-websocket-protocol") for name in value.split(","))
     return next((name.removeprefix("bearer.") for name in offered if name.startswith("bearer.")), None)
 
 
-def bearer_token(headers: Headers) -> str | None:
+def bearer_token(headers: Fields) -> str | None:
     """Return the token in `Authorization`; None without this field.
 
     For an `Authorization` that has no bearer token the result is an empty token, which is never valid.
     """
-    authorization = headers.get_all("Authorization")
+    authorization = headers.get_all("authorization")
     if not authorization:
         return None
     scheme, _, token = authorization[0].partition(" ")

@@ -10,8 +10,6 @@ import time
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from websockets.http11 import Request
-
 from roomd.config import Config, ListenAddress, TcpAddress, listen_addresses, url_of
 from roomd.engine.hub import Hub
 from roomd.gateway.api import Api
@@ -19,6 +17,7 @@ from roomd.gateway.connection import Connection
 from roomd.gateway.connection_log import ConnectionLog
 from roomd.gateway.handshake import find_token
 from roomd.gateway.http.connection import HttpConnection
+from roomd.gateway.http.request import Request
 from roomd.gateway.http.responses import Content
 from roomd.gateway.routes import Routes
 from roomd.gateway.services import Services
@@ -213,7 +212,7 @@ class Listener:
             connection.address = self._address(connection, request)
             if request.path.startswith(PREFIX) and connection.has_arrived:
                 return 0.0  # the request is charged to its user
-        wait = self._charge(connection, 1 if request is None or "Upgrade" in request.headers else FILE_ARRIVAL)
+        wait = self._charge(connection, 1 if request is None or "upgrade" in request.headers else FILE_ARRIVAL)
         if not wait or (request is not None and self._routes.is_health_check(request)):
             return 0.0
         self._counters.limited["address", Use.ARRIVALS, "slowed"] += 1
@@ -266,9 +265,9 @@ class Listener:
 
     def _address(self, connection: HttpConnection, request: Request) -> Address | None:
         headers = request.headers
-        forwarded_for, forwarded = headers.get_all("X-Forwarded-For"), headers.get_all("Forwarded")
+        forwarded_for, forwarded = headers.get_all("x-forwarded-for"), headers.get_all("forwarded")
         if not (forwarded_for or forwarded):
-            if not self._has_warned and "Origin" in headers:
+            if not self._has_warned and "origin" in headers:
                 self._warn_of_proxy(connection.peer)
             return connection.address if not connection.has_arrived else self._proxies.client(connection.peer, (), ())
         return self._proxies.client(connection.peer, forwarded_for, forwarded)

@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 import msgspec
-from websockets.http11 import Request, Response
+from websockets.http11 import Response
 
 from roomd import __version__
 from roomd.config import ServerConfig
 from roomd.gateway.handshake import Handshake
+from roomd.gateway.http.request import Request
 from roomd.gateway.http.responses import method_not_allowed, response, text_response
 from roomd.gateway.static import StaticFiles
 
@@ -70,7 +71,7 @@ class Routes:
         return text_response(HTTPStatus.NOT_FOUND, "There is nothing here. See GET / for what is.\n")
 
     def _connect(self, request: Request) -> Response:
-        if "websocket" not in ",".join(request.headers.get_all("Upgrade")).lower():
+        if "websocket" not in request.headers.joined("upgrade").lower():
             answer = text_response(HTTPStatus.UPGRADE_REQUIRED, "Connect to this with a WebSocket client.\n")
             answer.headers["Upgrade"] = "websocket"
             answer.headers["Connection"] = "Upgrade"

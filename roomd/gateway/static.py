@@ -12,10 +12,10 @@ from importlib.resources.abc import Traversable
 from pathlib import PurePath
 
 import msgspec
-from websockets.datastructures import Headers
 from websockets.http11 import Response
 
 from roomd.config import ServerConfig
+from roomd.gateway.http.request import Fields
 from roomd.gateway.http.responses import JSON, response
 from roomd.protocol import asyncapi, openapi
 
@@ -74,12 +74,12 @@ class StaticFiles:
                 else:
                     self._add(f"/{name}", TYPES[PurePath(name).suffix], body)
 
-    def answer(self, path: str, headers: Headers) -> Response | None:
+    def answer(self, path: str, headers: Fields) -> Response | None:
         """Return the response for a file; None without one, and for the page if the client is not a browser."""
         if path not in self._files or (path == "/" and not _is_browser(headers)):
             return None
         content_type, body, tag = self._files[path]
-        known = ",".join(headers.get_all("If-None-Match"))
+        known = headers.joined("if-none-match")
         if tag in known:  # a weak tag matches too (RFC 9110, section 13.1.2)
             answer = response(HTTPStatus.NOT_MODIFIED, content_type, b"")
             del answer.headers["Content-Length"], answer.headers["Content-Type"]
@@ -112,9 +112,9 @@ def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, bytes]]:
             yield prefix + entry.name, entry.read_bytes()
 
 
-def _is_browser(headers: Headers) -> bool:
+def _is_browser(headers: Fields) -> bool:
     """Return whether the request accepts HTML by name, as browsers do. Programs like curl accept any type."""
-    return "text/html" in ",".join(headers.get_all("Accept")).lower()
+    return "text/html" in headers.joined("accept").lower()
 
 
 def _with_path(page: bytes, path: str) -> bytes:

@@ -16,7 +16,7 @@ from bench.clients import PERSON, Roomd
 from bench.processes import Usage
 from bench.rig import Figure, Rig, running
 from bench.suite import WORK, Failure, Plan, Sample, Suite
-from bench.work import catchup, cold, crowd, cycle, growth, latency, memory, relay
+from bench.work import asking, catchup, cold, crowd, cycle, growth, latency, memory, relay
 from bench.work.storm import Event, check_view
 from roomd.protocol import codec, events, objects, requests
 from tests.support.daemon import SECRET
@@ -116,6 +116,7 @@ Measure = Callable[[Rig], Awaitable[list[Figure]]]
         pytest.param(lambda rig: cold.measure(rig, SECONDS, 40), ["d"], id="d"),
         pytest.param(lambda rig: relay.measure(rig, SECONDS), ["f"], id="f"),
         pytest.param(lambda rig: latency.measure(rig, SECONDS, 1000), ["g50", "g99"], id="g"),
+        pytest.param(lambda rig: asking.measure(rig, SECONDS), ["k-socket", "k-http", "k-ratio"], id="k"),
         pytest.param(lambda rig: memory.measure(rig, [50, 100]), ["h50", "h100"], id="h"),
     ],
 )

@@ -3,10 +3,9 @@
 from typing import Any
 
 import pytest
-from websockets.datastructures import Headers
-from websockets.http11 import Request
 
 from roomd.gateway.handshake import Handshake, find_token
+from roomd.gateway.http.request import Fields, Request
 
 GOOD = {
     "Upgrade": "websocket",
@@ -19,7 +18,8 @@ GOOD = {
 def request(**changes: str | None) -> Request:
     """Make a handshake with some header fields changed, or left out."""
     fields: dict[str, Any] = {**GOOD, **{name.replace("_", "-"): value for name, value in changes.items()}}
-    return Request("/ws", Headers({name: value for name, value in fields.items() if value is not None}))
+    given = Fields((name.encode(), value.encode()) for name, value in fields.items() if value is not None)
+    return Request("GET", "/ws", given, "HTTP/1.1")
 
 
 BAD: dict[str, tuple[Request, int]] = {
@@ -81,4 +81,4 @@ def test_the_subprotocol(offered: str | None, chosen: list[str]) -> None:
 )
 def test_where_a_token_is(fields: list[tuple[str, str]], token: str | None) -> None:
     """A token comes in `Authorization` or among the subprotocols; what is no bearer token is a bad one."""
-    assert find_token(Headers(fields)) == token
+    assert find_token(Fields((name.encode(), value.encode()) for name, value in fields)) == token

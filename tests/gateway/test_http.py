@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 from httptools import HttpParserCallbackError
-from websockets.http11 import Request, Response
+from websockets.datastructures import Headers
+from websockets.http11 import Response
 
 from roomd.gateway.http.connection import DISCARD_LIMIT, HttpConnection
 from roomd.gateway.http.reading import FIELD_LIMIT, HEAD_LIMIT, RequestReader
+from roomd.gateway.http.request import Request
 from roomd.gateway.http.responses import response
 from tests.support.sockets import SocketTransport, turns
 
@@ -42,8 +44,8 @@ class Handler:
         return self.delay_of.get(request.path if request is not None else "", 0.0)
 
     def answer(self, connection: HttpConnection, request: Request, body: bytes) -> Response:
-        if request.headers.get("Upgrade"):
-            return Response(101, "Switching Protocols", request.headers)
+        if "upgrade" in request.headers:
+            return Response(101, "Switching Protocols", Headers(request.headers))
         return response(HTTPStatus.OK, "text/plain", f"{request.method} {request.path} {body.decode()}".encode())
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":

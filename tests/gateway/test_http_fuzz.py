@@ -12,12 +12,14 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
-from websockets.http11 import Request, Response
+from websockets.http11 import Request as LibraryRequest
+from websockets.http11 import Response
 from websockets.server import ServerProtocol
 
 from roomd.config import ServerConfig
 from roomd.gateway.http.connection import HttpConnection
 from roomd.gateway.http.reading import FIELD_LIMIT, HEAD_LIMIT
+from roomd.gateway.http.request import Request
 from roomd.gateway.routes import Routes
 from tests.support.fuzz_heads import cut, make_request
 from tests.support.sockets import SocketTransport
@@ -134,7 +136,7 @@ def library_accepts(request: bytes) -> bool:
     library = ServerProtocol()
     library.receive_data(request)
     asked = next(iter(library.events_received()), None)
-    return isinstance(asked, Request) and library.accept(asked).status_code == HTTPStatus.SWITCHING_PROTOCOLS
+    return isinstance(asked, LibraryRequest) and library.accept(asked).status_code == HTTPStatus.SWITCHING_PROTOCOLS
 
 
 @pytest.mark.parametrize("part", range(PARTS))

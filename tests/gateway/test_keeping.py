@@ -6,9 +6,9 @@ from collections.abc import AsyncGenerator, Coroutine
 from typing import Any
 
 import pytest
-from websockets.http11 import Request
 
 from roomd.gateway.http.connection import AHEAD_LIMIT, BODY_TIMES, IDLE_TIMES, UNREAD_TIMES, HttpConnection
+from roomd.gateway.http.request import Request
 from roomd.gateway.http.responses import Answer, Content, Stream
 from tests.support.sockets import SocketTransport, turns
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path, PurePath
 
 import pytest
-from websockets.datastructures import Headers
 
 from roomd.config import ServerConfig
+from roomd.gateway.http.request import Fields
 from roomd.gateway.static import StaticFiles, page_files
 from roomd.protocol import asyncapi
 from tests.support.daemon import Daemon
@@ -169,7 +169,9 @@ PATHS = {"/rooms": "/rooms", '/a"><script>': "/a&quot;&gt;&lt;script&gt;", "/a&b
 @pytest.mark.parametrize(("path", "escaped"), PATHS.items())
 def test_the_page_knows_the_path(path: str, escaped: str) -> None:
     """The page is told where the WebSocket is, whatever characters the path has."""
-    answer = StaticFiles(ServerConfig(path=path)).answer("/", Headers(BROWSER))
+    answer = StaticFiles(ServerConfig(path=path)).answer(
+        "/", Fields((name.encode(), value.encode()) for name, value in BROWSER.items())
+    )
     assert answer is not None
     assert f'<meta name="roomd-path" content="{escaped}">'.encode() in answer.body
     assert b'content="/ws"' not in answer.body

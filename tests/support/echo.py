@@ -10,7 +10,8 @@ from typing import Any
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request, Response
+from websockets.http11 import Request as LibraryRequest
+from websockets.http11 import Response
 from websockets.protocol import Protocol, State
 from websockets.server import ServerProtocol
 
@@ -18,6 +19,7 @@ from roomd.config import LimitsConfig
 from roomd.gateway.backlog import Backlog
 from roomd.gateway.handshake import Handshake
 from roomd.gateway.http.connection import HttpConnection
+from roomd.gateway.http.request import Request
 from roomd.gateway.websocket import ClientSocket
 from roomd.limits.ledgers import Ledgers
 from roomd.limits.usage import Usage
@@ -242,7 +244,7 @@ class LibraryEcho:
         self._protocol = ServerProtocol(max_size=limit)
         self._protocol.receive_data(HANDSHAKE)
         (request,) = self._protocol.events_received()
-        assert isinstance(request, Request)
+        assert isinstance(request, LibraryRequest)
         self._protocol.send_response(self._protocol.accept(request))
         self._protocol.data_to_send()
         assert self._protocol.state is State.OPEN

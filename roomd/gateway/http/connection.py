@@ -18,10 +18,11 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any, Protocol, cast
 
-from websockets.http11 import Request, Response
+from websockets.http11 import Response
 
 from roomd.gateway.addresses import find_peer
 from roomd.gateway.http.reading import HEAD_LIMIT, BadRequest, RequestReader
+from roomd.gateway.http.request import Request
 from roomd.gateway.http.responses import CONTINUE, Answer, Content, Stream
 from roomd.gateway.http.streaming import Sender
 from roomd.limits.addresses import Address
@@ -250,7 +251,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _allow_body(self, request: Request, reader: RequestReader) -> None:
         """Tell a client that waits for it to send the body (RFC 9110, section 10.1.1)."""
-        expected = request.headers.get_all("Expect")
+        expected = request.headers.get_all("expect")
         if expected and request.protocol == "HTTP/1.1" and not reader.body_size:
             self.transport.write(CONTINUE)
 

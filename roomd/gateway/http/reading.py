@@ -10,9 +10,9 @@ from http import HTTPStatus
 from typing import cast
 
 import httptools
-from websockets.datastructures import Headers
-from websockets.http11 import Request, Response
+from websockets.http11 import Response
 
+from roomd.gateway.http.request import Fields, Request
 from roomd.gateway.http.responses import body_too_large, head_too_large, method_not_allowed, text_response
 
 HEAD_LIMIT = 16_384
@@ -131,16 +131,12 @@ class RequestReader:
         if len(self._fields) > FIELD_LIMIT:
             return
         parser = cast("httptools.HttpRequestParser", self._parser)
-        headers = Headers()
-        for name, value in self._fields:
-            headers[name.decode("latin-1")] = value.decode("latin-1")
+        headers = Fields(self._fields)
         self._fields.clear()
         version = parser.get_http_version()
         path = self._path if self._path.startswith(b"/") else _origin_form(self._path)
-        self.request = Request(
-            path.decode("ascii", "surrogateescape"), headers, parser.get_method().decode("ascii"),
-            f"HTTP/{version}",
-        )  # fmt: skip
+        method, protocol = parser.get_method().decode("ascii"), f"HTTP/{version}"
+        self.request = Request(method, path.decode("ascii", "surrogateescape"), headers, protocol)
         self._limit = self._body_limit(self.request)
         if self._limit == 0:
             self.is_complete = True
@@ -207,12 +203,12 @@ class RequestReader:
         if not line.endswith((b" HTTP/1.1\r", b" HTTP/1.0\r")):
             raise self._refusal()
 
-    def _expect_body(self, headers: Headers) -> None:
+    def _expect_body(self, headers: Fields) -> None:
         """Note how long the body is. The parser has refused two lengths, and a length beside a coding."""
-        if "Transfer-Encoding" in headers:
+        if "transfer-encoding" in headers:
             self._left = None
         else:
-            self._left = int(headers.get("Content-Length", "0"))
+            self._left = int(headers.joined("content-length") or "0")
 
     def _check_body(self) -> None:
         """Refuse a body that is not wanted, before it is read (RFC 9112, section 6.3)."""
@@ -222,7 +218,7 @@ class RequestReader:
                 raise BadRequest(body_too_large(self._limit))
         elif request.protocol == "HTTP/1.0":  # such a client knows no chunks (RFC 9112, section 6.1)
             raise self._refusal()
-        elif [coding.lower() for coding in request.headers.get_all("Transfer-Encoding")] != ["chunked"]:
+        elif [coding.lower() for coding in request.headers.get_all("transfer-encoding")] != ["chunked"]:
             raise BadRequest(text_response(HTTPStatus.NOT_IMPLEMENTED, "Send the body as it is, or chunked.\n"))
 
     def _feed_body(self, data: bytes) -> None:
