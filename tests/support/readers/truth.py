@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from roomd.protocol.logged import id_of, type_of
 from tests.support.attacks.line import Frame
 from tests.support.views import as_sent, seconds
 
@@ -78,7 +79,8 @@ def read_truth(database: Path, notes: Notes, hold: float) -> Truth:
     with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
         db.row_factory = sqlite3.Row
         db.execute("BEGIN")
-        log = {row["id"].hex(): row["type"] for row in db.execute("SELECT id, type FROM events ORDER BY position")}
+        rows = db.execute("SELECT CAST(body AS BLOB) FROM events ORDER BY position").fetchall()
+        log = {id_of(event): type_of(event) for (event,) in rows}
         rows = db.execute("SELECT * FROM participants").fetchall()
         ends = dict(db.execute("SELECT id, ended_at FROM rooms WHERE ended_at IS NOT NULL").fetchall())
     reasons = {
