@@ -24,7 +24,13 @@ settings.load_profile("a busy machine")
 
 pytest.register_assert_rewrite("tests.support")  # a failed assertion there shows its values, as in a test
 
-pytest_plugins = ["tests.support.daemon", "tests.support.in_process", "tests.support.systemd", "tests.support.units"]
+pytest_plugins = [
+    "tests.support.postgresql",
+    "tests.support.daemon",
+    "tests.support.in_process",
+    "tests.support.systemd",
+    "tests.support.units",
+]
 
 UNTRACED = {
     *("bench", "cli", "client", "gateway", "journeys", "metrics", "page", "storage", "systemd", "testing"),

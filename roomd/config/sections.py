@@ -131,10 +131,19 @@ class DatabaseConfig(Section, frozen=True):
     path: Annotated[
         str, Meta(min_length=1, description="SQLite file. Its folder is created when missing."), RESTART
     ] = "var/roomd.db"
+    url: Annotated[
+        str | None,
+        Meta(
+            description="PostgreSQL in place of the file, like postgresql://roomd@db.example/roomd. The other settings "
+            "of the file do not apply, except synchronous. Prefer PGPASSFILE or a client certificate to a password in "
+            "it."
+        ),
+        RESTART,
+    ] = None
     synchronous: Annotated[
         Literal["FULL", "NORMAL"],
-        Meta(description="FULL: a commit survives a power cut. NORMAL: a commit survives kill -9, and a power cut "
-             "may undo the last commits."), RESTART,
+        Meta(description="FULL: a commit survives a power cut; with PostgreSQL its own synchronous_commit applies. "
+             "NORMAL: a commit survives kill -9, and a power cut may undo the last commits."), RESTART,
     ] = "FULL"  # fmt: skip
     busy_timeout: Annotated[
         Seconds,

@@ -7,8 +7,9 @@ but where events were deleted. There is no index by room: it would cost each joi
 
 import contextlib
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from roomd.engine.ports import LogBounds, LoggedEvent, LoggedEvents
 from roomd.rooms.event_log import dropped_at_start
@@ -89,9 +90,19 @@ def read_events(
         f"WHERE position > ? AND position <= ? {where}ORDER BY position LIMIT ?",
         (after, until, *(rooms or ()), limit),
     )
+    return part_of_log(found, log_id, after, limit, min(until, last), LogBounds(before_first, last))
+
+
+def part_of_log(
+    rows: Iterable[Sequence[Any]], log_id: str, after: int, limit: int, until: int, bounds: LogBounds
+) -> LoggedEvents:
+    """Make a part of the log, with at most `PART_BYTES`, of the rows behind the number `after` and up to `until`.
+
+    A row has a number, an id of bytes, the id of the room, the type and the body as bytes.
+    """
     events: list[LoggedEvent] = []
     size = 0
-    for number, raw_id, room_id, kind, body in found:
+    for number, raw_id, room_id, kind, body in rows:
         size += len(body)
         if size > PART_BYTES and events:
             break
@@ -100,10 +111,10 @@ def read_events(
         events.append(LoggedEvent(number, key, room_id, kind, whole))
     else:
         if len(events) < limit:  # all up to `until`
-            reached = max(min(until, last), events[-1].number if events else after)
-            return LoggedEvents(events, reached, reached >= last, reached - after, before_first)
+            reached = max(until, events[-1].number if events else after)
+            return LoggedEvents(events, reached, reached >= bounds.last, reached - after, bounds.before_first)
     reached = events[-1].number
-    return LoggedEvents(events, reached, reached >= last, reached - after, before_first)
+    return LoggedEvents(events, reached, reached >= bounds.last, reached - after, bounds.before_first)
 
 
 def old_events(db: sqlite3.Connection, before: str, limit: int) -> list[int]:
