@@ -23,6 +23,7 @@ from roomd.config import (
     ListenAddress,
     TcpAddress,
     admin_socket,
+    database_name,
     metrics_address,
     seconds_in,
     seconds_or_never,
@@ -247,7 +248,7 @@ def serve(
         return _report_failure(str(exc), is_lasting=not isinstance(exc, (StoreBusy, AddressUnavailable)))
     except StorageFailed as exc:
         return _report_failure(
-            f"{config.database.path}: cannot be read or written: {exc.__cause__}", is_lasting=exc.is_lasting
+            f"{database_name(config.database)}: cannot be read or written: {exc.__cause__}", is_lasting=exc.is_lasting
         )
     except Exception as exc:  # the edge of the process: the log has the traceback, in one line and as an error
         log.critical("ended by a fault", {"error": type(exc).__name__}, exc_info=exc)

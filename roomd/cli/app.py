@@ -37,6 +37,7 @@ from roomd.config import (
     ConfigError,
     LogLevel,
     TcpAddress,
+    database_name,
     default_config,
     is_every_address,
     listen_addresses,
@@ -275,7 +276,7 @@ def check_config(config: ConfigFile = None, database: DatabaseFile = None) -> No
         else str(address)
         for address in listen_addresses(server)
     )
-    say(f"{source}: fine; roomd would listen on {where}, and keep its rooms in {path}")
+    say(f"{source}: fine; roomd would listen on {where}, and keep its rooms in {database_name(settings.database)}")
 
 
 def print_default_config() -> None:

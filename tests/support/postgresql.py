@@ -4,6 +4,7 @@ The programs refuse to run as root, so root starts them as the user `postgres`. 
 FOLDER COMMAND` starts a server whose data stay in FOLDER, and then COMMAND with its URL as `ROOMD_DATABASE_URL`.
 """
 
+import atexit
 import contextlib
 import itertools
 import os
@@ -15,11 +16,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 PATIENCE = 60.0
+IS_STORE = os.environ.get("ROOMD_TEST_STORE") == "postgresql"
+"""Whether the daemons of tests store in PostgreSQL."""
 USER = "postgres"
 VERSIONS = Path("/usr/lib/postgresql")
 
@@ -137,12 +141,15 @@ def prepare(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Server]:
-    """Run a server of a test in a folder that is removed in the end. Its name is short, as paths of sockets must be."""
+def running(**settings: str) -> Iterator[Server]:
+    """Run a server of a test in a folder that is removed in the end. Its name is short, as paths of sockets must be.
+
+    Raises `Missing`.
+    """
     folder = Path(tempfile.mkdtemp(prefix="roomd-pg-"))
     try:
         prepare(folder)
-        server = Server(folder, FAST)
+        server = Server(folder, {**FAST, **settings})
         server.start()
         try:
             yield server
@@ -152,12 +159,28 @@ def running() -> Iterator[Server]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@cache
+def shared() -> Server:
+    """Return the server of this process, which runs until its end. Raises `Missing`."""
+    stack = contextlib.ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(running())
+
+
+@cache
+def database_of(folder: Path) -> str | None:
+    """Return the URL of the database that belongs to the folder of a daemon, if tests are to run on PostgreSQL.
+
+    `ROOMD_TEST_STORE=postgresql` says so.
+    """
+    return shared().create() if IS_STORE else None
+
+
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[Server]:
-    """A server for the tests of this process. Where PostgreSQL is missing they fail, and say what to install."""
+def postgresql() -> Server:
+    """The server of this process. Where PostgreSQL is missing its tests fail, and say what to install."""
     try:
-        with running() as server:
-            yield server
+        return shared()
     except Missing as exc:
         pytest.fail(str(exc), pytrace=False)
 

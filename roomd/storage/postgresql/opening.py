@@ -1,8 +1,6 @@
 """Open a database in PostgreSQL: lock it for this daemon, create its tables when missing, migrate them when old."""
 
-from urllib.parse import urlsplit
-
-from roomd.config import DatabaseConfig
+from roomd.config import DatabaseConfig, database_name
 from roomd.counters import Counters
 from roomd.storage.errors import StoreBusy, StoreError
 from roomd.storage.postgresql.connection import DatabaseError, Readers
@@ -19,7 +17,7 @@ async def open_store(config: DatabaseConfig, counters: Counters | None = None) -
     The caller must close the store. Raises `StoreError`; `StoreBusy` when trying again later may help.
     """
     url = config.url or ""
-    name = shown(url)
+    name = database_name(config)
     is_durable = config.synchronous == "FULL"
     writer = Writer(url, name, is_durable=is_durable)
     try:
@@ -33,9 +31,3 @@ async def open_store(config: DatabaseConfig, counters: Counters | None = None) -
             raise StoreError(f"database.url: {exc}") from None
         raise
     return PostgresqlStore(writer, Readers(url, is_durable=is_durable), counters)
-
-
-def shown(url: str) -> str:
-    """Return a URL as errors and logs have it: without a password and without parameters."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
