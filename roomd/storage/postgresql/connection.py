@@ -97,6 +97,13 @@ class Connection:
         with self._translated():
             await self._connection.copy_records_to_table(table, columns=list(columns), records=rows)
 
+    async def parts(self, sql: str, size: int, *values: object) -> AsyncIterator[list[Row]]:
+        """Run a statement and return its rows, so many at a time. The caller has a transaction."""
+        with self._translated():
+            cursor = await self._connection.cursor(sql, *values)
+            while rows := await cursor.fetch(size):
+                yield rows
+
     @contextlib.asynccontextmanager
     async def transaction(self, *, is_snapshot: bool = False) -> AsyncIterator[None]:
         """Run the block in a transaction, which is rolled back when it raises.

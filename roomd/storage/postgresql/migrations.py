@@ -22,6 +22,12 @@ async def is_empty(db: Connection) -> bool:
     return await db.fetch("SELECT to_regclass('roomd_schema')") == [(None,)]
 
 
+async def try_lock(db: Connection) -> bool:
+    """Lock the database for this session; return False where another daemon has it. Raises `DatabaseError`."""
+    ((is_locked,),) = await db.fetch("SELECT pg_try_advisory_lock($1)", LOCK)
+    return bool(is_locked)
+
+
 async def migrate(db: Connection, name: str) -> None:
     """Create the schema, or bring it to this version. `name` names the database in errors.
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from roomd.engine.ports import StorageFailed
 from roomd.storage.errors import StoreBusy
 from roomd.storage.postgresql.connection import Connection, DatabaseError, connect
-from roomd.storage.postgresql.migrations import LOCK, migrate
+from roomd.storage.postgresql.migrations import migrate, try_lock
 from roomd.storage.postgresql.writing import Fence
 
 log = logging.getLogger("roomd.storage.postgresql.writer")
@@ -42,7 +42,7 @@ class Writer:
         Raises `DatabaseError`, and `StoreError`: `StoreBusy` while another daemon serves the database.
         """
         connection = self._connection = await connect(self._url, is_durable=self._is_durable)
-        if not await _try_lock(connection):
+        if not await try_lock(connection):
             raise StoreBusy(f"{self._name}: another roomd is serving this database; stop it or choose another one")
         await migrate(connection, self._name)
         ((generation, version),) = await connection.fetch(_TAKE_OVER)
@@ -117,7 +117,7 @@ class Writer:
             found = await connection.fetch(_RAISE, self._fence.generation)
             if not found:
                 self._replaced()
-            await _try_lock(connection)  # the fence protects this daemon until the server has ended the old session
+            await try_lock(connection)  # the fence protects this daemon until the server has ended the old session
         except BaseException:
             connection.terminate()
             raise
@@ -148,8 +148,3 @@ class Writer:
         self._is_replaced = True
         log.critical("another roomd has taken the database over; stop one of them, and start this one again")
         raise StorageFailed
-
-
-async def _try_lock(connection: Connection) -> bool:
-    ((is_locked,),) = await connection.fetch("SELECT pg_try_advisory_lock($1)", LOCK)
-    return bool(is_locked)

@@ -1,0 +1,103 @@
+"""The tables that SQLite and PostgreSQL have alike, row by row, for what copies and compares them.
+
+A row is as SQLite has it: numbers for truth values, and U+0000 in texts.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from typing import Any, NamedTuple
+
+from roomd.storage.loading import STORED_COLUMNS
+from roomd.storage.postgresql.connection import Connection
+from roomd.storage.postgresql.rows import BOOLEANS, escape, unescape
+from roomd.storage.rows import BAN_COLUMNS, MESSAGE_COLUMNS, PARTICIPANT_COLUMNS
+
+PART = 2000
+"""The rows that are in memory at the same time."""
+Row = tuple[Any, ...]
+ESCAPED = frozenset({"text", "reason"})
+"""The columns in which U+0000 is escaped in PostgreSQL."""
+
+
+class Table(NamedTuple):
+    """A table."""
+
+    name: str
+    """Its name."""
+    columns: tuple[str, ...]
+    """Its columns, but those that are computed."""
+    key: str
+    """The columns by which rows are sorted."""
+
+
+def _table(name: str, columns: str, key: str) -> Table:
+    return Table(name, tuple(columns.split(", ")), key)
+
+
+TABLES = (
+    _table("rooms", f"{STORED_COLUMNS}, is_deleted", "id"),
+    _table("participants", PARTICIPANT_COLUMNS, "room_id, id"),
+    _table("messages", MESSAGE_COLUMNS, "room_id, id"),
+    _table("bans", BAN_COLUMNS, "room_id, id"),
+    _table("used_tickets", "id, valid_until", "id"),
+    _table("secrets", "name, value", "name"),
+    _table("events", "position, id, room_id, at, type, body", "position"),
+    _table("event_log", "id", "id"),
+    _table("webhooks", "name, log_id, number, delivered_at, is_gone", "name"),
+)
+
+
+async def read_postgresql(
+    db: Connection, table: Table, where: str = "true", *values: object
+) -> AsyncGenerator[list[Row], None]:
+    """Read the rows of a table for which `where` holds, in their order, a part at a time.
+
+    The caller has a transaction. Raises `DatabaseError`.
+    """
+    columns = ", ".join(table.columns)
+    changes = _changes(table, int, unescape)
+    sql = f"SELECT {columns} FROM {table.name} WHERE {where} ORDER BY {table.key}"
+    async for part in db.parts(sql, PART, *values):
+        yield [_changed(tuple(row), changes) for row in part]
+
+
+def read_sqlite(db: sqlite3.Connection, table: Table) -> Generator[list[Row], None, None]:
+    """Read the rows of a table in their order, a part at a time. Raises `sqlite3.Error`."""
+    with contextlib.closing(
+        db.execute(f"SELECT {', '.join(table.columns)} FROM {table.name} ORDER BY {table.key}")
+    ) as cursor:
+        while part := cursor.fetchmany(PART):
+            yield part
+
+
+async def write_postgresql(db: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Add rows to a table. Raises `DatabaseError`."""
+    changes = _changes(table, bool, escape)
+    await db.copy_in(table.name, table.columns, [_changed(row, changes) for row in rows])
+
+
+def write_sqlite(db: sqlite3.Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Add rows to a table. Raises `sqlite3.Error`."""
+    marks = ", ".join("?" * len(table.columns))
+    db.executemany(f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({marks})", rows)
+
+
+_Changes = list[tuple[int, Callable[[Any], Any]]]
+
+
+def _changes(table: Table, number: Callable[[Any], Any], text: Callable[[Any], Any]) -> _Changes:
+    """Return how the columns are changed that the two have in another way, by their indexes."""
+    return [
+        (index, number if column in BOOLEANS else text)
+        for index, column in enumerate(table.columns)
+        if column in BOOLEANS or column in ESCAPED
+    ]
+
+
+def _changed(row: Row, changes: _Changes) -> Row:
+    values = list(row)
+    for index, change in changes:
+        if values[index] is not None:
+            values[index] = change(values[index])
+    return tuple(values)
