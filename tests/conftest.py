@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 import roomd
 
 IS_NIGHTLY = "ROOMD_TEST_NIGHTLY" in os.environ
+IS_STORE = os.environ.get("ROOMD_TEST_STORE") == "postgresql"
 
 settings.register_profile(
     "a busy machine",
@@ -71,7 +72,11 @@ def _traced(is_traced: bool) -> Iterator[None]:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Run the tests of the page first: they take longest, and one browser at a time leaves room for the others."""
-    left_out = [item for item in items if item.get_closest_marker("nightly") and not IS_NIGHTLY]
+    left_out = [
+        item
+        for item in items
+        if (item.get_closest_marker("nightly") and not IS_NIGHTLY) or (item.get_closest_marker("sqlite") and IS_STORE)
+    ]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
     items.sort(key=lambda item: "/tests/page/" not in item.path.as_posix())

@@ -15,8 +15,9 @@ from roomd.storage.errors import StoreBusy, StoreError
 from roomd.storage.exporting import export_room, export_user
 from roomd.storage.opening import locked
 from roomd.storage.postgresql import inspecting
+from roomd.storage.postgresql.connection import Row
 from roomd.storage.postgresql.copying import to_postgresql, to_sqlite
-from roomd.storage.postgresql.tables import TABLES, Row, read_sqlite
+from roomd.storage.postgresql.tables import TABLES, read_sqlite
 from tests.support.databases import opened
 from tests.support.postgresql import Server
 from tests.support.stored import JANE, LATER, ROOM

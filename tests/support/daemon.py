@@ -132,6 +132,11 @@ class Daemon(Reachable):
         self._process: Process | None = None
 
     @property
+    def database_url(self) -> str | None:
+        """The URL of its database in PostgreSQL; None if that is the file."""
+        return self.environ.get("ROOMD_DATABASE_URL")
+
+    @property
     def is_started(self) -> bool:
         """Whether the process was started, and not stopped since."""
         return self._process is not None

@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import subprocess
@@ -26,6 +27,7 @@ IS_STORE = os.environ.get("ROOMD_TEST_STORE") == "postgresql"
 """Whether the daemons of tests store in PostgreSQL."""
 USER = "postgres"
 VERSIONS = Path("/usr/lib/postgresql")
+SOCKET, LONGEST_SOCKET = ".s.PGSQL.5432", 107
 
 FAST = {
     "fsync": "off",
@@ -83,7 +85,9 @@ class Server:
         with log:
             # With the death of this process it stops, too (prctl(2)).
             with_parent = ["setpriv", "--pdeathsig=INT"] if not self._as_user else [*self._as_user, "--pdeathsig=INT"]
-            self._process = subprocess.Popen([*with_parent, *command], stdout=log, stderr=log, cwd="/")
+            self._process = subprocess.Popen(
+                [*with_parent, *command], stdout=log, stderr=log, cwd="/", start_new_session=True
+            )
         self._wait()
 
     def stop(self, number: int = signal.SIGINT) -> None:
@@ -100,9 +104,10 @@ class Server:
         return self.url(name)
 
     def run_sql(self, sql: str, database: str = "postgres") -> str:
-        """Run a statement with psql and return what it prints: the rows, without headers."""
+        """Run a statement with psql in a database, named or by its URL, and return what it prints: the rows alone."""
+        url = database if ":" in database else self.url(database)
         done = subprocess.run(
-            [str(self._programs / "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", self.url(database), "-c", sql],
+            [str(self._programs / "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", sql],
             capture_output=True, text=True, check=False, timeout=PATIENCE,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
@@ -127,6 +132,8 @@ class Server:
 def prepare(folder: Path) -> None:
     """Make a folder that belongs to the server's user, and check that this user reaches it. Raises `Missing`."""
     folder.mkdir(parents=True, exist_ok=True)
+    if len(os.fsencode(folder.absolute() / SOCKET)) > LONGEST_SOCKET:
+        raise Missing(f"{folder.absolute()}: this path is too long for the socket of PostgreSQL")
     if os.geteuid() != 0:
         return
     try:
@@ -186,10 +193,14 @@ def postgresql() -> Server:
 
 
 def main(folder: Path, command: Sequence[str]) -> int:
-    """Run a server and a command with its URL, until the command ends. Return its exit code."""
+    """Run a server and a command with its URL, until the command ends. Return its exit code.
+
+    The secret that signs tokens is beside the folder.
+    """
+    folder = folder.absolute()
     try:
         prepare(folder)
-        server = Server(folder.absolute(), {})
+        server = Server(folder, {})
         server.start()
     except Missing as exc:
         print(f"roomd: {exc}", file=sys.stderr)
@@ -197,10 +208,17 @@ def main(folder: Path, command: Sequence[str]) -> int:
     try:
         if server.run_sql("SELECT count(*) FROM pg_database WHERE datname = 'roomd'") == "0":
             server.run_sql("CREATE DATABASE roomd TEMPLATE template0 ENCODING 'UTF8'")
+        secret = folder.with_suffix(".secret")
+        if not secret.exists():
+            secret.touch(0o600)
+            secret.write_text(secrets.token_hex(32))
         url = server.url("roomd")
         print(f"PostgreSQL answers at {url}", flush=True)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command gets it, too, and ends
-        return subprocess.run(command, env={**os.environ, "ROOMD_DATABASE_URL": url}, check=False).returncode
+        environ = {"ROOMD_AUTH_SECRET_FILE": str(secret), **os.environ, "ROOMD_DATABASE_URL": url}
+        with subprocess.Popen(command, env=environ) as process:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda got, _: process.send_signal(got))
+            return process.wait()
     finally:
         server.stop()
 

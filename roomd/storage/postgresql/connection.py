@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
@@ -25,8 +25,11 @@ SETTINGS = {
 }
 """Settings of each session. With them the server notices within half a minute that this machine is gone."""
 
-Row = Sequence[Any]
+Row = tuple[Any, ...]
 """A row: its values in the order of the columns."""
+
+ESCAPE = "\x1b"
+"""The character that stands for itself and for U+0000, with another one behind it."""
 
 OTHER = "other"
 REASONS = {
@@ -64,7 +67,10 @@ class DatabaseError(Exception):
 
 
 class Connection:
-    """A connection. Every method raises `DatabaseError`."""
+    """A connection. Every method raises `DatabaseError`.
+
+    PostgreSQL stores no U+0000. In every text that goes in it is escaped, and unescaped when it comes back.
+    """
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -77,13 +83,13 @@ class Connection:
     async def fetch(self, sql: str, *values: object) -> list[Row]:
         """Run a statement and return its rows. `values` are those of $1, $2 and so on."""
         with self._translated():
-            rows: list[Row] = await self._connection.fetch(sql, *values)
-        return rows
+            rows = await self._connection.fetch(sql, *map(_escaped, values))
+        return [_unescaped(row) for row in rows]
 
     async def execute(self, sql: str, *values: object) -> int:
         """Run a statement and return the number of rows that it changed."""
         with self._translated():
-            status: str = await self._connection.execute(sql, *values)
+            status: str = await self._connection.execute(sql, *map(_escaped, values))
         count = status.rpartition(" ")[2]
         return int(count) if count.isdecimal() else 0
 
@@ -95,14 +101,14 @@ class Connection:
     async def copy_in(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         """Add many rows to a table."""
         with self._translated():
-            await self._connection.copy_records_to_table(table, columns=list(columns), records=rows)
+            await self._connection.copy_records_to_table(table, columns=list(columns), records=map(_escaped, rows))
 
     async def parts(self, sql: str, size: int, *values: object) -> AsyncIterator[list[Row]]:
         """Run a statement and return its rows, so many at a time. The caller has a transaction."""
         with self._translated():
-            cursor = await self._connection.cursor(sql, *values)
+            cursor = await self._connection.cursor(sql, *map(_escaped, values))
             while rows := await cursor.fetch(size):
-                yield rows
+                yield [_unescaped(row) for row in rows]
 
     @contextlib.asynccontextmanager
     async def transaction(self, *, is_snapshot: bool = False) -> AsyncIterator[None]:
@@ -194,3 +200,31 @@ class Readers:
             if not connection.is_closed:
                 return connection
         return await connect(self._url, is_durable=self._is_durable)
+
+
+def _escaped(value: object) -> object:
+    """Return a text, or an array with texts, without U+0000."""
+    if isinstance(value, str):
+        return _escaped_text(value)
+    if isinstance(value, list | tuple):
+        whole = "".join([one for one in value if isinstance(one, str)])
+        if "\0" in whole or ESCAPE in whole:
+            return [_escaped_text(one) if isinstance(one, str) else one for one in value]
+    return value
+
+
+def _escaped_text(text: str) -> str:
+    if "\0" in text or ESCAPE in text:
+        return text.replace(ESCAPE, f"{ESCAPE}1").replace("\0", f"{ESCAPE}0")
+    return text
+
+
+def _unescaped(row: Iterable[Any]) -> Row:
+    return tuple(
+        [
+            one.replace(f"{ESCAPE}0", "\0").replace(f"{ESCAPE}1", ESCAPE)
+            if isinstance(one, str) and ESCAPE in one
+            else one
+            for one in row
+        ]
+    )

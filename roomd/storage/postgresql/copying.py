@@ -15,11 +15,10 @@ from roomd.storage.compacting import make_shrinkable
 from roomd.storage.errors import StoreBusy, StoreError
 from roomd.storage.files import make_folder, sync, unfinished
 from roomd.storage.migrations import SCHEMA_VERSION, schema
-from roomd.storage.postgresql.connection import Connection, DatabaseError, connect
+from roomd.storage.postgresql.connection import Connection, DatabaseError, Row, connect
 from roomd.storage.postgresql.migrations import check_version, is_empty, migrate, try_lock
 from roomd.storage.postgresql.tables import (
     TABLES,
-    Row,
     Table,
     read_postgresql,
     read_sqlite,

@@ -7,7 +7,6 @@ from roomd.rooms.model import Seat, StoredRoom
 from roomd.rooms.room import MESSAGES_SHOWN, MOST_SENT
 from roomd.storage.loading import STORED_COLUMNS
 from roomd.storage.postgresql.connection import Connection, Row
-from roomd.storage.postgresql.rows import read_ban, read_message
 from roomd.storage.rows import BAN_COLUMNS, MESSAGE_COLUMNS, PARTICIPANT_COLUMNS, to_ban, to_message, to_room, to_seat
 
 _EACH = "unnest($1::text[]) AS room (id) CROSS JOIN LATERAL"
@@ -51,7 +50,7 @@ async def load_occupied(db: Connection) -> list[StoredRoom]:
     """
     seats: dict[str, list[Seat]] = {}
     for row in await db.fetch(_SEATED):
-        seats.setdefault(row[0], []).append(to_seat(tuple(row)))
+        seats.setdefault(row[0], []).append(to_seat(row))
     ids = list(seats)
     rows = await db.fetch(f"SELECT {STORED_COLUMNS} FROM rooms WHERE id = ANY($1::text[]) ORDER BY id", ids)
     sent: dict[str, list[tuple[str, str]]] = {}
@@ -66,13 +65,13 @@ async def load_occupied(db: Connection) -> list[StoredRoom]:
 async def _rooms(db: Connection, rows: Sequence[Row]) -> list[StoredRoom]:
     """Read the bans, the last messages and the last ids of the rooms in rows of `STORED_COLUMNS`."""
     ids = [row[0] for row in rows]
-    bans = _by_room(map(read_ban, await db.fetch(_BANS, ids)))
-    shown = _by_room(map(read_message, await db.fetch(_SHOWN, ids)))
+    bans = _by_room(await db.fetch(_BANS, ids))
+    shown = _by_room(await db.fetch(_SHOWN, ids))
     people = {row[0]: row[1] for row in await db.fetch(_LAST_PERSON, ids)}
     last = {room_id: (last_id, size) for room_id, last_id, size in await db.fetch(_LAST_MESSAGE, ids)}
     found = []
     for row in rows:
-        room = to_room(tuple(row))
+        room = to_room(row)
         deleted_message, deleted_stay, deleted_bytes, empty_since = row[-4:]
         last_message, total_bytes = last.get(room.id, ("", 0))
         found.append(

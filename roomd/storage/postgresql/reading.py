@@ -4,7 +4,6 @@ from typing import Any
 
 from roomd.rooms.answers import Reader
 from roomd.storage.postgresql.connection import Connection
-from roomd.storage.postgresql.rows import read_message
 from roomd.storage.reading import MOST_SCANNED, reader_key
 from roomd.storage.rows import MESSAGE_COLUMNS
 
@@ -35,7 +34,7 @@ async def read_messages(
         ((scanned, last),) = await db.fetch(_SCANNED, reader.room_id, after)
     until = str(last) if scanned == MOST_SCANNED else None
     rows = await db.fetch(_query(reader), reader.room_id, after, until or _END, reader_key(reader), limit)
-    return [read_message(row) for row in rows], until, scanned + len(rows)
+    return rows, until, scanned + len(rows)
 
 
 def _query(reader: Reader) -> str:

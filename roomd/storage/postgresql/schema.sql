@@ -4,7 +4,7 @@
 -- The tables and columns are those of SQLite, which roomd/storage/schema.sql explains. What is different:
 -- * Texts sort by their bytes (COLLATE "C"), as ids need it, whatever the locale of the database is.
 -- * There are no foreign keys: they take half of the server's time. `roomd check` looks for what they would refuse.
--- * PostgreSQL stores no character U+0000. Where people may write one, it is escaped (`escape` in rows.py).
+-- * PostgreSQL stores no character U+0000. It is escaped in every text (connection.py).
 -- * `fence` says who may write.
 
 -- One row. `generation` is that of the daemon that serves: each start draws the next one. `version` is the number of

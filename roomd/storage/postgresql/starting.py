@@ -28,8 +28,8 @@ async def _drops(db: Connection, at: str) -> list[tuple[str, LogEvent]]:
     """Return the drops of everybody whose seat was connected when the daemon ended, with the ids of the rooms."""
     where = "left_at IS NULL AND waits_for IS NULL AND is_active"
     sql = f"SELECT {ROOM_COLUMNS} FROM rooms WHERE id IN (SELECT room_id FROM participants WHERE {where})"
-    rooms = {row[0]: to_room(tuple(row)) for row in await db.fetch(sql)}
+    rooms = {row[0]: to_room(row) for row in await db.fetch(sql)}
     seats = await db.fetch(
         f"SELECT {PARTICIPANT_COLUMNS} FROM participants WHERE {where} ORDER BY coalesce(seated_id, id)"
     )
-    return [(row[0], dropped_at_start(rooms[row[0]], to_seat(tuple(row)).participant, at)) for row in seats]
+    return [(row[0], dropped_at_start(rooms[row[0]], to_seat(row).participant, at)) for row in seats]

@@ -111,7 +111,7 @@ class PostgresqlStore:
         conditions = [f"{condition} ${number}" for number, condition in enumerate(given, start=2)]
         where = " AND ".join((*conditions, "NOT is_deleted"))
         sql = f"SELECT {ROOM_COLUMNS} FROM rooms WHERE {where} ORDER BY id DESC LIMIT $1"
-        return page([to_room(tuple(row)) for row in await self.fetch(sql, limit + 1, *given.values())], limit)
+        return page([to_room(row) for row in await self.fetch(sql, limit + 1, *given.values())], limit)
 
     async def next_ends(self, limit: int) -> list[tuple[str, str]]:
         """Read which rooms end by themselves next: the stamps of the times, and the codes, the earliest first.
@@ -131,7 +131,7 @@ class PostgresqlStore:
             "AND waits_for IS NULL AND NOT is_hidden ORDER BY id LIMIT $3"
         )
         rows = await self.fetch(sql, room_id, cursor or "", limit + 1)
-        return page([to_seat(tuple(row)).participant for row in rows], limit)
+        return page([to_seat(row).participant for row in rows], limit)
 
     async def messages(self, reader: Reader, cursor: str | None, limit: int) -> tuple[list[Message], str | None, int]:
         """Read a page of the messages that the reader may see, oldest first, the next cursor, and the rows read.
@@ -153,7 +153,7 @@ class PostgresqlStore:
             f"SELECT {PARTICIPANT_COLUMNS} FROM participants "
             "WHERE room_id = (SELECT id FROM rooms WHERE code = $1) AND id = $2 AND waits_for IS NULL"
         )
-        seats = [to_seat(tuple(row)) for row in await self.fetch(sql, code, participant_id)]
+        seats = [to_seat(row) for row in await self.fetch(sql, code, participant_id)]
         return PastStay(seats[0].participant, seats[0].address_key) if seats else None
 
     async def use_ticket(self, key: str, valid_until: float, now: float) -> bool:

@@ -1,6 +1,6 @@
 """The tables that SQLite and PostgreSQL have alike, row by row, for what copies and compares them.
 
-A row is as SQLite has it: numbers for truth values, and U+0000 in texts.
+A row is as SQLite has it: with numbers for truth values.
 """
 
 import contextlib
@@ -9,15 +9,12 @@ from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from typing import Any, NamedTuple
 
 from roomd.storage.loading import STORED_COLUMNS
-from roomd.storage.postgresql.connection import Connection
-from roomd.storage.postgresql.rows import BOOLEANS, escape, unescape
+from roomd.storage.postgresql.connection import Connection, Row
+from roomd.storage.postgresql.rows import BOOLEANS
 from roomd.storage.rows import BAN_COLUMNS, MESSAGE_COLUMNS, PARTICIPANT_COLUMNS
 
 PART = 2000
 """The rows that are in memory at the same time."""
-Row = tuple[Any, ...]
-ESCAPED = frozenset({"text", "reason"})
-"""The columns in which U+0000 is escaped in PostgreSQL."""
 
 
 class Table(NamedTuple):
@@ -56,10 +53,10 @@ async def read_postgresql(
     The caller has a transaction. Raises `DatabaseError`.
     """
     columns = ", ".join(table.columns)
-    changes = _changes(table, int, unescape)
+    booleans = _booleans(table)
     sql = f"SELECT {columns} FROM {table.name} WHERE {where} ORDER BY {table.key}"
     async for part in db.parts(sql, PART, *values):
-        yield [_changed(tuple(row), changes) for row in part]
+        yield [_changed(row, booleans, int) for row in part]
 
 
 def read_sqlite(db: sqlite3.Connection, table: Table) -> Generator[list[Row], None, None]:
@@ -73,8 +70,8 @@ def read_sqlite(db: sqlite3.Connection, table: Table) -> Generator[list[Row], No
 
 async def write_postgresql(db: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Add rows to a table. Raises `DatabaseError`."""
-    changes = _changes(table, bool, escape)
-    await db.copy_in(table.name, table.columns, [_changed(row, changes) for row in rows])
+    booleans = _booleans(table)
+    await db.copy_in(table.name, table.columns, [_changed(row, booleans, bool) for row in rows])
 
 
 def write_sqlite(db: sqlite3.Connection, table: Table, rows: Sequence[Row]) -> None:
@@ -83,21 +80,12 @@ def write_sqlite(db: sqlite3.Connection, table: Table, rows: Sequence[Row]) -> N
     db.executemany(f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({marks})", rows)
 
 
-_Changes = list[tuple[int, Callable[[Any], Any]]]
+def _booleans(table: Table) -> list[int]:
+    return [index for index, column in enumerate(table.columns) if column in BOOLEANS]
 
 
-def _changes(table: Table, number: Callable[[Any], Any], text: Callable[[Any], Any]) -> _Changes:
-    """Return how the columns are changed that the two have in another way, by their indexes."""
-    return [
-        (index, number if column in BOOLEANS else text)
-        for index, column in enumerate(table.columns)
-        if column in BOOLEANS or column in ESCAPED
-    ]
-
-
-def _changed(row: Row, changes: _Changes) -> Row:
+def _changed(row: Row, indexes: Sequence[int], change: Callable[[Any], Any]) -> Row:
     values = list(row)
-    for index, change in changes:
-        if values[index] is not None:
-            values[index] = change(values[index])
+    for index in indexes:
+        values[index] = change(values[index])
     return tuple(values)

@@ -3,13 +3,13 @@
 from typing import Any
 
 from roomd.engine.retention import MOST_ROWS
-from roomd.storage.postgresql.connection import Connection
+from roomd.storage.postgresql.connection import Connection, Row
 from roomd.storage.walking import MOST_LOOKED_AT, START, Key
 
 
 async def step(
     db: Connection, table: str, key: str, start: Key | None, where: str, *values: Any, columns: str = ""
-) -> tuple[list[tuple[Any, ...]], Key | None]:
+) -> tuple[list[Row], Key | None]:
     """Return the keys of the next rows of a table for which `where` holds, behind the key `start`; None to begin.
 
     `key` has the names of the columns of the primary key, one or two. The values of `where` begin with $3. With
@@ -25,8 +25,8 @@ async def step(
     part = f"SELECT * {behind} LIMIT {MOST_LOOKED_AT}"
     most = MOST_LOOKED_AT if columns else MOST_ROWS
     sql = f"SELECT {columns or key} FROM ({part}) AS {table} WHERE {where} ORDER BY {key} LIMIT {most}"
-    found = [tuple(row) for row in await db.fetch(sql, *values)]
+    found = await db.fetch(sql, *values)
     if len(found) == MOST_ROWS and not columns:
         return found, found[-1]
     last = await db.fetch(f"SELECT {key} {behind} LIMIT 1 OFFSET {MOST_LOOKED_AT - 1}", *values[:2])
-    return found, tuple(last[0]) if last else None
+    return found, last[0] if last else None

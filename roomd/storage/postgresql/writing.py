@@ -25,13 +25,15 @@ from roomd.rooms.changes import (
 )
 from roomd.storage.group_commit import Conflict, RoomChanges
 from roomd.storage.postgresql.connection import Connection
-from roomd.storage.postgresql.rows import EVENT_COLUMNS, ban_row, column_type, message_row
+from roomd.storage.postgresql.rows import EVENT_COLUMNS, column_type
 from roomd.storage.rows import (
     BAN_COLUMNS,
     MESSAGE_COLUMNS,
     PARTICIPANT_COLUMNS,
     ROOM_COLUMNS,
+    ban_row,
     event_row,
+    message_row,
     room_row,
     seat_row,
 )
