@@ -22,7 +22,7 @@ from tests.support.processes import PATIENCE
 from tests.support.views import Frame, as_sent
 from tests.support.visitors import Countdown, Visitor
 
-pytestmark = pytest.mark.usefixtures("untraced")
+pytestmark = [pytest.mark.usefixtures("untraced"), pytest.mark.both_stores]
 
 MEMBERS = 24
 SEATS = 8

@@ -11,6 +11,8 @@ from tests.support.daemon import Client, Daemon, error
 from tests.support.databases import change
 from tests.support.processes import PATIENCE
 
+pytestmark = pytest.mark.both_stores
+
 ADMIN = {"admin": True}
 
 

@@ -11,6 +11,8 @@ from tests.support.commands import MISUSED, OK, REFUSED, UNREACHABLE, as_json, r
 from tests.support.daemon import Client, Daemon, faults, serving
 from tests.support.databases import problems, reading
 
+pytestmark = pytest.mark.both_stores
+
 NAME, TEXT, SECRET = "Zaphod Beeblebrox", "my private address is 42 Sector ZZ9", "zaphod@galaxy.example"
 USER, GUEST = "zaphod-the-user", "Ford Prefect"
 

@@ -5,9 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.daemon import Client, Daemon, faults, serving
 from tests.support.databases import problems, reading
 from tests.support.processes import PATIENCE
+
+pytestmark = pytest.mark.both_stores
 
 
 async def until(condition: Callable[[], bool]) -> None:

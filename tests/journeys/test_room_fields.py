@@ -16,6 +16,8 @@ from tests.support.daemon import Client, Daemon, error, faults, serving
 from tests.support.databases import problems, reading
 from tests.support.processes import PATIENCE
 
+pytestmark = pytest.mark.both_stores
+
 FAR = "2099-01-01T00:00:00.000Z"
 METADATA = {"course": "ü 101", "tags": [1, None, {"a": True}]}
 
