@@ -23,12 +23,9 @@ def absolute_name(config: DatabaseConfig) -> str:
 
 
 def has_password(url: str) -> bool:
-    """Return whether a URL has a password in it. One that cannot be read might have one."""
-    try:
-        parts = urlsplit(url)
-        return parts.password is not None or "password" in parse_qs(parts.query)
-    except ValueError:
-        return True
+    """Return whether a URL has a password in it."""
+    parts = urlsplit(url)
+    return parts.password is not None or "password" in parse_qs(parts.query)
 
 
 def url_problem(url: str) -> str | None:
