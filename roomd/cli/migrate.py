@@ -44,7 +44,9 @@ def migrate(
         with locked(file):
             counts = asyncio.run(copying.to_postgresql(file, target))
         if (secret := file.with_suffix(".secret")).exists():
-            say(f"the secret is not in the database: set auth.secret_file = '{os.path.abspath(secret)}'")  # noqa: PTH100
+            name = os.path.abspath(secret)  # noqa: PTH100 - the file may be named relative to here
+            say(f"the secret is not in the database: set auth.secret_file = '{name}'")
+            say("(auth.ticket_secret_file, where tokens come from an issuer with public keys)")
     elif source.startswith(SERVER) and target.startswith(FILE):
         counts = asyncio.run(copying.to_sqlite(source, Path(target.removeprefix(FILE))))
     else:

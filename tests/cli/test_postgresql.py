@@ -47,7 +47,7 @@ def test_a_database_is_checked_and_copied(served: dict[str, str], tmp_path: Path
     assert "has rooms or events already" in result.stderr
     result = roomd("migrate", "--from", f"sqlite:{file}", "--to", postgresql.create())
     assert f"set auth.secret_file = '{tmp_path / 'back.secret'}'" in result.stdout
-    assert result.stdout.splitlines()[1:] == lines
+    assert result.stdout.splitlines()[2:] == lines
     result = roomd("migrate", "--from", f"sqlite:{file}", "--to", postgresql.url("missing"))
     assert result.exit_code != 0
     assert "does not exist" in result.stderr

@@ -227,6 +227,18 @@ async def test_a_user_has_one_seat_or_place(real: RealStore) -> None:
     assert (await real.history("r1", None, 10))[0] == [left, bob(2), *guests]
 
 
+async def test_who_gives_up_the_queue_may_come_again_at_once(real: RealStore) -> None:
+    """Also in the same transaction: their place is gone before the next one is taken."""
+    waiting = Seat(bob(1), "hash", 1, waits_for="waiting_room")
+    await append(real, [SeatChanged(waiting)])
+    gone = msgspec.structs.replace(
+        waiting, participant=msgspec.structs.replace(bob(1), is_active=False, left_at=LATER), claim=None
+    )
+    await real.append("r1", [SeatChanged(gone), seat(bob(2)), said(1).change])
+    ((_, seats, *_),) = await real.hold_seats(LATER)
+    assert [one.participant.id for one in seats] == ["p2"]
+
+
 async def test_a_second_seat_fails_only_the_append_that_takes_it(real: RealStore) -> None:
     """Its neighbours in the transaction are kept."""
     results = await asyncio.gather(
