@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import msgspec
 import pytest
@@ -16,6 +16,7 @@ from roomd.rooms.changes import Banned, RoomChanged
 from roomd.rooms.event_log import reference
 from roomd.rooms.model import PersonKey
 from roomd.storage.errors import StoreBusy, StoreError
+from roomd.storage.postgresql import connection, writer
 from roomd.storage.postgresql.connection import Connection, connect
 from roomd.storage.postgresql.events import StoredEvents
 from roomd.storage.postgresql.opening import open_store
@@ -144,6 +145,8 @@ class Cut:
         self._path = f"{folder}/.s.PGSQL.5432"
         self._database, self._user = database, user
         self._armed = False
+        self._gate = asyncio.Event()
+        self._gate.set()
         self.has_cut = False
         self.url = ""
         self._server: asyncio.Server | None = None
@@ -158,6 +161,16 @@ class Cut:
         """Let the next statement that changes the fence reach the server, and its answer nobody."""
         self._armed = True
 
+    def freeze(self) -> Callable[[], None]:
+        """Keep what is sent from now on, in both directions. Return a function that lets it go on."""
+        self._gate.clear()
+        return self._gate.set
+
+    def thaw(self) -> None:
+        """Let connections that begin from now on through. The others stay frozen."""
+        self._gate = asyncio.Event()
+        self._gate.set()
+
     async def close(self) -> None:
         assert self._server is not None
         self._server.close()
@@ -167,12 +180,13 @@ class Cut:
 
     async def _serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         server, to_server = await asyncio.open_unix_connection(self._path)
-        is_writer = False
+        is_writer, gate = False, self._gate
 
         async def up() -> None:
             nonlocal is_writer
             while data := await client.read(65536):
                 is_writer |= b"WITH fenced" in data
+                await gate.wait()
                 to_server.write(data)
             to_server.close()
 
@@ -182,6 +196,7 @@ class Cut:
                 if self._armed and is_writer and b"SELECT 1\0Z\0\0\0\5I" in data:
                     self._armed, self.has_cut = False, True
                     break
+                await gate.wait()
                 to_client.write(data)
             to_client.transport.abort()
             to_server.transport.abort()
@@ -199,6 +214,57 @@ async def cut_after_commit(url: str, postgresql: Server) -> AsyncIterator[Cut]:
         yield cut
     finally:
         await cut.close()
+
+
+async def test_a_network_that_swallows_everything(
+    url: str, other: Connection, postgresql: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A commit without an answer is given up when the server cannot be asked about it, and its late bytes are void."""
+    monkeypatch.setattr(writer, "WATCH_AFTER", 0.2)
+    monkeypatch.setattr(connection, "CONNECT_TIMEOUT", 0.5)
+    async with cut_after_commit(url, postgresql) as cut:
+        store = await open_store(DatabaseConfig(url=cut.url))
+        await append(store, [RoomChanged(ROOM), seat(BOB)])
+        ((pid,),) = await other.fetch("SELECT pid FROM pg_stat_activity WHERE query LIKE 'WITH fenced%'")
+        let_late_bytes_go = cut.freeze()
+        waiting = asyncio.create_task(append(store, [seat(JANE)]))
+        async with asyncio.timeout(60):
+            while "cannot connect to the database" not in caplog.text:  # noqa: ASYNC110 - nobody is told
+                await asyncio.sleep(0.02)
+        assert not waiting.done(), "it is not known whether it was stored"
+        assert store.is_failing()
+        cut.thaw()
+        with pytest.raises(StorageFailed):
+            await waiting
+        let_late_bytes_go()
+        async with asyncio.timeout(60):
+            while await other.fetch("SELECT 1 FROM pg_stat_activity WHERE pid = $1", pid):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        assert (await store.history("r1", None, 10))[0] == [BOB]
+        await append(store, [seat(JANE)])
+        assert (await store.history("r1", None, 10))[0] == [JANE, BOB]
+        await store.close()
+
+
+async def test_a_commit_may_take_long(
+    store: PostgresqlStore, other: Connection, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as the server works on it, as when it waits for a standby, it is not given up."""
+    monkeypatch.setattr(writer, "WATCH_AFTER", 0.05)
+    await append(store, [RoomChanged(ROOM)])
+    third = await connect(url)
+    asked = "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%state = ''active''%' AND pid <> pg_backend_pid()"
+    async with holding(third, LOCK_ROW):
+        waiting = asyncio.create_task(append(store, [seat(JANE)]))
+        found = 0
+        async with asyncio.timeout(60):
+            while found < 3:
+                found += len(await other.fetch(asked))
+                await asyncio.sleep(0.01)
+        assert not waiting.done()
+    await waiting
+    assert (await store.history("r1", None, 10))[0] == [JANE]
+    await third.close()
 
 
 async def test_a_server_that_restarts(url: str) -> None:

@@ -12,6 +12,8 @@ CONNECT_TIMEOUT = 5.0
 """The seconds that an attempt to connect may take."""
 CLOSE_TIMEOUT = 2.0
 """The seconds that an orderly end of a connection may take."""
+READ_TIMEOUT = 30.0
+"""The seconds that a statement may take which only reads, or writes what can be written again."""
 MOST_READERS = 4
 """The connections that read at the same time."""
 
@@ -79,6 +81,11 @@ class Connection:
     def is_closed(self) -> bool:
         """Whether it is closed, or lost."""
         return bool(self._connection.is_closed())
+
+    @property
+    def pid(self) -> int:
+        """The process id of the server's end."""
+        return int(self._connection.get_server_pid())
 
     async def fetch(self, sql: str, *values: object) -> list[Row]:
         """Run a statement and return its rows. `values` are those of $1, $2 and so on."""
@@ -148,14 +155,15 @@ class Connection:
             raise DatabaseError(exc, is_lost=self.is_closed or isinstance(exc, OSError)) from exc
 
 
-async def connect(url: str, *, is_durable: bool = True) -> Connection:
+async def connect(url: str, *, is_durable: bool = True, longest: float | None = None) -> Connection:
     """Connect. Unless `is_durable`, a commit is answered before it is on the disk of the server.
 
-    Raises `DatabaseError`, and `ValueError` for a wrong URL.
+    `longest` is the time in seconds that each statement may take; None for no limit. Raises `DatabaseError`, and
+    `ValueError` for a wrong URL.
     """
     settings = SETTINGS if is_durable else {**SETTINGS, "synchronous_commit": "off"}
     try:
-        opened = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT, server_settings=settings)
+        opened = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT, command_timeout=longest, server_settings=settings)
     except asyncpg.ClientConfigurationError as exc:
         raise ValueError(str(exc)) from None
     except _FAILURES as exc:
@@ -179,7 +187,9 @@ class Readers:
             connection = await self._opened()
             try:
                 yield connection
-            except DatabaseError:
+            except DatabaseError as exc:
+                if exc.is_lost:  # also when its time is over
+                    connection.terminate()
                 raise
             except BaseException:
                 connection.terminate()  # cancelled in the middle of a statement
@@ -199,7 +209,7 @@ class Readers:
             connection = self._idle.pop()
             if not connection.is_closed:
                 return connection
-        return await connect(self._url, is_durable=self._is_durable)
+        return await connect(self._url, is_durable=self._is_durable, longest=READ_TIMEOUT)
 
 
 def _escaped(value: object) -> object:

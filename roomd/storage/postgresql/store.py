@@ -56,11 +56,11 @@ class PostgresqlStore:
         return False
 
     def is_failing(self) -> bool:
-        """Return whether the last commit failed.
+        """Return whether the last commit failed, or it is not known yet whether it was stored.
 
-        If so, this starts to commit again, at most once a second; see `LastCommit`.
+        If it failed, this starts to commit again, at most once a second; see `LastCommit`.
         """
-        return self._last_commit.is_failing()
+        return self._writer.is_in_doubt or self._last_commit.is_failing()
 
     async def load(self, code: str) -> StoredRoom | None:
         """Read a room in which nobody has a seat, by its code; None when there is none.

@@ -1,8 +1,9 @@
 """The connection that commits changes of rooms, behind the fence, and what happens when it is lost."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 from roomd.engine.ports import StorageFailed
 from roomd.storage.errors import StoreBusy
@@ -15,6 +16,9 @@ log = logging.getLogger("roomd.storage.postgresql.writer")
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 """The seconds between two attempts to connect again while it is not known whether a commit was stored."""
 
+WATCH_AFTER = 5.0
+"""The seconds after which it is looked at whether the server still works on a commit."""
+_IS_WORKING = "SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND state = 'active'"
 _TAKE_OVER = "UPDATE fence SET generation = generation + 1, version = version + 1 RETURNING generation, version"
 _RAISE = "UPDATE fence SET version = version + 1 WHERE generation = $1 RETURNING version"
 
@@ -22,8 +26,9 @@ _RAISE = "UPDATE fence SET version = version + 1 WHERE generation = $1 RETURNING
 class Writer:
     """The connection that writes. One statement or transaction runs at a time.
 
-    Nothing here has a time limit: a commit that is cancelled while it waits for a standby is visible, and not on the
-    standby. A lost connection ends the wait.
+    No commit has a time limit: one that is cancelled while it waits for a standby is visible, and not on the standby.
+    But a network may swallow the answer, or the connection. So while a commit takes long, another connection asks
+    whether the server works on it. If it does not, or the server does not answer, the connection is given up.
     """
 
     def __init__(self, url: str, name: str, *, is_durable: bool) -> None:
@@ -32,9 +37,12 @@ class Writer:
         self._is_durable = is_durable
         self._connection: Connection | None = None
         self._fence = Fence(0, 0)
+        self.is_in_doubt = False
+        """Whether it is being found out whether a commit was stored."""
         self._is_replaced = False  # another daemon serves the database
         self._lock = asyncio.Lock()
         self._is_closing = asyncio.Event()
+        self._watching: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Connect, lock the database for this daemon, migrate it, and keep the daemon before from writing.
@@ -59,7 +67,8 @@ class Writer:
             connection = await self._connected()
             fence = self._fence
             try:
-                is_allowed = await function(connection, fence)
+                with self._watched(connection):
+                    is_allowed = await function(connection, fence)
             except DatabaseError as exc:
                 if not exc.is_lost:
                     raise
@@ -98,6 +107,39 @@ class Writer:
             if connection is not None:
                 await connection.close()
 
+    @contextlib.contextmanager
+    def _watched(self, connection: Connection) -> Iterator[None]:
+        """Watch the connection while the block waits for the server."""
+        watch = asyncio.get_running_loop().call_later(WATCH_AFTER, self._watch, connection)
+        try:
+            yield
+        finally:
+            watch.cancel()
+            for task in self._watching:
+                task.cancel()
+
+    def _watch(self, connection: Connection) -> None:
+        task = asyncio.create_task(self._give_up(connection), name="watch a commit")
+        self._watching.add(task)
+        task.add_done_callback(self._watching.discard)
+
+    async def _give_up(self, connection: Connection) -> None:
+        """End the connection as soon as the server does not work on the commit any more."""
+        while await self._is_working(connection.pid):  # noqa: ASYNC110 - the server tells nobody
+            await asyncio.sleep(WATCH_AFTER)
+        log.warning("the server does not answer a commit")
+        connection.terminate()
+
+    async def _is_working(self, pid: int) -> bool:
+        try:
+            other = await connect(self._url, longest=WATCH_AFTER)
+            try:
+                return bool(await other.fetch(_IS_WORKING, pid))
+            finally:
+                other.terminate()
+        except DatabaseError:
+            return False
+
     async def _connected(self) -> Connection:
         if self._is_replaced:
             raise StorageFailed
@@ -114,7 +156,8 @@ class Writer:
         """
         connection = await connect(self._url, is_durable=self._is_durable)
         try:
-            found = await connection.fetch(_RAISE, self._fence.generation)
+            with self._watched(connection):
+                found = await connection.fetch(_RAISE, self._fence.generation)
             if not found:
                 self._replaced()
             await try_lock(connection)  # the fence protects this daemon until the server has ended the old session
@@ -132,15 +175,18 @@ class Writer:
         Raises `StorageFailed` when that stays unknown: the daemon stops, or another one has replaced it.
         """
         pause = FIRST_PAUSE
-        while not self._is_closing.is_set():
-            try:
-                return await self._reconnect() == before.version + 2
-            except DatabaseError as exc:
-                log.warning("cannot connect to the database", {"reason": str(exc)})
-            try:
-                await asyncio.wait_for(self._is_closing.wait(), pause)
-            except TimeoutError:
+        self.is_in_doubt = True
+        try:
+            while not self._is_closing.is_set():
+                try:
+                    return await self._reconnect() == before.version + 2
+                except DatabaseError as exc:
+                    log.warning("cannot connect to the database", {"reason": str(exc)})
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._is_closing.wait(), pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
+        finally:
+            self.is_in_doubt = False
         raise StorageFailed
 
     def _replaced(self) -> None:
