@@ -39,14 +39,14 @@ async def served(config: DatabaseConfig) -> AsyncIterator[RealStore]:
         yield storage.store
 
 
-def new_database(kind: str, request: pytest.FixtureRequest) -> DatabaseConfig:
-    """Return the settings of a database that is not there yet, or is empty."""
+def new_database(kind: str, request: pytest.FixtureRequest, number: int = 0) -> DatabaseConfig:
+    """Return the settings of a database that is not there yet, or is empty; one for each number of a test."""
     folder: Path = request.getfixturevalue("tmp_path")
     url: str | None = None
     if kind == "postgresql":
         server: Server = request.getfixturevalue("postgresql")
         url = server.create()
-    return DatabaseConfig(path=str(folder / "roomd.db"), url=url, busy_timeout=0.1)
+    return DatabaseConfig(path=str(folder / f"roomd{number or ''}.db"), url=url, busy_timeout=0.1)
 
 
 async def query(store: RealStore, sql: str) -> list[tuple[Any, ...]]:
