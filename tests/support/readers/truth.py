@@ -1,14 +1,13 @@
 """What the records have to agree with: the database, and what was asked of the daemon."""
 
-import contextlib
 import math
-import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from tests.support.attacks.line import Frame
+from tests.support.daemon import Daemon
+from tests.support.databases import reading
 from tests.support.views import as_sent, seconds
 
 LATE = 2.0
@@ -73,14 +72,12 @@ class Truth(NamedTuple):
     """When rooms ended, by their ids."""
 
 
-def read_truth(database: Path, notes: Notes, hold: float) -> Truth:
+def read_truth(daemon: Daemon, notes: Notes, hold: float) -> Truth:
     """Read the database. `hold` is `rooms.seat_hold`, which must be so short that a guest's is the same."""
-    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
-        db.row_factory = sqlite3.Row
-        db.execute("BEGIN")
+    with reading(daemon) as db:
         log = {row["id"].hex(): row["type"] for row in db.execute("SELECT id, type FROM events ORDER BY position")}
         rows = db.execute("SELECT * FROM participants").fetchall()
-        ends = dict(db.execute("SELECT id, ended_at FROM rooms WHERE ended_at IS NOT NULL").fetchall())
+        ends = dict(map(tuple, db.execute("SELECT id, ended_at FROM rooms WHERE ended_at IS NOT NULL")))
     reasons = {
         row["id"]: possible_reasons(row["id"], row["left_at"], row["dropped_at"], ends.get(row["room_id"]), hold, notes)
         for row in rows
