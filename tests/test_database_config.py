@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from roomd.config import Config, ConfigError, DatabaseConfig, absolute_name, database_name, load
+from roomd.config import ConfigError, DatabaseConfig, absolute_name, database_name, load
 
 URL = "postgresql://roomd@db.example/roomd"
 SECRET = {"ROOMD_AUTH_SECRET": "a secret for tests only, 32 bytes"}
@@ -89,15 +89,10 @@ def test_a_file_with_a_password_is_for_its_owner(tmp_path: Path, url: str, is_se
     assert "geheim" not in text
 
 
-def test_the_command_line_names_a_file(tmp_path: Path) -> None:
-    """`--database FILE` is that file, whatever the configuration has; a URL on the command line is the URL."""
+def test_the_url_counts_where_both_are_given(tmp_path: Path) -> None:
+    """The unit of the service names a file on the command line; the URL in the configuration is used all the same."""
     file = tmp_path / "roomd.toml"
-    file.write_text(f"[auth]\nsecret_file = 's'\n[database]\nurl = '{URL}'\npath = 'y.db'\n")
-
-    def loaded(**database: str | None) -> Config:
-        return load(file, flags={"database": database})
-
-    assert loaded().database.url == URL
-    assert loaded(path=None).database.url == URL
-    assert loaded(path="x.db").database == DatabaseConfig(path="x.db")
-    assert loaded(path="x.db", url="postgresql:///y").database.url == "postgresql:///y"
+    file.write_text(f"[auth]\nsecret_file = 's'\n[database]\nurl = '{URL}'\n")
+    config = load(file, flags={"database": {"path": "x.db"}})
+    assert config.database == DatabaseConfig(path="x.db", url=URL)
+    assert database_name(config.database) == "postgresql://db.example/roomd"

@@ -51,9 +51,6 @@ def load(
         for section, given in layer.items():
             merged.setdefault(section, {}).update(given)
             origins |= {f"{section}.{key}": f"{source}: {section}.{key}" for key in given}
-    named = layers[-1][1].get("database", {})
-    if "path" in named and "url" not in named:
-        merged["database"].pop("url", None)  # the command line names a file
     config = _convert(merged, "the configuration")
     check(config, origins)
     if file is not None and status is not None:
