@@ -15,7 +15,7 @@ LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate
 	--strip-extras --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test bytecode coverage browsers systemd deb screenshots nightly blips attack chaos readers week restarts lint types fmt docs lock bench bench-pair peers clean node system
+.PHONY: help install run run-postgres test bytecode coverage browsers systemd deb screenshots nightly blips attack chaos readers week restarts lint types fmt docs lock bench bench-pair peers clean node system
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,10 @@ help: ## Show this list
 # The service cannot write bytecode, so without this each of its starts would compile every module of roomd.
 install: $(VENV)/.installed ## Install what is needed into .venv
 	@$(BIN)/python -m compileall -q roomd
+
+run-postgres: $(VENV)/.installed-dev ## Run PostgreSQL on a socket under var/postgresql/, and the daemon on it
+	@[ -n "$$(ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null)" ] || { eval "$$APT"; apt_install postgresql; }
+	@exec $(BIN)/python -m tests.support.postgresql var/postgresql $(BIN)/roomd serve --demo $(ARGS)
 
 run: install ## Install what is needed, run the daemon with a demo room and its database under var/
 	@exec $(BIN)/roomd serve --demo $(ARGS)
@@ -35,6 +39,7 @@ test: system $(VENV)/.installed-dev $(JS)/node_modules/.installed ## Run all che
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest --numprocesses 5 --dist worksteal $(ARGS)
 	$(BIN)/coverage combine --quiet
+	ROOMD_TEST_STORE=postgresql $(BIN)/python -m pytest -m both_stores --numprocesses 5 --dist worksteal tests/journeys
 	@echo 'Branch coverage of the pure modules:'
 	$(BIN)/coverage report --include=$(PURE_FILES) --fail-under=100
 
@@ -66,6 +71,8 @@ nightly: $(VENV)/.installed-dev ## Run the long state machine and the long compa
 	ROOMD_TEST_FUZZ=100000 $(BIN)/python -m pytest --numprocesses 4 --dist worksteal \
 		tests/gateway/test_conformance.py tests/gateway/test_http_fuzz.py $(ARGS)
 	$(MAKE) coverage
+	ROOMD_TEST_STORE=postgresql ROOMD_TEST_NIGHTLY=1 \
+	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal tests/journeys $(ARGS)
 	$(MAKE) browsers
 	$(MAKE) attack ARGS=
 	$(MAKE) chaos ARGS=
@@ -191,9 +198,9 @@ node:
 	[ -z "$$packages" ] || { eval "$$APT"; apt_install $$packages; } \
 	|| echo "JavaScript is not checked, its tests are skipped: they need Node 18 or newer and npm (Debian: $$packages)"
 
-# Two browsers for the page, a TURN server with its client, a proxy, promtool, a systemd that tests boot in namespaces of its own, and
-# a clock that they set for one process; tests/support skips the tests of what is missing.
-# Debian's coturn, nginx and prometheus would run as open services: their units are masked while they are installed and disabled afterwards.
+# Two browsers for the page, a TURN server with its client, a proxy, promtool, a systemd that tests boot in namespaces of its own, a
+# clock that they set for one process, and PostgreSQL; tests/support skips the tests of what is missing, and fails without PostgreSQL.
+# Debian's coturn, nginx, postgresql and prometheus would run as open services: their units are masked while they are installed and disabled afterwards.
 system: node
 	@packages=; \
 	command -v chromium >/dev/null || packages=chromium; \
@@ -204,9 +211,10 @@ system: node
 	[ -x /lib/systemd/systemd ] || packages="$$packages systemd"; \
 	PATH="$$PATH:/usr/sbin:/sbin" command -v ip >/dev/null || packages="$$packages iproute2"; \
 	[ -e "$$(echo /usr/lib/*/faketime/libfaketimeMT.so.1)" ] || packages="$$packages libfaketime"; \
+	[ -e "$$(echo /usr/lib/postgresql/*/bin/postgres)" ] || packages="$$packages postgresql"; \
 	[ -n "$$packages" ] || exit 0; \
 	eval "$$APT"; \
-	unit() { for one in coturn nginx prometheus; do \
+	unit() { for one in coturn nginx postgresql prometheus; do \
 		case $$packages in *$$one*) [ ! -d /run/systemd/system ] || $$sudo systemctl --quiet $$1 $$one; esac; \
 	done; }; \
 	unit mask 2>/dev/null; \

@@ -23,6 +23,7 @@ from roomd.config import (
     ListenAddress,
     TcpAddress,
     admin_socket,
+    database_name,
     metrics_address,
     seconds_in,
     seconds_or_never,
@@ -45,12 +46,7 @@ from roomd.metrics.families import Sources
 from roomd.metrics.server import MetricsServer, metrics_operations
 from roomd.reloading import Reloader, check_files, make_parts, rules
 from roomd.storage.errors import StoreBusy, StoreError
-from roomd.storage.event_log import StoredEvents
-from roomd.storage.forgetting import StoredPeople
-from roomd.storage.opening import open_store
-from roomd.storage.sqlite import SqliteStore
-from roomd.storage.upkeep import StoredRows
-from roomd.storage.webhooks import StoredProgress
+from roomd.storage.kinds import Database, open_storage
 from roomd.system import logging as log_lines
 from roomd.system.clock import Clock
 from roomd.system.ids import Ids
@@ -85,7 +81,7 @@ SWITCH_AFTER = 0.001
 """The seconds after which the event loop's thread gives way to the database's; Python's default is 0.005."""
 
 
-async def _nothing(_listener: Listener, _hub: Hub, _store: SqliteStore) -> None:
+async def _nothing(_listener: Listener, _hub: Hub, _store: Database) -> None:
     """Do nothing."""
 
 
@@ -100,7 +96,7 @@ class Surroundings(NamedTuple):
     """Names the socket of systemd, if there is one."""
     use: Callable[[Config], None] = lambda _config: None
     """Applies the settings that concern the whole process, at each reload."""
-    started: Callable[[Listener, Hub, SqliteStore], Awaitable[None]] = _nothing
+    started: Callable[[Listener, Hub, Database], Awaitable[None]] = _nothing
     """Called when the daemon serves."""
 
 
@@ -121,7 +117,7 @@ async def run(
     ids = Ids(config.rooms.code_groups)
     # Check the whole configuration before the store creates a database, so that a wrong one creates no file.
     check_files(config)
-    store = await open_store(config.database, counters)
+    store, events, old_rows, people, progress = await open_storage(config.database, counters)
     notifier = Notifier(around.environ)
     admin: AdminServer | None = None
     metrics: MetricsServer | None = None
@@ -129,7 +125,6 @@ async def run(
         parts = make_parts(config)
         hub = Hub(store, rules(config), clock, ids, encode_frame, counters)
         await hub.open()
-        events = StoredEvents(store)
         feed = Feed(events if config.events.enabled else None)
         if not config.events.enabled:
             await events.renew_log_id()  # what happens from now on is in no log: nobody reads on as if it were
@@ -141,9 +136,9 @@ async def run(
             keys_of_addresses, counters, feed,
         )  # fmt: skip
         listener = Listener(config, services, hub)
-        retention = Retention(StoredRows(store), events, hub, clock, lambda: _keep(reloader.config))
+        retention = Retention(old_rows, events, hub, clock, lambda: _keep(reloader.config))
         hub.when_deleted(retention.wake)
-        webhooks = Webhooks(feed, StoredProgress(store), clock, counters, ids.new_id, random.random)
+        webhooks = Webhooks(feed, progress, clock, counters, ids.new_id, random.random)
         await webhooks.open(parts.endpoints)
 
         def use(new: Config) -> None:
@@ -153,7 +148,7 @@ async def run(
         reloader = Reloader(
             read, parts, services, hub, listener, use, webhooks, began=notifier.reloading, ended=notifier.ready
         )
-        forgetter = Forgetter(StoredPeople(store), hub, feed.forget)
+        forgetter = Forgetter(people, hub, feed.forget)
         exporter = Exporter(Sources(config, hub, listener, counters, webhooks))
         admin = AdminServer(
             {
@@ -253,7 +248,7 @@ def serve(
         return _report_failure(str(exc), is_lasting=not isinstance(exc, (StoreBusy, AddressUnavailable)))
     except StorageFailed as exc:
         return _report_failure(
-            f"{config.database.path}: cannot be read or written: {exc.__cause__}", is_lasting=exc.is_lasting
+            f"{database_name(config.database)}: cannot be read or written: {exc.__cause__}", is_lasting=exc.is_lasting
         )
     except Exception as exc:  # the edge of the process: the log has the traceback, in one line and as an error
         log.critical("ended by a fault", {"error": type(exc).__name__}, exc_info=exc)
@@ -274,7 +269,7 @@ async def _run_as_process(
     SIGHUP reloads the configuration. `demo` is whether the demo room is created and printed.
     """
 
-    async def started(listener: Listener, hub: Hub, store: SqliteStore) -> None:
+    async def started(listener: Listener, hub: Hub, store: Database) -> None:
         if demo:
             await show_demo(config, listener.url, hub, store, clock.wall())
 

@@ -216,6 +216,8 @@ def _changes(before: Parts, after: Parts) -> Iterator[str]:
             yield "auth.public_key_file"
         elif auth.secret_file is not None:
             yield "auth.secret_file"
+        elif auth.ticket_secret_file is not None:
+            yield "auth.ticket_secret_file"
         else:
             yield str(local_secret_file(Path(after.config.database.path)))
     if before.ice.secret != after.ice.secret and not {"ice.turn_secret", "ice.turn_secret_file"}.intersection(changed):
@@ -229,4 +231,4 @@ def _signing(parts: Parts) -> dict[str, tuple[bytes, ...]]:
 
 
 def _sources(auth: AuthConfig) -> tuple[str | None, ...]:
-    return auth.secret, auth.secret_file, auth.public_key_file, auth.jwks_url
+    return auth.secret, auth.secret_file, auth.public_key_file, auth.jwks_url, auth.ticket_secret_file

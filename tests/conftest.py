@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 import roomd
 
 IS_NIGHTLY = "ROOMD_TEST_NIGHTLY" in os.environ
+IS_STORE = os.environ.get("ROOMD_TEST_STORE") == "postgresql"
 
 settings.register_profile(
     "a busy machine",
@@ -24,7 +25,13 @@ settings.load_profile("a busy machine")
 
 pytest.register_assert_rewrite("tests.support")  # a failed assertion there shows its values, as in a test
 
-pytest_plugins = ["tests.support.daemon", "tests.support.in_process", "tests.support.systemd", "tests.support.units"]
+pytest_plugins = [
+    "tests.support.postgresql",
+    "tests.support.daemon",
+    "tests.support.in_process",
+    "tests.support.systemd",
+    "tests.support.units",
+]
 
 UNTRACED = {
     *("bench", "cli", "client", "gateway", "journeys", "metrics", "page", "storage", "systemd", "testing"),
@@ -65,7 +72,11 @@ def _traced(is_traced: bool) -> Iterator[None]:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Run the tests of the page first: they take longest, and one browser at a time leaves room for the others."""
-    left_out = [item for item in items if item.get_closest_marker("nightly") and not IS_NIGHTLY]
+    left_out = [
+        item
+        for item in items
+        if (item.get_closest_marker("nightly") and not IS_NIGHTLY) or (item.get_closest_marker("sqlite") and IS_STORE)
+    ]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
     items.sort(key=lambda item: "/tests/page/" not in item.path.as_posix())

@@ -170,6 +170,14 @@ CHANGES: dict[str, Callable[[Path], tuple[Values, Values]]] = {
     "webhooks.retry_longest": lambda folder: (webhook(folder), {"webhooks.retry_longest": 600.0}),
     "auth.issuer": lambda _: ({}, {"auth.issuer": "https://a.example"}),
     "auth.audience": lambda _: ({}, {"auth.audience": "roomd"}),
+    "auth.ticket_secret_file": lambda folder: (
+        {
+            "auth.public_key_file": public_key(folder, "a.pem"),
+            "auth.ticket_secret_file": file(folder, "a", SECRET),
+        },
+        {"auth.ticket_secret_file": file(folder, "b", OTHER_SECRET)},
+    ),
+    "database.url": lambda _: ({"auth.secret": SECRET}, {"database.url": "postgresql://db.example/roomd"}),
     "database.path": lambda folder: ({}, {"database.path": str(folder / "other.db")}),
     "ice.stun": lambda _: ({}, {"ice.stun": ("stun:a.example",)}),
     "ice.turn": lambda _: (TURN, {"ice.turn": ("turn:b.example",)}),

@@ -3,14 +3,13 @@
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import get_args
 
 import msgspec
 
 from roomd import __version__
 from roomd.admin.server import AdminError, Operation, takes
-from roomd.config import Config, ConfigError, LogLevel
+from roomd.config import Config, ConfigError, LogLevel, absolute_name
 from roomd.counters import Counters
 from roomd.engine.forgetting import Forgetter, IsThere, Person
 from roomd.engine.ports import Clock, Rooms, StorageFailed
@@ -54,7 +53,7 @@ def operations(
             strangers=listener.strangers,
             limit=listener.limit,
             memory=resident(),
-            database=str(Path(config.database.path).absolute()),
+            database=absolute_name(config.database),
             addresses=[str(address) for address in listener.addresses],
             log_level=logging.getLevelName(logging.getLogger().level).lower(),
         )

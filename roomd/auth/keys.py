@@ -95,7 +95,7 @@ def find_own_key(auth: AuthConfig, database: Path) -> Key | None:
 
     Raises `ConfigError`.
     """
-    secret = local_secret(AuthConfig() if auth.has_issuer else auth, database)
+    secret = local_secret(AuthConfig(secret_file=auth.ticket_secret_file) if auth.has_issuer else auth, database)
     return None if secret is None else _own_key(auth, secret)
 
 

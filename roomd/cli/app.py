@@ -27,6 +27,7 @@ from roomd.cli.bench import bench
 from roomd.cli.data import add_data_commands
 from roomd.cli.events import events
 from roomd.cli.join import MeetingEnded, join
+from roomd.cli.migrate import add_migrate_command
 from roomd.cli.options import connected, example, json_object, room_code, time_to_live
 from roomd.cli.output import plain, say, say_error
 from roomd.cli.rooms import room_commands
@@ -37,6 +38,7 @@ from roomd.config import (
     ConfigError,
     LogLevel,
     TcpAddress,
+    database_name,
     default_config,
     is_every_address,
     listen_addresses,
@@ -128,6 +130,7 @@ def build(serve: Serve) -> typer.Typer:
     app.add_typer(webhook_commands(), name="webhooks")
     add_backup_commands(app)
     add_data_commands(app)
+    add_migrate_command(app)
     app.command("token", epilog=example("roomd token --user alice --name Alice --ttl 7d"))(token)
     app.command("check-config", epilog=example("roomd check-config --config roomd.toml"))(check_config)
     app.command("default-config", epilog=example("roomd default-config > roomd.toml"))(print_default_config)
@@ -275,7 +278,7 @@ def check_config(config: ConfigFile = None, database: DatabaseFile = None) -> No
         else str(address)
         for address in listen_addresses(server)
     )
-    say(f"{source}: fine; roomd would listen on {where}, and keep its rooms in {path}")
+    say(f"{source}: fine; roomd would listen on {where}, and keep its rooms in {database_name(settings.database)}")
 
 
 def print_default_config() -> None:

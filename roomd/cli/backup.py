@@ -10,7 +10,8 @@ import typer
 from roomd.cli.access import ConfigFile, DatabaseFile, configuration
 from roomd.cli.options import example
 from roomd.cli.output import plain, say
-from roomd.config import Config, FileMissing, local_secret_file
+from roomd.config import Config, FileMissing, database_name, local_secret_file
+from roomd.storage.errors import StoreError
 
 if TYPE_CHECKING:
     from roomd.storage.checking import Problem
@@ -48,6 +49,7 @@ def backup(
     from roomd.storage import backup as backups  # imported here, because other commands need no SQLite
 
     settings = configuration(config, database={"path": database})
+    _check_is_file(settings, "back it up with pg_dump, or as your PostgreSQL is backed up")
     path = Path(settings.database.path)
     is_folder = keep is not None or target.endswith("/") or os.path.isdir(target)  # noqa: PTH112 - raises nothing
     file = backups.dated(path, Path(target)) if is_folder else Path(target)
@@ -76,6 +78,7 @@ def restore(
     from roomd.storage.restore import restore as put_back
 
     settings = configuration(config, database={"path": database})
+    _check_is_file(settings, "restore it with pg_restore")
     path = Path(settings.database.path)
     secret = _secret_beside(file)
     replaced = put_back(file, path, secret)
@@ -100,12 +103,19 @@ def check(
 ) -> None:
     """Check a database, while the daemon serves or not: the file, and what must hold of every room.
 
+    A database in PostgreSQL is copied to a temporary file for it (TMPDIR chooses the folder).
     Prints what is wrong with the ids that it is about, and then exits with 1. Nothing is changed.
     """
     from roomd.storage import checking
 
-    path = file or Path(configuration(config, database={"path": database}).database.path)
-    found = checking.check(path)
+    settings = configuration(config, database={"path": database}).database
+    if file is None and settings.url is not None:
+        from roomd.storage.postgresql import inspecting
+
+        name, found = database_name(settings), inspecting.check(settings.url)
+    else:
+        path = file or Path(settings.path)
+        name, found = str(path), checking.check(path)
     if json:
         say(msgspec.json.encode(found).decode())
     else:
@@ -115,9 +125,15 @@ def check(
             say(f"note: {_line(note)}")
         count = len(found.problems)
         verdict = "fine" if not count else f"{count} {'problem' if count == 1 else 'problems'}"
-        say(f"{path}: {verdict} (schema {found.schema}, {found.rooms:,} {'room' if found.rooms == 1 else 'rooms'})")
+        say(f"{name}: {verdict} (schema {found.schema}, {found.rooms:,} {'room' if found.rooms == 1 else 'rooms'})")
     if found.problems:
         raise typer.Exit(FOUND_WRONG)
+
+
+def _check_is_file(settings: Config, advice: str) -> None:
+    """Raise `StoreError` with some advice if the database is in PostgreSQL."""
+    if settings.database.url is not None:
+        raise StoreError(f"{database_name(settings.database)}: is in PostgreSQL; {advice}")
 
 
 def _line(problem: "Problem") -> str:

@@ -1,8 +1,9 @@
 """The commands for the data of people: `roomd forget` and `roomd export`."""
 
+import contextlib
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from roomd.cli.access import ConfigFile, DatabaseFile, configuration
 from roomd.cli.admin import Daemon
 from roomd.cli.options import example, room_code, with_options
 from roomd.cli.output import plain, say
+from roomd.config import DatabaseConfig
 from roomd.protocol import admin
 from roomd.storage.errors import StoreBusy, StoreError
 
@@ -99,16 +101,29 @@ def export(
 
     if (user is None) == (room is None):
         raise typer.BadParameter("give --user or --room")
-    path = Path(configuration(config, database={"path": database}).database.path)
-    if user is not None:
-        text = _as_json(exporting.export_user(path, user))
-    else:
-        stays = exporting.export_room(path, str(room))
-        text = _as_json(stays) if json else attendance_csv(stays)
+    with _database(configuration(config, database={"path": database}).database, user, room) as path:
+        if user is not None:
+            text = _as_json(exporting.export_user(path, user))
+        else:
+            stays = exporting.export_room(path, str(room))
+            text = _as_json(stays) if json else attendance_csv(stays)
     if output is None:
         typer.echo(text, nl=False)
     else:
         _write(output, text, force)
+
+
+@contextlib.contextmanager
+def _database(settings: DatabaseConfig, user: str | None, room: str | None) -> Iterator[Path]:
+    """Return the file to export from: of a database in PostgreSQL, a copy of what is needed. Raises `StoreError`."""
+    if settings.url is None:
+        yield Path(settings.path)
+        return
+    from roomd.storage.postgresql import inspecting
+
+    only = inspecting.of_user(user) if user is not None else inspecting.of_room(str(room))
+    with inspecting.copied(settings.url, only) as path:
+        yield path
 
 
 def attendance_csv(stays: "Sequence[Attendance]") -> str:

@@ -7,6 +7,7 @@ from its modules.
 
 from roomd.config.ages import seconds_in, seconds_or_never
 from roomd.config.checks import SHORTEST_SECRET, SHORTEST_TURN_SECRET, check
+from roomd.config.databases import absolute_name, database_name
 from roomd.config.documents import Setting, changed_settings, default_config, section_doc, settings
 from roomd.config.files import (
     FileMissing,
@@ -70,10 +71,12 @@ __all__ = [
     "UnixAddress",
     "WebhookEndpoint",
     "WebhooksConfig",
+    "absolute_name",
     "admin_socket",
     "changed_settings",
     "check",
     "check_file",
+    "database_name",
     "default_config",
     "is_every_address",
     "is_open_to_others",

@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import get_args
 from urllib.parse import urlsplit
 
+from roomd.config.databases import url_problem
 from roomd.config.listening import metrics_address, parse_address
 from roomd.config.origins import web_origin
 from roomd.config.sections import UNIX, Algorithm, AuthConfig, Config, ConfigError, IceConfig
@@ -61,6 +62,8 @@ def _auth_problems(auth: AuthConfig) -> _Problems:
         yield ["auth.algorithms"], f"{', '.join(unfit)} does not go with {goes_with}; allowed: {allowed}"
     if auth.secret is not None and len(auth.secret.encode(errors="surrogateescape")) < SHORTEST_SECRET:
         yield ["auth.secret"], f"must be at least {SHORTEST_SECRET} bytes; `openssl rand -hex 32` makes one"
+    if auth.ticket_secret_file is not None and not auth.has_issuer:
+        yield ["auth.ticket_secret_file"], "is for an issuer with public keys; without one roomd has one secret"
     if auth.jwks_url is not None and not auth.jwks_url.startswith(("https://", "http://")):
         yield ["auth.jwks_url"], "must start with https:// (or http:// on a trusted network)"
 
@@ -171,6 +174,18 @@ def _other_problems(config: Config) -> _Problems:
         yield ["server.path"], f"{config.server.path} is taken; choose another, e.g. /ws"
     if PurePath(config.server.path).suffix.lower() in PAGE_SUFFIXES:
         yield ["server.path"], f"{config.server.path} ends like a file of the meeting page; choose another, e.g. /ws"
+    yield from _database_problems(config)
+
+
+def _database_problems(config: Config) -> _Problems:
+    if config.database.url is not None:
+        if problem := url_problem(config.database.url):
+            yield ["database.url"], problem
+        auth = config.auth
+        if auth.has_issuer and auth.ticket_secret_file is None:
+            yield ["database.url"], "needs auth.ticket_secret_file: there is no file beside which a secret could be"
+        elif not auth.has_issuer and auth.secret is None and auth.secret_file is None:
+            yield ["database.url"], "needs auth.secret_file or auth.secret: there is no file beside which one could be"
     if config.database.path.startswith("~"):
         yield ["database.path"], "must be written in full; only a shell expands ~"
     if PurePath(config.database.path).name in ("", ".."):

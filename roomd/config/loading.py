@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from roomd.config.checks import check
+from roomd.config.databases import has_password
 from roomd.config.documents import Setting, settings
 from roomd.config.files import check_file, check_kind, open_file, trusted_owners
 from roomd.config.origins import web_origin
@@ -22,8 +23,8 @@ COMMAND_LINE_ENV = frozenset({"ROOMD_CONFIG", "ROOMD_TOKEN", "ROOMD_URL"})
 """Variables of the command line, which are not settings."""
 _ALIKE = 0.7
 """How alike, by `difflib`, a variable is to a setting that it was meant to be. All begin with ROOMD_."""
-SECRETS = (("auth", "secret"), ("ice", "turn_secret"))
-"""The settings that are secrets, by section and key."""
+SECRETS = (("auth", "secret"), ("ice", "turn_secret"), ("database", "url"))
+"""The settings that are secrets, by section and key. A URL is one if it has a password."""
 
 
 def load(
@@ -75,7 +76,11 @@ def _from_file(file: Path) -> tuple[dict[str, dict[str, Any]], os.stat_result]:
 
 def _check_access(file: Path, status: os.stat_result, values: Mapping[str, Mapping[str, Any]], database: str) -> None:
     """Check who can change the file, and who can read it if there is a secret in it. Raises `ConfigError`."""
-    secrets = [f"{section}.{key}" for section, key in SECRETS if values.get(section, {}).get(key) is not None]
+    secrets = [
+        f"{section}.{key}"
+        for section, key in SECRETS
+        if (value := values.get(section, {}).get(key)) is not None and (key != "url" or has_password(value))
+    ]
     source = f"{file}: {secrets[0]}" if secrets else str(file)
     check_file(file, status, source, is_secret=bool(secrets), owners=trusted_owners(Path(database)))
 

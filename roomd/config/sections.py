@@ -87,7 +87,7 @@ class AuthConfig(Section, frozen=True):
     """How tokens are verified.
 
     Set at most one of secret, secret_file, public_key_file and jwks_url. With none of them, the first start creates a
-    random secret beside the database.
+    random secret beside the database, if that is a file.
     """
 
     secret: Annotated[
@@ -101,6 +101,11 @@ class AuthConfig(Section, frozen=True):
     jwks_url: Annotated[
         str | None, Meta(description="URL of the issuer's JSON Web Key Set. It is fetched again for an unknown key id.")
     ] = None
+    ticket_secret_file: Annotated[
+        str | None,
+        Meta(description="File with the secret for the tokens that roomd gives for tickets, where others come from an "
+             "issuer with public keys. Not set: a random secret beside the database. database.url needs it."),
+    ] = None  # fmt: skip
     algorithms: Annotated[
         tuple[Algorithm, ...],
         Meta(description="Accepted algorithms. Empty means HS256 with a secret, otherwise RS256, ES256 and EdDSA."),
@@ -131,6 +136,11 @@ class DatabaseConfig(Section, frozen=True):
     path: Annotated[
         str, Meta(min_length=1, description="SQLite file. Its folder is created when missing."), RESTART
     ] = "var/roomd.db"
+    url: Annotated[
+        str | None,
+        Meta(description="PostgreSQL in place of the file, like postgresql://roomd@db.example/roomd. busy_timeout and "
+             "reserve do not apply. Prefer a password file (passfile=...) to a password in it."), RESTART,
+    ] = None  # fmt: skip
     synchronous: Annotated[
         Literal["FULL", "NORMAL"],
         Meta(description="FULL: a commit survives a power cut. NORMAL: a commit survives kill -9, and a power cut "

@@ -94,7 +94,9 @@ class Family(NamedTuple):
 
 def take_snapshot(sources: Sources) -> Snapshot:
     """Read what several metrics need, once."""
-    return Snapshot(sources, list(sources.rooms.in_use()), database_sizes(Path(sources.config.database.path)))
+    database = sources.config.database
+    sizes = database_sizes(Path(database.path)) if database.url is None else {}
+    return Snapshot(sources, list(sources.rooms.in_use()), sizes)
 
 
 @cache
@@ -192,7 +194,8 @@ def _deliveries(snapshot: Snapshot) -> Figures:
 
 
 def _disk(name: str) -> Callable[[Snapshot], Figures]:
-    return lambda snapshot: _one(snapshot.sizes[name])
+    """Return how a figure of the file is read. A database in PostgreSQL has no file here, and no such figures."""
+    return lambda snapshot: _one(snapshot.sizes[name]) if name in snapshot.sizes else {}
 
 
 FAMILIES = (

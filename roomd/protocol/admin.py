@@ -33,7 +33,7 @@ class Status(AdminObject, frozen=True):
     memory: int
     """The bytes of the process that are in memory."""
     database: str
-    """The absolute path of the database."""
+    """The absolute path of the database, or its URL without user and password."""
     addresses: list[str]
     """Where it listens."""
     log_level: str

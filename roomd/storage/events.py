@@ -58,7 +58,7 @@ def write_drops(db: sqlite3.Connection, at: str) -> None:
     write_events(db, rows)
 
 
-class _Log(NamedTuple):
+class Log(NamedTuple):
     """What is known of the whole log."""
 
     id: str
@@ -69,11 +69,11 @@ class _Log(NamedTuple):
     """Where it begins and ends."""
 
 
-def _log(db: sqlite3.Connection) -> _Log:
+def _log(db: sqlite3.Connection) -> Log:
     ((log_id, renewed_at, first, last),) = db.execute(
         f"SELECT lower(hex(id)), renewed_at, (SELECT min(position) FROM events), {LAST_EVENT} FROM event_log"  # noqa: S608
     ).fetchall()
-    return _Log(log_id, renewed_at, LogBounds(first - 1 if first is not None else last, last))
+    return Log(log_id, renewed_at, LogBounds(first - 1 if first is not None else last, last))
 
 
 def read_log_id(db: sqlite3.Connection) -> str:
@@ -89,34 +89,42 @@ def bounds(db: sqlite3.Connection) -> LogBounds:
 def read_events(db: sqlite3.Connection, after: int, limit: int, rooms: Collection[str] | None) -> LoggedEvents:
     """Read the events after a number, as `ports.EventLog` says."""
     log = _log(db)
-    before_first, last = log.bounds
-    end, where = last, "position > ?"
+    end, where = log.bounds.last, "position > ?"
     values: list[int | str] = [after]
     if rooms is not None:
-        end = min(last, after + MOST_SCANNED)
+        end = min(end, after + MOST_SCANNED)
         where += f" AND position <= ? AND room_id IN ({', '.join('?' * len(rooms))})"
         values += [after + MOST_SCANNED, *rooms]
     sql = f"SELECT CAST(body AS BLOB) FROM events WHERE {where} ORDER BY position LIMIT ?"  # noqa: S608 - our own
-    events, are_all = _take(db.execute(sql, (*values, limit)))
+    events, size = _take(db.execute(sql, (*values, limit)))
+    return part_of_log(events, size, after, limit, end, log)
+
+
+def part_of_log(events: list[bytes], size: int, after: int, limit: int, end: int, log: Log) -> LoggedEvents:
+    """Make a part of the log, with at most `PART_BYTES` or one event, of events that were read behind `after`.
+
+    `events` have `size` bytes. They are at most `limit`, up to the number `end`; if they have no more than `PART_BYTES`
+    and are fewer, they are all.
+    """
+    are_all = size <= PART_BYTES and len(events) < limit
+    while size > PART_BYTES and len(events) > 1:
+        size -= len(events.pop())
     reached = number_of(events[-1]) if events else after
-    if are_all and len(events) < limit:
+    if are_all:
         reached = max(end, reached)
     if after < log.renewed_at:
         events = [_renewed(event, log.id) for event in events]
-    return LoggedEvents(events, reached, reached >= last, reached - after, before_first)
+    return LoggedEvents(events, reached, reached >= log.bounds.last, reached - after, log.bounds.before_first)
 
 
-def _take(rows: sqlite3.Cursor) -> tuple[list[bytes], bool]:
-    """Take events of at most `PART_BYTES`, but at least one. Return also whether these are all."""
+def _take(rows: sqlite3.Cursor) -> tuple[list[bytes], int]:
+    """Take events until they have more than `PART_BYTES`. Return also their bytes."""
     events: list[bytes] = []
     size = 0
     while size <= PART_BYTES and (some := [event for (event,) in rows.fetchmany(ROWS_AT_ONCE)]):
         events += some
         size += sum(map(len, some))
-    are_all = size <= PART_BYTES
-    while size > PART_BYTES and len(events) > 1:
-        size -= len(events.pop())
-    return events, are_all
+    return events, size
 
 
 def _renewed(event: bytes, log_id: str) -> bytes:

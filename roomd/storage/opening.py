@@ -6,6 +6,7 @@ import logging
 import os
 import sqlite3
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from roomd.config import ConfigError, DatabaseConfig, check_file, is_open_to_others
@@ -47,6 +48,18 @@ async def open_store(config: DatabaseConfig, counters: Counters | None = None) -
             raise kind(f"{path}: cannot be opened: {exc}") from None
         raise
     return SqliteStore(writer, reader, lock, Space(path, config.reserve), counters)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Have a database that exists for the block alone: no daemon serves it meanwhile. Raises `StoreError`."""
+    if not path.is_file():
+        raise StoreError(f"{path}: there is no such file")
+    lock = _lock(path)
+    try:
+        yield
+    finally:
+        os.close(lock)
 
 
 def _lock(path: Path) -> int:

@@ -40,7 +40,7 @@ def read_messages(
     """
     values = {
         "room": reader.room_id,
-        "reader": _reader_key(reader),
+        "reader": reader_key(reader),
         "after": max(cursor or "", reader.after),
         "scanned": MOST_SCANNED,
     }
@@ -64,7 +64,7 @@ def messages_query(reader: Reader) -> str:
     )
 
 
-def _reader_key(reader: Reader) -> str | None:
+def reader_key(reader: Reader) -> str | None:
     """Return the reader as the columns `sender` and `recipient` have them; None for one who sent and got nothing."""
     if reader.user_id is not None:
         return f"u{reader.user_id}"

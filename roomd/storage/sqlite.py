@@ -1,24 +1,18 @@
 """The store: rooms, participants, messages and bans in one SQLite file.
 
-`append` stores changes durably. While one transaction runs, the appends of all rooms are collected for the next one
-(group commit). So appends that arrive at the same time share one fsync, without a timer. A transaction is one function
-that runs on the writer's thread (see `writing.py`).
+`append` stores changes durably. Appends that arrive at the same time share one fsync (see `group_commit.py`). A
+transaction is one function that runs on the writer's thread (see `writing.py`).
 
 There are two connections: a writer, which only `append` and the start use, and a reader, so that no join waits for a
 long page of history. With write-ahead logging both can work at the same time.
 """
 
-import asyncio
-import contextlib
 import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
-from itertools import accumulate
-from typing import Any, NamedTuple, TypeVar
-
-import msgspec
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from roomd.counters import Counters
 from roomd.engine.ports import StorageFailed
@@ -29,12 +23,15 @@ from roomd.rooms.answers import Reader
 from roomd.rooms.changes import Change
 from roomd.rooms.model import PastStay, Seat, StoredRoom
 from roomd.storage.events import write_drops
+from roomd.storage.group_commit import Conflict, ConstraintBroken, GroupCommit, RoomChanges
+from roomd.storage.last_commit import LastCommit
 from roomd.storage.loading import STORED_COLUMNS, stored_room, with_seats
 from roomd.storage.migrations import rewrite_version
 from roomd.storage.reading import read_messages
 from roomd.storage.rows import (
     PARTICIPANT_COLUMNS,
     ROOM_COLUMNS,
+    count_fitting,
     to_message,
     to_room,
     to_seat,
@@ -42,7 +39,7 @@ from roomd.storage.rows import (
 from roomd.storage.space import Space
 from roomd.storage.tickets import use
 from roomd.storage.worker import Worker
-from roomd.storage.writing import RoomChanges, in_transaction, write_new
+from roomd.storage.writing import in_transaction, write_new
 
 log = logging.getLogger("roomd.storage.sqlite")
 
@@ -50,12 +47,6 @@ T = TypeVar("T")
 
 CHANGE_BYTES = 10_000
 """The bytes that a change has in the database at most, about: the longest message has 8,000."""
-PROBE_INTERVAL = 1.0
-"""The seconds between two attempts to commit again after a failure; see `is_failing`."""
-PAGE_BYTES = 256 * 1024
-"""The bytes of messages in one page, unless a single message is larger."""
-
-
 OTHER = "other"
 REASONS = {
     sqlite3.SQLITE_BUSY: "busy",
@@ -69,15 +60,6 @@ REASONS = {
     sqlite3.SQLITE_CONSTRAINT: "constraint",
 }
 """The names of failures, by the result code of SQLite."""
-
-
-class _Append(NamedTuple):
-    """An append that waits for its transaction."""
-
-    changes: RoomChanges
-    """The changes to store."""
-    done: asyncio.Future[None]
-    """The future that is done when they are stored, or fails with `StorageFailed`."""
 
 
 class SqliteStore:
@@ -94,11 +76,8 @@ class SqliteStore:
         self._lock = lock
         self._space = space
         self._counters = counters or Counters()
-        self._waiting: list[_Append] = []
-        self._committer: asyncio.Task[None] | None = None
-        self._is_failing = False  # whether the last transaction of the writer failed
-        self._probe: asyncio.Task[None] | None = None
-        self._probe_at = 0.0
+        self._commits = GroupCommit(self._commit)
+        self._last_commit = LastCommit(lambda: self.write(rewrite_version))
         self.on_events: Callable[[], None] = _nothing
         """Called when log events were committed."""
 
@@ -107,11 +86,7 @@ class SqliteStore:
 
         Raises `StorageFailed`, `AlreadySent` and `ExternalIdTaken`; then nothing was changed.
         """
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Append(RoomChanges(room_id, changes, events), done))
-        if self._committer is None:
-            self._committer = asyncio.create_task(self._commit_waiting())
-        await done
+        await self._commits.add(RoomChanges(room_id, changes, events))
 
     def is_nearly_full(self) -> bool:
         """Return whether less than `database.reserve` bytes are free, as of a short time ago."""
@@ -120,14 +95,9 @@ class SqliteStore:
     def is_failing(self) -> bool:
         """Return whether the last commit failed.
 
-        Then this starts to commit again, unless it did within the last second: who asks may be the one that keeps
-        clients away until it is well, and without clients nothing else would be committed.
+        If so, this starts to commit again, at most once a second; see `LastCommit`.
         """
-        now = time.monotonic()
-        if self._is_failing and now >= self._probe_at and (self._probe is None or self._probe.done()):
-            self._probe_at = now + PROBE_INTERVAL
-            self._probe = asyncio.create_task(self._commit_again())
-        return self._is_failing
+        return self._last_commit.is_failing()
 
     async def load(self, code: str) -> StoredRoom | None:
         """Read a room in which nobody has a seat, by its code; None when there is none.
@@ -288,59 +258,25 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Finish the waiting appends and close the file. Closing twice is fine."""
-        while self._committer is not None:
-            await self._committer
-        if self._probe is not None:
-            await self._probe
+        await self._commits.finish()
+        await self._last_commit.close()
         await self._reader.close()
         await self._writer.close()
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
 
-    async def _commit_again(self) -> None:
-        with contextlib.suppress(StorageFailed):
-            await self.write(rewrite_version)
-
-    async def _commit_waiting(self) -> None:
-        try:
-            while self._waiting:
-                batch, self._waiting = self._waiting, []
-                await self._commit(batch)
-        finally:
-            self._committer = None
-
-    async def _commit(self, batch: list[_Append]) -> None:
-        failure: Exception | None = None
-        try:
-            began = time.perf_counter()
-            conflicts = await self._run(self._writer, lambda db: write_new(db, [one.changes for one in batch]))
-            size = sum(len(one.changes.changes) for one in batch)
-            self._counters.commits.add(time.perf_counter() - began)
-            self._counters.changes.add(size)
-            self._space.wrote(CHANGE_BYTES * size)
-            if any(one.changes.events for one in batch):
-                self.on_events()
-        except Exception as exc:  # noqa: BLE001 - the edge of a transaction: every append that waits must fail
-            failure, conflicts = exc, {}
-        if conflicts:  # nothing was written: only the appends with these conflicts fail
-            for index, conflict in conflicts.items():
-                if not batch[index].done.done():
-                    batch[index].done.set_exception(conflict)
-            if left := [one for index, one in enumerate(batch) if index not in conflicts]:
-                await self._commit(left)
-            return
-        if len(batch) > 1 and isinstance(failure and failure.__cause__, sqlite3.IntegrityError):
-            for one in batch:  # only the append that broke a constraint fails, not the others
-                await self._commit([one])
-            return
-        for one in batch:
-            if one.done.done():  # the caller of `append` was cancelled
-                continue
-            if failure is None:
-                one.done.set_result(None)
-            else:
-                one.done.set_exception(failure)
+    async def _commit(self, batch: Sequence[RoomChanges]) -> Mapping[int, Conflict]:
+        """Write a batch, as `group_commit.Write` says."""
+        began = time.perf_counter()
+        conflicts = await self._run(self._writer, lambda db: write_new(db, batch))
+        size = sum(len(one.changes) for one in batch)
+        self._counters.commits.add(time.perf_counter() - began)
+        self._counters.changes.add(size)
+        self._space.wrote(CHANGE_BYTES * size)
+        if not conflicts and any(one.events for one in batch):
+            self.on_events()
+        return conflicts
 
     async def _read(self, sql: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
         return await self.read(lambda db: db.execute(sql, values).fetchall())
@@ -349,14 +285,14 @@ class SqliteStore:
         try:
             done = await worker.run(function)
         except sqlite3.Error as exc:
-            self._is_failing = self._is_failing or worker is self._writer
+            self._last_commit.has_failed |= worker is self._writer
             log.error("storage failed", {"error": type(exc).__name__, "reason": str(exc)})
             self._counters.storage_failures[_reason(exc)] += 1
-            failed = StorageFailed()
+            failed = ConstraintBroken() if isinstance(exc, sqlite3.IntegrityError) else StorageFailed()
             failed.is_lasting = is_lasting(exc)
             raise failed from exc
         if worker is self._writer:
-            self._is_failing = False
+            self._last_commit.has_failed = False
         return done
 
 
@@ -373,9 +309,3 @@ def is_lasting(error: sqlite3.Error) -> bool:
     """Return whether an operator must repair the file. False for errors that may pass: locked, disk full, I/O error."""
     code = getattr(error, "sqlite_errorcode", 0)  # absent when the error is not from SQLite itself
     return code & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR)
-
-
-def count_fitting(messages: Sequence[Message]) -> int:
-    """Return how many of the messages fit into one page of `PAGE_BYTES`; at least 1."""
-    sizes = accumulate(len(msgspec.json.encode(message)) for message in messages)
-    return max(1, sum(size <= PAGE_BYTES for size in sizes))

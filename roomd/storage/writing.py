@@ -7,10 +7,9 @@ until the busy event loop gives it back.
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, TypeVar
 
 from roomd.engine.ports import AlreadySent, ExternalIdTaken
-from roomd.protocol.log_events import LogEvent
 from roomd.rooms.changes import (
     Banned,
     Change,
@@ -23,6 +22,7 @@ from roomd.rooms.changes import (
     Unbanned,
 )
 from roomd.rooms.model import SentId
+from roomd.storage.group_commit import Conflict, RoomChanges
 from roomd.storage.rows import (
     BAN_COLUMNS,
     MESSAGE_COLUMNS,
@@ -45,21 +45,6 @@ MOST_ROWS = 64
 
 _Other = MessagesDeleted | Banned | Unbanned | RoomEmptied | RoomDeleted
 """The changes that are rare: each is written by a statement of its own."""
-
-
-Conflict = AlreadySent | ExternalIdTaken
-"""Why the changes of a room were not stored: something that must be there once is there already."""
-
-
-class RoomChanges(NamedTuple):
-    """Changes of one room that are stored together."""
-
-    room_id: str
-    """The id of the room."""
-    changes: Sequence[Change]
-    """The changes, in their order."""
-    events: Sequence[LogEvent] = ()
-    """Their log events, in their order."""
 
 
 def write(db: sqlite3.Connection, batch: Sequence[RoomChanges]) -> None:

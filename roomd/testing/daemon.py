@@ -21,7 +21,7 @@ from roomd.counters import Counters
 from roomd.daemon import Surroundings, run
 from roomd.engine.hub import Hub
 from roomd.gateway.listener import Listener
-from roomd.storage.sqlite import SqliteStore
+from roomd.storage.kinds import Database
 from roomd.system.logging import TextFormatter
 from roomd.testing.clock import Clock
 
@@ -183,7 +183,7 @@ class Daemon:
         """Run until `_stop` is set. `started` is set when the daemon serves, or to the error of its start."""
         self._loop = asyncio.get_running_loop()
 
-        async def is_started(listener: Listener, _hub: Hub, _store: SqliteStore) -> None:
+        async def is_started(listener: Listener, _hub: Hub, _store: Database) -> None:
             self._serving = config, listener
             started.set_result(None)
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, r
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from jwt.algorithms import RSAAlgorithm
 
-from roomd.auth.keys import KeySource, check_keys, open_keys, policy
+from roomd.auth.keys import KeySource, check_keys, find_own_key, make_own_key, open_keys, policy
 from roomd.auth.orders import TokenOrder
 from roomd.auth.secret_files import local_secret
 from roomd.auth.tokens import Key, Policy, mint, verify
@@ -184,6 +184,19 @@ def test_the_own_secret_is_checked_beside_an_issuer(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=r"roomd.secret: others can read it \(mode 0644\)"):
             check_keys(auth, tmp_path / "roomd.db")
+
+
+def test_the_secret_for_tickets_beside_an_issuer(tmp_path: Path) -> None:
+    """It may be configured; then none is made, or looked for, beside the database."""
+    file = str(secret_file(tmp_path, SECRET))
+    auth = AuthConfig(jwks_url="https://issuer.example/keys", ticket_secret_file=file)
+    own = make_own_key(auth, tmp_path / "roomd.db")
+    assert own.is_own
+    assert own == find_own_key(auth, tmp_path / "other" / "roomd.db")
+    assert not local_secret_file(tmp_path / "roomd.db").exists()
+    Path(file).chmod(0o644)
+    with pytest.raises(ConfigError, match="others can read it"):
+        check_keys(auth, tmp_path / "roomd.db")
 
 
 async def test_made_secrets_differ(tmp_path: Path) -> None:

@@ -197,7 +197,8 @@ def test_imports_of_the_command_line() -> None:
     """The command line imports no library of the daemon's, and the client's only when a command uses them."""
     program = (
         "import sys; from roomd.cli.app import build; build(lambda *_: 0);"
-        "print(*{'uvloop', 'aiosqlite', 'jwt', 'cryptography', 'rich', 'websockets.asyncio.client'} & set(sys.modules))"
+        "print(*{'uvloop', 'aiosqlite', 'asyncpg', 'jwt', 'cryptography', 'rich', 'websockets.asyncio.client'} "
+        "& set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert done.stdout == "\n"

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.support.attacks.attacker import ATTACKS
 from tests.support.attacks.result import Result, judge
 from tests.support.attacks.stage import Plan, settings, staged
@@ -13,6 +15,7 @@ SLOWEST = 2.0
 """The p99, in seconds, that is right here, where other tests run beside. `make attack` asks for 0.25."""
 
 
+@pytest.mark.sqlite
 def test_ordinary_clients_notice_no_attack(make_daemon: Callable[..., Daemon]) -> None:
     """Nobody is cut or refused or waits long, and memory and descriptors are as before, after each attack."""
     daemon = make_daemon(**settings(SCALE))

@@ -5,16 +5,19 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.support.chaos.faults import FAULTS
 from tests.support.chaos.people import Person, lost
 from tests.support.chaos.run import SETTINGS, Plan, run, small_disk
 from tests.support.daemon import Daemon, serving
-from tests.support.databases import opened
+from tests.support.databases import change
 
 STORAGE = ("full disk", "locked database", "I/O errors")
 """The faults that clients are told of: 503."""
 
 
+@pytest.mark.sqlite
 async def test_nothing_is_lost_and_everybody_is_served_again(tmp_path: Path) -> None:
     """After each fault the database has no broken rule and all that was acknowledged, and the daemon serves.
 
@@ -41,14 +44,12 @@ async def test_what_is_lost_is_noticed(make_daemon: Callable[..., Daemon]) -> No
         await bob.ask("send-message", text="Hello")
     person = Person(daemon, room["code"], 1, random.Random(1), 1)
     person.said, person.seats = ["Hello"], [seat]
-    assert lost(daemon.database, [person]) == []
+    assert lost(daemon, [person]) == []
     person.left = [seat]
-    assert lost(daemon.database, [person]) == [f"person-1: leaves that were lost: ['{seat}']"]
+    assert lost(daemon, [person]) == [f"person-1: leaves that were lost: ['{seat}']"]
     daemon.stop()
-    with opened(daemon.database) as db:
-        db.execute("DELETE FROM messages")
-        db.execute("DELETE FROM participants")
-    assert lost(daemon.database, [person]) == [
+    change(daemon, "DELETE FROM messages", "DELETE FROM participants")
+    assert lost(daemon, [person]) == [
         "person-1: messages that were lost: ['Hello']",
         f"person-1: seats that were lost: ['{seat}']",
         f"person-1: leaves that were lost: ['{seat}']",

@@ -21,7 +21,7 @@ from tests.support.processes import PATIENCE
 from tests.support.views import View, as_sent, committed, seconds
 from tests.support.visitors import Countdown, Visitor
 
-pytestmark = pytest.mark.usefixtures("untraced")
+pytestmark = [pytest.mark.usefixtures("untraced"), pytest.mark.both_stores]
 
 VISITORS = 60
 ROOMS = 3

@@ -9,7 +9,6 @@ import json
 import os
 import random
 import signal
-import sqlite3
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
@@ -18,11 +17,12 @@ from websockets.exceptions import WebSocketException
 
 from roomd.rooms.room import MESSAGES_SHOWN
 from tests.support.daemon import PATIENT, Daemon, error, faults
+from tests.support.databases import reading
 from tests.support.processes import PATIENCE
 from tests.support.views import Frame, as_sent
 from tests.support.visitors import Countdown, Visitor
 
-pytestmark = pytest.mark.usefixtures("untraced")
+pytestmark = [pytest.mark.usefixtures("untraced"), pytest.mark.both_stores]
 
 MEMBERS = 24
 SEATS = 8
@@ -87,8 +87,7 @@ class Stored:
     """What the database of a daemon that was killed holds."""
 
     def __init__(self, daemon: Daemon) -> None:
-        with contextlib.closing(sqlite3.connect(f"file:{daemon.database}?mode=ro", uri=True)) as db:
-            db.row_factory = sqlite3.Row
+        with reading(daemon) as db:
             people, messages, bans = (
                 db.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
                 for table in ("participants", "messages", "bans")

@@ -118,6 +118,7 @@ def test_the_printed_lines_join(start: Start, tmp_path: Path, host: str) -> None
     assert codes[0] == codes[1]
 
 
+@pytest.mark.sqlite
 def test_without_a_secret_there_is_no_host_line(start: Start, tmp_path: Path) -> None:
     """With the issuer's keys elsewhere only the guest's line can be printed."""
     daemon = Daemon(tmp_path, ROOMD_AUTH_JWKS_URL=f"http://127.0.0.1:{free_port()}/keys")

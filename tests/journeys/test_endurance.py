@@ -4,11 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import pytest
 
 from tests.support.daemon import PATIENT, Daemon, faults
 from tests.support.endurance import restarts, week
 
 
+@pytest.mark.sqlite
 async def test_a_week_of_joins(make_daemon: Callable[..., Daemon]) -> None:
     """Every join is stored, nobody is refused, and memory stays; here only that no part of it runs away."""
     daemon = make_daemon(**PATIENT)

@@ -1,16 +1,17 @@
 """A backend that follows the event log of a real daemon knows who was in the rooms, whatever happened to them."""
 
 import asyncio
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from typing import Any
 
 import pytest
 
 from tests.support.attendance import Attendance
 from tests.support.daemon import Client, Daemon, error
+from tests.support.databases import change
 from tests.support.processes import PATIENCE
+
+pytestmark = pytest.mark.both_stores
 
 ADMIN = {"admin": True}
 
@@ -210,9 +211,7 @@ async def test_old_events_are_deleted(make_daemon: Callable[..., Daemon]) -> Non
         first = backend.next
         await backend.read_until(watcher, "room-created")
     await asyncio.to_thread(daemon.stop)
-    with closing(sqlite3.connect(daemon.database)) as db:
-        db.execute("UPDATE events SET at = '2020-01-01T00:00:00.000Z'")
-        db.commit()
+    change(daemon, "UPDATE events SET at = '2020-01-01T00:00:00.000Z'")
     daemon.start()
     async with asyncio.timeout(PATIENCE), admin(daemon) as watcher:
         while (reply := await watcher.ask("watch", after=first))["type"] == "watching":

@@ -9,7 +9,9 @@ import pytest
 from tests.support.attendance import Attendance
 from tests.support.commands import MISUSED, OK, REFUSED, UNREACHABLE, as_json, roomd
 from tests.support.daemon import Client, Daemon, faults, serving
-from tests.support.databases import opened
+from tests.support.databases import problems, reading
+
+pytestmark = pytest.mark.both_stores
 
 NAME, TEXT, SECRET = "Zaphod Beeblebrox", "my private address is 42 Sector ZZ9", "zaphod@galaxy.example"
 USER, GUEST = "zaphod-the-user", "Ford Prefect"
@@ -75,22 +77,26 @@ def at(daemon: Daemon) -> tuple[object, ...]:
 
 def content(daemon: Daemon) -> bytes:
     """Everything in the files."""
+    if daemon.database_url is not None:  # the server's files are its operator's: what it returns has to do
+        with reading(daemon) as db:
+            return "\n".join(db.iterdump()).encode()
     return b"".join(file.read_bytes() for file in daemon.database.parent.glob("roomd.db*") if file.is_file())
 
 
 def stays(daemon: Daemon) -> list[tuple[Any, ...]]:
-    with opened(daemon.database) as db:
-        return db.execute("SELECT room_id, id, joined_at, left_at FROM participants ORDER BY room_id, id").fetchall()
+    with reading(daemon) as db:
+        rows = db.execute("SELECT room_id, id, joined_at, left_at FROM participants ORDER BY room_id, id")
+        return list(map(tuple, rows))
 
 
 def people(daemon: Daemon) -> dict[str, Any]:
-    with opened(daemon.database) as db:
+    with reading(daemon) as db:
         rows = db.execute("SELECT id, user_id, display_name, left_at FROM participants").fetchall()
     return {key: rest for key, *rest in rows}
 
 
 def events(daemon: Daemon) -> list[dict[str, Any]]:
-    with opened(daemon.database) as db:
+    with reading(daemon) as db:
         return [json.loads(body) for (body,) in db.execute("SELECT body FROM events ORDER BY position")]
 
 
@@ -128,7 +134,7 @@ async def test_a_user_is_forgotten(daemon: Daemon, world: dict[str, Any]) -> Non
         assert (await user.join(world["room"]["code"]))["participant"]["userId"] == USER, "no ban is left"
     assert "nothing" not in roomd("forget", "--user", USER, *at(daemon)).stdout
     daemon.stop()
-    assert roomd("check", daemon.database).exit_code == OK
+    assert problems(daemon) == []
 
 
 async def test_again_finds_nothing(daemon: Daemon, world: dict[str, Any]) -> None:
@@ -150,7 +156,7 @@ async def test_a_guest_is_forgotten(daemon: Daemon, world: dict[str, Any]) -> No
     assert NAME.encode() in content(daemon)
     assert stays(daemon) == before
     daemon.stop()
-    assert roomd("check", daemon.database).exit_code == OK
+    assert problems(daemon) == []
 
 
 async def test_somebody_who_is_there(daemon: Daemon) -> None:

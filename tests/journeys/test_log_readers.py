@@ -214,10 +214,10 @@ async def test_a_seat_that_is_not_in_the_table(make_daemon: Callable[..., Daemon
     async with daemon.client("bob") as bob:
         seat = (await bob.join(room["code"]))["participant"]["id"]
     notes.sit(seat, "bob", room["code"])
-    assert find_lost(notes, read_truth(daemon.database, notes, 3.0)) == []
+    assert find_lost(notes, read_truth(daemon, notes, 3.0)) == []
     notes.sit(seat, "carol", room["code"])
     notes.sit("other", "dave", room["code"])
-    assert find_lost(notes, read_truth(daemon.database, notes, 3.0)) == [
+    assert find_lost(notes, read_truth(daemon, notes, 3.0)) == [
         f"participant {seat}: carol was told of the seat, and the table has bob",
         "participant other: dave was told of the seat, and the table has nobody",
     ]

@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.daemon import Client, Daemon, error
 
+pytestmark = pytest.mark.both_stores
+
 JANE = {"guestName": "Jane"}
 OK = {"type": "ok"}
 MakeDaemon = Callable[..., Daemon]

@@ -4,10 +4,14 @@ import asyncio
 import json
 from collections.abc import Callable
 
+import pytest
+
 from roomd.system.signals import STOP_TIMEOUT
 from tests.support.daemon import Daemon, error
 from tests.support.outages import no_leaving, outage
 from tests.support.processes import PATIENCE
+
+pytestmark = pytest.mark.both_stores
 
 JANE = {"guestName": "Jane"}
 MakeDaemon = Callable[..., Daemon]

@@ -51,6 +51,7 @@ def compare(name: str, text: str) -> None:
         pytest.fail("\n".join(islice(lines, LONGEST_DIFF)), pytrace=False)
 
 
+@pytest.mark.sqlite
 async def test_frames(tmp_path: Path) -> None:
     """Every client receives the recorded frames in the recorded order, and they cover the daemon's own contract."""
     text, contract = await frames(tmp_path)

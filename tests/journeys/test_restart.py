@@ -12,6 +12,8 @@ from tests.support.daemon import SEAT_HOLD, Client, Daemon
 from tests.support.processes import PATIENCE
 from tests.support.wire import now
 
+pytestmark = pytest.mark.both_stores
+
 JANE = {"guestName": "Jane"}
 MakeDaemon = Callable[..., Daemon]
 

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from roomd.protocol.timestamps import stamp
-from tests.support.commands import OK, roomd
 from tests.support.daemon import Client, Daemon, error, faults, serving
-from tests.support.databases import opened
+from tests.support.databases import problems, reading
 from tests.support.processes import PATIENCE
+
+pytestmark = pytest.mark.both_stores
 
 FAR = "2099-01-01T00:00:00.000Z"
 METADATA = {"course": "ü 101", "tags": [1, None, {"a": True}]}
@@ -245,7 +246,7 @@ async def test_ends_after_a_crash(tmp_path: Path) -> None:
             assert (await guest.ask("get-room", code=later["code"]))["room"]["isActive"]
         assert faults(daemon) == []
         daemon.stop()
-        assert roomd("check", daemon.database).exit_code == OK
+        assert problems(daemon) == []
 
 
 # Deletion.
@@ -300,11 +301,11 @@ async def test_what_was_deleted_is_not_in_the_file(tmp_path: Path) -> None:
         daemon.start()
         async with asyncio.timeout(PATIENCE):
             while True:
-                with opened(daemon.database) as db:
+                with reading(daemon) as db:
                     tables = ("rooms", "participants", "messages")
                     if not any(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables):
                         break
                 await asyncio.sleep(0.05)
         assert faults(daemon) == []
         daemon.stop()
-        assert roomd("check", daemon.database).exit_code == OK
+        assert problems(daemon) == []

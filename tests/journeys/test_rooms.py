@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.daemon import Client, Daemon, error
 
+pytestmark = pytest.mark.both_stores
+
 JANE = {"guestName": "Jane"}
 NOWHERE = "zzz-zzz-zzz"
 NAME_REFUSED = error("invalid_settings", "name must be 1 to 100 printable characters")

@@ -204,6 +204,7 @@ def test_port_taken(tmp_path: Path) -> None:
     check_failure(result, [f"server: cannot listen on 127.0.0.1:{port}", "in use", "--port"])
 
 
+@pytest.mark.sqlite
 async def test_second_daemon(daemon: Daemon, tmp_path: Path) -> None:
     """A second daemon on the same database is refused, and the first goes on serving; links and dots do not hide it."""
     (tmp_path / "link").symlink_to(daemon.database.parent)
@@ -215,6 +216,7 @@ async def test_second_daemon(daemon: Daemon, tmp_path: Path) -> None:
         await client.join(room["code"], guestName="Jane")
 
 
+@pytest.mark.sqlite
 def test_second_daemon_through_a_linked_file(daemon: Daemon, tmp_path: Path) -> None:
     """A symbolic link to the database is the same database."""
     (tmp_path / "other.db").symlink_to(daemon.database)
@@ -240,6 +242,7 @@ def minted(daemon: Daemon, *words: str) -> str:
     return result.stdout.removesuffix("\n")
 
 
+@pytest.mark.sqlite
 async def test_first_start(fresh: Daemon) -> None:
     """The first start makes the secret, readable by its owner only, and `roomd token` works at once and after the next.
 
@@ -265,6 +268,7 @@ async def test_first_start(fresh: Daemon) -> None:
     assert token not in fresh.log.read_text()
 
 
+@pytest.mark.sqlite
 def test_no_core_dump(fresh: Daemon) -> None:
     """What is in the memory is never written to disk: neither the process nor the unit allows it."""
     fresh.start()
@@ -275,6 +279,7 @@ def test_no_core_dump(fresh: Daemon) -> None:
     assert "LimitCORE=0" in unit.read_text().splitlines()
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stop(fresh: Daemon, number: int) -> None:
     """A signal ends the daemon with 0, without a traceback, and the port is free again."""

@@ -7,8 +7,11 @@ import uuid
 from typing import Any
 
 import jwt
+import pytest
 
 from tests.support.daemon import SECRET, Client, Daemon, error
+
+pytestmark = pytest.mark.both_stores
 
 
 def ticket(user: str = "alice", seconds: float = 300, **claims: Any) -> str:

@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.support.daemon import Daemon
 from tests.support.upgrades import make_version_2
 
 
+@pytest.mark.sqlite
 async def test_every_resume_token_of_before_still_serves(tmp_path: Path, make_daemon: Callable[..., Daemon]) -> None:
     """Who sat and who waited when version 2 was stopped has the seat or the place; the host keeps the host's rights."""
     tokens = make_version_2(tmp_path / "roomd.db")

@@ -19,6 +19,8 @@ from tests.support.daemon import Daemon
 from tests.support.processes import PATIENCE, end, free_port, spawn
 from tests.support.receiver import OTHER_SIGNING, SIGNING, Receiver, endpoints, secret_file, setting
 
+pytestmark = pytest.mark.both_stores
+
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "webhooks.md"
 QUICK = {"ROOMD_WEBHOOKS_RETRY_FIRST": "0.01", "ROOMD_WEBHOOKS_RETRY_LONGEST": "0.05", "ROOMD_WEBHOOKS_TIMEOUT": "1"}
 

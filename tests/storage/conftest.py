@@ -1,11 +1,48 @@
-"""The fixtures of the tests of backups."""
+"""The fixtures of the tests of stores, and of backups."""
 
 import shutil
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from roomd.storage.kinds import Storage
+from roomd.storage.sqlite import SqliteStore
 from tests.support.databases import make_database
+from tests.support.fakes import FakeStore
+from tests.support.stores import ALL, REAL, AnyStore, RealStore, new_database, opened, served
+
+
+@pytest.fixture(params=ALL)
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[AnyStore]:
+    """A store of each kind, with nothing in it."""
+    if request.param == "fake":
+        yield FakeStore()
+        return
+    async with served(new_database(request.param, request)) as store:
+        yield store
+
+
+@pytest.fixture(params=REAL)
+async def storage(request: pytest.FixtureRequest) -> AsyncIterator[Storage]:
+    """A real store of each kind with all its parts, with nothing in it."""
+    async with opened(new_database(request.param, request)) as storage:
+        yield storage
+
+
+@pytest.fixture(params=REAL)
+async def real(request: pytest.FixtureRequest) -> AsyncIterator[RealStore]:
+    """A store of each real kind, with nothing in it."""
+    async with served(new_database(request.param, request)) as store:
+        yield store
+
+
+@pytest.fixture
+async def sqlite(request: pytest.FixtureRequest) -> AsyncIterator[SqliteStore]:
+    """A store in SQLite, with nothing in it."""
+    async with served(new_database("sqlite", request)) as store:
+        assert isinstance(store, SqliteStore)
+        yield store
 
 
 @pytest.fixture(scope="session")

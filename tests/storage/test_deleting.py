@@ -1,55 +1,48 @@
 """Rows that are old, or belong to deleted rooms: what is found, how much at once, and what stays true of the rest."""
 
 import math
-import sqlite3
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from roomd.config import DatabaseConfig
-from roomd.engine.retention import MOST_ROWS, OldMessages
+from roomd.engine.retention import MOST_ROWS, OldMessages, OldRows
 from roomd.rooms.changes import Change, MessagesDeleted, RoomChanged, RoomDeleted
 from roomd.storage import deleting, upkeep, walking
 from roomd.storage.checking import check
+from roomd.storage.kinds import Storage
 from roomd.storage.opening import open_store
+from roomd.storage.postgresql import upkeep as upkeep_in_postgresql
+from roomd.storage.postgresql import walking as walking_in_postgresql
 from roomd.storage.sqlite import SqliteStore
 from roomd.storage.upkeep import StoredRows
 from tests.support.stored import BOB, JANE, LATER, OTHER, ROOM, InRoom, append, kept, lived_in, said, seat
+from tests.support.stores import RealStore, query
 
 EARLIER, AFTER = "2026-03-03T09:00:00.000Z", "2026-03-03T12:00:00.000Z"
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> DatabaseConfig:
-    return DatabaseConfig(path=str(tmp_path / "roomd.db"))
+def store(storage: Storage) -> RealStore:
+    assert isinstance(storage.store, RealStore)
+    return storage.store
 
 
 @pytest.fixture
-async def store(config: DatabaseConfig) -> AsyncIterator[SqliteStore]:
-    opened = await open_store(config)
-    yield opened
-    await opened.close()
+def rows(storage: Storage) -> OldRows:
+    return storage.old_rows
 
 
-@pytest.fixture
-def rows(store: SqliteStore) -> StoredRows:
-    return StoredRows(store)
-
-
-async def counts(store: SqliteStore) -> dict[str, int]:
+async def counts(store: RealStore) -> dict[str, int]:
     """Count the rows of every table that has rows of rooms."""
-    tables = ("rooms", "participants", "messages", "bans")
-
-    def count(db: sqlite3.Connection) -> dict[str, int]:
-        sql = "SELECT count(*) FROM {}"
-        return {table: db.execute(sql.format(table)).fetchone()[0] for table in tables}
-
-    return await store.read(count)
+    found = {}
+    for table in ("rooms", "participants", "messages", "bans"):
+        ((found[table],),) = await query(store, f"SELECT count(*) FROM {table}")
+    return found
 
 
-async def test_deleted_rooms_are_purged_a_few_rows_at_a_time(store: SqliteStore, rows: StoredRows) -> None:
+async def test_deleted_rooms_are_purged_a_few_rows_at_a_time(store: RealStore, rows: OldRows) -> None:
     """Nothing is left, nothing of other rooms is gone, and it can be interrupted anywhere."""
     other = msgspec.structs.replace(BOB, room_id="r2")
     await append(store, [*lived_in(450), RoomChanged(OTHER), InRoom("r2", seat(other))])
@@ -63,7 +56,7 @@ async def test_deleted_rooms_are_purged_a_few_rows_at_a_time(store: SqliteStore,
     assert (before, steps) == ({"rooms": 1, "participants": 1, "messages": 0, "bans": 0}, 12)
 
 
-async def test_old_rooms(store: SqliteStore, rows: StoredRows) -> None:
+async def test_old_rooms(store: RealStore, rows: OldRows) -> None:
     """Those that ended before the time, the first that ended first; none that is active, or deleted."""
     ends = {"a": LATER, "b": EARLIER, "c": AFTER, "d": None}
     for name, at in ends.items():
@@ -75,7 +68,7 @@ async def test_old_rooms(store: SqliteStore, rows: StoredRows) -> None:
     assert await rows.old_rooms(AFTER, 10) == ["a"]
 
 
-async def all_old_messages(rows: StoredRows, before: str) -> list[OldMessages]:
+async def all_old_messages(rows: OldRows, before: str) -> list[OldMessages]:
     """Find the oldest messages of all rooms, once for each room."""
     result: list[OldMessages] = []
     found, cursor = await rows.old_messages(before, None)
@@ -87,10 +80,11 @@ async def all_old_messages(rows: StoredRows, before: str) -> list[OldMessages]:
 
 
 @pytest.mark.parametrize("most", [1, 2, 2000])
-async def test_old_messages(store: SqliteStore, rows: StoredRows, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_old_messages(store: RealStore, rows: OldRows, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest of each room, in many rooms as in few, up to the first that is young enough."""
-    monkeypatch.setattr(deleting, "MOST_LOOKED_AT", most)
-    monkeypatch.setattr(deleting, "MOST_ROWS", 2)
+    for module in (deleting, upkeep_in_postgresql):
+        monkeypatch.setattr(module, "MOST_LOOKED_AT", most)
+        monkeypatch.setattr(module, "MOST_ROWS", 2)
     quiet = msgspec.structs.replace(ROOM, id="r0", code="r0")
     await append(store, [RoomChanged(quiet), RoomChanged(ROOM), RoomChanged(OTHER)])
     await append(store, [dated(1, EARLIER), dated(2, LATER), dated(3, AFTER), dated(4, EARLIER)])
@@ -109,7 +103,7 @@ def dated(number: int, at: str, room: str = "r1") -> InRoom:
     return InRoom(room, msgspec.structs.replace(change, message=message, total_bytes=10 * number))
 
 
-async def test_what_is_known_of_deleted_messages(store: SqliteStore) -> None:
+async def test_what_is_known_of_deleted_messages(store: RealStore) -> None:
     """A room that is loaded again goes on behind their ids, and counts on from their bytes: `roomd check` agrees."""
     await append(store, [RoomChanged(ROOM), seat(JANE), *(dated(number, LATER) for number in range(3))])
     await append(store, [InRoom("r1", MessagesDeleted("m000001", 10))])
@@ -123,12 +117,11 @@ async def test_what_is_known_of_deleted_messages(store: SqliteStore) -> None:
 
 
 @pytest.mark.parametrize("most", [1, 3, 2000])
-async def test_old_stays(
-    store: SqliteStore, rows: StoredRows, config: DatabaseConfig, most: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_old_stays(store: RealStore, rows: OldRows, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those who left before the time, in all rooms. Their messages stay, and new ids sort after theirs."""
-    monkeypatch.setattr(walking, "MOST_LOOKED_AT", most)
-    monkeypatch.setattr(walking, "MOST_ROWS", 2)
+    for module in (walking, walking_in_postgresql):
+        monkeypatch.setattr(module, "MOST_LOOKED_AT", most)
+        monkeypatch.setattr(module, "MOST_ROWS", 2)
     changes: list[Change | InRoom] = [RoomChanged(ROOM), RoomChanged(OTHER)]
     for room in ("r1", "r2"):
         for number in range(5):
@@ -142,11 +135,9 @@ async def test_old_stays(
     assert [person.id for person in (await store.history("r1", None, 10))[0]] == ["p0", "p2", "p4"]
     assert await counts(store) == {"rooms": 2, "participants": 6, "messages": 2, "bans": 0}
     assert (await kept(store)).last_id == "p4"
-    await store.close()
-    assert check(Path(config.path)).problems == []
 
 
-async def all_stays_deleted(rows: StoredRows, before: str) -> None:
+async def all_stays_deleted(rows: OldRows, before: str) -> None:
     steps, cursor = 0, await rows.delete_stays(before, None)
     while cursor is not None:
         cursor = await rows.delete_stays(before, cursor)
@@ -154,42 +145,38 @@ async def all_stays_deleted(rows: StoredRows, before: str) -> None:
         assert steps < 100
 
 
-async def test_the_file_shrinks(
-    store: SqliteStore, rows: StoredRows, config: DatabaseConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_file_shrinks(sqlite: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By so many pages at once, until the file has no more free ones than it keeps for what comes."""
     monkeypatch.setattr(upkeep, "FREE_PAGES", 3)
     monkeypatch.setattr(upkeep, "MOST_FREED", 10)
-    await append(store, [RoomChanged(ROOM), *(said(number, "x" * 2000) for number in range(200))])
-    assert not await rows.shrink()
-    await append(store, [InRoom("r1", MessagesDeleted("m000199", 0))])
-    before = first = await pages(store)
+    await append(sqlite, [RoomChanged(ROOM), *(said(number, "x" * 2000) for number in range(200))])
+    assert not await StoredRows(sqlite).shrink()
+    await append(sqlite, [InRoom("r1", MessagesDeleted("m000199", 0))])
+    before = first = await pages(sqlite)
     steps = 0
-    while await rows.shrink():
-        after = await pages(store)
+    while await StoredRows(sqlite).shrink():
+        after = await pages(sqlite)
         assert 0 < before - after <= 10
         before, steps = after, steps + 1
     assert steps == math.ceil((first - before) / 10) > 5
-    assert await store.read(upkeep._free_pages) == 3
-    await store.close()
-    assert Path(config.path).stat().st_size == before * 4096
-    assert check(Path(config.path)).problems == []
+    assert await sqlite.read(upkeep._free_pages) == 3
+    await sqlite.close()
+    assert (tmp_path / "roomd.db").stat().st_size == before * 4096
+    assert check(tmp_path / "roomd.db").problems == []
 
 
-async def pages(store: SqliteStore) -> int:
-    (count,) = await store.read(lambda db: db.execute("PRAGMA page_count").fetchone())
+async def pages(sqlite: SqliteStore) -> int:
+    (count,) = await sqlite.read(lambda db: db.execute("PRAGMA page_count").fetchone())
     return int(count)
 
 
 @pytest.mark.parametrize("is_first", [True, False])
-async def test_statistics_change_nothing_else(
-    store: SqliteStore, rows: StoredRows, config: DatabaseConfig, is_first: bool
-) -> None:
+async def test_statistics_change_nothing_else(sqlite: SqliteStore, tmp_path: Path, is_first: bool) -> None:
     """`roomd check` knows the table in which SQLite keeps them, and the next start reads it."""
     people = (msgspec.structs.replace(JANE, id=f"p{n}", is_active=False, left_at=LATER) for n in range(50))
-    await append(store, [RoomChanged(ROOM), *(seat(person, claim=None) for person in people)])
-    await store.maintain(lambda db: db.execute("ANALYZE"))
-    await rows.optimize(is_first=is_first)
-    await store.close()
-    await (await open_store(config)).close()
-    assert check(Path(config.path)).problems == []
+    await append(sqlite, [RoomChanged(ROOM), *(seat(person, claim=None) for person in people)])
+    await sqlite.maintain(lambda db: db.execute("ANALYZE"))
+    await StoredRows(sqlite).optimize(is_first=is_first)
+    await sqlite.close()
+    await (await open_store(DatabaseConfig(path=str(tmp_path / "roomd.db")))).close()
+    assert check(tmp_path / "roomd.db").problems == []

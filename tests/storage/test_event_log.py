@@ -18,12 +18,13 @@ from roomd.protocol.objects import Room
 from roomd.rooms.changes import Change, RoomChanged
 from roomd.rooms.event_log import created, reference
 from roomd.storage import events
-from roomd.storage.event_log import StoredEvents
-from roomd.storage.opening import open_store
+from roomd.storage.kinds import Storage
+from roomd.storage.postgresql import events as events_in_postgresql
 from roomd.storage.restore import restore
-from roomd.storage.sqlite import SqliteStore
 from tests.support.fakes import FakeStore
-from tests.support.stored import BOB, JANE, LATER, OTHER, ROOM, queued, seat
+from tests.support.stored import BOB, JANE, LATER, OTHER, ROOM, numbers, queued, seat
+from tests.support.stores import ALL, RealStore, new_database
+from tests.support.stores import opened as opened_storage
 
 EARLIER = "2026-03-03T09:00:00.000Z"
 
@@ -35,35 +36,14 @@ class Opened(NamedTuple):
     log: EventLog
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> DatabaseConfig:
-    return DatabaseConfig(path=str(tmp_path / "roomd.db"), busy_timeout=0.1)
-
-
-@pytest.fixture(params=["real", "fake"])
-async def opened(request: pytest.FixtureRequest, config: DatabaseConfig) -> AsyncIterator[Opened]:
+@pytest.fixture(params=ALL)
+async def opened(request: pytest.FixtureRequest) -> AsyncIterator[Opened]:
     if request.param == "fake":
         fake = FakeStore()
         yield Opened(fake, fake.log)
         return
-    async with served(config) as store:
-        yield Opened(store, StoredEvents(store))
-
-
-@contextlib.asynccontextmanager
-async def served(config: DatabaseConfig) -> AsyncIterator[SqliteStore]:
-    """Open the database, and close it whatever comes."""
-    store = await open_store(config)
-    try:
-        yield store
-    finally:
-        await store.close()
-
-
-@pytest.fixture
-async def real(config: DatabaseConfig) -> AsyncIterator[SqliteStore]:
-    async with served(config) as store:
-        yield store
+    async with opened_storage(new_database(request.param, request)) as storage:
+        yield Opened(storage.store, storage.events)
 
 
 async def write(store: Store, count: int, room: Room = ROOM, at: str = LATER) -> None:
@@ -71,11 +51,6 @@ async def write(store: Store, count: int, room: Room = ROOM, at: str = LATER) ->
     rows: list[LogEvent] = [LoggedParticipantJoined(at, reference(room), JANE) for _ in range(count)]
     changes: list[Change] = [RoomChanged(room)]
     await store.append(room.id, changes, rows)
-
-
-def numbers(part: LoggedEvents) -> list[int]:
-    """Return the numbers of the events."""
-    return [number_of(event) for event in part.events]
 
 
 async def test_events_are_read_back_as_they_go_out(opened: Opened) -> None:
@@ -176,17 +151,17 @@ async def test_a_new_log_id(opened: Opened) -> None:
     assert await opened.log.log_id() != before
 
 
-async def test_an_append_that_fails_writes_no_event(real: SqliteStore) -> None:
+async def test_an_append_that_fails_writes_no_event(storage: Storage) -> None:
     """Changes and events are one transaction."""
-    await write(real, 1)
+    await write(storage.store, 1)
     same_code = msgspec.structs.replace(ROOM, id="r9")
     with pytest.raises(StorageFailed):
-        await write(real, 3, same_code)
-    await write(real, 1)
-    assert numbers(await StoredEvents(real).read_events(0, 10)) == [1, 2]
+        await write(storage.store, 3, same_code)
+    await write(storage.store, 1)
+    assert [room_id_of(event) for event in (await storage.events.read_events(0, 10)).events] == [ROOM.id] * 2
 
 
-async def test_readers_are_told_after_the_commit(real: SqliteStore) -> None:
+async def test_readers_are_told_after_the_commit(real: RealStore) -> None:
     """Once for each commit that has events, and not for others."""
     calls = []
     real.on_events = lambda: calls.append(1)
@@ -196,12 +171,13 @@ async def test_readers_are_told_after_the_commit(real: SqliteStore) -> None:
     assert calls == [1]
 
 
-async def test_a_read_is_bounded(real: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_read_is_bounded(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     """A part has so many bytes, and one read of a room looks at so many events of others."""
-    log = StoredEvents(real)
-    monkeypatch.setattr(events, "PART_BYTES", 1000)
-    monkeypatch.setattr(events, "MOST_SCANNED", 3)
-    await write(real, 5)
+    log = storage.events
+    for module in (events, events_in_postgresql):
+        monkeypatch.setattr(module, "PART_BYTES", 1000)
+        monkeypatch.setattr(module, "MOST_SCANNED", 3)
+    await write(storage.store, 5)
     part = await log.read_events(0, 10)
     assert 0 < len(part.events) < 5
     assert (part.last, part.is_end) == (len(part.events), False)
@@ -213,18 +189,17 @@ async def test_a_read_is_bounded(real: SqliteStore, monkeypatch: pytest.MonkeyPa
     assert numbers(await log.read_events(0, 10)) == [1], "a part has at least one"
 
 
-async def test_a_restored_backup_has_another_log_id(config: DatabaseConfig, tmp_path: Path) -> None:
+async def test_a_restored_backup_has_another_log_id(tmp_path: Path) -> None:
     """After it, events that were read may be missing: positions of before are refused. The ids stay."""
-    async with served(config) as store:
+    config = DatabaseConfig(path=str(tmp_path / "roomd.db"))
+    async with opened_storage(config) as (store, log, *_):
         await write(store, 2)
-        log = StoredEvents(store)
         before, name = await log.read_events(0, 10), await log.log_id()
         backup = tmp_path / "backup.db"
         with contextlib.closing(sqlite3.connect(config.path)) as db:
             db.execute("VACUUM INTO ?", (str(backup),))
     restore(backup, Path(config.path), None)
-    async with served(config) as store:
-        log = StoredEvents(store)
+    async with opened_storage(config) as (store, log, *_):
         renewed = await log.log_id()
         assert renewed != name
         await write(store, 1)

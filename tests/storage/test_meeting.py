@@ -1,23 +1,19 @@
 """What storage keeps of a meeting: messages, bans, presence and the queue; the fake keeps the same contract."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import msgspec
 import pytest
 
-from roomd.config import DatabaseConfig
 from roomd.engine.ports import StorageFailed
 from roomd.protocol.objects import Ban, Message, Participant, State
 from roomd.rooms.answers import Reader
 from roomd.rooms.changes import Banned, Change, RoomChanged, SeatChanged, Unbanned
 from roomd.rooms.model import PastStay, PersonKey, Seat, StoredRoom
 from roomd.rooms.room import MESSAGES_SHOWN
-from roomd.storage.opening import open_store
 from roomd.storage.sqlite import SqliteStore
-from tests.support.fakes import FakeStore
 from tests.support.stored import BOB, JANE, LATER, OTHER, ROOM, TALK, InRoom, append, kept, queued, said, seat
+from tests.support.stores import AnyStore, RealStore
 
 EVE = Banned(PersonKey("user", "eve"), Ban(
     id="b-eve", user_id="eve", display_name="Eve 😀", reason="spam\u0000", banned_at=LATER, expires_at=None,
@@ -29,30 +25,23 @@ NOT_EVE, NOT_ANN = (Unbanned(one.who, one.ban.id) for one in (EVE, ANN))
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> DatabaseConfig:
-    return DatabaseConfig(path=str(tmp_path / "roomd.db"), busy_timeout=0.1)
-
-
-@pytest.fixture(params=["real", "fake"])
-async def store(request: pytest.FixtureRequest, config: DatabaseConfig) -> AsyncIterator[SqliteStore | FakeStore]:
-    opened = await open_store(config) if request.param == "real" else FakeStore()
-    await append(opened, [RoomChanged(ROOM), RoomChanged(OTHER)])
-    yield opened
-    await opened.close()
+async def store(store: AnyStore) -> AnyStore:
+    """A store with two rooms."""
+    await append(store, [RoomChanged(ROOM), RoomChanged(OTHER)])
+    return store
 
 
 @pytest.fixture
-async def real(config: DatabaseConfig) -> AsyncIterator[SqliteStore]:
-    opened = await open_store(config)
-    await append(opened, [RoomChanged(ROOM), RoomChanged(OTHER)])
-    yield opened
-    await opened.close()
+async def real(real: RealStore) -> RealStore:
+    """A real store with two rooms."""
+    await append(real, [RoomChanged(ROOM), RoomChanged(OTHER)])
+    return real
 
 
 TEXTS = ["Hello", "😀" * 2000, "\u0000", "a\u0000b", "\u202eolleH", "<script>'\"; --", " \r\n\t ", "e\u0301", "\uffff"]
 
 
-async def test_messages_are_read_back(store: SqliteStore | FakeStore) -> None:
+async def test_messages_are_read_back(store: AnyStore) -> None:
     """Field by field and code point by code point, public and private ones, in the order of their ids."""
     public = [said(2 * n, text, by=("p2", "bob")) for n, text in enumerate(TEXTS)]
     private = [said(2 * n + 1, text, to=("p2", "bob")) for n, text in enumerate(TEXTS)]
@@ -65,7 +54,7 @@ async def test_messages_are_read_back(store: SqliteStore | FakeStore) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 100])
-async def test_pages_of_messages(store: SqliteStore | FakeStore, size: int) -> None:
+async def test_pages_of_messages(store: AnyStore, size: int) -> None:
     """Oldest first; the cursor leads through all of it once, whatever lies between that is not the reader's."""
     events = [said(n, to=(None, None) if n % 3 == 0 else ("p8", "carol")) for n in range(15)]
     await append(store, events)
@@ -99,20 +88,20 @@ READERS = [
 
 
 @pytest.mark.parametrize(("reader", "numbers"), [r[1:] for r in READERS], ids=[r[0] for r in READERS])
-async def test_who_reads_what(store: SqliteStore | FakeStore, reader: Reader, numbers: list[int]) -> None:
+async def test_who_reads_what(store: AnyStore, reader: Reader, numbers: list[int]) -> None:
     """Public messages, and private ones from or to the reader or an earlier participant of the same user."""
     await append(store, TALK)
     assert (await store.messages(reader, None, 100))[:2] == ([TALK[number].message for number in numbers], None)
 
 
-async def test_a_user_called_as_a_participant_reads_nothing_of_theirs(real: SqliteStore) -> None:
+async def test_a_user_called_as_a_participant_reads_nothing_of_theirs(real: RealStore) -> None:
     """User ids are the issuer's and may be anything, another's participant id too."""
     await append(real, TALK)
     assert (await real.messages(Reader("r1", "p9", "p1"), None, 100))[:2] == ([TALK[0].message], None)
     assert (await real.messages(Reader("r1", "bob", None), None, 100))[:2] == ([TALK[0].message], None)
 
 
-async def test_the_last_public_messages(store: SqliteStore | FakeStore) -> None:
+async def test_the_last_public_messages(store: AnyStore) -> None:
     """A room is loaded with its last 50 public ones, oldest first, thousands of private ones between and after."""
     events = [said(n, to=(None, None) if n % 50 == 0 else ("p2", None)) for n in range(4000)]
     await append(store, [*events, said(4000, room="r2")])
@@ -128,7 +117,7 @@ def pairs(*banned: Banned) -> list[tuple[PersonKey, Ban]]:
     return [(one.who, one.ban) for one in banned]
 
 
-async def test_bans(store: SqliteStore | FakeStore) -> None:
+async def test_bans(store: AnyStore) -> None:
     """Set, replaced by a later one, lifted, set anew; each room has its own, and is loaded with them."""
     later = msgspec.structs.replace(EVE.ban, reason=None, banned_at="2026-03-03T12:00:00.000Z", display_name="E")
     again = Banned(EVE.who, later)
@@ -147,7 +136,7 @@ async def test_bans(store: SqliteStore | FakeStore) -> None:
     assert bans == pairs(again)
 
 
-async def test_addresses_are_stored_of_guests_only(store: SqliteStore | FakeStore) -> None:
+async def test_addresses_are_stored_of_guests_only(store: AnyStore) -> None:
     """A past stay has the key of a guest's address, also after a restart; who never had a seat has no stay."""
     at_home = [
         SeatChanged(msgspec.structs.replace(change.seat, address_key="home"))
@@ -175,7 +164,7 @@ STATES: list[State] = [
 
 
 @pytest.mark.parametrize("state", STATES, ids=["empty", "flags", "integers", "fractions", "texts"])
-async def test_presence_is_read_back(store: SqliteStore | FakeStore, state: State) -> None:
+async def test_presence_is_read_back(store: AnyStore, state: State) -> None:
     """Every scalar as the type it was, keys in any script and in their order, after a restart and in history."""
     person = msgspec.structs.replace(BOB, state=state)
     await append(store, [seat(msgspec.structs.replace(BOB, state={"before": 1}))])
@@ -187,7 +176,7 @@ async def test_presence_is_read_back(store: SqliteStore | FakeStore, state: Stat
         assert repr(participant.state) == repr(state), "1, 1.0 and true are equal, and not the same"
 
 
-async def test_the_queue_outlives_a_restart(store: SqliteStore | FakeStore) -> None:
+async def test_the_queue_outlives_a_restart(store: AnyStore) -> None:
     """Queue and seats in the order they were taken; a drop keeps its time, and who was there drops at the start."""
     earlier = "2026-03-03T10:30:00.000Z"
     queue = [queued(1, "waiting_room"), queued(2, "room_full", dropped_at=earlier), queued(3, "room_full")]
@@ -207,7 +196,7 @@ async def test_the_queue_outlives_a_restart(store: SqliteStore | FakeStore) -> N
     assert again == [StoredRoom(ROOM, seats, [], [], last_id, [])], "another restart counts from the first drop"
 
 
-async def test_who_only_waited_is_no_history(store: SqliteStore | FakeStore) -> None:
+async def test_who_only_waited_is_no_history(store: AnyStore) -> None:
     """History has those who had a seat: not who waits or gave up, and who got a seat with the time they got it."""
     await append(store, [queued(n, "waiting_room") for n in range(6)])
     await append(store, [queued(1, "waiting_room", left=True), queued(4, "room_full", left=True)])
@@ -224,7 +213,7 @@ def bob(number: int) -> Participant:
     return msgspec.structs.replace(BOB, id=f"p{number}")
 
 
-async def test_a_user_has_one_seat_or_place(real: SqliteStore) -> None:
+async def test_a_user_has_one_seat_or_place(real: RealStore) -> None:
     """One in each room, on a seat or in the queue; once it is left, there may be another, in the same append even."""
     waiting = Seat(bob(1), "hash", 1, waits_for="waiting_room")
     await append(real, [SeatChanged(waiting), seat(msgspec.structs.replace(bob(1), room_id="r2"))])
@@ -238,7 +227,19 @@ async def test_a_user_has_one_seat_or_place(real: SqliteStore) -> None:
     assert (await real.history("r1", None, 10))[0] == [left, bob(2), *guests]
 
 
-async def test_a_second_seat_fails_only_the_append_that_takes_it(real: SqliteStore) -> None:
+async def test_who_gives_up_the_queue_may_come_again_at_once(real: RealStore) -> None:
+    """Also in the same transaction: their place is gone before the next one is taken."""
+    waiting = Seat(bob(1), "hash", 1, waits_for="waiting_room")
+    await append(real, [SeatChanged(waiting)])
+    gone = msgspec.structs.replace(
+        waiting, participant=msgspec.structs.replace(bob(1), is_active=False, left_at=LATER), claim=None
+    )
+    await real.append("r1", [SeatChanged(gone), seat(bob(2)), said(1).change])
+    ((_, seats, *_),) = await real.hold_seats(LATER)
+    assert [one.participant.id for one in seats] == ["p2"]
+
+
+async def test_a_second_seat_fails_only_the_append_that_takes_it(real: RealStore) -> None:
     """Its neighbours in the transaction are kept."""
     results = await asyncio.gather(
         append(real, [said(0)]),  # a transaction of its own
@@ -247,7 +248,8 @@ async def test_a_second_seat_fails_only_the_append_that_takes_it(real: SqliteSto
         append(real, [ANN, said(3)]),
         return_exceptions=True,
     )
-    assert [type(result) for result in results] == [type(None), type(None), StorageFailed, type(None)]
+    assert [result is None for result in results] == [True, True, False, True]
+    assert isinstance(results[2], StorageFailed)
     room = await kept(real)
     assert [message.id for message in room.messages] == ["m000000", "m000001", "m000003"]
     assert room.bans == pairs(ANN)
@@ -255,28 +257,45 @@ async def test_a_second_seat_fails_only_the_append_that_takes_it(real: SqliteSto
 
 
 BREAKS: list[tuple[str, str, Change]] = [
-    ("a seat in no room", "r1", seat(msgspec.structs.replace(JANE, room_id="r9"))),
     ("a second seat", "r1", seat(bob(8))),
-    ("neither guest nor user", "r1", seat(msgspec.structs.replace(JANE, guest_name=None))),
+    ("neither guest nor user", "r1", seat(msgspec.structs.replace(JANE, id="p9", guest_name=None))),
+    ("another's code", "r1", RoomChanged(msgspec.structs.replace(OTHER, code=ROOM.code))),
+]
+
+
+ORPHANS: list[tuple[str, str, Change]] = [
+    ("a seat in no room", "r1", seat(msgspec.structs.replace(JANE, room_id="r9"))),
     ("a message in no room", "r9", said(9).change),
     ("a ban in no room", "r9", ANN),
-    ("another's code", "r1", RoomChanged(msgspec.structs.replace(OTHER, code=ROOM.code))),
 ]
 
 
 @pytest.mark.parametrize(("room_id", "breaks"), [b[1:] for b in BREAKS], ids=[b[0] for b in BREAKS])
 @pytest.mark.parametrize("first", [True, False])
 async def test_an_append_is_kept_whole_or_not_at_all(
-    real: SqliteStore, room_id: str, breaks: Change, first: bool
+    real: RealStore, room_id: str, breaks: Change, first: bool
 ) -> None:
     """Room, seat, message, ban and its lifting are one transaction, whichever of them breaks."""
-    await append(real, [seat(bob(7)), ANN])
+    await check_whole(real, room_id, breaks, first)
+
+
+@pytest.mark.parametrize(("room_id", "breaks"), [o[1:] for o in ORPHANS], ids=[o[0] for o in ORPHANS])
+@pytest.mark.parametrize("first", [True, False])
+async def test_a_row_in_no_room_is_refused(sqlite: SqliteStore, room_id: str, breaks: Change, first: bool) -> None:
+    """SQLite refuses it, PostgreSQL has no foreign keys: `roomd check` finds it."""
+    await append(sqlite, [RoomChanged(ROOM), RoomChanged(OTHER)])
+    await check_whole(sqlite, room_id, breaks, first)
+
+
+async def check_whole(store: RealStore, room_id: str, breaks: Change, first: bool) -> None:
+    """Append good changes with one that breaks: nothing is kept. Append them without it: they are."""
+    await append(store, [seat(bob(7)), ANN])
     locked = msgspec.structs.replace(ROOM, is_locked=True)
     good: list[Change] = [RoomChanged(locked), seat(JANE), said(1).change, EVE, NOT_ANN]
-    before = await kept(real), await real.history("r1", None, 10)
+    before = await kept(store), await store.history("r1", None, 10)
     with pytest.raises(StorageFailed):
-        await real.append(room_id, [breaks, *good] if first else [*good, breaks])
-    assert (await kept(real), await real.history("r1", None, 10)) == before
-    await append(real, good)
-    assert await kept(real) == StoredRoom(locked, (), pairs(EVE), [said(1).message], "p7")
-    assert (await real.history("r1", None, 10))[0] == [JANE, bob(7)]
+        await store.append(room_id, [breaks, *good] if first else [*good, breaks])
+    assert (await kept(store), await store.history("r1", None, 10)) == before
+    await append(store, good)
+    assert await kept(store) == StoredRoom(locked, (), pairs(EVE), [said(1).message], "p7")
+    assert (await store.history("r1", None, 10))[0] == [JANE, bob(7)]

@@ -1,51 +1,28 @@
 """What rides along with a room, which rooms end next, and how deleted ones go: the stores keep one contract."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from roomd.config import DatabaseConfig
 from roomd.counters import Counters
 from roomd.engine.ports import ExternalIdTaken
 from roomd.protocol.objects import Room
 from roomd.rooms.changes import Change, RoomChanged, RoomDeleted, RoomEmptied
 from roomd.rooms.lifetime import ends_at
-from roomd.storage.opening import open_store
-from roomd.storage.sqlite import SqliteStore
-from tests.support.fakes import FakeStore
+from roomd.storage.kinds import open_storage
 from tests.support.stored import BOB, JANE, LATER, OTHER, ROOM, InRoom, append, kept, lived_in, seat
+from tests.support.stores import REAL, AnyStore, RealStore, new_database
 
 NOON = "2026-03-03T12:00:00.000Z"
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> DatabaseConfig:
-    return DatabaseConfig(path=str(tmp_path / "roomd.db"), busy_timeout=0.1)
-
-
-@pytest.fixture(params=["sqlite", "fake"])
-async def store(request: pytest.FixtureRequest, config: DatabaseConfig) -> AsyncIterator[SqliteStore | FakeStore]:
-    store = await open_store(config) if request.param == "sqlite" else FakeStore()
-    yield store
-    await store.close()
-
-
-@pytest.fixture
-async def real(config: DatabaseConfig) -> AsyncIterator[SqliteStore]:
-    store = await open_store(config)
-    yield store
-    await store.close()
 
 
 def room(number: int, **changes: Any) -> Room:
     return msgspec.structs.replace(ROOM, id=f"r{number}", code=f"code-{number}", **changes)
 
 
-async def test_fields_are_kept(store: SqliteStore | FakeStore) -> None:
+async def test_fields_are_kept(store: AnyStore) -> None:
     """Every field, in a room that is loaded and in a list; and they go again."""
     fields: dict[str, Any] = {
         "external_id": "Termin 😀", "metadata": {"a": [1, {"b": None}], "ü": 1.5}, "expires_at": NOON,
@@ -63,14 +40,14 @@ async def test_fields_are_kept(store: SqliteStore | FakeStore) -> None:
     assert (await kept(store)).view == ROOM
 
 
-async def test_emptiness_is_loaded_at_a_start(store: SqliteStore | FakeStore) -> None:
+async def test_emptiness_is_loaded_at_a_start(store: AnyStore) -> None:
     """Also that of a room with seats."""
     await append(store, [RoomChanged(ROOM), seat(JANE), InRoom("r1", RoomEmptied(LATER))])
     (stored,) = await store.hold_seats(LATER)
     assert stored.empty_since == LATER
 
 
-async def test_an_external_id_names_one_room(store: SqliteStore | FakeStore) -> None:
+async def test_an_external_id_names_one_room(store: AnyStore) -> None:
     """Among all rooms, also those that have ended. A refused room is not there; a room keeps its own."""
     first = room(1, external_id="x", host_id="alice", is_active=False, ended_at=LATER)
     await append(store, [RoomChanged(first)])
@@ -85,10 +62,11 @@ async def test_an_external_id_names_one_room(store: SqliteStore | FakeStore) -> 
     assert await store.rooms_of("alice", True, None, 10, "x") == ([], None)
 
 
-async def test_of_many_at_once_one_gets_the_external_id(config: DatabaseConfig) -> None:
+@pytest.mark.parametrize("kind", REAL)
+async def test_of_many_at_once_one_gets_the_external_id(kind: str, request: pytest.FixtureRequest) -> None:
     """Whether they share a transaction or not; nothing counts as a failure of storage, and others are stored."""
     counters = Counters()
-    real = await open_store(config, counters)
+    real = (await open_storage(new_database(kind, request), counters)).store
     asked = [real.append(f"r{n}", [RoomChanged(room(n, external_id="x"))]) for n in range(20)]
     asked.append(real.append("r99", [RoomChanged(room(99, external_id="y"))]))
     results = await asyncio.gather(*asked, return_exceptions=True)
@@ -113,7 +91,7 @@ ENDING: dict[str, tuple[dict[str, Any], str | None]] = {
 }
 
 
-async def test_which_rooms_end_next(store: SqliteStore | FakeStore) -> None:
+async def test_which_rooms_end_next(store: AnyStore) -> None:
     """The earliest first, by the same rule as in memory."""
     expected = []
     for number, (fields, since) in enumerate(ENDING.values()):
@@ -126,7 +104,7 @@ async def test_which_rooms_end_next(store: SqliteStore | FakeStore) -> None:
     assert len(expected) == 6
 
 
-async def test_sums_in_the_database_are_exact(real: SqliteStore) -> None:
+async def test_sums_in_the_database_are_exact(real: RealStore) -> None:
     """Of every millisecond the same as in memory: else a room would be found due, and not be ended."""
     changes: list[Change | InRoom] = []
     rooms = [room(1000 + number, end_when_empty=86_399) for number in range(1000)]
@@ -137,7 +115,7 @@ async def test_sums_in_the_database_are_exact(real: SqliteStore) -> None:
     assert found == [(ends_at(one, f"2028-02-28T23:59:59.{number:03}Z"), one.code) for number, one in enumerate(rooms)]
 
 
-async def test_a_deleted_room_is_gone(store: SqliteStore | FakeStore) -> None:
+async def test_a_deleted_room_is_gone(store: AnyStore) -> None:
     """For everyone, as soon as it is stored; its external id and its code are free, and other rooms stay."""
     others: list[Change | InRoom] = [RoomChanged(OTHER), InRoom("r2", seat(msgspec.structs.replace(BOB, room_id="r2")))]
     await append(store, [*lived_in(3), *others, InRoom("r1", RoomEmptied(LATER))])

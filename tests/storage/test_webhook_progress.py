@@ -1,25 +1,21 @@
 """The progress of webhooks: the real store and the fake keep the same contract."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
-from roomd.config import DatabaseConfig
 from roomd.engine.progress import Progress, ProgressStore
-from roomd.storage.opening import open_store
-from roomd.storage.webhooks import StoredProgress
 from tests.support.fake_progress import FakeProgress
+from tests.support.stores import ALL, new_database, opened
 
 
-@pytest.fixture(params=["real", "fake"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ProgressStore]:
+@pytest.fixture(params=ALL)
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[ProgressStore]:
     if request.param == "fake":
         yield FakeProgress()
         return
-    opened = await open_store(DatabaseConfig(path=str(tmp_path / "roomd.db")))
-    yield StoredProgress(opened)
-    await opened.close()
+    async with opened(new_database(request.param, request)) as storage:
+        yield storage.progress
 
 
 async def test_the_progress_is_kept(store: ProgressStore) -> None:

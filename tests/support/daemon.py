@@ -20,6 +20,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from roomd.limits.allowances import LIMITS
 from tests.support import steered
 from tests.support.forking import start
+from tests.support.postgresql import database_of
 from tests.support.processes import MEASURED, PATIENCE, Process, end, free_port
 
 SECRET = "a secret for tests only, 32 bytes and more"
@@ -122,12 +123,18 @@ class Daemon(Reachable):
             "ROOMD_AUTH_SECRET": SECRET,
             "ROOMD_DATABASE_PATH": str(self.database),
             "ROOMD_SERVER_PORT": str(self.port),
+            **({"ROOMD_DATABASE_URL": url} if (url := database_of(folder)) is not None else {}),
             **UNHURRIED,
             **settings,
         }
         self._is_steered = steered
         self._control: socket.socket | None = None
         self._process: Process | None = None
+
+    @property
+    def database_url(self) -> str | None:
+        """The URL of its database in PostgreSQL; None if that is the file."""
+        return self.environ.get("ROOMD_DATABASE_URL")
 
     @property
     def is_started(self) -> bool:

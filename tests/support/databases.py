@@ -1,12 +1,19 @@
 """A database as a daemon left it: a room with people and messages, one with a queue, one that has ended."""
 
 import asyncio
+import concurrent.futures
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
+from roomd.storage.checking import Problem, check
+from roomd.storage.postgresql import inspecting
 from tests.support.daemon import Daemon, serving
+from tests.support.postgresql import shared
+
+T = TypeVar("T")
 
 
 async def people(daemon: Daemon) -> None:
@@ -47,6 +54,47 @@ def opened(database: Path) -> Iterator[sqlite3.Connection]:
     """Open a database without roomd."""
     with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as db:
         yield db
+
+
+def _apart(function: Callable[[], T]) -> T:
+    """Run a function that has an event loop of its own, in a thread: the test may run in one."""
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        return thread.submit(function).result()
+
+
+@contextlib.contextmanager
+def reading(daemon: Daemon) -> Iterator[sqlite3.Connection]:
+    """Read what a daemon has stored at one moment, with a row by the names of its columns.
+
+    That is the file, or a copy of what is in PostgreSQL.
+    """
+    with contextlib.ExitStack() as stack:
+        file, url = daemon.database, daemon.database_url
+        if url is not None:
+            copy = inspecting.copied(url)
+            file = _apart(copy.__enter__)
+            stack.callback(copy.__exit__, None, None, None)
+        db = stack.enter_context(contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)))
+        db.row_factory = sqlite3.Row
+        db.execute("BEGIN")
+        yield db
+
+
+def change(daemon: Daemon, *statements: str) -> None:
+    """Change what a daemon has stored, without it, by statements that both kinds of database understand."""
+    if daemon.database_url is not None:
+        for sql in statements:
+            shared().run_sql(sql, daemon.database_url)
+        return
+    with opened(daemon.database) as db:
+        for sql in statements:
+            db.execute(sql)
+
+
+def problems(daemon: Daemon) -> list[Problem]:
+    """Return what `roomd check` finds."""
+    url = daemon.database_url
+    return (check(daemon.database) if url is None else _apart(lambda: inspecting.check(url))).problems
 
 
 def texts(database: Path) -> list[str]:

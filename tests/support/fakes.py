@@ -30,7 +30,7 @@ from roomd.rooms.event_log import dropped_at_start
 from roomd.rooms.lifetime import ends_at
 from roomd.rooms.model import PastStay, PersonKey, Seat, StoredRoom
 from roomd.rooms.room import MESSAGES_SHOWN, MOST_SENT
-from roomd.storage.sqlite import count_fitting
+from roomd.storage.rows import count_fitting
 from tests.support.fake_log import FakeLog
 
 SECRET = b"a secret for tests only, 32 bytes and more"

@@ -8,6 +8,7 @@ import pytest
 
 from roomd import testing
 from tests.support.daemon import SEAT_HOLD, SECRET, Reachable
+from tests.support.postgresql import IS_STORE, shared
 
 UNHURRIED: testing.Settings = {
     "auth": {"secret": SECRET},
@@ -40,6 +41,8 @@ def make_in_process() -> Iterator[MakeInProcess]:
     with contextlib.ExitStack() as stack:
 
         def make(**sections: Mapping[str, Any]) -> InProcess:
+            if IS_STORE:
+                sections = {**sections, "database": {"url": shared().create(), **sections.get("database", {})}}
             names = UNHURRIED.keys() | sections.keys()
             settings = {name: {**UNHURRIED.get(name, {}), **sections.get(name, {})} for name in names}
             return InProcess(stack.enter_context(testing.Daemon(settings)))

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from roomd.engine.ports import Store
+from roomd.engine.ports import LoggedEvents, Store
+from roomd.protocol.logged import number_of
 from roomd.protocol.objects import Message, Participant, Room
 from roomd.rooms.changes import Banned, Change, MessageSent, RoomChanged, SeatChanged
 from roomd.rooms.model import PersonKey, Seat, StoredRoom, WaitsFor
@@ -128,3 +129,8 @@ def lived_in(count: int) -> list[Change | InRoom]:
         *(said(number, by=("p0001", None)) for number in range(count)),
         Banned(PersonKey("user", "bob"), user_ban("bob")),
     ]
+
+
+def numbers(part: LoggedEvents) -> list[int]:
+    """Return the numbers of the events."""
+    return [number_of(event) for event in part.events]

@@ -1,12 +1,12 @@
 """A room as a client knows it from the frames it received, and participants as the database has them."""
 
-import contextlib
 import json
 import sqlite3
 from datetime import datetime
 from typing import Any
 
 from tests.support.daemon import Daemon
+from tests.support.databases import reading
 
 Frame = dict[str, Any]
 
@@ -44,8 +44,7 @@ class View:
 
 def committed(daemon: Daemon) -> list[sqlite3.Row]:
     """Read every participant, also those who left, from the database."""
-    with contextlib.closing(sqlite3.connect(f"file:{daemon.database}?mode=ro", uri=True)) as db:
-        db.row_factory = sqlite3.Row
+    with reading(daemon) as db:
         return db.execute("SELECT * FROM participants").fetchall()
 
 

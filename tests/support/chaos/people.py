@@ -2,12 +2,11 @@
 
 import asyncio
 import contextlib
-import sqlite3
-from pathlib import Path
 from random import Random
 
 from tests.support.attacks.line import Frame, Lost
 from tests.support.daemon import Daemon
+from tests.support.databases import reading
 from tests.support.processes import PATIENCE
 from tests.support.seat_client import AGAIN, SeatClient
 
@@ -75,12 +74,12 @@ async def served(people: list[Person]) -> None:
         await asyncio.sleep(0.02)
 
 
-def lost(database: Path, people: list[Person]) -> list[str]:
+def lost(daemon: Daemon, people: list[Person]) -> list[str]:
     """Return what was acknowledged and is not in the database, a line each."""
     acknowledged = [(list(one.said), list(one.seats), list(one.left)) for one in people]
-    with contextlib.closing(sqlite3.connect(database)) as db:
+    with reading(daemon) as db:
         texts = {text for (text,) in db.execute("SELECT text FROM messages")}
-        ends = dict(db.execute("SELECT id, left_at FROM participants").fetchall())
+        ends = {row["id"]: row["left_at"] for row in db.execute("SELECT id, left_at FROM participants")}
     wrong = []
     for person, (said, seats, left) in zip(people, acknowledged, strict=True):
         missing = {

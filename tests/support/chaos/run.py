@@ -99,7 +99,7 @@ async def _suffer(daemon: Daemon, code: str, people: list[Person], name: str, pl
     back = asyncio.get_running_loop().time() - ended
     found = await asyncio.to_thread(check, daemon.database)
     wrong += [f"{problem.room}: {problem.problem}: {problem.ids}" for problem in (*found.problems, *found.notes)]
-    wrong += await asyncio.to_thread(lost, daemon.database, people)
+    wrong += await asyncio.to_thread(lost, daemon, people)
     wrong += [line for line in daemon.log.read_text().splitlines() if "raceback" in line or "internal_error" in line]
     said_now, refused_now = _count(people)
     return Outcome(name, note, said_now - said, dict(refused_now - refused), back, wrong)

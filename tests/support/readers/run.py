@@ -140,7 +140,7 @@ async def run(daemon: Daemon, readers: Readers, plan: Plan) -> Outcome:
             down = group.create_task(readers.be_down(plan))
             await asyncio.gather(down, *living)
             is_over.set()
-        truth = await asyncio.to_thread(read_truth, daemon.database, world.notes, plan.hold)
+        truth = await asyncio.to_thread(read_truth, daemon, world.notes, plan.hold)
         await readers.have(list(truth.log)[-1])
     finally:
         readers.close()

@@ -1,15 +1,14 @@
 """What the records have to agree with: the database, and what was asked of the daemon."""
 
-import contextlib
 import math
-import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from roomd.protocol.logged import id_of, type_of
 from tests.support.attacks.line import Frame
+from tests.support.daemon import Daemon
+from tests.support.databases import reading
 from tests.support.views import as_sent, seconds
 
 LATE = 2.0
@@ -74,15 +73,13 @@ class Truth(NamedTuple):
     """When rooms ended, by their ids."""
 
 
-def read_truth(database: Path, notes: Notes, hold: float) -> Truth:
+def read_truth(daemon: Daemon, notes: Notes, hold: float) -> Truth:
     """Read the database. `hold` is `rooms.seat_hold`, which must be so short that a guest's is the same."""
-    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
-        db.row_factory = sqlite3.Row
-        db.execute("BEGIN")
-        rows = db.execute("SELECT CAST(body AS BLOB) FROM events ORDER BY position").fetchall()
-        log = {id_of(event): type_of(event) for (event,) in rows}
+    with reading(daemon) as db:
+        rows = db.execute("SELECT body FROM events ORDER BY position").fetchall()
+        log = {id_of(event): type_of(event) for event in (row[0].encode() for row in rows)}
         rows = db.execute("SELECT * FROM participants").fetchall()
-        ends = dict(db.execute("SELECT id, ended_at FROM rooms WHERE ended_at IS NOT NULL").fetchall())
+        ends = dict(map(tuple, db.execute("SELECT id, ended_at FROM rooms WHERE ended_at IS NOT NULL")))
     reasons = {
         row["id"]: possible_reasons(row["id"], row["left_at"], row["dropped_at"], ends.get(row["room_id"]), hold, notes)
         for row in rows

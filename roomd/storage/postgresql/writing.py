@@ -1,0 +1,216 @@
+"""The statement that stores the changes of some rooms: one for a whole batch, with its fence.
+
+A statement has a part for each table. Rows go in as one array for each column (`unnest`), whatever their number, so
+few statements are prepared. The parts run in the order in which one needs the result of another: the fence first, then
+what is deleted, then what is inserted. Changes that are rare have statements of their own; then all is one transaction.
+"""
+
+import secrets
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+from roomd.engine.ports import AlreadySent, ExternalIdTaken
+from roomd.protocol.log_events import LogEvent
+from roomd.rooms.changes import (
+    Banned,
+    Change,
+    MessagesDeleted,
+    MessageSent,
+    RoomChanged,
+    RoomDeleted,
+    RoomEmptied,
+    SeatChanged,
+    Unbanned,
+)
+from roomd.storage.group_commit import Conflict, RoomChanges
+from roomd.storage.postgresql.connection import Connection
+from roomd.storage.postgresql.rows import column_type
+from roomd.storage.rows import (
+    BAN_COLUMNS,
+    MESSAGE_COLUMNS,
+    PARTICIPANT_COLUMNS,
+    ROOM_COLUMNS,
+    ban_row,
+    event_row,
+    message_row,
+    room_row,
+    seat_row,
+)
+
+EVENT_ID_BYTES = 12
+"""The random bytes of an event's id."""
+
+_Other = MessagesDeleted | Banned | Unbanned | RoomEmptied | RoomDeleted
+"""The changes that are rare: each is written by a statement of its own."""
+
+
+class Fence(NamedTuple):
+    """What the daemon knows of the table `fence`."""
+
+    generation: int
+    """Its generation."""
+    version: int
+    """The number of commits."""
+
+
+class _Table(NamedTuple):
+    """A table that a batch writes to."""
+
+    columns: str
+    """The columns that are written."""
+    key: str
+    """Those of the primary key; empty where every row is new."""
+
+
+_TABLES = {
+    "rooms": _Table(ROOM_COLUMNS, "id"),
+    "participants": _Table(PARTICIPANT_COLUMNS, "room_id, id"),
+    "messages": _Table(MESSAGE_COLUMNS, "room_id, id"),
+    "events": _Table("id, room_id, at, type, body", ""),
+}
+_GONE = "gone"
+"""The part that deletes places of those who left the queue: they were never in the room."""
+
+_FENCED = "fenced AS (UPDATE fence SET version = version + 1 WHERE generation = $1 AND version = $2 RETURNING version)"
+
+
+async def write(db: Connection, fence: Fence, batch: Sequence[RoomChanges]) -> bool:
+    """Write the changes of some rooms in one transaction. Return False if the fence did not allow it.
+
+    Raises `DatabaseError`. When it returns False, and when it raises and the connection is not lost, nothing was
+    written.
+    """
+    changes = [(room_id, change) for room_id, changes, _ in batch for change in changes]
+    sql, values = _statement_of(batch, changes)
+    others = [(room_id, change) for room_id, change in changes if isinstance(change, _Other)]
+    if not others:
+        return bool(await db.fetch(sql, *fence, *values))
+    async with db.transaction():
+        if not await db.fetch(sql, *fence, *values):
+            return False
+        for room_id, change in others:
+            await _write_other(db, room_id, change)
+    return True
+
+
+def _statement_of(batch: Sequence[RoomChanges], changes: Sequence[tuple[str, Change]]) -> tuple[str, list[Any]]:
+    """Return the statement that writes all but the rare changes, and its values behind those of the fence."""
+    seats = [change.seat for _, change in changes if isinstance(change, SeatChanged)]
+    gone = {(one.participant.room_id, one.participant.id) for one in seats if one.waits_for and one.participant.left_at}
+    rows: dict[str, Iterable[tuple[Any, ...]]] = {
+        _GONE: gone,
+        # A statement can write a row once, so the last change of each row counts.
+        "rooms": {
+            change.room.id: room_row(change.room) for _, change in changes if isinstance(change, RoomChanged)
+        }.values(),
+        "participants": {
+            key: seat_row(seat)
+            for seat in seats
+            if (key := (seat.participant.room_id, seat.participant.id)) not in gone
+        }.values(),
+        "messages": [message_row(room_id, change) for room_id, change in changes if isinstance(change, MessageSent)],
+        "events": event_rows([(room_id, event) for room_id, _, events in batch for event in events]),
+    }
+    parts = tuple(part for part, some in rows.items() if some)
+    return statement(parts), [column for part in parts for column in zip(*rows[part], strict=True)]
+
+
+def event_rows(events: Sequence[tuple[str, LogEvent]]) -> list[tuple[Any, ...]]:
+    """Convert log events, with the ids of their rooms, to rows of a random id and what `event_row` returns."""
+    return [(secrets.token_hex(EVENT_ID_BYTES), *event_row(room_id, event)) for room_id, event in events]
+
+
+@cache  # one for each set of parts that occurs
+def statement(parts: tuple[str, ...]) -> str:
+    """Return the statement with these parts. $1 and $2 are the fence, the others arrays, one for each column.
+
+    It returns one row if the fence allowed it.
+    """
+    clauses = [_FENCED]
+    number = 3
+    for part in parts:
+        columns = ["room_id", "id"] if part == _GONE else _TABLES[part].columns.split(", ")
+        types = [column_type(part, column) for column in columns]
+        arrays = ", ".join(f"${number + index}::{type_}[]" for index, type_ in enumerate(types))
+        number += len(columns)
+        if part == _GONE:
+            clauses.append(
+                f"{_GONE} AS (DELETE FROM participants USING fenced, unnest({arrays}) AS one (room_id, id) "
+                "WHERE participants.room_id = one.room_id AND participants.id = one.id RETURNING 1)"
+            )
+            continue
+        names = ", ".join(columns)
+        if part == "events":
+            clauses.append(_new_events(names, arrays))
+            continue
+        after_gone = f"WHERE (SELECT count(*) FROM {_GONE}) >= 0 " if _GONE in parts and part == "participants" else ""
+        clauses.append(
+            f"new_{part} AS (INSERT INTO {part} ({names}) SELECT {names} FROM fenced, "
+            f"unnest({arrays}) WITH ORDINALITY AS one ({names}, number) {after_gone}ORDER BY number"
+            f"{_on_conflict(_TABLES[part])})"
+        )
+    return f"WITH {', '.join(clauses)} SELECT version FROM fenced"
+
+
+def _new_events(names: str, arrays: str) -> str:
+    """Return the part that adds log events, each as every reader gets it: with its id and its position."""
+    return (
+        "new_events AS (INSERT INTO events (position, room_id, at, type, body) SELECT position, room_id, at, type, "
+        """'{"id":"' || placed.id || '","position":"' || encode(event_log.id, 'hex') || """
+        """lpad(to_hex(position), 12, '0') || '",' || body """
+        f"FROM event_log, (SELECT nextval('event_positions') AS position, one.* FROM (SELECT {names} FROM fenced, "
+        f"unnest({arrays}) WITH ORDINALITY AS one ({names}, number) ORDER BY number) AS one) AS placed)"
+    )
+
+
+def _on_conflict(table: _Table) -> str:
+    if not table.key:
+        return ""
+    key = table.key.split(", ")
+    changes = ", ".join(f"{name} = excluded.{name}" for name in table.columns.split(", ") if name not in key)
+    return f" ON CONFLICT ({table.key}) DO UPDATE SET {changes}"
+
+
+async def find_conflicts(db: Connection, batch: Sequence[RoomChanges]) -> dict[int, Conflict]:
+    """Find what keeps a batch from being stored that broke a constraint: by the index in the batch.
+
+    Raises `DatabaseError`.
+    """
+    found: dict[int, Conflict] = {}
+    new: dict[str, str] = {}
+    for index, (room_id, changes, _) in enumerate(batch):
+        for change in changes:
+            if isinstance(change, RoomChanged) and (external_id := change.room.external_id) is not None:
+                sql = "SELECT 1 FROM rooms WHERE external_id = $1 AND id <> $2"
+                is_stored = await db.fetch(sql, external_id, room_id)
+                if is_stored or new.setdefault(external_id, room_id) != room_id:
+                    found[index] = ExternalIdTaken()
+        messages = [change.message for change in changes if isinstance(change, MessageSent)]
+        ids = [(one.participant_id or "", one.client_id) for one in messages if one.client_id is not None]
+        sql = "SELECT 1 FROM messages WHERE room_id = $1 AND participant_id = $2 AND client_id = $3"
+        if sent := [one for one in ids if await db.fetch(sql, room_id, *one)]:
+            found[index] = AlreadySent(sent)
+    return found
+
+
+async def _write_other(db: Connection, room_id: str, change: _Other) -> None:
+    match change:
+        case MessagesDeleted(through=through, total_bytes=total_bytes, ids=ids):
+            sql = "DELETE FROM messages WHERE room_id = $1 AND (id <= $2 OR id = ANY($3::text[]))"
+            await db.execute(sql, room_id, through, list(ids))
+            sql = "UPDATE rooms SET deleted_bytes = $2, deleted_message = greatest(deleted_message, $3) WHERE id = $1"
+            await db.execute(sql, room_id, total_bytes, max(through, *ids))
+        case Banned():
+            names = BAN_COLUMNS.split(", ")
+            marks = ", ".join(f"${number}" for number in range(1, len(names) + 1))
+            conflict = _on_conflict(_Table(BAN_COLUMNS, "room_id, id"))
+            sql = f"INSERT INTO bans ({BAN_COLUMNS}) VALUES ({marks}){conflict}"
+            await db.execute(sql, *ban_row(room_id, change))
+        case Unbanned(ban_id=ban_id):
+            await db.execute("DELETE FROM bans WHERE room_id = $1 AND id = $2", room_id, ban_id)
+        case RoomEmptied(since=since):
+            await db.execute("UPDATE rooms SET empty_since = $2 WHERE id = $1", room_id, since)
+        case RoomDeleted():  # nobody can look it up from now on; `upkeep.py` deletes the rows
+            sql = "UPDATE rooms SET is_deleted = true, code = 'deleted ' || id, external_id = NULL WHERE id = $1"
+            await db.execute(sql, room_id)
