@@ -157,8 +157,8 @@ CREATE TABLE events (
 ) STRICT;
 -- The id of the log, one row. A restored backup gets a new one, so that no reader misses events without being told. Up to
 -- the event `renewed_at`, the positions in `body` have an earlier id.
-CREATE TABLE event_log (id BLOB NOT NULL, renewed_at INTEGER NOT NULL) STRICT;
-INSERT INTO event_log VALUES (randomblob(6), 0);
+CREATE TABLE event_log (id BLOB NOT NULL, renewed_at INTEGER NOT NULL DEFAULT 0) STRICT;
+INSERT INTO event_log (id) VALUES (randomblob(6));
 
 -- How far the log was pushed to the endpoints of webhooks, by their names: up to the event with this `number`, in the log
 -- with this id.
@@ -171,4 +171,4 @@ CREATE TABLE webhooks (
 ) STRICT, WITHOUT ROWID;
 
 PRAGMA application_id = 0x726f6f6d; -- "room" in ASCII: marks a database of roomd
-PRAGMA user_version = 5;
+PRAGMA user_version = 6;

@@ -9,7 +9,7 @@ log = logging.getLogger("roomd.storage.migrations")
 
 APPLICATION_ID = 0x726F6F6D
 """The `application_id` that schema.sql sets: it marks a database of roomd."""
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """The `user_version` that schema.sql sets."""
 
 MIGRATIONS: dict[int, str] = {
@@ -60,13 +60,14 @@ MIGRATIONS: dict[int, str] = {
     4: """
         CREATE TABLE events (
             position INTEGER PRIMARY KEY AUTOINCREMENT,
+            id       BLOB NOT NULL DEFAULT (randomblob(12)),
             room_id  TEXT NOT NULL,
             at       TEXT NOT NULL,
             type     TEXT NOT NULL,
             body     TEXT NOT NULL
         ) STRICT;
-        CREATE TABLE event_log (id BLOB NOT NULL, renewed_at INTEGER NOT NULL) STRICT;
-        INSERT INTO event_log VALUES (randomblob(6), 0);
+        CREATE TABLE event_log (id BLOB NOT NULL) STRICT;
+        INSERT INTO event_log VALUES (randomblob(6));
         ALTER TABLE rooms ADD COLUMN external_id TEXT;
         ALTER TABLE rooms ADD COLUMN metadata TEXT NOT NULL DEFAULT '{}';
         ALTER TABLE rooms ADD COLUMN expires_at TEXT;
@@ -95,6 +96,13 @@ MIGRATIONS: dict[int, str] = {
         ) STRICT, WITHOUT ROWID;
         CREATE INDEX ended_rooms ON rooms (ended_at) WHERE ended_at IS NOT NULL AND NOT is_deleted;
         PRAGMA user_version = 5;
+    """,
+    5: """
+        ALTER TABLE event_log ADD COLUMN renewed_at INTEGER NOT NULL DEFAULT 0;
+        UPDATE events SET body = '{"id":"' || lower(hex(id)) || '","position":"'
+            || (SELECT lower(hex(id)) FROM event_log) || printf('%012x', position) || '",' || substr(body, 2);
+        ALTER TABLE events DROP COLUMN id;
+        PRAGMA user_version = 6;
     """,
 }
 """`MIGRATIONS[n]` is the SQL from `user_version` n to n + 1. No release had version 1."""

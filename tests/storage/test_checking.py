@@ -102,7 +102,7 @@ def test_what_is_wrong_is_found(database: Path, sql: str, room: str | None, prob
     assert json.loads(result.stdout)["problems"] == [expected]
     lines = roomd("check", database).stdout.splitlines()
     assert lines[0] == ": ".join(filter(None, (code and f"room {code[0]}", problem, ", ".join(expected["ids"]))))
-    assert lines[1:] == [f"{database}: 1 problem (schema 5, 3 rooms)"]
+    assert lines[1:] == [f"{database}: 1 problem (schema 6, 3 rooms)"]
 
 
 def test_a_user_with_two_places(database: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_limit_that_was_lowered_is_noted(database: Path) -> None:
     result = roomd("check", database)
     assert result.exit_code == OK
     note = f"note: room {code}: 3 seats of 2 are taken: right if a host lowered the limit"
-    assert result.stdout.splitlines() == [note, f"{database}: fine (schema 5, 3 rooms)"]
+    assert result.stdout.splitlines() == [note, f"{database}: fine (schema 6, 3 rooms)"]
 
 
 def test_a_damaged_file(database: Path) -> None:
@@ -170,7 +170,7 @@ def test_an_older_schema(tmp_path: Path) -> None:
     make_version_2(tmp_path / "old.db")
     result = as_json(roomd("check", "--json", tmp_path / "old.db"))
     assert (result["schema"], result["problems"]) == (2, [])
-    assert result["notes"][0]["problem"] == "the rows were not checked: schema 2 is older than 5"
+    assert result["notes"][0]["problem"] == "the rows were not checked: schema 2 is older than 6"
 
 
 def test_nothing_is_changed(database: Path) -> None:

@@ -138,7 +138,7 @@ def damaged(file: Path) -> None:
 
 UNFIT = [
     (foreign, "is a database of another program"),
-    (newer, "made by a newer roomd (schema 6, this one knows 5)"),
+    (newer, "made by a newer roomd (schema 7, this one knows 6)"),
     (damaged, "is damaged"),
     (lambda file: file.write_text("Hello" * 100), "is no database"),
     (lambda file: file.unlink(), "there is no such file"),

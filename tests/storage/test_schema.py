@@ -6,17 +6,22 @@ import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from roomd.auth.resume_tokens import hash_secret
 from roomd.config import DatabaseConfig
+from roomd.protocol.log_events import LoggedParticipantJoined
 from roomd.rooms.answers import Reader
 from roomd.rooms.changes import RoomChanged
+from roomd.rooms.event_log import reference
+from roomd.storage.checking import check
 from roomd.storage.errors import StoreError
+from roomd.storage.event_log import StoredEvents
 from roomd.storage.migrations import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION, migrate, schema
 from roomd.storage.opening import open_store
 from roomd.storage.sqlite import SqliteStore
-from tests.support.stored import BOB, JANE, LATER, ROOM, append, seat
+from tests.support.stored import BOB, JANE, LATER, ROOM, append, numbers, seat
 from tests.support.upgrades import make_version_2
 
 
@@ -88,6 +93,29 @@ async def test_a_database_of_version_2_is_migrated(config: DatabaseConfig) -> No
         assert (seat.token_exp is None) == (seat.participant.user_id is None)
 
 
+async def test_events_of_version_5_keep_their_ids_and_positions(config: DatabaseConfig) -> None:
+    """They were stored without both. Readers go on where they were."""
+    path = Path(config.path)
+    make_version_2(path)
+    with opened(config) as db:
+        migrate(db, {version: step for version, step in MIGRATIONS.items() if version < 5})
+        event = LoggedParticipantJoined(LATER, reference(ROOM), JANE)
+        row = (ROOM.id, LATER, "participant-joined", msgspec.json.encode(event).decode())
+        db.executemany("INSERT INTO events (room_id, at, type, body) VALUES (?, ?, ?, ?)", [row, row])
+        db.execute("DELETE FROM events WHERE position = 1")
+        sql = "SELECT lower(hex(event_log.id)), lower(hex(events.id)) FROM event_log, events"
+        ((log_id, event_id),) = db.execute(sql).fetchall()
+    async with served(config) as store:
+        log = StoredEvents(store)
+        assert await log.log_id() == log_id
+        [found] = (await log.read_events(0, 10)).events
+        sent = msgspec.json.decode(msgspec.json.encode(event))
+        assert msgspec.json.decode(found) == {"id": event_id, "position": f"{log_id}{2:012x}", **sent}
+        await store.append(ROOM.id, [RoomChanged(ROOM)], [event])
+        assert numbers(await log.read_events(2, 10)) == [3]
+    assert check(path).problems == []
+
+
 def test_migrations_lead_forward_step_by_step() -> None:
     """From any earlier version to the newest; a step that fails leaves the version before it, whole."""
     last = SCHEMA_VERSION
@@ -115,8 +143,8 @@ def test_migrations_lead_forward_step_by_step() -> None:
 
 OURS = "PRAGMA application_id = 0x726f6f6d; "
 REFUSED = [
-    ("newer", "PRAGMA user_version = 99", "made by a newer roomd (schema 99, this one knows 5)"),
-    ("newer by one", OURS + "PRAGMA user_version = 6", "made by a newer roomd (schema 6, this one knows 5)"),
+    ("newer", "PRAGMA user_version = 99", "made by a newer roomd (schema 99, this one knows 6)"),
+    ("newer by one", OURS + "PRAGMA user_version = 7", "made by a newer roomd (schema 7, this one knows 6)"),
     ("never released", OURS + "PRAGMA user_version = 1", "made by a roomd that was never released (schema 1)"),
     ("foreign, with a version", "PRAGMA user_version = 1", "a database of another program"),
     ("foreign", "CREATE TABLE songs (title TEXT)", "a database of another program"),
