@@ -18,6 +18,9 @@ from roomd.gateway.http.responses import body_too_large, head_too_large, method_
 HEAD_LIMIT = 16_384
 """The bytes that a request line and its header fields may have: room for a token of 12 KiB and what browsers and
 proxies add. A longer token comes with `authenticate`."""
+FRAMING_LIMIT = HEAD_LIMIT
+"""The bytes that a chunked body may have beside its data: sizes, extensions and the trailer (RFC 9112, section 7.1).
+The parser keeps a field of the trailer, however long it is. No more than that is parsed at once."""
 FIELD_LIMIT = 128
 """The number of header fields that a request may have."""
 
@@ -41,7 +44,7 @@ class RequestReader:
     `body_limit` is the method of the handler. httptools calls the methods that begin with `on_`.
     """
 
-    __slots__ = ("_body_limit", "_fields", "_left", "_limit", "_line", "_method", "_parser", "_parts",
+    __slots__ = ("_body_limit", "_coded_size", "_fields", "_left", "_limit", "_line", "_method", "_parser", "_parts",
                  "_path", "_skips_line", "_tail", "body_size", "is_complete", "is_first",
                  "is_upgrade", "is_whole", "keeps", "request", "rest", "size")  # fmt: skip
 
@@ -71,6 +74,7 @@ class RequestReader:
         """The bytes of the request line and the header fields that were received."""
         self.body_size = 0
         """The bytes of the body that were received, if the handler wants it."""
+        self._coded_size = 0  # the same in the chunked coding
         self._limit = 0
         self._left: int | None = 0  # the bytes of the body that are not received yet; None for a chunked one
         self._parts: list[bytes] = []
@@ -230,8 +234,11 @@ class RequestReader:
             return
         start = 0
         while start < len(data) and not self.is_complete:
-            end = self._chunks_end(data, start)
+            end = min(self._chunks_end(data, start), start + FRAMING_LIMIT)
             self._parse(data[start:end])
+            self._coded_size += end - start
+            if self._coded_size - self.body_size > FRAMING_LIMIT:
+                raise BadRequest(text_response(HTTPStatus.BAD_REQUEST, "The chunks have too much beside their data.\n"))
             start = end
         self._tail = data[-3:] if len(data) >= 3 else (self._tail + data)[-3:]
         self.rest = data[start:]
@@ -242,7 +249,7 @@ class RequestReader:
             over = (self._tail + data[:3]).find(_END)
             if over >= 0:
                 return over + len(_END) - len(self._tail)
-        found = data.find(_END, start)
+        found = data.find(_END, max(start - 3, 0))
         return found + len(_END) if found >= 0 else len(data)
 
     def _parse(self, data: bytes) -> None:
