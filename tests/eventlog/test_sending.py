@@ -10,6 +10,7 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
+import httpcore
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
@@ -19,6 +20,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from roomd import __version__
 from roomd.eventlog.webhooks import sending
 from roomd.eventlog.webhooks.sending import Outcome, Sender
+from tests.support.attacks.on_webhooks import ENDLESS, listening
+from tests.support.processes import free_port
 from tests.support.receiver import ANSWERS, Receiver
 
 NOW = 1_772_534_100.0
@@ -120,6 +123,47 @@ async def test_what_comes_back_is_not_followed_and_not_read(
     receiver.plan.extend(["redirect", "endless"])
     assert (await post(receiver.url)).error == "status 307; redirects are not followed"
     assert await post(receiver.url) == Outcome(200, "")
+
+
+@pytest.mark.parametrize("way", [way for way in ENDLESS if not ENDLESS[way].pause])
+async def test_responses_without_end(way: str) -> None:
+    """16 KiB are read: a response whose header is not complete then is no response; of another the status counts."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(BODY)
+        writer.write(ENDLESS[way].first)
+        while True:
+            writer.write(ENDLESS[way].part)
+            await writer.drain()
+
+    port = free_port()
+    async with listening(port, serve):
+        outcome = await post(f"http://127.0.0.1:{port}/")
+    has_head = b"\r\n\r\n" in ENDLESS[way].first
+    assert outcome == (Outcome(200, "") if has_head else Outcome(None, "the response has no end within 16,384 bytes"))
+
+
+async def test_little_is_parsed_at_once(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the library asks for, others are served after a kilobyte of a response."""
+    asked: list[int] = []
+
+    class Source(httpcore.AsyncNetworkStream):
+        async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - the library's
+            asked.append(max_bytes)
+            return b"HTTP/1.1 103 Early Hints\r\n\r\n".ljust(max_bytes)[:max_bytes]
+
+        async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the library's
+            pass
+
+        async def aclose(self) -> None:
+            pass
+
+    async def connect(*_: Any) -> Source:
+        return Source()
+
+    monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", connect)
+    await post(receiver.url)
+    assert max(asked) == 1024
 
 
 async def test_no_answer(receiver: Receiver) -> None:

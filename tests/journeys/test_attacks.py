@@ -1,6 +1,7 @@
 """The short form of `make attack`: each attack for 0.3 s, with a part of its connections and messages."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,9 +17,9 @@ SLOWEST = 2.0
 
 
 @pytest.mark.sqlite
-def test_ordinary_clients_notice_no_attack(make_daemon: Callable[..., Daemon]) -> None:
+def test_ordinary_clients_notice_no_attack(make_daemon: Callable[..., Daemon], tmp_path: Path) -> None:
     """Nobody is cut or refused or waits long, and memory and descriptors are as before, after each attack."""
-    daemon = make_daemon(**settings(SCALE))
+    daemon = make_daemon(**settings(SCALE, tmp_path))
     with staged(daemon, Plan(quiet=1, seconds=0.3, scale=SCALE, recovery=30)) as stage:
         results = [stage.attack(name) for name in ATTACKS]
     assert judge(results, SLOWEST) == []

@@ -1,6 +1,10 @@
 """A backend that takes webhooks knows who was in the rooms, however badly it, the network and the daemon do."""
 
 import asyncio
+import base64
+import contextlib
+import http.client
+import json
 import re
 import sqlite3
 import subprocess
@@ -14,10 +18,11 @@ from typing import Any
 import pytest
 
 from roomd.config import WebhookEndpoint
+from roomd.eventlog.webhooks.signing import sign
 from tests.support.attendance import Attendance
 from tests.support.daemon import Daemon
 from tests.support.processes import PATIENCE, end, free_port, spawn
-from tests.support.receiver import OTHER_SIGNING, SIGNING, Receiver, endpoints, secret_file, setting
+from tests.support.receiver import HERE, OTHER_SIGNING, SIGNING, Receiver, endpoints, secret_file, setting
 
 pytestmark = pytest.mark.both_stores
 
@@ -155,9 +160,6 @@ async def test_a_reload_rotates_the_secret(make_daemon: Callable[..., Daemon], t
             assert secret not in daemon.log.read_text()
 
 
-HERE = ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433", "0.0.0.0", "[::]", "[::ffff:7f00:1]")
-
-
 async def test_a_private_address_is_refused(make_daemon: Callable[..., Daemon], tmp_path: Path) -> None:
     """Without `private` nothing is ever sent to this machine, by whatever name."""
     async with Receiver() as receiver:
@@ -202,8 +204,37 @@ async def test_the_receiver_of_the_how_to(make_daemon: Callable[..., Daemon], tm
             assert time.monotonic() < deadline, daemon.log.read_text()
             await asyncio.sleep(0.05)
         assert {key: (came, went) for key, came, went in rows} == await history(daemon, room["code"])
+        await asyncio.to_thread(forge, port, secret, kept)
     finally:
         end(process)
+
+
+def forge(port: int, secret: Path, kept: Path) -> None:
+    """Send the receiver of the how-to what it must refuse, and a webhook twice: it is kept once."""
+    key = base64.b64decode(secret.read_text().strip().removeprefix("whsec_"))
+    person = {"id": "01985c3f8a2b4c5d6e7f8091", "displayName": "Zoë", "joinedAt": "2026-03-03T10:36:00.000Z"}
+    event = {"id": "e1", "type": "participant-joined", "room": {"code": "abc-def-ghi"}, "participant": person}
+    body = json.dumps(event).encode()
+
+    def send(headers: dict[str, str], body: bytes = body) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+        with contextlib.closing(connection):
+            connection.request("POST", "/", body, headers)
+            return connection.getresponse().status
+
+    def count() -> int:
+        return len(stored(kept, "SELECT id FROM attendance"))
+
+    before, now = count(), int(time.time())
+    genuine = sign("e1", now, body, [key])
+    assert send(genuine, body.replace(b"abc", b"xyz")) == 400, "altered"
+    assert send({**genuine, "webhook-id": "e2"}) == 400, "with another id"
+    assert send({**genuine, "webhook-timestamp": str(now + 1)}) == 400, "with another time"
+    assert send(sign("e1", now, body, [key[:-1]])) == 400, "with another secret"
+    assert send({}) == 400, "not signed"
+    assert send(sign("e1", now - 301, body, [key])) == 400, "replayed later"
+    assert count() == before
+    assert [send(genuine), send(genuine), count()] == [204, 204, before + 1], "replayed at once"
 
 
 def stored(file: Path, sql: str) -> list[tuple[str, ...]]:

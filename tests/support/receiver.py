@@ -18,6 +18,9 @@ SIGNING = "whsec_" + base64.b64encode(b"a webhook secret for tests, only").decod
 OTHER_SIGNING = "whsec_" + base64.b64encode(b"another secret for a rotation of").decode()
 
 OK = "ok"
+HERE = ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433", "0.0.0.0", "[::]", "[::1]", "[::ffff:7f00:1]")
+"""Names of this machine."""
+
 DONE = "HTTP/1.1 204 No Content\r\n\r\n"
 ANSWERS = {
     "forged": "HTTP/1.1 400 Forged\r\nContent-Length: 0\r\n\r\n",

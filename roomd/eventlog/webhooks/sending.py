@@ -7,21 +7,21 @@ response is read than lets the connection be kept.
 import asyncio
 import socket
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
 import httpcore
 import msgspec
 
 from roomd import __version__
-from roomd.eventlog.webhooks.addresses import is_public
+from roomd.eventlog.webhooks.network import RESPONSE_LIMIT, AddressRefused, Network
 
 CONNECT_TIMEOUT = 5.0
 """The seconds to connect to one address, and the same for TLS."""
 LONGEST_RETRY_AFTER = 3600.0
 """The seconds of a `Retry-After` that are honoured at most."""
-MOST_READ = 16_384
-"""The bytes of a response's body that are read, so that the connection can be kept."""
+PARTS_READ = 100
+"""The parts of a response's body that are read, so that the connection can be kept; each takes some 60 µs."""
 BODY_TIMEOUT = 1.0
 """The seconds that they may take; the attempt has its result before."""
 KEPT = 60.0
@@ -43,38 +43,6 @@ class Outcome(msgspec.Struct, frozen=True):
     """The seconds that the endpoint asks to wait."""
 
 
-class AddressRefused(Exception):  # noqa: N818 - a state, not a mistake
-    """The host has no address that may be connected to."""
-
-
-class _Network(httpcore.AsyncNetworkBackend):
-    """Connects to addresses that are allowed. The address that is checked is the one that is connected to."""
-
-    def __init__(self, is_private: bool) -> None:
-        self._is_private = is_private
-        self._connections = httpcore.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - the interface of the library
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Connect to the first of the host's allowed addresses that accepts."""
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
-        failure: Exception = AddressRefused(", ".join(addresses))
-        for address in addresses:
-            if self._is_private or is_public(address):
-                try:
-                    return await self._connections.connect_tcp(address, port, timeout, local_address, socket_options)
-                except (httpcore.ConnectError, httpcore.ConnectTimeout) as exc:
-                    failure = exc
-        raise failure
-
-
 class Sender:
     """Sends to one endpoint. `timeout` is the seconds that an attempt may take in all."""
 
@@ -86,7 +54,7 @@ class Sender:
             max_connections=2,  # a test may be sent meanwhile
             max_keepalive_connections=1,
             keepalive_expiry=KEPT,
-            network_backend=_Network(is_private),
+            network_backend=Network(is_private),
         )
 
     async def post(self, body: bytes, headers: Mapping[str, str], now: float) -> Outcome:
@@ -122,12 +90,12 @@ class Sender:
 
 async def _read_little(response: httpcore.Response) -> None:
     """Read a short body to its end. The library closes the connection of a body that was not read."""
-    read = 0
+    parts = 0
     try:
         async with asyncio.timeout(BODY_TIMEOUT):
-            async for part in response.aiter_stream():
-                read += len(part)
-                if read > MOST_READ:
+            async for _ in response.aiter_stream():
+                parts += 1
+                if parts == PARTS_READ:
                     return
     except Exception:  # noqa: BLE001 - the status has come, and it alone counts
         return
@@ -158,6 +126,7 @@ def _in_words(exc: Exception) -> str:
         "RemoteProtocolError": "the response is not HTTP, or the connection was closed before it came",
         "ReadError": "the connection was closed before a response came",
         "WriteError": "the connection was closed before a response came",
+        "ResponseTooLong": f"the response has no end within {RESPONSE_LIMIT:,} bytes",
     }
     if isinstance(exc, socket.gaierror):
         return f"the host has no address: {exc.strerror}"

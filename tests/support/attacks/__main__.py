@@ -25,7 +25,7 @@ def main() -> int:
     results = []
     with (
         tempfile.TemporaryDirectory() as folder,
-        serving(Path(folder), False, **settings(given.scale)) as daemon,
+        serving(Path(folder), False, **settings(given.scale, Path(folder))) as daemon,
         staged(daemon, plan) as stage,
     ):
         for name in given.only:

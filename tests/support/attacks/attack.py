@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from tests.support.attacks.line import Frame, Line, Lost, dial, handshake, token_for
+from tests.support.attacks.line import Frame, L, Line, Lost, connect, handshake, token_for
 
 SPARE = 1_000
 """Descriptors that an attack leaves to the ordinary clients, in the attacker's process and in the daemon's."""
@@ -24,6 +24,8 @@ class Target(msgspec.Struct, frozen=True):
     secret: str
     database: str
     """Path of the database, which one attack fills beforehand."""
+    hooks: tuple[int, int]
+    """The port where the attacker takes webhooks, and the one that the daemon must not connect to."""
     seconds: float
     """How long an attack lasts."""
     network: int
@@ -66,7 +68,14 @@ class Attack(ABC):
 
         Raises `OSError`.
         """
-        line = await dial(self.target.port, first, heard)
+        return await self.connect(Line(heard), first)
+
+    async def connect(self, line: L, first: bytes = b"") -> L:
+        """Connect a line of some kind, and send bytes.
+
+        Raises `OSError`.
+        """
+        await connect(self.target.port, line, first)
         self.lines.add(line)
         return line
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from tests.support.attacks import on_messages, on_rooms, on_sockets
+from tests.support.attacks import on_http, on_messages, on_rooms, on_sockets, on_webhooks
 from tests.support.attacks.attack import Attack, Target
 from tests.support.attacks.worker import serve
 
@@ -28,6 +28,16 @@ ATTACKS: dict[str, type[Attack]] = {
     "bytes-behind": on_sockets.BytesBehind,
     "half-open": on_sockets.HalfOpen,
     "byte-by-byte": on_sockets.ByteByByte,
+    "bad-tokens": on_http.BadTokens,
+    "posts": on_http.Posts,
+    "large-bodies": on_http.LargeBodies,
+    "slow-bodies": on_http.SlowBodies,
+    "endless-chunks": on_http.EndlessChunks,
+    "idle-http": on_http.IdleHttp,
+    "log-readers": on_http.LogReaders,
+    "log-pages": on_http.LogPages,
+    "smuggling": on_http.Smuggling,
+    "webhooks": on_webhooks.Webhooks,
 }
 """The attacks, in the order in which they run."""
 

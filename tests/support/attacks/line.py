@@ -5,7 +5,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jwt
 
@@ -159,7 +159,22 @@ class Line(asyncio.Protocol):
     def cut(self) -> None:
         """End the connection as a network that fails would."""
         self.is_open = False
-        self.transport.abort()
+        if not self.lost.is_set():
+            self.transport.abort()
+
+
+L = TypeVar("L", bound=Line)
+
+
+async def connect(port: int, line: L, first: bytes = b"") -> L:
+    """Connect a new line, and send bytes.
+
+    Raises `OSError`.
+    """
+    await asyncio.get_running_loop().create_connection(lambda: line, "127.0.0.1", port)
+    if first:
+        line.write(first)
+    return line
 
 
 async def dial(port: int, first: bytes = b"", heard: Callable[[Frame], None] | None = None) -> Line:
@@ -167,10 +182,7 @@ async def dial(port: int, first: bytes = b"", heard: Callable[[Frame], None] | N
 
     Raises `OSError`.
     """
-    _, line = await asyncio.get_running_loop().create_connection(lambda: Line(heard), "127.0.0.1", port)
-    if first:
-        line.write(first)
-    return line
+    return await connect(port, Line(heard), first)
 
 
 async def gone(line: Line, seconds: float) -> bool:

@@ -4,6 +4,7 @@ import contextlib
 import resource
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ import msgspec
 from tests.support.attacks.attack import Target
 from tests.support.attacks.attacker import ATTACKS
 from tests.support.attacks.gauge import Gauge
+from tests.support.attacks.on_webhooks import hook_ports, hook_settings
 from tests.support.attacks.result import FILES, MEMORY, Result, figures
 from tests.support.attacks.worker import TICK, Worker, worker
 from tests.support.daemon import Daemon, faults
@@ -84,7 +86,8 @@ class Stage:
     def _begin(self, name: str, seconds: float, during: Callable[[], object] = lambda: None) -> None:
         """Have the attacker do what an attack does beforehand."""
         daemon, network = self._daemon, FIRST_NETWORK + list(ATTACKS).index(name)
-        target = Target(daemon.port, daemon.secret, str(daemon.database), seconds, network, self._plan.scale)
+        ports = hook_ports(daemon.environ)
+        target = Target(daemon.port, daemon.secret, str(daemon.database), ports, seconds, network, self._plan.scale)
         self._attacker.order("prepare", during, name=name, target=msgspec.to_builtins(target))
 
     def _recover(self, gauge: Gauge) -> None:
@@ -104,12 +107,16 @@ def staged(daemon: Daemon, plan: Plan) -> Iterator[Stage]:
         yield stage
 
 
-def settings(scale: float) -> dict[str, str]:
-    """Return the settings of the daemon: the defaults, but for the connections, of which descriptors allow some."""
+def settings(scale: float, folder: Path) -> dict[str, str]:
+    """Return the settings of the daemon, with files in a folder.
+
+    They are the defaults, but for the connections, of which descriptors allow some, and for endpoints of webhooks.
+    """
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1] * 3 // 4
     return {
         "ROOMD_LIMITS_CONNECTIONS": str(min(most, max(300, int(10_000 * scale)))),
         "ROOMD_LIMITS_JOIN_TIMEOUT": "60",
         "ROOMD_ROOMS_SEAT_HOLD": "30",
         "ROOMD_SERVER_PING_INTERVAL": "20",
+        **hook_settings(folder),
     }
