@@ -11,7 +11,7 @@ from typing import NamedTuple
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from tests.support.attacks.attack import Attack
-from tests.support.processes import free_port
+from tests.support.processes import PATIENCE, free_port
 from tests.support.receiver import HERE, OTHER_SIGNING, SIGNING, endpoints, setting
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -71,16 +71,17 @@ class Webhooks(Attack):
 
     async def prepare(self) -> None:
         self.taken = self.trapped = self.cut = 0
+        self.came = asyncio.Event()
         self.answers = cycle([*ENDLESS, "", "redirect"])
 
     async def attack(self) -> str:
         mine, trap = self.target.hooks
         async with listening(mine, self.serve), listening(trap, self.trap):
             await self.wait()
+            async with asyncio.timeout(PATIENCE):
+                await self.came.wait()
         if self.trapped:
             self.faults.append(f"{self.trapped} connections to a private address")
-        if not self.taken:
-            self.faults.append("no webhook came")
         return f"{self.taken} webhooks came, {self.cut} responses were cut off"
 
     async def trap(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -95,6 +96,7 @@ class Webhooks(Attack):
             headers = {name.lower(): text for name, text in (line.split(": ", 1) for line in lines)}
             self.check(headers, await reader.readexactly(int(headers["content-length"])))
             self.taken += 1
+            self.came.set()
             if (way := next(self.answers)) in ENDLESS:
                 await self.answer(writer, ENDLESS[way])
             writer.write(REDIRECT % self.target.hooks[1] if way else TAKEN)
