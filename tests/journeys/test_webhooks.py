@@ -212,7 +212,8 @@ async def test_the_receiver_of_the_how_to(make_daemon: Callable[..., Daemon], tm
 def forge(port: int, secret: Path, kept: Path) -> None:
     """Send the receiver of the how-to what it must refuse, and a webhook twice: it is kept once."""
     key = base64.b64decode(secret.read_text().strip().removeprefix("whsec_"))
-    person = {"id": "01985c3f8a2b4c5d6e7f8091", "displayName": "Zoë", "joinedAt": "2026-03-03T10:36:00.000Z"}
+    person = {"id": "01985c3f8a2b4c5d6e7f8091", "userId": None, "displayName": "Zoë", "leftAt": None}
+    person["joinedAt"] = "2026-03-03T10:36:00.000Z"
     event = {"id": "e1", "type": "participant-joined", "room": {"code": "abc-def-ghi"}, "participant": person}
     body = json.dumps(event).encode()
 
@@ -223,7 +224,7 @@ def forge(port: int, secret: Path, kept: Path) -> None:
             return connection.getresponse().status
 
     def count() -> int:
-        return len(stored(kept, "SELECT id FROM attendance"))
+        return len(stored(kept, "SELECT participant_id FROM attendance"))
 
     before, now = count(), int(time.time())
     genuine = sign("e1", now, body, [key])

@@ -39,7 +39,7 @@ def test_a_backup_each_night_and_a_restore(service: Machine) -> None:
     assert found[0::3] == ["root", "root"]
     assert found[1::3] == ["600", "600"]
     (backup,) = (f"/var/backups/roomd/{name}" for name in found[2::3] if name.endswith(".db"))
-    assert service.run("roomd", "check", backup).endswith(": fine (schema 5, 1 room)\n")
+    assert service.run("roomd", "check", backup).endswith(": fine (schema 6, 1 room)\n")
     assert any("the backup of /var/lib/roomd/roomd.db" in line for line in service.journal("roomd-backup"))
     service.run("roomd", "room", "create", "--name", "After", *WHERE)
     assert service.tried("roomd", "restore", backup, *WHERE).stderr.endswith(

@@ -17,7 +17,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 """The seconds between two attempts to connect again while it is not known whether a commit was stored."""
 
 WATCH_AFTER = 5.0
-"""The seconds after which it is looked at whether the server still works on a commit."""
+"""The seconds after which it is looked at whether the server still works on a commit, and between two looks."""
+LOOKS = 2
+"""The looks one after another that must find it does not: its answer may just be under way on a busy machine."""
 _IS_WORKING = "SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND state = 'active'"
 _TAKE_OVER = "UPDATE fence SET generation = generation + 1, version = version + 1 RETURNING generation, version"
 _RAISE = "UPDATE fence SET version = version + 1 WHERE generation = $1 RETURNING version"
@@ -125,7 +127,9 @@ class Writer:
 
     async def _give_up(self, connection: Connection) -> None:
         """End the connection as soon as the server does not work on the commit any more."""
-        while await self._is_working(connection.pid):  # noqa: ASYNC110 - the server tells nobody
+        in_vain = 0
+        while in_vain < LOOKS:
+            in_vain = 0 if await self._is_working(connection.pid) else in_vain + 1
             await asyncio.sleep(WATCH_AFTER)
         log.warning("the server does not answer a commit")
         connection.terminate()
