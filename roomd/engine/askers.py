@@ -1,9 +1,11 @@
 """Askers that are no client: they keep the answer, submit again when storage failed, or need no answer."""
 
-from collections.abc import Callable
-from typing import Generic, TypeVar
+import asyncio
+from typing import Generic, Protocol, TypeVar
 
+from roomd.engine.ports import RETRY_AFTER, Asker, Clock
 from roomd.protocol.errors import Refused
+from roomd.rooms.room import Command
 
 A = TypeVar("A")
 
@@ -33,21 +35,6 @@ class KeptAnswer(Generic[A]):
         return self._answers[0]
 
 
-class RetryingAsker:
-    """An asker that has its command submitted again, by `retry`, when storage failed."""
-
-    def __init__(self, retry: Callable[[], None]) -> None:
-        self._retry = retry
-
-    def answered(self, answer: object) -> None:
-        """Do nothing."""
-
-    def refused(self, refused: Refused) -> None:
-        """Submit again after a failure of the server; after any other refusal there is nothing left to do."""
-        if refused.kind.status_code >= 500:
-            self._retry()
-
-
 class IgnoringAsker:
     """An asker that needs no answer."""
 
@@ -56,3 +43,46 @@ class IgnoringAsker:
 
     def refused(self, refused: Refused) -> None:
         """Do nothing."""
+
+
+class Submits(Protocol):
+    """The rooms, as far as commands are submitted to them."""
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the daemon stops."""
+        ...
+
+    def submit(self, code: str, command: Command[A], asker: Asker[A]) -> asyncio.Future[None]:
+        """Submit a command to the room `code`."""
+        ...
+
+
+def submit_until_stored(rooms: Submits, clock: Clock, code: str, command: Command[object]) -> None:
+    """Submit a command whose answer nobody needs, and again whenever storage failed, unless the daemon stops.
+
+    The command gets as old as it has waited (`Command.delayed`).
+    """
+    rooms.submit(code, command, _RetryingAsker(rooms, clock, code, command, clock.monotonic()))
+
+
+class _RetryingAsker:
+    """An asker that submits its command again after a failure of the server."""
+
+    def __init__(self, rooms: Submits, clock: Clock, code: str, command: Command[object], began: float) -> None:
+        self._rooms = rooms
+        self._clock = clock
+        self._code = code
+        self._command = command
+        self._began = began
+
+    def answered(self, answer: object) -> None:
+        """Do nothing."""
+
+    def refused(self, refused: Refused) -> None:
+        """Submit again later; after any other refusal than of the server's there is nothing left to do."""
+        if refused.kind.status_code >= 500 and not self._rooms.is_stopping:
+            self._clock.call_later(RETRY_AFTER, self._again)
+
+    def _again(self) -> None:
+        self._rooms.submit(self._code, self._command.delayed(self._clock.monotonic() - self._began), self)

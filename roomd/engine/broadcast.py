@@ -105,10 +105,6 @@ class Broadcast:
         if (asker := self.waiters.get(key)) is not None and asker.member is member:
             del self.waiters[key]
 
-    def has(self, key: str) -> bool:
-        """Return whether somebody is sent the events of the room, or waits for an answer in the queue."""
-        return key in self.members or key in self.waiters
-
     def refresh_later(self, key: str, member: Member) -> bool:
         """Send this member a snapshot, or its place in the queue, with the next batch. Return whether it is there."""
         asker = self.waiters.get(key)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from roomd.counters import Counters
-from roomd.engine.askers import IgnoringAsker, KeptAnswer, RetryingAsker
+from roomd.engine.askers import IgnoringAsker, KeptAnswer, submit_until_stored
 from roomd.engine.broadcast import SeatAsker
 from roomd.engine.ends import RoomEnds
 from roomd.engine.live_room import LiveRoom, Pending, RoomServices
@@ -22,7 +22,6 @@ from roomd.engine.past_denials import PastDenials
 from roomd.engine.ports import RETRY_AFTER, Asker, Clock, Encode, Ids, Member, RoomFigures, StorageFailed, Store
 from roomd.protocol.errors import PARTICIPANT_NOT_FOUND, RATE_LIMITED, STORAGE_LOW, UNAVAILABLE, Refused
 from roomd.protocol.events import Event
-from roomd.protocol.objects import Participant
 from roomd.protocol.objects import Room as RoomView
 from roomd.protocol.timestamps import stamp
 from roomd.rooms.changes import Change, LeaveReason, RoomChanged, RoomEmptied
@@ -201,24 +200,14 @@ class Hub:
 
     def leave(self, code: str, participant_id: str, claim: int, reason: LeaveReason) -> None:
         """Give up a seat for this reason. When storage fails, this is tried again until it succeeds."""
-
-        def leave() -> Command[Participant]:
-            return Leave(participant_id, claim, reason)
-
-        self._submit_with_retry(code, leave)
+        submit_until_stored(self, self._services.clock, code, Leave(participant_id, claim, reason))
 
     def drop(self, code: str, participant_id: str, claim: int, hold: float = math.inf) -> None:
         """Hold a seat whose connection was lost now, for at most `hold` seconds.
 
         When storage fails, this is tried again until it succeeds.
         """
-        clock = self._services.clock
-        lost_at = clock.monotonic()
-
-        def drop() -> Command[None]:
-            return Drop(participant_id, claim, clock.monotonic() - lost_at, hold)
-
-        self._submit_with_retry(code, drop)
+        submit_until_stored(self, self._services.clock, code, Drop(participant_id, claim, 0.0, hold))
 
     def confirm(self, code: str, participant_id: str, claim: int) -> None:
         """Void the previous resume token of a seat: its client has the current one.
@@ -265,9 +254,17 @@ class Hub:
         live = self._rooms.get(code)
         return live.broadcast_seat_count if live is not None else 0
 
+    def seat_hold(self) -> float:
+        """Return the seconds for which seats are held."""
+        return self._services.rules.seat_hold
+
     def codes(self) -> list[str]:
         """Return the codes of the rooms in memory."""
         return list(self._rooms)
+
+    def has(self, code: str) -> bool:
+        """Return whether a room is in memory."""
+        return code in self._rooms
 
     def members_of(self, code: str) -> dict[str, Member]:
         """Return who is sent the events of a room, or waits in its queue, by participant id."""
@@ -276,13 +273,15 @@ class Hub:
             return {}
         return {key: asker.member for key, asker in live.broadcast.waiters.items()} | live.broadcast.members
 
-    def unattached(self, code: str) -> list[Seat]:
-        """Return the seats and places of a room whose connection exists, but is sent no events here."""
+    def places(self, code: str) -> list[Seat]:
+        """Return the seats, the places in the queue and the hidden places of a room, if it is in memory."""
         live = self._rooms.get(code)
-        places = live.room.places if live is not None and live.room is not None else []
-        return [
-            seat for seat in places if seat.claim is not None and live and not live.broadcast.has(seat.participant.id)
-        ]
+        return live.room.places if live is not None and live.room is not None else []
+
+    def unattached(self, code: str) -> list[Seat]:
+        """Return the places of a room whose connections exist, and are sent no events from here."""
+        members = self.members_of(code)
+        return [seat for seat in self.places(code) if seat.claim is not None and seat.participant.id not in members]
 
     def _live(self, code: str) -> LiveRoom:
         live = self._rooms.get(code)
@@ -298,14 +297,6 @@ class Hub:
         if len(live.inbox) == 1:
             self._start_batch(live)
         return pending.done
-
-    def _submit_with_retry(self, code: str, make: Callable[[], Command[A]]) -> None:
-        self.submit(code, make(), RetryingAsker(lambda: self._retry_later(code, make)))
-
-    def _retry_later(self, code: str, make: Callable[[], Command[A]]) -> None:
-        """Submit the command that `make` returns after `RETRY_AFTER` seconds, unless the server stops."""
-        if not self.is_stopping:
-            self._services.clock.call_later(RETRY_AFTER, lambda: self._submit_with_retry(code, make))
 
     def _start_batch(self, live: LiveRoom) -> None:
         task = asyncio.get_running_loop().create_task(self._batch(live))
@@ -372,7 +363,6 @@ class Hub:
 
     def _unload(self, live: LiveRoom) -> None:
         del self._idle[live.code], self._rooms[live.code]
-        if live.room is not None:
-            self._services.on_unloaded(live.room.settings.id)
+        self._services.on_unloaded(live.code)
         if live.denials:
             self._denials.keep(live.code, live.denials, self._services.clock.monotonic())

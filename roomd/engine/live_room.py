@@ -142,7 +142,7 @@ class RoomServices:
         self.on_lost: Callable[[str], None] = _ignore
         """Called with its code when a room that another process may have now is not in memory any more."""
         self.on_unloaded: Callable[[str], None] = _ignore
-        """Called with the id of a room that is not in memory any more, because nobody is in it."""
+        """Called with the code of a room that is not in memory any more, because nobody is in it."""
 
     def moment(self) -> Moment:
         """Return the time on both clocks and a source of ids, for one batch."""

@@ -241,8 +241,9 @@ class Asker(Protocol[A_contra]):
 class SeatLost(msgspec.Struct, frozen=True):
     """Why a member lost its seat, or its place in the queue, without giving it up."""
 
-    cause: Literal["taken_over", "removed", "room_ended"]
-    """What happened: another connection took the seat, a host removed the participant, or the room ended."""
+    cause: Literal["taken_over", "removed", "room_ended", "dropped"]
+    """What happened: another connection took the seat, a host removed the participant, the room ended, or the node of
+    the connection could not reach the room, and the seat is held, or given up, since then."""
     reason: str | None = None
     """The text of the host who removed the participant; None without one."""
 

@@ -61,7 +61,7 @@ class Decision(msgspec.Struct, Generic[A_co], frozen=True):
 
 
 class Command(msgspec.Struct, Generic[A_co], frozen=True, tag=True):
-    """One operation on a room, with its arguments; its answer is an `A_co`. Each is a subclass, whose name is its tag."""
+    """One operation on a room, with its arguments; its answer is an `A_co`. Each is a subclass, its name the tag."""
 
     without_room: ClassVar[ErrorKind] = ROOM_NOT_FOUND
     """The error when there is no room with the code."""
