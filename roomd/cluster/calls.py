@@ -282,8 +282,8 @@ class EdgeSeat:
         self.member.refreshed(state)
 
     def events(self, frames: bytes, *, are_last: bool = False) -> None:
-        """Send the client events, unless it has missed some and gets a new state soon."""
-        if not self.is_stale or are_last:
+        """Send the client events, unless it has missed some, or its seat, and gets the state soon."""
+        if self.state == "seated" and (are_last or not self.is_stale):
             self.member.events(frames, are_last=are_last)
 
     def _finish(self, send: Callable[[], None]) -> None:

@@ -49,9 +49,12 @@ class Lease:
         """Called after each beat that has renewed the lease."""
         self.on_over: Callable[[], None] = _nothing
         """Called when the lease of this node is over, and when another process has its name."""
+        self.on_replaced: Callable[[], None] = _nothing
+        """Called when another process has the name of this node, which can serve nothing more."""
         self._until = 0.0  # of the monotonic clock
         self._connected_since: float | None = None
-        self._may_claim = asyncio.Event()
+        self._can_claim = False
+        self._claimers: list[asyncio.Future[None]] = []  # those who wait until this node may claim
         self._beat_timer: Timer | None = None
         self._end_timer: Timer | None = None
         self._task: asyncio.Task[None] | None = None
@@ -85,13 +88,18 @@ class Lease:
         self._set_beat()
 
     async def may_claim(self) -> None:
-        """Wait until this node may claim rooms."""
-        await self._may_claim.wait()
+        """Wait until this node may claim rooms. Raises `StorageFailed` when it is not connected."""
+        if not self._can_claim:
+            if self._connected_since is None:
+                raise StorageFailed
+            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._claimers.append(waiting)
+            await waiting
 
     @property
     def can_claim(self) -> bool:
         """Whether this node may claim rooms now."""
-        return self._may_claim.is_set()
+        return self._can_claim
 
     async def close(self) -> None:
         """Beat no more, and end the lease. Closing twice is fine."""
@@ -103,6 +111,7 @@ class Lease:
                 timer.cancel()
         if self._task is not None:
             await self._task
+        self._disconnected()
         self._until = 0.0
         try:
             await self._owners.retire(self.node)
@@ -126,11 +135,14 @@ class Lease:
         except Replaced:
             log.critical("another process has the name of this node", {"node": self.node.name})
             self._is_closed = True
+            for timer in (self._beat_timer, self._end_timer):
+                if timer is not None:
+                    timer.cancel()
             self._end()
+            self.on_replaced()
         except (BusFailed, StorageFailed) as exc:
             log.warning("lease not renewed", {"node": self.node.name, "reason": type(exc).__name__})
-            self._connected_since = None
-            self._may_claim.clear()
+            self._disconnected()
         else:
             self._renewed(began, nodes)
             self.on_beat()
@@ -143,7 +155,8 @@ class Lease:
         if self._connected_since is None:
             self._connected_since = began
         if self._clock.monotonic() - self._connected_since >= self.length:
-            self._may_claim.set()
+            self._can_claim = True
+            self._wake_claimers(None)
         before, self.nodes = self.nodes, {node.generation: node for node in nodes}
         for generation, node in before.items():
             if generation not in self.nodes:
@@ -155,9 +168,23 @@ class Lease:
         if not self.is_held or self._is_closed:
             log.error("lease over", {"node": self.node.name})
             self._until = 0.0
-            self._connected_since = None
-            self._may_claim.clear()
+            self._disconnected()
             self.on_over()
+
+    def _disconnected(self) -> None:
+        self._connected_since = None
+        self._can_claim = False
+        self._wake_claimers(StorageFailed())
+
+    def _wake_claimers(self, failure: StorageFailed | None) -> None:
+        claimers, self._claimers = self._claimers, []
+        for waiting in claimers:
+            if waiting.done():
+                continue
+            if failure is not None:
+                waiting.set_exception(failure)
+            else:
+                waiting.set_result(None)
 
 
 def _nothing() -> None:

@@ -99,8 +99,8 @@ class ClusterNode:
         """End the lease, and disconnect. Closing twice is fine."""
         self._is_closed = True
         await self._router.close()
-        await asyncio.gather(*self._tasks)
         await self.lease.close()
+        await asyncio.gather(*self._tasks)
         await self._bus.close()
 
     def received(self, data: bytes) -> None:

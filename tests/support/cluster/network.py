@@ -70,17 +70,20 @@ class MemoryBus:
     def __init__(self, network: Network) -> None:
         self._network = network
         self._name = ""
+        self.is_dead = False
+        """Whether the process is gone, which sends nothing more."""
 
     async def open(self, name: str, receiver: Receiver) -> None:
         self._name = name
         self._network.receivers[name] = receiver
 
     def send(self, to: str, data: bytes) -> None:
-        self._network.send(self._name, to, data)
+        if not self.is_dead:
+            self._network.send(self._name, to, data)
 
     async def answers(self) -> None:
         await asyncio.sleep(0)
-        if self._name in self._network.cut:
+        if self.is_dead or self._name in self._network.cut:
             raise BusFailed
 
     async def close(self) -> None:

@@ -48,9 +48,10 @@ class StagedNode(Stage):
         self.clock = cluster.clock
         self.members: list[FakeMember] = []
         self.database: FakeConnection = cluster.database.connection()
+        self.bus = cluster.network.bus()
         self.ids = NodeIds(SHORTEST_CODE)
         self.node = ClusterNode(
-            self.database, self.database, cluster.network.bus(), cluster.clock, self.ids,
+            self.database, self.database, self.bus, cluster.clock, self.ids,
             Rules(HOLD, 100, log_events=True), encode_line, name=name, length=LEASE,
         )  # fmt: skip
         self.hub = self.node.rooms  # type: ignore[assignment]  # the same port: the rooms of all nodes
@@ -78,13 +79,21 @@ class StagedNode(Stage):
 
     def kill(self) -> None:
         """End the process, as `kill -9` does: it sends and hears nothing more."""
-        self.freeze()
+        self.database.is_cut = self.bus.is_dead = True
         self.cluster.network.remove(self.name)
         self.cluster.nodes.remove(self)
 
     def freeze(self) -> None:
         """Cut the node off from the bus and from the database."""
+        self.cut_database()
+        self.cut_bus()
+
+    def cut_database(self) -> None:
+        """Cut the node off from the database alone."""
         self.database.is_cut = True
+
+    def cut_bus(self) -> None:
+        """Cut the node off from the bus alone."""
         self.cluster.network.cut.add(self.name)
 
     def thaw(self) -> None:
@@ -96,16 +105,25 @@ class StagedNode(Stage):
 class Viewer(Person):
     """A client that knows its room by the library's view of what it was sent."""
 
-    def __init__(self, stage: Stage, user_id: str | None, name: str | None) -> None:
+    stage: StagedNode
+
+    def __init__(self, stage: StagedNode, user_id: str | None, name: str | None) -> None:
         super().__init__(stage, user_id, name)
         self.view = View()
         self.heard: list[str] = []
         """The types of all frames, in their order."""
+        self.texts: list[str] = []
+        """The messages of the last state, and those that followed it."""
 
     def read(self) -> None:
         """Read what was sent."""
         for line in self.take():
-            self.heard.append(msgspec.json.decode(line)["type"])
+            raw = msgspec.json.decode(line)
+            self.heard.append(raw["type"])
+            if raw["type"] == "room-state":
+                self.texts = [message["text"] for message in raw["messages"]]
+            elif raw["type"] == "message":
+                self.texts.append(raw["message"]["text"])
             frame = decode(line)
             assert frame is not None
             self.view.apply(frame)
@@ -157,8 +175,10 @@ class Cluster:
         """Let time pass until a condition holds."""
         async with asyncio.timeout(PATIENCE):
             await spin()
+            until = self.clock.seconds + 20 * LEASE
             while not condition():
-                await self.pass_time(LEASE / 6)
+                assert self.clock.seconds < until, "this takes too long"
+                await self.pass_time(0.1)
 
     async def done(self, *futures: asyncio.Future[None]) -> None:
         """Let time pass until everything asked is answered."""
