@@ -198,7 +198,7 @@ class EdgeSeat:
 
         state    | seated          | queued           | refused, of an Attach    | refused        | seat_lost
         ---------|-----------------|------------------|--------------------------|----------------|----------
-        asked    | seated          | queued           |                          | gone           | gone
+        asked    | seated          | queued           |                          | gone           | (its call goes on)
         queued   | seated          | queued           | gone, or attach again    | gone           | gone
         seated   | refreshed       |                  | gone, or attach again    |                | gone
 
@@ -271,7 +271,9 @@ class EdgeSeat:
         self.seat_lost(SeatLost("taken_over" if refused.kind is TAKEN_OVER else "dropped"))
 
     def seat_lost(self, lost: SeatLost) -> None:
-        """Tell the client that the seat is lost."""
+        """Tell the client that the seat is lost. One that has not got it yet is answered by its call."""
+        if self.state == "asked":
+            return
         self._edge.forget(self)
         self.state = "gone"
         self._finish(lambda: self.member.seat_lost(lost))

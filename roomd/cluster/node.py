@@ -168,7 +168,8 @@ class ClusterNode:
             self._spawn(self._sweep())
 
     def _over(self) -> None:
-        """Give up all rooms: other nodes may take them, and this one may be cut off from their members."""
+        """Give up all rooms: other nodes may take them, and may hold the seats of this node's clients."""
+        self._router.reconnected()
         self._spawn(self._owner.give_up(self.hub.codes()))
 
     async def _sweep(self) -> None:

@@ -21,11 +21,14 @@ from roomd.cluster.remote_members import RemoteMember
 from roomd.engine.askers import submit_until_stored
 from roomd.engine.hub import Hub
 from roomd.engine.moving import Moved
-from roomd.engine.ports import Clock, StorageFailed
+from roomd.engine.ports import Clock, SeatLost, StorageFailed
 from roomd.protocol.errors import INTERNAL_ERROR, Refused
 from roomd.rooms.commands import Attach, Drop, DropNodes, SeatCommand
 
 log = logging.getLogger("roomd.cluster.owner")
+
+
+DROPPED = SeatLost("dropped")
 
 
 class _News:
@@ -242,13 +245,14 @@ class RoomOwner:
         self._rooms.forget(code)
 
     def gone(self, node: Node) -> None:
-        """Hold the seats of a node that is gone (rule 11)."""
+        """Hold the seats of a node that is gone, and tell it so, in case that it is back later (rule 11)."""
         self._answers.pop(node, None)
-        for chain in self._chains.values():
-            chain.pop(node, None)
         for code in self._hub.codes():
             if any(_generation(seat.claim) == node.generation for seat in self._hub.places(code)):
                 submit_until_stored(self._hub, self._clock, code, DropNodes(self._lease.live))
+                for member in self._hub.members_of(code).values():
+                    if isinstance(member, RemoteMember) and member.edge == node:
+                        member.seat_lost(DROPPED)
 
     def beacon(self) -> None:
         """Send each edge the numbers of its last news, and have it attach what it has not (rule 9)."""

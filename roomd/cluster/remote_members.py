@@ -54,7 +54,7 @@ class Again(Protocol):
 class RemoteMember:
     """A sitting on another node. It implements `engine.ports.Member`; that node knows how much its client has read."""
 
-    __slots__ = ("_edge", "_number", "_owner", "claim", "code", "is_answered")
+    __slots__ = ("_number", "_owner", "claim", "code", "edge", "is_answered")
 
     is_open = True
     """Its node drops the seat when the connection has ended."""
@@ -63,7 +63,8 @@ class RemoteMember:
 
     def __init__(self, owner: Tells, edge: Node, code: str, claim: int, number: int) -> None:
         self._owner = owner
-        self._edge = edge
+        self.edge = edge
+        """The node of the client."""
         self.code = code
         """The code of the room."""
         self.claim = claim
@@ -78,45 +79,45 @@ class RemoteMember:
 
     def is_of(self, edge: Node, claim: int) -> bool:
         """Return whether this is the sitting of an edge with this claim."""
-        return (self._edge, self.claim) == (edge, claim)
+        return (self.edge, self.claim) == (edge, claim)
 
     def seated(self, participant: Participant, state: bytes) -> None:
         """Send the seat and the state."""
         self._answered_with_place(participant)
         claim = self.claim
-        self._owner.tell_frame(self._edge, self.code, lambda index: wire.Seated(claim, participant, index), state)
+        self._owner.tell_frame(self.edge, self.code, lambda index: wire.Seated(claim, participant, index), state)
 
     def queued(self, participant: Participant, position: int, reason: WaitsFor) -> None:
         """Send the place in the queue."""
         self._answered_with_place(participant)
-        self._owner.tell(self._edge, self.code, wire.Queued(self.claim, participant, position, reason))
+        self._owner.tell(self.edge, self.code, wire.Queued(self.claim, participant, position, reason))
 
     def refused(self, refused: Refused) -> None:
         """Send the refusal, or that the room is not here."""
         if isinstance(refused, Moved):
-            self._owner.elsewhere(self._edge, self._number, refused)
+            self._owner.elsewhere(self.edge, self._number, refused)
         elif self.is_answered:  # it has waited
-            self._owner.tell(self._edge, self.code, wire.Unseated(self.claim, registry.refusal(refused)))
+            self._owner.tell(self.edge, self.code, wire.Unseated(self.claim, registry.refusal(refused)))
         else:
             self.is_answered = True
             declined = wire.Declined(self._number, registry.refusal(refused))
-            self._owner.answer(self._edge, self.code, self._number, declined)
+            self._owner.answer(self.edge, self.code, self._number, declined)
 
     def seat_lost(self, lost: SeatLost) -> None:
         """Send that the seat is lost."""
-        self._owner.tell(self._edge, self.code, wire.Lost(self.claim, lost))
+        self._owner.tell(self.edge, self.code, wire.Lost(self.claim, lost))
 
     def refreshed(self, state: bytes) -> None:
         """Send a new state."""
         claim = self.claim
-        self._owner.tell_frame(self._edge, self.code, lambda index: wire.Refreshed(claim, index), state)
+        self._owner.tell_frame(self.edge, self.code, lambda index: wire.Refreshed(claim, index), state)
 
     def events(self, frames: bytes, *, are_last: bool = False) -> None:
         """Send events."""
-        self._owner.tell_events(self._edge, self.code, self.claim, frames, are_last=are_last)
+        self._owner.tell_events(self.edge, self.code, self.claim, frames, are_last=are_last)
 
     def _answered_with_place(self, participant: Participant) -> None:
         """If the edge asks again, it gets the place as it is then."""
         if not self.is_answered:
             self.is_answered = True
-            self._owner.remember(self._edge, self._number, lambda: self._owner.attach_again(self, participant.id))
+            self._owner.remember(self.edge, self._number, lambda: self._owner.attach_again(self, participant.id))

@@ -29,7 +29,7 @@ class Storm:
         three, rng = self.three, self.random
         node = rng.choice(three.nodes)
         seated = [person for person in self.people if person.place is not None and person.is_open]
-        match rng.choices(("join", "say", "leave", "drop", "fail", "heal", "lose"), (30, 30, 8, 8, 5, 12, 7))[0]:
+        match rng.choices(("join", "say", "leave", "drop", "fail", "heal", "lose"), (30, 30, 14, 14, 5, 12, 7))[0]:
             case "join":
                 person = node.guest(f"guest {len(self.people)}")
                 self.people.append(person)
