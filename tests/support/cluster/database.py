@@ -38,6 +38,8 @@ class FakeDatabase:
         """The appends that the fence did not allow."""
         self.most_seats: dict[str, int] = {}
         """The most seats that each room ever had."""
+        self.lock = asyncio.Lock()
+        """Held by each transaction, so that others see all of it or nothing."""
         self._generation = 0
 
     def connection(self) -> "FakeConnection":
@@ -61,14 +63,18 @@ class FakeDatabase:
         return next((room.id for room in self.store.rooms.values() if room.code == code), None)
 
     async def append(self, fence: Fence, room_id: str, changes: Sequence[Change], events: Sequence[LogEvent]) -> None:
+        async with self.lock:
+            await self._append(fence, room_id, changes, events)
+
+    async def _append(self, fence: Fence, room_id: str, changes: Sequence[Change], events: Sequence[LogEvent]) -> None:
         row = self.owners.get(room_id)
         is_allowed = row is None if not fence.version else row == Owner(fence.node, fence.version)
         if self.is_fenced and not is_allowed:
             self.refused += 1
             raise RoomLost
-        self.owners[room_id] = Owner(fence.node, (row.version if row is not None else 0) + 1)
         if changes:
             await self.store.append(room_id, changes, events)
+        self.owners[room_id] = Owner(fence.node, (row.version if row is not None else 0) + 1)
         seated = [one for one in self.seats(room_id) if one.waits_for is None]
         self.most_seats[room_id] = max(self.most_seats.get(room_id, 0), len(seated))
 
@@ -128,6 +134,10 @@ class FakeConnection:
 
     async def load_with_seats(self, room_id: str) -> StoredRoom | None:
         await self._reach()
+        async with self._database.lock:
+            return self._load(room_id)
+
+    def _load(self, room_id: str) -> StoredRoom | None:
         store = self._database.store
         room = store.rooms.get(room_id)
         seats = [_as_stored(seat) for seat in self._database.seats(room_id)]
@@ -158,7 +168,7 @@ class FakeConnection:
         if self._database.leases[node.name][0] != node:
             raise Replaced
         self._database.leases[node.name] = (node, self._database.clock.seconds + lease)
-        return self._database.live().values()
+        return [node for _, node in sorted(self._database.live().items())]
 
     async def retire(self, node: Node) -> None:
         await self._reach()
@@ -172,6 +182,10 @@ class FakeConnection:
 
     async def claim(self, code: str, node: Node) -> Claimed | Node | None:
         await self._reach()
+        async with self._database.lock:
+            return self._claim(code, node)
+
+    def _claim(self, code: str, node: Node) -> Claimed | Node | None:
         room_id = self._database.room_id(code)
         if room_id is None:
             return None
