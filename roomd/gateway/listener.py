@@ -13,7 +13,7 @@ from typing import Any
 from websockets.http11 import Request
 
 from roomd.config import Config, ListenAddress, TcpAddress, listen_addresses, url_of
-from roomd.engine.hub import Hub
+from roomd.engine.served import ServedRooms
 from roomd.gateway.api import Api
 from roomd.gateway.connection import Connection
 from roomd.gateway.connection_log import ConnectionLog
@@ -80,7 +80,7 @@ class Listener:
     when it was blocked for long. So no client is disconnected while data from it was received and not read.
     """
 
-    def __init__(self, config: Config, services: Services, hub: Hub) -> None:
+    def __init__(self, config: Config, services: Services, hub: ServedRooms) -> None:
         self._settings = config.server
         self._services = services
         self._hub = hub

@@ -134,6 +134,16 @@ class Viewer(Person):
         return [(person.display_name, person.is_active) for person in self.view.participants.values()]
 
 
+def away(three: "Cluster", people: list[Viewer]) -> list[Viewer]:
+    """Those whose node does not have the room."""
+    return [person for person in people if not person.stage.owns(three.room)]
+
+
+def names(people: list[tuple[str, bool]]) -> list[str]:
+    """The names of people."""
+    return [name for name, _ in people]
+
+
 class Cluster:
     """Three nodes with one room of Alice's for three."""
 
