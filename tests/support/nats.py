@@ -36,7 +36,7 @@ class NatsServer:
             pytest.fail("these tests need NATS: sudo apt-get install nats-server, or `make system`", pytrace=False)
         command = [program, "-a", "127.0.0.1", "-p", str(self.port), *self._options]
         with (self._folder / "nats.log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         deadline = time.monotonic() + PATIENCE
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):

@@ -18,7 +18,7 @@ CREATE TABLE fence (
 INSERT INTO fence VALUES (0, 0);
 
 -- The nodes of a cluster. `generation` is that of the last run of a node: each start of any node draws the next one. The
--- lease is over at `lease_until`, by the clock of this server; docs/decisions/0030-rooms-on-several-nodes.md has the rules.
+-- lease is over at `lease_until`, by the clock of this server; docs/decisions/0041-rooms-on-several-nodes.md has the rules.
 CREATE SEQUENCE node_generations;
 CREATE TABLE nodes (
     name        TEXT COLLATE "C" PRIMARY KEY,
