@@ -31,7 +31,8 @@ HOLD = 2.0
 LIMIT = 4
 SECONDS = 12.0
 _CUT = """
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
 _SEATED = """
     SELECT guest_name, is_active FROM participants WHERE left_at IS NULL AND waits_for IS NULL ORDER BY id
