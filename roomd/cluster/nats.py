@@ -15,6 +15,7 @@ from typing import NamedTuple
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 
 from roomd.cluster.ports import BusFailed, Receiver
 
@@ -57,6 +58,7 @@ class NatsBus:
         self._waiting: deque[tuple[str, bytes]] = deque()
         self._has_waiting = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
+        self._subscriptions: list[Subscription] = []
         self._number = 0
         self._pieces: dict[str, list[bytes]] = {}  # of the messages that have not arrived in full, by their senders
         self.lost = 0
@@ -82,8 +84,10 @@ class NatsBus:
                     user_credentials=settings.credentials,
                 )
             prefix = settings.prefix
-            await self._client.subscribe(f"{prefix}.node.{name}", cb=self._arrived)
-            await self._client.subscribe(f"{prefix}.absent.{name}.*", cb=self._not_delivered)
+            self._subscriptions = [
+                await self._client.subscribe(f"{prefix}.node.{name}", cb=self._arrived),
+                await self._client.subscribe(f"{prefix}.absent.{name}.*", cb=self._not_delivered),
+            ]
             await self._client.flush()
         except (TimeoutError, OSError, nats.errors.Error) as exc:
             await self.close()
@@ -125,7 +129,9 @@ class NatsBus:
             return
         with contextlib.suppress(TimeoutError, OSError, nats.errors.Error):
             if self._client.is_connected:
-                await self._client.flush(PING_INTERVAL)
+                for subscription in self._subscriptions:
+                    await subscription.unsubscribe()
+                await self._client.flush(PING_INTERVAL)  # from now on others are told that this node is not there
             await self._client.close()
 
     async def _write(self) -> None:
