@@ -15,7 +15,7 @@ LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate
 	--strip-extras --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help install run run-postgres test bytecode coverage browsers systemd deb screenshots nightly blips attack chaos readers week restarts lint types fmt docs lock bench bench-pair peers clean node system
+.PHONY: help install run run-postgres run-cluster test bytecode coverage browsers systemd deb screenshots nightly blips attack chaos readers week restarts lint types fmt docs lock bench bench-pair peers clean node system
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,11 @@ install: $(VENV)/.installed ## Install what is needed into .venv
 run-postgres: $(VENV)/.installed-dev ## Run PostgreSQL on a socket under var/postgresql/, and the daemon on it
 	@[ -n "$$(ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null)" ] || { eval "$$APT"; apt_install postgresql; }
 	@exec $(BIN)/python -m tests.support.postgresql var/postgresql $(BIN)/roomd serve --demo $(ARGS)
+
+run-cluster: $(VENV)/.installed-dev ## Run PostgreSQL, NATS, and three nodes on the ports 8765 to 8767
+	@[ -n "$$(ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null)" ] || { eval "$$APT"; apt_install postgresql; }
+	@PATH="$$PATH:/usr/sbin" command -v nats-server >/dev/null || { eval "$$APT"; apt_install nats-server; }
+	@exec $(BIN)/python -m tests.support.cluster var/cluster
 
 run: install ## Install what is needed, run the daemon with a demo room and its database under var/
 	@exec $(BIN)/roomd serve --demo $(ARGS)
@@ -212,9 +217,10 @@ system: node
 	PATH="$$PATH:/usr/sbin:/sbin" command -v ip >/dev/null || packages="$$packages iproute2"; \
 	[ -e "$$(echo /usr/lib/*/faketime/libfaketimeMT.so.1)" ] || packages="$$packages libfaketime"; \
 	[ -e "$$(echo /usr/lib/postgresql/*/bin/postgres)" ] || packages="$$packages postgresql"; \
+	PATH="$$PATH:/usr/sbin" command -v nats-server >/dev/null || packages="$$packages nats-server"; \
 	[ -n "$$packages" ] || exit 0; \
 	eval "$$APT"; \
-	unit() { for one in coturn nginx postgresql prometheus; do \
+	unit() { for one in coturn nats-server nginx postgresql prometheus; do \
 		case $$packages in *$$one*) [ ! -d /run/systemd/system ] || $$sudo systemctl --quiet $$1 $$one; esac; \
 	done; }; \
 	unit mask 2>/dev/null; \

@@ -34,6 +34,7 @@ from roomd.engine.forgetting import Forgetter
 from roomd.engine.hub import Hub
 from roomd.engine.ports import StorageFailed
 from roomd.engine.retention import Keep, Retention
+from roomd.engine.served import ServedRooms
 from roomd.eventlog.feed import Feed
 from roomd.eventlog.webhooks.service import Webhooks
 from roomd.gateway.addresses import address_keys
@@ -46,7 +47,7 @@ from roomd.metrics.families import Sources
 from roomd.metrics.server import MetricsServer, metrics_operations
 from roomd.reloading import Reloader, check_files, make_parts, rules
 from roomd.storage.errors import StoreBusy, StoreError
-from roomd.storage.kinds import Database, open_storage
+from roomd.storage.kinds import Database, Storage, open_storage
 from roomd.system import logging as log_lines
 from roomd.system.clock import Clock
 from roomd.system.ids import Ids
@@ -81,7 +82,7 @@ SWITCH_AFTER = 0.001
 """The seconds after which the event loop's thread gives way to the database's; Python's default is 0.005."""
 
 
-async def _nothing(_listener: Listener, _hub: Hub, _store: Database) -> None:
+async def _nothing(_listener: Listener, _rooms: ServedRooms, _store: Database) -> None:
     """Do nothing."""
 
 
@@ -96,7 +97,7 @@ class Surroundings(NamedTuple):
     """Names the socket of systemd, if there is one."""
     use: Callable[[Config], None] = lambda _config: None
     """Applies the settings that concern the whole process, at each reload."""
-    started: Callable[[Listener, Hub, Database], Awaitable[None]] = _nothing
+    started: Callable[[Listener, ServedRooms, Database], Awaitable[None]] = _nothing
     """Called when the daemon serves."""
 
 
@@ -114,17 +115,16 @@ async def run(
     concerns the process as a whole, so several can run in one. Raises `ConfigError`, `StoreError`, `StorageFailed` and
     `AddressUnavailable` when the start fails.
     """
-    ids = Ids(config.rooms.code_groups)
     # Check the whole configuration before the store creates a database, so that a wrong one creates no file.
     check_files(config)
-    store, events, old_rows, people, progress = await open_storage(config.database, counters)
+    opened = await _open_rooms(config, clock, counters, around.stop)
+    rooms, ids = opened.rooms, opened.ids
+    store, events, old_rows, people, progress = opened.storage
     notifier = Notifier(around.environ)
     admin: AdminServer | None = None
     metrics: MetricsServer | None = None
     try:
         parts = make_parts(config)
-        hub = Hub(store, rules(config), clock, ids, encode_frame, counters)
-        await hub.open()
         feed = Feed(events if config.events.enabled else None)
         if not config.events.enabled:
             await events.renew_log_id()  # what happens from now on is in no log: nobody reads on as if it were
@@ -132,12 +132,12 @@ async def run(
         store.on_events = feed.committed
         keys_of_addresses = address_keys(await store.address_secret())
         services = Services(
-            hub, store, parts.keys, parts.policy, clock, ids, config.limits, parts.ice, parts.own_key, store,
+            rooms, store, parts.keys, parts.policy, clock, ids, config.limits, parts.ice, parts.own_key, store,
             keys_of_addresses, counters, feed,
         )  # fmt: skip
-        listener = Listener(config, services, hub)
-        retention = Retention(old_rows, events, hub, clock, lambda: _keep(reloader.config))
-        hub.when_deleted(retention.wake)
+        listener = Listener(config, services, rooms)
+        retention = Retention(old_rows, events, rooms, clock, lambda: _keep(reloader.config))
+        rooms.when_deleted(retention.wake)
         webhooks = Webhooks(feed, progress, clock, counters, ids.new_id, random.random)
         await webhooks.open(parts.endpoints)
 
@@ -146,14 +146,14 @@ async def run(
             retention.wake()
 
         reloader = Reloader(
-            read, parts, services, hub, listener, use, webhooks, began=notifier.reloading, ended=notifier.ready
+            read, parts, services, rooms, listener, use, webhooks, began=notifier.reloading, ended=notifier.ready
         )
-        forgetter = Forgetter(people, hub, feed.forget)
-        exporter = Exporter(Sources(config, hub, listener, counters, webhooks))
+        forgetter = Forgetter(people, rooms, feed.forget)
+        exporter = Exporter(Sources(config, rooms, listener, counters, webhooks))
         admin = AdminServer(
             {
-                **operations(config, hub, listener, reloader.reload, counters, clock, forgetter),
-                **activity_operations(ActivityView(hub, listener, counters, clock)),
+                **operations(config, rooms, listener, reloader.reload, counters, clock, forgetter),
+                **activity_operations(ActivityView(rooms, listener, counters, clock)),
                 **metrics_operations(exporter),
                 **webhook_operations(webhooks),
             }
@@ -165,10 +165,10 @@ async def run(
         reloading = asyncio.create_task(reloader.reload_when(around.hung_up), name="reload on SIGHUP")
         for address in listener.addresses:
             log.info("listening", {**_fields(address), "path": config.server.path})
-        await around.started(listener, hub, store)
+        await around.started(listener, rooms, store)
         notifier.ready()
         deleting = asyncio.create_task(retention.run(), name="delete what is old")
-        reporting = asyncio.create_task(notifier.report(lambda: _status(hub, listener), store.answers))
+        reporting = asyncio.create_task(notifier.report(lambda: _status(rooms, listener), store.answers))
         await around.stop.wait()
         notifier.stopping()
         await webhooks.close()
@@ -185,8 +185,39 @@ async def run(
             metrics.close()
         if admin is not None:
             await admin.close()
-        await store.close()
+        await opened.close()
     log.info("stopped")
+
+
+class _Opened(NamedTuple):
+    """The database, and the rooms in it."""
+
+    storage: Storage
+    rooms: ServedRooms
+    ids: Ids
+    close: Callable[[], Awaitable[None]]
+    """Closes both. Closing twice is fine."""
+
+
+async def _open_rooms(config: Config, clock: Clock, counters: Counters, stop: asyncio.Event) -> _Opened:
+    """Open the database, and what serves its rooms: the hub, or a node of a cluster.
+
+    A node sets `stop` when another one has its name. Raises `ConfigError`, `StoreError` and `StorageFailed`.
+    """
+    if config.cluster.nats:
+        from roomd.node import open_as_node  # a daemon that is alone imports nothing of it
+
+        node = await open_as_node(config, rules(config), clock, encode_frame, counters, stop.set)
+        return _Opened(node.storage, node.rooms, node.ids, node.close)
+    storage = await open_storage(config.database, counters)
+    ids = Ids(config.rooms.code_groups)
+    hub = Hub(storage.store, rules(config), clock, ids, encode_frame, counters)
+    try:
+        await hub.open()
+    except BaseException:
+        await storage.store.close()
+        raise
+    return _Opened(storage, hub, ids, storage.store.close)
 
 
 async def _open_admin(admin: AdminServer, config: Config) -> None:
@@ -211,9 +242,9 @@ def _fields(address: ListenAddress) -> dict[str, str | int]:
     return {"socket": address.path}
 
 
-def _status(hub: Hub, listener: Listener) -> str:
+def _status(rooms: ServedRooms, listener: Listener) -> str:
     """Return the status line of `systemctl status`."""
-    return f"{hub.statistics()['rooms']} rooms, {len(listener.connections)} connected"
+    return f"{rooms.statistics()['rooms']} rooms, {len(listener.connections)} connected"
 
 
 def serve(
@@ -269,9 +300,9 @@ async def _run_as_process(
     SIGHUP reloads the configuration. `demo` is whether the demo room is created and printed.
     """
 
-    async def started(listener: Listener, hub: Hub, store: Database) -> None:
+    async def started(listener: Listener, rooms: ServedRooms, store: Database) -> None:
         if demo:
-            await show_demo(config, listener.url, hub, store, clock.wall())
+            await show_demo(config, listener.url, rooms, store, clock.wall())
 
     stop, hung_up = asyncio.Event(), asyncio.Event()
     stop_on_signal(stop)

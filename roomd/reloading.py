@@ -16,7 +16,7 @@ from roomd.auth.keys import KeySource, check_keys, fetched_keys, make_own_key, o
 from roomd.auth.tokens import Key, Policy
 from roomd.auth.webhook_secrets import webhook_secrets
 from roomd.config import AuthConfig, Config, ConfigError, WebhooksConfig, changed_settings, local_secret_file
-from roomd.engine.hub import Hub
+from roomd.engine.served import ServedRooms
 from roomd.eventlog.webhooks.endpoints import Endpoint, load
 from roomd.eventlog.webhooks.service import Webhooks
 from roomd.gateway.listener import Listener
@@ -117,7 +117,7 @@ class Reloader:
         read: Callable[[], Config],
         parts: Parts,
         services: Services,
-        hub: Hub,
+        hub: ServedRooms,
         listener: Listener,
         use: Callable[[Config], None],
         webhooks: Webhooks,

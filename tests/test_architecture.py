@@ -15,7 +15,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rooms": {"protocol"},
     "engine": {"counters", "protocol", "rooms"},
     "eventlog": {"counters", "engine", "protocol"},
-    "storage": {"config", "counters", "engine", "protocol", "rooms"},
+    # what stands between the gateway and the engine where several nodes serve the same rooms
+    "cluster": {"counters", "engine", "protocol", "rooms", "system"},
+    "storage": {"cluster", "config", "counters", "engine", "protocol", "rooms"},
     "system": {"counters", "engine", "protocol"},
     "auth": {"config", "protocol"},
     "limits": {"config", "counters", "protocol"},
@@ -51,10 +53,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         "eventlog",
         "gateway",
         "metrics",
+        "node",
         "reloading",
         "storage",
         "system",
     },
+    # starts the daemon as one of several nodes
+    "node": {"cluster", "config", "counters", "engine", "rooms", "storage"},
     # builds what the settings are made into, and replaces it while the daemon runs
     "reloading": {"auth", "config", "engine", "eventlog", "gateway", "ice", "rooms"},
     # the daemon in the process of a test, and the plugin of pytest that starts it

@@ -7,6 +7,7 @@ from its modules.
 
 from roomd.config.ages import seconds_in, seconds_or_never
 from roomd.config.checks import SHORTEST_SECRET, SHORTEST_TURN_SECRET, check
+from roomd.config.cluster import ClusterConfig
 from roomd.config.databases import absolute_name, database_name
 from roomd.config.documents import Setting, changed_settings, default_config, section_doc, settings
 from roomd.config.files import (
@@ -53,6 +54,7 @@ __all__ = [
     "AdminConfig",
     "Algorithm",
     "AuthConfig",
+    "ClusterConfig",
     "Config",
     "ConfigError",
     "DatabaseConfig",

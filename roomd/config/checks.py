@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import get_args
 from urllib.parse import urlsplit
 
+from roomd.config.cluster import server_problem
 from roomd.config.databases import url_problem
 from roomd.config.listening import metrics_address, parse_address
 from roomd.config.origins import web_origin
@@ -175,6 +176,19 @@ def _other_problems(config: Config) -> _Problems:
     if PurePath(config.server.path).suffix.lower() in PAGE_SUFFIXES:
         yield ["server.path"], f"{config.server.path} ends like a file of the meeting page; choose another, e.g. /ws"
     yield from _database_problems(config)
+    yield from _cluster_problems(config)
+
+
+def _cluster_problems(config: Config) -> _Problems:
+    cluster = config.cluster
+    for problem in filter(None, map(server_problem, cluster.nats)):
+        yield ["cluster.nats"], problem
+    if cluster.nats and config.database.url is None:
+        yield ["cluster.nats"], "needs database.url: all nodes store in one PostgreSQL"
+    if cluster.nats and not cluster.node:
+        yield ["cluster.nats"], "needs cluster.node, the name of this node"
+    if (cluster.certificate_file is None) != (cluster.key_file is None):
+        yield ["cluster.certificate_file", "cluster.key_file"], "need each other"
 
 
 def _database_problems(config: Config) -> _Problems:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from roomd.config.checks import check
+from roomd.config.cluster import server_password
 from roomd.config.databases import has_password
 from roomd.config.documents import Setting, settings
 from roomd.config.files import check_file, check_kind, open_file, trusted_owners
@@ -23,7 +24,7 @@ COMMAND_LINE_ENV = frozenset({"ROOMD_CONFIG", "ROOMD_TOKEN", "ROOMD_URL"})
 """Variables of the command line, which are not settings."""
 _ALIKE = 0.7
 """How alike, by `difflib`, a variable is to a setting that it was meant to be. All begin with ROOMD_."""
-SECRETS = (("auth", "secret"), ("ice", "turn_secret"), ("database", "url"))
+SECRETS = (("auth", "secret"), ("ice", "turn_secret"), ("database", "url"), ("cluster", "nats"))
 """The settings that are secrets, by section and key. A URL is one if it has a password."""
 
 
@@ -79,7 +80,9 @@ def _check_access(file: Path, status: os.stat_result, values: Mapping[str, Mappi
     secrets = [
         f"{section}.{key}"
         for section, key in SECRETS
-        if (value := values.get(section, {}).get(key)) is not None and (key != "url" or has_password(value))
+        if (value := values.get(section, {}).get(key)) is not None
+        and (key != "url" or has_password(value))
+        and (key != "nats" or server_password(tuple(value)))
     ]
     source = f"{file}: {secrets[0]}" if secrets else str(file)
     check_file(file, status, source, is_secret=bool(secrets), owners=trusted_owners(Path(database)))

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from roomd.config.ages import Age
+from roomd.config.cluster import ClusterConfig
 from roomd.config.retention import RetentionConfig
 from roomd.config.tables import NEW_CONNECTIONS, RESTART, Section
 from roomd.config.webhooks import WebhooksConfig
@@ -376,6 +377,7 @@ class Config(Section, frozen=True):
     metrics: MetricsConfig = MetricsConfig()
     events: EventsConfig = EventsConfig()
     webhooks: WebhooksConfig = WebhooksConfig()
+    cluster: ClusterConfig = ClusterConfig()
     retention: RetentionConfig = RetentionConfig()
 
 

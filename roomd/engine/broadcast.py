@@ -27,7 +27,7 @@ from roomd.protocol.events import (
 )
 from roomd.protocol.objects import Message
 from roomd.rooms.changes import Change, MessageSent, RoomChanged, SeatChanged
-from roomd.rooms.commands import SeatCommand
+from roomd.rooms.commands import Attach, SeatCommand
 from roomd.rooms.model import Seat
 from roomd.rooms.rights import carries_host_rights
 from roomd.rooms.room import Checkpoint, Room
@@ -64,7 +64,7 @@ class SeatAsker:
 
     __slots__ = ("_broadcast", "claim", "member")
 
-    def __init__(self, broadcast: "Broadcast", command: SeatCommand, member: Member) -> None:
+    def __init__(self, broadcast: "Broadcast", command: SeatCommand | Attach, member: Member) -> None:
         self._broadcast = broadcast
         self.claim = command.claim
         self.member = member
@@ -209,7 +209,7 @@ class Broadcast:
         try:
             self._inform(asker, key)
         finally:  # the other member is told even when this reply fails
-            if previous is not None:
+            if previous is not None and previous.member is not asker.member:
                 previous.member.seat_lost(TAKEN_OVER)
 
     def _inform_waiters(self, batch: Batch, late: Set[str]) -> None:

@@ -11,11 +11,10 @@ Answers are written inside the batch, before its events and before the room's ne
 import asyncio
 import math
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
-
-import msgspec
+from typing import TypeVar
 
 from roomd.counters import Counters
+from roomd.engine.askers import IgnoringAsker, KeptAnswer, submit_until_stored
 from roomd.engine.broadcast import SeatAsker
 from roomd.engine.ends import RoomEnds
 from roomd.engine.live_room import LiveRoom, Pending, RoomServices
@@ -23,14 +22,13 @@ from roomd.engine.past_denials import PastDenials
 from roomd.engine.ports import RETRY_AFTER, Asker, Clock, Encode, Ids, Member, RoomFigures, StorageFailed, Store
 from roomd.protocol.errors import PARTICIPANT_NOT_FOUND, RATE_LIMITED, STORAGE_LOW, UNAVAILABLE, Refused
 from roomd.protocol.events import Event
-from roomd.protocol.objects import Participant
 from roomd.protocol.objects import Room as RoomView
 from roomd.protocol.timestamps import stamp
 from roomd.rooms.changes import Change, LeaveReason, RoomChanged, RoomEmptied
-from roomd.rooms.commands import Confirm, Drop, EndDue, Expire, Leave, SeatCommand
+from roomd.rooms.commands import Attach, Confirm, Drop, EndDue, Expire, Leave, SeatCommand
 from roomd.rooms.event_log import created
 from roomd.rooms.lifetime import ends_at
-from roomd.rooms.model import StoredRoom
+from roomd.rooms.model import Seat, StoredRoom
 from roomd.rooms.room import Command
 from roomd.rooms.settings import Rules, Settings, open_room
 
@@ -41,7 +39,7 @@ MOST_IDLE = 1000
 
 
 class Hub:
-    """All rooms in memory. It implements `ports.Rooms`.
+    """All rooms in memory. It implements `ports.Rooms`. `is_shared` is that of `RoomServices`.
 
     They are those in which somebody has a seat or waits for one, those for which a command waits, and some that were
     left not long ago.
@@ -55,8 +53,10 @@ class Hub:
         ids: Ids,
         encode: Encode,
         counters: Counters | None = None,
+        *,
+        is_shared: bool = False,
     ) -> None:
-        self._services = RoomServices(store, rules, clock, ids, encode, counters or Counters())
+        self._services = RoomServices(store, rules, clock, ids, encode, counters or Counters(), is_shared=is_shared)
         self._rooms: dict[str, LiveRoom] = {}
         self._idle: dict[str, None] = {}  # codes of rooms with nobody in them; empty for longest is first
         self._denials = PastDenials()  # of the rooms that are not in memory
@@ -83,6 +83,21 @@ class Hub:
     def when_deleted(self, call: Callable[[], None]) -> None:
         """Call `call` each time that a room was deleted."""
         self._services.on_deleted = call
+
+    def when_shared(
+        self, loaded: Callable[[str], None], lost: Callable[[str], None], unloaded: Callable[[str], None]
+    ) -> None:
+        """Call these as `RoomServices` says, where other processes may take rooms over."""
+        self._services.on_loaded, self._services.on_lost, self._services.on_unloaded = loaded, lost, unloaded
+
+    async def give_up(self, code: str) -> None:
+        """Drop a room from memory after its running batch. The commands that wait are to be submitted again."""
+        live = self._rooms.get(code)
+        if live is not None:
+            async with live.lock:
+                if not live.is_lost and self._rooms.get(code) is live:
+                    live.lose([])
+                    self._lose(live)
 
     async def drain(self) -> None:
         """Stop the timers and finish the running batches. Drops are still accepted.
@@ -170,38 +185,29 @@ class Hub:
 
         Raises `Refused`.
         """
-        answer: _Answer[A] = _Answer()
+        answer: KeptAnswer[A] = KeptAnswer()
         await self.submit(code, command, answer)
         return answer.get()
 
-    def take_seat(self, code: str, command: SeatCommand, member: Member) -> asyncio.Future[None]:
+    def take_seat(self, code: str, command: SeatCommand | Attach, member: Member) -> asyncio.Future[None]:
         """Submit a join or a resume to the room `code`. The future is done when the member was answered.
 
-        After that the member gets the room's events.
+        With `Attach`, the member is sent a snapshot, or its place in the queue, again. After that the member gets the
+        room's events.
         """
         live = self._live(code)
         return self._submit(live, command, SeatAsker(live.broadcast, command, member))
 
     def leave(self, code: str, participant_id: str, claim: int, reason: LeaveReason) -> None:
         """Give up a seat for this reason. When storage fails, this is tried again until it succeeds."""
-
-        def leave() -> Command[Participant]:
-            return Leave(participant_id, claim, reason)
-
-        self._submit_with_retry(code, leave)
+        submit_until_stored(self, self._services.clock, code, Leave(participant_id, claim, reason))
 
     def drop(self, code: str, participant_id: str, claim: int, hold: float = math.inf) -> None:
         """Hold a seat whose connection was lost now, for at most `hold` seconds.
 
         When storage fails, this is tried again until it succeeds.
         """
-        clock = self._services.clock
-        lost_at = clock.monotonic()
-
-        def drop() -> Command[None]:
-            return Drop(participant_id, claim, clock.monotonic() - lost_at, hold)
-
-        self._submit_with_retry(code, drop)
+        submit_until_stored(self, self._services.clock, code, Drop(participant_id, claim, 0.0, hold))
 
     def confirm(self, code: str, participant_id: str, claim: int) -> None:
         """Void the previous resume token of a seat: its client has the current one.
@@ -209,7 +215,7 @@ class Hub:
         This is not tried again when storage fails: then the token is valid until the next resume.
         """
         if not self.is_stopping:
-            self.submit(code, Confirm(participant_id, claim), _IgnoringAsker())
+            self.submit(code, Confirm(participant_id, claim), IgnoringAsker())
 
     def unsubscribe(self, code: str, participant_id: str, member: Member) -> None:
         """Send a member no more events of the room: its client has taken another seat."""
@@ -227,24 +233,55 @@ class Hub:
         if live is not None and live.broadcast.refresh_later(participant_id, member) and not self.is_stopping:
             self._expire(code)
 
-    def relay(self, code: str, participant_id: str, event: Event) -> None:
-        """Send an event to one connected participant at once, without a batch.
+    def relay(self, code: str, participant_id: str, event: Event, asker: Asker[None]) -> None:
+        """Send an event to one connected participant at once, and answer the asker; see `ports.Rooms`."""
+        self.relay_frame(code, participant_id, self._services.encode(event), asker)
 
-        Raises `Refused`: 404 `participant_not_found`; 429 `rate_limited` while too many bytes wait for the participant,
-        so that the sender slows down.
-        """
+    def relay_frame(self, code: str, participant_id: str, frame: bytes, asker: Asker[None]) -> None:
+        """Send an event, as a whole frame, like `relay`."""
         live = self._rooms.get(code)
         member = live.broadcast.members.get(participant_id) if live is not None else None
         if member is None or not member.is_open or live is None or live.is_hidden(participant_id):
-            raise Refused(PARTICIPANT_NOT_FOUND)
-        if member.is_behind:
-            raise Refused(RATE_LIMITED, retry_after=RETRY_AFTER)
-        member.events(self._services.encode(event))
+            asker.refused(Refused(PARTICIPANT_NOT_FOUND))
+        elif member.is_behind:
+            asker.refused(Refused(RATE_LIMITED, retry_after=RETRY_AFTER))
+        else:
+            member.events(frame)
+            asker.answered(None)
 
     def seats_in(self, code: str) -> int:
         """Return the number of seats of a room after its last batch; 0 for a room that is not in memory."""
         live = self._rooms.get(code)
         return live.broadcast_seat_count if live is not None else 0
+
+    def seat_hold(self) -> float:
+        """Return the seconds for which seats are held."""
+        return self._services.rules.seat_hold
+
+    def codes(self) -> list[str]:
+        """Return the codes of the rooms in memory."""
+        return list(self._rooms)
+
+    def has(self, code: str) -> bool:
+        """Return whether a room is in memory."""
+        return code in self._rooms
+
+    def members_of(self, code: str) -> dict[str, Member]:
+        """Return who is sent the events of a room, or waits in its queue, by participant id."""
+        live = self._rooms.get(code)
+        if live is None:
+            return {}
+        return {key: asker.member for key, asker in live.broadcast.waiters.items()} | live.broadcast.members
+
+    def places(self, code: str) -> list[Seat]:
+        """Return the seats, the places in the queue and the hidden places of a room, if it is in memory."""
+        live = self._rooms.get(code)
+        return live.room.places if live is not None and live.room is not None else []
+
+    def unattached(self, code: str) -> list[Seat]:
+        """Return the places of a room whose connections exist, and are sent no events from here."""
+        members = self.members_of(code)
+        return [seat for seat in self.places(code) if seat.claim is not None and seat.participant.id not in members]
 
     def _live(self, code: str) -> LiveRoom:
         live = self._rooms.get(code)
@@ -261,14 +298,6 @@ class Hub:
             self._start_batch(live)
         return pending.done
 
-    def _submit_with_retry(self, code: str, make: Callable[[], Command[A]]) -> None:
-        self.submit(code, make(), _RetryingAsker(self, code, make))
-
-    def retry_later(self, code: str, make: Callable[[], Command[A]]) -> None:
-        """Submit the command that `make` returns after `RETRY_AFTER` seconds, unless the server stops."""
-        if not self.is_stopping:
-            self._services.clock.call_later(RETRY_AFTER, lambda: self._submit_with_retry(code, make))
-
     def _start_batch(self, live: LiveRoom) -> None:
         task = asyncio.get_running_loop().create_task(self._batch(live))
         self._tasks.add(task)
@@ -277,10 +306,15 @@ class Hub:
     async def _batch(self, live: LiveRoom) -> None:
         """Serve every command that waits when the room's lock is free."""
         async with live.lock:
+            if live.is_lost:
+                return  # its commands were refused
             batch = live.take_batch()
             if live.inbox:
                 self._start_batch(live)
             pause = 0.0 if await live.serve(batch) else RETRY_AFTER
+            if live.is_lost:
+                self._lose(live)
+                return
             self._set_timer(live, pause)
             if live.room is not None and live.room.ends_at is not None:
                 self._ends.watch(live.room.ends_at)
@@ -294,7 +328,7 @@ class Hub:
             live.set_timer(self._expire, at_least)
 
     def _expire(self, code: str) -> None:
-        self.submit(code, Expire(), _IgnoringAsker())
+        self.submit(code, Expire(), IgnoringAsker())
 
     async def _end_due(self, code: str) -> bool:
         """End a room if it has to end by itself now. Return whether it did."""
@@ -304,12 +338,17 @@ class Hub:
             return False
 
     def _open_stored(self, stored: StoredRoom) -> None:
-        """Load a room at the start. Its holds begin now, because seats could not be resumed before."""
-        held_until = self._services.clock.monotonic() + self._services.rules.seat_hold
-        held = [msgspec.structs.replace(seat, held_until=held_until, is_held_since_start=True) for seat in stored.seats]
+        """Load a room at the start."""
         live = self._live(stored.view.code)
-        live.open_stored(stored._replace(seats=held))
+        live.open_stored(stored)
         self._set_timer(live)
+
+    def _lose(self, live: LiveRoom) -> None:
+        """Drop a room from memory that another process may have."""
+        live.stop_timer()
+        self._idle.pop(live.code, None)
+        del self._rooms[live.code]
+        self._services.on_lost(live.code)
 
     def _unload_if_empty(self, live: LiveRoom) -> None:
         """Unload a room with nobody in it. One that takes little memory stays, as one of `MOST_IDLE`."""
@@ -324,57 +363,6 @@ class Hub:
 
     def _unload(self, live: LiveRoom) -> None:
         del self._idle[live.code], self._rooms[live.code]
+        self._services.on_unloaded(live.code)
         if live.denials:
             self._denials.keep(live.code, live.denials, self._services.clock.monotonic())
-
-
-class _Answer(Generic[A]):
-    """An asker that stores the answer for `Hub.ask`."""
-
-    def __init__(self) -> None:
-        self._answers: list[A] = []
-        self._refused: Refused | None = None
-
-    def answered(self, answer: A) -> None:
-        """Store the answer."""
-        self._answers.append(answer)
-
-    def refused(self, refused: Refused) -> None:
-        """Store the refusal."""
-        self._refused = refused
-
-    def get(self) -> A:
-        """Return the answer.
-
-        Raises `Refused` when the command was refused.
-        """
-        if self._refused is not None:
-            raise self._refused
-        return self._answers[0]
-
-
-class _RetryingAsker(Generic[A]):
-    """An asker that submits its command again when storage failed."""
-
-    def __init__(self, hub: Hub, code: str, make: Callable[[], Command[A]]) -> None:
-        self._hub = hub
-        self._code = code
-        self._make = make
-
-    def answered(self, answer: A) -> None:
-        """Do nothing."""
-
-    def refused(self, refused: Refused) -> None:
-        """Submit again after a failure of the server; after any other refusal there is nothing left to do."""
-        if refused.kind.status_code >= 500:
-            self._hub.retry_later(self._code, self._make)
-
-
-class _IgnoringAsker:
-    """An asker that needs no answer."""
-
-    def answered(self, answer: object) -> None:
-        """Do nothing."""
-
-    def refused(self, refused: Refused) -> None:
-        """Do nothing."""

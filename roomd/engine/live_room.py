@@ -17,12 +17,15 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Generic, TypeVar
 
+import msgspec
+
 from roomd.counters import Counters
 from roomd.engine.broadcast import Broadcast
+from roomd.engine.moving import Moved, RoomLost
 from roomd.engine.ports import RETRY_AFTER, AlreadySent, Asker, Clock, Encode, Ids, StorageFailed, Store, Timer
 from roomd.protocol.errors import INTERNAL_ERROR, STORAGE_LOW, UNAVAILABLE, Refused
 from roomd.rooms.changes import Change, MessageSent
-from roomd.rooms.commands import Expire
+from roomd.rooms.commands import DropNodes, Expire
 from roomd.rooms.commands.ending import note_emptiness
 from roomd.rooms.denials import Denial
 from roomd.rooms.event_log import log_events
@@ -94,11 +97,37 @@ class Pending(Generic[A_co]):
 
 
 class RoomServices:
-    """What all live rooms share: the store, the rules, the clock, the ids, the encoder of events, and the counters."""
+    """What all live rooms share: the store, the rules, the clock, the ids, the encoder of events, and the counters.
 
-    __slots__ = ("clock", "counters", "encode", "ids", "on_deleted", "rules", "store")
+    `is_shared` is whether other processes may take rooms over, so that each batch has to ask the store whether the room
+    is still here.
+    """
 
-    def __init__(self, store: Store, rules: Rules, clock: Clock, ids: Ids, encode: Encode, counters: Counters) -> None:
+    __slots__ = (
+        "clock",
+        "counters",
+        "encode",
+        "ids",
+        "is_shared",
+        "on_deleted",
+        "on_loaded",
+        "on_lost",
+        "on_unloaded",
+        "rules",
+        "store",
+    )
+
+    def __init__(
+        self,
+        store: Store,
+        rules: Rules,
+        clock: Clock,
+        ids: Ids,
+        encode: Encode,
+        counters: Counters,
+        *,
+        is_shared: bool = False,
+    ) -> None:
         self.store = store
         self.rules = rules
         self.clock = clock
@@ -107,6 +136,13 @@ class RoomServices:
         self.counters = counters
         self.on_deleted: Callable[[], None] = _nothing
         """Called when a room was deleted."""
+        self.is_shared = is_shared
+        self.on_loaded: Callable[[str], None] = _ignore
+        """Called with its code when a room was loaded in which somebody has a seat or waits."""
+        self.on_lost: Callable[[str], None] = _ignore
+        """Called with its code when a room that another process may have now is not in memory any more."""
+        self.on_unloaded: Callable[[str], None] = _ignore
+        """Called with the code of a room that is not in memory any more, because nobody is in it."""
 
     def moment(self) -> Moment:
         """Return the time on both clocks and a source of ids, for one batch."""
@@ -118,11 +154,16 @@ def _nothing() -> None:
     """Do nothing."""
 
 
+def _ignore(_: str) -> None:
+    """Do nothing."""
+
+
 class LiveRoom:
     """A room in memory: its state, its members, and the commands for its next batch."""
 
     __slots__ = (
         "_denials",
+        "_drop_nodes",
         "_services",
         "_timer",
         "broadcast",
@@ -130,6 +171,7 @@ class LiveRoom:
         "code",
         "commands",
         "inbox",
+        "is_lost",
         "lock",
         "room",
     )
@@ -138,6 +180,7 @@ class LiveRoom:
         """Prepare to load a room. `denials` are those that it had when it was in memory before."""
         self._services = services
         self._denials = denials
+        self._drop_nodes: DropNodes | None = None  # to be decided in the first batch after the room was loaded
         self._timer: Timer | None = None
         self.code = code
         self.lock = asyncio.Lock()
@@ -151,6 +194,8 @@ class LiveRoom:
         """The number of seats after the last batch that clients were told of."""
         self.commands = 0
         """The number of commands that were served."""
+        self.is_lost = False
+        """Whether the room must be dropped from memory, because another process may have it."""
 
     @property
     def denials(self) -> Mapping[PersonKey, Denial]:
@@ -174,8 +219,19 @@ class LiveRoom:
         return batch
 
     def open_stored(self, stored: StoredRoom) -> Room:
-        """Begin to serve a stored room, with a new epoch for its events."""
-        self.room = room = Room(stored, self._services.rules, self._denials)
+        """Begin to serve a stored room, with a new epoch for its events.
+
+        Its holds begin now, because seats could not be resumed before.
+        """
+        held_until = self._services.clock.monotonic() + self._services.rules.seat_hold
+        seats = [
+            msgspec.structs.replace(seat, held_until=held_until, is_held_since_start=True)
+            if seat.claim is None
+            else seat
+            for seat in stored.seats
+        ]
+        self.room = room = Room(stored._replace(seats=seats), self._services.rules, self._denials)
+        self._drop_nodes = DropNodes(stored.live_nodes) if stored.live_nodes is not None else None
         self.broadcast.epoch = self._services.ids.new_id(self._services.clock.wall())
         self.broadcast_seat_count = len(room.seats)
         return room
@@ -184,6 +240,8 @@ class LiveRoom:
         """Serve a batch and answer every asker. Return whether it succeeded; False means that it is not stored."""
         try:
             await self._serve(batch)
+        except RoomLost as lost:
+            self.lose(batch, is_in_doubt=lost.is_in_doubt)
         except StorageFailed:
             self._refuse(batch, Refused(UNAVAILABLE, retry_after=RETRY_AFTER))
             return False
@@ -192,6 +250,13 @@ class LiveRoom:
             self._refuse(batch, Refused(INTERNAL_ERROR))
             return False
         return True
+
+    def lose(self, batch: list[Pending[object]], *, is_in_doubt: bool = False) -> None:
+        """Have the room dropped from memory, and its commands submitted again where it is now."""
+        self.is_lost = True
+        self._refuse(batch, Moved(is_in_doubt=is_in_doubt))
+        batch, self.inbox = self.inbox, []
+        self._refuse(batch, Moved())
 
     async def _serve(self, batch: list[Pending[object]]) -> None:
         room = self.room or await self._load()
@@ -210,6 +275,7 @@ class LiveRoom:
         except BaseException:
             room.restore(before)
             raise
+        self._drop_nodes = None
         self.broadcast.tell(room, batch, changes, before, self._services.clock.monotonic())
         self.broadcast_seat_count = len(room.seats)
         if room.is_deleted:
@@ -219,7 +285,7 @@ class LiveRoom:
     async def _decide_and_store(self, room: Room, batch: list[Pending[object]], before: Checkpoint) -> list[Change]:
         now, rules = self._services.moment(), room.rules
         changes = self._decide(room, batch, now)
-        if changes:
+        if changes or self._services.is_shared:
             logs = rules.log_events
             events = log_events(before, changes, now.stamp, with_messages=rules.log_messages) if logs else ()
             await self._services.store.append(room.settings.id, changes, events)
@@ -227,7 +293,12 @@ class LiveRoom:
 
     async def _load(self) -> Room | None:
         stored = await self._services.store.load(self.code)
-        return self.open_stored(stored) if stored is not None else None
+        if stored is None:
+            return None
+        room = self.open_stored(stored)
+        if stored.seats:
+            self._services.on_loaded(self.code)
+        return room
 
     def _decide(self, room: Room, batch: list[Pending[object]], now: Moment) -> list[Change]:
         """Decide and apply every command in order, after the seats whose hold is over have expired."""
@@ -236,6 +307,8 @@ class LiveRoom:
         deadline = room.deadline()
         if deadline is not None and deadline <= now.clock:
             changes += apply_changes(room, room.decide(Expire(), now).changes, now)
+        if self._drop_nodes is not None:
+            changes += apply_changes(room, room.decide(self._drop_nodes, now).changes, now)
         for pending in batch:
             changes += apply_changes(room, pending.decide(room, now, is_nearly_full), now)
         if room.settings.end_when_empty is not None or room.empty_since is not None:

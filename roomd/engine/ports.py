@@ -14,7 +14,7 @@ from roomd.protocol.objects import Message, Participant
 from roomd.protocol.objects import Room as RoomView
 from roomd.rooms.answers import Reader
 from roomd.rooms.changes import Change, LeaveReason
-from roomd.rooms.commands import SeatCommand
+from roomd.rooms.commands import Attach, SeatCommand
 from roomd.rooms.model import PastStay, SentId, StoredRoom, WaitsFor
 from roomd.rooms.room import Command
 from roomd.rooms.settings import Settings
@@ -54,7 +54,8 @@ class Store(Protocol):
     async def append(self, room_id: str, changes: Sequence[Change], events: Sequence[LogEvent] = ()) -> None:
         """Store changes of one room, and their log events, durably: all of them or none.
 
-        May raise `AlreadySent` and `ExternalIdTaken`.
+        A store that several processes share is given batches without changes, too: it confirms that the room is still
+        that of this process. May raise `AlreadySent`, `ExternalIdTaken` and `moving.RoomLost`.
         """
 
     def is_nearly_full(self) -> bool:
@@ -66,7 +67,11 @@ class Store(Protocol):
         ...
 
     async def load(self, code: str) -> StoredRoom | None:
-        """Read a room in which nobody has a seat, by its code; None when there is none."""
+        """Read a room by its code; None when there is none.
+
+        In a store of this process alone, nobody has a seat in it: `hold_seats` has read those rooms. One that several
+        processes share takes the room for this one, and may raise `moving.RoomLost`.
+        """
         ...
 
     async def hold_seats(self, restarted_at: str, *, log_events: bool = False) -> list[StoredRoom]:
@@ -225,8 +230,9 @@ class Asker(Protocol[A_contra]):
 class SeatLost(msgspec.Struct, frozen=True):
     """Why a member lost its seat, or its place in the queue, without giving it up."""
 
-    cause: Literal["taken_over", "removed", "room_ended"]
-    """What happened: another connection took the seat, a host removed the participant, or the room ended."""
+    cause: Literal["taken_over", "removed", "room_ended", "dropped"]
+    """What happened: another connection took the seat, a host removed the participant, the room ended, or the node of
+    the connection could not reach the room, and the seat is held, or given up, since then."""
     reason: str | None = None
     """The text of the host who removed the participant; None without one."""
 
@@ -324,7 +330,7 @@ class Rooms(Protocol):
         """
         ...
 
-    def take_seat(self, code: str, command: SeatCommand, member: Member) -> asyncio.Future[None]:
+    def take_seat(self, code: str, command: SeatCommand | Attach, member: Member) -> asyncio.Future[None]:
         """Submit a join or a resume to the room `code`. The future is done when the member was answered."""
         ...
 
@@ -349,11 +355,12 @@ class Rooms(Protocol):
         The batch that is running, or else the next one, sends it before its events.
         """
 
-    def relay(self, code: str, participant_id: str, event: Event) -> None:
+    def relay(self, code: str, participant_id: str, event: Event, asker: Asker[None]) -> asyncio.Future[None] | None:
         """Send an event to one connected participant at once, without a batch.
 
-        Raises `Refused`: 404 `participant_not_found`; 429 `rate_limited` while too many bytes wait for the participant,
-        so that the sender slows down.
+        The asker is refused with 404 `participant_not_found`, and with 429 `rate_limited` while too many bytes wait for
+        the participant, so that the sender slows down. The future is done when the asker was answered; None means that
+        it was answered already.
         """
 
     async def create(self, settings: Settings, host_id: str, external_id: str | None = None) -> RoomView:

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from roomd.auth.tickets import mint_token, read_ticket
 from roomd.auth.tokens import Identity, Key, Policy, verify
+from roomd.engine.moving import Uncertain
 from roomd.gateway.askers import OkAsker, ReplyAsker
 from roomd.gateway.connection_log import ConnectionLog
 from roomd.gateway.outbox import Outbox, encode_frame
@@ -21,7 +22,7 @@ from roomd.limits.ledger import Use
 from roomd.limits.ledgers import SLOWED_MOST
 from roomd.limits.usage import Charge, Usage
 from roomd.protocol.codec import error_reply
-from roomd.protocol.errors import INVALID_TOKEN, Refused, rate_limited
+from roomd.protocol.errors import INVALID_TOKEN, Close, Refused, rate_limited
 from roomd.protocol.events import Event
 from roomd.protocol.replies import OkReply, Reply, RequestId
 from roomd.protocol.requests import HostRequest, Request
@@ -155,7 +156,13 @@ class Client:
         self.outbox.send(encode_frame(frame))
 
     def refuse(self, refused: Refused, to: RequestId | None) -> None:
-        """Charge and send an error reply to the request with this `id`; None without a request or an `id`."""
+        """Charge and send an error reply to the request with this `id`; None without a request or an `id`.
+
+        Where it stays unknown what became of the request, close the connection instead.
+        """
+        if isinstance(refused, Uncertain):
+            self.outbox.close(Close.CONNECTION_LIMIT, "storage is unavailable")
+            return
         self.usage.failed(refused.kind, self.now())
         self.send_refusal(refused, to)
 

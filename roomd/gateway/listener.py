@@ -11,7 +11,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from roomd.config import Config, ListenAddress, TcpAddress, listen_addresses, url_of
-from roomd.engine.hub import Hub
+from roomd.engine.served import ServedRooms
 from roomd.gateway.api import Api
 from roomd.gateway.connection import Connection
 from roomd.gateway.connection_log import ConnectionLog
@@ -79,7 +79,7 @@ class Listener:
     when it was blocked for long. So no client is disconnected while data from it was received and not read.
     """
 
-    def __init__(self, config: Config, services: Services, hub: Hub) -> None:
+    def __init__(self, config: Config, services: Services, hub: ServedRooms) -> None:
         self._settings = config.server
         self._services = services
         self._hub = hub

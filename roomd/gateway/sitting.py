@@ -123,6 +123,8 @@ class Sitting:
             client.outbox.close(Close.REMOVED, "removed by the host")
         elif lost.cause == "taken_over":
             client.outbox.close(Close.TAKEN_OVER, "taken over by another connection")
+        elif lost.cause == "dropped":
+            client.outbox.close(Close.CONNECTION_LIMIT, "the room was out of reach")
 
     def events(self, frames: bytes, *, are_last: bool = False) -> None:
         """Send events of the room, as whole frames, or leave them out if the outbox is full."""

@@ -154,3 +154,5 @@ class StoredRoom(NamedTuple):
     """About how many of them were deleted because they were old."""
     empty_since: str | None = None
     """The stamp of the time since when nobody has been in a room that ends when it is empty; else None."""
+    live_nodes: frozenset[int] | None = None
+    """The generations of the nodes whose connections keep their seats; None where no other process has had the room."""

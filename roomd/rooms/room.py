@@ -60,13 +60,15 @@ class Decision(msgspec.Struct, Generic[A_co], frozen=True):
     """The answer for the asker."""
 
 
-class Command(msgspec.Struct, Generic[A_co], frozen=True):
-    """One operation on a room, with its arguments; its answer is an `A_co`. Each operation is a subclass."""
+class Command(msgspec.Struct, Generic[A_co], frozen=True, tag=True):
+    """One operation on a room, with its arguments; its answer is an `A_co`. Each is a subclass, its name the tag."""
 
     without_room: ClassVar[ErrorKind] = ROOM_NOT_FOUND
     """The error when there is no room with the code."""
     is_alone: ClassVar[bool] = False
     """Whether the command needs a batch of its own."""
+    is_repeatable: ClassVar[bool] = False
+    """Whether the command may be submitted twice: the second has no further effect, and the same answer."""
 
     @abstractmethod
     def decide(self, room: "Room", now: Moment) -> Decision[A_co]:
@@ -78,6 +80,10 @@ class Command(msgspec.Struct, Generic[A_co], frozen=True):
     def delayed(self, seconds: float) -> "Command[A_co]":  # noqa: ARG002 - the age of most commands does not matter
         """Return the command as it is after it has waited `seconds` for its batch."""
         return self
+
+    def repeated(self) -> "Command[A_co] | None":
+        """Return the command to submit when it is not known whether this one had its effect; None for none."""
+        return self if self.is_repeatable else None
 
 
 class Checkpoint(NamedTuple):
@@ -216,6 +222,11 @@ class Room:
     def participants(self) -> list[Participant]:
         """Return everyone who has a seat, in the order in which they took it."""
         return [seat.participant for seat in self._seats.values()]
+
+    @property
+    def places(self) -> list[Seat]:
+        """Every seat, place in the queue and hidden place."""
+        return [*self._seats.values(), *self._queue.values(), *self._hidden.values()]
 
     def place_of(self, participant_id: str | None) -> Seat | None:
         """Return the seat, the place in the queue, or the hidden place of a participant id; None without one."""

@@ -1,7 +1,7 @@
 """The two kinds of storage, SQLite and PostgreSQL, and the one that the configuration chooses."""
 
-from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from roomd.config import DatabaseConfig
 from roomd.counters import Counters
@@ -9,6 +9,9 @@ from roomd.engine.forgetting import PersonalRows
 from roomd.engine.ports import Archive, EventLog, Store
 from roomd.engine.progress import ProgressStore
 from roomd.engine.retention import OldRows
+
+if TYPE_CHECKING:  # a daemon that is alone imports nothing of it
+    from roomd.cluster.ports import Owners, SharedStore
 
 
 class Database(Store, Archive, Protocol):
@@ -80,3 +83,34 @@ async def _open_postgresql(config: DatabaseConfig, counters: Counters | None) ->
 
     store = await open_store(config, counters)
     return Storage(store, StoredEvents(store), StoredRows(store), StoredPeople(store), StoredProgress(store))
+
+
+class NodeStorage(NamedTuple):
+    """The database of a node of a cluster."""
+
+    storage: Storage
+    """What is not the rooms' alone. Its store appends nothing."""
+    rooms: "SharedStore"
+    """The rooms of this node."""
+    owners: "Owners"
+    """The nodes, and which rooms they have."""
+    close: Callable[[], Awaitable[None]]
+    """Finish the waiting appends and close the database. Closing twice is fine."""
+
+
+async def open_node(config: DatabaseConfig, counters: Counters | None = None) -> NodeStorage:
+    """Open the database for a node of a cluster. Create it when it is missing, and migrate it when it is old.
+
+    The caller must close it. Raises `StoreError`; `StoreBusy` when trying again later may help.
+    """
+    from roomd.storage.postgresql.events import StoredEvents
+    from roomd.storage.postgresql.forgetting import StoredPeople
+    from roomd.storage.postgresql.node_opening import open_node_storage
+    from roomd.storage.postgresql.nodes import StoredOwners
+    from roomd.storage.postgresql.upkeep import StoredRows
+    from roomd.storage.postgresql.webhooks import StoredProgress
+
+    opened = await open_node_storage(config, counters)
+    store = opened.database
+    storage = Storage(store, StoredEvents(store), StoredRows(store), StoredPeople(store), StoredProgress(store))
+    return NodeStorage(storage, opened.rooms, StoredOwners(store), opened.close)

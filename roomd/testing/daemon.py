@@ -19,7 +19,7 @@ from roomd.auth.orders import TokenOrder
 from roomd.config import Config, ConfigError, admin_socket, load
 from roomd.counters import Counters
 from roomd.daemon import Surroundings, run
-from roomd.engine.hub import Hub
+from roomd.engine.served import ServedRooms
 from roomd.gateway.listener import Listener
 from roomd.storage.kinds import Database
 from roomd.system.logging import TextFormatter
@@ -183,7 +183,7 @@ class Daemon:
         """Run until `_stop` is set. `started` is set when the daemon serves, or to the error of its start."""
         self._loop = asyncio.get_running_loop()
 
-        async def is_started(listener: Listener, _hub: Hub, _store: Database) -> None:
+        async def is_started(listener: Listener, _rooms: ServedRooms, _store: Database) -> None:
             self._serving = config, listener
             started.set_result(None)
 

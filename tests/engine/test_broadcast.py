@@ -274,7 +274,7 @@ SIGNAL = SignalEvent(sender="somebody", data=msgspec.Raw(b"{}"))
 def relay(stage: Stage, key: str, event: Event = SIGNAL) -> str:
     """Relay an event; return the code of the refusal, or nothing."""
     try:
-        stage.hub.relay(stage.room.code, key, event)
+        stage.relay(key, event)
     except Refused as refused:
         return refused.kind.code
     return ""
@@ -307,7 +307,7 @@ async def test_a_relay_reaches_who_is_connected(stage: Stage) -> None:
     ann.close(4408)
     assert relay(stage, ann.seat) == "participant_not_found"
     with pytest.raises(Refused):
-        stage.hub.relay("zzz-zzz-zzz", ann.seat, SIGNAL)
+        stage.relay(ann.seat, SIGNAL, "zzz-zzz-zzz")
     assert erin.said() == [("waiting", 1, "waiting_room")]
 
 
@@ -330,7 +330,7 @@ async def test_a_relay_never_costs_the_reader_its_connection(stage: Stage) -> No
     bob.is_behind = True
     for _ in range(100):
         with pytest.raises(Refused) as caught:
-            stage.hub.relay(stage.room.code, bob.seat, SIGNAL)
+            stage.relay(bob.seat, SIGNAL)
         assert (caught.value.kind.code, caught.value.retry_after) == ("rate_limited", 1.0)
     await ann.say("hello")
     assert (bob.said(), bob.closes) == (["signal", ("message", "hello")], [])

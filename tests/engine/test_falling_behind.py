@@ -122,9 +122,9 @@ async def test_signals_do_not_overtake_the_state(stage: Stage) -> None:
     signal = SignalEvent(sender=ann.seat, data=msgspec.Raw(b"{}"))
     read_again(stage, bob)
     with pytest.raises(Refused):
-        stage.hub.relay(stage.room.code, bob.seat, signal)
+        stage.relay(bob.seat, signal)
     await stage.idle()
-    stage.hub.relay(stage.room.code, bob.seat, signal)
+    stage.relay(bob.seat, signal)
     assert [brief[0] if isinstance(brief, tuple) else brief for brief in bob.said()] == ["state", "signal"]
 
 

@@ -16,7 +16,7 @@ from roomd.rooms.changes import Banned, RoomChanged
 from roomd.rooms.event_log import reference
 from roomd.rooms.model import PersonKey
 from roomd.storage.errors import StoreBusy, StoreError
-from roomd.storage.postgresql import connection, writer
+from roomd.storage.postgresql import commit_watch, connection
 from roomd.storage.postgresql.connection import Connection, connect
 from roomd.storage.postgresql.events import StoredEvents
 from roomd.storage.postgresql.opening import open_store
@@ -220,7 +220,7 @@ async def test_a_network_that_swallows_everything(
     url: str, other: Connection, postgresql: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A commit without an answer is given up when the server cannot be asked about it, and its late bytes are void."""
-    monkeypatch.setattr(writer, "WATCH_AFTER", 0.2)
+    monkeypatch.setattr(commit_watch, "WATCH_AFTER", 0.2)
     monkeypatch.setattr(connection, "CONNECT_TIMEOUT", 0.5)
     async with cut_after_commit(url, postgresql) as cut:
         store = await open_store(DatabaseConfig(url=cut.url))
@@ -250,7 +250,7 @@ async def test_a_commit_may_take_long(
     store: PostgresqlStore, other: Connection, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As long as the server works on it, as when it waits for a standby, it is not given up."""
-    monkeypatch.setattr(writer, "WATCH_AFTER", 0.05)
+    monkeypatch.setattr(commit_watch, "WATCH_AFTER", 0.05)
     await append(store, [RoomChanged(ROOM)])
     third = await connect(url)
     asked = "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%state = ''active''%' AND pid <> pg_backend_pid()"

@@ -129,6 +129,8 @@ class FakeMember:
             self._client.close(Close.REMOVED)
         elif lost.cause == "taken_over":
             self._client.close(Close.TAKEN_OVER)
+        elif lost.cause == "dropped":
+            self._client.close(Close.CONNECTION_LIMIT)
 
     def events(self, frames: bytes, *, are_last: bool = False) -> None:
         self.record += "e"

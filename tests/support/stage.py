@@ -5,7 +5,9 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+from roomd.engine.askers import KeptAnswer
 from roomd.engine.hub import Hub
+from roomd.protocol.events import Event
 from roomd.protocol.objects import Participant, Room
 from roomd.protocol.replies import ParticipantReply
 from roomd.rooms import commands
@@ -98,6 +100,12 @@ class Stage:
     async def ask(self, command: Command[A]) -> A:
         """Put a command before the room and wait for the answer."""
         return await self.hub.ask(self.room.code, command)
+
+    def relay(self, key: str, event: Event, code: str | None = None) -> None:
+        """Relay an event to a participant. Raises `Refused`."""
+        asker: KeptAnswer[None] = KeptAnswer()
+        self.hub.relay(code or self.room.code, key, event, asker)
+        asker.get()
 
     async def set(self, **settings: Any) -> None:
         """Have the host change the room."""

@@ -2,6 +2,7 @@
 
 import re
 
+from roomd.gateway.askers import OkAsker
 from roomd.gateway.client import Client
 from roomd.gateway.handlers.registry import PAGE, Work, handles
 from roomd.limits.ledger import Use
@@ -51,8 +52,9 @@ async def mute_participant(client: Client, request: requests.MuteParticipant) ->
     code, caller = client.room_and_caller(request)
     rooms = client.services.rooms
     await rooms.ask(code, commands.CheckMute(caller, request.participant_id))
-    rooms.relay(code, request.participant_id, MuteRequested())
-    client.acknowledge(request)
+    relayed = rooms.relay(code, request.participant_id, MuteRequested(), OkAsker(client, request))
+    if relayed is not None:
+        await relayed
 
 
 @handles(requests.ListBans)

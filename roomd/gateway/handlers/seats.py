@@ -3,6 +3,7 @@
 import math
 
 from roomd.auth.resume_tokens import ResumeToken, hash_secret
+from roomd.gateway.askers import OkAsker
 from roomd.gateway.client import Client
 from roomd.gateway.handlers.registry import PAGE, Work, handles
 from roomd.limits.ledger import Use
@@ -97,12 +98,11 @@ def update_participant(client: Client, request: requests.UpdateParticipant) -> W
 
 
 @handles(requests.Signal)
-def signal(client: Client, request: requests.Signal) -> None:
+def signal(client: Client, request: requests.Signal) -> Work | None:
     """Pass data to one other participant without reading it."""
     place = client.session.own_seat()
     if place.participant.is_hidden:
         raise Refused(NOT_ALLOWED, HIDDEN)
     client.charge(Use.TOLD, len(request.data))
     event = SignalEvent(sender=place.participant.id, data=request.data)
-    client.services.rooms.relay(place.code, request.to, event)
-    client.acknowledge(request)
+    return client.services.rooms.relay(place.code, request.to, event, OkAsker(client, request))

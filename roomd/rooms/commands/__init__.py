@@ -1,6 +1,6 @@
 """The commands of a room, one class for each operation: its arguments, and how it is decided.
 
-joining      Join, Resume, Renew, Confirm, Leave, Drop, Expire
+joining      Join, Resume, Attach, Renew, Confirm, Leave, Drop, DropNodes, Expire
 meeting      UpdateState, SendMessage, DeleteMessages, ListParticipants, ListMessages
 hosting      GetRoom, CheckHost, UpdateRoom
 ending       EndRoom, EndDue, DeleteRoom, DeleteOld
@@ -13,12 +13,24 @@ from roomd.rooms.commands.banning import BanPerson, ListBans, RemoveParticipant,
 from roomd.rooms.commands.ending import DeleteOld, DeleteRoom, EndDue, EndRoom
 from roomd.rooms.commands.forgetting import Forget
 from roomd.rooms.commands.hosting import CheckHost, GetRoom, UpdateRoom
-from roomd.rooms.commands.joining import Confirm, Drop, Expire, Join, Leave, Renew, Resume, SeatCommand
+from roomd.rooms.commands.joining import (
+    Attach,
+    Confirm,
+    Drop,
+    DropNodes,
+    Expire,
+    Join,
+    Leave,
+    Renew,
+    Resume,
+    SeatCommand,
+)
 from roomd.rooms.commands.meeting import DeleteMessages, ListMessages, ListParticipants, SendMessage, UpdateState
 from roomd.rooms.commands.moderation import Admit, CheckMute, Deny, ListWaiting
 
 __all__ = [
     "Admit",
+    "Attach",
     "BanPerson",
     "CheckHost",
     "CheckMute",
@@ -28,6 +40,7 @@ __all__ = [
     "DeleteRoom",
     "Deny",
     "Drop",
+    "DropNodes",
     "EndDue",
     "EndRoom",
     "Expire",

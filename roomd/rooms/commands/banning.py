@@ -1,6 +1,7 @@
 """Commands of hosts that keep people out: remove, ban, list bans, unban."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from roomd.protocol.errors import ADDRESS_UNKNOWN, PARTICIPANT_NOT_FOUND, STORAGE_LOW, WRONG_USER, Refused
 from roomd.protocol.lengths import LONGEST_DISPLAY_NAME
@@ -83,6 +84,8 @@ class BanPerson(Command[None], frozen=True):
 
 class ListBans(Command[list[Ban]], frozen=True):
     """List the bans, sorted by `ban_order`."""
+
+    is_repeatable: ClassVar[bool] = True
 
     caller: Caller
     """Who sends the command."""

@@ -39,6 +39,7 @@ class EndDue(Command[bool], frozen=True):
     """End the room if it has to end by itself now. The answer is whether it had to."""
 
     is_alone: ClassVar[bool] = True
+    is_repeatable: ClassVar[bool] = True
 
     def decide(self, room: Room, now: Moment) -> Decision[bool]:
         """Let everyone leave, and end the room, unless something has changed since it was due."""
@@ -72,6 +73,7 @@ class DeleteOld(Command[None], frozen=True):
     """Delete the room if it ended long ago. Nobody asks for it, so nothing is refused."""
 
     is_alone: ClassVar[bool] = True
+    is_repeatable: ClassVar[bool] = True
 
     before: str
     """The stamp before which it must have ended."""

@@ -1,5 +1,7 @@
 """The command that forgets somebody: what the room has of them beside their stays, which nobody has in memory."""
 
+from typing import ClassVar
+
 import msgspec
 
 from roomd.rooms.changes import Change, MessagesDeleted, RoomChanged, Unbanned
@@ -9,6 +11,8 @@ from roomd.rooms.room import Command, Decision, Room
 
 class Forget(Command[None], frozen=True):
     """Delete messages and bans of somebody who is forgotten, and give the room they hosted another host."""
+
+    is_repeatable: ClassVar[bool] = True
 
     messages: frozenset[str] = frozenset()
     """The ids of the messages."""

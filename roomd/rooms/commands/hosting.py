@@ -1,5 +1,7 @@
 """Commands about the whole room: show it, change its settings."""
 
+from typing import ClassVar
+
 import msgspec
 
 from roomd.protocol.errors import INVALID_SETTINGS, Refused
@@ -18,6 +20,8 @@ from roomd.rooms.user_ids import sees_user_ids, without_host_id
 
 class GetRoom(Command[RoomAnswer], frozen=True):
     """Return the room, and whether the caller could join it now. Who may never enter is not shown the room."""
+
+    is_repeatable: ClassVar[bool] = True
 
     caller: Caller
     """Who sends the command."""
@@ -45,6 +49,8 @@ class GetRoom(Command[RoomAnswer], frozen=True):
 class CheckHost(Command[str], frozen=True):
     """Check that the caller is a host. The answer is the id of the room."""
 
+    is_repeatable: ClassVar[bool] = True
+
     caller: Caller
     """Who sends the command."""
 
@@ -63,6 +69,8 @@ class UpdateRoom(Command[RoomView], frozen=True):
     With another host the room is handed over: whoever was the host keeps the seat.
     """
 
+    is_repeatable: ClassVar[bool] = True
+
     caller: Caller
     """Who sends the command."""
     settings: Settings
@@ -80,8 +88,7 @@ class UpdateRoom(Command[RoomView], frozen=True):
             return Decision([], room.view())
         if changed.host_id != room.settings.host_id and PersonKey("user", changed.host_id) in room.bans:
             raise Refused(INVALID_SETTINGS, "hostId is banned; lift the ban first")
-        places = [*room.seats.values(), *room.queue.values(), *room.hidden.values()]
-        rehosted = [SeatChanged(new) for seat in places if (new := _for_host(seat, changed)) is not seat]
+        rehosted = [SeatChanged(new) for seat in room.places if (new := _for_host(seat, changed)) is not seat]
         waiting = [
             msgspec.structs.replace(change, seat=_for_host(change.seat, changed))
             for change in seats.follow_up(room, now, changed)

@@ -3,6 +3,7 @@
 import math
 from typing import ClassVar
 
+import msgspec
 from msgspec import UNSET
 
 from roomd.protocol.errors import (
@@ -54,6 +55,8 @@ class Join(SeatCommand, frozen=True, kw_only=True):
     """Whether the caller waits for a seat when the room is full."""
     take_over: bool = True
     """Whether the caller takes its own seat over from another connection that has it."""
+    is_again: bool = False
+    """Whether the same join was submitted before, and may have had its effect."""
 
     def decide(self, room: Room, now: Moment) -> Decision[Seat]:
         """Return the change of the caller's own seat, or a new seat or place.
@@ -61,6 +64,8 @@ class Join(SeatCommand, frozen=True, kw_only=True):
         Raises `Refused` by the checks of docs/protocol.md, section 4, in that order; 409 `taken_over` with the caller's
         own seat; 401 `unauthenticated` for a user without a token who has lost the seat.
         """
+        if self.is_again and (own := _place_with_claim(room, self.claim)) is not None:
+            return Decision([], own)
         found = check_entry(room, self.caller, now)
         if found is not None:
             return Decision([taken := self._take_own(found)], taken.seat)
@@ -100,6 +105,10 @@ class Join(SeatCommand, frozen=True, kw_only=True):
         displaced = [seats.leave(guest, now, "displaced") for guest in given_up]
         return Decision([*exposed, *displaced, SeatChanged(seat)], seat)
 
+    def repeated(self) -> "Join":
+        """Return the join that finds the place by its claim, if it was taken."""
+        return msgspec.structs.replace(self, is_again=True)
+
     def _take_own(self, seat: Seat) -> SeatChanged:
         """Give the caller its own seat. On the connection that has it, a token that the client may have stays valid."""
         is_here = seat.claim is not None and seat.claim == self.caller.claim
@@ -113,6 +122,7 @@ class Resume(SeatCommand, frozen=True, kw_only=True):
     """Take a seat, or a place in the queue, back by its resume token."""
 
     without_room: ClassVar[ErrorKind] = SEAT_EXPIRED
+    is_repeatable: ClassVar[bool] = True
 
     participant_id: str
     """The participant id in the resume token."""
@@ -138,11 +148,40 @@ class Resume(SeatCommand, frozen=True, kw_only=True):
         return Decision([taken], taken.seat)
 
 
+class Attach(Command[Seat], frozen=True):
+    """Get the events of a seat, or of a place in the queue, that the connection has already.
+
+    The node of the connection sends it after it has missed events, and when another node has got the room.
+    """
+
+    without_room: ClassVar[ErrorKind] = SEAT_EXPIRED
+    is_repeatable: ClassVar[bool] = True
+
+    participant_id: str
+    """The participant whose connection it is."""
+    claim: int
+    """The claim of the sitting."""
+
+    def decide(self, room: Room, now: Moment) -> Decision[Seat]:
+        """Return the seat, and change nothing.
+
+        Raises `Refused` for a seat that was given up (410), and for one with another claim (409).
+        """
+        seat = room.place_of(self.participant_id)
+        if seat is None or seat.claim is None:
+            raise Refused(SEAT_EXPIRED)
+        if seat.claim != self.claim:
+            raise Refused(TAKEN_OVER)
+        return Decision([], seat)
+
+
 class Renew(Command[None], frozen=True):
     """Store what a new token says with the caller's seat, or with its place.
 
     A hidden place ends when the token does not hide.
     """
+
+    is_repeatable: ClassVar[bool] = True
 
     caller: Caller
     """Who has presented the token."""
@@ -161,6 +200,8 @@ class Renew(Command[None], frozen=True):
 
 class Confirm(Command[None], frozen=True):
     """Void the previous resume token, because the client is known to have the current one."""
+
+    is_repeatable: ClassVar[bool] = True
 
     participant_id: str
     """The participant whose client has the token."""
@@ -200,6 +241,8 @@ class Leave(Command[Participant], frozen=True):
 class Drop(Command[None], frozen=True):
     """Hold the seat, or the place in the queue, whose connection was lost."""
 
+    is_repeatable: ClassVar[bool] = True
+
     participant_id: str
     """The participant whose connection was lost."""
     claim: int
@@ -222,12 +265,37 @@ class Drop(Command[None], frozen=True):
         return Decision([seats.drop(seat, now, self.age, hold)], None)
 
 
+class DropNodes(Command[None], frozen=True):
+    """Hold the seats, and the places in the queue, of connections whose node is gone.
+
+    The upper 32 bits of a claim are the generation of the node that drew it.
+    """
+
+    is_repeatable: ClassVar[bool] = True
+
+    live: frozenset[int]
+    """The generations of the nodes that are there."""
+
+    def decide(self, room: Room, now: Moment) -> Decision[None]:
+        """Hold them as of now."""
+        gone = [seat for seat in room.places if seat.claim is not None and seat.claim >> 32 not in self.live]
+        holds = [seats.longest_hold(seat, room.rules, now.clock) for seat in gone]
+        drops = [seats.drop(seat, now, 0.0, hold) for seat, hold in zip(gone, holds, strict=True)]
+        return Decision(drops, None)
+
+
 class Expire(Command[None], frozen=True):
     """Give up every seat, and every place, whose hold is over."""
+
+    is_repeatable: ClassVar[bool] = True
 
     def decide(self, room: Room, now: Moment) -> Decision[None]:
         """Let their participants leave."""
         return Decision(seats.expire(room, now), None)
+
+
+def _place_with_claim(room: Room, claim: int) -> Seat | None:
+    return next((seat for seat in room.places if seat.claim == claim), None)
 
 
 def check_entry(room: Room, caller: Caller, now: Moment) -> Seat | None:

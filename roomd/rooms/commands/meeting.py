@@ -1,6 +1,7 @@
 """Commands of participants: change their state, send messages, list people and messages."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import msgspec
 
@@ -27,6 +28,8 @@ _AHEAD = 86_400.0
 
 class UpdateState(Command[None], frozen=True):
     """Change some keys of the participant's own state."""
+
+    is_repeatable: ClassVar[bool] = True
 
     participant_id: str
     """The participant who sends the command."""
@@ -104,6 +107,10 @@ class SendMessage(Command[None], frozen=True):
         to_user_id = addressee.participant.user_id if addressee is not None else None
         return Decision([MessageSent(message, user_id, to_user_id, total_bytes)], None)
 
+    def repeated(self) -> "SendMessage | None":
+        """Return the command if it has a client id, by which a second one is found to be the same."""
+        return self if self.client_id is not None else None
+
     def bytes_stored(self) -> int:
         """Return about how many bytes the message has in the database."""
         return MESSAGE_BYTES + len(self.text.encode())
@@ -111,6 +118,8 @@ class SendMessage(Command[None], frozen=True):
 
 class DeleteMessages(Command[None], frozen=True):
     """Delete the oldest messages of the room, because they were kept for long enough."""
+
+    is_repeatable: ClassVar[bool] = True
 
     through: str
     """The id of the last one to delete."""
@@ -124,6 +133,8 @@ class DeleteMessages(Command[None], frozen=True):
 
 class ListParticipants(Command[Participants], frozen=True):
     """List who is in the room; with `history`, only check that the caller may see who was in it."""
+
+    is_repeatable: ClassVar[bool] = True
 
     caller: Caller
     """Who sends the command."""
@@ -147,6 +158,8 @@ class ListParticipants(Command[Participants], frozen=True):
 
 class ListMessages(Command[Reader], frozen=True):
     """Check that the caller may read the messages. The answer is the reader."""
+
+    is_repeatable: ClassVar[bool] = True
 
     caller: Caller
     """Who sends the command."""

@@ -1,5 +1,7 @@
 """Commands of hosts about people who are there: mute, list the queue, admit, deny."""
 
+from typing import ClassVar
+
 from roomd.protocol.errors import PARTICIPANT_NOT_FOUND, ROOM_FULL, Refused
 from roomd.protocol.objects import Waiting
 from roomd.rooms import seats
@@ -12,6 +14,8 @@ from roomd.rooms.space import Space
 
 class CheckMute(Command[None], frozen=True):
     """Check that the caller may ask a participant to mute."""
+
+    is_repeatable: ClassVar[bool] = True
 
     caller: Caller
     """Who sends the command."""
@@ -30,6 +34,8 @@ class CheckMute(Command[None], frozen=True):
 
 class ListWaiting(Command[list[Waiting]], frozen=True):
     """List the queue."""
+
+    is_repeatable: ClassVar[bool] = True
 
     caller: Caller
     """Who sends the command."""

@@ -49,7 +49,9 @@ REASONS = {
 """The names of failures, by the class of the SQLSTATE (PostgreSQL, appendix A)."""
 _LASTING = ("22", "42")
 """The classes of errors that trying again does not remove: the schema is not that of this roomd."""
-_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ssl.SSLError, asyncio.TimeoutError)
+# An InternalClientError is what asyncpg raises for a statement on a connection that the server has just ended.
+_LOST = (OSError, asyncpg.InternalClientError)
+_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, ssl.SSLError, asyncio.TimeoutError, *_LOST)
 
 
 class DatabaseError(Exception):
@@ -152,7 +154,7 @@ class Connection:
         try:
             yield
         except _FAILURES as exc:
-            raise DatabaseError(exc, is_lost=self.is_closed or isinstance(exc, OSError)) from exc
+            raise DatabaseError(exc, is_lost=self.is_closed or isinstance(exc, _LOST)) from exc
 
 
 async def connect(url: str, *, is_durable: bool = True, longest: float | None = None) -> Connection:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
+
 from roomd.rooms.model import Seat, StoredRoom
 from roomd.rooms.room import MESSAGES_SHOWN, MOST_SENT
 from roomd.storage.loading import STORED_COLUMNS
@@ -30,6 +32,10 @@ _SENT = (
 )
 _SEATED = (
     f"SELECT {PARTICIPANT_COLUMNS} FROM participants WHERE left_at IS NULL "
+    "ORDER BY CASE WHEN waits_for IS NULL THEN coalesce(seated_id, id) END NULLS FIRST, id"
+)
+_SEATED_IN = (
+    f"SELECT {PARTICIPANT_COLUMNS}, claim FROM participants WHERE room_id = $1 AND left_at IS NULL "
     "ORDER BY CASE WHEN waits_for IS NULL THEN coalesce(seated_id, id) END NULLS FIRST, id"
 )
 
@@ -60,6 +66,25 @@ async def load_occupied(db: Connection) -> list[StoredRoom]:
         stored._replace(seats=seats[stored.view.id], sent=sent.get(stored.view.id, []))
         for stored in await _rooms(db, rows)
     ]
+
+
+async def load_with_seats(db: Connection, room_id: str) -> StoredRoom | None:
+    """Read a room with its seats, which have the claims of the connections that were there; None without such a room.
+
+    Raises `DatabaseError`.
+    """
+    rows = await db.fetch(f"SELECT {STORED_COLUMNS} FROM rooms WHERE id = $1 AND NOT is_deleted", room_id)
+    if not rows:
+        return None
+    (stored,) = await _rooms(db, rows)
+    seats = [_with_claim(to_seat(row[:-1]), row[-1]) for row in await db.fetch(_SEATED_IN, room_id)]
+    sent = [(row[1], row[2]) for row in await db.fetch(_SENT, [room_id])] if seats else []
+    return stored._replace(seats=seats, sent=sent)
+
+
+def _with_claim(seat: Seat, claim: int | None) -> Seat:
+    """Return a seat with its claim, if its connection was there; 0 is no claim of any node."""
+    return msgspec.structs.replace(seat, claim=claim or 0) if seat.participant.is_active else seat
 
 
 async def _rooms(db: Connection, rows: Sequence[Row]) -> list[StoredRoom]:

@@ -9,7 +9,7 @@ BOOLEANS = frozenset(
 TYPES = {
     **dict.fromkeys(BOOLEANS, "boolean"),
     **dict.fromkeys(("max_participants", "end_when_empty"), "integer"),
-    **dict.fromkeys(("total_bytes", "deleted_bytes", "position", "number", "renewed_at"), "bigint"),
+    **dict.fromkeys(("total_bytes", "deleted_bytes", "position", "number", "renewed_at", "claim"), "bigint"),
     **dict.fromkeys(("token_exp", "valid_until"), "double precision"),
 }
 """The types of columns by their names. Other columns are texts, or bytes where `BYTES` has their tables."""

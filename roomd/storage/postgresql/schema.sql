@@ -17,6 +17,25 @@ CREATE TABLE fence (
 );
 INSERT INTO fence VALUES (0, 0);
 
+-- The nodes of a cluster. `generation` is that of the last run of a node: each start of any node draws the next one. The
+-- lease is over at `lease_until`, by the clock of this server; docs/decisions/0034-rooms-on-several-nodes.md has the rules.
+CREATE SEQUENCE node_generations;
+CREATE TABLE nodes (
+    name        TEXT COLLATE "C" PRIMARY KEY,
+    generation  BIGINT NOT NULL UNIQUE,
+    address     TEXT COLLATE "C" NOT NULL,
+    lease_until TIMESTAMPTZ NOT NULL
+);
+
+-- Which node has which room; a room that no node had yet has no row. `generation` is 0 for a room that was given up.
+-- Each append raises the version from the one that the node knows, in the statement that stores the changes; each claim
+-- raises it, too. So a node that another one has replaced stores nothing.
+CREATE TABLE owners (
+    room_id    TEXT COLLATE "C" PRIMARY KEY,
+    generation BIGINT NOT NULL,
+    version    BIGINT NOT NULL
+) WITH (fillfactor = 50); -- a row is updated with each commit of its room
+
 -- Returns when a room ends by itself. A stamp is in UTC, so that this depends on no setting.
 CREATE FUNCTION room_ends_at(is_active BOOLEAN, expires_at TEXT, empty_since TEXT, end_when_empty INTEGER)
 RETURNS TEXT LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -85,6 +104,7 @@ CREATE TABLE participants (
     is_cohost     BOOLEAN NOT NULL DEFAULT false,
     is_hidden     BOOLEAN NOT NULL DEFAULT false,
     metadata      TEXT COLLATE "C",
+    claim         BIGINT, -- of the connection that has the seat; written by nodes of a cluster only
     PRIMARY KEY (room_id, id),
     CHECK ((user_id IS NULL) <> (guest_name IS NULL)),
     CHECK (left_at IS NULL OR NOT is_active)

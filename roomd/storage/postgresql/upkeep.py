@@ -81,6 +81,7 @@ class StoredRows:
                 some = f"SELECT id FROM {table} WHERE room_id = $1 LIMIT {MOST_ROWS}"
                 if await db.execute(f"DELETE FROM {table} WHERE room_id = $1 AND id IN ({some})", room_id):
                     return True
+            await db.execute("DELETE FROM owners WHERE room_id = $1", room_id)
             await db.execute("DELETE FROM rooms WHERE id = $1", room_id)
         return True
 

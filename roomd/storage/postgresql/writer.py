@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 from roomd.engine.ports import StorageFailed
 from roomd.storage.errors import StoreBusy
+from roomd.storage.postgresql.commit_watch import CommitWatch
 from roomd.storage.postgresql.connection import Connection, DatabaseError, connect
 from roomd.storage.postgresql.migrations import migrate, try_lock
 from roomd.storage.postgresql.writing import Fence
@@ -16,12 +17,8 @@ log = logging.getLogger("roomd.storage.postgresql.writer")
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 """The seconds between two attempts to connect again while it is not known whether a commit was stored."""
 
-WATCH_AFTER = 5.0
-"""The seconds after which it is looked at whether the server still works on a commit, and between two looks."""
-LOOKS = 2
-"""The looks one after another that must find it does not: its answer may just be under way on a busy machine."""
-_IS_WORKING = "SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND state = 'active'"
 _TAKE_OVER = "UPDATE fence SET generation = generation + 1, version = version + 1 RETURNING generation, version"
+_FROM_NODES = "UPDATE owners SET generation = 0, version = version + 1 WHERE generation <> 0"
 _RAISE = "UPDATE fence SET version = version + 1 WHERE generation = $1 RETURNING version"
 
 
@@ -44,7 +41,7 @@ class Writer:
         self._is_replaced = False  # another daemon serves the database
         self._lock = asyncio.Lock()
         self._is_closing = asyncio.Event()
-        self._watching: set[asyncio.Task[None]] = set()
+        self._watched = CommitWatch(url).watched
 
     async def open(self) -> None:
         """Connect, lock the database for this daemon, migrate it, and keep the daemon before from writing.
@@ -56,6 +53,7 @@ class Writer:
             raise StoreBusy(f"{self._name}: another roomd is serving this database; stop it or choose another one")
         await migrate(connection, self._name)
         ((generation, version),) = await connection.fetch(_TAKE_OVER)
+        await connection.execute(_FROM_NODES)
         self._fence = Fence(generation, version)
 
     async def commit(self, function: Callable[[Connection, Fence], Awaitable[bool]]) -> None:
@@ -108,41 +106,6 @@ class Writer:
             connection, self._connection = self._connection, None
             if connection is not None:
                 await connection.close()
-
-    @contextlib.contextmanager
-    def _watched(self, connection: Connection) -> Iterator[None]:
-        """Watch the connection while the block waits for the server."""
-        watch = asyncio.get_running_loop().call_later(WATCH_AFTER, self._watch, connection)
-        try:
-            yield
-        finally:
-            watch.cancel()
-            for task in self._watching:
-                task.cancel()
-
-    def _watch(self, connection: Connection) -> None:
-        task = asyncio.create_task(self._give_up(connection), name="watch a commit")
-        self._watching.add(task)
-        task.add_done_callback(self._watching.discard)
-
-    async def _give_up(self, connection: Connection) -> None:
-        """End the connection as soon as the server does not work on the commit any more."""
-        in_vain = 0
-        while in_vain < LOOKS:
-            in_vain = 0 if await self._is_working(connection.pid) else in_vain + 1
-            await asyncio.sleep(WATCH_AFTER)
-        log.warning("the server does not answer a commit")
-        connection.terminate()
-
-    async def _is_working(self, pid: int) -> bool:
-        try:
-            other = await connect(self._url, longest=WATCH_AFTER)
-            try:
-                return bool(await other.fetch(_IS_WORKING, pid))
-            finally:
-                other.terminate()
-        except DatabaseError:
-            return False
 
     async def _connected(self) -> Connection:
         if self._is_replaced:

@@ -73,6 +73,19 @@ _GONE = "gone"
 """The part that deletes places of those who left the queue: they were never in the room."""
 
 _FENCED = "fenced AS (UPDATE fence SET version = version + 1 WHERE generation = $1 AND version = $2 RETURNING version)"
+_FENCED_ROOMS = """
+    known AS (SELECT * FROM unnest($2::text[], $3::bigint[]) AS one (room_id, version)),
+    changed AS (
+        UPDATE owners SET version = owners.version + 1 FROM known
+        WHERE owners.room_id = known.room_id AND owners.version = known.version AND owners.generation = $1
+        RETURNING owners.room_id
+    ),
+    made AS (
+        INSERT INTO owners SELECT room_id, $1, 1 FROM known WHERE version = 0 ON CONFLICT DO NOTHING RETURNING room_id
+    ),
+    fenced AS (SELECT room_id FROM changed UNION ALL SELECT room_id FROM made)
+"""
+"""The rooms of a batch that the node of the generation $1 still has, by their known versions; 0 is for new rooms."""
 
 
 async def write(db: Connection, fence: Fence, batch: Sequence[RoomChanges]) -> bool:
@@ -94,7 +107,30 @@ async def write(db: Connection, fence: Fence, batch: Sequence[RoomChanges]) -> b
     return True
 
 
-def _statement_of(batch: Sequence[RoomChanges], changes: Sequence[tuple[str, Change]]) -> tuple[str, list[Any]]:
+async def write_rooms(
+    db: Connection, generation: int, versions: Sequence[int], batch: Sequence[RoomChanges]
+) -> set[str]:
+    """Write the changes of some rooms in one transaction, each if the node of this generation has it at its version.
+
+    Returns the ids of these rooms; of others nothing was written. Raises `DatabaseError` like `write`.
+    """
+    changes = [(room_id, change) for room_id, changes, _ in batch for change in changes]
+    sql, values = _statement_of(batch, changes, is_of_node=True)
+    fence = (generation, [room_id for room_id, _, _ in batch], list(versions))
+    others = [(room_id, change) for room_id, change in changes if isinstance(change, _Other)]
+    if not others:
+        return {row[0] for row in await db.fetch(sql, *fence, *values)}
+    async with db.transaction():
+        fenced = {row[0] for row in await db.fetch(sql, *fence, *values)}
+        for room_id, change in others:
+            if room_id in fenced:
+                await _write_other(db, room_id, change)
+    return fenced
+
+
+def _statement_of(
+    batch: Sequence[RoomChanges], changes: Sequence[tuple[str, Change]], *, is_of_node: bool = False
+) -> tuple[str, list[Any]]:
     """Return the statement that writes all but the rare changes, and its values behind those of the fence."""
     seats = [change.seat for _, change in changes if isinstance(change, SeatChanged)]
     gone = {(one.participant.room_id, one.participant.id) for one in seats if one.waits_for and one.participant.left_at}
@@ -105,7 +141,7 @@ def _statement_of(batch: Sequence[RoomChanges], changes: Sequence[tuple[str, Cha
             change.room.id: room_row(change.room) for _, change in changes if isinstance(change, RoomChanged)
         }.values(),
         "participants": {
-            key: seat_row(seat)
+            key: (*seat_row(seat), seat.claim) if is_of_node else seat_row(seat)
             for seat in seats
             if (key := (seat.participant.room_id, seat.participant.id)) not in gone
         }.values(),
@@ -113,7 +149,8 @@ def _statement_of(batch: Sequence[RoomChanges], changes: Sequence[tuple[str, Cha
         "events": event_rows([(room_id, event) for room_id, _, events in batch for event in events]),
     }
     parts = tuple(part for part, some in rows.items() if some)
-    return statement(parts), [column for part in parts for column in zip(*rows[part], strict=True)]
+    sql = statement(parts, is_of_node=is_of_node)
+    return sql, [column for part in parts for column in zip(*rows[part], strict=True)]
 
 
 def event_rows(events: Sequence[tuple[str, LogEvent]]) -> list[tuple[Any, ...]]:
@@ -122,45 +159,51 @@ def event_rows(events: Sequence[tuple[str, LogEvent]]) -> list[tuple[Any, ...]]:
 
 
 @cache  # one for each set of parts that occurs
-def statement(parts: tuple[str, ...]) -> str:
-    """Return the statement with these parts. $1 and $2 are the fence, the others arrays, one for each column.
+def statement(parts: tuple[str, ...], *, is_of_node: bool = False) -> str:
+    """Return the statement with these parts: behind the parameters of the fence arrays, one for each column.
 
-    It returns one row if the fence allowed it.
+    The fence is that of a daemon that has all rooms, $1 and $2, and one row is returned if it allows the statement. If
+    it `is_of_node`, each room has its own: $1 to $3 of `_FENCED_ROOMS`; the rooms that it allows are returned.
     """
-    clauses = [_FENCED]
-    number = 3
+    clauses = [_FENCED_ROOMS if is_of_node else _FENCED]
+    number = 4 if is_of_node else 3
     for part in parts:
-        columns = ["room_id", "id"] if part == _GONE else _TABLES[part].columns.split(", ")
+        table = _TABLES.get(part, _Table("room_id, id", ""))
+        if is_of_node and part == "participants":
+            table = table._replace(columns=f"{table.columns}, claim")
+        columns = table.columns.split(", ")
         types = [column_type(part, column) for column in columns]
         arrays = ", ".join(f"${number + index}::{type_}[]" for index, type_ in enumerate(types))
         number += len(columns)
+        key = "id" if part == "rooms" else "room_id"
+        is_fenced = f"fenced.room_id = one.{key}" if is_of_node else "true"
         if part == _GONE:
             clauses.append(
                 f"{_GONE} AS (DELETE FROM participants USING fenced, unnest({arrays}) AS one (room_id, id) "
-                "WHERE participants.room_id = one.room_id AND participants.id = one.id RETURNING 1)"
+                f"WHERE {is_fenced} AND participants.room_id = one.room_id AND participants.id = one.id RETURNING 1)"
             )
             continue
-        names = ", ".join(columns)
+        names, chosen = ", ".join(columns), ", ".join(f"one.{column}" for column in columns)
         if part == "events":
-            clauses.append(_new_events(names, arrays))
+            clauses.append(_new_events(chosen, f"unnest({arrays}) WITH ORDINALITY AS one ({names}, number)", is_fenced))
             continue
-        after_gone = f"WHERE (SELECT count(*) FROM {_GONE}) >= 0 " if _GONE in parts and part == "participants" else ""
+        after_gone = f"AND (SELECT count(*) FROM {_GONE}) >= 0 " if _GONE in parts and part == "participants" else ""
         clauses.append(
-            f"new_{part} AS (INSERT INTO {part} ({names}) SELECT {names} FROM fenced, "
-            f"unnest({arrays}) WITH ORDINALITY AS one ({names}, number) {after_gone}ORDER BY number"
-            f"{_on_conflict(_TABLES[part])})"
+            f"new_{part} AS (INSERT INTO {part} ({names}) SELECT {chosen} FROM fenced, "
+            f"unnest({arrays}) WITH ORDINALITY AS one ({names}, number) WHERE {is_fenced} {after_gone}ORDER BY number"
+            f"{_on_conflict(table)})"
         )
-    return f"WITH {', '.join(clauses)} SELECT version FROM fenced"
+    return f"WITH {', '.join(clauses)} SELECT {'room_id' if is_of_node else 'version'} FROM fenced"
 
 
-def _new_events(names: str, arrays: str) -> str:
+def _new_events(chosen: str, rows: str, is_fenced: str) -> str:
     """Return the part that adds log events, each as every reader gets it: with its id and its position."""
     return (
         "new_events AS (INSERT INTO events (position, room_id, at, type, body) SELECT position, room_id, at, type, "
         """'{"id":"' || placed.id || '","position":"' || encode(event_log.id, 'hex') || """
         """lpad(to_hex(position), 12, '0') || '",' || body """
-        f"FROM event_log, (SELECT nextval('event_positions') AS position, one.* FROM (SELECT {names} FROM fenced, "
-        f"unnest({arrays}) WITH ORDINALITY AS one ({names}, number) ORDER BY number) AS one) AS placed)"
+        f"FROM event_log, (SELECT nextval('event_positions') AS position, one.* FROM (SELECT {chosen} FROM fenced, "
+        f"{rows} WHERE {is_fenced} ORDER BY number) AS one) AS placed)"
     )
 
 

@@ -1,0 +1,302 @@
+"""What clients of this node have asked, and the places that they have: the edge's side of each."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Generic, Literal, Protocol, TypeVar
+
+import msgspec
+
+from roomd.cluster import registry, wire
+from roomd.cluster.ports import Node
+from roomd.engine.moving import Moved, Uncertain
+from roomd.engine.ports import RETRY_AFTER, Asker, Member, SeatLost
+from roomd.protocol.errors import INTERNAL_ERROR, TAKEN_OVER, UNAVAILABLE, Refused
+from roomd.protocol.objects import Participant
+from roomd.rooms.commands import Attach, SeatCommand
+from roomd.rooms.model import WaitsFor
+from roomd.rooms.room import Command
+
+log = logging.getLogger("roomd.cluster.calls")
+
+A = TypeVar("A")
+
+
+class Edge(Protocol):
+    """What calls and seats need of their edge."""
+
+    def moved(self, call: "Call", *, is_in_doubt: bool) -> None:
+        """Find the room of a call again, and send the call there."""
+
+    def attach(self, seat: "EdgeSeat", after: float = 0.0) -> None:
+        """Have the owner send a seat the state of its room, after so many seconds."""
+
+    def forget(self, seat: "EdgeSeat") -> None:
+        """Forget a seat, which gets nothing more."""
+
+    def finished(self, call: "Call") -> None:
+        """Note that a call is answered, though not by its number."""
+
+
+class Call:
+    """Something that was asked of a room, wherever that is. Each kind of call is a subclass."""
+
+    def __init__(self, code: str, asked_at: float) -> None:
+        self.code = code
+        self.asked_at = asked_at
+        """When it was asked, on the monotonic clock."""
+        self.number = 0
+        """Its number on the wire; 0 while it has none."""
+        self.owner: Node | None = None
+        """Where it was sent; None while it is not on the wire."""
+        self.is_in_doubt = False
+        """Whether an owner may have served it whose answer did not come."""
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """The future that is done when the asker was answered."""
+
+    def item(self, clock: float) -> wire.AnyItem:
+        """Return what is sent to the owner at a time of the monotonic clock."""
+        raise NotImplementedError
+
+    def repeat(self) -> bool:
+        """Prepare to be served by another owner, though one may have served it. Return whether that is possible."""
+        return True
+
+    def answered(self, answer: msgspec.Raw) -> None:
+        """Send the answer to the asker."""
+        raise NotImplementedError
+
+    def refused(self, refused: Refused) -> None:
+        """Send a refusal to the asker."""
+        raise NotImplementedError
+
+    def give_up(self) -> None:
+        """Refuse the call, because its room could not be reached in time."""
+        self.refused(Uncertain() if self.is_in_doubt else Refused(UNAVAILABLE, retry_after=RETRY_AFTER))
+
+    def finish(self, send: Callable[[], None]) -> None:
+        """Send an answer, whatever becomes of it, and complete `done`."""
+        try:
+            send()
+        except Exception as exc:  # the edge of a call: others must be answered
+            log.exception("reply failed", {"error": type(exc).__name__})
+        if not self.done.done():
+            self.done.set_result(None)
+
+
+class CommandCall(Call, Generic[A]):
+    """A command whose answer goes to an asker."""
+
+    def __init__(self, code: str, asked_at: float, command: Command[A], asker: Asker[A]) -> None:
+        super().__init__(code, asked_at)
+        self.command: Command[A] = command
+        self._asker = asker
+
+    def delayed(self, clock: float) -> Command[A]:
+        """Return the command as it is at a time of the monotonic clock."""
+        return self.command.delayed(clock - self.asked_at)
+
+    def item(self, clock: float) -> wire.AnyItem:
+        """Return the command with its number."""
+        return wire.Ask(self.number, self.code, registry.encode_command(self.delayed(clock)))
+
+    def repeat(self) -> bool:
+        """Use the form of the command that has no second effect, if it has one."""
+        repeated = self.command.repeated()
+        if repeated is not None:
+            self.command = repeated
+        return repeated is not None
+
+    def answered(self, answer: msgspec.Raw) -> None:
+        """Send the answer to the asker."""
+        try:
+            decoded = registry.decode_answer(self.command, answer)
+        except msgspec.DecodeError:  # of a node with another version
+            self.refused(Refused(INTERNAL_ERROR))
+            return
+        self.answer(decoded)
+
+    def answer(self, answer: A) -> None:
+        """Send an answer of the hub of this node to the asker."""
+        self.finish(lambda: self._asker.answered(answer))
+
+    def refused(self, refused: Refused) -> None:
+        """Send the refusal to the asker."""
+        self.finish(lambda: self._asker.refused(refused))
+
+
+class LocalAsker(Generic[A]):
+    """The asker of a call that the hub of this node serves."""
+
+    def __init__(self, edge: Edge, call: CommandCall[A]) -> None:
+        self._edge = edge
+        self._call = call
+
+    def answered(self, answer: A) -> None:
+        """Send the answer."""
+        self._call.answer(answer)
+
+    def refused(self, refused: Refused) -> None:
+        """Send the refusal, or find the room again."""
+        if isinstance(refused, Moved):
+            self._edge.moved(self._call, is_in_doubt=refused.is_in_doubt)
+        else:
+            self._call.refused(refused)
+
+
+class RelayCall(Call):
+    """An event for one participant, as a whole frame. Sent twice, it does no harm that the network would not do."""
+
+    def __init__(self, code: str, asked_at: float, participant_id: str, frame: bytes, asker: Asker[None]) -> None:
+        super().__init__(code, asked_at)
+        self.participant_id = participant_id
+        self.frame = frame
+        self._asker = asker
+
+    def item(self, clock: float) -> wire.AnyItem:  # noqa: ARG002 - it does not depend on the time
+        """Return the event with its number."""
+        return wire.Relay(self.number, self.code, self.participant_id, self.frame)
+
+    def answered(self, answer: object) -> None:  # noqa: ARG002 - it is always None
+        """Tell the asker that the event was sent."""
+        self.finish(lambda: self._asker.answered(None))
+
+    def refused(self, refused: Refused) -> None:
+        """Send the refusal to the asker."""
+        self.finish(lambda: self._asker.refused(refused))
+
+
+class SeatCall(Call):
+    """A join, a resume or an `Attach`, whose answers go to a seat."""
+
+    def __init__(self, asked_at: float, command: SeatCommand | Attach, seat: "EdgeSeat") -> None:
+        super().__init__(seat.code, asked_at)
+        self.command = command
+        self.seat = seat
+
+    def item(self, clock: float) -> wire.AnyItem:  # noqa: ARG002 - its age does not matter
+        """Return the command with its number."""
+        return wire.Ask(self.number, self.code, registry.encode_command(self.command))
+
+    def repeat(self) -> bool:
+        """Use the form of the command that has no second effect."""
+        repeated = self.command.repeated()
+        if isinstance(repeated, SeatCommand | Attach):
+            self.command = repeated
+        return repeated is not None
+
+    def answered(self, answer: msgspec.Raw) -> None:
+        """Do nothing: the answer goes to the seat."""
+
+    def refused(self, refused: Refused) -> None:
+        """Send the refusal to the seat."""
+        self.seat.refused(refused)
+
+
+class EdgeSeat:
+    """A client's seat, or its place in a queue, or its request for one. It is the `Member` of its room.
+
+        state    | seated          | queued           | refused, of an Attach    | refused        | seat_lost
+        ---------|-----------------|------------------|--------------------------|----------------|----------
+        asked    | seated          | queued           |                          | gone           | (its call goes on)
+        queued   | seated          | queued           | gone, or attach again    | gone           | gone
+        seated   | refreshed       |                  | gone, or attach again    |                | gone
+
+    While it `is_stale`, it has missed events: it is sent none until a new state, for which an `Attach` is on its way.
+    """
+
+    __slots__ = ("_edge", "call", "claim", "code", "is_stale", "member", "participant_id", "state")
+
+    def __init__(self, edge: Edge, code: str, claim: int, member: Member) -> None:
+        self._edge = edge
+        self.code = code
+        self.claim = claim
+        self.member = member
+        self.participant_id = ""
+        """The id of the participant; empty while there is none."""
+        self.state: Literal["asked", "queued", "seated", "gone"] = "asked"
+        self.is_stale = False
+        """Whether it has missed events."""
+        self.call: SeatCall | None = None
+        """What was asked for it and is not answered yet."""
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether the room knows the seat, or has known it."""
+        return self.state in ("queued", "seated")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the client can still be sent anything."""
+        return self.member.is_open
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so many bytes wait for the client that events should be sent later."""
+        return self.member.is_behind
+
+    def seated(self, participant: Participant, state: bytes) -> None:
+        """Give the client its seat; or only the state, if it has the seat already."""
+        self.is_stale = False
+        self.participant_id = participant.id
+        was_seated, self.state = self.state == "seated", "seated"
+        member = self.member
+        self._finish(lambda: member.refreshed(state) if was_seated else member.seated(participant, state))
+
+    def queued(self, participant: Participant, position: int, reason: WaitsFor) -> None:
+        """Tell the client its place in the queue."""
+        self.is_stale = False
+        self.participant_id = participant.id
+        self.state = "queued"
+        self._finish(lambda: self.member.queued(participant, position, reason))
+
+    def refused(self, refused: Refused) -> None:
+        """Tell the client the refusal, or find the room again."""
+        call = self.call
+        if isinstance(refused, Moved) and call is not None:
+            self._edge.moved(call, is_in_doubt=refused.is_in_doubt)
+        elif call is not None and isinstance(call.command, Attach) and self.is_attached:
+            self._not_attached(refused)
+        else:
+            self._edge.forget(self)
+            self.state = "gone"
+            self._finish(lambda: self.member.refused(refused))
+
+    def _not_attached(self, refused: Refused) -> None:
+        """Try again after a failure of a server; after any other refusal the seat is lost."""
+        if refused.kind.status_code >= 500:
+            self._finish(_nothing)
+            self._edge.attach(self, RETRY_AFTER)
+            return
+        self.seat_lost(SeatLost("taken_over" if refused.kind is TAKEN_OVER else "dropped"))
+
+    def seat_lost(self, lost: SeatLost) -> None:
+        """Tell the client that the seat is lost. One that has not got it yet is answered by its call."""
+        if self.state == "asked":
+            return
+        self._edge.forget(self)
+        self.state = "gone"
+        self._finish(lambda: self.member.seat_lost(lost))
+
+    def refreshed(self, state: bytes) -> None:
+        """Send the client a new state."""
+        self.is_stale = False
+        self.member.refreshed(state)
+
+    def events(self, frames: bytes, *, are_last: bool = False) -> None:
+        """Send the client events, unless it has missed some, or its seat, and gets the state soon."""
+        if self.state == "seated" and (are_last or not self.is_stale):
+            self.member.events(frames, are_last=are_last)
+
+    def _finish(self, send: Callable[[], None]) -> None:
+        """Tell the member something, and complete the call that it answers."""
+        call, self.call = self.call, None
+        if call is not None:
+            self._edge.finished(call)
+            call.finish(send)
+        else:
+            send()
+
+
+def _nothing() -> None:
+    """Do nothing."""

@@ -1,0 +1,195 @@
+"""The lease of a node: whether it may have rooms, and which other nodes are there (rules 5 and 6).
+
+    beat, each L/3 ── bus answers? ── database renews? ──→ the lease ends L after the beat was begun
+         │                 │ no             │ no
+         └─────────────────┴────────────────┴────────────→ nothing is renewed: the lease runs out
+
+A node claims rooms only after it has been connected to both for L. So a node that was cut off does not take back what
+others are about to take, and a start of many nodes is no rush for the rooms.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection
+
+from roomd.cluster.ports import Bus, BusFailed, Node, Owners, Replaced
+from roomd.engine.ports import Clock, StorageFailed, Timer
+
+log = logging.getLogger("roomd.cluster.lease")
+
+LENGTH = 3.0
+"""The seconds of a lease, L."""
+
+
+class Lease:
+    """The lease of this node. `name` and `address` are those of `Owners.register`, `length` is L in seconds.
+
+    `clock` measures how long the lease is held; the database has a clock of its own for everybody else. Both run at
+    nearly the same rate, and this one counts from before it has asked, so it ends here before it ends there.
+    """
+
+    def __init__(
+        self, owners: Owners, bus: Bus, clock: Clock, name: str, address: str = "", length: float = LENGTH
+    ) -> None:
+        self._owners = owners
+        self._bus = bus
+        self._clock = clock
+        self._address = address
+        self.length = length
+        """L, in seconds."""
+        self.node = Node(name, 0)
+        """This run of the node; its generation is 0 before `open`."""
+        self.nodes: dict[int, Node] = {}
+        """The nodes whose leases were not over at the last beat, by their generations."""
+        self.is_leaving = False
+        """Whether this node gives its rooms to others."""
+        self.on_gone: Callable[[Node], None] = _ignore
+        """Called with another node whose lease is over."""
+        self.on_beat: Callable[[], None] = _nothing
+        """Called after each beat that has renewed the lease."""
+        self.on_over: Callable[[], None] = _nothing
+        """Called when the lease of this node is over, and when another process has its name."""
+        self.on_replaced: Callable[[], None] = _nothing
+        """Called when another process has the name of this node, which can serve nothing more."""
+        self._until = 0.0  # of the monotonic clock
+        self._connected_since: float | None = None
+        self._can_claim = False
+        self._claimers: list[asyncio.Future[None]] = []  # those who wait until this node may claim
+        self._beat_timer: Timer | None = None
+        self._end_timer: Timer | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._is_closed = False
+
+    @property
+    def others(self) -> list[Node]:
+        """The other nodes that are there, as far as the last beat said, in the order of their generations."""
+        return [node for _, node in sorted(self.nodes.items()) if node != self.node]
+
+    @property
+    def takes_rooms(self) -> bool:
+        """Whether this node claims rooms: unless it is leaving, or when there is nobody else."""
+        return not (self.is_leaving and self.others)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether no other node may take rooms from this one."""
+        return self._clock.monotonic() < self._until
+
+    @property
+    def live(self) -> frozenset[int]:
+        """The generations of the nodes that are there, as far as the last beat said."""
+        return frozenset(self.nodes)
+
+    async def open(self) -> None:
+        """Register this run, and beat from now on. Raises `StorageFailed`."""
+        began = self._clock.monotonic()
+        self.node = await self._owners.register(self.node.name, self._address, self.length)
+        self._renewed(began, [self.node])
+        self._set_beat()
+
+    async def may_claim(self) -> None:
+        """Wait until this node may claim rooms. Raises `StorageFailed` when it is not connected."""
+        if not self._can_claim:
+            if self._connected_since is None:
+                raise StorageFailed
+            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._claimers.append(waiting)
+            await waiting
+
+    @property
+    def can_claim(self) -> bool:
+        """Whether this node may claim rooms now."""
+        return self._can_claim
+
+    async def close(self) -> None:
+        """Beat no more, and end the lease. Closing twice is fine."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        for timer in (self._beat_timer, self._end_timer):
+            if timer is not None:
+                timer.cancel()
+        if self._task is not None:
+            await self._task
+        self._disconnected()
+        self._until = 0.0
+        try:
+            await self._owners.retire(self.node)
+        except StorageFailed:
+            log.warning("lease not given up", {"node": self.node.name})
+
+    def _set_beat(self) -> None:
+        if not self._is_closed:
+            self._beat_timer = self._clock.call_later(self.length / 3, self._start_beat)
+
+    def _start_beat(self) -> None:
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._beat())
+        self._set_beat()
+
+    async def _beat(self) -> None:
+        began = self._clock.monotonic()
+        try:
+            await self._bus.answers()
+            nodes = await self._owners.beat(self.node, self.length)
+        except Replaced:
+            log.critical("another process has the name of this node", {"node": self.node.name})
+            self._is_closed = True
+            for timer in (self._beat_timer, self._end_timer):
+                if timer is not None:
+                    timer.cancel()
+            self._end()
+            self.on_replaced()
+        except (BusFailed, StorageFailed) as exc:
+            log.warning("lease not renewed", {"node": self.node.name, "reason": type(exc).__name__})
+            self._disconnected()
+        else:
+            self._renewed(began, nodes)
+            self.on_beat()
+
+    def _renewed(self, began: float, nodes: Collection[Node]) -> None:
+        self._until = began + self.length
+        if self._end_timer is not None:
+            self._end_timer.cancel()
+        self._end_timer = self._clock.call_later(max(0.0, self._until - self._clock.monotonic()), self._end)
+        if self._connected_since is None:
+            self._connected_since = began
+        if self._clock.monotonic() - self._connected_since >= self.length:
+            self._can_claim = True
+            self._wake_claimers(None)
+        before, self.nodes = self.nodes, {node.generation: node for node in nodes}
+        for generation, node in before.items():
+            if generation not in self.nodes:
+                log.info("node gone", {"node": node.name, "generation": generation})
+                self.on_gone(node)
+
+    def _end(self) -> None:
+        """Note that the lease is over. The node may hold another one as soon as a beat succeeds."""
+        if not self.is_held or self._is_closed:
+            log.error("lease over", {"node": self.node.name})
+            self._until = 0.0
+            self._disconnected()
+            self.on_over()
+
+    def _disconnected(self) -> None:
+        self._connected_since = None
+        self._can_claim = False
+        self._wake_claimers(StorageFailed())
+
+    def _wake_claimers(self, failure: StorageFailed | None) -> None:
+        claimers, self._claimers = self._claimers, []
+        for waiting in claimers:
+            if waiting.done():
+                continue
+            if failure is not None:
+                waiting.set_exception(failure)
+            else:
+                waiting.set_result(None)
+
+
+def _nothing() -> None:
+    """Do nothing."""
+
+
+def _ignore(_: Node) -> None:
+    """Do nothing."""

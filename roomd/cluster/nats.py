@@ -1,0 +1,189 @@
+"""The bus over core NATS. Only this module uses nats-py.
+
+A node subscribes to `PREFIX.node.NAME`. Each message names a subject to reply to, `PREFIX.absent.SENDER.RECEIVER`, to
+which the server itself answers when nobody is subscribed. A message that is larger than the server takes is sent in
+pieces; if one of them is lost, so is the message.
+"""
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections import deque
+from typing import NamedTuple
+
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from roomd.cluster.ports import BusFailed, Receiver
+
+log = logging.getLogger("roomd.cluster.nats")
+
+CONNECT_TIMEOUT = 5.0
+"""The seconds in which a server must be found at the start."""
+RECONNECT_WAIT = 0.25
+"""The seconds between two attempts to connect to the same server again."""
+PING_INTERVAL = 2
+"""The seconds between two pings of the server: after two without an answer the connection is lost."""
+MOST_WAITING = 4096
+"""The messages that wait to be written; more are lost, as the bus may lose them."""
+
+_PIECE = 8
+"""The bytes before each piece: the number of the message, the index of the piece, and the number of pieces."""
+
+
+class NatsSettings(NamedTuple):
+    """How to reach NATS."""
+
+    servers: list[str]
+    """URLs, like nats://10.0.0.1:4222."""
+    prefix: str = "roomd"
+    """What all subjects begin with."""
+    tls: ssl.SSLContext | None = None
+    """For servers that require TLS; None for others."""
+    credentials: str | None = None
+    """The file of credentials, with a JWT and a key; None without one."""
+
+
+class NatsBus:
+    """The bus of one node. It implements `cluster.ports.Bus`."""
+
+    def __init__(self, settings: NatsSettings) -> None:
+        self._settings = settings
+        self._client = Client()
+        self._name = ""
+        self._receiver: Receiver
+        self._waiting: deque[tuple[str, bytes]] = deque()
+        self._has_waiting = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+        self._subscriptions: list[Subscription] = []
+        self._number = 0
+        self._pieces: dict[str, list[bytes]] = {}  # of the messages that have not arrived in full, by their senders
+        self.lost = 0
+        """The messages that were not sent, because the bus was not there or too many waited."""
+
+    async def open(self, name: str, receiver: Receiver) -> None:
+        """Connect, and receive the messages for the node `name`. Raises `BusFailed`."""
+        self._name, self._receiver = name, receiver
+        settings = self._settings
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                await self._client.connect(
+                    settings.servers,
+                    name=f"roomd {name}",
+                    error_cb=self._failed,
+                    disconnected_cb=self._disconnected,
+                    reconnected_cb=self._reconnected,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=RECONNECT_WAIT,  # type: ignore[arg-type]  # it is only slept for
+                    ping_interval=PING_INTERVAL,
+                    allow_reconnect=True,
+                    tls=settings.tls,
+                    user_credentials=settings.credentials,
+                )
+            prefix = settings.prefix
+            self._subscriptions = [
+                await self._client.subscribe(f"{prefix}.node.{name}", cb=self._arrived),
+                await self._client.subscribe(f"{prefix}.absent.{name}.*", cb=self._not_delivered),
+            ]
+            await self._client.flush()
+        except (TimeoutError, OSError, nats.errors.Error) as exc:
+            await self.close()
+            raise BusFailed(str(exc) or type(exc).__name__) from None
+        self._writer = asyncio.create_task(self._write(), name="write to NATS")
+
+    def send(self, to: str, data: bytes) -> None:
+        """Send a message to the node of a name, if the bus is there."""
+        if not self._client.is_connected or len(self._waiting) >= MOST_WAITING:
+            self.lost += 1
+            return
+        self._number += 1
+        size = self._client.max_payload - _PIECE
+        count = max(1, -(-len(data) // size))
+        number = (self._number & 0xFFFFFFFF).to_bytes(4)
+        for index in range(count):
+            head = number + index.to_bytes(2) + count.to_bytes(2)
+            self._waiting.append((to, head + data[index * size : (index + 1) * size]))
+        self._has_waiting.set()
+
+    async def answers(self) -> None:
+        """Return when the server has answered a ping. Raises `BusFailed`."""
+        if not self._client.is_connected:
+            raise BusFailed("not connected")
+        try:
+            await self._client.flush(PING_INTERVAL)
+        except (TimeoutError, OSError, nats.errors.Error) as exc:
+            raise BusFailed(str(exc) or type(exc).__name__) from None
+
+    async def close(self) -> None:
+        """Send what waits, and disconnect. Closing twice is fine."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            while self._waiting and self._client.is_connected:
+                await self._write_next()
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+        if self._client.is_closed:
+            return
+        with contextlib.suppress(TimeoutError, OSError, nats.errors.Error):
+            if self._client.is_connected:
+                for subscription in self._subscriptions:
+                    await subscription.unsubscribe()
+                await self._client.flush(PING_INTERVAL)  # from now on others are told that this node is not there
+            await self._client.close()
+
+    async def _write(self) -> None:
+        while True:
+            await self._has_waiting.wait()
+            await self._write_next()
+            if not self._waiting:
+                self._has_waiting.clear()
+
+    async def _write_next(self) -> None:
+        if not self._waiting:
+            return
+        to, piece = self._waiting.popleft()
+        prefix = self._settings.prefix
+        try:
+            await self._client.publish(f"{prefix}.node.{to}", piece, reply=f"{prefix}.absent.{self._name}.{to}")
+        except (OSError, nats.errors.Error) as exc:
+            self.lost += 1
+            log.warning("message not sent", {"node": to, "reason": str(exc) or type(exc).__name__})
+
+    async def _arrived(self, message: Msg) -> None:
+        data = message.data
+        index, count = int.from_bytes(data[4:6]), int.from_bytes(data[6:8])
+        if count == 1:
+            self._receive(data[_PIECE:])
+            return
+        pieces = self._pieces.pop(message.reply, [])
+        if index != len(pieces) or (pieces and pieces[0][:4] != data[:4]):
+            pieces = []  # one before was lost
+        if index == len(pieces):
+            pieces.append(data)
+        if len(pieces) == count:
+            self._receive(b"".join(piece[_PIECE:] for piece in pieces))
+        elif pieces:
+            self._pieces[message.reply] = pieces
+
+    def _receive(self, data: bytes) -> None:
+        try:
+            self._receiver.received(data)
+        except Exception as exc:  # the edge of a message
+            log.exception("message not served", {"error": type(exc).__name__})
+
+    async def _not_delivered(self, message: Msg) -> None:
+        self._receiver.absent(message.subject.rpartition(".")[2])
+
+    async def _failed(self, exc: Exception) -> None:
+        log.warning("bus failed", {"reason": str(exc) or type(exc).__name__})
+
+    async def _disconnected(self) -> None:
+        log.warning("bus disconnected")
+
+    async def _reconnected(self) -> None:
+        log.info("bus connected again")
+        self._pieces.clear()
+        self._receiver.reconnected()

@@ -1,0 +1,96 @@
+"""The nodes of a cluster and the owners of rooms, in PostgreSQL. All times are those of the server."""
+
+from collections.abc import Collection, Sequence
+
+from roomd.cluster.ports import Claimed, Found, Node, Replaced
+from roomd.storage.postgresql.store import PostgresqlStore
+
+_REGISTER = """
+    INSERT INTO nodes VALUES ($1, nextval('node_generations'), $2, clock_timestamp() + make_interval(secs => $3))
+    ON CONFLICT (name) DO UPDATE SET generation = excluded.generation, address = excluded.address,
+    lease_until = excluded.lease_until RETURNING generation
+"""
+_BEAT = """
+    UPDATE nodes SET lease_until = clock_timestamp() + make_interval(secs => $3) WHERE name = $1 AND generation = $2
+    RETURNING 1
+"""
+_LIVE = "SELECT name, generation FROM nodes WHERE lease_until > clock_timestamp() ORDER BY generation"
+_RETIRE = "UPDATE nodes SET lease_until = '-infinity' WHERE name = $1 AND generation = $2"
+_GIVE_UP = "UPDATE owners SET generation = 0, version = version + 1 WHERE generation = $1"
+_FIND = """
+    SELECT rooms.id, nodes.name, nodes.generation FROM rooms LEFT JOIN owners ON owners.room_id = rooms.id
+    LEFT JOIN nodes ON nodes.generation = owners.generation AND nodes.lease_until > clock_timestamp()
+    WHERE rooms.code = $1
+"""
+_CLAIM = """
+    INSERT INTO owners SELECT id, $2, 1 FROM rooms WHERE code = $1
+    ON CONFLICT (room_id) DO UPDATE SET generation = excluded.generation, version = owners.version + 1
+    WHERE owners.generation = excluded.generation OR NOT EXISTS (
+        SELECT 1 FROM nodes WHERE nodes.generation = owners.generation AND nodes.lease_until > clock_timestamp()
+    )
+    RETURNING room_id, version
+"""
+_ORPHANS = """
+    SELECT rooms.code FROM (SELECT DISTINCT room_id FROM participants WHERE left_at IS NULL) AS taken
+    JOIN rooms ON rooms.id = taken.room_id LEFT JOIN owners ON owners.room_id = taken.room_id
+    WHERE NOT rooms.is_deleted AND NOT EXISTS (
+        SELECT 1 FROM nodes WHERE nodes.generation = owners.generation AND nodes.lease_until > clock_timestamp()
+    ) LIMIT $1
+"""
+
+
+class StoredOwners:
+    """The tables of nodes and owners. It implements `cluster.ports.Owners`. Every method may raise `StorageFailed`."""
+
+    def __init__(self, database: PostgresqlStore) -> None:
+        self._database = database
+
+    async def register(self, name: str, address: str, lease: float) -> Node:
+        """Begin a run of a node, with a lease for `lease` seconds. An earlier run of it has none any more."""
+        ((generation,),) = await self._database.fetch(_REGISTER, name, address, lease)
+        return Node(name, generation)
+
+    async def beat(self, node: Node, lease: float) -> Collection[Node]:
+        """Renew the lease for `lease` seconds from now, and return every node whose lease is not over.
+
+        Raises `Replaced`.
+        """
+        async with self._database.reading() as db:
+            if not await db.fetch(_BEAT, *node, lease):
+                raise Replaced
+            return [Node(*row) for row in await db.fetch(_LIVE)]
+
+    async def retire(self, node: Node) -> None:
+        """End the lease, and give up all rooms of the node."""
+        async with self._database.reading() as db:
+            await db.execute(_RETIRE, *node)
+            await db.execute(_GIVE_UP, node.generation)
+
+    async def find(self, code: str) -> Found | None:
+        """Find the owner of a room by its code; None without such a room."""
+        rows = await self._database.fetch(_FIND, code)
+        if not rows:
+            return None
+        ((room_id, name, generation),) = rows
+        return Found(room_id, Node(name, generation) if name is not None else None)
+
+    async def claim(self, code: str, node: Node) -> Claimed | Node | None:
+        """Make a node the owner of a room, unless another one is whose lease is not over: then return that one.
+
+        None without such a room.
+        """
+        async with self._database.reading() as db:
+            if claimed := await db.fetch(_CLAIM, code, node.generation):
+                ((room_id, version),) = claimed
+                live = frozenset(generation for _, generation in await db.fetch(_LIVE))
+                return Claimed(room_id, version, live)
+        found = await self.find(code)
+        return (found.owner or node) if found is not None else None
+
+    async def release(self, node: Node, room_ids: Sequence[str]) -> None:
+        """Give up rooms, as far as the node still has them."""
+        await self._database.fetch(f"{_GIVE_UP} AND room_id = ANY($2::text[])", node.generation, list(room_ids))
+
+    async def orphans(self, limit: int) -> list[str]:
+        """Read the codes of rooms, at most `limit`, with seats and without an owner whose lease is not over."""
+        return [code for (code,) in await self._database.fetch(_ORPHANS, limit)]

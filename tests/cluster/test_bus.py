@@ -1,0 +1,158 @@
+"""The contract of `Bus`: the bus in memory and NATS keep it. And what NATS alone does."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from roomd.cluster.nats import NatsBus, NatsSettings
+from roomd.cluster.ports import Bus, BusFailed
+from tests.support.cluster.network import Network
+from tests.support.nats import NatsServer, running
+from tests.support.processes import PATIENCE
+
+
+class Ear:
+    """A node that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.messages: list[bytes] = []
+        self.missing: list[str] = []
+        self.reconnects = 0
+
+    def received(self, data: bytes) -> None:
+        self.messages.append(data)
+
+    def absent(self, name: str) -> None:
+        self.missing.append(name)
+
+    def reconnected(self) -> None:
+        self.reconnects += 1
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for a condition."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110 - a condition of another process
+            await asyncio.sleep(0.005)
+
+
+Make = Callable[[], Bus]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[NatsServer]:
+    with running(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture(params=["memory", "nats"])
+async def make(request: pytest.FixtureRequest) -> AsyncIterator[Make]:
+    if request.param == "memory":
+        yield Network().bus
+        return
+    server: NatsServer = request.getfixturevalue("server")
+    yield lambda: NatsBus(NatsSettings([server.url]))
+
+
+async def test_messages_arrive_in_their_order(make: Make) -> None:
+    """At the node of the name alone."""
+    ears = {name: Ear() for name in "abc"}
+    buses = {name: make() for name in ears}
+    for name, bus in buses.items():
+        await bus.open(name, ears[name])
+    for number in range(200):
+        buses["a"].send("b", b"%d" % number)
+    await until(lambda: len(ears["b"].messages) == 200)
+    assert ears["b"].messages == [b"%d" % number for number in range(200)]
+    assert (ears["a"].messages, ears["c"].messages) == ([], [])
+    await buses["a"].answers()
+    for bus in buses.values():
+        await bus.close()
+        await bus.close()
+
+
+async def test_a_node_that_is_not_there(make: Make) -> None:
+    """The sender is told."""
+    ear, other = Ear(), Ear()
+    bus, second = make(), make()
+    await bus.open("a", ear)
+    await second.open("b", other)
+    bus.send("b", b"here")
+    await until(lambda: other.messages)
+
+    def is_missing(name: str) -> bool:
+        bus.send(name, b"hello?")  # again and again: it may be lost
+        return name in ear.missing
+
+    await until(lambda: is_missing("nobody"))
+    assert set(ear.missing) == {"nobody"}
+    await second.close()
+    await until(lambda: is_missing("b"))
+    assert other.messages == [b"here"]
+    await bus.close()
+
+
+async def test_a_large_message(make: Make) -> None:
+    """It arrives in one, though it is larger than the server takes."""
+    ear = Ear()
+    bus, other = make(), make()
+    await bus.open("a", Ear())
+    await other.open("b", ear)
+    large = bytes(range(256)) * 4096 * 4
+    for data in (b"small", large, b"", large + b"!", b"last"):
+        bus.send("b", data)
+    await until(lambda: len(ear.messages) == 5)
+    assert ear.messages == [b"small", large, b"", large + b"!", b"last"]
+    await bus.close()
+    await other.close()
+
+
+async def test_nats_comes_back(server: NatsServer) -> None:
+    """Nodes connect again by themselves; meanwhile the bus does not answer, and what is sent is lost."""
+    ear, other = Ear(), Ear()
+    bus, second = NatsBus(NatsSettings([server.url])), NatsBus(NatsSettings([server.url]))
+    await bus.open("a", ear)
+    await second.open("b", other)
+    server.stop()
+
+    async def fails() -> bool:
+        try:
+            await bus.answers()
+        except BusFailed:
+            return True
+        return False
+
+    async with asyncio.timeout(PATIENCE):
+        while not await fails():  # noqa: ASYNC110 - it is polled
+            await asyncio.sleep(0.005)
+    bus.send("b", b"lost")
+    assert bus.lost == 1
+    server.start()
+    await until(lambda: ear.reconnects and other.reconnects)
+    await bus.answers()
+    bus.send("b", b"found")
+    await until(lambda: other.messages)
+    assert other.messages == [b"found"]
+    await bus.close()
+    await second.close()
+
+
+async def test_nats_that_is_not_there(tmp_path: Path) -> None:
+    """The start fails."""
+    server = NatsServer(tmp_path)
+    with pytest.raises(BusFailed):
+        await NatsBus(NatsSettings([server.url])).open("a", Ear())
+
+
+async def test_nats_with_a_password(tmp_path: Path) -> None:
+    """It is in the URL; a wrong one is refused."""
+    with running(tmp_path, "--user", "roomd", "--pass", "secret") as server:
+        address = server.url.removeprefix("nats://")
+        bus = NatsBus(NatsSettings([f"nats://roomd:secret@{address}"]))
+        await bus.open("a", Ear())
+        await bus.answers()
+        await bus.close()
+        with pytest.raises(BusFailed):
+            await NatsBus(NatsSettings([f"nats://roomd:wrong@{address}"])).open("a", Ear())

@@ -1,0 +1,66 @@
+"""Nodes that give their rooms up: on purpose, because another process has their name, and what becomes of seats."""
+
+from tests.support.cluster.stage import LEASE, Cluster, away, names
+from tests.support.stage import HOLD
+
+
+async def test_a_node_hands_its_rooms_over(three: Cluster) -> None:
+    """Without waiting for a lease; its own clients keep their connections, and their seats (rule 15)."""
+    people = await three.seated("ann", "bob", "carol")
+    owner = three.owner()
+    appends = sum(node.database.appends for node in three.nodes)
+    began = three.clock.seconds
+    await owner.node.hand_over()
+    await three.done(*(person.say("hello", client_id=str(person.name)) for person in people))
+    assert three.clock.seconds - began < 1.0
+    assert three.owner() is not owner
+    assert sum(node.database.appends for node in three.nodes) - appends <= 10
+    for person in people:
+        person.read()
+        assert (person.answers[-1], person.is_open) == ("ok", True)
+        assert dict(person.people()) == {"ann": True, "bob": True, "carol": True}
+        assert len(person.texts) == 3
+
+
+async def test_a_node_stops(three: Cluster) -> None:
+    """Others have its rooms at once, and hold the seats of its clients."""
+    people = await three.seated("ann", "bob", "carol")
+    owner = three.owner()
+    rest = away(three, people)
+    await owner.hub.drain()
+    await owner.node.close()
+    three.nodes.remove(owner)
+    began = three.clock.seconds
+    await three.done(rest[0].say("hello", client_id="c"))
+    assert (rest[0].answers[-1], three.clock.seconds - began <= 1.0) == ("ok", True)
+    await three.pass_time(LEASE)
+    assert [is_active for _, is_active in rest[0].people()].count(False) == 1
+
+
+async def test_another_process_takes_the_name(three: Cluster) -> None:
+    """The one before serves nothing more."""
+    people = await three.seated("ann", "bob", "carol")
+    owner = three.owner()
+    rest = away(three, people)
+    await three.database.connection().register(owner.name, "", LEASE)
+    await three.pass_time(LEASE)
+    assert not owner.node.lease.is_held
+    assert not owner.owns()
+    await three.done(rest[0].say("hello", client_id="c"))
+    assert rest[0].answers[-1] == "ok"
+
+
+async def test_seats_that_nobody_attaches(three: Cluster) -> None:
+    """The seats of a live edge stay connected, and are given up when it has not attached them for as long as a seat is
+    held (rule 11)."""
+    people = await three.seated("ann", "bob", "carol")
+    owner = three.owner()
+    rest = away(three, people)
+    lost = rest[0]
+    lost.stage.node._router.routes.remove_seat(three.room.code, lost.claim)  # as if its connection ended unseen
+    owner.kill()
+    await three.pass_time(3 * LEASE)
+    assert (str(lost.name), True) in rest[1].people()
+    await three.pass_time(HOLD)
+    assert str(lost.name) not in names(rest[1].people())
+    assert str(rest[1].name) in names(rest[1].people())

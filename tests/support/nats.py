@@ -1,0 +1,64 @@
+"""A NATS server of the tests: Debian's program, on a port that the system chooses."""
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PATIENCE = 60.0
+
+
+class NatsServer:
+    """A server, which may be stopped and started again on the same port."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self._folder = folder
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """The URL of the server."""
+        return f"nats://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start the server, and wait until it accepts connections."""
+        program = shutil.which("nats-server") or "/usr/sbin/nats-server"
+        if not Path(program).exists():
+            pytest.fail("these tests need NATS: sudo apt-get install nats-server, or `make system`", pytrace=False)
+        command = [program, "-a", "127.0.0.1", "-p", str(self.port), *self._options]
+        with (self._folder / "nats.log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                return
+            assert self._process.poll() is None, (self._folder / "nats.log").read_text()
+            assert time.monotonic() < deadline, "nats-server does not answer"
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """Stop the server. Stopping twice is fine."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait(PATIENCE)
+
+
+@contextlib.contextmanager
+def running(folder: Path, *options: str) -> Iterator[NatsServer]:
+    """Run a server."""
+    server = NatsServer(folder, *options)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
