@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Generic, Literal, Protocol, TypeVar
 
@@ -38,7 +39,7 @@ class Edge(Protocol):
         """Note that a call is answered, though not by its number."""
 
 
-class Call:
+class Call(ABC):
     """Something that was asked of a room, wherever that is. Each kind of call is a subclass."""
 
     def __init__(self, code: str, asked_at: float) -> None:
@@ -54,21 +55,21 @@ class Call:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """The future that is done when the asker was answered."""
 
+    @abstractmethod
     def item(self, clock: float) -> wire.AnyItem:
         """Return what is sent to the owner at a time of the monotonic clock."""
-        raise NotImplementedError
 
     def repeat(self) -> bool:
         """Prepare to be served by another owner, though one may have served it. Return whether that is possible."""
         return True
 
+    @abstractmethod
     def answered(self, answer: msgspec.Raw) -> None:
         """Send the answer to the asker."""
-        raise NotImplementedError
 
+    @abstractmethod
     def refused(self, refused: Refused) -> None:
         """Send a refusal to the asker."""
-        raise NotImplementedError
 
     def give_up(self) -> None:
         """Refuse the call, because its room could not be reached in time."""

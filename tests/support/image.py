@@ -126,7 +126,7 @@ def _carry_out(image: Image, instruction: str, arguments: str, built: dict[str, 
     elif instruction in SETTINGS:
         image.settings[instruction] = arguments
     else:
-        raise NotImplementedError(instruction)
+        raise ValueError(f"unknown instruction: {instruction}")
 
 
 def _copy(image: Image, arguments: list[str], built: dict[str, Image]) -> None:
