@@ -33,6 +33,9 @@ BEFORE, AFTER = "before", "after"
 class Pair(Record):
     """Measures two checkouts in turn."""
 
+    turns = 1
+    """How often each work is done in a round."""
+
     def __init__(
         self, plan: Plan, before: Checkout, after: Checkout, cores: set[int], folder: Path, *, has_metrics: bool = False
     ) -> None:
@@ -59,9 +62,10 @@ class Pair(Record):
             rigs = {side: self._start(stack, side, folder) for side in sides}
             if self.plan.has("g", "roomd") and not self._peak:
                 self.measure(self._round, Step("g peak", BEFORE, self._probe), rigs[BEFORE])
-            for step in steps(self.plan, self._latency):
-                for side in sides:
-                    self.measure(self._round, step._replace(server=side), rigs[side])
+            for turn in range(self.turns):
+                for step in steps(self.plan, self._latency):
+                    for side in sides if turn % 2 == 0 else reversed(sides):
+                        self.measure(self._round, step._replace(server=side), rigs[side])
 
     def run_once(self) -> None:
         """Measure memory, with daemons of its own."""

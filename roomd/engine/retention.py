@@ -25,7 +25,7 @@ MOST_ROWS = 100
 """The rows that one transaction deletes: it takes some milliseconds."""
 MOST_ROOMS = 10
 """The rooms that are deleted at the same time."""
-PAUSE = 0.02
+PAUSE = 0.05
 """The seconds between two transactions, at least, in which others are stored."""
 REST, LONGEST_PAUSE = 9.0, 5.0
 """The pause is so many times as long as the work before it, and at most so many seconds."""
@@ -86,6 +86,9 @@ class OldRows(Protocol):
     async def shrink(self) -> bool:
         """Make the file smaller by some free pages. Return whether it did."""
         ...
+
+    async def checkpoint(self) -> None:
+        """Write what was deleted into the file, beside all others. Else a join that commits may have to."""
 
     async def optimize(self, *, is_first: bool) -> None:
         """Let the store find out how its tables are filled. `is_first` since it was opened."""
@@ -175,9 +178,13 @@ class Retention:
         return max(SHORTEST_INTERVAL, min(INTERVAL, shortest / 4))
 
     async def _rest(self) -> None:
-        """Leave the database to others for a time: longer where it is slow, or they have much to do."""
+        """Leave the database to others for a time: longer where it is slow, or they have much to do.
+
+        Raises `StorageFailed`.
+        """
         loop = asyncio.get_running_loop()
         worked = loop.time() - self._worked_from
+        await self._rows.checkpoint()
         await asyncio.sleep(max(PAUSE, min(REST * worked, LONGEST_PAUSE)))
         self._worked_from = loop.time()
 

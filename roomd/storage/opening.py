@@ -40,6 +40,8 @@ async def open_store(config: DatabaseConfig, counters: Counters | None = None) -
             reader = Worker(path, config.busy_timeout)
             await opened.enter_async_context(reader)
             await reader.execute("PRAGMA query_only = ON")
+            checkpointer = Worker(path, config.busy_timeout)
+            await opened.enter_async_context(checkpointer)
             opened.pop_all()
     except BaseException as exc:
         os.close(lock)
@@ -47,7 +49,7 @@ async def open_store(config: DatabaseConfig, counters: Counters | None = None) -
             kind = StoreError if is_lasting(exc) else StoreBusy
             raise kind(f"{path}: cannot be opened: {exc}") from None
         raise
-    return SqliteStore(writer, reader, lock, Space(path, config.reserve), counters)
+    return SqliteStore(writer, reader, checkpointer, lock, Space(path, config.reserve), counters)
 
 
 @contextlib.contextmanager

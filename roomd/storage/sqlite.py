@@ -3,8 +3,8 @@
 `append` stores changes durably. Appends that arrive at the same time share one fsync (see `group_commit.py`). A
 transaction is one function that runs on the writer's thread (see `writing.py`).
 
-There are two connections: a writer, which only `append` and the start use, and a reader, so that no join waits for a
-long page of history. With write-ahead logging both can work at the same time.
+There are three connections: a writer, which only `append` and the start use, a reader, so that no join waits for a long
+page of history, and one for checkpoints. With write-ahead logging they can work at the same time.
 """
 
 import logging
@@ -69,10 +69,17 @@ class SqliteStore:
     """
 
     def __init__(
-        self, writer: Worker, reader: Worker, lock: int, space: Space, counters: Counters | None = None
+        self,
+        writer: Worker,
+        reader: Worker,
+        checkpointer: Worker,
+        lock: int,
+        space: Space,
+        counters: Counters | None = None,
     ) -> None:
         self._writer = writer
         self._reader = reader
+        self._checkpointer = checkpointer
         self._lock = lock
         self._space = space
         self._counters = counters or Counters()
@@ -251,8 +258,16 @@ class SqliteStore:
         """
         return await self._run(self._writer, function)
 
+    async def checkpoint(self) -> None:
+        """Write what is in the write-ahead log into the file, as far as nobody has to wait for it.
+
+        SQLite does that by itself in every commit that makes the log long, and the joins in it wait: longer, the more
+        pages were written. Raises `StorageFailed`.
+        """
+        await self._run(self._checkpointer, lambda db: db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall())
+
     async def answers(self) -> None:
-        """Return when both threads of the database have answered, so that neither of them hangs."""
+        """Return when the threads of the writer and the reader have answered, so that neither of them hangs."""
         for worker in (self._writer, self._reader):
             await worker.answers()
 
@@ -260,6 +275,7 @@ class SqliteStore:
         """Finish the waiting appends and close the file. Closing twice is fine."""
         await self._commits.finish()
         await self._last_commit.close()
+        await self._checkpointer.close()
         await self._reader.close()
         await self._writer.close()
         if self._lock >= 0:

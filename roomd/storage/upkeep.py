@@ -11,7 +11,7 @@ FREE_PAGES = 256
 """The free pages that the file keeps for what is stored next: 1 MiB."""
 ROWS_ANALYZED = 400
 """The rows of each index that are counted: it takes some milliseconds, however large the table is."""
-MOST_FREED = 64
+MOST_FREED = 16
 """The pages that one transaction gives back at most."""
 
 
@@ -64,6 +64,13 @@ class StoredRows:
             return False
         await self._store.maintain(_free_some)
         return True
+
+    async def checkpoint(self) -> None:
+        """Write what was deleted from the write-ahead log into the file, so that no join does.
+
+        Raises `StorageFailed`.
+        """
+        await self._store.checkpoint()
 
     async def optimize(self, *, is_first: bool) -> None:
         """Let SQLite count what it chooses its plans by, where that may help; at first in all tables.

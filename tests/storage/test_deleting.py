@@ -1,6 +1,9 @@
 """Rows that are old, or belong to deleted rooms: what is found, how much at once, and what stays true of the rest."""
 
+import asyncio
+import contextlib
 import math
+import sqlite3
 from pathlib import Path
 
 import msgspec
@@ -17,6 +20,7 @@ from roomd.storage.postgresql import upkeep as upkeep_in_postgresql
 from roomd.storage.postgresql import walking as walking_in_postgresql
 from roomd.storage.sqlite import SqliteStore
 from roomd.storage.upkeep import StoredRows
+from tests.support.processes import PATIENCE
 from tests.support.stored import BOB, JANE, LATER, OTHER, ROOM, InRoom, append, kept, lived_in, said, seat
 from tests.support.stores import RealStore, query
 
@@ -163,6 +167,31 @@ async def test_the_file_shrinks(sqlite: SqliteStore, tmp_path: Path, monkeypatch
     await sqlite.close()
     assert (tmp_path / "roomd.db").stat().st_size == before * 4096
     assert check(tmp_path / "roomd.db").problems == []
+
+
+async def test_what_was_deleted_is_written_into_the_file_beside_others(tmp_path: Path) -> None:
+    """So no commit of a join has to; and nobody waits for it, whoever reads or writes meanwhile."""
+    path, copy = tmp_path / "roomd.db", tmp_path / "without-the-log.db"
+    store = await open_store(DatabaseConfig(path=str(path), busy_timeout=10 * PATIENCE))
+    rows = StoredRows(store)
+    await append(store, [RoomChanged(ROOM), *(said(number) for number in range(200))])
+    await append(store, [InRoom("r1", MessagesDeleted("m000199", 0))])
+    await rows.checkpoint()
+    copy.write_bytes(path.read_bytes())
+    with contextlib.closing(sqlite3.connect(copy)) as db:
+        assert db.execute("SELECT count(*) FROM messages").fetchone() == (0,)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        async with asyncio.timeout(PATIENCE):
+            db.execute("BEGIN")
+            db.execute("SELECT count(*) FROM rooms").fetchone()  # from now on it needs what the log has
+            await append(store, [RoomChanged(OTHER)])
+            await rows.checkpoint()
+            db.execute("COMMIT")
+            db.execute("BEGIN IMMEDIATE")
+            await rows.checkpoint()
+            db.execute("ROLLBACK")
+    await store.close()
+    assert check(path).problems == []
 
 
 async def pages(sqlite: SqliteStore) -> int:

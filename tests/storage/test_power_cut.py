@@ -70,6 +70,8 @@ async def record(path: Path, synchronous: Any = "FULL") -> list[Image]:
     images.append(recorder.image())
     await rows.delete_stays("2027", None)
     images.append(recorder.image())
+    await rows.checkpoint()
+    images.append(recorder.image())
     while await rows.shrink():
         images.append(recorder.image())
     await store.append(OTHER.id, [person(9, room=OTHER.id, left_at=LATER), RoomDeleted(OTHER)])

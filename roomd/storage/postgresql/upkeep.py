@@ -85,6 +85,9 @@ class StoredRows:
             await db.execute("DELETE FROM rooms WHERE id = $1", room_id)
         return True
 
+    async def checkpoint(self) -> None:
+        """Do nothing: the server has a process for that."""
+
     async def shrink(self) -> bool:
         """Return False: autovacuum frees what is deleted."""
         return False
