@@ -1,7 +1,5 @@
 """Convert the rows of the tables (schema.sql) to objects and back. Values have the order of the columns below."""
 
-from collections.abc import Sequence
-from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -25,9 +23,6 @@ MESSAGE_COLUMNS = (
     "room_id, id, participant_id, user_id, display_name, text, sent_at, to_id, to_user_id, client_id, total_bytes"
 )
 BAN_COLUMNS = "room_id, id, user_id, address_key, display_name, reason, banned_at, expires_at"
-
-PAGE_BYTES = 256 * 1024
-"""The bytes of messages in one page, unless a single message is larger."""
 
 _encoder = msgspec.json.Encoder()
 
@@ -185,9 +180,3 @@ def to_ban(row: tuple[Any, ...]) -> tuple[PersonKey, Ban]:
 def event_row(room_id: str, event: LogEvent) -> tuple[Any, ...]:
     """Convert a log event to a row for `write_events`: the room, the stamp, the type, and the JSON after its `{`."""
     return room_id, event.at, event.__struct_config__.tag, _encoder.encode(event)[1:].decode()
-
-
-def count_fitting(messages: Sequence[Message]) -> int:
-    """Return how many of the messages fit into one page of `PAGE_BYTES`; at least 1."""
-    sizes = accumulate(len(msgspec.json.encode(message)) for message in messages)
-    return max(1, sum(size <= PAGE_BYTES for size in sizes))

@@ -31,7 +31,6 @@ from roomd.storage.reading import read_messages
 from roomd.storage.rows import (
     PARTICIPANT_COLUMNS,
     ROOM_COLUMNS,
-    count_fitting,
     to_message,
     to_room,
     to_seat,
@@ -201,8 +200,7 @@ class SqliteStore:
         Raises `StorageFailed`.
         """
         rows, unread, read = await self.read(lambda db: read_messages(db, reader, cursor, limit + 1))
-        messages = [to_message(row) for row in rows]
-        found, following = page(messages, min(limit, count_fitting(messages)))
+        found, following = page([to_message(row) for row in rows], limit)
         return found, following or unread, read
 
     async def use_ticket(self, key: str, valid_until: float, now: float) -> bool:

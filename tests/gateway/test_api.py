@@ -36,6 +36,24 @@ async def test_a_reply_is_the_frame_without_an_id(stage: ApiStage) -> None:
     assert {room["code"] for room in listed.frame["rooms"]} == {stage.code, created.frame["room"]["code"]}
 
 
+async def test_a_list_of_rooms_with_much_metadata_has_more_pages(stage: ApiStage) -> None:
+    """A page has about 256 KiB at most; with the cursors of all, each room is listed once."""
+    client = stage.connect()
+    made = [stage.code]
+    for number in range(100):
+        answer = await client.post("create-room", name=f"Room {number}", metadata={"note": "x" * 4000})
+        made.append(answer.frame["room"]["code"])
+    listed: list[str] = []
+    cursor, pages = None, 0
+    while not pages or cursor is not None:
+        answer = await client.post("list-rooms", limit=200, **({"cursor": cursor} if cursor is not None else {}))
+        assert len(answer.body) < 260 * 1024
+        listed += [room["code"] for room in answer.frame["rooms"]]
+        cursor, pages = answer.frame["nextCursor"], pages + 1
+    assert listed == made[::-1]
+    assert pages == 2
+
+
 async def test_a_request_that_needs_no_reply_is_answered_with_ok(stage: ApiStage) -> None:
     """Every request by HTTP has its response, whatever the socket does without an `id`."""
     unban = await stage.connect().post("admit-all", code=stage.code)

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 
 from roomd.config import DatabaseConfig
 from roomd.engine.ports import StorageFailed
+from roomd.protocol.paging import PAGE_BYTES
 from roomd.rooms.changes import RoomChanged, SeatChanged
 from roomd.rooms.model import Seat, StoredRoom
 from roomd.storage.errors import StoreError
@@ -128,6 +129,30 @@ async def test_pages(store: AnyStore) -> None:
     first, cursor = await store.history("r0", None, 3)
     rest, end = await store.history("r0", cursor, 3)
     assert ([*first, *rest], cursor, end) == (people, "p2", None)
+
+
+async def test_pages_of_what_is_large(store: AnyStore) -> None:
+    """Pages of rooms and people with large metadata are shorter, and the cursor leads through all of it once."""
+    large = {"note": "x" * 4000}
+    rooms = [msgspec.structs.replace(ROOM, id=f"r{n:03}", code=f"code-{n}", metadata=large) for n in range(150)]
+    people = [msgspec.structs.replace(JANE, id=f"p{n:03}", room_id="r000", metadata=large) for n in range(150)]
+    await append(store, [*(RoomChanged(room) for room in rooms), *(seat(person) for person in people)])
+
+    async def pages_of(read: Callable[[str | None], Awaitable[tuple[Sequence[Any], str | None]]]) -> list[list[str]]:
+        pages: list[list[str]] = []
+        cursor: str | None = None
+        while not pages or cursor is not None:
+            found, cursor = await read(cursor)
+            assert len(msgspec.json.encode(found)) <= PAGE_BYTES + len(found) + 1, "the commas and brackets"
+            pages.append([one.id for one in found])
+        return pages
+
+    for pages, ids in (
+        (await pages_of(lambda cursor: store.rooms_of(None, None, cursor, 200)), [room.id for room in rooms[::-1]]),
+        (await pages_of(lambda cursor: store.history("r000", cursor, 200)), [person.id for person in people]),
+    ):
+        assert [one for page in pages for one in page] == ids
+        assert len(pages) == 3
 
 
 async def test_a_code_is_given_once(store: AnyStore) -> None:

@@ -30,7 +30,6 @@ from roomd.rooms.event_log import dropped_at_start
 from roomd.rooms.lifetime import ends_at
 from roomd.rooms.model import PastStay, PersonKey, Seat, StoredRoom
 from roomd.rooms.room import MESSAGES_SHOWN, MOST_SENT
-from roomd.storage.rows import count_fitting
 from tests.support.fake_log import FakeLog
 
 SECRET = b"a secret for tests only, 32 bytes and more"
@@ -235,8 +234,7 @@ class FakeStore:
             if event.message.id > max(cursor or "", reader.after)
             and ((reader.sees_public and event.message.to is None) or _concerns(event, reader))
         ]
-        found = found[: limit + 1]
-        messages, following = page(found, min(limit, count_fitting(found)))
+        messages, following = page(found, limit)
         return messages, following, len(self.said.get(reader.room_id, []))
 
     async def rooms_of(

@@ -26,7 +26,7 @@ from roomd.storage.postgresql.reading import read_messages
 from roomd.storage.postgresql.starting import hold_seats
 from roomd.storage.postgresql.writer import Writer
 from roomd.storage.postgresql.writing import Fence, find_conflicts, write
-from roomd.storage.rows import PARTICIPANT_COLUMNS, ROOM_COLUMNS, count_fitting, to_message, to_room, to_seat
+from roomd.storage.rows import PARTICIPANT_COLUMNS, ROOM_COLUMNS, to_message, to_room, to_seat
 from roomd.storage.tickets import MOST_USED
 
 log = logging.getLogger("roomd.storage.postgresql.store")
@@ -141,7 +141,7 @@ class PostgresqlStore:
         async with self.reading() as db:
             rows, unread, read = await read_messages(db, reader, cursor, limit + 1)
         messages = [to_message(row) for row in rows]
-        found, following = page(messages, min(limit, count_fitting(messages)))
+        found, following = page(messages, limit)
         return found, following or unread, read
 
     async def past_stay(self, code: str, participant_id: str) -> PastStay | None:
