@@ -153,6 +153,8 @@ class Broadcast:
         self._refresh(batch, late)
         events += [_message(change) for change in messages]
         events += self._queue_for_hosts(room, before, batch.got_snapshot, clock)
+        if former := self.hosts.take_former():
+            events.append(Addressed(WaitingChanged(waiting=[]), former))
         self._announce(room, events, batch.got_snapshot)
 
     def enter(self, asker: SeatAsker, seat: Seat) -> None:
@@ -182,7 +184,8 @@ class Broadcast:
     def _seat(self, asker: SeatAsker, seat: Seat) -> None:
         """Make a member get the events of its seat. The member that had the seat or the place before has lost it."""
         batch, key, member = self._batch, seat.participant.id, asker.member
-        is_host = carries_host_rights(seat, batch.room.settings)
+        now = batch.room.place_of(key) or seat  # a later command of the batch may have handed the room over
+        is_host = carries_host_rights(now, batch.room.settings)
         if batch.is_taken_over(key, asker.claim):  # in the same batch
             if self.waiters.get(key) is asker:
                 del self.waiters[key]  # it is told once that it has lost the place
@@ -192,7 +195,7 @@ class Broadcast:
         waited = self.waiters.pop(key, None)
         previous = self.members.get(key, waited.member if waited is not None else None)
         self.members[key] = member
-        self._note_host(seat)
+        self._note_host(now)
         batch.got_snapshot.add(key)
         try:
             member.seated(seat.participant, batch.state(seat, to_host=is_host))
@@ -241,7 +244,7 @@ class Broadcast:
                 member.seat_lost(SeatLost("removed", removal.reason))
 
     def _follow_seats(self, batch: Batch, seats: Iterable[SeatChanged]) -> None:
-        """Forget the members who have no seat any more, and note whose new token has made them a host, or no host."""
+        """Forget the members who have no seat any more, and note who has become a host, or is one no more."""
         for change in seats:
             key = change.seat.participant.id
             seat = batch.room.place_of(key)
@@ -265,7 +268,7 @@ class Broadcast:
         if seat.participant.role != "member":
             self.hosts.add(seat.participant.id)
         else:
-            self.hosts.remove(seat.participant.id)
+            self.hosts.demote(seat.participant.id)
 
     def _forget(self, key: str) -> Member | None:
         self.hosts.remove(key)

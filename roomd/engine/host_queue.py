@@ -20,27 +20,42 @@ MOST, PERIOD = 4, 1.0
 class HostQueue:
     """The hosts among the members of one room. All keys are participant ids, times are of the monotonic clock."""
 
-    __slots__ = ("_hosts", "_later", "_sent_at")
+    __slots__ = ("_former", "_hosts", "_later", "_sent_at")
 
     def __init__(self) -> None:
         self._hosts: set[str] = set()
         self._later: set[str] = set()  # the hosts who do not know the last queue
+        self._former: set[str] = set()  # the members who are hosts no more, and may still show the queue
         self._sent_at: dict[str, deque[float]] = {}  # the last times, at most `MOST` of them
 
     def add(self, key: str) -> None:
         """Send the queue to this host from now on."""
         self._hosts.add(key)
+        self._former.discard(key)
+
+    def demote(self, key: str) -> None:
+        """Send it to this member no more, who stays. Nothing happens to somebody who is no host."""
+        if key in self._hosts:
+            self.remove(key)
+            self._former.add(key)
 
     def remove(self, key: str) -> None:
-        """Send it to this member no more. Removing somebody who is no host is fine."""
+        """Send it to this member no more, who goes. Removing somebody who is no host is fine."""
         self._hosts.discard(key)
         self._later.discard(key)
+        self._former.discard(key)
         self._sent_at.pop(key, None)
+
+    def take_former(self) -> set[str]:
+        """Return who is a host no more since the last call: they must not keep the queue."""
+        former, self._former = self._former, set()
+        return former
 
     def clear(self) -> None:
         """Send it to nobody."""
         self._hosts.clear()
         self._later.clear()
+        self._former.clear()
         self._sent_at.clear()
 
     def is_host(self, key: str) -> bool:

@@ -263,7 +263,10 @@ async def test_a_deletion_that_cannot_be_stored(stage: Stage) -> None:
 
 
 async def test_members_see_the_new_host(stage: Stage) -> None:
-    """Those whose `isHost` changed are `updated`, and `room-updated` has the `hostId`; the new host gets the queue."""
+    """Those whose `isHost` changed are `updated`, and `room-updated` has the `hostId`.
+
+    The new host gets the queue, and for who is host no more it is empty.
+    """
     await stage.set(waiting_room=True)
     alice, bob, carol = stage.user("alice"), stage.user("bob"), stage.guest("carol")
     await alice.join()
@@ -277,7 +280,7 @@ async def test_members_see_the_new_host(stage: Stage) -> None:
     await stage.set(host_id="bob")
     stage.clock.advance(1)
     await settled(stage)
-    for person, queue in ((alice, []), (bob, [[carol.seat]])):
+    for person, queue in ((alice, [[]]), (bob, [[carol.seat]])):
         frames = person.frames()
         seen = {frame["type"]: frame for frame in frames}
         updated = seen["participants-changed"]["updated"]
@@ -285,3 +288,15 @@ async def test_members_see_the_new_host(stage: Stage) -> None:
         assert seen["room-updated"]["room"]["hostId"] == "bob"
         told = [frame["waiting"] for frame in frames if frame["type"] == "waiting-changed"]
         assert [[one["participantId"] for one in waiting] for waiting in told] == queue
+
+
+@pytest.mark.parametrize(("user", "is_host"), [("alice", False), ("bob", True)])
+async def test_a_hand_over_in_the_batch_of_a_join(stage: Stage, user: str, is_host: bool) -> None:
+    """Who is host after the batch is told of the queue, and nobody else, whoever was host when the join was decided."""
+    person, carol = stage.user(user), stage.guest("carol")
+    handed_over = commands.UpdateRoom(HOST, Settings(host_id="bob", waiting_room=True))
+    await stage.in_one_batch(person.join, lambda: stage.command(handed_over))
+    person.said()
+    await carol.join(wait=True)
+    await settled(stage)
+    assert person.said() == ([("queue", [carol.seat])] if is_host else [])
