@@ -31,9 +31,9 @@ def test_a_private_message_in_the_batch_of_a_return() -> None:
     """Whoever comes back is told of it, after what was missed."""
     machine = Busy()
     for deed, a, b, more in (("join", 0, 0, 0), ("join", 1, 0, 0), ("drop", 1, 1, 0), ("say", 0, 1, 1)):
-        machine.gathering = more
+        machine.play.gathering = more
         getattr(machine, deed)(a, b)
     machine.resume(1, 2)
     machine.teardown()
-    _, back = machine.clients
+    _, back = machine.play.clients
     assert (back.user, [message.text for message in back.view.messages], len(back.heard)) == ("bob", ["hello"], 1)

@@ -12,8 +12,9 @@ from roomd.config import DatabaseConfig
 from roomd.rooms.changes import RoomChanged
 from roomd.rooms.model import Seat
 from roomd.rooms.room import Room
+from tests.support.played_room import RULES
 from tests.support.processes import IS_NIGHTLY
-from tests.support.room_machine import RULES, Busy
+from tests.support.room_machine import Busy
 from tests.support.stored import LATER
 from tests.support.stores import REAL, new_database, served
 
@@ -33,20 +34,20 @@ def test_a_store_keeps_what_the_log_says(kind: str, request: pytest.FixtureReque
 
         async def check(self, config: DatabaseConfig) -> None:
             async with served(config) as store:
-                await store.append("r", [RoomChanged(self.start)])
-                left = list(self.log)
+                await store.append("r", [RoomChanged(self.play.start)])
+                left = list(self.play.log)
                 for size in itertools.cycle((1, 5, 2, 9)):
                     if not left:
                         break
                     some, left = left[:size], left[size:]
                     await store.append("r", some)
                 rooms = await store.hold_seats(LATER)
-                loaded = rooms[0] if rooms else await store.load(self.start.code)
+                loaded = rooms[0] if rooms else await store.load(self.play.start.code)
             assert loaded is not None
-            assert facts(Room(loaded, RULES)) == facts(self.replay())
+            assert facts(Room(loaded, RULES)) == facts(self.play.replay())
             here = [*(seat.participant.id for seat in loaded.seats), *(one.id for one in loaded.messages)]
             # That of somebody who left the queue is not kept: they were never in the room.
-            assert max(here, default="") <= loaded.last_id <= self.last_id
+            assert max(here, default="") <= loaded.last_id <= self.play.last_id
 
     run_state_machine_as_test(
         Stored,

@@ -41,9 +41,12 @@ class Attendance:
         match kind:
             case "room-created" | "room-updated" | "room-ended":
                 assert (event["room"]["id"] in self.rooms) == (kind != "room-created")
-                assert event["room"]["participantCount"] == len(self.present(event["room"]["id"]))
+                seen = [one for one in self.present(event["room"]["id"]) if "isHidden" not in one]
+                assert event["room"]["participantCount"] == len(seen)
                 assert event["room"]["isActive"] == (kind != "room-ended")
                 self.rooms[event["room"]["id"]] = event["room"]
+            case "room-deleted":
+                assert not self.rooms.pop(event["room"]["id"])["isActive"], "it has ended"
             case "waiting-started":
                 assert key not in self.waiting | self.stays.keys()
                 self.waiting.add(key)
@@ -76,7 +79,8 @@ class Follower:
         wire = msgspec.to_builtins(events)
         self.attendance.read([{**event, "id": str(next(self._numbers))} for event in wire])
         here = {one["id"]: (one["joinedAt"], one["isActive"]) for one in self.attendance.present(room.settings.id)}
-        assert here == {key: (one.participant.joined_at, one.claim is not None) for key, one in room.seats.items()}
+        places = {**room.seats, **room.hidden}
+        assert here == {key: (one.participant.joined_at, one.claim is not None) for key, one in places.items()}
         assert self.attendance.waiting == room.queue.keys()
 
     def check_stays(self, changes: Sequence[Change]) -> None:

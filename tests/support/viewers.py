@@ -1,8 +1,10 @@
 """Clients that know a room by the library's view alone, for the state machine in tests/rooms."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from msgspec import UNSET, UnsetType
 
 from roomd.client.catch_up import CATCH_UP
 from roomd.client.connection import decode
@@ -10,7 +12,7 @@ from roomd.client.events import Said
 from roomd.client.view import View
 from roomd.engine.ports import Asker
 from roomd.protocol.errors import Refused
-from roomd.protocol.objects import Message
+from roomd.protocol.objects import Message, Metadata
 from roomd.protocol.replies import MessagesReply
 from roomd.rooms.model import Caller
 from roomd.rooms.room import Command, Decision
@@ -45,13 +47,28 @@ class Asked(Generic[A]):
         self.is_done = True
 
 
+class Token(NamedTuple):
+    """What a token says of its user, beside the user id."""
+
+    is_admin: bool = False
+    is_cohost: bool = False
+    is_hidden: bool = False
+    metadata: Metadata | UnsetType = UNSET
+
+
+PLAIN = Token()
+"""A token that says nothing more."""
+
+
 class Viewer:
     """One person's client: the library's view, on one connection after another."""
 
-    def __init__(self, user: str | None, address: str | None = None) -> None:
+    def __init__(self, user: str | None, address: str | None = None, token: Token = PLAIN) -> None:
         self.user = user
         self.address = address
         """The key of its network address."""
+        self.token = token
+        """What its token says; of no meaning for a guest."""
         self.view = View()
         self.line: FakeClient | None = None
         """Its connection, while there is one."""
@@ -60,6 +77,7 @@ class Viewer:
         self.heard: set[str] = set()
         """Ids of the messages that its view told of."""
         self._kept: FakeMember | None = None  # the place that it had when the connection was lost
+        self._own: set[str] = set()  # the participant ids that it was told as its own
 
     @property
     def place(self) -> FakeMember | None:
@@ -92,7 +110,11 @@ class Viewer:
         return self.line is not None and self.line.last_place is None and bool(self.line.answers)
 
     def caller(self) -> Caller:
-        return caller(self.user, self.key, self.claim, self.address)
+        return caller(self.user, self.key, self.claim, self.address, self.token)
+
+    def by_seat(self) -> Caller:
+        """Return what it is without a token: whoever has its seat."""
+        return Caller(self.key, self.claim, address_key=self.address)
 
     def connect(self) -> FakeClient:
         """Open a connection, unless there is one. What it had before is worth its resume token only."""
@@ -108,9 +130,13 @@ class Viewer:
             self.line = None
         self.view.drop()
 
-    def hear(self) -> None:
-        """Read what was sent."""
+    def hear(self, unseen: Set[str] = frozenset()) -> None:
+        """Read what was sent. Of those who are `unseen` it hears nothing, unless that is itself."""
+        if self.line is not None:
+            self._own |= {one.participant.id for one in (self.line.place, self.line.last_place) if one is not None}
+        others = [f'"{key}"'.encode() for key in unseen - self._own]
         for line in self.line.take() if self.line is not None else ():
+            assert not any(key in line for key in others), "who is hidden is told to nobody"
             frame = decode(line)
             assert frame is not None
             self._apply(frame)
@@ -131,11 +157,23 @@ class Viewer:
         self.heard |= {event.message.id for event in self.view.apply(frame) if isinstance(event, Said)}
 
 
-def caller(user: str | None, key: str | None = None, claim: int | None = None, address: str | None = None) -> Caller:
-    """Somebody who asks; `root` is an admin."""
-    return Caller(key, claim, user, user or "", is_admin=user == "root", address_key=address)
+def caller(
+    user: str | None,
+    key: str | None = None,
+    claim: int | None = None,
+    address: str | None = None,
+    token: Token = PLAIN,
+) -> Caller:
+    """Somebody who asks, with what a token says of them."""
+    said = token._asdict() if user is not None else {}
+    return Caller(key, claim, user, user or "", address_key=address, **said)
 
 
-def token(claim: int | None) -> str:
+def token_of(caller: Caller) -> Token:
+    """Return what somebody's token says."""
+    return Token(caller.is_admin, caller.is_cohost, caller.is_hidden, caller.metadata)
+
+
+def resume_token(claim: int | None) -> str:
     """The resume token, and its hash, of a sitting."""
     return f"t{claim}"
