@@ -97,11 +97,13 @@ MIGRATIONS: dict[int, str] = {
         CREATE INDEX ended_rooms ON rooms (ended_at) WHERE ended_at IS NOT NULL AND NOT is_deleted;
         PRAGMA user_version = 5;
     """,
+    # The one character is a fault of version 5: it stood for the id of the last message that was deleted.
     5: """
         ALTER TABLE event_log ADD COLUMN renewed_at INTEGER NOT NULL DEFAULT 0;
         UPDATE events SET body = '{"id":"' || lower(hex(id)) || '","position":"'
             || (SELECT lower(hex(id)) FROM event_log) || printf('%012x', position) || '",' || substr(body, 2);
         ALTER TABLE events DROP COLUMN id;
+        UPDATE rooms SET deleted_message = '' WHERE length(deleted_message) = 1;
         PRAGMA user_version = 6;
     """,
 }

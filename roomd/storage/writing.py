@@ -135,7 +135,7 @@ def _write_other(db: sqlite3.Connection, room_id: str, change: _Other) -> None:
         case MessagesDeleted(through=through, total_bytes=total_bytes, ids=ids):
             db.execute("DELETE FROM messages WHERE room_id = ? AND id <= ?", (room_id, through))
             db.executemany("DELETE FROM messages WHERE room_id = ? AND id = ?", [(room_id, one) for one in ids])
-            note_deleted(db, "message", room_id, max(through, *ids))
+            note_deleted(db, "message", room_id, max((through, *ids)))
             db.execute("UPDATE rooms SET deleted_bytes = ? WHERE id = ?", (total_bytes, room_id))
         case Banned():
             write_rows(db, "bans", BAN_COLUMNS, "room_id, id", [ban_row(room_id, change)])

@@ -182,7 +182,8 @@ async def test_hand_over(daemon: Daemon) -> None:
         assert await bob.ask("update-room", code=room["code"], hostId="bob") == error("not_host")
         assert (await alice.ask("update-room", code=room["code"], hostId="bob"))["room"]["hostId"] == "bob"
         for client in (alice, bob, jane):
-            people, updated = await client.events()
+            people, updated, *queue = await client.events()
+            assert [one["waiting"] for one in queue] == ([[]] if client is alice else []), "the queue is for hosts only"
             assert [(one["id"], one["isHost"]) for one in people["updated"]] == [(seats[0], False), (seats[1], True)]
             assert (updated["type"], updated["room"]["hostId"]) == ("room-updated", "bob")
         assert await alice.ask("end-room", code=room["code"]) == error("not_host")

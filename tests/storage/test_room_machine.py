@@ -44,7 +44,10 @@ def test_a_store_keeps_what_the_log_says(kind: str, request: pytest.FixtureReque
                 rooms = await store.hold_seats(LATER)
                 loaded = rooms[0] if rooms else await store.load(self.play.start.code)
             assert loaded is not None
-            assert facts(Room(loaded, RULES)) == facts(self.play.replay())
+            stored, replayed = Room(loaded, RULES), self.play.replay()
+            assert facts(stored) == facts(replayed)
+            # A message that was forgotten and was the last one is counted only until the restart.
+            assert stored.message_bytes <= replayed.message_bytes
             here = [*(seat.participant.id for seat in loaded.seats), *(one.id for one in loaded.messages)]
             # That of somebody who left the queue is not kept: they were never in the room.
             assert max(here, default="") <= loaded.last_id <= self.play.last_id
@@ -69,7 +72,7 @@ def facts(room: Room) -> dict[str, Any]:
         "queue": [kept(seat) for seat in now.queue.values()],
         "bans": sorted(now.bans.items(), key=str),
         "messages": list(room.messages),
-        "bytes": (now.message_bytes, now.deleted_bytes),
+        "deleted": now.deleted_bytes,
     }
 
 

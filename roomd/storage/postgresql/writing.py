@@ -243,7 +243,7 @@ async def _write_other(db: Connection, room_id: str, change: _Other) -> None:
             sql = "DELETE FROM messages WHERE room_id = $1 AND (id <= $2 OR id = ANY($3::text[]))"
             await db.execute(sql, room_id, through, list(ids))
             sql = "UPDATE rooms SET deleted_bytes = $2, deleted_message = greatest(deleted_message, $3) WHERE id = $1"
-            await db.execute(sql, room_id, total_bytes, max(through, *ids))
+            await db.execute(sql, room_id, total_bytes, max((through, *ids)))
         case Banned():
             names = BAN_COLUMNS.split(", ")
             marks = ", ".join(f"${number}" for number in range(1, len(names) + 1))
