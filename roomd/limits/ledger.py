@@ -195,17 +195,17 @@ class Account:
         self._paid_at = list(map(max, self._paid_at, other._paid_at))
 
     def rescale(self, factors: Sequence[float], now: float) -> None:
-        """Change the seconds of each debt by the factors of `Allowances.replace`, up to the most that it may have."""
-        self._paid_at = self._rescaled(self._paid_at, factors, now)
-        if self._passed_on_latest > now:
-            self._passed_on = self._rescaled(self._passed_on, factors, now)
-            self._passed_on_latest = max(self._passed_on)
+        """Change the seconds of each debt by the factors of `Allowances.replace`, up to the most that it may have.
 
-    def _rescaled(self, times: Sequence[float], factors: Sequence[float], now: float) -> list[float]:
-        return [
-            now + min((time - now) * factor, most) if time > now else time
-            for time, factor, most in zip(times, factors, self._most, strict=True)
-        ]
+        Those that are kept for others stay: their allowances are others'.
+        """
+        self._paid_at = _rescaled(self._paid_at, factors, self._most, now)
+
+    def rescale_passed_on(self, factors: Sequence[float], most: Sequence[float], now: float) -> None:
+        """Do the same for the debts that are kept for those who `inherit` them, and have these allowances."""
+        if self._passed_on_latest > now:
+            self._passed_on = _rescaled(self._passed_on, factors, most, now)
+            self._passed_on_latest = max(self._passed_on)
 
     def seconds_in_debt(self, now: float) -> float:
         """Return the seconds until every debt is paid off, with those that are kept for others."""
@@ -215,11 +215,20 @@ class Account:
         return latest - now if latest > now else 0.0
 
 
+def _rescaled(times: Sequence[float], factors: Sequence[float], most: Sequence[float], now: float) -> list[float]:
+    return [
+        now + min((time - now) * factor, bound) if time > now else time
+        for time, factor, bound in zip(times, factors, most, strict=True)
+    ]
+
+
 CHECKED = 2
 """The unused accounts that are checked whenever one more is not used, so that paid ones go faster than they come."""
 
 K = TypeVar("K", bound=Hashable)
 """The name of an account's holder."""
+L = TypeVar("L", bound=Hashable)
+"""That of another ledger."""
 
 
 class Ledger(Generic[K]):
@@ -238,13 +247,18 @@ class Ledger(Generic[K]):
         """Return the number of accounts."""
         return len(self._accounts)
 
-    def use(self, allowances: Allowances, now: float) -> None:
-        """Use other allowances from now on, for all accounts. Their debts stay as many units as they are."""
+    def use(self, allowances: Allowances, now: float, keeper: "Ledger[L] | None" = None) -> None:
+        """Use other allowances from now on, for all accounts. Their debts stay as many units as they are.
+
+        So do those that the accounts of `keeper` keep for accounts of this ledger.
+        """
         if (allowances.seconds, allowances.most) == (self._allowances.seconds, self._allowances.most):
             return  # nothing else says what an account may use, and there may be many accounts
         factors = self._allowances.replace(allowances)
         for account in self._accounts.values():
             account.rescale(factors, now)
+        for account in keeper._accounts.values() if keeper is not None else ():
+            account.rescale_passed_on(factors, self._allowances.most, now)
 
     def open(self, holder: K) -> Account:
         """Return the account of a holder, which is kept until `close` was called as often as `open`."""

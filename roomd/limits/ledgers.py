@@ -42,7 +42,7 @@ class Ledgers:
 
     def use(self, limits: LimitsConfig, now: float) -> None:
         """Use other limits from now on, for everybody. What was used before stays charged."""
-        self.members.use(allowances("member", limits), now)
+        self.members.use(allowances("member", limits), now, self.addresses)
         self.rooms.use(allowances("room", limits), now)
         self.addresses.use(allowances("address", limits), now)
         self.strangers.rescale(self._pool.replace(allowances("strangers", limits, SLOWED_MOST)), now)

@@ -244,12 +244,14 @@ def test_other_allowances_hold_for_accounts_in_use() -> None:
 
 
 def test_other_allowances_hold_for_debts_that_were_passed_on() -> None:
-    """The next guests of an address inherit as many units as the last ones have used."""
+    """The next guests of an address inherit as many units as the last ones have used, by the rates of guests."""
     rows = {Use.REQUESTS: Allowance(rate=1, burst=10)}
-    ledger = Ledger[str](Allowances(rows), 2)
-    address, guest, later = ledger.open("address"), Account(Allowances(rows)), Account(Allowances(rows))
+    addresses, guests = Ledger[str](Allowances(rows), 2), Ledger[str](Allowances(rows), 2)
+    address, guest = addresses.open("address"), guests.open("guest")
     guest.charge(Use.REQUESTS, 10, 0)
     address.pass_on(guest)
-    ledger.use(Allowances({Use.REQUESTS: Allowance(rate=2, burst=10)}), 0)
+    addresses.use(Allowances({Use.REQUESTS: Allowance(rate=100, burst=10)}), 0)
+    guests.use(Allowances({Use.REQUESTS: Allowance(rate=2, burst=10)}), 0, addresses)
+    later = guests.open("later")
     later.inherit(address, 0)
     assert later.seconds_in_debt(0) == 5
