@@ -183,7 +183,7 @@ class Machine(RuleBasedStateMachine):
                 assert was_stranger
             else:
                 assert holder == client.address
-                assert was_stranger or use is Use.ARRIVALS or (was_guest and use in OF_GUESTS)
+                assert was_stranger or (was_guest and use in OF_GUESTS)
 
     @invariant()
     def debts_are_bounded(self) -> None:
