@@ -18,7 +18,7 @@ def program(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
-def code_of_room(daemon: Daemon, **settings: object) -> str:
-    """Create a room of Alice's, and return its code."""
-    roomd = program("service_account").Roomd(daemon.http_url, lambda: daemon.token("alice"))
+def code_of_room(daemon: Daemon, host: str = "alice", **settings: object) -> str:
+    """Create a room of this user's, and return its code."""
+    roomd = program("service_account").Roomd(daemon.http_url, lambda: daemon.token(host))
     return str(roomd.ask("create-room", **settings)["room"]["code"])
