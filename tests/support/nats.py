@@ -10,16 +10,14 @@ from pathlib import Path
 
 import pytest
 
-PATIENCE = 60.0
+from tests.support.processes import PATIENCE, free_port
 
 
 class NatsServer:
     """A server, which may be stopped and started again on the same port."""
 
     def __init__(self, folder: Path, *options: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self._folder = folder
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
