@@ -100,7 +100,7 @@ def back_up_before_migration(db: sqlite3.Connection, database: Path, version: in
     db.execute("BEGIN")
     try:
         with unfinished(file, database.stat()) as new:
-            copy(db, new, pause=0)
+            copy(db, new, between=lambda: None)
             new.replace(file)
         sync(file.parent)
         earlier = re.compile(re.escape(database.stem) + r"-schema-\d+\.db")

@@ -4,7 +4,7 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from roomd.storage.errors import StoreBusy, StoreDamaged, StoreError
@@ -71,16 +71,21 @@ def problem(path: Path, error: sqlite3.Error) -> StoreError:
     return StoreBusy(f"{path}: {error}")
 
 
-def copy(source: sqlite3.Connection, file: Path, pause: float = PAUSE) -> None:
+def rest() -> None:
+    """Leave the disk to the daemon for a moment."""
+    time.sleep(PAUSE)
+
+
+def copy(source: sqlite3.Connection, file: Path, between: Callable[[], None] = rest) -> None:
     """Copy the database into an empty file, check the copy, and write it to the disk.
 
     `source` is in a read transaction. Without one the copy would begin anew after each change of another connection
-    (sqlite3_backup_step). The copy is one file, without a write-ahead log. `pause` is in seconds. Raises `StoreError`:
-    `StoreBusy` where the copy cannot be written; and `sqlite3.DatabaseError` for a damaged source.
+    (sqlite3_backup_step). The copy is one file, without a write-ahead log. `between` is called after each step. Raises
+    `StoreError`: `StoreBusy` where the copy cannot be written; and `sqlite3.DatabaseError` for a damaged source.
     """
 
     def wait(_status: int, _left: int, _total: int) -> None:
-        time.sleep(pause)
+        between()
 
     try:
         with contextlib.closing(_connect(file, "rw")) as target:

@@ -1,16 +1,13 @@
 """`roomd backup`: the database at one moment, checked before it has its name, while the daemon serves or not."""
 
 import asyncio
-import contextlib
 import fcntl
 import os
 import re
 import sqlite3
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,7 +20,7 @@ from tests.support.commands import MISUSED, OK, REFUSED, as_json, roomd
 from tests.support.daemon import Daemon
 from tests.support.databases import opened, say_more, texts
 from tests.support.limits import small_files
-from tests.support.processes import PATIENCE, child
+from tests.support.processes import child
 from tests.support.upgrades import make_version_2
 
 
@@ -194,63 +191,44 @@ def test_root_gives_the_backup_to_the_owner_of_the_folder(database: Path, tmp_pa
 
 
 PAIRS = 200
-"""MiB of rows that a copy takes many steps for."""
-
-
-@contextlib.contextmanager
-def writing(database: Path) -> Iterator[Callable[[], int]]:
-    """Commit again and again, two rows that belong together at a time; return what counts the commits."""
-    count, end = 0, threading.Event()
-
-    def write() -> None:
-        nonlocal count
-        with opened(database) as db:
-            while not end.is_set():
-                db.execute("BEGIN IMMEDIATE")
-                for table in ("one", "two"):
-                    db.execute(f"INSERT INTO {table} VALUES (?, zeroblob(20000))", (count,))
-                db.execute("COMMIT")
-                count += 1
-
-    thread = threading.Thread(target=write)
-    thread.start()
-    try:
-        yield lambda: count
-    finally:
-        end.set()
-        thread.join(PATIENCE)
+"""Rows in each of two tables that a copy takes many steps for."""
 
 
 def test_a_copy_ends_while_others_write(database: Path, tmp_path: Path) -> None:
     """It is of one moment, though the database changes at every step; and nobody who writes waits for it."""
+    commits = steps = 0
     with opened(database) as db:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = OFF")
+        db.execute("PRAGMA busy_timeout = 0")  # a commit that had to wait fails
+
+        def commit() -> None:
+            """Write two rows that belong together."""
+            nonlocal commits
+            commits += 1
+            assert commits < 10 * steps, "the copy begins again and again"
+            db.execute("BEGIN IMMEDIATE")
+            for table in ("one", "two"):
+                db.execute(f"INSERT INTO {table} VALUES (?, zeroblob(20000))", (commits,))
+            db.execute("COMMIT")
+
         for table in ("one", "two"):
             db.execute(f"CREATE TABLE {table} (number INTEGER, filler BLOB)")
             db.execute(
                 f"WITH n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < {PAIRS}) "
                 f"INSERT INTO {table} SELECT -i, zeroblob(50000) FROM n"
             )
-        pages = db.execute("PRAGMA page_count").fetchone()[0]
-    steps = pages // STEP
-    assert steps > 10
-    new = tmp_path / "new.db"
-    new.touch()
-    with writing(database) as commits:
-        deadline = time.monotonic() + PATIENCE
-        while not commits():
-            assert time.monotonic() < deadline
-        earlier = commits()
+        steps = db.execute("PRAGMA page_count").fetchone()[0] // STEP
+        assert steps > 10
+        new = tmp_path / "new.db"
+        new.touch()
+        commit()
         with reading(database) as source:
-            before = commits()
-            copy(source, new)
-            during = commits() - before
-    assert during > steps
-    with opened(new) as db:
-        one, two = (db.execute(f"SELECT max(number), count(*) FROM {table}").fetchone() for table in ("one", "two"))
-    assert one == two
-    assert earlier - 1 <= one[0] <= before
+            copy(source, new, between=commit)
+        assert commits > steps
+    with opened(new) as copied:
+        one, two = (copied.execute(f"SELECT max(number), count(*) FROM {table}").fetchone() for table in ("one", "two"))
+    assert one == two == (1, PAIRS + 1)
 
 
 async def test_joins_while_a_backup_is_made(tmp_path: Path, make_daemon: Callable[..., Daemon]) -> None:
