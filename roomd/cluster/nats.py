@@ -22,7 +22,7 @@ from roomd.cluster.ports import BusFailed, Receiver
 log = logging.getLogger("roomd.cluster.nats")
 
 CONNECT_TIMEOUT = 5.0
-"""The seconds in which a server must be found at the start."""
+"""The seconds in which a server must be found at the start. One that is found and refuses ends the start."""
 RECONNECT_WAIT = 0.25
 """The seconds between two attempts to connect to the same server again."""
 PING_INTERVAL = 2
@@ -179,6 +179,8 @@ class NatsBus:
 
     async def _failed(self, exc: Exception) -> None:
         log.warning("bus failed", {"reason": str(exc) or type(exc).__name__})
+        if self._writer is None and self._client.is_connecting:
+            raise exc  # from `connect`, which else would try again, and leave the connection open if cancelled just then
 
     async def _disconnected(self) -> None:
         log.warning("bus disconnected")
