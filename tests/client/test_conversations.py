@@ -142,7 +142,7 @@ async def test_conversation(vector: dict[str, Any]) -> None:
         connections.put_nowait(server)
         await server.gone()
 
-    async with serving(script) as url, asyncio.timeout(8):
+    async with serving(script) as url, asyncio.timeout(PATIENCE):
         conversation = Conversation(url, connections, vector)
         try:
             for step in vector["steps"]:

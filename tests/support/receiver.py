@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 
 from standardwebhooks import Webhook
 
-from tests.support.processes import PATIENCE
+from tests.support.processes import PATIENCE, free_port
 
 SIGNING = "whsec_" + base64.b64encode(b"a webhook secret for tests, only").decode()
 OTHER_SIGNING = "whsec_" + base64.b64encode(b"another secret for a rotation of").decode()
@@ -72,7 +72,7 @@ class Receiver:
         self.connections = 0
         self.most_at_once = 0
         self.there = "http://127.0.0.1:9/"
-        self.port = 0
+        self.port = free_port()
         self._tls = tls
         self._at_once = 0
         self._open: dict[asyncio.Task[Any], asyncio.StreamWriter] = {}
@@ -86,9 +86,8 @@ class Receiver:
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}/hooks?key=q"
 
     async def start(self) -> None:
-        """Listen, at the same port as before."""
+        """Listen, at the same port each time."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._tls)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """Be away: refuse connections, and close those that are open."""
