@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from roomd.config import ConfigError, DatabaseConfig, absolute_name, database_name, load
+from roomd.config.databases import server_urls
 
 URL = "postgresql://roomd@db.example/roomd"
 SECRET = {"ROOMD_AUTH_SECRET": "a secret for tests only, 32 bytes"}
@@ -16,7 +17,12 @@ def refusal(**environ: str) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("url", [URL, "postgres:///roomd", "postgresql:///roomd?host=/run/postgresql", f"{URL}?a=b"])
+TWO = "postgresql://roomd@a.example:5433,b.example/roomd"
+
+
+@pytest.mark.parametrize(
+    "url", [URL, TWO, "postgres:///roomd", "postgresql:///roomd?host=/run/postgresql", f"{URL}?a=b"]
+)
 def test_urls(url: str) -> None:
     """With a secret that is configured nothing else is needed."""
     assert load(environ={"ROOMD_DATABASE_URL": url, **SECRET}).database.url == url
@@ -28,6 +34,8 @@ BAD = {
     "postgresql://db.example/": "must name the database, like /roomd at its end",
     "postgresql://db.example:port/roomd": "cannot be read; write it like postgresql://roomd@db.example/roomd",
     "postgresql://[::1/roomd": "cannot be read; write it like postgresql://roomd@db.example/roomd",
+    "postgresql://a.example,b.example:port/roomd": "cannot be read; write it like postgresql://roomd@db.example/roomd",
+    "postgresql:///roomd?host=a,b,c&port=1,2": "cannot be read; write it like postgresql://roomd@db.example/roomd",
 }
 
 
@@ -35,6 +43,22 @@ BAD = {
 def test_bad_urls(url: str, problem: str) -> None:
     """A wrong one stops the start, and is not in the error: it may have a password."""
     assert refusal(ROOMD_DATABASE_URL=url, **SECRET) == f"the environment: database.url: {problem}"
+
+
+SERVERS = {
+    URL: [URL],
+    TWO: ["postgresql://roomd@a.example:5433/roomd", "postgresql://roomd@b.example/roomd"],
+    "postgresql://u:a,b@[::1]:1,c/r?x=y": ["postgresql://u:a,b@[::1]:1/r?x=y", "postgresql://u:a,b@c/r?x=y"],
+    "postgresql:///r?host=a,b": ["postgresql:///r?host=a", "postgresql:///r?host=b"],
+    "postgresql:///r?host=a,b&port=1": ["postgresql:///r?host=a&port=1", "postgresql:///r?host=b&port=1"],
+    "postgresql:///r?host=a,b&port=1,2": ["postgresql:///r?host=a&port=1", "postgresql:///r?host=b&port=2"],
+}
+
+
+@pytest.mark.parametrize(("url", "urls"), SERVERS.items(), ids=SERVERS.keys())
+def test_servers(url: str, urls: list[str]) -> None:
+    """A URL may name several servers: a primary and its standby."""
+    assert server_urls(url) == urls
 
 
 def test_secrets_are_configured() -> None:
@@ -52,6 +76,7 @@ def test_secrets_are_configured() -> None:
 NAMES = {
     "var/x.db": "var/x.db",
     URL: "postgresql://db.example/roomd",
+    "postgresql://roomd:geheim@a,b:5433/roomd": "postgresql://a,b:5433/roomd",
     "postgres://roomd:geheim@db.example:5433/roomd?sslmode=require": "postgresql://db.example:5433/roomd",
     "postgresql:///roomd?host=/run/postgresql&password=geheim": "postgresql:///run/postgresql/roomd",
 }

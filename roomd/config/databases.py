@@ -1,7 +1,7 @@
 """The URL of a database in PostgreSQL, and how a database is named to people."""
 
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from roomd.config.sections import DatabaseConfig
 
@@ -28,11 +28,32 @@ def has_password(url: str) -> bool:
     return parts.password is not None or "password" in parse_qs(parts.query)
 
 
+def server_urls(url: str) -> list[str]:
+    """Return a URL for each server that a URL names, in their order: as postgresql://a:5432,b:5432/roomd does.
+
+    They may also be parameters, `host` and `port`, with commas, as libpq takes them (PostgreSQL, 34.1.1.2).
+    """
+    parts = urlsplit(url)
+    user, at, hosts = parts.netloc.rpartition("@")
+    if "," in hosts:
+        return [parts._replace(netloc=f"{user}{at}{host}").geturl() for host in hosts.split(",")]
+    values = {key: ",".join(some) for key, some in parse_qs(parts.query).items()}
+    names, ports = values.get("host", "").split(","), values.get("port", "").split(",")
+    if len(names) == 1:
+        return [url]
+    ports = ports * len(names) if len(ports) == 1 else ports
+    each = [{**values, "host": name, "port": port} for name, port in zip(names, ports, strict=True)]
+    queries = [urlencode({key: value for key, value in one.items() if value}) for one in each]
+    return [f"{parts.scheme}://{parts.netloc}{parts.path}?{query}" for query in queries]
+
+
 def url_problem(url: str) -> str | None:
     """Return what is wrong with a URL. It may have a password in it, so it is not in the text."""
     try:
         parts = urlsplit(url)
-        _ = parts.port
+        for host in parts.netloc.rpartition("@")[2].split(","):  # one server, or several
+            _ = urlsplit(f"//{host}").port
+        server_urls(url)
     except ValueError:
         return "cannot be read; write it like postgresql://roomd@db.example/roomd"
     if parts.scheme not in SCHEMES:

@@ -8,6 +8,8 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 
+from roomd.config.databases import server_urls
+
 CONNECT_TIMEOUT = 5.0
 """The seconds that an attempt to connect may take."""
 CLOSE_TIMEOUT = 2.0
@@ -160,17 +162,40 @@ class Connection:
 async def connect(url: str, *, is_durable: bool = True, longest: float | None = None) -> Connection:
     """Connect. Unless `is_durable`, a commit is answered before it is on the disk of the server.
 
-    `longest` is the time in seconds that each statement may take; None for no limit. Raises `DatabaseError`, and
-    `ValueError` for a wrong URL.
+    Of several servers that the URL names, all are asked at the same time, as one whose machine is gone does not answer,
+    and the first is taken that accepts writes: the primary. `longest` is the time in seconds that each statement may
+    take; None for no limit. Raises `DatabaseError`, and `ValueError` for a wrong URL.
     """
     settings = SETTINGS if is_durable else {**SETTINGS, "synchronous_commit": "off"}
+    urls = server_urls(url)
+    wanted = {"target_session_attrs": "read-write"} if len(urls) > 1 else {}
+    options = {"timeout": CONNECT_TIMEOUT, "command_timeout": longest, "server_settings": settings, **wanted}
+    attempts = [asyncio.ensure_future(asyncpg.connect(one, **options)) for one in urls]
     try:
-        opened = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT, command_timeout=longest, server_settings=settings)
+        return Connection(await _first(attempts))
     except asyncpg.ClientConfigurationError as exc:
         raise ValueError(str(exc)) from None
     except _FAILURES as exc:
         raise DatabaseError(exc, is_lost=not hasattr(exc, "sqlstate")) from exc
-    return Connection(opened)
+
+
+async def _first(attempts: Sequence["asyncio.Future[Any]"]) -> Any:
+    """Return what the first attempt that succeeds has opened, and end the others. Raises the first failure."""
+    waiting, opened = set(attempts), None
+    try:
+        while waiting and opened is None:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            opened = next((one.result() for one in done if one.exception() is None), None)
+    finally:
+        for one in waiting:
+            one.cancel()
+        for other in await asyncio.gather(*attempts, return_exceptions=True):
+            if not isinstance(other, BaseException) and other is not opened:
+                other.terminate()
+    if opened is not None:
+        return opened
+    failures = [failure for one in attempts if (failure := one.exception()) is not None]
+    raise min(failures, key=lambda one: isinstance(one, asyncpg.TargetServerAttributeNotMatched))
 
 
 class Readers:
