@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import PATIENCE, free_port
+from tests.support.processes import PATIENCE, free_port, spawn
 
 
 class NatsServer:
@@ -34,7 +34,7 @@ class NatsServer:
             pytest.fail("these tests need NATS: sudo apt-get install nats-server, or `make system`", pytrace=False)
         command = [program, "-a", "127.0.0.1", "-p", str(self.port), *self._options]
         with (self._folder / "nats.log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+            self._process = spawn(command, stdout=log, stderr=log, start_new_session=True)
         deadline = time.monotonic() + PATIENCE
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
@@ -49,6 +49,21 @@ class NatsServer:
         if process is not None:
             process.kill()
             process.wait(PATIENCE)
+
+
+def joined(folder: Path, count: int) -> list[NatsServer]:
+    """Make servers that pass messages on to each other, each with a folder of its own in this one.
+
+    They do not tell clients of each other, so a client knows those that it is told.
+    """
+    routes = [f"nats://127.0.0.1:{free_port()}" for _ in range(count)]
+    servers = []
+    for number, route in enumerate(routes):
+        (own := folder / f"nats-{number}").mkdir()
+        others = ",".join(one for one in routes if one != route)
+        options = ["--cluster_name", "tests", "--cluster", route, "--routes", others, "--no_advertise"]
+        servers.append(NatsServer(own, *options))
+    return servers
 
 
 @contextlib.contextmanager

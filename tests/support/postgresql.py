@@ -22,7 +22,8 @@ from pathlib import Path
 
 import pytest
 
-PATIENCE = 60.0
+from tests.support.processes import PATIENCE, spawn
+
 IS_STORE = os.environ.get("ROOMD_TEST_STORE") == "postgresql"
 """Whether the daemons of tests store in PostgreSQL."""
 USER = "postgres"
@@ -85,9 +86,7 @@ class Server:
         with log:
             # With the death of this process it stops, too (prctl(2)).
             with_parent = ["setpriv", "--pdeathsig=INT"] if not self._as_user else [*self._as_user, "--pdeathsig=INT"]
-            self._process = subprocess.Popen(
-                [*with_parent, *command], stdout=log, stderr=log, cwd="/", start_new_session=True
-            )
+            self._process = spawn([*with_parent, *command], stdout=log, stderr=log, cwd="/", start_new_session=True)
         self._wait()
 
     def stop(self, number: int = signal.SIGINT) -> None:
@@ -96,6 +95,13 @@ class Server:
         if process is not None:
             process.send_signal(number)
             process.wait(PATIENCE)
+
+    def copy(self, source: "Server") -> None:
+        """Become a standby of a server that runs: its data replace those of this one, which does not run."""
+        data = self.folder / "data"
+        shutil.rmtree(data, ignore_errors=True)
+        options = ["--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync"]
+        self._run("pg_basebackup", *options, f"--pgdata={data}", f"--dbname=host={source.folder} user={source.user}")
 
     def create(self) -> str:
         """Create a database and return its URL."""

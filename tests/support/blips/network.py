@@ -26,11 +26,15 @@ class Link:
             await self.flowing.wait()
             if self.delay:
                 await asyncio.sleep(self.delay)
-            if direction not in self.swallowed:
-                writer.write(data)
+            if passed := self.passed(direction, data):
+                writer.write(passed)
                 await writer.drain()
         with contextlib.suppress(OSError, RuntimeError):
             writer.write_eof()
+
+    def passed(self, direction: str, data: bytes) -> bytes:
+        """Return what goes on of the bytes that came in a direction."""
+        return b"" if direction in self.swallowed else data
 
     def cut(self) -> None:
         """End both sides without a close frame."""
@@ -44,6 +48,8 @@ class Network:
 
     def __init__(self, port: int) -> None:
         self._port = port
+        self.port = 0
+        """The port for clients."""
         self.links: set[Link] = set()
         self.url = ""
         """The address for clients."""
@@ -54,7 +60,8 @@ class Network:
     async def serve(self) -> AsyncIterator["Network"]:
         """Carry connections to the daemon's port."""
         async with await asyncio.start_server(self._carry, "127.0.0.1", 0) as server:
-            self.url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/ws"
+            self.port = server.sockets[0].getsockname()[1]
+            self.url = f"ws://127.0.0.1:{self.port}/ws"
             yield self
             server.close()
             while self.links:
@@ -62,13 +69,21 @@ class Network:
                     link.cut()
                 await asyncio.sleep(0)
 
+    def link(self) -> Link:
+        """Make what carries one connection."""
+        return Link()
+
+    async def onward(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to what the clients want to reach. Raises `OSError`."""
+        return await asyncio.open_connection("127.0.0.1", self._port)
+
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        link = Link()
+        link = self.link()
         link.streams.append(writer)
         self.links.add(link)
         try:
             with contextlib.suppress(OSError):
-                there, onward = await asyncio.open_connection("127.0.0.1", self._port)
+                there, onward = await self.onward()
                 link.streams.append(onward)
                 await asyncio.gather(link.pump("up", reader, onward), link.pump("down", there, writer))
         finally:
