@@ -40,9 +40,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     # libraries of their own: they share the wire with the daemon, and nothing else
     "client": {"protocol"},
     "load": set(),
+    "verify": {"client", "protocol"},
     # a client of the running daemon, which also mints tokens with the local secret, checks the configuration, and works
     # on the database file
-    "cli": {"auth", "client", "config", "ice", "load", "protocol", "storage", "system"},
+    "cli": {"auth", "client", "config", "ice", "load", "protocol", "storage", "system", "verify"},
     # the only place that names the concrete parts
     "daemon": {
         "admin",

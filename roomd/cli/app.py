@@ -32,6 +32,7 @@ from roomd.cli.options import connected, example, json_object, room_code, time_t
 from roomd.cli.output import plain, say, say_error
 from roomd.cli.rooms import room_commands
 from roomd.cli.service import install_service
+from roomd.cli.verify import verify
 from roomd.cli.webhooks import webhook_commands
 from roomd.config import (
     Config,
@@ -126,6 +127,9 @@ def build(serve: Serve) -> typer.Typer:
     app.add_typer(room_commands(), name="room")
     app.command("events", epilog=example("roomd events --follow --json --after latest"))(connected(events))
     app.command("bench", epilog=example("roomd bench --clients 200 --seconds 10"))(connected(bench))
+    app.command("verify", epilog=example("roomd verify --seconds 60 wss://a.example/ws wss://b.example/ws"))(
+        connected(verify)
+    )
     add_admin_commands(app)
     app.add_typer(webhook_commands(), name="webhooks")
     add_backup_commands(app)
