@@ -13,6 +13,9 @@ from tests.support.processes import PATIENCE
 
 expect.set_options(timeout=1000 * PATIENCE)
 
+LOST = re.compile("WebSocket connection to .* failed|ERR_|can’t establish a connection|was interrupted|ICE failed")
+"""What a browser says itself of a connection that cannot be made."""
+
 CONNECTIONS = """
 const connections = window.connections = [];
 window.RTCPeerConnection = class extends RTCPeerConnection {
@@ -87,10 +90,13 @@ window.RTCPeerConnection = class extends RTCPeerConnection {
 
 
 class Network:
-    """The way between one page and the rest: TCP to the daemon, and UDP to the other pages."""
+    """The way between one page and the rest: TCP to the daemon, and UDP to the other pages.
 
-    def __init__(self, daemon: Daemon) -> None:
-        self._daemon = daemon
+    Of several daemons the first that accepts a connection gets it, as behind a balancer.
+    """
+
+    def __init__(self, *daemons: Daemon) -> None:
+        self._daemons = daemons
         self._is_cut = False
         self._sockets: list[socket.socket] = []
         self._writers: set[asyncio.StreamWriter] = set()
@@ -156,9 +162,11 @@ class Network:
         if self._is_cut:
             writer.transport.abort()
             return
-        try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._daemon.port)
-        except OSError:
+        for daemon in self._daemons:
+            with contextlib.suppress(OSError):
+                far_reader, far_writer = await asyncio.open_connection("127.0.0.1", daemon.port)
+                break
+        else:
             writer.transport.abort()
             return
         self._writers |= {writer, far_writer}
@@ -194,6 +202,10 @@ class Tab:
     def _listen(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             self.problems.append(message.text)
+
+    def forget_lost(self) -> None:
+        """Forget what the browser has said of connections that could not be made, because a test has cut them."""
+        self.problems = [problem for problem in self.problems if not LOST.search(problem)]
 
     async def clear(self) -> None:
         """Go away from the page, which forgets everything; a tab that does not last is closed."""

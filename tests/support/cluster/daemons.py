@@ -19,6 +19,10 @@ _OWNER = """
     SELECT nodes.name FROM rooms JOIN owners ON owners.room_id = rooms.id
     JOIN nodes ON nodes.generation = owners.generation AND nodes.lease_until > clock_timestamp() WHERE rooms.code = '{}'
 """
+_LOGGED = """
+    SELECT events.type FROM rooms JOIN events ON events.room_id = rooms.id WHERE rooms.code = '{}'
+    ORDER BY events.position
+"""
 
 
 class Trio:
@@ -48,6 +52,10 @@ class Trio:
     def owner(self, code: str) -> str:
         """Return the name of the node that has a room; empty for none."""
         return self._server.run_sql(_OWNER.format(code), self.url)
+
+    def logged(self, code: str) -> list[str]:
+        """Return the types of all log events of a room, in the order of the log."""
+        return self._server.run_sql(_LOGGED.format(code), self.url).split()
 
     def close(self) -> None:
         """Stop whatever still runs."""
