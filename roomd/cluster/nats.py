@@ -180,7 +180,7 @@ class NatsBus:
     async def _failed(self, exc: Exception) -> None:
         log.warning("bus failed", {"reason": str(exc) or type(exc).__name__})
         if self._writer is None and self._client.is_connecting:
-            raise exc  # from `connect`, which else would try again, and leave the connection open if cancelled just then
+            raise exc  # from `connect`, which would try again, and leave the connection open if cancelled then
 
     async def _disconnected(self) -> None:
         log.warning("bus disconnected")

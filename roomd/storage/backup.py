@@ -12,7 +12,7 @@ from pathlib import Path
 from roomd.config import local_secret_file
 from roomd.storage.errors import StoreBusy, StoreError
 from roomd.storage.files import make_folder, remove_folder, sync, unfinished, write_durably
-from roomd.storage.snapshot import copy, reading
+from roomd.storage.snapshot import copy, go_on, reading
 
 STAMP = "%Y%m%dT%H%M%SZ"
 """The time in the name of a backup in a folder, in UTC."""
@@ -100,7 +100,7 @@ def back_up_before_migration(db: sqlite3.Connection, database: Path, version: in
     db.execute("BEGIN")
     try:
         with unfinished(file, database.stat()) as new:
-            copy(db, new, between=lambda: None)
+            copy(db, new, between=go_on)
             new.replace(file)
         sync(file.parent)
         earlier = re.compile(re.escape(database.stem) + r"-schema-\d+\.db")

@@ -13,7 +13,7 @@ from roomd.config import local_secret_file
 from roomd.storage.errors import StoreBusy, StoreError
 from roomd.storage.events import begin_new_log
 from roomd.storage.files import SIDE_FILES, make_folder, sync, unfinished, write_durably
-from roomd.storage.snapshot import copy, reading
+from roomd.storage.snapshot import copy, go_on, reading
 
 
 class Restored(NamedTuple):
@@ -47,7 +47,7 @@ def restore(backup: Path, database: Path, secret: bytes | None) -> Restored:
             owner = owned.stat()
             new = stack.enter_context(unfinished(database, owner))
             new_secret = stack.enter_context(unfinished(secret_file, owner))
-            copy(source, new, pause=0)
+            copy(source, new, between=go_on)
             begin_new_log(new)
             undo = stack.enter_context(contextlib.ExitStack())  # runs where one of the following steps fails
             kept = _keep_database(database, ending, undo) if is_there else None
