@@ -23,6 +23,16 @@ MESSAGE_COLUMNS = (
     "room_id, id, participant_id, user_id, display_name, text, sent_at, to_id, to_user_id, client_id, total_bytes"
 )
 BAN_COLUMNS = "room_id, id, user_id, address_key, display_name, reason, banned_at, expires_at"
+NULLABLE = frozenset(
+    {
+        *("ended_at", "external_id", "expires_at", "end_when_empty"),
+        *("user_id", "guest_name", "left_at", "dropped_at", "waits_for", "previous_hash", "token_exp", "seated_id"),
+        *("address_key", "metadata", "to_id", "to_user_id", "client_id", "reason"),
+    }
+)
+"""Those of these columns that may be NULL in one of the tables."""
+EVENT_ID_BYTES = 12
+"""The random bytes of the id of a log event."""
 
 _encoder = msgspec.json.Encoder()
 

@@ -4,9 +4,11 @@ A statement writes many rows. Python's sqlite3 releases the interpreter lock aro
 until the busy event loop gives it back.
 """
 
+import secrets
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from itertools import count
 from typing import Any, Literal, TypeVar
 
 from roomd.engine.ports import AlreadySent, ExternalIdTaken
@@ -25,7 +27,9 @@ from roomd.rooms.model import SentId
 from roomd.storage.group_commit import Conflict, RoomChanges
 from roomd.storage.rows import (
     BAN_COLUMNS,
+    EVENT_ID_BYTES,
     MESSAGE_COLUMNS,
+    NULLABLE,
     PARTICIPANT_COLUMNS,
     ROOM_COLUMNS,
     ban_row,
@@ -41,6 +45,8 @@ LAST_EVENT = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 
 """The SQL of the number of the newest event that there ever was; 0 for none."""
 MOST_ROWS = 64
 """The largest number of rows in one statement. The numbers are powers of two, so that few statements are prepared."""
+_NULL = -1
+"""What stands for NULL in the values of a statement. No column that may be NULL has a negative number."""
 
 
 _Other = MessagesDeleted | Banned | Unbanned | RoomEmptied | RoomDeleted
@@ -155,14 +161,31 @@ def note_deleted(db: sqlite3.Connection, kind: Literal["message", "stay"], room_
 
 
 def write_rows(db: sqlite3.Connection, table: str, columns: str, key: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert rows in their order, many in one statement. The last row of a `key` decides."""
+    """Insert rows in their order, many in one statement. The last row of a `key` decides.
+
+    `sqlite3` binds whole numbers as they are. For None and for each boolean it looks for an adapter first, and raises
+    and drops two exceptions when there is none: that would cost more than all else of a row.
+    """
     for some in _portions(rows):
-        db.execute(_insert(table, columns, key, len(some)), [value for row in some for value in row])
+        values = [
+            _NULL if value is None else 0 if value is False else 1 if value is True else value
+            for row in some
+            for value in row
+        ]
+        db.execute(_insert(table, columns, key, len(some)), values)
 
 
 def write_events(db: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
     """Add rows of `event_row` to the event log, in their order. Each gets an id and the next position."""
-    for some in _portions(rows):
+    if not rows:
+        return
+    ((log_id, last),) = db.execute(f"SELECT lower(hex(id)), {LAST_EVENT} FROM event_log").fetchall()  # noqa: S608
+    ids = secrets.token_bytes(len(rows) * EVENT_ID_BYTES).hex(" ", EVENT_ID_BYTES).split()
+    whole = [
+        (number, room_id, at, kind, f'{{"id":"{event_id}","position":"{log_id}{number:012x}",{body}')
+        for number, event_id, (room_id, at, kind, body) in zip(count(last + 1), ids, rows, strict=False)
+    ]
+    for some in _portions(whole):
         db.execute(_insert_events(len(some)), [value for row in some for value in row])
 
 
@@ -178,18 +201,12 @@ def _portions(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, .
 @cache  # four tables and seven numbers of rows: 28 statements at most
 def _insert(table: str, columns: str, key: str, rows: int) -> str:
     names = columns.split(", ")
-    values = ", ".join([f"({', '.join('?' * len(names))})"] * rows)
+    row = ", ".join(f"nullif(?, {_NULL})" if name in NULLABLE else "?" for name in names)
+    values = ", ".join([f"({row})"] * rows)
     changes = ", ".join(f"{name} = excluded.{name}" for name in names if name not in key.split(", "))
     return f"INSERT INTO {table} ({columns}) VALUES {values} ON CONFLICT ({key}) DO UPDATE SET {changes}"  # noqa: S608
 
 
 @cache
 def _insert_events(rows: int) -> str:
-    event_id, number = "lower(hex(randomblob(12)))", "printf('%012x', last + column1)"
-    whole = f"""'{{"id":"' || {event_id} || '","position":"' || log_id || {number} || '",' || column5"""
-    values = ", ".join(f"({number}, ?, ?, ?, ?)" for number in range(1, rows + 1))
-    return (
-        "INSERT INTO events (position, room_id, at, type, body) "  # noqa: S608 - our own names
-        f"SELECT last + column1, column2, column3, column4, {whole} FROM (VALUES {values}), "
-        f"(SELECT lower(hex(id)) AS log_id, {LAST_EVENT} AS last FROM event_log)"
-    )
+    return f"INSERT INTO events (position, room_id, at, type, body) VALUES {', '.join(['(?, ?, ?, ?, ?)'] * rows)}"  # noqa: S608

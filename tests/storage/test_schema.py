@@ -20,6 +20,7 @@ from roomd.storage.errors import StoreError
 from roomd.storage.event_log import StoredEvents
 from roomd.storage.migrations import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION, migrate, schema
 from roomd.storage.opening import open_store
+from roomd.storage.rows import BAN_COLUMNS, MESSAGE_COLUMNS, NULLABLE, PARTICIPANT_COLUMNS, ROOM_COLUMNS
 from roomd.storage.sqlite import SqliteStore
 from tests.support.stored import BOB, JANE, LATER, ROOM, append, numbers, seat
 from tests.support.upgrades import make_version_2
@@ -234,3 +235,20 @@ async def test_every_read_has_an_index(
             if sql not in ("BEGIN IMMEDIATE", "COMMIT")
         ]
     assert found == plans
+
+
+async def test_the_columns_that_may_be_null_are_those_of_the_schema(real: SqliteStore, config: DatabaseConfig) -> None:
+    """Every NULL is written as NULL, in whichever table: no column keeps what stands for it in a statement."""
+    written = {
+        "rooms": ROOM_COLUMNS,
+        "participants": PARTICIPANT_COLUMNS,
+        "messages": MESSAGE_COLUMNS,
+        "bans": BAN_COLUMNS,
+    }
+    nullable: set[str] = set()
+    with opened(config) as db:
+        for table, columns in written.items():
+            for name, must_be_set in db.execute('SELECT name, "notnull" FROM pragma_table_info(?)', (table,)):
+                if name in columns.split(", ") and not must_be_set:
+                    nullable.add(name)
+    assert nullable == NULLABLE

@@ -28,6 +28,7 @@ from roomd.storage.postgresql.connection import Connection
 from roomd.storage.postgresql.rows import column_type
 from roomd.storage.rows import (
     BAN_COLUMNS,
+    EVENT_ID_BYTES,
     MESSAGE_COLUMNS,
     PARTICIPANT_COLUMNS,
     ROOM_COLUMNS,
@@ -37,9 +38,6 @@ from roomd.storage.rows import (
     room_row,
     seat_row,
 )
-
-EVENT_ID_BYTES = 12
-"""The random bytes of an event's id."""
 
 _Other = MessagesDeleted | Banned | Unbanned | RoomEmptied | RoomDeleted
 """The changes that are rare: each is written by a statement of its own."""
