@@ -129,7 +129,7 @@ async def run(
         if not config.events.enabled:
             await events.renew_log_id()  # what happens from now on is in no log: nobody reads on as if it were
         await feed.open()
-        store.on_events = feed.committed
+        opened.follow(feed)
         keys_of_addresses = address_keys(await store.address_secret())
         services = Services(
             rooms, store, parts.keys, parts.policy, clock, ids, config.limits, parts.ice, parts.own_key, store,
@@ -148,7 +148,7 @@ async def run(
         reloader = Reloader(
             read, parts, services, rooms, listener, use, webhooks, began=notifier.reloading, ended=notifier.ready
         )
-        forgetter = Forgetter(people, rooms, feed.forget)
+        forgetter = Forgetter(people, rooms, feed.rewritten)
         exporter = Exporter(Sources(config, rooms, listener, counters, webhooks))
         admin = AdminServer(
             {
@@ -195,6 +195,8 @@ class _Opened(NamedTuple):
     storage: Storage
     rooms: ServedRooms
     ids: Ids
+    follow: Callable[[Feed], None]
+    """Has the readers of the event log woken when events were committed."""
     close: Callable[[], Awaitable[None]]
     """Closes both. Closing twice is fine."""
 
@@ -208,7 +210,7 @@ async def _open_rooms(config: Config, clock: Clock, counters: Counters, stop: as
         from roomd.node import open_as_node  # a daemon that is alone imports nothing of it
 
         node = await open_as_node(config, rules(config), clock, encode_frame, counters, stop.set)
-        return _Opened(node.storage, node.rooms, node.ids, node.close)
+        return _Opened(node.storage, node.rooms, node.ids, node.follow, node.close)
     storage = await open_storage(config.database, counters)
     ids = Ids(config.rooms.code_groups)
     hub = Hub(storage.store, rules(config), clock, ids, encode_frame, counters)
@@ -217,7 +219,11 @@ async def _open_rooms(config: Config, clock: Clock, counters: Counters, stop: as
     except BaseException:
         await storage.store.close()
         raise
-    return _Opened(storage, hub, ids, storage.store.close)
+
+    def follow(feed: Feed) -> None:
+        storage.store.on_events = feed.committed
+
+    return _Opened(storage, hub, ids, follow, storage.store.close)
 
 
 async def _open_admin(admin: AdminServer, config: Config) -> None:

@@ -1,18 +1,26 @@
 """Start this daemon as a node of a cluster. Nothing here is imported without `cluster.nats`."""
 
+import asyncio
+import contextlib
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 
 from roomd.cluster.claims import NodeIds
 from roomd.cluster.nats import NatsBus, NatsSettings
 from roomd.cluster.node import ClusterNode
+from roomd.cluster.notices import LOGGED, REWRITTEN
 from roomd.cluster.ports import BusFailed
 from roomd.config import ClusterConfig, Config, ConfigError
 from roomd.counters import Counters
-from roomd.engine.ports import Clock, Encode
+from roomd.engine.ports import Clock, Encode, StorageFailed
+from roomd.eventlog.feed import Feed
+from roomd.protocol.errors import Refused
 from roomd.rooms.settings import Rules
 from roomd.storage.errors import StoreBusy
 from roomd.storage.kinds import NodeStorage, Storage, open_node
+
+LOOK_EVERY = 1.0
+"""The seconds between two looks at the event log, while somebody waits for events."""
 
 
 class RunningNode:
@@ -21,16 +29,44 @@ class RunningNode:
     def __init__(self, node: ClusterNode, database: NodeStorage, ids: NodeIds) -> None:
         self._node = node
         self._database = database
+        self._tasks: set[asyncio.Task[None]] = set()
         self.rooms = node.rooms
         """All rooms of the cluster."""
         self.ids = ids
         self.storage: Storage = database.storage
         """The database, by what it is used for."""
 
+    def follow(self, feed: Feed) -> None:
+        """Have the readers of the event log woken when any node has committed events.
+
+        The bus may lose that. So as long as somebody waits, this looks into the log each second.
+        """
+        notices = self._node.notices
+        self.storage.store.on_events = feed.committed
+        notices.on(LOGGED, feed.committed)
+        notices.on(REWRITTEN, lambda: self._spawn(feed.forget()))
+        feed.on_rewritten = lambda: notices.tell(REWRITTEN)
+        self._spawn(_look_again_and_again(feed))
+
     async def close(self) -> None:
         """End the lease, and close the connections. Closing twice is fine."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._node.close()
         await self._database.close()
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _look_again_and_again(feed: Feed) -> None:
+    while True:
+        await asyncio.sleep(LOOK_EVERY)
+        with contextlib.suppress(StorageFailed, Refused):  # the log is off
+            await feed.look()
 
 
 async def open_as_node(

@@ -8,6 +8,7 @@ from typing import TypeVar
 from roomd.cluster import wire
 from roomd.cluster.calls import CommandCall, EdgeSeat, RelayCall, SeatCall
 from roomd.cluster.links import Links
+from roomd.cluster.notices import DELETED, Notices
 from roomd.cluster.router import Router
 from roomd.engine.askers import IgnoringAsker, KeptAnswer, submit_until_stored
 from roomd.engine.hub import Hub
@@ -26,12 +27,20 @@ class ClusterRooms:
     """All rooms of the cluster; `hub` has those of this node. It implements `engine.ports.Rooms`."""
 
     def __init__(
-        self, hub: Hub, router: Router, links: Links, clock: Clock, encode: Encode, drain: Callable[[], Awaitable[None]]
+        self,
+        hub: Hub,
+        router: Router,
+        links: Links,
+        notices: Notices,
+        clock: Clock,
+        encode: Encode,
+        drain: Callable[[], Awaitable[None]],
     ) -> None:
         self._hub = hub
         self._router = router
         self._routes = router.routes
         self._links = links
+        self._notices = notices
         self._clock = clock
         self._encode = encode
         self._drain = drain
@@ -69,8 +78,14 @@ class ClusterRooms:
         self._hub.use(rules)
 
     def when_deleted(self, call: Callable[[], None]) -> None:
-        """Call `call` each time that a room of this node was deleted."""
-        self._hub.when_deleted(call)
+        """Call `call` each time that a room was deleted, here or, as far as this node is told, elsewhere."""
+
+        def deleted() -> None:
+            call()
+            self._notices.tell(DELETED)
+
+        self._hub.when_deleted(deleted)
+        self._notices.on(DELETED, call)
 
     async def drain(self) -> None:
         """Finish the running batches, and give up the rooms of this node. Drops are still accepted."""

@@ -12,6 +12,9 @@ from roomd.cluster.ports import Bus, Node
 MOST_BYTES = 512 << 10
 """The bytes after which a message is full. NATS takes 1 MiB by default; a larger part is a message of its own."""
 
+ALL = 0
+"""The generation to which a message for all nodes is addressed."""
+
 
 class Links:
     """The messages that are not sent yet. `confirmed` is that of `wire.Envelope`."""
@@ -30,6 +33,11 @@ class Links:
             asyncio.get_running_loop().call_soon(self._send)
         self._waiting.setdefault(to, []).append(wire.encode_item(item))
 
+    def post_all(self, item: wire.AnyItem) -> None:
+        """Send a part to all other nodes, at once."""
+        self._bus.send_all(self._message(ALL, [wire.encode_item(item)]))
+        self.sent += 1
+
     def _send(self) -> None:
         waiting, self._waiting = self._waiting, {}
         for to, items in waiting.items():
@@ -44,7 +52,9 @@ class Links:
             self._send_part(to, part)
 
     def _send_part(self, to: Node, items: list[msgspec.Raw]) -> None:
-        node = self._lease.node
-        envelope = wire.Envelope(node.name, node.generation, to.generation, self._confirmed(), items)
-        self._bus.send(to.name, wire.encode_envelope(envelope))
+        self._bus.send(to.name, self._message(to.generation, items))
         self.sent += 1
+
+    def _message(self, to: int, items: list[msgspec.Raw]) -> bytes:
+        node = self._lease.node
+        return wire.encode_envelope(wire.Envelope(node.name, node.generation, to, self._confirmed(), items))

@@ -11,7 +11,8 @@ from roomd.cluster import wire
 from roomd.cluster.claims import NodeIds
 from roomd.cluster.edge import ClusterRooms
 from roomd.cluster.lease import LENGTH, Lease
-from roomd.cluster.links import Links
+from roomd.cluster.links import ALL, Links
+from roomd.cluster.notices import LOGGED, Notices
 from roomd.cluster.owned import OwnedRooms
 from roomd.cluster.owner import RoomOwner
 from roomd.cluster.ports import Bus, Node, Owners, SharedStore
@@ -66,11 +67,14 @@ class ClusterNode:
         self._router = Router(self.hub, owners, self.lease, clock)
         self._links = self._router.links = Links(bus, self.lease, lambda: self._router.confirmed)
         self._receiving = Receiving(self._router)
+        self.notices = Notices(self._links, clock)
+        """What nodes tell each other of the database."""
         self._owner = RoomOwner(self.hub, self.owned, self.lease, self._links, clock, self.hub.seat_hold)
-        self.rooms = ClusterRooms(self.hub, self._router, self._links, clock, encode, self.drain)
+        self.rooms = ClusterRooms(self.hub, self._router, self._links, self.notices, clock, encode, self.drain)
         """All rooms, as the clients of this node see them."""
         self.lease.on_gone, self.lease.on_beat, self.lease.on_over = self._gone, self._beat, self._over
         self.hub.when_shared(self._owner.loaded, self._lost, self._owner.unloaded)
+        self.owned.on_logged = lambda: self.notices.tell(LOGGED)
         self._owner.on_owned = lambda item: self._receiving.owned(self.lease.node, item)
 
     @property
@@ -101,6 +105,7 @@ class ClusterNode:
         await self._router.close()
         await self.lease.close()
         await asyncio.gather(*self._tasks)
+        self.notices.close()
         await self._bus.close()
 
     def received(self, data: bytes) -> None:
@@ -111,7 +116,7 @@ class ClusterNode:
             log.error("message not understood", {"reason": str(exc)})
             return
         sender = Node(envelope.sender, envelope.generation)
-        is_mine = envelope.to == self.lease.node.generation
+        is_mine = envelope.to in (ALL, self.lease.node.generation)
         if is_mine:
             self._owner.confirmed(sender, envelope.confirmed)
         for item in items:
@@ -140,6 +145,8 @@ class ClusterNode:
                 self._receiving.released(sender, item)
             case wire.Beacon():
                 self._receiving.beacon(sender, item)
+            case wire.Noticed():
+                self.notices.received(item.what)
             case _:
                 assert_never(item)
 

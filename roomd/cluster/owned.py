@@ -35,6 +35,8 @@ class OwnedRooms:
         self._versions: dict[str, int] = {}  # by their ids
         self.on_append: Callable[[bool], None] = _ignore
         """Called after each append, with whether the fence has allowed it."""
+        self.on_logged: Callable[[], None] = _nothing
+        """Called after each append that had log events."""
 
     def term(self, code: str) -> int:
         """Return the version that a room had when this node claimed it; 0 for a room that it does not have."""
@@ -56,6 +58,8 @@ class OwnedRooms:
         if version:
             self._versions[room_id] = version + 1
         self.on_append(True)
+        if events:
+            self.on_logged()
 
     async def load(self, code: str) -> StoredRoom | None:
         """Claim a room, and read it when that is acknowledged (rule 6); None without such a room.
@@ -110,4 +114,8 @@ class OwnedRooms:
 
 
 def _ignore(_: bool) -> None:
+    """Do nothing."""
+
+
+def _nothing() -> None:
     """Do nothing."""

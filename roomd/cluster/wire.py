@@ -158,7 +158,19 @@ class Beacon(Item, tag=22, frozen=True):
     rooms: dict[str, tuple[int, int]]
 
 
-AnyItem = Union[Ask, Relay, Unsubscribe, Elsewhere, Answered, Declined, News, Owned, Released, Beacon]  # noqa: UP007
+# From one node to all others.
+
+
+class Noticed(Item, tag=30, frozen=True):
+    """Something happened that concerns the database, and not one room. It may be lost, and may come too often."""
+
+    what: list[str]
+    """`logged`: events were committed. `rewritten`: stored events were. `deleted`: a room was."""
+
+
+AnyItem = Union[  # noqa: UP007
+    Ask, Relay, Unsubscribe, Elsewhere, Answered, Declined, News, Owned, Released, Beacon, Noticed
+]
 
 
 class Envelope(msgspec.Struct, array_like=True, frozen=True):
@@ -169,7 +181,7 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True):
     generation: int
     """The generation of the sender."""
     to: int
-    """The generation that the receiver must have: what is for an earlier run is not for this one."""
+    """The generation that the receiver must have: what is for an earlier run is not for this one. 0 for all nodes."""
     confirmed: int
     """The sender has the answers to all its items up to this number (rule 14)."""
     items: list[msgspec.Raw]

@@ -128,8 +128,12 @@ class EventLog(Protocol):
     async def renew_log_id(self) -> None:
         """Give the log a new id, so that nobody reads on from an earlier position."""
 
-    async def bounds(self) -> LogBounds:
-        """Read where the log begins and ends."""
+    async def bounds(self, passed: int = 0) -> LogBounds:
+        """Read where the log begins and ends.
+
+        `passed` is a number that a reader has passed, maybe in another process: the end is not before it, if the log
+        has given that number.
+        """
         ...
 
     async def read_events(self, after: int, limit: int, rooms: Collection[str] | None = None) -> LoggedEvents:

@@ -12,7 +12,7 @@ id: after a backup was restored, and when the log was off meanwhile. Then the po
 import asyncio
 import re
 from bisect import bisect_right
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from roomd.engine.ports import PART_BYTES, EventLog, LoggedEvents
 from roomd.protocol.errors import BAD_FRAME, EVENTS_OFF, POSITION_EXPIRED, Refused
@@ -44,6 +44,9 @@ class Feed:
         self._filling = asyncio.Lock()
         self._filled_at = 0.0  # by the clock of the loop
         self._news = asyncio.Event()  # set, and replaced, when events were committed
+        self._waiting = 0  # the readers that wait for it
+        self.on_rewritten: Callable[[], None] = _nothing
+        """Called when this process has rewritten events."""
         self.is_stopping = False
         """Whether nobody waits any more, because the daemon stops."""
 
@@ -67,10 +70,23 @@ class Feed:
         self._news.set()
         self._news = asyncio.Event()
 
+    async def look(self) -> None:
+        """While somebody waits, look whether events were committed of which nobody has told.
+
+        Raises `StorageFailed`.
+        """
+        if self._waiting and (await self._opened().bounds()).last > self._end:
+            self.committed()
+
     async def forget(self) -> None:
         """Forget the events in memory: some were rewritten. They are read again from the database."""
         async with self._filling:
             self._begin_anew(self._end)
+
+    async def rewritten(self) -> None:
+        """Note that this process has rewritten events: forget them, and tell others who may have them in memory."""
+        await self.forget()
+        self.on_rewritten()
 
     def stop(self) -> None:
         """Let nobody wait any more: the daemon stops."""
@@ -93,17 +109,15 @@ class Feed:
         found = _POSITION.fullmatch(after) if after is not None else None
         if found is None and after not in (None, LATEST):
             raise Refused(BAD_FRAME, f"{BAD_FRAME.message}: {_NO_POSITION}")
-        number = int(found[2], 16) if found is not None else 0
-        if (
-            found is not None
-            and found[1] == self._log_id
-            and (0 if is_read_next else self._start) <= number <= self._end
-        ):
+        is_of_log = found is not None and found[1] == self._log_id
+        number = int(found[2], 16) if found is not None and is_of_log else 0
+        if is_of_log and (0 if is_read_next else self._start) <= number <= self._end:
             return number  # the tail has what follows, or `read` finds out whether the log has it
-        bounds = await log.bounds()
+        bounds = await log.bounds(number)
+        self._is_stale = self._is_stale or bounds.last > self._end  # another process has logged more
         if found is None:
             return bounds.last if after == LATEST else bounds.before_first
-        if found[1] != self._log_id or not bounds.before_first <= number <= bounds.last:
+        if not (is_of_log and bounds.before_first <= number <= bounds.last):
             raise self._expired(bounds.before_first)
         return number
 
@@ -124,11 +138,14 @@ class Feed:
             if part.events or not part.is_end or left <= 0 or self.is_stopping:
                 return part
             after = part.last
+            self._waiting += 1
             try:
                 async with asyncio.timeout(left):
                     await news.wait()
             except TimeoutError:
                 return part
+            finally:
+                self._waiting -= 1
 
     def _opened(self) -> EventLog:
         if self._log is None:
@@ -200,6 +217,10 @@ class Feed:
                 break
             found.append(event)
         return LoggedEvents(found, last, last >= self._end and not self._is_stale, last - after, self._start)
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 def _size(events: Sequence[bytes]) -> int:

@@ -27,7 +27,7 @@ class StoredEvents:
         """
         await self._store.write(events.renew_log_id)
 
-    async def bounds(self) -> LogBounds:
+    async def bounds(self, passed: int = 0) -> LogBounds:  # noqa: ARG002 - one process reads it
         """Read where the log begins and ends.
 
         Raises `StorageFailed`.

@@ -48,6 +48,15 @@ def numbers(part: LoggedEvents) -> list[int]:
     return [number_of(event) for event in part.events]
 
 
+async def woken(source: Source, after: int) -> LoggedEvents:
+    """Wait at the end of the log, and look once into it while waiting."""
+    waiting = asyncio.create_task(source.feed.read(after, 10, PATIENCE))
+    while not source.feed._waiting:  # noqa: ASYNC110 - it is polled
+        await asyncio.sleep(0)
+    await source.feed.look()
+    return await waiting
+
+
 @pytest.fixture
 async def source() -> Source:
     """A log with three events from before the start, and the feed of the daemon."""
@@ -225,3 +234,30 @@ async def test_events_that_nobody_read_before_they_were_deleted(source: Source, 
     assert await source.all_after(5) == list(range(6, 6 + later))
     source.write(1)
     assert await source.all_after(5) == list(range(6, 7 + later))
+
+
+async def test_events_that_nobody_told_of(source: Source) -> None:
+    """Another process has committed them: a look finds them, and only while somebody waits."""
+    source.log.on_events = lambda: None
+    source.write()
+    await source.feed.look()
+    assert (await source.feed.read(3, 10)).events == []
+    assert numbers(await woken(source, 3)) == [4]
+    source.log.on_events = source.feed.committed
+    waiting = asyncio.create_task(source.feed.read(4, 10, 0.1))
+    while not source.feed._waiting:  # noqa: ASYNC110 - it is polled
+        await asyncio.sleep(0)
+    reads = source.log.reads
+    await source.feed.look()
+    assert (await waiting).events == []
+    assert source.log.reads == reads
+
+
+async def test_a_position_that_another_process_has_given(source: Source) -> None:
+    """A reader comes with it from there, before this process was told: nothing is missing, and nothing refused."""
+    source.log.on_events = lambda: None
+    source.write(4)
+    number = await source.feed.start(source.feed.position(5))
+    assert numbers(await source.feed.read(number, 10)) == [6, 7]
+    with pytest.raises(Refused):
+        await source.feed.start(source.feed.position(8))

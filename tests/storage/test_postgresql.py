@@ -334,6 +334,22 @@ async def test_the_log_is_read_in_the_order_of_the_commits(store: PostgresqlStor
     assert numbers(await log.read_events(1, 10)) == [2, 3]
 
 
+async def test_a_position_that_another_reader_has_passed(store: PostgresqlStore, other: Connection) -> None:
+    """It was read elsewhere, so it is known here too, if not at once; one that was not given is not waited for."""
+    log = StoredEvents(store)
+    await write(store, 1)
+    await log.bounds()
+    async with other.transaction():
+        await other.execute(LOG.format(at=LATER))  # position 2
+        await write(store, 1)
+        assert (await log.bounds(9)).last == 1
+        asked = asyncio.create_task(log.bounds(3))
+        await asyncio.wait([asked], timeout=0.1)
+        assert not asked.done()
+    async with asyncio.timeout(60):
+        assert (await asked).last == 3
+
+
 async def test_a_position_that_was_drawn_in_vain_holds_nobody_up(store: PostgresqlStore, other: Connection) -> None:
     """A transaction that fails leaves a gap."""
     log = StoredEvents(store)

@@ -40,7 +40,7 @@ class FakeLog:
     async def renew_log_id(self) -> None:
         self.name = self.name[::-1]
 
-    async def bounds(self) -> LogBounds:
+    async def bounds(self, passed: int = 0) -> LogBounds:
         return LogBounds(number_of(self.rows[0][0]) - 1 if self.rows else self._last, self._last)
 
     async def read_events(self, after: int, limit: int, rooms: Collection[str] | None = None) -> LoggedEvents:

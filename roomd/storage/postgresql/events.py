@@ -50,15 +50,20 @@ class Horizon:
         self._pending: deque[tuple[int, set[str]]] = deque()
         """Positions, with the transactions that may have drawn lower ones and were open then."""
 
-    async def find(self, db: Connection) -> int:
-        """Return the last number that can be read. At first, wait until it is known. Raises `DatabaseError`."""
-        await self._look(db)
-        while self._reached == 0 and self._pending:
+    async def find(self, db: Connection, passed: int = 0) -> int:
+        """Return the last number that can be read. At first, wait until it is known. Raises `DatabaseError`.
+
+        Another process may have `passed` a number, if that was given: then all transactions below it have ended, and
+        this waits until it is known here too.
+        """
+        given = await self._look(db)
+        while self._pending and (self._reached == 0 or self._reached < passed <= given):
             await asyncio.sleep(LOOK_AGAIN)
             await self._look(db)
         return self._reached
 
-    async def _look(self, db: Connection) -> None:
+    async def _look(self, db: Connection) -> int:
+        """Return the last position that was given."""
         # In this order: who begins to write after the first statement draws a higher position.
         ((given,),) = await db.fetch(_LAST_GIVEN)
         writing = {row[0] for row in await db.fetch(_WRITING)}
@@ -68,6 +73,7 @@ class Horizon:
             self._pending.append((given, writing))
         while self._pending and writing.isdisjoint(self._pending[0][1]):
             self._reached = max(self._reached, self._pending.popleft()[0])
+        return int(given)
 
     @property
     def is_waiting(self) -> bool:
@@ -98,13 +104,13 @@ class StoredEvents:
         """
         await self._store.fetch(_RENEW)
 
-    async def bounds(self) -> LogBounds:
-        """Read where the log begins and ends.
+    async def bounds(self, passed: int = 0) -> LogBounds:
+        """Read where the log begins and ends; see `ports.EventLog`.
 
         Raises `StorageFailed`.
         """
         async with self._store.reading() as db:
-            return await self._bounds(db)
+            return await self._bounds(db, passed)
 
     async def read_events(self, after: int, limit: int, rooms: Collection[str] | None = None) -> LoggedEvents:
         """Read the events after a number: at most `limit`, of the rooms with these ids, or of all for None.
@@ -133,8 +139,8 @@ class StoredEvents:
         async with self._store.reading() as db:
             return await db.execute(sql, before, limit)
 
-    async def _bounds(self, db: Connection) -> LogBounds:
-        last = await self._horizon.find(db)
+    async def _bounds(self, db: Connection, passed: int = 0) -> LogBounds:
+        last = await self._horizon.find(db, passed)
         if self._horizon.is_waiting and self._waker is None:
             self._waker = asyncio.get_running_loop().call_later(WAKE_AFTER, self._wake)
         ((first,),) = await db.fetch(_FIRST, last)
