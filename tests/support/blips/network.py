@@ -29,6 +29,7 @@ class Link:
             if passed := self.passed(direction, data):
                 writer.write(passed)
                 await writer.drain()
+        await self.flowing.wait()
         with contextlib.suppress(OSError, RuntimeError):
             writer.write_eof()
 

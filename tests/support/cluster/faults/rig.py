@@ -23,8 +23,9 @@ _OWNER = """
     JOIN nodes ON nodes.generation = owners.generation AND nodes.lease_until > clock_timestamp() WHERE rooms.code = '{}'
 """
 _OWNED = """
-    SELECT nodes.name FROM owners JOIN nodes ON nodes.generation = owners.generation
-    WHERE nodes.lease_until > clock_timestamp() GROUP BY 1 ORDER BY count(*) DESC, 1
+    SELECT nodes.name, rooms.code FROM rooms JOIN owners ON owners.room_id = rooms.id
+    JOIN nodes ON nodes.generation = owners.generation AND nodes.lease_until > clock_timestamp()
+    WHERE rooms.is_active AND NOT rooms.is_deleted ORDER BY random() LIMIT 1
 """
 
 
@@ -63,9 +64,10 @@ class Rig:
         """Return the name of the node that has a room; empty for none."""
         return await asyncio.to_thread(self.engine.run_sql, _OWNER.format(code))
 
-    async def owners(self) -> list[str]:
-        """Return the names of the nodes that have rooms, those with the most first."""
-        return (await asyncio.to_thread(self.engine.run_sql, _OWNED)).split()
+    async def owned(self) -> list[str]:
+        """Return the name of a node that has an open room, and the code of this room; nothing without one."""
+        found = await asyncio.to_thread(self.engine.run_sql, _OWNED)
+        return found.split("|") if found else []
 
     async def start(self, name: str) -> None:
         """Start a daemon, and wait until it is ready."""
@@ -111,6 +113,7 @@ async def rig(folder: Path, random: Random, *, is_fenced: bool = True, **setting
         for name, own in wires.items():
             for wire in own.all:
                 await stack.enter_async_context(wire.serve())
+                stack.callback(wire.let_go)
             (folder / name).mkdir()
             hosts = ",".join(f"127.0.0.1:{wire.port}" for wire in own.engine)
             daemons[name] = (Daemon if is_fenced else UnfencedDaemon)(

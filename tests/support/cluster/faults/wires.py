@@ -12,31 +12,25 @@ class Wire(Network):
 
     def __init__(self, upstream: Path | int) -> None:
         super().__init__(upstream if isinstance(upstream, int) else 0)
-        self.is_held = False
-        """Whether nothing passes. Connections are accepted, and bytes are kept for later."""
+        self._flows = asyncio.Event()
+        self._flows.set()
         self._socket = upstream if isinstance(upstream, Path) else None
 
     def hold(self) -> None:
-        """Let nothing pass from now on, and keep it."""
-        self.is_held = True
+        """Let nothing pass from now on, and keep it. The system still accepts connections."""
+        self._flows.clear()
         for link in self.links:
             link.flowing.clear()
 
     def let_go(self) -> None:
         """Let what was kept pass, and what comes after it."""
-        self.is_held = False
+        self._flows.set()
         for link in self.links:
             link.flowing.set()
 
-    def link(self) -> Link:
-        """Make what carries one connection."""
-        link = Link()
-        if self.is_held:
-            link.flowing.clear()
-        return link
-
     async def onward(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect to the server. Raises `OSError`."""
+        await self._flows.wait()
         if self._socket is not None:
             return await asyncio.open_unix_connection(str(self._socket))
         return await super().onward()
@@ -55,10 +49,7 @@ class BusWire(Wire):
 
     def link(self) -> Link:
         """Make what carries one connection."""
-        link = _BusLink(self)
-        if self.is_held:
-            link.flowing.clear()
-        return link
+        return _BusLink(self)
 
     def loses(self) -> bool:
         """Return whether the next message is lost, and count it."""

@@ -1,0 +1,114 @@
+"""Lets the clients of `roomd verify` storm the cluster while faults happen to it, and audits what they saw."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import NamedTuple
+
+from roomd.verify.audit import audit
+from roomd.verify.driver.run import Outcome, Plan
+from roomd.verify.driver.run import run as drive
+from roomd.verify.records import History
+from roomd.verify.report import Report
+from tests.support.cluster.faults.deeds import DEEDS, Stage
+from tests.support.cluster.faults.rig import LEASE, Rig
+
+HOLD = 6.0
+"""Seconds for which a seat is held: longer than it takes until a room has a new owner."""
+SETTINGS = {"ROOMD_ROOMS_SEAT_HOLD": str(HOLD), "ROOMD_EVENTS_ENABLED": "true"}
+"""Settings of the daemons."""
+CLIENTS, ROOMS, SEATS = 24, 4, 5
+PAUSE = 0.15
+"""Seconds between two requests of a client, on average."""
+
+
+class Result(NamedTuple):
+    """What came of one storm."""
+
+    notes: list[str]
+    """What each fault did, in words."""
+    requests: int
+    """The requests of the clients."""
+    answered: int
+    """Those that were carried out."""
+    report: Report
+    """What the audit found."""
+    losses: list[float]
+    """Seconds from the loss of an owner to the first answer about its room at another node."""
+
+    @property
+    def slowest(self) -> float:
+        """The most of `losses`; 0 without any."""
+        return max(self.losses, default=0.0)
+
+
+async def suffer(rig: Rig, names: Sequence[str], seconds: float, seed: int, tell: Callable[[str], None]) -> Result:
+    """Run the faults of these names, one after another, each for some seconds, in one storm.
+
+    Raises what a fault raises, `TimeoutError` where something does not come true.
+    """
+    random = Random(seed)
+    stop, told, stages = asyncio.Event(), asyncio.Event(), list[Stage]()
+
+    async def break_things() -> list[str]:
+        try:
+            await told.wait()
+            notes = []
+            for name in names:
+                stages.append(stage := Stage(rig, seconds, Random(random.random())))
+                tell(f"{name}: {await DEEDS[name](stage)}")
+                notes.append(name)
+            return notes
+        finally:
+            stop.set()
+
+    def progress(line: str) -> None:
+        told.set()
+
+    breaking = asyncio.create_task(break_things())
+    try:
+        outcome = await drive(_plan(rig, seed), f"{seed}", progress, stop)
+    finally:
+        breaking.cancel()
+        await asyncio.gather(breaking, return_exceptions=True)
+    notes = breaking.result()
+    report = audit(outcome.history)
+    for stage in stages:
+        for begin, end in stage.waits:
+            report.check_each("kept", _told_too_early(outcome.history, begin, end))
+    losses = [one for stage in stages for one in stage.losses]
+    return Result(notes, len(outcome.history.operations), _done(outcome), report, losses)
+
+
+def _plan(rig: Rig, seed: int) -> Plan:
+    daemon = rig.daemons["a"]
+
+    async def token(user: str) -> str:
+        return daemon.token(user)
+
+    return Plan(
+        nodes=[one.url for one in rig.daemons.values()],
+        host_token=daemon.token("backend", ttl=86_400, roomd={"admin": True}),
+        user_token=token,
+        seconds=86_400,
+        rooms=ROOMS,
+        clients=CLIENTS,
+        seats=SEATS,
+        pause=PAUSE,
+        hold=HOLD,
+        patience=LEASE + 12,
+        seed=seed,
+    )
+
+
+def _done(outcome: Outcome) -> int:
+    return sum(one.is_done for one in outcome.history.operations)
+
+
+def _told_too_early(history: History, begin: float, end: float) -> list[str]:
+    """Return what was sent after a time and carried out before another one, between which no commit could be."""
+    return [
+        f"{one.room}: {one.kind} of {one.person} was answered while the standby was away"
+        for one in history.operations
+        if one.sent > begin and one.until < end and one.is_done
+    ]
