@@ -74,17 +74,19 @@ def verify(
     or one from the local secret. Exit codes: 0 every rule held, 1 a rule is broken, 2 not everything could be checked.
     """
     from roomd.verify.audit import audit
-    from roomd.verify.driver.faults import CommandFailed, Faults
+    from roomd.verify.driver.faults import CommandFailed, Faults, by_command
     from roomd.verify.driver.run import Plan, run
 
     breaks, repairs = fault or [], start or []
     if len(repairs) not in (0, 1, len(breaks)):
         raise typer.BadParameter("give one --start for each --fault, one for all, or none")
+    starts = repairs if len(repairs) == len(breaks) else [*repairs, None][:1] * len(breaks)
+    faults = [by_command(command, repair) for command, repair in zip(breaks, starts, strict=True)]
     chosen = secrets.randbelow(1_000_000) if seed is None else seed
     plan = Plan(
         nodes=nodes or [access.address], host_token=access.bearer, user_token=_user_token(access, token_command),
         seconds=seconds, rooms=rooms, clients=clients, seats=seats, pause=pause, hold=hold, patience=patience,
-        seed=chosen, faults=Faults(breaks, repairs, interval, down), is_kept=keep,
+        seed=chosen, faults=Faults(faults, interval, down), is_kept=keep,
     )  # fmt: skip
     tell: Callable[[str], None] = (lambda _: None) if json else say
 

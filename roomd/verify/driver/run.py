@@ -143,7 +143,7 @@ async def _act(
         ends = group.create_task(_end_rooms(world, host, random))
         lives = [group.create_task(client.live()) for client in clients]
         try:
-            count = await inflict(plan.faults, random, stop, tell) if plan.faults.breaks else 0
+            count = await inflict(plan.faults, random, stop, tell)
             await timer
         finally:
             timer.cancel()
