@@ -1,6 +1,7 @@
 """The fixtures of every test: see tests/support. Which tests are left out and which are traced, in `make test`."""
 
 import contextlib
+import gc
 import importlib
 import os
 import pkgutil
@@ -48,8 +49,12 @@ def pytest_collection() -> Generator[None, object, object]:
     for module in pkgutil.walk_packages(roomd.__path__, "roomd."):
         if not module.name.endswith(".__main__"):
             importlib.import_module(module.name)
+    gc.disable()  # the tests are many objects that stay: to look for garbage among them takes a third of the time
     with _traced(IS_NIGHTLY):
-        return (yield)
+        result = yield
+    gc.freeze()
+    gc.enable()
+    return result
 
 
 @pytest.hookimpl(wrapper=True)

@@ -18,6 +18,7 @@ from roomd import __version__
 from roomd.system.unix_sockets import connect_to, listen_on
 from tests.support.commands import roomd
 from tests.support.daemon import Daemon, serving
+from tests.support.forking import completed
 from tests.support.processes import PATIENCE
 
 OK, REFUSED, MISUSED, UNREACHABLE = 0, 1, 2, 3
@@ -242,9 +243,8 @@ def test_files_in_the_way(tmp_path: Path) -> None:
 
 def test_a_daemon_whose_socket_cannot_be(tmp_path: Path) -> None:
     """It does not start, and says what to do."""
-    command = [sys.executable, "-m", "roomd", "serve"]
     (tmp_path / "roomd.sock").write_text("precious")
-    result = subprocess.run(command, env=Daemon(tmp_path).environ, capture_output=True, text=True, check=False)
+    result = completed(["serve"], Daemon(tmp_path).environ)
     assert result.returncode == RETRY_LATER
     assert "admin.socket" in result.stderr
     assert "choose another path" in result.stderr

@@ -12,14 +12,14 @@ import pytest
 
 from roomd.load.runner import WARM_UP
 from tests.support.daemon import Daemon, serving
+from tests.support.forking import completed
 from tests.support.processes import PATIENCE, free_port, spawned
 
 OK, REFUSED, MISUSED, UNREACHABLE = 0, 1, 2, 3
 
 
 def bench(daemon: Daemon, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "roomd", "bench", *arguments]
-    return subprocess.run(command, env=daemon.environ, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    return completed(["bench", *arguments], daemon.environ)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import pty
 import re
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +19,7 @@ from websockets.typing import Origin
 
 from roomd import __version__
 from tests.support.daemon import Daemon, error
+from tests.support.forking import completed
 from tests.support.processes import PATIENCE, at_most, free_port, spawned
 
 JANE = {"guestName": "Jane"}
@@ -248,14 +248,7 @@ def test_log_on_a_terminal(tmp_path: Any) -> None:
 async def test_an_address_in_use(daemon: Daemon, tmp_path: Any) -> None:
     """A daemon that cannot listen says so in one line and ends with exit code 1: it may pass."""
     environ = {**daemon.environ, "ROOMD_DATABASE_PATH": str(tmp_path / "other.db")}
-    result = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "roomd", "serve"],
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )  # fmt: skip
+    result = await asyncio.to_thread(completed, ["serve"], environ)
     assert result.returncode == 1
     last = result.stderr.splitlines()[-1]
     assert last.startswith(f"roomd: server: cannot listen on 127.0.0.1:{daemon.port}: ")
@@ -265,14 +258,7 @@ async def test_an_address_in_use(daemon: Daemon, tmp_path: Any) -> None:
 async def test_a_second_daemon_on_the_database(daemon: Daemon) -> None:
     """A second daemon on the same database is refused with a clear message."""
     environ = {**daemon.environ, "ROOMD_SERVER_PORT": str(free_port())}
-    result = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "roomd", "serve"],
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )  # fmt: skip
+    result = await asyncio.to_thread(completed, ["serve"], environ)
     assert result.returncode == 1
     expected = f"roomd: {daemon.database}: another roomd is serving this database; stop it or choose another file"
     assert result.stderr.splitlines()[-1] == expected

@@ -83,8 +83,8 @@ def test_forked_daemons_end_with_their_test(tmp_path: Path) -> None:
 
 def test_a_forked_command(tmp_path: Path) -> None:
     """Its outputs and its exit code are told apart."""
-    done = completed(["-m", "roomd", "--version"], os.environ, tmp_path, PATIENCE)
+    done = completed(["--version"], os.environ, tmp_path)
     assert (done.returncode, done.stdout[:6], done.stderr) == (0, "roomd ", "")
-    done = completed(["-m", "roomd", "nothing"], os.environ, tmp_path, PATIENCE)
+    done = completed(["nothing"], os.environ, tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert "No such command 'nothing'" in done.stderr

@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +16,9 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.support.daemon import Client, Daemon
+from tests.support.forking import completed
 from tests.support.needs import SYSTEM_PATH, needs
-from tests.support.processes import PATIENCE, child, free_port, spawned
+from tests.support.processes import PATIENCE, free_port, spawned
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "reverse-proxy.md"
 CONFIGURATION = """
@@ -139,12 +139,9 @@ async def test_command_line(page: str, behind: Daemon) -> None:
     """`--url` takes the address of the page, and a code may be a whole link."""
     room = await behind.room()
     link = f"{page}#code={room['code']}&token=x"
-    command = [sys.executable, "-m", "roomd", "room", "show", link, "--url", page, "--json"]
-    pipe = asyncio.subprocess.PIPE
-    async with child(*command, stdout=pipe, stderr=pipe, env=behind.environ) as process:
-        shown, problems = await asyncio.wait_for(process.communicate(), PATIENCE)
-    assert problems == b""
-    found: dict[str, Any] = json.loads(shown)
+    done = await asyncio.to_thread(completed, ["room", "show", link, "--url", page, "--json"], behind.environ)
+    assert done.stderr == ""
+    found: dict[str, Any] = json.loads(done.stdout)
     assert found["room"]["code"] == room["code"]
 
 

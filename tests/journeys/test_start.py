@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.daemon import SECRET, Daemon
 from tests.support.forking import completed
-from tests.support.processes import PATIENCE, free_port
+from tests.support.processes import free_port
 
 SCHEMA = (Path(__file__).parents[2] / "schema.sql").read_text(encoding="utf-8")
 
@@ -31,7 +31,7 @@ def run(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProces
         "ROOMD_SERVER_PORT": str(free_port()),
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }
-    return completed(["-m", "roomd", *words], {**clean, **own, **environ}, folder, PATIENCE)
+    return completed(words, {**clean, **own, **environ}, folder)
 
 
 def write(file: Path, content: str | bytes, mode: int = 0o600) -> str:

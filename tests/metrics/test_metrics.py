@@ -19,6 +19,7 @@ from roomd.metrics.families import FAMILIES
 from roomd.system.unix_sockets import connect_to
 from tests.support.commands import roomd
 from tests.support.daemon import Daemon, serving
+from tests.support.forking import completed
 from tests.support.metrics import Series, get, metrics, parse, wait_for_metrics
 from tests.support.processes import PATIENCE, free_port
 from tests.support.raw_sockets import narrow_socket
@@ -246,8 +247,7 @@ def test_an_address_that_cannot_be(tmp_path: Path, listen: str, code: int, reaso
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = other.getsockname()[1]
         environ = Daemon(tmp_path, ROOMD_METRICS_LISTEN=listen.format(taken=taken)).environ
-        command = [sys.executable, "-m", "roomd", "serve"]
-        result = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=PATIENCE)
+        result = completed(["serve"], environ)
     assert result.returncode == code
     assert reason.format(taken=taken) in result.stderr
 

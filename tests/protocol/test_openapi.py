@@ -4,7 +4,7 @@ import copy
 import json
 import subprocess
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,14 @@ from tests.support.schemas import Json, references
 DOCUMENT = document()
 
 
-def errors(found: Json) -> list[str]:
-    """Return what the kept validator finds wrong with a document."""
-    return [error.message for error in OpenAPIV31SpecValidator(found).iter_errors()]
+def errors(found: Json) -> Iterator[str]:
+    """Find what is wrong with a document, by the kept validator."""
+    return (error.message for error in OpenAPIV31SpecValidator(found).iter_errors())
 
 
 def test_document_is_openapi() -> None:
     """The document is valid under the official schema of its version, and it is JSON."""
-    assert errors(json.loads(json.dumps(DOCUMENT))) == []
+    assert list(errors(json.loads(json.dumps(DOCUMENT)))) == []
 
 
 BREAKS: dict[str, Callable[[Json], Any]] = {
@@ -47,7 +47,7 @@ def test_the_validator_finds_errors(damage: Callable[[Json], Any]) -> None:
     """An invalid document is not valid."""
     broken = copy.deepcopy(DOCUMENT)
     damage(broken)
-    assert errors(broken)
+    assert any(errors(broken))
 
 
 def resolved(value: Any) -> Any:

@@ -13,6 +13,7 @@ import atexit
 import contextlib
 import ctypes
 import fcntl
+import gc
 import importlib
 import json
 import logging
@@ -139,20 +140,21 @@ def fork(
 
 
 def completed(
-    command: Sequence[str], environ: Mapping[str, str], folder: Path, timeout: float
+    arguments: Sequence[str], environ: Mapping[str, str], folder: Path | None = None
 ) -> "subprocess.CompletedProcess[str]":
-    """Run what an interpreter with these arguments would, and return its exit code and outputs.
+    """Run `roomd` with these arguments in a folder, or else in this one, and return its exit code and outputs.
 
-    Raises `subprocess.TimeoutExpired` after `timeout` seconds.
+    Raises `subprocess.TimeoutExpired` after `PATIENCE` seconds.
     """
+    command = ["-m", "roomd", *arguments]
     if IS_NIGHTLY:
         return subprocess.run(
-            [sys.executable, *command], env=environ, cwd=folder, capture_output=True, text=True, timeout=timeout
+            [sys.executable, *command], env=environ, cwd=folder, capture_output=True, text=True, timeout=PATIENCE
         )
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         process = fork(command, environ, (output.fileno(), errors.fileno()), folder=folder)
         try:
-            code = process.wait(timeout)
+            code = process.wait(PATIENCE)
         finally:
             process.kill()
             process.wait()
@@ -234,6 +236,8 @@ def _main() -> None:
     logging.setLoggerClass(importlib.import_module("roomd.system.logging").EventLogger)
     importlib.import_module("roomd.daemon")
     origin = os.getpid()
+    gc.collect()
+    gc.freeze()  # else each process that is forked looks for garbage among all of this, and copies it so
     orders = socket.socket(fileno=int(sys.argv[1]))
     _become(*_wait_for_order(orders), origin)
 
