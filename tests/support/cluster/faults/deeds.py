@@ -30,7 +30,7 @@ class Stage:
         self.losses: list[float] = []
         """Seconds from the loss of an owner to the first answer about its room at another node."""
         self.waits: list[tuple[float, float]] = []
-        """When no commit could be carried out: nothing that was sent later may be answered earlier (monotonic clock)."""
+        """When no commit was possible: nothing that was sent later may be answered earlier (monotonic clock)."""
         self._ends = time.monotonic() + seconds
 
     @property
