@@ -30,6 +30,7 @@ from roomd.config import (
 )
 from roomd.counters import Counters
 from roomd.demo import show_demo
+from roomd.engine.duties import RETENTION, AllDuties, Duties
 from roomd.engine.forgetting import Forgetter
 from roomd.engine.hub import Hub
 from roomd.engine.ports import StorageFailed
@@ -138,7 +139,7 @@ async def run(
         listener = Listener(config, services, rooms)
         retention = Retention(old_rows, events, rooms, clock, lambda: _keep(reloader.config))
         rooms.when_deleted(retention.wake)
-        webhooks = Webhooks(feed, progress, clock, counters, ids.new_id, random.random)
+        webhooks = Webhooks(feed, progress, clock, counters, ids.new_id, random.random, opened.duties)
         await webhooks.open(parts.endpoints)
 
         def use(new: Config) -> None:
@@ -167,7 +168,7 @@ async def run(
             log.info("listening", {**_fields(address), "path": config.server.path})
         await around.started(listener, rooms, store)
         notifier.ready()
-        deleting = asyncio.create_task(retention.run(), name="delete what is old")
+        deleting = asyncio.create_task(opened.duties.perform(RETENTION, retention.run), name="delete what is old")
         reporting = asyncio.create_task(notifier.report(lambda: _status(rooms, listener), store.answers))
         await around.stop.wait()
         notifier.stopping()
@@ -195,6 +196,8 @@ class _Opened(NamedTuple):
     storage: Storage
     rooms: ServedRooms
     ids: Ids
+    duties: Duties
+    """What this process does for the whole database."""
     follow: Callable[[Feed], None]
     """Has the readers of the event log woken when events were committed."""
     close: Callable[[], Awaitable[None]]
@@ -210,7 +213,7 @@ async def _open_rooms(config: Config, clock: Clock, counters: Counters, stop: as
         from roomd.node import open_as_node  # a daemon that is alone imports nothing of it
 
         node = await open_as_node(config, rules(config), clock, encode_frame, counters, stop.set)
-        return _Opened(node.storage, node.rooms, node.ids, node.follow, node.close)
+        return _Opened(node.storage, node.rooms, node.ids, node.duties, node.follow, node.close)
     storage = await open_storage(config.database, counters)
     ids = Ids(config.rooms.code_groups)
     hub = Hub(storage.store, rules(config), clock, ids, encode_frame, counters)
@@ -223,7 +226,7 @@ async def _open_rooms(config: Config, clock: Clock, counters: Counters, stop: as
     def follow(feed: Feed) -> None:
         storage.store.on_events = feed.committed
 
-    return _Opened(storage, hub, ids, follow, storage.store.close)
+    return _Opened(storage, hub, ids, AllDuties(), follow, storage.store.close)
 
 
 async def _open_admin(admin: AdminServer, config: Config) -> None:

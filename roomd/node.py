@@ -32,8 +32,11 @@ class RunningNode:
         self._tasks: set[asyncio.Task[None]] = set()
         self.rooms = node.rooms
         """All rooms of the cluster."""
+        self.duties = node.duties
+        """What this node does for the whole database."""
         self.ids = ids
-        self.storage: Storage = database.storage
+        progress = database.progress(node.lease.node.generation)
+        self.storage: Storage = database.storage._replace(progress=progress)
         """The database, by what it is used for."""
 
     def follow(self, feed: Feed) -> None:

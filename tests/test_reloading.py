@@ -17,6 +17,7 @@ from roomd.auth.orders import TokenOrder
 from roomd.auth.tokens import Key, mint
 from roomd.config import Config, ConfigError, Setting, WebhookEndpoint, settings
 from roomd.counters import Counters
+from roomd.engine.duties import AllDuties
 from roomd.engine.hub import Hub
 from roomd.eventlog.feed import Feed
 from roomd.eventlog.webhooks.service import Webhooks
@@ -56,7 +57,9 @@ class Running:
             address_keys(b"k"),
         )  # fmt: skip
         self.listener = Listener(config, self.services, self.hub)
-        self.webhooks = Webhooks(Feed(store.log), FakeProgress(), clock, Counters(), ids.new_id, random.random)
+        self.webhooks = Webhooks(
+            Feed(store.log), FakeProgress(), clock, Counters(), ids.new_id, random.random, AllDuties()
+        )
         self.webhooks.use(parts.endpoints)
         self.reloader = Reloader(
             lambda: self.wanted,

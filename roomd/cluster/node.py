@@ -9,6 +9,7 @@ import msgspec
 
 from roomd.cluster import wire
 from roomd.cluster.claims import NodeIds
+from roomd.cluster.duties import NodeDuties
 from roomd.cluster.edge import ClusterRooms
 from roomd.cluster.lease import LENGTH, Lease
 from roomd.cluster.links import ALL, Links
@@ -67,6 +68,8 @@ class ClusterNode:
         self._router = Router(self.hub, owners, self.lease, clock)
         self._links = self._router.links = Links(bus, self.lease, lambda: self._router.confirmed)
         self._receiving = Receiving(self._router)
+        self.duties = NodeDuties(owners, self.lease)
+        """What this node does for the whole database."""
         self.notices = Notices(self._links, clock)
         """What nodes tell each other of the database."""
         self._owner = RoomOwner(self.hub, self.owned, self.lease, self._links, clock, self.hub.seat_hold)
@@ -92,6 +95,7 @@ class ClusterNode:
     async def hand_over(self) -> None:
         """Give all rooms up, and take none as long as there are other nodes (rule 15)."""
         self.lease.is_leaving = True
+        await self.duties.hand_over()
         await self._owner.give_up(self.hub.codes())
 
     async def drain(self) -> None:
@@ -170,12 +174,14 @@ class ClusterNode:
 
     def _beat(self) -> None:
         self._owner.beacon()
+        self._spawn(self.duties.look())
         self._beats += 1
         if self._beats % 3 == 0 and self.lease.can_claim and self.lease.takes_rooms:
             self._spawn(self._sweep())
 
     def _over(self) -> None:
         """Give up all rooms: other nodes may take them, and may hold the seats of this node's clients."""
+        self.duties.lose_all()
         self._router.reconnected()
         self._spawn(self._owner.give_up(self.hub.codes()))
 

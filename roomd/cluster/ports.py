@@ -84,6 +84,17 @@ class Owners(Protocol):
     async def release(self, node: Node, room_ids: Sequence[str]) -> None:
         """Give up rooms, as far as the node still has them."""
 
+    async def take_duties(self, names: Sequence[str], node: Node) -> Collection[str]:
+        """Give a node, whose lease must be held, the duties that no node with a lease has. Return those that it has."""
+        ...
+
+    async def give_up_duties(self, names: Sequence[str], node: Node) -> None:
+        """Give up duties, as far as the node still has them."""
+
+    async def duties(self) -> dict[str, Node]:
+        """Read who has which duties, among the nodes whose leases are not over."""
+        ...
+
     async def orphans(self, limit: int) -> list[str]:
         """Read the codes of rooms, at most `limit`, with seats and without an owner whose lease is not over."""
         ...

@@ -188,7 +188,7 @@ def _deliveries(snapshot: Snapshot) -> Figures:
     counted = snapshot.counters.webhooks
     return {
         (endpoint, result): counted.get((endpoint, result), 0)
-        for endpoint in snapshot.sources.webhooks.lags()
+        for endpoint in snapshot.sources.webhooks.names()
         for result in RESULTS
     }
 
@@ -280,7 +280,7 @@ FAMILIES = (
     Family("roomd_webhook_lost_total", "counter",
            "The events that were deleted before an endpoint got them, because they were older than `events.keep`.",
            lambda snapshot: {(name,): snapshot.counters.webhooks_lost.get(name, 0)
-                             for name in snapshot.sources.webhooks.lags()},
+                             for name in snapshot.sources.webhooks.names()},
            ("endpoint",)),
     Family("roomd_loop_lag_seconds", "histogram",
            "The seconds by which a timer of the event loop was late. It is measured about once a second.",

@@ -1,6 +1,7 @@
 """The two kinds of storage, SQLite and PostgreSQL, and the one that the configuration chooses."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from roomd.config import DatabaseConfig
@@ -94,6 +95,8 @@ class NodeStorage(NamedTuple):
     """The rooms of this node."""
     owners: "Owners"
     """The nodes, and which rooms they have."""
+    progress: Callable[[int], ProgressStore]
+    """How far webhooks are, for a node with this generation."""
     close: Callable[[], Awaitable[None]]
     """Finish the waiting appends and close the database. Closing twice is fine."""
 
@@ -113,4 +116,5 @@ async def open_node(config: DatabaseConfig, counters: Counters | None = None) ->
     opened = await open_node_storage(config, counters)
     store = opened.database
     storage = Storage(store, StoredEvents(store), StoredRows(store), StoredPeople(store), StoredProgress(store))
-    return NodeStorage(storage, opened.rooms, StoredOwners(store), opened.close)
+    owners, progress = StoredOwners(store), partial(StoredProgress, store)
+    return NodeStorage(storage, opened.rooms, owners, progress, opened.close)

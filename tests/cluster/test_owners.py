@@ -11,6 +11,7 @@ from roomd.cluster.ports import Claimed, Fence, Node, Owners, Replaced, SharedSt
 from roomd.config import DatabaseConfig
 from roomd.engine.moving import RoomLost
 from roomd.engine.ports import AlreadySent, ExternalIdTaken, StorageFailed
+from roomd.engine.progress import Progress
 from roomd.protocol.objects import Message, Room
 from roomd.rooms.changes import MessageSent, RoomChanged, RoomDeleted, SeatChanged
 from roomd.rooms.model import Seat
@@ -18,6 +19,7 @@ from roomd.storage.errors import StoreBusy
 from roomd.storage.kinds import open_storage
 from roomd.storage.postgresql.node_opening import open_node_storage
 from roomd.storage.postgresql.nodes import StoredOwners
+from roomd.storage.postgresql.webhooks import StoredProgress
 from tests.support.cluster.database import FakeDatabase
 from tests.support.fakes import FakeClock
 from tests.support.postgresql import Server
@@ -234,7 +236,52 @@ async def test_a_deleted_room_is_nobodys(nodes: Nodes) -> None:
     assert await nodes.owners.claim("abc-def-gha", ann) is None
 
 
+async def test_a_duty_belongs_to_one_node(nodes: Nodes) -> None:
+    """To the first that takes it, until it gives it up or its lease is over."""
+    ann, bob = [await nodes.owners.register(name, "", LONG) for name in ("ann", "bob")]
+    assert set(await nodes.owners.take_duties(["x", "y"], ann)) == {"x", "y"}
+    assert set(await nodes.owners.take_duties(["y", "z"], bob)) == {"z"}
+    assert await nodes.owners.duties() == {"x": ann, "y": ann, "z": bob}
+    await nodes.owners.give_up_duties(["x", "z"], ann)
+    assert await nodes.owners.duties() == {"y": ann, "z": bob}
+    assert set(await nodes.owners.take_duties(["x", "y"], bob)) == {"x"}
+    await nodes.end_lease(ann)
+    assert await nodes.owners.duties() == {"x": bob, "z": bob}
+    assert set(await nodes.owners.take_duties(["x", "y", "z"], bob)) == {"x", "y", "z"}
+    again = await nodes.owners.register("bob", "", LONG)
+    assert await nodes.owners.duties() == {}
+    assert set(await nodes.owners.take_duties(["x"], again)) == {"x"}
+
+
+async def test_two_nodes_take_a_duty_at_the_same_time(nodes: Nodes) -> None:
+    """One gets it."""
+    ann, bob = [await nodes.owners.register(name, "", LONG) for name in ("ann", "bob")]
+    for number in range(20):
+        taken = await asyncio.gather(*(nodes.owners.take_duties([str(number)], node) for node in (ann, bob)))
+        assert sum(map(len, taken)) == 1
+
+
 # PostgreSQL alone.
+
+
+async def test_progress_of_who_has_lost_the_duty(postgresql: Server) -> None:
+    """A node that was frozen does not set the progress of a webhook back."""
+    storage = await open_node_storage(DatabaseConfig(url=postgresql.create()))
+    owners = StoredOwners(storage.database)
+    ann, bob = [await owners.register(name, "", LONG) for name in ("ann", "bob")]
+    mine, theirs = [StoredProgress(storage.database, node.generation) for node in (ann, bob)]
+    await owners.take_duties(["webhook one"], ann)
+    await owners.take_duties(["webhook two"], bob)
+    late = {name: Progress("0123456789ab", 1) for name in ("one", "two")}
+    await mine.write_progress(late)
+    assert await mine.read_progress() == {"one": late["one"]}
+    await owners.retire(ann)
+    await owners.take_duties(["webhook one"], bob)
+    known = {name: Progress("0123456789ab", 9) for name in ("one", "two")}
+    await theirs.write_progress(known)
+    await mine.write_progress(late)
+    assert await mine.read_progress() == known
+    await storage.close()
 
 
 async def test_a_connection_that_is_lost_in_a_commit(postgresql: Server) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from roomd.counters import Counters
+from roomd.engine.duties import AllDuties
 from roomd.engine.ports import RETRY_AFTER, LoggedEvents, StorageFailed
 from roomd.engine.progress import Progress
 from roomd.eventlog.feed import Feed
@@ -37,7 +38,9 @@ class Pushed:
 
     def make(self) -> Webhooks:
         """Return what a start of the daemon makes."""
-        return Webhooks(self.feed, self.store, self.clock, self.counters, lambda _: "t1", lambda: self.chance)
+        return Webhooks(
+            self.feed, self.store, self.clock, self.counters, lambda _: "t1", lambda: self.chance, AllDuties()
+        )
 
     def endpoint(self, **changes: Any) -> Endpoint:
         """Return the endpoint."""

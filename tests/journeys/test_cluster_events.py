@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,10 +12,11 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.support.cluster.daemons import Trio, trio, until
+from tests.support.cluster.daemons import Trio, trio, until, wait_ready
 from tests.support.daemon import Daemon
 from tests.support.postgresql import Server
 from tests.support.processes import PATIENCE
+from tests.support.receiver import Receiver, endpoints, setting
 
 
 @pytest.fixture
@@ -92,3 +94,63 @@ async def test_events_wake_readers_at_every_node(three: Trio) -> None:
         found += [event["room"]["code"] for event in read["events"]]
         after = read["next"]
     assert found[1:] == made
+
+
+async def test_one_node_pushes_to_an_endpoint(tmp_path: Path, postgresql: Server) -> None:
+    """It is killed, frozen, and stopped: another one goes on, in order, and each event is taken once by its id."""
+    async with Receiver() as receiver:
+        with trio(tmp_path, postgresql, **setting(endpoints(tmp_path, backend=receiver.url))) as three:
+            made = []
+
+            async def rooms(count: int) -> None:
+                """Make rooms at whatever node there is, and wait until the backend knows them."""
+                for number in range(count):
+                    alive = [one for one in three.daemons.values() if one.is_started]
+                    made.append((await alive[number % len(alive)].room())["code"])
+                await receiver.until_type("room-created", len(made))
+
+            async def pusher() -> str:
+                """Wait until a node pushes."""
+                async with asyncio.timeout(PATIENCE):
+                    while not (name := await asyncio.to_thread(three.doer, "webhook backend")):  # noqa: ASYNC110
+                        await asyncio.sleep(0.05)
+                return name
+
+            await pusher()
+            await rooms(6)
+            killed = await pusher()
+            await asyncio.to_thread(three.daemons[killed].kill)
+            await rooms(4)
+            stopped = await pusher()
+            assert await asyncio.to_thread(three.daemons[stopped].stop) == 0
+            three.daemons[killed].start()
+            await asyncio.to_thread(wait_ready, three.daemons[killed])
+            await rooms(4)
+            frozen = three.daemons[await pusher()].process
+            frozen.send_signal(signal.SIGSTOP)
+            other = next(one for one in three.daemons.values() if one.is_started and one.process is not frozen)
+            made.extend([(await other.room())["code"] for _ in range(3)])
+            await receiver.until_type("room-created", len(made))
+            frozen.send_signal(signal.SIGCONT)
+            await rooms(4)
+            assert [event["room"]["code"] for event in receiver.events] == made
+            assert receiver.forged == 0
+
+
+async def test_one_node_deletes_what_is_old(tmp_path: Path, postgresql: Server) -> None:
+    """Another one goes on when it is gone."""
+    with trio(tmp_path, postgresql, ROOMD_EVENTS_KEEP="1s") as three:
+
+        async def deletes() -> str:
+            """Wait until all events are deleted, and return who deletes."""
+            async with asyncio.timeout(PATIENCE):
+                while await asyncio.to_thread(three.sql, "SELECT count(*) FROM events") != "0":  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            return await asyncio.to_thread(three.doer, "retention")
+
+        await three.daemons["a"].room()
+        name = await deletes()
+        await asyncio.to_thread(three.daemons[name].kill)
+        other = next(one for one in three.daemons.values() if one.is_started)
+        await other.room()
+        assert await deletes() not in ("", name)

@@ -15,7 +15,7 @@ from roomd.protocol.log_events import LoggedParticipantJoined
 from roomd.rooms.changes import Banned, RoomChanged
 from roomd.rooms.event_log import reference
 from roomd.rooms.model import PersonKey
-from roomd.storage.errors import StoreBusy, StoreError
+from roomd.storage.errors import StoreBusy
 from roomd.storage.postgresql import commit_watch, connection
 from roomd.storage.postgresql.connection import Connection, connect
 from roomd.storage.postgresql.events import StoredEvents
@@ -23,7 +23,7 @@ from roomd.storage.postgresql.opening import open_store
 from roomd.storage.postgresql.store import PostgresqlStore
 from tests.support.postgresql import Server, running
 from tests.support.rooms import user_ban
-from tests.support.stored import BOB, JANE, LATER, OTHER, ROOM, append, kept, numbers, seat
+from tests.support.stored import BOB, JANE, LATER, ROOM, append, kept, numbers, seat
 
 
 @pytest.fixture
@@ -366,45 +366,3 @@ async def test_other_transactions_do_not_hold_the_log_up(store: PostgresqlStore,
     async with holding(other, "CREATE TABLE something (id integer)"):
         await write(store, 2)
         assert (await StoredEvents(store).read_events(0, 10)).last == 2
-
-
-async def test_databases_that_cannot_be_used(postgresql: Server, url: str) -> None:
-    """Each is named with the reason, and whether trying again may help."""
-    wrong = {
-        postgresql.url("missing"): (StoreError, "does not exist"),
-        "postgresql:///x?host=/nowhere": (StoreBusy, "cannot be opened"),
-        f"{url}&sslmode=nonsense": (StoreError, "database.url: "),
-    }
-    for one, (kind, text) in wrong.items():
-        with pytest.raises(StoreError, match=text) as caught:
-            await open_store(DatabaseConfig(url=one))
-        assert type(caught.value) is kind
-    postgresql.run_sql("CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'")
-    with pytest.raises(StoreError, match="has the encoding LATIN1"):
-        await open_store(DatabaseConfig(url=postgresql.url("latin")))
-
-
-async def test_a_database_of_another_program_or_of_a_newer_roomd(other: Connection, url: str) -> None:
-    """Neither is changed."""
-    await other.execute("CREATE TABLE rooms (id integer)")
-    with pytest.raises(StoreError, match="has tables of another program"):
-        await open_store(DatabaseConfig(url=url))
-    await other.execute("DROP TABLE rooms")
-    await (await open_store(DatabaseConfig(url=url))).close()
-    await other.execute("UPDATE roomd_schema SET version = 99")
-    with pytest.raises(StoreError, match="made by a newer roomd"):
-        await open_store(DatabaseConfig(url=url))
-
-
-async def test_reopening_keeps_everything(url: str) -> None:
-    """A start takes over what the daemon before has stored."""
-    first = await open_store(DatabaseConfig(url=url))
-    await append(first, [RoomChanged(ROOM), RoomChanged(OTHER)])
-    secret = await first.address_secret()
-    await first.close()
-    second = await open_store(DatabaseConfig(url=url))
-    assert (await kept(second)).view == ROOM
-    assert await second.address_secret() == secret
-    assert len(secret) == 32
-    assert await second.last_room_id() == "r2"
-    await second.close()

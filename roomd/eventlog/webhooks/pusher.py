@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 import msgspec
 
 from roomd.counters import Counters
+from roomd.engine.duties import Duties
 from roomd.engine.ports import RETRY_AFTER, Clock, StorageFailed
 from roomd.engine.progress import Progress
 from roomd.eventlog.feed import LATEST, Feed
@@ -21,6 +22,8 @@ from roomd.protocol.timestamps import stamp
 
 log = logging.getLogger("roomd.eventlog.webhooks")
 
+DUTY = "webhook "
+"""What the name of the duty to push to an endpoint begins with; the name of the endpoint is the rest."""
 EVENTS_READ = 100
 """The events that are read from the log at once."""
 WAIT = 3600.0
@@ -44,6 +47,10 @@ class Shared(NamedTuple):
     """How certificates are verified."""
     moved: Callable[[], None]
     """Called when the progress has changed."""
+    duties: Duties
+    """Say whether this process pushes to an endpoint, or another one does."""
+    stored: Callable[[str], Awaitable[Progress | None]]
+    """Reads how far an endpoint was pushed, by its name; None for a new one. Raises `StorageFailed`."""
 
 
 class Trouble(msgspec.Struct):
@@ -60,25 +67,36 @@ class Trouble(msgspec.Struct):
 
 
 class Pusher:
-    """Follows the log for one endpoint. `progress` is how far it was pushed; None for an endpoint that is new."""
+    """Follows the log for one endpoint. `progress` is how far it was pushed; None if that is to be read."""
 
     def __init__(self, endpoint: Endpoint, progress: Progress | None, shared: Shared) -> None:
         self.endpoint = endpoint
         """What the configuration says."""
         self.progress = progress
-        """How far it is; None until it has a place in the log."""
+        """How far it is; None until that is known, and while another process pushes."""
         self.trouble = Trouble()
         """What went wrong."""
         self._shared = shared
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def is_here(self) -> bool:
+        """Whether this process pushes to the endpoint, and no other one."""
+        return self._shared.duties.has(self._duty)
+
+    @property
+    def _duty(self) -> str:
+        return f"{DUTY}{self.endpoint.name}"
+
     async def place(self) -> None:
-        """Begin at the end of the log when the endpoint is new, and note a log that is not the one of before.
+        """Begin where the endpoint was, at the end of the log when it is new; note a log that is not the one of before.
 
         Raises `StorageFailed`.
         """
         feed = self._shared.feed
         last = await feed.start(LATEST)
+        stored = await self._shared.stored(self.endpoint.name) if self.progress is None else None
+        self.progress = self.progress or stored
         before = self.progress  # after the wait, in which it may have got a place
         if before is None:
             self._reach(Progress(feed.log_id, last))
@@ -87,14 +105,18 @@ class Pusher:
             log.warning("webhook log is another one", {"endpoint": self.endpoint.name})
             self._reach(before._replace(log_id=feed.log_id, number=min(before.number, last)))
 
+    def begin(self, after: asyncio.Task[None] | None) -> None:
+        """Begin when a task has ended, that of a pusher before."""
+        self._task = asyncio.create_task(self._start(after), name=f"push to {self.endpoint.name}")
+
     def restart(self, *, endpoint: Endpoint | None = None, progress: Progress | None = None) -> None:
-        """Begin, or begin anew with what is given. A running attempt is cancelled; its event may come twice."""
+        """Begin anew with what is given. A running attempt is cancelled; its event may come twice."""
         self.endpoint = endpoint or self.endpoint
         self.trouble.failures = 0
         self.cancel()
         if progress is not None:
             self._reach(progress)
-        self._task = asyncio.create_task(self._run(self._task), name=f"push to {self.endpoint.name}")
+        self.begin(self._task)
 
     def cancel(self) -> None:
         """Move no further from here on. `close` waits for the end."""
@@ -104,10 +126,25 @@ class Pusher:
     async def close(self) -> None:
         """Stop. A running attempt is cancelled. Closing twice is fine."""
         task, self._task = self._task, None
-        await _end(task)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
 
-    async def _run(self, before: asyncio.Task[None] | None) -> None:
-        await _end(before)  # never two attempts at once
+    async def give_up(self) -> None:
+        """Let another process push to the endpoint, after `close`."""
+        await self._shared.duties.give_up(self._duty)
+
+    async def _start(self, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait([before])  # never two attempts at once
+        await self._shared.duties.perform(self._duty, self._run, self._lost)
+
+    def _lost(self) -> None:
+        """Forget how far the endpoint is: another process may push it further."""
+        self.progress = None
+        self.trouble = Trouble(lost=self.trouble.lost)
+
+    async def _run(self) -> None:
         endpoint = self.endpoint
         sender = Sender(endpoint.url, is_private=endpoint.is_private, timeout=endpoint.timeout, tls=self._shared.tls)
         try:
@@ -196,10 +233,3 @@ class Pusher:
             await due.wait()
         finally:
             timer.cancel()
-
-
-async def _end(task: asyncio.Task[None] | None) -> None:
-    """Cancel a task, and wait for its end."""
-    if task is not None:
-        task.cancel()
-        await asyncio.wait([task])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from roomd.counters import Counters
+from roomd.engine.duties import Duties
 from roomd.engine.ports import Clock, StorageFailed
 from roomd.engine.progress import Progress, ProgressStore
 from roomd.eventlog.feed import LATEST, Feed
@@ -60,6 +61,7 @@ class Webhooks:
         counters: Counters,
         new_id: Callable[[float], str],
         random: Callable[[], float],
+        duties: Duties,
     ) -> None:
         self._feed = feed
         self._store = store
@@ -67,15 +69,16 @@ class Webhooks:
         self._counters = counters
         self._new_id = new_id
         self._random = random
+        self._duties = duties
         self._pushers: dict[str, Pusher] = {}
         self._stored: dict[str, Progress] = {}
-        self._left: dict[str, Progress] = {}  # of endpoints that were taken out, which go on there when they are back
+        self._left: dict[str, Progress] = {}  # of endpoints that were taken out, which is not stored yet
         self._lags: dict[str, Lag] = {}
         self._moved = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._tls: ssl.SSLContext | None = None
         self._is_closed = False
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing: dict[str, asyncio.Task[None]] = {}  # the ends of pushers that were taken out
 
     async def open(self, endpoints: Iterable[Endpoint]) -> None:
         """Begin to push. A new endpoint begins at the end of the log, as it is now.
@@ -85,7 +88,8 @@ class Webhooks:
         self._stored = await self._store.read_progress()
         self.use(endpoints)
         for pusher in self._pushers.values():
-            await pusher.place()
+            if pusher.is_here:
+                await pusher.place()
         await self.save()
 
     def use(self, endpoints: Iterable[Endpoint]) -> None:
@@ -99,13 +103,11 @@ class Webhooks:
             pusher.cancel()
             if pusher.progress is not None:
                 self._left[name] = pusher.progress
-            closing = asyncio.create_task(pusher.close())
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
+            self._closing[name] = asyncio.create_task(self._take_out(pusher, self._closing.get(name)))
         for name, endpoint in wanted.items():
             if (found := self._pushers.get(name)) is None:
                 found = self._pushers[name] = self._pusher(endpoint)
-                found.restart()
+                found.begin(self._closing.get(name))
             elif found.endpoint != endpoint:
                 found.restart(endpoint=endpoint)
         if self._pushers and self._keeper is None:
@@ -118,10 +120,12 @@ class Webhooks:
         if keeper is not None:
             keeper.cancel()
             await asyncio.wait([keeper])
-        await asyncio.gather(*(pusher.close() for pusher in self._pushers.values()), *self._closing)
+        pushers = list(self._pushers.values())
+        await asyncio.gather(*(pusher.close() for pusher in pushers), *self._closing.values())
         with contextlib.suppress(StorageFailed):  # it is in the log, and the events come again
             await self.save()
         self._pushers.clear()  # nobody moves one any more
+        await asyncio.gather(*(pusher.give_up() for pusher in pushers))
 
     async def save(self) -> None:
         """Store the progress that has changed, in one transaction.
@@ -133,6 +137,7 @@ class Webhooks:
         if changed:
             await self._store.write_progress(changed)
             self._stored |= changed
+        self._left = {name: one for name, one in self._left.items() if self._stored.get(name) != one}
 
     async def look(self) -> None:
         """Look how far the endpoints are behind.
@@ -140,22 +145,31 @@ class Webhooks:
         Raises `StorageFailed`.
         """
         last = await self._feed.start(LATEST)
-        for name, pusher in list(self._pushers.items()):
+        self._lags = {name: lag for name, lag in self._lags.items() if name in self.here()}
+        for name in self.here():
+            pusher = self._pushers[name]
             number = last if pusher.progress is None else pusher.progress.number
             self._lags[name] = Lag(last - number, await self._age(number)) if number < last else Lag()
 
+    def names(self) -> list[str]:
+        """Return the names of all endpoints, in the order of the configuration."""
+        return list(self._pushers)
+
+    def here(self) -> list[str]:
+        """Return the names of those that this process pushes to, and no other one."""
+        return [name for name, pusher in self._pushers.items() if pusher.is_here]
+
     def lags(self) -> Mapping[str, Lag]:
-        """Return how far the endpoints were behind when they were last looked at, a few seconds ago at most."""
-        return {name: self._lags.get(name, Lag()) for name in self._pushers}
+        """Return how far those were behind when they were last looked at, a few seconds ago at most."""
+        return {name: self._lags.get(name, Lag()) for name in self.here()}
 
     async def status(self) -> list[Webhook]:
-        """Return what an operator sees, in the order of the configuration.
+        """Return what an operator sees of the endpoints that this process pushes to.
 
         Raises `StorageFailed`.
         """
         await self.look()
-        lags = self.lags()
-        return [self._status(name, pusher, lags.get(name, Lag())) for name, pusher in self._pushers.items()]
+        return [self._status(name, self._pushers[name], lag) for name, lag in self.lags().items()]
 
     async def skip(self, name: str, to: str) -> None:
         """Have an endpoint go on at a later position, or at `latest`: what is before it is not delivered.
@@ -176,7 +190,7 @@ class Webhooks:
 
         Raises `NoSuchEndpoint` and `StorageFailed`.
         """
-        pusher = self._find(name)
+        pusher = self._find_here(name)
         progress = pusher.progress
         pusher.restart(progress=None if progress is None else progress._replace(is_gone=False))
         await self.save()
@@ -203,9 +217,28 @@ class Webhooks:
     def _pusher(self, endpoint: Endpoint) -> "Pusher":
         from roomd.eventlog.webhooks.pusher import Pusher, Shared  # they import the HTTP library
 
-        shared = Shared(self._feed, self._clock, self._counters, self._random, self._context(), self._moved.set)
-        name = endpoint.name
-        return Pusher(endpoint, self._left.pop(name, None) or self._stored.get(name), shared)
+        shared = Shared(
+            self._feed, self._clock, self._counters, self._random, self._context(), self._moved.set, self._duties,
+            self._read,
+        )  # fmt: skip
+        return Pusher(endpoint, None, shared)
+
+    async def _read(self, name: str) -> Progress | None:
+        if name in self._left:
+            return self._left.pop(name)
+        stored = (await self._store.read_progress()).get(name)
+        if stored is not None:
+            self._stored[name] = stored
+        return stored
+
+    async def _take_out(self, pusher: "Pusher", before: asyncio.Task[None] | None) -> None:
+        """End a pusher, after the one `before` of the same name, and let another process push."""
+        if before is not None:
+            await asyncio.wait([before])
+        await pusher.close()
+        with contextlib.suppress(StorageFailed):  # it is stored later
+            await self.save()
+        await pusher.give_up()
 
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:
@@ -218,8 +251,14 @@ class Webhooks:
             raise NoSuchEndpoint(f"{name}: there is no such endpoint; there are: {known}")
         return self._pushers[name]
 
-    async def _move(self, name: str, number: int, *, forward: bool) -> None:
+    def _find_here(self, name: str) -> "Pusher":
         pusher = self._find(name)
+        if not pusher.is_here:
+            raise NoSuchEndpoint(f"{name}: another node pushes to it, or will in a moment; try again there")
+        return pusher
+
+    async def _move(self, name: str, number: int, *, forward: bool) -> None:
+        pusher = self._find_here(name)
         progress = pusher.progress or Progress(self._feed.log_id, number)
         if number != progress.number and forward != (number > progress.number):
             command = f"`roomd webhooks {'replay' if forward else 'skip'}`"

@@ -8,9 +8,15 @@ from roomd.storage.postgresql.connection import Connection
 
 log = logging.getLogger("roomd.storage.postgresql.migrations")
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """The version that schema.sql sets."""
-MIGRATIONS: dict[int, str] = {}
+MIGRATIONS: dict[int, str] = {
+    1: """
+        ALTER TABLE nodes ADD COLUMN is_leaving BOOLEAN NOT NULL DEFAULT false;
+        CREATE TABLE duties (name TEXT COLLATE "C" PRIMARY KEY, generation BIGINT NOT NULL);
+        UPDATE roomd_schema SET version = 2;
+    """,
+}
 """`MIGRATIONS[n]` is the SQL from version n to n + 1. It ends by setting the version."""
 
 LOCK = 0x726F6F6D

@@ -8,7 +8,7 @@ from roomd.storage.postgresql.store import PostgresqlStore
 _REGISTER = """
     INSERT INTO nodes VALUES ($1, nextval('node_generations'), $2, clock_timestamp() + make_interval(secs => $3))
     ON CONFLICT (name) DO UPDATE SET generation = excluded.generation, address = excluded.address,
-    lease_until = excluded.lease_until RETURNING generation
+    lease_until = excluded.lease_until, is_leaving = false RETURNING generation
 """
 _BEAT = """
     UPDATE nodes SET lease_until = clock_timestamp() + make_interval(secs => $3) WHERE name = $1 AND generation = $2
@@ -29,6 +29,24 @@ _CLAIM = """
         SELECT 1 FROM nodes WHERE nodes.generation = owners.generation AND nodes.lease_until > clock_timestamp()
     )
     RETURNING room_id, version
+"""
+_TAKE_DUTIES = """
+    WITH taken AS (
+        INSERT INTO duties SELECT wanted.name, $2 FROM unnest($1::text[]) AS wanted (name) WHERE NOT EXISTS (
+            SELECT 1 FROM duties JOIN nodes USING (generation)
+            WHERE duties.name = wanted.name AND nodes.lease_until > clock_timestamp()
+        )
+        ON CONFLICT (name) DO UPDATE SET generation = excluded.generation WHERE NOT EXISTS (
+            SELECT 1 FROM nodes WHERE nodes.generation = duties.generation AND nodes.lease_until > clock_timestamp()
+        )
+        RETURNING name
+    )
+    SELECT name FROM taken UNION SELECT name FROM duties WHERE generation = $2 AND name = ANY($1::text[])
+"""
+_GIVE_UP_DUTIES = "DELETE FROM duties WHERE name = ANY($1::text[]) AND generation = $2"
+_DUTIES = """
+    SELECT duties.name, nodes.name, generation FROM duties JOIN nodes USING (generation)
+    WHERE lease_until > clock_timestamp()
 """
 _ORPHANS = """
     SELECT rooms.code FROM (SELECT DISTINCT room_id FROM participants WHERE left_at IS NULL) AS taken
@@ -90,6 +108,18 @@ class StoredOwners:
     async def release(self, node: Node, room_ids: Sequence[str]) -> None:
         """Give up rooms, as far as the node still has them."""
         await self._database.fetch(f"{_GIVE_UP} AND room_id = ANY($2::text[])", node.generation, list(room_ids))
+
+    async def take_duties(self, names: Sequence[str], node: Node) -> Collection[str]:
+        """Give a node, whose lease must be held, the duties that no node with a lease has. Return those that it has."""
+        return {name for (name,) in await self._database.fetch(_TAKE_DUTIES, list(names), node.generation)}
+
+    async def give_up_duties(self, names: Sequence[str], node: Node) -> None:
+        """Give up duties, as far as the node still has them."""
+        await self._database.fetch(_GIVE_UP_DUTIES, list(names), node.generation)
+
+    async def duties(self) -> dict[str, Node]:
+        """Read who has which duties, among the nodes whose leases are not over."""
+        return {duty: Node(*node) for duty, *node in await self._database.fetch(_DUTIES)}
 
     async def orphans(self, limit: int) -> list[str]:
         """Read the codes of rooms, at most `limit`, with seats and without an owner whose lease is not over."""

@@ -1,4 +1,4 @@
--- The schema of roomd in PostgreSQL, version 1. Whoever changes this file adds a migration to
+-- The schema of roomd in PostgreSQL, version 2. Whoever changes this file adds a migration to
 -- roomd/storage/postgresql/migrations.py and raises its SCHEMA_VERSION.
 --
 -- The tables and columns are those of SQLite, which roomd/storage/schema.sql explains. What is different:
@@ -24,7 +24,8 @@ CREATE TABLE nodes (
     name        TEXT COLLATE "C" PRIMARY KEY,
     generation  BIGINT NOT NULL UNIQUE,
     address     TEXT COLLATE "C" NOT NULL,
-    lease_until TIMESTAMPTZ NOT NULL
+    lease_until TIMESTAMPTZ NOT NULL,
+    is_leaving  BOOLEAN NOT NULL DEFAULT false -- it gives its rooms to others
 );
 
 -- Which node has which room; a room that no node had yet has no row. `generation` is 0 for a room that was given up.
@@ -35,6 +36,12 @@ CREATE TABLE owners (
     generation BIGINT NOT NULL,
     version    BIGINT NOT NULL
 ) WITH (fillfactor = 50); -- a row is updated with each commit of its room
+
+-- What one node at a time does for the whole database, and the node that does it, as long as its lease is not over.
+CREATE TABLE duties (
+    name       TEXT COLLATE "C" PRIMARY KEY,
+    generation BIGINT NOT NULL
+);
 
 -- Returns when a room ends by itself. A stamp is in UTC, so that this depends on no setting.
 CREATE FUNCTION room_ends_at(is_active BOOLEAN, expires_at TEXT, empty_since TEXT, end_when_empty INTEGER)
@@ -184,4 +191,4 @@ CREATE TABLE webhooks (
 
 -- The version of this schema. Its comment marks a database of roomd.
 CREATE TABLE roomd_schema (version INTEGER NOT NULL);
-INSERT INTO roomd_schema VALUES (1);
+INSERT INTO roomd_schema VALUES (2);

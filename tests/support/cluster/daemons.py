@@ -23,12 +23,17 @@ _LOGGED = """
     SELECT events.type FROM rooms JOIN events ON events.room_id = rooms.id WHERE rooms.code = '{}'
     ORDER BY events.position
 """
+_DOER = """
+    SELECT nodes.name FROM duties JOIN nodes USING (generation) WHERE duties.name = '{}'
+    AND lease_until > clock_timestamp()
+"""
 
 
 class Trio:
     """The daemons a, b and c."""
 
-    def __init__(self, folder: Path, server: Server, nats: NatsServer) -> None:
+    def __init__(self, folder: Path, server: Server, nats: NatsServer, **more: str) -> None:
+        """`more` are settings of all three."""
         self.url = server.create()
         self._server = server
         self.nats = nats
@@ -39,6 +44,7 @@ class Trio:
                 "ROOMD_DATABASE_URL": self.url,
                 "ROOMD_CLUSTER_NATS": nats.url,
                 "ROOMD_CLUSTER_NODE": name,
+                **more,
             }
             self.daemons[name] = Daemon(folder / name, **settings)
 
@@ -51,11 +57,19 @@ class Trio:
 
     def owner(self, code: str) -> str:
         """Return the name of the node that has a room; empty for none."""
-        return self._server.run_sql(_OWNER.format(code), self.url)
+        return self.sql(_OWNER.format(code))
 
     def logged(self, code: str) -> list[str]:
         """Return the types of all log events of a room, in the order of the log."""
-        return self._server.run_sql(_LOGGED.format(code), self.url).split()
+        return self.sql(_LOGGED.format(code)).split()
+
+    def sql(self, statement: str) -> str:
+        """Run a statement in the database, and return its output."""
+        return self._server.run_sql(statement, self.url)
+
+    def doer(self, duty: str) -> str:
+        """Return the name of the node that has a duty; empty for none."""
+        return self.sql(_DOER.format(duty))
 
     def close(self) -> None:
         """Stop whatever still runs."""
@@ -76,10 +90,10 @@ def wait_ready(daemon: Daemon) -> None:
 
 
 @contextlib.contextmanager
-def trio(folder: Path, server: Server) -> Iterator[Trio]:
-    """Run three daemons, and stop them in the end."""
+def trio(folder: Path, server: Server, **more: str) -> Iterator[Trio]:
+    """Run three daemons with some more settings, and stop them in the end."""
     with running(folder) as nats:
-        made = Trio(folder, server, nats)
+        made = Trio(folder, server, nats, **more)
         try:
             made.start()
             yield made

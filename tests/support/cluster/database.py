@@ -34,6 +34,8 @@ class FakeDatabase:
         """By the ids of rooms."""
         self.leases: dict[str, tuple[Node, float]] = {}
         """By the names of nodes: the last run, and when its lease is over."""
+        self.duties: dict[str, Node] = {}
+        """The nodes that have the duties, by the names of these."""
         self.refused = 0
         """The appends that the fence did not allow."""
         self.most_seats: dict[str, int] = {}
@@ -202,6 +204,25 @@ class FakeConnection:
             row = self._database.owners[room_id]
             if row.node == node:
                 self._database.owners[room_id] = Owner(None, row.version + 1)
+
+    async def take_duties(self, names: Sequence[str], node: Node) -> Collection[str]:
+        await self._reach()
+        duties, live = self._database.duties, self._database.live()
+        for name in names:
+            if name not in duties or duties[name].generation not in live:
+                duties[name] = node
+        return {name for name in names if duties[name] == node}
+
+    async def give_up_duties(self, names: Sequence[str], node: Node) -> None:
+        await self._reach()
+        for name in names:
+            if self._database.duties.get(name) == node:
+                del self._database.duties[name]
+
+    async def duties(self) -> dict[str, Node]:
+        await self._reach()
+        live = self._database.live()
+        return {name: node for name, node in self._database.duties.items() if node.generation in live}
 
     async def orphans(self, limit: int) -> list[str]:
         await self._reach()
