@@ -77,7 +77,7 @@ class View:
         self._known_as: str | None = None  # the own id when the room was last entered
         self._seq: int | None = None
         self._waiting_id: RequestId | None = None  # the id of the join that waits: its answer carries it
-        self._heard_of_lobby = False  # on this connection
+        self._heard_of_lobby = False  # since the last `room-state`, which comes alone when nobody waits
         # Read as messages of before. One that is not was sent after the `room-state`, and its event follows.
         self._untold: set[str] = set()
 
@@ -104,7 +104,6 @@ class View:
             self.status = "reconnecting"
             self._seq = None
             self._waiting_id = None
-            self._heard_of_lobby = False
             self._untold = set()
             self.is_stale = False
 
@@ -176,7 +175,7 @@ class View:
                 self.missed = CatchUp(first, self.messages, is_news=False)
         self._known_as = me
         self._room, self.participants = state.room, people
-        self._seq, self.is_stale = state.seq, False
+        self._seq, self.is_stale, self._heard_of_lobby = state.seq, False, False
         self.status, self.place = "joined", None
         return told
 

@@ -27,6 +27,18 @@ def test_room_machine(machine: type[Machine]) -> None:
     assert Machine.steps >= STEPS
 
 
+def test_a_host_no_more_who_had_fallen_behind() -> None:
+    """The new `room-state` comes alone, so nobody waits any more for whoever was the host before."""
+    machine = Machine()
+    deeds = (("update", 0), ("join", 0), ("crash", 0), ("join", 11), ("fall_behind", 0), ("update", 13))
+    for deed, a in deeds:
+        getattr(machine, deed)(a, 0)
+    alice = machine.play.clients[-1]
+    assert (alice.user, len(alice.view.lobby)) == ("alice", 1)
+    machine.join_again(0, 0)
+    assert list(alice.view.lobby) == []
+
+
 def test_a_private_message_in_the_batch_of_a_return() -> None:
     """Whoever comes back is told of it, after what was missed."""
     machine = Busy()

@@ -60,7 +60,7 @@ export class View {
   #untold = new Set();
   /** A `room-state` came on this connection. */
   #isCurrent = false;
-  /** The lobby was told on this connection, or nobody waits. */
+  /** The lobby was told since the last `room-state`, which comes alone when nobody waits. */
   #heardOfLobby = false;
 
   /** This client's own participant. @returns {Participant | null} */
@@ -113,7 +113,7 @@ export class View {
   drop() {
     if (this.over !== null) return;
     this.status = "reconnecting";
-    this.#isCurrent = this.#heardOfLobby = this.isStale = false;
+    this.#isCurrent = this.isStale = false;
     this.#untold.clear();
   }
 
@@ -200,7 +200,7 @@ export class View {
     this.epoch = epoch;
     this.seq = seq;
     this.#isCurrent = true;
-    this.isStale = false;
+    this.isStale = this.#heardOfLobby = false;
     this.status = "joined";
     this.place = null;
     this.#knownAs = this.#seat?.id ?? null;
