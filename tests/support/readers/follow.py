@@ -13,7 +13,6 @@ from pathlib import Path
 
 import msgspec
 from websockets.exceptions import WebSocketException
-from websockets.sync.client import connect
 
 from roomd.cli.access import Access
 from roomd.cli.log_reader import LogPage, LogReader
@@ -62,6 +61,8 @@ def stream(port: int, token: str, after: str | None) -> Parts:
 
 def watch(port: int, token: str, after: str | None) -> Parts:
     """Read on a WebSocket."""
+    from websockets.sync.client import connect  # the other readers, which are started often, do without
+
     headers = {"Authorization": f"Bearer {token}"}
     with connect(f"ws://127.0.0.1:{port}/ws", additional_headers=headers, proxy=None, close_timeout=0) as socket:
         socket.send(json.dumps({"type": "watch", "id": 1, **({"after": after} if after else {})}))
