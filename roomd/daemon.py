@@ -14,8 +14,9 @@ from typing import NamedTuple
 import uvloop
 
 from roomd.admin.activity import ActivityView, activity_operations
+from roomd.admin.cluster import alone_operations
 from roomd.admin.operations import operations
-from roomd.admin.server import AdminServer
+from roomd.admin.server import AdminServer, Operation
 from roomd.admin.webhooks import webhook_operations
 from roomd.config import (
     Config,
@@ -81,6 +82,10 @@ COLLECT_AFTER = 20_000
 
 SWITCH_AFTER = 0.001
 """The seconds after which the event loop's thread gives way to the database's; Python's default is 0.005."""
+
+
+Operations = Mapping[str, Operation]
+"""Operations of the admin interface, by "METHOD /path"."""
 
 
 async def _nothing(_listener: Listener, _rooms: ServedRooms, _store: Database) -> None:
@@ -151,14 +156,13 @@ async def run(
         )
         forgetter = Forgetter(people, rooms, feed.rewritten)
         exporter = Exporter(Sources(config, rooms, listener, counters, webhooks))
-        admin = AdminServer(
-            {
-                **operations(config, rooms, listener, reloader.reload, counters, clock, forgetter),
-                **activity_operations(ActivityView(rooms, listener, counters, clock)),
-                **metrics_operations(exporter),
-                **webhook_operations(webhooks),
-            }
-        )
+        local = {
+            **operations(config, rooms, listener, reloader.reload, counters, clock, forgetter),
+            **activity_operations(ActivityView(rooms, listener, counters, clock)),
+            **metrics_operations(exporter),
+            **webhook_operations(webhooks),
+        }
+        admin = AdminServer(opened.spread(local, webhooks.names))
         await _open_admin(admin, config)
         metrics = MetricsServer(exporter)
         await metrics.open(metrics_address(config.metrics))
@@ -200,6 +204,8 @@ class _Opened(NamedTuple):
     """What this process does for the whole database."""
     follow: Callable[[Feed], None]
     """Has the readers of the event log woken when events were committed."""
+    spread: Callable[[Operations, Callable[[], Sequence[str]]], Operations]
+    """Has the operations of the admin interface reach all nodes; takes what returns the names of the endpoints, too."""
     close: Callable[[], Awaitable[None]]
     """Closes both. Closing twice is fine."""
 
@@ -213,7 +219,7 @@ async def _open_rooms(config: Config, clock: Clock, counters: Counters, stop: as
         from roomd.node import open_as_node  # a daemon that is alone imports nothing of it
 
         node = await open_as_node(config, rules(config), clock, encode_frame, counters, stop.set)
-        return _Opened(node.storage, node.rooms, node.ids, node.duties, node.follow, node.close)
+        return _Opened(node.storage, node.rooms, node.ids, node.duties, node.follow, node.spread, node.close)
     storage = await open_storage(config.database, counters)
     ids = Ids(config.rooms.code_groups)
     hub = Hub(storage.store, rules(config), clock, ids, encode_frame, counters)
@@ -226,7 +232,10 @@ async def _open_rooms(config: Config, clock: Clock, counters: Counters, stop: as
     def follow(feed: Feed) -> None:
         storage.store.on_events = feed.committed
 
-    return _Opened(storage, hub, ids, AllDuties(), follow, storage.store.close)
+    def spread(local: Operations, _: Callable[[], Sequence[str]]) -> Operations:
+        return {**local, **alone_operations()}
+
+    return _Opened(storage, hub, ids, AllDuties(), follow, spread, storage.store.close)
 
 
 async def _open_admin(admin: AdminServer, config: Config) -> None:

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 
+from roomd.admin.cluster import ClusterOperations
+from roomd.admin.server import Operation
 from roomd.cluster.claims import NodeIds
 from roomd.cluster.nats import NatsBus, NatsSettings
 from roomd.cluster.node import ClusterNode
@@ -50,6 +52,12 @@ class RunningNode:
         notices.on(REWRITTEN, lambda: self._spawn(feed.forget()))
         feed.on_rewritten = lambda: notices.tell(REWRITTEN)
         self._spawn(_look_again_and_again(feed))
+
+    def spread(self, local: Mapping[str, Operation], endpoints: Callable[[], Sequence[str]]) -> Mapping[str, Operation]:
+        """Return the operations of all nodes. `endpoints` returns the names of the endpoints of webhooks."""
+        cluster = ClusterOperations(local, self._node.peers, endpoints)
+        self._node.orders.serve = cluster.serve
+        return cluster.operations
 
     async def close(self) -> None:
         """End the lease, and close the connections. Closing twice is fine."""

@@ -60,7 +60,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "system",
     },
     # starts the daemon as one of several nodes
-    "node": {"cluster", "config", "counters", "engine", "eventlog", "protocol", "rooms", "storage"},
+    "node": {"admin", "cluster", "config", "counters", "engine", "eventlog", "protocol", "rooms", "storage"},
     # builds what the settings are made into, and replaces it while the daemon runs
     "reloading": {"auth", "config", "engine", "eventlog", "gateway", "ice", "rooms"},
     # the daemon in the process of a test, and the plugin of pytest that starts it

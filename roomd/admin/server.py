@@ -56,7 +56,7 @@ class OperationServer:
     def __init__(self, operations: Mapping[str, Operation]) -> None:
         self._operations = operations
         self._connections: dict[HttpConnection, None] = {}
-        self._tasks: set[asyncio.Task[Content]] = set()
+        self._tasks: set[asyncio.Task[Response]] = set()
 
     def protocol(self) -> HttpConnection:
         """Return the protocol of a new connection."""
@@ -99,7 +99,7 @@ class OperationServer:
         if operation is None:
             known = ", ".join(self._operations)
             return _json(HTTPStatus.NOT_FOUND, Failed(error=f"there is no such operation; there are: {known}"))
-        task = asyncio.get_running_loop().create_task(_run(operation, body))
+        task = asyncio.get_running_loop().create_task(run_operation(operation, body))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return asyncio.shield(task)
@@ -150,7 +150,8 @@ class AdminServer(OperationServer):
             connection.abort()
 
 
-async def _run(operation: Operation, body: bytes) -> Content:
+async def run_operation(operation: Operation, body: bytes) -> Response:
+    """Run an operation, and return its response, also where it is refused or fails."""
     try:
         result = operation(body)
         if inspect.isawaitable(result):

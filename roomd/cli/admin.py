@@ -128,7 +128,33 @@ def status(daemon: Daemon, json: Json = False) -> None:
         "memory": f"{found.memory / (1 << 20):.0f} MiB",
         "log level": found.log_level,
     }
-    _print(found, json, lambda: "\n".join(f"{name + ':':13}{line}" for name, line in lines.items()))
+    text = "\n".join(f"{name + ':':13}{line}" for name, line in lines.items())
+    _print(found, json, lambda: f"{text}\n\n{_nodes(found)}" if found.nodes else text)
+
+
+def _nodes(found: admin.Status) -> str:
+    """Return the table of the nodes of the cluster. `*` marks the one that was asked."""
+    header = ("NODE", "STATE", "RUN", "LEASE", "ROOMS", "OWNED", "PEOPLE", "CONNECTIONS", "VERSION", "ADDRESS")
+    rows = [
+        (
+            f"{each.name}{'*' if each.name == found.node else ''}",
+            each.state,
+            str(each.generation),
+            f"{each.lease_age:.1f} s",
+            _shown(each.rooms),
+            str(each.owned),
+            _shown(each.members),
+            _shown(each.connections),
+            _shown(each.version),
+            each.address or "-",
+        )
+        for each in found.nodes
+    ]
+    return table(header, rows)
+
+
+def _shown(figure: object) -> str:
+    return "-" if figure is None else str(figure)
 
 
 def top(

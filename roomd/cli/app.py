@@ -24,6 +24,7 @@ from roomd.cli.access import (
 from roomd.cli.admin import AdminRefused, AdminUnreachable, add_admin_commands
 from roomd.cli.backup import add_backup_commands
 from roomd.cli.bench import bench
+from roomd.cli.cluster import cluster_commands
 from roomd.cli.data import add_data_commands
 from roomd.cli.events import events
 from roomd.cli.join import MeetingEnded, join
@@ -132,6 +133,7 @@ def build(serve: Serve) -> typer.Typer:
     )
     add_admin_commands(app)
     app.add_typer(webhook_commands(), name="webhooks")
+    app.add_typer(cluster_commands(), name="cluster")
     add_backup_commands(app)
     add_data_commands(app)
     add_migrate_command(app)

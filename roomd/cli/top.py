@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from roomd.cli import top_nodes
 from roomd.cli.output import plain
 from roomd.protocol.admin import Activity, Distribution
 
@@ -48,7 +49,8 @@ def show(ask: Ask, interval: float) -> None:
             wait = min(FIRST, interval)
             while not quits(wait):
                 after = ask()
-                rows = max(LEAST_ROOMS, console.height - LINES_AROUND - min(after.slow, SHOWN_SLOW))
+                taken = LINES_AROUND + min(after.slow, SHOWN_SLOW) + len(after.nodes)
+                rows = max(LEAST_ROOMS, console.height - taken)
                 live.update(render(before, after, rows), refresh=True)
                 before, wait = after, interval
     except KeyboardInterrupt:
@@ -78,7 +80,13 @@ def _keys(descriptor: int) -> Iterator[Callable[[float], bool]]:
 
 def render(before: Activity, after: Activity, rows: int) -> RenderableType:
     """Return what is shown of two looks at the activity, with at most so many rooms."""
+    nodes = top_nodes.rows(before, after, size)
+    if nodes:
+        before, after = top_nodes.together(before, after)
     parts: list[RenderableType] = [_totals(before, after), Text()]
+    if nodes:
+        header = ("NODE", "STATE", "ROOMS", "PEOPLE", "CONNECTIONS", "REQUESTS/S", "MEMORY")
+        parts += [_table(header, nodes), Text()]
     if after.busiest:
         parts.append(
             _table(
@@ -113,10 +121,13 @@ def _totals(before: Activity, after: Activity) -> RenderableType:
         ("resumes", before.resumes, after.resumes),
         ("refusals", before.refusals, after.refusals),
     )
+    answered = sum(node.activity is not None for node in after.nodes)
+    nodes = {"nodes": f"{answered} of {len(after.nodes)} answer; these are their sums"} if after.nodes else {}
     received, sent = rate(before.received, after.received), rate(before.sent, after.sent)
     lines = {
         "roomd": f"{after.version}, {'draining' if after.is_draining else 'serving'}, process {after.pid}, "
         f"for {duration(after.uptime)}",
+        **nodes,
         "rooms": f"{after.rooms} with {after.members} people; {after.held} seats held, {after.waiting} people wait",
         "connections": f"{after.connections} of {after.limit}, {after.strangers} without a seat and a token, "
         f"{after.slow} slow",
@@ -135,7 +146,9 @@ def _totals(before: Activity, after: Activity) -> RenderableType:
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for number, name in enumerate(header):
-        table.add_column(name, justify="left" if number == 0 or name in ("USER", "ROOM") else "right", no_wrap=True)
+        table.add_column(
+            name, justify="left" if number == 0 or name in ("USER", "ROOM", "STATE") else "right", no_wrap=True
+        )
     for row in rows:
         table.add_row(*map(Text, row))
     return table

@@ -47,7 +47,7 @@ def _list(daemon: Daemon, json: bool) -> None:
     header = ("NAME", "STATE", "BEHIND", "SECONDS", "LOST", "POSITION", "LAST SUCCESS", "LAST ERROR")
     rows = [
         (
-            each.name,
+            each.name if each.node is None else f"{each.name} at {each.node}",
             f"{each.state} ({each.failures})" if each.failures else each.state,
             str(each.behind),
             f"{each.age:.0f}",
@@ -59,6 +59,8 @@ def _list(daemon: Daemon, json: bool) -> None:
         for each in found.webhooks
     ]
     say(table(header, rows))
+    for name in found.unknown:
+        say(f"{name}: no node that answers pushes to it")
 
 
 def skip(

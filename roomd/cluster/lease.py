@@ -10,7 +10,7 @@ others are about to take, and a start of many nodes is no rush for the rooms.
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 
 from roomd.cluster.ports import Bus, BusFailed, Node, Owners, Replaced
 from roomd.engine.ports import Clock, StorageFailed, Timer
@@ -51,7 +51,9 @@ class Lease:
         """Called when the lease of this node is over, and when another process has its name."""
         self.on_replaced: Callable[[], None] = _nothing
         """Called when another process has the name of this node, which can serve nothing more."""
-        self._until = 0.0  # of the monotonic clock
+        self._leaving: frozenset[Node] = frozenset()  # nodes that give their rooms to others
+        self._until = self._renewed_at = 0.0  # of the monotonic clock
+        self._away = ""  # what did not answer at the last beat
         self._connected_since: float | None = None
         self._can_claim = False
         self._claimers: list[asyncio.Future[None]] = []  # those who wait until this node may claim
@@ -66,9 +68,19 @@ class Lease:
         return [node for _, node in sorted(self.nodes.items()) if node != self.node]
 
     @property
+    def takers(self) -> list[Node]:
+        """The other nodes that take rooms, as far as the last beat said, in the order of their generations."""
+        return [node for node in self.others if node not in self._leaving]
+
+    @property
     def takes_rooms(self) -> bool:
-        """Whether this node claims rooms: unless it is leaving, or when there is nobody else."""
-        return not (self.is_leaving and self.others)
+        """Whether this node claims rooms: unless it is leaving, or when there is nobody else who does."""
+        return not (self.is_leaving and self.takers)
+
+    @property
+    def age(self) -> float:
+        """The seconds since the last beat that has renewed the lease began."""
+        return self._clock.monotonic() - self._renewed_at
 
     @property
     def is_held(self) -> bool:
@@ -84,7 +96,7 @@ class Lease:
         """Register this run, and beat from now on. Raises `StorageFailed`."""
         began = self._clock.monotonic()
         self.node = await self._owners.register(self.node.name, self._address, self.length)
-        self._renewed(began, [self.node])
+        self._renewed(began, {self.node: False})
         self._set_beat()
 
     async def may_claim(self) -> None:
@@ -100,6 +112,13 @@ class Lease:
     def can_claim(self) -> bool:
         """Whether this node may claim rooms now."""
         return self._can_claim
+
+    def problems(self) -> list[str]:
+        """Return why this node cannot have rooms as it should now; nothing when all is well."""
+        away = [self._away] if self._away else []
+        if not self.is_held:
+            return [*away, "the lease of this node is over"]
+        return away if away or self._can_claim else ["this node was connected a short time ago"]
 
     async def close(self) -> None:
         """Beat no more, and end the lease. Closing twice is fine."""
@@ -131,7 +150,7 @@ class Lease:
         began = self._clock.monotonic()
         try:
             await self._bus.answers()
-            nodes = await self._owners.beat(self.node, self.length)
+            nodes = await self._owners.beat(self.node, self.length, is_leaving=self.is_leaving)
         except Replaced:
             log.critical("another process has the name of this node", {"node": self.node.name})
             self._is_closed = True
@@ -141,14 +160,17 @@ class Lease:
             self._end()
             self.on_replaced()
         except (BusFailed, StorageFailed) as exc:
-            log.warning("lease not renewed", {"node": self.node.name, "reason": type(exc).__name__})
+            self._away = f"the {'bus' if isinstance(exc, BusFailed) else 'database'} does not answer"
+            log.warning("lease not renewed", {"node": self.node.name, "reason": self._away})
             self._disconnected()
         else:
+            self._away = ""
             self._renewed(began, nodes)
             self.on_beat()
 
-    def _renewed(self, began: float, nodes: Collection[Node]) -> None:
-        self._until = began + self.length
+    def _renewed(self, began: float, nodes: Mapping[Node, bool]) -> None:
+        self._renewed_at, self._until = began, began + self.length
+        self._leaving = frozenset(node for node, is_leaving in nodes.items() if is_leaving)
         if self._end_timer is not None:
             self._end_timer.cancel()
         self._end_timer = self._clock.call_later(max(0.0, self._until - self._clock.monotonic()), self._end)

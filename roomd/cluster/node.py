@@ -14,8 +14,10 @@ from roomd.cluster.edge import ClusterRooms
 from roomd.cluster.lease import LENGTH, Lease
 from roomd.cluster.links import ALL, Links
 from roomd.cluster.notices import LOGGED, Notices
+from roomd.cluster.orders import Orders
 from roomd.cluster.owned import OwnedRooms
 from roomd.cluster.owner import RoomOwner
+from roomd.cluster.peers import NodePeers
 from roomd.cluster.ports import Bus, Node, Owners, SharedStore
 from roomd.cluster.receiving import Receiving
 from roomd.cluster.router import Router
@@ -30,6 +32,8 @@ log = logging.getLogger("roomd.cluster.node")
 
 MOST_ORPHANS = 100
 """The rooms of nodes that are gone that one node claims at a time."""
+AT_ONCE = 50
+"""The rooms that are given up at the same time: each of them rests until others have been told."""
 
 
 class ClusterNode:
@@ -70,6 +74,10 @@ class ClusterNode:
         self._receiving = Receiving(self._router)
         self.duties = NodeDuties(owners, self.lease)
         """What this node does for the whole database."""
+        self.orders = Orders(self._links, clock)
+        """What operators ask of other nodes."""
+        self.peers = NodePeers(owners, self.lease, self.orders, self.hand_over)
+        """All nodes, as operators see them."""
         self.notices = Notices(self._links, clock)
         """What nodes tell each other of the database."""
         self._owner = RoomOwner(self.hub, self.owned, self.lease, self._links, clock, self.hub.seat_hold)
@@ -92,11 +100,18 @@ class ClusterNode:
         self._ids.generation = self.lease.node.generation
         await self.hub.open()
 
-    async def hand_over(self) -> None:
-        """Give all rooms up, and take none as long as there are other nodes (rule 15)."""
+    async def hand_over(self) -> int:
+        """Give all rooms up, and take none as long as others do (rule 15). Return the number of rooms given up."""
         self.lease.is_leaving = True
         await self.duties.hand_over()
-        await self._owner.give_up(self.hub.codes())
+        codes = self.hub.codes()
+        for start in range(0, len(codes), AT_ONCE):
+            await self._owner.give_up(codes[start : start + AT_ONCE])
+        try:
+            await self.owned.release(None)  # those that it has not in memory
+        except StorageFailed:
+            log.warning("rooms not given up")  # the others wait for the end of the lease
+        return len(codes)
 
     async def drain(self) -> None:
         """Stop: finish the running batches, and give all rooms up. Drops are still sent to other nodes."""
@@ -106,6 +121,7 @@ class ClusterNode:
     async def close(self) -> None:
         """End the lease, and disconnect. Closing twice is fine."""
         self._is_closed = True
+        await self.orders.close()
         await self._router.close()
         await self.lease.close()
         await asyncio.gather(*self._tasks)
@@ -151,6 +167,10 @@ class ClusterNode:
                 self._receiving.beacon(sender, item)
             case wire.Noticed():
                 self.notices.received(item.what)
+            case wire.Order():
+                self.orders.ordered(sender, item)
+            case wire.Report():
+                self.orders.reported(item)
             case _:
                 assert_never(item)
 
@@ -159,6 +179,7 @@ class ClusterNode:
         for node in self.lease.nodes.values():
             if node.name == name:
                 self._router.gone(node, is_absent=True)
+                self.orders.gone(node)
 
     def reconnected(self) -> None:
         """Note that messages of other nodes may have been missed."""
@@ -171,6 +192,7 @@ class ClusterNode:
     def _gone(self, node: Node) -> None:
         self._router.gone(node)
         self._owner.gone(node)
+        self.orders.gone(node)
 
     def _beat(self) -> None:
         self._owner.beacon()

@@ -67,6 +67,7 @@ class OwnedRooms:
         Raises `RoomLost` when another node has it, and `StorageFailed`.
         """
         if not self._lease.takes_rooms:
+            await self._release_left(code)
             raise RoomLost
         await self._lease.may_claim()
         claimed = await self._owners.claim(code, self._lease.node)
@@ -81,6 +82,10 @@ class OwnedRooms:
         self._versions[claimed.room_id] = claimed.version
         return stored._replace(live_nodes=claimed.live)
 
+    def __len__(self) -> int:
+        """Return the number of rooms that this node has in memory."""
+        return len(self._rooms)
+
     def forget(self, code: str) -> str | None:
         """Forget a room that is not in memory any more. Return its id, if this node may still own it."""
         owned = self._rooms.pop(code, None)
@@ -88,9 +93,18 @@ class OwnedRooms:
             return None
         return owned.room_id
 
-    async def release(self, room_ids: Collection[str]) -> None:
-        """Give rooms up, so that other nodes need not wait for the end of the lease. Raises `StorageFailed`."""
-        await self._owners.release(self._lease.node, list(room_ids))
+    async def release(self, room_ids: Collection[str] | None) -> None:
+        """Give rooms up, all for None, so that other nodes need not wait for the end of the lease.
+
+        Raises `StorageFailed`.
+        """
+        await self._owners.release(self._lease.node, None if room_ids is None else list(room_ids))
+
+    async def _release_left(self, code: str) -> None:
+        """Give a room up that this node does not take, if it still has it, as one that was just created here."""
+        found = await self._owners.find(code)
+        if found is not None and found.owner == self._lease.node:
+            await self._owners.release(self._lease.node, [found.room_id])
 
     def is_nearly_full(self) -> bool:
         """Return whether new rooms and messages must be refused."""

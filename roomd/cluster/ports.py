@@ -1,6 +1,6 @@
 """What a node needs of the outside: a database that knows the owners of rooms, and a bus to the other nodes."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from roomd.protocol.log_events import LogEvent
@@ -28,6 +28,21 @@ class Found(NamedTuple):
     """The id of the room."""
     owner: Node | None
     """Its owner, if the owner's lease is not over; else None."""
+
+
+class Listed(NamedTuple):
+    """What is stored of a node."""
+
+    node: Node
+    """Its last run."""
+    address: str
+    """Where others reach it."""
+    left: float
+    """The seconds until its lease is over; negative since then."""
+    is_leaving: bool
+    """Whether it gives its rooms to others."""
+    rooms: int
+    """The rooms whose owner it is, those that it has not in memory included."""
 
 
 class Claimed(NamedTuple):
@@ -60,11 +75,15 @@ class Owners(Protocol):
         """
         ...
 
-    async def beat(self, node: Node, lease: float) -> Collection[Node]:
-        """Renew the lease for `lease` seconds from now, and return every node whose lease is not over.
+    async def beat(self, node: Node, lease: float, *, is_leaving: bool = False) -> Mapping[Node, bool]:
+        """Renew the lease for `lease` seconds from now, and note whether the node gives its rooms to others.
 
-        Raises `Replaced`.
+        Return every node whose lease is not over, the first generation first, with the same of each. Raises `Replaced`.
         """
+        ...
+
+    async def listed(self) -> list[Listed]:
+        """Read the nodes with a lease, and those whose lease was over in the last day, in the order of their names."""
         ...
 
     async def retire(self, node: Node) -> None:
@@ -81,8 +100,8 @@ class Owners(Protocol):
         """
         ...
 
-    async def release(self, node: Node, room_ids: Sequence[str]) -> None:
-        """Give up rooms, as far as the node still has them."""
+    async def release(self, node: Node, room_ids: Sequence[str] | None) -> None:
+        """Give up rooms, as far as the node still has them; all of them for None."""
 
     async def take_duties(self, names: Sequence[str], node: Node) -> Collection[str]:
         """Give a node, whose lease must be held, the duties that no node with a lease has. Return those that it has."""

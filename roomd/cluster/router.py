@@ -152,9 +152,8 @@ class Router:
 
     def problems(self) -> list[str]:
         """Return why rooms cannot be reached as they should be now."""
-        if not self._lease.is_held:
-            return ["the lease of this node is over"]
-        return [] if self._lease.can_claim else ["this node was connected a short time ago"]
+        drained = ["drained: other nodes have its rooms"] if self._lease.is_leaving else []
+        return [*self._lease.problems(), *drained]
 
     async def close(self) -> None:
         """Look for nothing more."""
@@ -245,8 +244,8 @@ class Router:
 
     def _another(self, code: str) -> Node:
         """Return the node that is to claim a room which this one does not take."""
-        others = self._lease.others
-        return others[crc32(code.encode()) % len(others)]
+        takers = self._lease.takers
+        return takers[crc32(code.encode()) % len(takers)]
 
     def _give_up_late(self, route: Route) -> None:
         late = [call for call in route.waiting if self._is_late(call)]

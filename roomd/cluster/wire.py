@@ -168,8 +168,32 @@ class Noticed(Item, tag=30, frozen=True):
     """`logged`: events were committed. `rewritten`: stored events were. `deleted`: a room was."""
 
 
+# Between any two nodes, for operators.
+
+
+class Order(Item, tag=31, frozen=True):
+    """An operation of the admin interface, which the receiver is to serve."""
+
+    number: int
+    """One of the sender's, of which the `Report` has the same."""
+    operation: str
+    """Like "GET /status"."""
+    body: bytes
+    """The JSON that it takes; empty for nothing."""
+
+
+class Report(Item, tag=32, frozen=True):
+    """The answer to an `Order`."""
+
+    number: int
+    status: int
+    """As by HTTP."""
+    body: bytes
+    """The JSON of the answer."""
+
+
 AnyItem = Union[  # noqa: UP007
-    Ask, Relay, Unsubscribe, Elsewhere, Answered, Declined, News, Owned, Released, Beacon, Noticed
+    Ask, Relay, Unsubscribe, Elsewhere, Answered, Declined, News, Owned, Released, Beacon, Noticed, Order, Report
 ]
 
 

@@ -9,6 +9,32 @@ class AdminObject(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omi
     """An object of the admin interface."""
 
 
+class NodeStatus(AdminObject, frozen=True):
+    """A node of the cluster, as another one sees it."""
+
+    name: str
+    """Its name."""
+    state: Literal["serving", "drained", "no answer", "lost"]
+    """`drained`: it has given its rooms to others. `no answer`: its lease lasts, and it did not answer. `lost`: its
+    lease is over, in the last day, and it was not stopped in order."""
+    generation: int
+    """The number of its run."""
+    address: str
+    """Where others reach it, `cluster.advertise`."""
+    lease_age: float
+    """The seconds since its lease was renewed: it is over after three."""
+    owned: int
+    """The rooms whose owner it is, also those that nobody uses; 0 while the database does not answer."""
+    version: str | None = None
+    """Its version; null without an answer, as are those that follow."""
+    rooms: int | None = None
+    """Of the rooms that it has, those in which somebody has a seat or waits for one."""
+    members: int | None = None
+    """The connected people in them, whichever node they are connected to."""
+    connections: int | None = None
+    """Its open WebSockets."""
+
+
 class Status(AdminObject, frozen=True):
     """What the daemon is and does."""
 
@@ -38,6 +64,10 @@ class Status(AdminObject, frozen=True):
     """Where it listens."""
     log_level: str
     """The least severe level that is logged."""
+    node: str | None = None
+    """The name of this node; null for a daemon that is alone."""
+    nodes: list[NodeStatus] = []
+    """All nodes of the cluster, by name; empty for a daemon that is alone."""
 
 
 class ConnectionStatus(AdminObject, frozen=True):
@@ -142,6 +172,35 @@ class Activity(AdminObject, frozen=True):
     """The clients that read so slowly that they get no events."""
     slowest: list[ConnectionStatus]
     """Those of them for whom most waits."""
+    nodes: "list[NodeActivity]" = []
+    """What all nodes of the cluster do, this one included, by name; empty for a daemon that is alone."""
+
+
+class NodeActivity(AdminObject, frozen=True):
+    """What a node of the cluster does now."""
+
+    name: str
+    """Its name."""
+    state: Literal["serving", "drained", "no answer", "lost"]
+    """As in `NodeStatus`."""
+    activity: Activity | None
+    """What it does; null without an answer."""
+
+
+class DrainNode(AdminObject, frozen=True):
+    """The request to have a node give its rooms to the others, or take rooms again."""
+
+    node: str
+    """The name of the node."""
+    is_drained: bool = True
+    """Whether it gives them up."""
+
+
+class Drained(AdminObject, frozen=True):
+    """The node has given its rooms up, or takes rooms again."""
+
+    rooms: int
+    """The rooms that it has given up."""
 
 
 class Kick(AdminObject, frozen=True):
@@ -197,12 +256,16 @@ class Webhook(AdminObject, frozen=True):
     """The events that were deleted from the log before they were delivered, since the daemon started."""
     types: list[str]
     """The types of events that it gets; empty for all."""
+    node: str | None = None
+    """The node that pushes to it; null for a daemon that is alone."""
 
 
 class WebhookList(AdminObject, frozen=True):
     """The endpoints of webhooks, in the order of the configuration."""
 
     webhooks: list[Webhook]
+    unknown: list[str] = []
+    """In a cluster: the endpoints that no node which answers pushes to."""
 
 
 class WebhookName(AdminObject, frozen=True):

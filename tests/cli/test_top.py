@@ -20,7 +20,7 @@ import pytest
 from rich.console import Console
 
 from roomd.cli.top import duration, render, size, times
-from roomd.protocol.admin import Activity, BusyRoom, ConnectionStatus, Distribution
+from roomd.protocol.admin import Activity, BusyRoom, ConnectionStatus, Distribution, NodeActivity
 from tests.support.commands import roomd
 from tests.support.daemon import Daemon, serving
 from tests.support.processes import PATIENCE, end
@@ -177,6 +177,44 @@ def test_a_daemon_that_was_started_again() -> None:
         again = msgspec.structs.replace(IDLE, pid=pid, uptime=1.0, requests=3)
         assert "0.0 requests" in text_of(IDLE, again)
         assert "late by:      -" in text_of(IDLE, again)
+
+
+def test_a_cluster() -> None:
+    """A line for each node, and the sums of those that answer; one that was started again has no rates."""
+    busy = msgspec.structs.replace(
+        IDLE, uptime=104.0, requests=90, busiest=[BusyRoom(code="room-b", members=4, held=0, waiting=0, rate=2.5)]
+    )
+    again = msgspec.structs.replace(busy, pid=9, uptime=1.0, busiest=[])
+    before = msgspec.structs.replace(IDLE, nodes=[nodes_activity(name, IDLE) for name in "abc"])
+    after = msgspec.structs.replace(
+        busy,
+        busiest=[],
+        nodes=[nodes_activity("a", busy), nodes_activity("b", busy), nodes_activity("c", again), *LOST],
+    )
+    text = text_of(before, after)
+    assert "3 of 5 answer" in text
+    assert "6 with 27 people; 3 seats held, 9 people wait" in text
+    assert "20.0 requests" in text
+    assert [line.split() for line in text.splitlines() if " 10.0 " in line or line.startswith(("c ", "d ", "e "))] == [
+        ["a", "serving", "2", "9", "10", "10.0", "60.0", "MiB"],
+        ["b", "serving", "2", "9", "10", "10.0", "60.0", "MiB"],
+        ["c", "serving", "2", "9", "10", "0.0", "60.0", "MiB"],
+        ["d", "no", "answer", *"-----"],
+        ["e", "lost", *"-----"],
+    ]
+    assert text.count("room-b") == 2
+    silent = msgspec.structs.replace(IDLE, nodes=[*LOST])
+    assert "2 with 9 people" in text_of(silent, silent)
+
+
+def nodes_activity(name: str, activity: Activity) -> NodeActivity:
+    return NodeActivity(name=name, state="serving", activity=activity)
+
+
+LOST = (
+    NodeActivity(name="d", state="no answer", activity=None),
+    NodeActivity(name="e", state="lost", activity=None),
+)
 
 
 def test_figures_for_people() -> None:

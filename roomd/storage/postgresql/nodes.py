@@ -1,8 +1,8 @@
 """The nodes of a cluster and the owners of rooms, in PostgreSQL. All times are those of the server."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from roomd.cluster.ports import Claimed, Found, Node, Replaced
+from roomd.cluster.ports import Claimed, Found, Listed, Node, Replaced
 from roomd.storage.postgresql.store import PostgresqlStore
 
 _REGISTER = """
@@ -11,10 +11,17 @@ _REGISTER = """
     lease_until = excluded.lease_until, is_leaving = false RETURNING generation
 """
 _BEAT = """
-    UPDATE nodes SET lease_until = clock_timestamp() + make_interval(secs => $3) WHERE name = $1 AND generation = $2
-    RETURNING 1
+    UPDATE nodes SET lease_until = clock_timestamp() + make_interval(secs => $3), is_leaving = $4
+    WHERE name = $1 AND generation = $2 RETURNING 1
 """
-_LIVE = "SELECT name, generation FROM nodes WHERE lease_until > clock_timestamp() ORDER BY generation"
+_LIVE = "SELECT name, generation, is_leaving FROM nodes WHERE lease_until > clock_timestamp() ORDER BY generation"
+_LISTED = """
+    SELECT name, generation, address, extract(epoch FROM lease_until - clock_timestamp())::float8, is_leaving,
+        coalesce(counted.rooms, 0)
+    FROM nodes LEFT JOIN (SELECT generation, count(*) AS rooms FROM owners GROUP BY generation) AS counted
+        USING (generation)
+    WHERE lease_until > clock_timestamp() - interval '1 day' ORDER BY name
+"""
 _RETIRE = "UPDATE nodes SET lease_until = '-infinity' WHERE name = $1 AND generation = $2"
 _GIVE_UP = "UPDATE owners SET generation = 0, version = version + 1 WHERE generation = $1"
 _FIND = """
@@ -68,15 +75,20 @@ class StoredOwners:
         ((generation,),) = await self._database.fetch(_REGISTER, name, address, lease)
         return Node(name, generation)
 
-    async def beat(self, node: Node, lease: float) -> Collection[Node]:
-        """Renew the lease for `lease` seconds from now, and return every node whose lease is not over.
+    async def beat(self, node: Node, lease: float, *, is_leaving: bool = False) -> Mapping[Node, bool]:
+        """Renew the lease for `lease` seconds from now, and note whether the node gives its rooms to others.
 
-        Raises `Replaced`.
+        Return every node whose lease is not over, with the same of each. Raises `Replaced`.
         """
         async with self._database.reading() as db:
-            if not await db.fetch(_BEAT, *node, lease):
+            if not await db.fetch(_BEAT, *node, lease, is_leaving):
                 raise Replaced
-            return [Node(*row) for row in await db.fetch(_LIVE)]
+            return {Node(name, generation): leaving for name, generation, leaving in await db.fetch(_LIVE)}
+
+    async def listed(self) -> list[Listed]:
+        """Read the nodes with a lease, and those whose lease was over in the last day, in the order of their names."""
+        rows = await self._database.fetch(_LISTED)
+        return [Listed(Node(name, generation), *rest) for name, generation, *rest in rows]
 
     async def retire(self, node: Node) -> None:
         """End the lease, and give up all rooms of the node."""
@@ -100,14 +112,17 @@ class StoredOwners:
         async with self._database.reading() as db:
             if claimed := await db.fetch(_CLAIM, code, node.generation):
                 ((room_id, version),) = claimed
-                live = frozenset(generation for _, generation in await db.fetch(_LIVE))
+                live = frozenset(generation for _, generation, _ in await db.fetch(_LIVE))
                 return Claimed(room_id, version, live)
         found = await self.find(code)
         return (found.owner or node) if found is not None else None
 
-    async def release(self, node: Node, room_ids: Sequence[str]) -> None:
-        """Give up rooms, as far as the node still has them."""
-        await self._database.fetch(f"{_GIVE_UP} AND room_id = ANY($2::text[])", node.generation, list(room_ids))
+    async def release(self, node: Node, room_ids: Sequence[str] | None) -> None:
+        """Give up rooms, as far as the node still has them; all of them for None."""
+        if room_ids is None:
+            await self._database.fetch(_GIVE_UP, node.generation)
+        else:
+            await self._database.fetch(f"{_GIVE_UP} AND room_id = ANY($2::text[])", node.generation, list(room_ids))
 
     async def take_duties(self, names: Sequence[str], node: Node) -> Collection[str]:
         """Give a node, whose lease must be held, the duties that no node with a lease has. Return those that it has."""

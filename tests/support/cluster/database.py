@@ -2,12 +2,12 @@
 
 import asyncio
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from roomd.cluster.ports import Claimed, Fence, Found, Node, Replaced
+from roomd.cluster.ports import Claimed, Fence, Found, Listed, Node, Replaced
 from roomd.engine.moving import RoomLost
 from roomd.engine.ports import StorageFailed
 from roomd.protocol.log_events import LogEvent
@@ -34,6 +34,8 @@ class FakeDatabase:
         """By the ids of rooms."""
         self.leases: dict[str, tuple[Node, float]] = {}
         """By the names of nodes: the last run, and when its lease is over."""
+        self.leaving: set[Node] = set()
+        """The nodes that give their rooms to others."""
         self.duties: dict[str, Node] = {}
         """The nodes that have the duties, by the names of these."""
         self.refused = 0
@@ -165,12 +167,22 @@ class FakeConnection:
         self._database.leases[name] = (node, self._database.clock.seconds + lease)
         return node
 
-    async def beat(self, node: Node, lease: float) -> Collection[Node]:
+    async def beat(self, node: Node, lease: float, *, is_leaving: bool = False) -> Mapping[Node, bool]:
         await self._reach()
         if self._database.leases[node.name][0] != node:
             raise Replaced
         self._database.leases[node.name] = (node, self._database.clock.seconds + lease)
-        return [node for _, node in sorted(self._database.live().items())]
+        (self._database.leaving.add if is_leaving else self._database.leaving.discard)(node)
+        return {node: node in self._database.leaving for _, node in sorted(self._database.live().items())}
+
+    async def listed(self) -> list[Listed]:
+        await self._reach()
+        now, owners = self._database.clock.seconds, self._database.owners.values()
+        return [
+            Listed(node, "", until - now, node in self._database.leaving, sum(row.node == node for row in owners))
+            for node, until in sorted(self._database.leases.values())
+            if until > now - 86_400
+        ]
 
     async def retire(self, node: Node) -> None:
         await self._reach()
@@ -198,9 +210,9 @@ class FakeConnection:
         self._database.owners[room_id] = Owner(node, version)
         return Claimed(room_id, version, frozenset(self._database.live()))
 
-    async def release(self, node: Node, room_ids: Sequence[str]) -> None:
+    async def release(self, node: Node, room_ids: Sequence[str] | None) -> None:
         await self._reach()
-        for room_id in room_ids:
+        for room_id in list(self._database.owners) if room_ids is None else room_ids:
             row = self._database.owners[room_id]
             if row.node == node:
                 self._database.owners[room_id] = Owner(None, row.version + 1)
