@@ -30,7 +30,7 @@ class Operation(msgspec.Struct, kw_only=True):
     answered: float | None = None
     """None: there was no answer."""
     outcome: str | None = None
-    """`ok`, the code of the refusal, or None without an answer."""
+    """`ok`, the code of the refusal, or None without an answer. After an `internal_error`, too, nobody knows more."""
     seat: str | None = None
     """The participant id that the request is about; of a `join`, the one that was given."""
     given: str | None = None

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.attendance import Attendance
+from roomd.verify.replay import Replay
 from tests.support.daemon import Client, Daemon, error
 from tests.support.databases import change
 from tests.support.processes import PATIENCE
@@ -20,7 +20,7 @@ class Backend:
     """A program that keeps the attendance, and the position up to which it has read."""
 
     def __init__(self) -> None:
-        self.attendance = Attendance()
+        self.replay = Replay()
         self.next: str | None = None
         self.types: list[str] = []
 
@@ -34,7 +34,7 @@ class Backend:
         """Take the next frame with events."""
         frame = await client.receive()
         assert frame["type"] == "events", frame
-        self.attendance.read(frame["events"])
+        self.replay.read(frame["events"])
         self.types += [event["type"] for event in frame["events"]]
         if frame["events"]:
             assert frame["events"][-1]["position"] <= frame["next"]
@@ -103,8 +103,8 @@ async def test_the_log_replayed_is_the_history(make_daemon: Callable[..., Daemon
             await backend.read_until(watcher, "room-ended")
         await watcher.nothing_more()
     people = await history(daemon, code)
-    assert as_attended(backend.attendance.stays) == as_attended(people)
-    names = {one["userId"]: backend.attendance.reasons[key] for key, one in people.items()}
+    assert as_attended(backend.replay.stays) == as_attended(people)
+    names = {one["userId"]: backend.replay.reasons[key] for key, one in people.items()}
     expected = {"bob": "left", "carol": "removed", "dave": "expired", "alice": "room-ended", "erin": "room-ended"}
     assert names == expected
 
@@ -135,7 +135,7 @@ async def test_a_reader_that_is_cut_off_reads_on(make_daemon: Callable[..., Daem
                         await backend.read(watcher)
     await coming
     people = {**await history(daemon, codes[0]), **await history(daemon, codes[1])}
-    assert as_attended(backend.attendance.stays) == as_attended(people)
+    assert as_attended(backend.replay.stays) == as_attended(people)
     assert len(people) == visits
 
 

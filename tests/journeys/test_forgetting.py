@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.attendance import Attendance
+from roomd.verify.replay import Replay
 from tests.support.commands import MISUSED, OK, REFUSED, UNREACHABLE, as_json, roomd
 from tests.support.daemon import Client, Daemon, faults, serving
 from tests.support.databases import problems, reading
@@ -117,11 +117,9 @@ async def test_a_user_is_forgotten(daemon: Daemon, world: dict[str, Any]) -> Non
         for name in (NAME, TEXT, SECRET, USER):
             assert name.encode() not in content(daemon), name
         assert stays(daemon) == before
-        attendance = Attendance()
-        attendance.read([{**event, "id": str(number)} for number, event in enumerate(events(daemon))])
-        replayed = {
-            key: [stay["userId"], stay["displayName"], stay["leftAt"]] for key, stay in attendance.stays.items()
-        }
+        replay = Replay()
+        replay.read([{**event, "id": str(number)} for number, event in enumerate(events(daemon))])
+        replayed = {key: [stay["userId"], stay["displayName"], stay["leftAt"]] for key, stay in replay.stays.items()}
         assert replayed == people(daemon)
         read = await admin.ask("get-room", code=world["hosted"]["code"])
         assert read["room"]["hostId"] == pseudonym

@@ -19,7 +19,7 @@ import pytest
 
 from roomd.config import WebhookEndpoint
 from roomd.eventlog.webhooks.signing import sign
-from tests.support.attendance import Attendance
+from roomd.verify.replay import Replay
 from tests.support.daemon import Daemon
 from tests.support.processes import PATIENCE, end, free_port, spawn
 from tests.support.receiver import HERE, OTHER_SIGNING, SIGNING, Receiver, endpoints, secret_file, setting
@@ -39,9 +39,9 @@ async def history(daemon: Daemon, code: str) -> dict[str, tuple[str, str | None]
 
 def attended(events: list[dict[str, Any]]) -> dict[str, tuple[str, str | None]]:
     """Replay a record, which checks its order, and return who was there."""
-    attendance = Attendance()
-    attendance.read(events)
-    return {key: (one["joinedAt"], one["leftAt"]) for key, one in attendance.stays.items()}
+    replay = Replay()
+    replay.read(events)
+    return {key: (one["joinedAt"], one["leftAt"]) for key, one in replay.stays.items()}
 
 
 async def visits(daemon: Daemon, code: str, numbers: range) -> None:

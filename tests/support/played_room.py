@@ -246,7 +246,7 @@ class PlayedRoom:
         """Go on with a new room if this one was deleted."""
         if self.room.is_deleted:
             assert all(client.line is None for client in self.clients), "everybody was told"
-            assert not self.backend.attendance.rooms
+            assert not self.backend.replay.rooms
             self.finish()
             self.begin()
 

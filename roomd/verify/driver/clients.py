@@ -15,6 +15,8 @@ from roomd.verify.records import History, Kind, Operation
 
 ODDS = {"say": 40, "leave": 14, "drop": 12, "lapse": 6, "take over": 10, "look": 12, "join again": 6}
 """What somebody does who has a seat."""
+TWICE = 0.1
+"""How many messages are sent once more: the server keeps and tells them once."""
 AGAIN = 0.2
 """Seconds, on average, until somebody whose connection was lost comes back."""
 
@@ -173,6 +175,9 @@ class Client:
         message = SendMessage(text=client_id, client_id=client_id)
         self._unanswered.append(message)
         await self._send(line, message)
+        if self._random.random() < TWICE:
+            self._unanswered.append(message)
+            await self._send(line, message)
 
     async def _say_again(self, line: Line) -> None:
         """Send every message again that has no answer: it is kept and told once."""

@@ -112,9 +112,10 @@ class Line:
         try:
             reply = await self._connection.ask(request)
         except Refused as refused:
+            operation.outcome = refused.kind.code
             if refused.kind.code == INTERNAL_ERROR.code:  # nobody knows what came of it
                 raise Lost(refused.kind.code) from None
-            operation.answered, operation.outcome = clock(), refused.kind.code
+            operation.answered = clock()
             return None
         except (Closed, Unreachable) as exc:
             raise Lost(str(exc)) from None

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from roomd.verify.replay import OutOfPlace, Replay
 from tests.support.attacks.line import Frame
-from tests.support.attendance import Attendance
 from tests.support.readers.truth import Truth
 
 
@@ -23,13 +23,13 @@ def find_faults(record: Sequence[Frame], truth: Truth, *, may_repeat: bool = Fal
     events = list(kept.values())
     while events and events[-1]["id"] not in truth.log:
         events.pop()
-    attendance = Attendance()
+    replay = Replay()
     for event in events:
         try:
-            attendance.read([event])
-        except (AssertionError, KeyError):
+            replay.read([event])
+        except OutOfPlace:
             wrong.append(f"{_named(event)}: it does not follow from the events before")
-    return [*wrong, *_compare_order([event["id"] for event in events], truth), *_compare_stays(attendance, truth)]
+    return [*wrong, *_compare_order([event["id"] for event in events], truth), *_compare_stays(replay, truth)]
 
 
 def _compare_order(ids: Sequence[str], truth: Truth) -> list[str]:
@@ -48,17 +48,17 @@ def _compare_order(ids: Sequence[str], truth: Truth) -> list[str]:
     return wrong
 
 
-def _compare_stays(attendance: Attendance, truth: Truth) -> list[str]:
+def _compare_stays(replay: Replay, truth: Truth) -> list[str]:
     """Compare who was there, from when, to when and why, and when rooms ended."""
     wrong = []
-    for key in sorted(attendance.stays.keys() | truth.stays.keys()):
-        told, stored = attendance.stays.get(key), truth.stays.get(key)
+    for key in sorted(replay.stays.keys() | truth.stays.keys()):
+        told, stored = replay.stays.get(key), truth.stays.get(key)
         if told != stored:
             wrong.append(f"participant {key}: {_brief(told)} in the record, {_brief(stored)} in the table")
-        elif (reason := attendance.reasons.get(key)) not in truth.reasons[key]:
+        elif (reason := replay.reasons.get(key)) not in truth.reasons[key]:
             expected = " or ".join(sorted(map(str, truth.reasons[key]))) or "there"
             wrong.append(f"participant {key}: {reason} in the record, and it must be {expected}")
-    ends = {key: room["endedAt"] for key, room in attendance.rooms.items() if room["endedAt"] is not None}
+    ends = {key: room["endedAt"] for key, room in replay.rooms.items() if room["endedAt"] is not None}
     return wrong + [
         f"room {key}: ended {ends.get(key)} in the record, {truth.ends.get(key)} in the table"
         for key in sorted(ends.keys() | truth.ends.keys())
