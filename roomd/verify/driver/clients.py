@@ -192,8 +192,8 @@ class Client:
             raise Lost(operation.outcome)
 
     async def _leave(self, line: Line) -> None:
-        await line.ask(LeaveRoom(), self._operation("leave", line, seat=self.seat))
-        self.seat = None
+        if await line.ask(LeaveRoom(), self._operation("leave", line, seat=self.seat)) is not None:
+            self.seat = None
 
     async def _look(self, line: Line) -> None:
         operation = self._operation("look", line)
