@@ -19,11 +19,15 @@ class Link:
         self.swallowed: frozenset[str] = frozenset()
         """The directions, `up` and `down`, in which everything is lost. They can only end by a cut."""
         self.streams: list[asyncio.StreamWriter] = []
+        self.kept: dict[str, bytes] = {}
+        """What waits until it flows, by its direction."""
 
     async def pump(self, direction: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry bytes in one direction until they end."""
         while data := await reader.read(CHUNK):
+            self.kept[direction] = data
             await self.flowing.wait()
+            del self.kept[direction]
             if self.delay:
                 await asyncio.sleep(self.delay)
             if passed := self.passed(direction, data):

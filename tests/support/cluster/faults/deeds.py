@@ -8,14 +8,12 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
-from typing import TypeVar
 
 from tests.support.cluster.faults.probe import first_answer
 from tests.support.cluster.faults.rig import LEASE, NODES, Rig
+from tests.support.cluster.faults.waiting import until
 from tests.support.cluster.faults.wires import Wire
 from tests.support.processes import PATIENCE
-
-T = TypeVar("T")
 
 DROPPED = 0.05
 """The share of the messages on the bus that is lost."""
@@ -30,7 +28,7 @@ class Stage:
         self.losses: list[float] = []
         """Seconds from the loss of an owner to the first answer about its room at another node."""
         self.waits: list[tuple[float, float]] = []
-        """When no commit was possible: nothing that was sent later may be answered earlier (monotonic clock)."""
+        """Times of the monotonic clock between which no commit could be carried out."""
         self._ends = time.monotonic() + seconds
 
     @property
@@ -44,7 +42,7 @@ class Stage:
 
     async def owner(self) -> tuple[str, str]:
         """Wait until an open room has an owner; return the owner's name, and the code of the room."""
-        name, code = await self.until(self.rig.owned)
+        name, code = await until(self.rig.owned)
         return name, code
 
     async def taken_from(self, name: str, code: str) -> None:
@@ -55,14 +53,7 @@ class Stage:
         async def is_taken() -> bool:
             return await self.rig.owner(code) not in ("", name)
 
-        await self.until(is_taken)
-
-    async def until(self, what: Callable[[], Awaitable[T]]) -> T:
-        """Wait until something is so, and return it."""
-        async with asyncio.timeout(PATIENCE):
-            while not (found := await what()):
-                await asyncio.sleep(0.05)
-        return found
+        await until(is_taken)
 
 
 async def kill(stage: Stage) -> str:
@@ -161,7 +152,7 @@ async def stop_standby(stage: Stage) -> str:
             return await asyncio.to_thread(engine.waiting)
 
         began = time.monotonic()
-        await stage.until(waits)
+        await until(waits)
         await stage.rest(2 * LEASE)
         stage.waits.append((began, time.monotonic()))
         if count % 2:

@@ -15,5 +15,5 @@ FENCE = "AND owners.version = known.version AND owners.generation = $1"
 
 if __name__ == "__main__":
     assert FENCE in writing._FENCED_ROOMS
-    writing._FENCED_ROOMS = writing._FENCED_ROOMS.replace(FENCE, "AND $1 = $1")
+    writing._FENCED_ROOMS = writing._FENCED_ROOMS.replace(FENCE, "AND owners.generation + $1 IS NOT NULL")
     sys.exit(serve(partial(load, environ=os.environ), demo=False))

@@ -28,6 +28,10 @@ class Wire(Network):
         for link in self.links:
             link.flowing.set()
 
+    def keeps(self, part: bytes) -> bool:
+        """Return whether something that waits has this in it."""
+        return any(part in data for link in self.links for data in link.kept.values())
+
     async def onward(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect to the server. Raises `OSError`."""
         await self._flows.wait()
