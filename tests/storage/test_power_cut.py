@@ -25,7 +25,7 @@ from tests.support.databases import opened
 from tests.support.processes import IS_NIGHTLY
 from tests.support.rooms import user_ban
 from tests.support.stored import JANE, LATER, OTHER, ROOM, InRoom, said
-from tests.support.torn import Image, Recorder, changed_sectors, cuts, torn, with_sectors
+from tests.support.torn import Image, Recorder, changed_sectors, cuts, torn, torn_wal, with_sectors
 
 TRIES = 64 if IS_NIGHTLY else 1
 """The cuts of each kind between two transactions."""
@@ -123,7 +123,7 @@ async def test_without_syncs_of_each_commit(tmp_path: Path) -> None:
     copy = tmp_path / "copy.db"
     states = [await opened_again(copy, image) for image in images]
     begin = max(number for number, image in enumerate(images) if image.database != images[number - 1].database)
-    for wal in torn(images[begin].wal, images[-1].wal, 8 * TRIES, rng):
+    for wal in torn_wal(images[begin].wal, images[-1].wal, 8 * TRIES, rng):
         assert await opened_again(copy, Image(images[begin].database, wal)) in states[begin:]
 
 

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 SECTOR = 512
 """The bytes that a disk writes whole, or not at all."""
+HEADER = 32
+"""The bytes of the header of a write-ahead log (sqlite.org/fileformat2.html#the_write_ahead_log)."""
 
 
 class Image(NamedTuple):
@@ -84,12 +86,25 @@ def torn(before: bytes, after: bytes, tries: int, rng: random.Random) -> Iterato
         yield before[: len(after)]
 
 
+def torn_wal(before: bytes, after: bytes, tries: int, rng: random.Random) -> Iterator[bytes]:
+    """Yield what a write-ahead log may be when its writes from one content to another were cut.
+
+    A log that begins anew has a new header. SQLite syncs it before it writes what follows, since the frames of before
+    are valid as long as the old header is there, and older than the database (sqlite.org/src/info/ff5be73dee).
+    """
+    header = after[:HEADER]
+    if header != before[:HEADER]:
+        for length in range(HEADER):
+            yield header[:length] + before[length:]
+    yield from torn(header + before[HEADER:], after, tries, rng)
+
+
 def cuts(before: Image, after: Image, tries: int, rng: random.Random) -> Iterator[Image]:
     """Yield what may be left when the power fails between two acknowledged transactions.
 
     The write-ahead log is written and synced first. Only after that a checkpoint writes to the database.
     """
-    for wal in torn(before.wal, after.wal, tries, rng):
+    for wal in torn_wal(before.wal, after.wal, tries, rng):
         yield Image(before.database, wal)
     if before.database != after.database:
         for database in torn(before.database, after.database, tries, rng):
