@@ -184,7 +184,7 @@ class Listener:
         At the connection limit another stranger gives way to it.
         """
         self._http_connections.add(connection)
-        connection.address = self._proxies.client(connection.peer, (), ())
+        connection.address = self._proxies.peer(connection.peer)
         self._ledgers.add_stranger(connection.address, connection)
         if self._is_over_limit():
             self._ledgers.make_way()
@@ -269,7 +269,7 @@ class Listener:
         if not (forwarded_for or forwarded):
             if not self._has_warned and "origin" in headers:
                 self._warn_of_proxy(connection.peer)
-            return connection.address if not connection.has_arrived else self._proxies.client(connection.peer, (), ())
+            return connection.address if not connection.has_arrived else self._proxies.peer(connection.peer)
         return self._proxies.client(connection.peer, forwarded_for, forwarded)
 
     def _warn_of_proxy(self, peer: str | None) -> None:

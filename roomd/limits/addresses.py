@@ -59,6 +59,10 @@ class Proxies:
         ip = _parse(peer) if peer is not None and self._resolve(peer)[1] else None
         return ip is not None and not ip.is_loopback
 
+    def peer(self, peer: str | None) -> Address | None:
+        """Return the address of the other end of a connection; None for a Unix socket, and when it is not known."""
+        return self._resolve(peer)[0]
+
     def client(self, peer: str | None, forwarded_for: Sequence[str], forwarded: Sequence[str]) -> Address | None:
         """Return the client's address; None when it is not known.
 

@@ -92,7 +92,7 @@ class Allowances:
 _NONE = [0.0] * len(Use)
 """No debts."""
 _REQUESTS, _RECEIVED, _FAILURES = int(Use.REQUESTS), int(Use.RECEIVED), int(Use.FAILURES)
-_TOLD, _STORED = int(Use.TOLD), int(Use.STORED)
+_TOLD, _STORED, _ARRIVALS = int(Use.TOLD), int(Use.STORED), int(Use.ARRIVALS)
 
 
 class Account:
@@ -115,13 +115,27 @@ class Account:
 
     def charge(self, use: Use, amount: float, now: float) -> float:
         """Add `amount` units to the debt and return what `wait` returns. A negative amount pays debt back."""
-        debt = self._paid_at[use] - now
+        paid_at = self._paid_at
+        debt = paid_at[use] - now
         debt = (debt if debt > 0 else 0.0) + amount * self._seconds[use]
-        if debt > self._most[use]:
-            debt = self._most[use]
-        self._paid_at[use] = now + debt
-        wait = debt - self._grace[use]
-        return wait if wait > 0 else 0.0
+        grace = self._grace[use]
+        if debt <= grace:  # the usual case
+            paid_at[use] = now + debt
+            return 0.0
+        debt = min(debt, self._most[use])
+        paid_at[use] = now + debt
+        return debt - grace
+
+    def charge_arrival(self, arrivals: float, size: int, now: float) -> float:
+        """Add connections, and the `size` bytes received of one, to the debts. Return what `wait` returns for both."""
+        paid_at, seconds, grace = self._paid_at, self._seconds, self._grace
+        arrived, received = paid_at[_ARRIVALS], paid_at[_RECEIVED]
+        arrived = (arrived if arrived > now else now) + arrivals * seconds[_ARRIVALS]
+        received = (received if received > now else now) + size * seconds[_RECEIVED]
+        if arrived - now <= grace[_ARRIVALS] and received - now <= grace[_RECEIVED]:  # the usual case
+            paid_at[_ARRIVALS], paid_at[_RECEIVED] = arrived, received
+            return 0.0
+        return max(self.charge(Use.ARRIVALS, arrivals, now), self.charge(Use.RECEIVED, size, now))
 
     def charge_request(self, size: int, now: float) -> float:
         """Charge `size` bytes received, and a request unless it has to wait. Return the seconds it has to."""
@@ -147,11 +161,11 @@ class Account:
     def take_bytes(self, told: int, stored: int, now: float) -> float:
         """Take bytes that are sent to others and bytes that are stored, both or none: like `take`, in one call."""
         paid_at, seconds, grace = self._paid_at, self._seconds, self._grace
-        to_tell, to_store = paid_at[_TOLD] - now, paid_at[_STORED] - now
-        to_tell = (to_tell if to_tell > 0 else 0.0) + told * seconds[_TOLD]
-        to_store = (to_store if to_store > 0 else 0.0) + stored * seconds[_STORED]
-        if to_tell <= grace[_TOLD] and to_store <= grace[_STORED]:  # the usual case
-            paid_at[_TOLD], paid_at[_STORED] = now + to_tell, now + to_store
+        to_tell, to_store = paid_at[_TOLD], paid_at[_STORED]
+        to_tell = (to_tell if to_tell > now else now) + told * seconds[_TOLD]
+        to_store = (to_store if to_store > now else now) + stored * seconds[_STORED]
+        if to_tell - now <= grace[_TOLD] and to_store - now <= grace[_STORED]:  # the usual case
+            paid_at[_TOLD], paid_at[_STORED] = to_tell, to_store
             return 0.0
         wait = self.wait(Use.TOLD, now, told) if told else 0.0
         wait = max(wait, self.wait(Use.STORED, now, stored)) if stored else wait
@@ -166,6 +180,12 @@ class Account:
 
     def take(self, use: Use, amount: float, now: float) -> float:
         """Charge `amount` units if they can be taken and return 0, else return what `wait` returns."""
+        paid_at = self._paid_at
+        debt = paid_at[use] - now
+        debt = (debt if debt > 0 else 0.0) + amount * self._seconds[use]
+        if debt <= self._grace[use]:  # the usual case
+            paid_at[use] = now + debt
+            return 0.0
         wait = self.wait(use, now, amount)
         if not wait:
             self.charge(use, amount, now)

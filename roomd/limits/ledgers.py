@@ -7,7 +7,7 @@ from roomd.config import LimitsConfig
 from roomd.counters import Counters
 from roomd.limits.addresses import Address
 from roomd.limits.allowances import allowances
-from roomd.limits.ledger import Account, Ledger, Use
+from roomd.limits.ledger import Account, Ledger
 from roomd.limits.strangers import Strangers
 
 SLOWED_MOST = 1.0
@@ -89,7 +89,7 @@ def arrive(ledgers: Ledgers, address: Address | None, now: float, size: int = 0,
     Returns the seconds to wait before it is served. `arrivals` is 0 for bytes of a connection that was charged before.
     """
     account = ledgers.addresses.open(address)
-    wait = max(account.charge(Use.ARRIVALS, arrivals, now), account.charge(Use.RECEIVED, size, now))
+    wait = account.charge_arrival(arrivals, size, now)
     ledgers.addresses.close(address, now)
     return wait
 

@@ -32,7 +32,7 @@ class Strangers(Generic[A, C]):
         there = self._at.setdefault(address, {})
         there[connection] = None
         self._count(address, len(there) - 1, len(there))
-        return self.take() if len(self) > self.limit else None
+        return self.take() if len(self._address_of) > self.limit else None
 
     def replace(self, before: C, address: A, connection: C) -> C | None:
         """Count a connection, of the same or another address, in place of one that has become it.

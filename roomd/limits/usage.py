@@ -7,6 +7,8 @@ request of a join or a resume that succeeds is paid back, so an address with man
 
 from typing import NamedTuple
 
+import msgspec
+
 from roomd.limits.addresses import Address
 from roomd.limits.allowances import Holder
 from roomd.limits.applied import Action, Demand, of_charge, of_request, slowest
@@ -36,7 +38,7 @@ SERVED = Verdict()
 """The request is served, and the client read on."""
 
 
-class Charge(NamedTuple):
+class Charge(msgspec.Struct, frozen=True):
     """The bytes of an event, or of something else that a client sends to a room."""
 
     told: int = 0
@@ -145,16 +147,16 @@ class Usage:
 
         Without `waits_for_room` they are charged to the room too, whatever others there have used.
         """
-        told, told_room, stored = charge
+        told, stored = charge.told, charge.stored
         if wait := self.payer.take_bytes(told, stored, now):
             return wait
         if self._is_guest and (wait := self._at_address.take(Use.STORED, stored, now)):
             self.payer.charge_bytes(-told, -stored, now)
             return wait
-        room = self._open_room()
-        if room is None or not (wait := room.take_bytes(told_room, stored, now)):
+        room = self._room or self._open_room()
+        if room is None or not (wait := room.take_bytes(charge.told_room, stored, now)):
             return 0.0
-        room.charge_bytes(told_room, stored, now)
+        room.charge_bytes(charge.told_room, stored, now)
         if not waits_for_room:
             return 0.0
         self.give_back(charge, now)
@@ -164,12 +166,11 @@ class Usage:
         """Take back a charge that `take` has made. After `close` it stays."""
         if self._is_closed:
             return
-        told, told_room, stored = charge
-        self.payer.charge_bytes(-told, -stored, now)
+        self.payer.charge_bytes(-charge.told, -charge.stored, now)
         if (room := self._open_room()) is not None:
-            room.charge_bytes(-told_room, -stored, now)
+            room.charge_bytes(-charge.told_room, -charge.stored, now)
         if self._is_guest:
-            self._at_address.charge(Use.STORED, -stored, now)
+            self._at_address.charge(Use.STORED, -charge.stored, now)
 
     def take_own(self, use: Use, amount: int, now: float) -> float:
         """Charge what concerns nobody but the client, if it may be used now, and return 0; else the seconds to wait."""
@@ -189,12 +190,11 @@ class Usage:
 
     def note_refused(self, charge: Charge, now: float) -> None:
         """Count the limit for which `take` has refused a charge."""
-        told, told_room, stored = charge
-        demands = of_charge(self._payer_is, self.payer, told, stored)
+        demands = of_charge(self._payer_is, self.payer, charge.told, charge.stored)
         if self._is_guest:
-            demands += of_charge("address", self._at_address, 0, stored)
+            demands += of_charge("address", self._at_address, 0, charge.stored)
         if self._room is not None:
-            demands += of_charge("room", self._room, told_room, stored)
+            demands += of_charge("room", self._room, charge.told_room, charge.stored)
         over = slowest(demands, now)
         self._note("refused", over.use, over.holder)
 
