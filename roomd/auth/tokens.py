@@ -43,6 +43,7 @@ MOST_METADATA_BYTES = 2048
 
 _LATEST = 253_402_300_799.0
 """The last second of the year 9999, in seconds since the epoch. Python has no later dates."""
+_NUMBERS = (int, float)
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -171,7 +172,7 @@ def read_claims(token: str, keys: Sequence[Key], policy: Policy, now: float) -> 
     _check_addressee(values, policy)
     grants = _grants(values.get("roomd"))
     identity = _identity(values, grants)
-    _check_times(values, policy.leeway, now)
+    _check_times(values, identity.expires_at, policy.leeway, now)
     return Claims(identity, grants.ticket, values)
 
 
@@ -354,11 +355,11 @@ def read_metadata(value: Metadata) -> Metadata:
         raise _invalid("metadata in the claim roomd has text that JSON cannot carry") from None
 
 
-def _check_times(claims: dict[str, Any], leeway: float, now: float) -> None:
-    """Compare `nbf`, `iat` and `exp` with `now` (RFC 7519, sections 4.1.4 to 4.1.6)."""
+def _check_times(claims: dict[str, Any], expires_at: float, leeway: float, now: float) -> None:
+    """Compare `nbf`, `iat` and the time of `exp` with `now` (RFC 7519, sections 4.1.4 to 4.1.6)."""
     if max(_time(claims, "nbf", now), _time(claims, "iat", now)) > now + leeway:
         raise _invalid("the claim nbf or iat is in the future, so a clock is wrong or the token is not valid yet")
-    if _time(claims, "exp", None) <= now - leeway:
+    if expires_at <= now - leeway:
         raise Refused(TOKEN_EXPIRED, reason="the claim exp is in the past")
 
 
@@ -369,7 +370,7 @@ def _time(claims: dict[str, Any], claim: str, absent: float | None) -> float:
     """
     value = claims.get(claim, absent)
     try:
-        seconds = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+        seconds = float(value) if isinstance(value, _NUMBERS) and not isinstance(value, bool) else math.nan
     except OverflowError:  # an integer beyond 1e308
         seconds = math.nan
     if not math.isfinite(seconds):

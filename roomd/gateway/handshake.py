@@ -16,6 +16,13 @@ limited = logging.getLogger("roomd.gateway.limited")
 
 SUBPROTOCOL = Subprotocol("roomd.v1")
 """The name of the protocol, which a client may offer."""
+_FIELDS = frozenset(
+    {
+        *("connection", "upgrade", "origin", "sec-websocket-key", "sec-websocket-version"),
+        *("sec-websocket-protocol", "sec-websocket-extensions"),
+    }
+)
+"""The fields of a handshake (RFC 6455, section 4.1), without the host."""
 
 
 class Handshake:
@@ -49,9 +56,12 @@ class Handshake:
 
 
 def _for_library(request: Request) -> LibraryRequest:
+    """Return the request with those fields that the library looks at: a browser sends twice as many."""
     headers = Headers()
-    for name, value in request.headers:
-        headers[name] = value
+    for name, values in request.headers.items():
+        if name in _FIELDS:
+            for value in values:
+                headers[name] = value
     return LibraryRequest(request.path, headers, request.method, request.protocol)
 
 

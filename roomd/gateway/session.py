@@ -5,8 +5,6 @@ This is pure code. `now` is the time in seconds since the epoch.
 
 from typing import Generic, Protocol, TypeVar
 
-import msgspec
-
 from roomd.auth.tokens import Identity
 from roomd.protocol.errors import (
     GUEST_NAME_REQUIRED,
@@ -177,18 +175,23 @@ class Session(Generic[P]):
 
     def caller_by_seat(self, code: str) -> Caller:
         """Return the client as the caller of a command that needs no valid token: `GetRoom` and `Resume`."""
-        caller, identity = self._caller_without_token(code), self._identity
+        identity = self._identity
         if identity is None:
-            return caller
-        return msgspec.structs.replace(
-            caller,
-            user_id=identity.user_id,
-            display_name=identity.display_name,
-            is_admin=(is_here := identity.room in (None, code)) and identity.is_admin,
-            is_cohost=is_here and identity.is_cohost,
-            is_hidden=is_here and identity.is_hidden,
+            return self._caller_without_token(code)
+        here = self._find(code)
+        is_for_it = identity.room is None or identity.room == code
+        return Caller(
+            here.participant.id if here is not None else None,
+            here.claim if here is not None else None,
+            identity.user_id,
+            identity.display_name,
+            is_admin=is_for_it and identity.is_admin,
+            is_cohost=is_for_it and identity.is_cohost,
+            is_hidden=is_for_it and identity.is_hidden,
             metadata=identity.metadata,
             token_exp=identity.expires_at,
+            connection=self._connection,
+            address_key=self._address_key,
         )
 
     def guest_name(self, text: str | None, code: str) -> str | None:

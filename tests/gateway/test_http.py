@@ -45,7 +45,7 @@ class Handler:
 
     def answer(self, connection: HttpConnection, request: Request, body: bytes) -> Response:
         if "upgrade" in request.headers:
-            return Response(101, "Switching Protocols", Headers(request.headers))
+            return Response(101, "Switching Protocols", Headers({"Upgrade": request.headers.joined("upgrade")}))
         return response(HTTPStatus.OK, "text/plain", f"{request.method} {request.path} {body.decode()}".encode())
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":

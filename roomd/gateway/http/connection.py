@@ -16,7 +16,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from websockets.http11 import Response
 
@@ -112,7 +112,7 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for a request. Abort a connection that the other end has reset: nobody is known to be there."""
-        self.transport = cast("asyncio.Transport", transport)
+        self.transport = transport  # type: ignore[assignment] # that of a stream
         try:
             self.peer = find_peer(self.transport)
         except ConnectionResetError:
@@ -205,9 +205,8 @@ class HttpConnection(asyncio.Protocol):
         """Write the response to the current request. Nothing happens when the client is gone."""
         reader = self._reader
         self._future = None
-        if reader is None or self.transport.is_closing():
+        if reader is None or (request := reader.request) is None or self.transport.is_closing():
             return
-        request = cast("Request", reader.request)
         if isinstance(content, Answer):
             keeps = reader.keeps and reader.is_whole and not (content.must_close or self._is_finishing)
             head = content.head(keeps)
@@ -238,16 +237,16 @@ class HttpConnection(asyncio.Protocol):
             else:
                 self._end(bad.answer)
             return
-        if reader.is_complete:
+        request = reader.request
+        if request is not None and reader.is_complete:
             self._is_answering = True
-            request = cast("Request", reader.request)
             if delay := self._handler.delay(self, request):
                 self.hold(delay, partial(self._answer, request, reader))
             else:
                 self._answer(request, reader)
-        elif reader.request is not None and not had_head:
+        elif request is not None and not had_head:
             self._ticks = 0
-            self._allow_body(reader.request, reader)
+            self._allow_body(request, reader)
 
     def _allow_body(self, request: Request, reader: RequestReader) -> None:
         """Tell a client that waits for it to send the body (RFC 9110, section 10.1.1)."""

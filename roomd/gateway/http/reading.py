@@ -132,9 +132,9 @@ class RequestReader:
 
     def on_headers_complete(self) -> None:
         """Build the request, and ask the handler how much of the body it wants."""
-        if len(self._fields) > FIELD_LIMIT:
+        parser = self._parser
+        if parser is None or len(self._fields) > FIELD_LIMIT:
             return
-        parser = cast("httptools.HttpRequestParser", self._parser)
         headers = Fields(self._fields)
         self._fields.clear()
         version = parser.get_http_version()
@@ -253,8 +253,9 @@ class RequestReader:
         return found + len(_END) if found >= 0 else len(data)
 
     def _parse(self, data: bytes) -> None:
-        had_request = self.request is not None
-        parser = cast("httptools.HttpRequestParser", self._parser)
+        had_request, parser = self.request is not None, self._parser
+        if parser is None:
+            return  # closed
         try:
             parser.feed_data(data)
         except httptools.HttpParserUpgrade:

@@ -1,6 +1,6 @@
 """A request by HTTP, as it was received."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 
@@ -25,9 +25,9 @@ class Fields:
     def __contains__(self, name: str) -> bool:
         return name in self._values
 
-    def __iter__(self) -> Iterator[tuple[str, str]]:
-        """Iterate over the names and values."""
-        return ((name, value) for name, values in self._values.items() for value in values)
+    def items(self) -> Iterable[tuple[str, Sequence[str]]]:
+        """Iterate over the names, each with its values."""
+        return self._values.items()
 
     def get_all(self, name: str) -> Sequence[str]:
         """Return the values of the fields with a name, in their order."""
