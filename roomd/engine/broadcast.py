@@ -135,9 +135,16 @@ class Broadcast:
         `before` is the room before the batch, `changes` are all its changes, and `room` is the room after them.
         `clock` is the time on the monotonic clock.
         """
-        seats = [change for change in changes if isinstance(change, SeatChanged)]
-        rooms = [change for change in changes if isinstance(change, RoomChanged)]
-        messages = [change for change in changes if isinstance(change, MessageSent)]
+        seats: list[SeatChanged] = []
+        rooms: list[RoomChanged] = []
+        messages: list[MessageSent] = []
+        for change in changes:
+            if isinstance(change, SeatChanged):
+                seats.append(change)
+            elif isinstance(change, MessageSent):
+                messages.append(change)
+            elif isinstance(change, RoomChanged):
+                rooms.append(change)
         events, end = self._number(room, seats, rooms, before)
         batch = self._batch = Batch(room, seats, before, self._state)
         for pending in answers:
@@ -305,6 +312,11 @@ class Broadcast:
             of_guests = [(self._encode(hide_user_ids(event)), to) for event, to in events]
             common_of_guests = _join(of_guests)
             guests = {key for key, seat in room.seats.items() if seat.participant.user_id is None}
+        if not named and not guests:  # the usual case, in which all get the same
+            for key, member in self.members.items():
+                if key not in got_snapshot:
+                    member.events(common)
+            return
         for key, member in self.members.items():
             if key in named:
                 some = of_guests if key in guests else frames

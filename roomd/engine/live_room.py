@@ -42,7 +42,7 @@ A_co = TypeVar("A_co", covariant=True)
 class Pending(Generic[A_co]):
     """A command that waits for its batch, and then for its answer to be sent."""
 
-    __slots__ = ("_asked_at", "_asker", "_command", "_send", "done")
+    __slots__ = ("_asked_at", "_asker", "_command", "_send", "done", "is_alone")
 
     def __init__(self, command: Command[A_co], asker: Asker[A_co], done: asyncio.Future[None], asked_at: float) -> None:
         """Keep a command for its batch. `asked_at` is a time of the monotonic clock."""
@@ -52,11 +52,8 @@ class Pending(Generic[A_co]):
         self._send: Callable[[], None]  # set when the command is decided or refused
         self.done = done
         """The future that is done when the asker was answered."""
-
-    @property
-    def is_alone(self) -> bool:
+        self.is_alone = command.is_alone
         """Whether the command needs a batch of its own."""
-        return self._command.is_alone
 
     def decide(self, room: Room, now: Moment, is_nearly_full: bool) -> Sequence[Change]:
         """Decide the command, keep its answer or refusal for `send_answer`, and return its changes.
@@ -64,7 +61,7 @@ class Pending(Generic[A_co]):
         Messages are refused while the storage `is_nearly_full`. One that is sent again is no change, and is not.
         """
         try:
-            decision = room.decide(self._command.delayed(now.clock - self._asked_at), now)
+            decision = self._command.delayed(now.clock - self._asked_at).decide(room, now)
             if is_nearly_full and any(isinstance(change, MessageSent) for change in decision.changes):
                 raise Refused(STORAGE_LOW)
         except Refused as refused:

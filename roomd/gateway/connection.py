@@ -17,7 +17,7 @@ from roomd.gateway.services import Services
 from roomd.gateway.serving import check_draining, refusal
 from roomd.gateway.websocket import ClientSocket
 from roomd.limits.ledgers import SLOWED_MOST
-from roomd.limits.usage import SERVED, Usage
+from roomd.limits.usage import SERVED, Usage, Verdict
 from roomd.protocol import events, replies, requests
 from roomd.protocol.admin import ConnectionStatus
 from roomd.protocol.codec import BadFrame, decode, request_id
@@ -121,12 +121,15 @@ class Connection:
         try:
             request = decode(message)
         except BadFrame as bad:
-            if self._allows(bad.id):
+            verdict = self.usage.request(self._services.clock.monotonic())
+            if verdict is SERVED or self._is_served(verdict, bad.id):
                 self._client.refuse(bad, bad.id)
             self.usage.malformed(len(message), self._services.clock.monotonic())
             return None
         self._services.counters.requests[type(request)] += 1
-        if not self._allows(request.id, request):
+        is_reserved = isinstance(request, WAYS_BACK)
+        verdict = self.usage.request(self._services.clock.monotonic(), is_reserved=is_reserved)
+        if verdict is not SERVED and not self._is_served(verdict, request.id, request, is_reserved=is_reserved):
             return None
         try:
             self._running = self._begin(request)
@@ -288,15 +291,18 @@ class Connection:
             closing = close_for(self._refused)
             self.outbox.close(closing.code, closing.reason)
 
-    def _allows(self, to: replies.RequestId | None, request: requests.Request | None = None) -> bool:
-        """Charge the request with the `id` `to`, and return whether it may be served. None: it was not understood.
+    def _is_served(
+        self,
+        verdict: Verdict,
+        to: replies.RequestId | None,
+        request: requests.Request | None = None,
+        *,
+        is_reserved: bool = False,
+    ) -> bool:
+        """Return whether a request over the client's share is served. `to` is its `id`; None: it was not understood.
 
-        A client that is over its share is read more slowly, then refused. One that continues to send is closed.
+        The client is read more slowly, then refused. One that continues to send is closed.
         """
-        is_reserved = isinstance(request, WAYS_BACK)
-        verdict = self.usage.request(self._services.clock.monotonic(), is_reserved=is_reserved)
-        if verdict is SERVED:
-            return True
         if verdict.retry_after and not is_reserved:
             refused = rate_limited(verdict.retry_after)
             self._count_result(refused, request)

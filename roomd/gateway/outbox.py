@@ -36,7 +36,8 @@ def text_frame(payload: bytes) -> bytes:
 
 def encode_frame(frame: Reply | Event) -> bytes:
     """Encode a reply or an event as a whole frame."""
-    return text_frame(encode(frame))
+    payload = encode(frame)
+    return frame_header(len(payload)) + payload
 
 
 class Transport(Protocol):
@@ -113,9 +114,10 @@ class Outbox:
             return  # RFC 6455, section 5.5.1: no data frame follows a close frame
         if more:
             self._transport.writelines((data, more))
+            self.written += len(data) + len(more)
         else:
             self._transport.write(data)
-        self.written += len(data) + len(more)
+            self.written += len(data)
         if connection.is_full:
             self.check()
 
@@ -125,8 +127,12 @@ class Outbox:
         if connection.is_full:
             return False
         if connection.is_open and not self.is_closed:
-            self._transport.writelines((data, more) if more else (data,))
-            self.written += len(data) + len(more)
+            if more:
+                self._transport.writelines((data, more))
+                self.written += len(data) + len(more)
+            else:
+                self._transport.write(data)
+                self.written += len(data)
         return True
 
     def hold_reading(self, seconds: float) -> None:

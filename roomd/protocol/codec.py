@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -99,9 +99,8 @@ def _detail(exc: Exception) -> str:
     return detail if len(detail) <= _LONGEST_DETAIL else f"{detail[:_LONGEST_DETAIL]}…"
 
 
-def encode(frame: Reply | Event) -> bytes:
-    """Encode one reply or event as UTF-8 JSON."""
-    return _encoder.encode(frame)
+encode: Callable[[Reply | Event], bytes] = _encoder.encode
+"""Encode one reply or event as UTF-8 JSON."""
 
 
 def size_of(value: msgspec.Struct | Mapping[str, Scalar | None] | str) -> int:

@@ -16,6 +16,11 @@ def seconds_of(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
+def seconds_between(start: str, end: str) -> float:
+    """Return the seconds from one stamp to another, with three decimals."""
+    return round((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds(), 3)
+
+
 def read_time(text: str) -> str | None:
     """Return the stamp of a time in ISO 8601 with an offset from UTC; None if the text is no such time since 1970."""
     try:

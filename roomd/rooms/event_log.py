@@ -40,7 +40,7 @@ from roomd.protocol.log_events import (
 )
 from roomd.protocol.objects import Ban, Participant
 from roomd.protocol.objects import Room as RoomView
-from roomd.protocol.timestamps import seconds_of
+from roomd.protocol.timestamps import seconds_between
 from roomd.rooms.changes import Banned, Change, MessageSent, RoomChanged, RoomDeleted, SeatChanged, Unbanned
 from roomd.rooms.model import PersonKey, Seat
 from roomd.rooms.room import Checkpoint
@@ -55,7 +55,10 @@ def log_events(
     """
     batch = _Batch(before, at, with_messages)
     for change in changes:
-        batch.add(change)
+        if isinstance(change, SeatChanged):
+            batch.add_seat(change)
+        else:
+            batch.add(change)
     return batch.events
 
 
@@ -101,10 +104,8 @@ class _Batch:
         self.events: list[LogEvent] = []
 
     def add(self, change: Change) -> None:
-        """Add the events of the next change."""
+        """Add the events of the next change, which is none of a seat."""
         match change:
-            case SeatChanged():
-                self._add_seat(change)
             case RoomChanged():
                 self._add_room(change)
             case MessageSent(message=message):
@@ -120,15 +121,18 @@ class _Batch:
             case _:
                 pass  # a denial is not stored, and that a room is empty is no event
 
-    def _add_seat(self, change: SeatChanged) -> None:
+    def add_seat(self, change: SeatChanged) -> None:
+        """Add the events of the next change, which is one of a seat or a place in the queue."""
         seat = change.seat
         participant = seat.participant
         key = participant.id
+        if participant.left_at is not None:
+            self._known[key] = seat
+            self._add_leave(participant, change)
+            return
         before = self._place_before(key)
         self._known[key] = seat
-        if participant.left_at is not None:
-            self._add_leave(seat, change)
-        elif seat.waits_for is not None:
+        if seat.waits_for is not None:
             if before is None:
                 self.events.append(LoggedWaitingStarted(self._at, self._room, participant, seat.waits_for))
         elif before is None:
@@ -146,9 +150,8 @@ class _Batch:
         before = self._before
         return self._known.get(key) or before.seats.get(key) or before.queue.get(key) or before.hidden.get(key)
 
-    def _add_leave(self, seat: Seat, change: SeatChanged) -> None:
-        participant = seat.participant
-        if seat.waits_for is not None:
+    def _add_leave(self, participant: Participant, change: SeatChanged) -> None:
+        if change.seat.waits_for is not None:
             waiting_reason = cast("WaitingEndReason", change.reason)
             self.events.append(LoggedWaitingEnded(self._at, self._room, participant, waiting_reason))
             return
@@ -166,7 +169,7 @@ class _Batch:
 
 
 def _seconds_in(participant: Participant) -> float:
-    """Return the seconds between coming and leaving, with three decimals."""
+    """Return the seconds between coming and leaving, as `seconds_between` does."""
     if participant.left_at is None or participant.left_at == participant.joined_at:
         return 0.0
-    return round(seconds_of(participant.left_at) - seconds_of(participant.joined_at), 3)
+    return seconds_between(participant.joined_at, participant.left_at)

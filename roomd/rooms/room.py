@@ -365,7 +365,7 @@ class Room:
     def _place(self, seat: Seat) -> None:
         """Write a seat into its mapping, or remove it when the participant has left."""
         key, user_id = seat.participant.id, seat.participant.user_id
-        self._last_id = max(self._last_id, key, seat.since)
+        self._last_id = max(self._last_id, key, seat.seated_id or key)  # `seat.since`, on the way of every join
         self._held.pop(key, None)
         if seat.participant.is_hidden:
             here = self._hidden

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from roomd.protocol.log_events import LogEvent
+from roomd.protocol.log_events import AnyLogEvent, LogEvent
 from roomd.protocol.objects import Ban, Message, Participant, Room
 from roomd.rooms.changes import Banned, MessageSent
 from roomd.rooms.model import PersonKey, Seat
@@ -35,6 +35,7 @@ EVENT_ID_BYTES = 12
 """The random bytes of the id of a log event."""
 
 _encoder = msgspec.json.Encoder()
+_TYPES: dict[type[LogEvent], str] = {kind: str(kind.__struct_config__.tag) for kind in AnyLogEvent.__args__}
 
 
 def room_row(room: Room) -> tuple[Any, ...]:
@@ -189,4 +190,4 @@ def to_ban(row: tuple[Any, ...]) -> tuple[PersonKey, Ban]:
 
 def event_row(room_id: str, event: LogEvent) -> tuple[Any, ...]:
     """Convert a log event to a row for `write_events`: the room, the stamp, the type, and the JSON after its `{`."""
-    return room_id, event.at, event.__struct_config__.tag, _encoder.encode(event)[1:].decode()
+    return room_id, event.at, _TYPES[type(event)], _encoder.encode(event)[1:].decode()

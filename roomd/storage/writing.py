@@ -15,6 +15,7 @@ from roomd.engine.ports import AlreadySent, ExternalIdTaken
 from roomd.rooms.changes import (
     Banned,
     Change,
+    KnockDenied,
     MessagesDeleted,
     MessageSent,
     RoomChanged,
@@ -23,7 +24,7 @@ from roomd.rooms.changes import (
     SeatChanged,
     Unbanned,
 )
-from roomd.rooms.model import SentId
+from roomd.rooms.model import Seat, SentId
 from roomd.storage.group_commit import Conflict, RoomChanges
 from roomd.storage.rows import (
     BAN_COLUMNS,
@@ -58,12 +59,21 @@ def write(db: sqlite3.Connection, batch: Sequence[RoomChanges]) -> None:
 
     Raises `sqlite3.Error`; then nothing was written.
     """
-    changes = [(room_id, change) for room_id, changes, _ in batch for change in changes]
+    rooms: list[tuple[Any, ...]] = []
+    seats: list[Seat] = []
+    messages: list[tuple[Any, ...]] = []
+    others: list[tuple[str, _Other]] = []
+    for room_id, changes, _ in batch:
+        for change in changes:
+            if isinstance(change, SeatChanged):
+                seats.append(change.seat)
+            elif isinstance(change, MessageSent):
+                messages.append(message_row(room_id, change))
+            elif isinstance(change, RoomChanged):
+                rooms.append(room_row(change.room))
+            elif not isinstance(change, KnockDenied):  # which is not stored
+                others.append((room_id, change))
     events = [event_row(room_id, event) for room_id, _, events in batch for event in events]
-    rooms = [room_row(change.room) for _, change in changes if isinstance(change, RoomChanged)]
-    seats = [change.seat for _, change in changes if isinstance(change, SeatChanged)]
-    messages = [message_row(room_id, change) for room_id, change in changes if isinstance(change, MessageSent)]
-    others = [(room_id, change) for room_id, change in changes if isinstance(change, _Other)]
     gave_up = [  # somebody who leaves the queue was never in the room
         (seat.participant.room_id, seat.participant.id) for seat in seats if seat.waits_for and seat.participant.left_at
     ]

@@ -66,40 +66,41 @@ class Join(SeatCommand, frozen=True, kw_only=True):
         """
         if self.is_again and (own := _place_with_claim(room, self.claim)) is not None:
             return Decision([], own)
-        found = check_entry(room, self.caller, now)
+        caller, settings = self.caller, room.settings
+        found = check_entry(room, caller, now)
         if found is not None:
             return Decision([taken := self._take_own(found)], taken.seat)
-        user_id = self.caller.user_id
+        user_id = caller.user_id
         if user_id is None and self.guest_name is None:
             raise Refused(UNAUTHENTICATED)
-        waits_for, given_up = check_space(room, self.caller, wait=self.wait)
+        waits_for, given_up = check_space(room, caller, wait=self.wait)
         hidden = room.place_of_user(user_id) if room.hidden else None
         exposed = [seats.leave(hidden, now, "left", removal=Removal(None))] if hidden is not None else []
-        is_host = user_id is not None and user_id == room.settings.host_id
+        is_host = user_id is not None and user_id == settings.host_id
         participant = Participant(
             id=now.new_id(room.last_id),
-            room_id=room.settings.id,
+            room_id=settings.id,
             user_id=user_id,
             guest_name=self.guest_name,
             is_active=True,
             is_host=is_host,
             joined_at=now.stamp,
             left_at=None,
-            display_name=self.guest_name if self.guest_name is not None else self.caller.display_name,
-            role=role_of(is_host=is_host, is_admin=self.caller.is_admin, is_cohost=self.caller.is_cohost),
-            metadata=self.caller.metadata,
-            is_hidden=self.caller.is_hidden or UNSET,
+            display_name=self.guest_name if self.guest_name is not None else caller.display_name,
+            role=role_of(is_host=is_host, is_admin=caller.is_admin, is_cohost=caller.is_cohost),
+            metadata=caller.metadata,
+            is_hidden=caller.is_hidden or UNSET,
         )
         seat = Seat(
             participant,
             self.resume_hash,
             self.claim,
             waits_for=waits_for,
-            is_admin=self.caller.is_admin,
-            is_cohost=self.caller.is_cohost,
-            token_exp=self.caller.token_exp,
-            connection=self.caller.connection,
-            address_key=self.caller.address_key,
+            is_admin=caller.is_admin,
+            is_cohost=caller.is_cohost,
+            token_exp=caller.token_exp,
+            connection=caller.connection,
+            address_key=caller.address_key,
             here_since=now.clock,
         )
         displaced = [seats.leave(guest, now, "displaced") for guest in given_up]
