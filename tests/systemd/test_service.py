@@ -39,7 +39,7 @@ def test_everyone_comes_back(service: Service, units: tuple[str, ...], command: 
 
 def test_a_daemon_that_hangs_is_restarted(service: Service) -> None:
     """The status has rooms and connections; the watchdog ends a stopped process, and the next one has the seats."""
-    service.start(*UNITS, unit="WatchdogSec=3")
+    service.start(*UNITS, unit="WatchdogSec=6")
     crowd = Crowd(3)
 
     async def scene() -> None:
@@ -52,7 +52,7 @@ def test_a_daemon_that_hangs_is_restarted(service: Service) -> None:
             await crowd.wait()
 
     inside(service.machine, scene())
-    crowd.report("SIGSTOP, WatchdogSec=3")
+    crowd.report("SIGSTOP, WatchdogSec=6")
     assert [(len(one.ids), len(set(one.ids)), one.refused) for one in crowd.attendees] == [(2, 1, [])] * 3
     assert service.restarts() == 1
 
