@@ -22,6 +22,7 @@ from roomd.client import Meeting, MeetingEvent
 from roomd.config import Setting, section_doc, settings
 from roomd.limits.allowances import HOLDERS, LIMITS, UNITS
 from roomd.metrics.families import FAMILIES, limit_series
+from roomd.metrics.nodes import NODE_FAMILIES
 from roomd.protocol import errors
 from roomd.protocol.errors import ErrorKind
 from roomd.protocol.events import EVENTS
@@ -86,7 +87,7 @@ def fixed_table() -> str:
 def metrics_table() -> str:
     """Build the table of the metrics: name, kind, labels, what it says."""
     lines = ["| metric | kind | labels | what it says |", "|---|---|---|---|"]
-    for family in FAMILIES:
+    for family in FAMILIES + NODE_FAMILIES:
         labels = ", ".join(f"`{label}`" for label in family.labels)
         lines.append(f"| `{family.name}` | {family.kind} | {labels} | {family.help} |")
     return "\n".join(lines)

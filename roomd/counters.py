@@ -14,6 +14,10 @@ COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 """The bounds of the times of transactions: an fsync takes from 0.1 ms to seconds."""
 LAG_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """The bounds of the times by which the event loop is late. Timers are exact to a millisecond or two."""
+FORWARD_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""The bounds of the times of commands for other nodes: a bus alone takes half a millisecond each way."""
+BUS_SECONDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""The bounds of the times of the bus."""
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 """The bounds of the sizes of batches and transactions."""
 
@@ -43,9 +47,12 @@ class Counters:
     __slots__ = (
         "api",
         "batches",
+        "bus",
         "changes",
         "closes",
         "commits",
+        "fenced",
+        "forwarded",
         "joins",
         "lag",
         "limited",
@@ -59,6 +66,7 @@ class Counters:
         "reloads",
         "requests",
         "resumes",
+        "resyncs",
         "sent",
         "started_at",
         "storage_failures",
@@ -108,6 +116,14 @@ class Counters:
         """The seconds by which a timer of the event loop was late."""
         self.lines_dropped: defaultdict[str, int] = defaultdict(int)
         """The log lines that were not written: `limit` or `not_written`."""
+        self.forwarded = Histogram(FORWARD_SECONDS)
+        """The seconds until a command for a room of another node was answered."""
+        self.bus = Histogram(BUS_SECONDS)
+        """The seconds until the bus between nodes has answered."""
+        self.resyncs = 0
+        """How often news of a room of another node were missed."""
+        self.fenced = 0
+        """The appends that were refused, because another node had the room."""
         self.reloads = {True: 0, False: 0}
         """How often the configuration was read again, by whether it was taken."""
         self.reload_succeeded = True

@@ -34,6 +34,7 @@ from roomd.demo import show_demo
 from roomd.engine.duties import RETENTION, AllDuties, Duties
 from roomd.engine.forgetting import Forgetter
 from roomd.engine.hub import Hub
+from roomd.engine.peers import Peers
 from roomd.engine.ports import StorageFailed
 from roomd.engine.retention import Keep, Retention
 from roomd.engine.served import ServedRooms
@@ -155,7 +156,7 @@ async def run(
             read, parts, services, rooms, listener, use, webhooks, began=notifier.reloading, ended=notifier.ready
         )
         forgetter = Forgetter(people, rooms, feed.rewritten)
-        exporter = Exporter(Sources(config, rooms, listener, counters, webhooks))
+        exporter = Exporter(Sources(config, rooms, listener, counters, webhooks, opened.peers))
         local = {
             **operations(config, rooms, listener, reloader.reload, counters, clock, forgetter),
             **activity_operations(ActivityView(rooms, listener, counters, clock)),
@@ -202,6 +203,8 @@ class _Opened(NamedTuple):
     ids: Ids
     duties: Duties
     """What this process does for the whole database."""
+    peers: Peers | None
+    """The nodes of the cluster; None where this daemon is alone."""
     follow: Callable[[Feed], None]
     """Has the readers of the event log woken when events were committed."""
     spread: Callable[[Operations, Callable[[], Sequence[str]]], Operations]
@@ -219,7 +222,9 @@ async def _open_rooms(config: Config, clock: Clock, counters: Counters, stop: as
         from roomd.node import open_as_node  # a daemon that is alone imports nothing of it
 
         node = await open_as_node(config, rules(config), clock, encode_frame, counters, stop.set)
-        return _Opened(node.storage, node.rooms, node.ids, node.duties, node.follow, node.spread, node.close)
+        return _Opened(
+            node.storage, node.rooms, node.ids, node.duties, node.peers, node.follow, node.spread, node.close
+        )
     storage = await open_storage(config.database, counters)
     ids = Ids(config.rooms.code_groups)
     hub = Hub(storage.store, rules(config), clock, ids, encode_frame, counters)
@@ -235,7 +240,7 @@ async def _open_rooms(config: Config, clock: Clock, counters: Counters, stop: as
     def spread(local: Operations, _: Callable[[], Sequence[str]]) -> Operations:
         return {**local, **alone_operations()}
 
-    return _Opened(storage, hub, ids, AllDuties(), follow, spread, storage.store.close)
+    return _Opened(storage, hub, ids, AllDuties(), None, follow, spread, storage.store.close)
 
 
 async def _open_admin(admin: AdminServer, config: Config) -> None:

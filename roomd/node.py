@@ -36,6 +36,8 @@ class RunningNode:
         """All rooms of the cluster."""
         self.duties = node.duties
         """What this node does for the whole database."""
+        self.peers = node.peers
+        """All nodes, as operators see them."""
         self.ids = ids
         progress = database.progress(node.lease.node.generation)
         self.storage: Storage = database.storage._replace(progress=progress)

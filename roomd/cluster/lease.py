@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from roomd.cluster.ports import Bus, BusFailed, Node, Owners, Replaced
+from roomd.counters import Counters
 from roomd.engine.ports import Clock, StorageFailed, Timer
 
 log = logging.getLogger("roomd.cluster.lease")
@@ -29,8 +30,16 @@ class Lease:
     """
 
     def __init__(
-        self, owners: Owners, bus: Bus, clock: Clock, name: str, address: str = "", length: float = LENGTH
+        self,
+        owners: Owners,
+        bus: Bus,
+        clock: Clock,
+        name: str,
+        address: str = "",
+        length: float = LENGTH,
+        counters: Counters | None = None,
     ) -> None:
+        self._counters = counters or Counters()
         self._owners = owners
         self._bus = bus
         self._clock = clock
@@ -150,6 +159,7 @@ class Lease:
         began = self._clock.monotonic()
         try:
             await self._bus.answers()
+            self._counters.bus.add(self._clock.monotonic() - began)
             nodes = await self._owners.beat(self.node, self.length, is_leaving=self.is_leaving)
         except Replaced:
             log.critical("another process has the name of this node", {"node": self.node.name})

@@ -57,26 +57,29 @@ class ClusterNode:
         length: float = LENGTH,
         counters: Counters | None = None,
     ) -> None:
+        self.counters = counters or Counters()
+        """What was counted."""
         self._owners = owners
         self._bus = bus
         self._ids = ids
         self._tasks: set[asyncio.Task[None]] = set()
         self._beats = 0
         self._is_closed = False
-        self.lease = Lease(owners, bus, clock, name, address, length)
+        counters = self.counters
+        self.lease = Lease(owners, bus, clock, name, address, length, counters)
         """The lease of this node."""
-        self.owned = OwnedRooms(store, owners, self.lease)
+        self.owned = OwnedRooms(store, owners, self.lease, counters)
         """The store of the hub."""
         self.hub = Hub(self.owned, rules, clock, ids, encode, counters, is_shared=True)
         """The rooms that this node has."""
-        self._router = Router(self.hub, owners, self.lease, clock)
+        self._router = Router(self.hub, owners, self.lease, clock, counters)
         self._links = self._router.links = Links(bus, self.lease, lambda: self._router.confirmed)
-        self._receiving = Receiving(self._router)
+        self._receiving = Receiving(self._router, counters)
         self.duties = NodeDuties(owners, self.lease)
         """What this node does for the whole database."""
         self.orders = Orders(self._links, clock)
         """What operators ask of other nodes."""
-        self.peers = NodePeers(owners, self.lease, self.orders, self.hand_over)
+        self.peers = NodePeers(owners, self.owned, self.lease, bus, self.orders, self.hand_over)
         """All nodes, as operators see them."""
         self.notices = Notices(self._links, clock)
         """What nodes tell each other of the database."""
@@ -87,11 +90,6 @@ class ClusterNode:
         self.hub.when_shared(self._owner.loaded, self._lost, self._owner.unloaded)
         self.owned.on_logged = lambda: self.notices.tell(LOGGED)
         self._owner.on_owned = lambda item: self._receiving.owned(self.lease.node, item)
-
-    @property
-    def resyncs(self) -> int:
-        """How often news of a room were missed."""
-        return self._receiving.resyncs
 
     async def open(self) -> None:
         """Connect to the bus, and begin to hold a lease. Raises `BusFailed` and `StorageFailed`."""

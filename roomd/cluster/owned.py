@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from roomd.cluster.lease import Lease
 from roomd.cluster.ports import Fence, Node, Owners, SharedStore
+from roomd.counters import Counters
 from roomd.engine.moving import RoomLost
 from roomd.protocol.log_events import LogEvent
 from roomd.rooms.changes import Change
@@ -27,7 +28,8 @@ class _Owned(NamedTuple):
 class OwnedRooms:
     """The rooms of this node. It implements `engine.ports.Store`."""
 
-    def __init__(self, store: SharedStore, owners: Owners, lease: Lease) -> None:
+    def __init__(self, store: SharedStore, owners: Owners, lease: Lease, counters: Counters) -> None:
+        self._counters = counters
         self._store = store
         self._owners = owners
         self._lease = lease
@@ -51,7 +53,8 @@ class OwnedRooms:
         version = self._versions.get(room_id, 0)
         try:
             await self._store.append(Fence(self._lease.node, version), room_id, changes, events)
-        except RoomLost:
+        except RoomLost as lost:
+            self._counters.fenced += not lost.is_in_doubt
             self._versions.pop(room_id, None)
             self.on_append(False)
             raise

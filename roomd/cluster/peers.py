@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 
 from roomd.cluster.lease import Lease
 from roomd.cluster.orders import Orders
-from roomd.cluster.ports import Listed, Owners
-from roomd.engine.peers import LONGEST, Answer, NoAnswer, NobodyElse, Peer
+from roomd.cluster.owned import OwnedRooms
+from roomd.cluster.ports import Bus, Listed, Owners
+from roomd.engine.peers import LONGEST, Answer, NoAnswer, NobodyElse, NodeFigures, Peer
 from roomd.engine.ports import StorageFailed
 
 log = logging.getLogger("roomd.cluster.peers")
@@ -16,9 +17,19 @@ log = logging.getLogger("roomd.cluster.peers")
 class NodePeers:
     """All nodes, from this one. It implements `engine.peers.Peers`. `hand_over` gives the rooms of this node up."""
 
-    def __init__(self, owners: Owners, lease: Lease, orders: Orders, hand_over: Callable[[], Awaitable[int]]) -> None:
+    def __init__(
+        self,
+        owners: Owners,
+        owned: OwnedRooms,
+        lease: Lease,
+        bus: Bus,
+        orders: Orders,
+        hand_over: Callable[[], Awaitable[int]],
+    ) -> None:
         self._owners = owners
+        self._owned = owned
         self._lease = lease
+        self._bus = bus
         self._orders = orders
         self._hand_over = hand_over
 
@@ -26,6 +37,11 @@ class NodePeers:
     def name(self) -> str:
         """The name of this node."""
         return self._lease.node.name
+
+    def figures(self) -> NodeFigures:
+        """Return what is known of this node now."""
+        lease = self._lease
+        return NodeFigures(len(lease.others) + 1, len(self._owned), lease.age, lease.is_leaving, self._bus.lost)
 
     async def all(self) -> list[Peer]:
         """Return all nodes; see `engine.peers.Peers`."""

@@ -172,6 +172,11 @@ class Receiver(Protocol):
 class Bus(Protocol):
     """Sends messages between nodes: in order, at most once, and maybe never."""
 
+    @property
+    def lost(self) -> int:
+        """The messages that were not sent, because the bus was not there or too many waited."""
+        ...
+
     async def open(self, name: str, receiver: Receiver) -> None:
         """Connect, and receive the messages for the node `name`. Raises `BusFailed`."""
 

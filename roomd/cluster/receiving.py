@@ -13,15 +13,15 @@ from roomd.cluster import wire
 from roomd.cluster.ports import Node
 from roomd.cluster.router import Router
 from roomd.cluster.routes import Route
+from roomd.counters import Counters
 
 
 class Receiving:
     """What owners send, and what becomes of it."""
 
-    def __init__(self, router: Router) -> None:
+    def __init__(self, router: Router, counters: Counters) -> None:
         self._router = router
-        self.resyncs = 0
-        """How often news of a room were missed."""
+        self._counters = counters
 
     def elsewhere(self, item: wire.Elsewhere) -> None:
         """Find the room of a call again."""
@@ -33,6 +33,7 @@ class Receiving:
         """Send an answer, or a refusal, to its asker."""
         call = self._router.take(told.number)
         if call is not None:
+            self._router.count(call)
             if isinstance(told, wire.Answered):
                 call.answered(told.answer)
             else:
@@ -82,7 +83,7 @@ class Receiving:
         route.owner, route.term, route.number = owner, term, number
         stale = [seat for seat in route.mark_stale() if seat.call is None]
         if stale:
-            self.resyncs += 1
+            self._counters.resyncs += 1
         for seat in stale:
             self._router.attach(seat)
 

@@ -19,6 +19,7 @@ from roomd.cluster.lease import Lease
 from roomd.cluster.links import Links
 from roomd.cluster.ports import Node, Owners
 from roomd.cluster.routes import Route, Routes
+from roomd.counters import Counters
 from roomd.engine.hub import Hub
 from roomd.engine.moving import Uncertain
 from roomd.engine.ports import Clock, StorageFailed, Timer
@@ -37,7 +38,8 @@ LOOK_AGAIN = 0.05
 class Router:
     """Sends calls to the owners of their rooms."""
 
-    def __init__(self, hub: Hub, owners: Owners, lease: Lease, clock: Clock) -> None:
+    def __init__(self, hub: Hub, owners: Owners, lease: Lease, clock: Clock, counters: Counters) -> None:
+        self._counters = counters
         self._hub = hub
         self._owners = owners
         self._lease = lease
@@ -85,7 +87,12 @@ class Router:
 
     def finished(self, call: Call) -> None:
         """Note that a call is answered, though not by its number."""
-        self._calls.pop(call.number, None)
+        if self._calls.pop(call.number, None) is not None:
+            self.count(call)
+
+    def count(self, call: Call) -> None:
+        """Count a call that another node has answered."""
+        self._counters.forwarded.add(self._clock.monotonic() - call.asked_at)
 
     def moved(self, call: Call, *, is_in_doubt: bool) -> None:
         """Find the room of a call again, and send the call there; or give it up."""

@@ -42,12 +42,31 @@ class Peer(NamedTuple):
     """The rooms whose owner it is, those that it has not in memory included."""
 
 
+class NodeFigures(NamedTuple):
+    """What is known of this node at any time."""
+
+    nodes: int
+    """The nodes whose leases last, this one included."""
+    owned: int
+    """The rooms that this node has in memory."""
+    lease_age: float
+    """The seconds since its lease was renewed."""
+    is_drained: bool
+    """Whether it gives its rooms to others."""
+    lost: int
+    """The messages that were not sent."""
+
+
 class Peers(Protocol):
     """The nodes of the cluster, as one of them reaches them."""
 
     @property
     def name(self) -> str:
         """The name of this node."""
+        ...
+
+    def figures(self) -> NodeFigures:
+        """Return what is known of this node now."""
         ...
 
     async def all(self) -> list[Peer]:

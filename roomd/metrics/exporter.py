@@ -12,6 +12,7 @@ from websockets.http11 import Response
 from roomd.counters import Histogram
 from roomd.gateway.http.responses import response
 from roomd.metrics.families import FAMILIES, Family, Snapshot, Sources, take_snapshot
+from roomd.metrics.nodes import NODE_FAMILIES
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Metric
@@ -49,7 +50,8 @@ class Exporter:
     def collect(self) -> "Iterator[Metric]":
         """Build every metric. The library calls this for each answer."""
         snapshot = take_snapshot(self._sources)
-        return (_metric(family, snapshot) for family in FAMILIES)
+        families = FAMILIES if self._sources.peers is None else FAMILIES + NODE_FAMILIES
+        return (_metric(family, snapshot) for family in families)
 
 
 def _metric(family: Family, snapshot: Snapshot) -> "Metric":

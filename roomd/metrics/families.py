@@ -18,6 +18,7 @@ import msgspec
 from roomd import __version__
 from roomd.config import Config
 from roomd.counters import Counters, Histogram
+from roomd.engine.peers import Peers
 from roomd.engine.ports import RoomFigures, Rooms
 from roomd.eventlog.webhooks.service import Webhooks
 from roomd.gateway.listener import Listener
@@ -30,7 +31,10 @@ from roomd.protocol.requests import BY_HTTP
 from roomd.storage.space import free_bytes
 from roomd.system.memory import resident
 
-REASONS = ("busy", "readonly", "io", "corrupt", "full", "cannot_open", "constraint", "tickets", "other")
+REASONS = (
+    "busy", "readonly", "io", "corrupt", "full", "cannot_open", "unreachable", "denied", "constraint", "tickets",
+    "other",
+)  # fmt: skip
 """Why the database fails; `storage` names them."""
 RESULTS = ("delivered", "refused", "failed")
 """What comes of an attempt to deliver an event: 2xx, another status, or no response."""
@@ -55,6 +59,8 @@ class Sources(NamedTuple):
     """What was counted."""
     webhooks: Webhooks
     """The endpoints of webhooks."""
+    peers: Peers | None = None
+    """The nodes of the cluster; None for a daemon that is alone."""
 
 
 class Snapshot(NamedTuple):
@@ -198,7 +204,9 @@ def _disk(name: str) -> Callable[[Snapshot], Figures]:
     return lambda snapshot: _one(snapshot.sizes[name]) if name in snapshot.sizes else {}
 
 
-FAMILIES = (
+Families = tuple[Family, ...]
+
+FAMILIES: Families = (
     Family("roomd_build_info", "gauge", "The versions of roomd, Python, websockets and SQLite; always 1.",
            lambda _: {tuple(versions().values()): 1}, tuple(versions())),
     Family("roomd_start_time_seconds", "gauge", "When the daemon started, in seconds since the epoch.",
@@ -257,7 +265,8 @@ FAMILIES = (
     Family("roomd_commit_changes", "histogram", "The changes that were stored by a transaction.",
            lambda snapshot: snapshot.counters.changes),
     Family("roomd_storage_failures_total", "counter",
-           "The failures of the database, by reason: SQLite's result code, or `tickets` where too many are known.",
+           "The failures of the database, by reason: that of the code of SQLite or PostgreSQL; `tickets` where too "
+           "many are known.",
            lambda snapshot: {(reason,): snapshot.counters.storage_failures.get(reason, 0) for reason in REASONS},
            ("reason",)),
     Family("roomd_database_bytes", "gauge", "The size of the database file.", _disk("database")),
@@ -266,7 +275,7 @@ FAMILIES = (
            _disk("free")),
     Family("roomd_disk_reserve_bytes", "gauge",
            "Below so many free bytes new rooms and messages are refused, `database.reserve`.",
-           lambda snapshot: _one(snapshot.sources.config.database.reserve)),
+           lambda snapshot: _one(snapshot.sources.config.database.reserve) if snapshot.sizes else {}),
     Family("roomd_webhook_deliveries_total", "counter",
            "The attempts to deliver an event, by endpoint and result: `delivered`, `refused` with a status other than "
            "2xx, or `failed` without a response.",

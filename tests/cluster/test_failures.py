@@ -153,7 +153,7 @@ async def test_a_lost_event_is_made_good_by_the_state(three: Cluster) -> None:
         person.read()
         assert person.view.participants[inside.seat].state == {"muted": True, "camera": True}
         assert person.is_open
-    assert sum(node.node.resyncs for node in three.nodes) == 2
+    assert sum(node.node.counters.resyncs for node in three.nodes) == 2
 
 
 async def test_a_lost_last_message_shows_by_the_beacon(three: Cluster) -> None:

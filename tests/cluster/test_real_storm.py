@@ -131,7 +131,7 @@ async def test_a_storm(tmp_path: Path, postgresql: Server) -> None:
             assert len(stored) == len(set(stored))
             assert acknowledged <= set(stored)
             assert len(acknowledged) > 20
-            assert sum(node.node.resyncs for node in nodes) > 0, "messages were lost"
+            assert sum(node.node.counters.resyncs for node in nodes) > 0, "messages were lost"
             await calm(postgresql, url, people)
 
 

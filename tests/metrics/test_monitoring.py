@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from roomd.metrics.families import FAMILIES
+from roomd.metrics.nodes import NODE_FAMILIES
 from tests.support.daemon import serving
 from tests.support.metrics import Series, get, parse
+from tests.support.nats import running
 from tests.support.needs import needs
+from tests.support.postgresql import Server
 from tests.support.processes import PATIENCE
 from tests.support.receiver import an_endpoint
 
@@ -26,11 +29,21 @@ SELECTOR = re.compile(r"\b((?:roomd|process)_[a-z0-9_]+)\{([^}]*)\}")
 
 
 @pytest.fixture(scope="module")
-def text(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What a real daemon answers."""
+def text(tmp_path_factory: pytest.TempPathFactory, postgresql: Server) -> str:
+    """What a real daemon answers, with what a node of a cluster has on top."""
     folder = tmp_path_factory.mktemp("watched")
     with serving(folder, **an_endpoint(folder)) as daemon:
-        return get(daemon)
+        alone = get(daemon)
+    folder = tmp_path_factory.mktemp("node")
+    with running(folder) as nats:
+        settings = {
+            "ROOMD_DATABASE_URL": postgresql.create(),
+            "ROOMD_CLUSTER_NATS": nats.url,
+            "ROOMD_CLUSTER_NODE": "a",
+        }
+        with serving(folder, **settings) as node:
+            of_node = [line for line in get(node).splitlines() if "roomd_cluster_" in line]
+    return "\n".join([*alone.splitlines(), *of_node, ""])
 
 
 def rule_expressions() -> list[str]:
@@ -76,7 +89,7 @@ def test_the_dashboard_shows_every_metric() -> None:
     """Nothing is counted that nobody sees."""
     shown = " ".join(dashboard_expressions())
     hidden = {"roomd_config_reloads_total", "roomd_config_last_reload_success_timestamp_seconds"}
-    assert {family.name for family in FAMILIES if family.name not in shown} == hidden
+    assert {family.name for family in FAMILIES + NODE_FAMILIES if family.name not in shown} == hidden
 
 
 def test_panels_do_not_overlap() -> None:

@@ -70,6 +70,7 @@ class MemoryBus:
     def __init__(self, network: Network) -> None:
         self._network = network
         self._name = ""
+        self.lost = 0
         self.is_dead = False
         """Whether the process is gone, which sends nothing more."""
 
