@@ -9,7 +9,7 @@ from math import inf
 
 from roomd.verify import log, seats
 from roomd.verify.facts import RoomFacts
-from roomd.verify.records import Final, History, Operation
+from roomd.verify.records import History, Operation
 from roomd.verify.report import Report
 from roomd.verify.stays import find_stays
 from roomd.verify.views import check_track
@@ -19,7 +19,7 @@ def audit(history: History) -> Report:
     """Check every rule. See `report.RULES`."""
     report = Report()
     logs = log.compare_logs(history.logs, report)
-    by_room: dict[str, list[Operation]] = {code: [] for code in history.finals}
+    by_room: dict[str, list[Operation]] = {}
     for operation in sorted(history.operations, key=lambda one: one.sent):
         by_room.setdefault(operation.room, []).append(operation)
     for code, operations in by_room.items():
@@ -33,11 +33,12 @@ def _audit_room(
 ) -> None:
     facts = RoomFacts(code, history.limit)
     heard = [check_track(track, facts, report) for track in history.tracks if track.room == code]
-    final = history.finals.get(code, Final())
-    for text in final.texts:
+    final = history.finals.get(code)
+    for text in final.texts if final is not None else ():
         facts.texts.setdefault(text.id, text)
+    ids = sorted(facts.texts)
     for one in heard:
-        one.check_gaps()
+        one.check_gaps(ids)
     if room_log is not None:
         log.replay_log(room_log, facts, report)
     stays = find_stays(operations, facts)
@@ -49,10 +50,12 @@ def _audit_room(
     seats.check_ids(facts, "participant", times, report)
     logged = room_log.replay.stays if room_log is not None else None
     seats.check_stored(facts, stays.values(), final, logged, report)
-    seats.check_messages(facts, operations, final, report)
     for listing in history.listings.get(code, ()):
         log.check_listing(listing, facts, report)
+    if final is not None:
+        seats.check_messages(facts, operations, final, report)
     if room_log is not None:
         log.check_left(room_log, stays, operations, history.hold, report)
-        log.check_stored(room_log, final.stays, report)
         log.check_order(room_log, facts, report)
+        if final is not None:
+            log.check_stored(room_log, final.stays, report)

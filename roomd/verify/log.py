@@ -118,14 +118,13 @@ def check_left(
         (held.add if kind == "participant-dropped" else held.discard)(key)
 
 
-def check_stored(log: RoomLog, stored: Mapping[str, str | None] | None, report: Report) -> None:
+def check_stored(log: RoomLog, stored: Mapping[str, str | None], report: Report) -> None:
     """Compare the stays in the log with those that the server lists after the end."""
-    if stored is not None:
-        told = {key: person["leftAt"] for key, person in log.replay.stays.items()}
-        wrong = [key for key in sorted(told.keys() | stored.keys()) if told.get(key, "") != stored.get(key, "")]
-        report.check(
-            "log", not wrong, f"{log.code}: participant {wrong[:1]} is not the same in the event log and in the list"
-        )
+    told = {key: person["leftAt"] for key, person in log.replay.stays.items()}
+    wrong = [key for key in sorted(told.keys() | stored.keys()) if told.get(key, "") != stored.get(key, "")]
+    report.check(
+        "log", not wrong, f"{log.code}: participant {wrong[:1]} is not the same in the event log and in the list"
+    )
 
 
 def check_order(log: RoomLog, facts: RoomFacts, report: Report) -> None:

@@ -166,8 +166,8 @@ class Final(msgspec.Struct):
 
     texts: list[Text] = []
     """Every message, as `list-messages` has them."""
-    stays: dict[str, str | None] | None = None
-    """The `leftAt` of everybody who had a seat, by participant id; None when it could not be read."""
+    stays: dict[str, str | None] = {}
+    """The `leftAt` of everybody who had a seat, by participant id."""
 
 
 class History(msgspec.Struct):
@@ -180,10 +180,10 @@ class History(msgspec.Struct):
     operations: list[Operation] = []
     tracks: list[Track] = []
     logs: list[LogRecord] = []
-    """None where the log could not be read."""
+    """Those of readers that were given everything; none where the log could not be read."""
     listings: dict[str, list[Listing]] = {}
     """By room."""
     finals: dict[str, Final] = {}
-    """By room; all rooms of the run are in it."""
+    """By room; without those that could not be read."""
     unsettled: list[str] = []
     """What did not come true at the end of the run although the server had time for it, a line each."""

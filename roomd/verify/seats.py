@@ -83,10 +83,11 @@ def check_kept(
 
 
 def check_stored(
-    facts: RoomFacts, stays: Iterable[Stay], final: Final, logged: Iterable[str] | None, report: Report
+    facts: RoomFacts, stays: Iterable[Stay], final: Final | None, logged: Iterable[str] | None, report: Report
 ) -> None:
     """Check that every acknowledged seat is in the list of all stays, and in the event log."""
-    sources = [("the list of participants", final.stays), ("the event log", logged)]
+    listed = final.stays if final is not None else None
+    sources = [("the list of participants", listed), ("the event log", logged)]
     known = [(name, set(ids)) for name, ids in sources if ids is not None]
     for stay in stays:
         if stay.acknowledged < inf:

@@ -47,19 +47,21 @@ async def inflict(faults: Faults, random: Random, stop: asyncio.Event, tell: Cal
     Raises what the faults raise.
     """
     count = 0
-    while faults.faults and not await _is_set(stop, faults.interval):
+    if not faults.faults:
+        await stop.wait()
+    while not await is_set_within(faults.interval, stop):
         fault = random.choice(faults.faults)
         count += 1
         tell(f"fault: {fault.name}")
         await fault.break_()
-        await _is_set(stop, faults.down)
+        await is_set_within(faults.down, stop)
         if fault.repair is not None:
             await fault.repair()
             tell(f"repaired: {fault.name}")
     return count
 
 
-async def _is_set(stop: asyncio.Event, seconds: float) -> bool:
+async def is_set_within(seconds: float, stop: asyncio.Event) -> bool:
     """Wait until `stop` is set, at most so many seconds, and return whether it is."""
     try:
         async with asyncio.timeout(seconds):

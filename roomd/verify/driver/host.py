@@ -1,6 +1,7 @@
 """The host: makes, ends, lists and deletes the rooms of a run, over whatever fails meanwhile."""
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Sequence
 from typing import TypeVar
@@ -12,7 +13,7 @@ from roomd.client.requests import room_of
 from roomd.client.tokens import Token, Tokens
 from roomd.protocol.errors import NOT_ADMIN, ROOM_INACTIVE, ROOM_NOT_FOUND, Refused
 from roomd.protocol.replies import MessagesReply, OkReply, ParticipantsReply, Reply, RoomReply
-from roomd.protocol.requests import CreateRoom, DeleteRoom, EndRoom, ListMessages, ListParticipants, Request
+from roomd.protocol.requests import CreateRoom, DeleteRoom, EndRoom, GetRoom, ListMessages, ListParticipants, Request
 from roomd.verify.driver.lines import clock, text_of
 from roomd.verify.records import OK, Final, History, Operation, Text
 
@@ -43,7 +44,7 @@ class Host:
     async def request(self, request: Request, reply: type[R], node: str | None = None) -> R:
         """Send a request until it is answered, and return the reply.
 
-        Raises `Refused` for a refusal that does not pass, `Unreachable` when nobody answers for a minute.
+        Raises `Refused` for a refusal that does not pass, `Closed` or `Unreachable` when nobody answers for long.
         """
         end = clock() + 6 * self._patience
         while True:
@@ -60,6 +61,11 @@ class Host:
                 if clock() > end:
                     raise
                 await asyncio.sleep(PAUSE)
+
+    async def reach(self, node: str) -> None:
+        """Wait until a node answers. Raises `Closed` and `Unreachable`."""
+        with contextlib.suppress(Refused):
+            await self.request(GetRoom(code=self.codes[0]), RoomReply, node)
 
     async def _ask(self, connection: Connection, request: Request, reply: type[R]) -> R:
         if not isinstance(request, EndRoom):
@@ -91,7 +97,6 @@ class Host:
             self._is_admin = False
             return await self.make()
         self.codes.append(room.code)
-        self._history.finals[room.code] = Final()
         return room.code
 
     async def end(self, code: str) -> None:
