@@ -4,21 +4,23 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
 
 from roomd.admin.cluster import ClusterOperations
 from roomd.admin.server import Operation
 from roomd.cluster.claims import NodeIds
+from roomd.cluster.credentials import Credentials, WrongCredentials
 from roomd.cluster.nats import NatsBus, NatsSettings
 from roomd.cluster.node import ClusterNode
 from roomd.cluster.notices import LOGGED, REWRITTEN
 from roomd.cluster.ports import BusFailed
-from roomd.config import ClusterConfig, Config, ConfigError
+from roomd.config import ClusterConfig, Config, ConfigError, read_file
 from roomd.counters import Counters
 from roomd.engine.ports import Clock, Encode, StorageFailed
 from roomd.eventlog.feed import Feed
 from roomd.protocol.errors import Refused
 from roomd.rooms.settings import Rules
-from roomd.storage.errors import StoreBusy
+from roomd.storage.errors import StoreBusy, StoreError
 from roomd.storage.kinds import NodeStorage, Storage, open_node
 
 LOOK_EVERY = 1.0
@@ -107,7 +109,8 @@ async def open_as_node(
     except BaseException as exc:
         await database.close()
         if isinstance(exc, BusFailed):
-            raise StoreBusy(f"cluster.nats: does not answer: {exc}") from None
+            kind = StoreError if exc.is_lasting else StoreBusy
+            raise kind(f"cluster.nats: cannot be used: {exc}") from None
         raise
     return RunningNode(node, database, ids)
 
@@ -123,4 +126,17 @@ def nats_settings(config: ClusterConfig) -> NatsSettings:
                 tls.load_cert_chain(config.certificate_file, config.key_file)
         except OSError as exc:
             raise ConfigError(f"cluster: the files of TLS cannot be read: {exc.strerror or exc}") from None
-    return NatsSettings(list(config.nats), config.subject, tls, config.credentials_file)
+    return NatsSettings(list(config.nats), config.subject, tls, _credentials(config.credentials_file))
+
+
+def _credentials(path: str | None) -> Credentials | None:
+    """Return the credentials in a file, after a check. Raises `ConfigError`."""
+    if path is None:
+        return None
+    setting = "cluster.credentials_file"
+    credentials = Credentials(lambda: read_file(Path(path), setting, is_secret=True))
+    try:
+        credentials.check()
+    except WrongCredentials as exc:
+        raise ConfigError(f"{setting}: {path}: {exc}") from None
+    return credentials

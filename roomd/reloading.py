@@ -15,7 +15,15 @@ import msgspec
 from roomd.auth.keys import KeySource, check_keys, fetched_keys, make_own_key, open_keys, policy
 from roomd.auth.tokens import Key, Policy
 from roomd.auth.webhook_secrets import webhook_secrets
-from roomd.config import AuthConfig, Config, ConfigError, WebhooksConfig, changed_settings, local_secret_file
+from roomd.config import (
+    AuthConfig,
+    Config,
+    ConfigError,
+    WebhooksConfig,
+    changed_settings,
+    check_url_files,
+    local_secret_file,
+)
 from roomd.engine.served import ServedRooms
 from roomd.eventlog.webhooks.endpoints import Endpoint, load
 from roomd.eventlog.webhooks.service import Webhooks
@@ -47,6 +55,7 @@ class Parts(msgspec.Struct, frozen=True):
 def check_files(config: Config) -> None:
     """Check the files that the configuration names, and create none. Raises `ConfigError`."""
     database = Path(config.database.path)
+    check_url_files(config.database)
     check_keys(config.auth, database)
     open_ice(config.ice, database)
     webhook_secrets(config.webhooks, database)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from roomd.config import ConfigError, DatabaseConfig, absolute_name, database_name, load
+from roomd.config import ConfigError, DatabaseConfig, absolute_name, check_url_files, database_name, load
 from roomd.config.databases import server_urls
 
 URL = "postgresql://roomd@db.example/roomd"
@@ -121,3 +121,21 @@ def test_the_url_counts_where_both_are_given(tmp_path: Path) -> None:
     config = load(file, flags={"database": {"path": "x.db"}})
     assert config.database == DatabaseConfig(path="x.db", url=URL)
     assert database_name(config.database) == "postgresql://db.example/roomd"
+
+
+def test_files_of_the_url(tmp_path: Path) -> None:
+    """Those that it names must be there, and nobody else may read the password: the driver would ignore it silently."""
+    ca, password = tmp_path / "ca.pem", tmp_path / "pgpass"
+    for file, mode in ((ca, 0o644), (password, 0o600)):
+        file.write_text("x")
+        file.chmod(mode)
+    config = DatabaseConfig(url=f"{URL}?sslmode=verify-full&sslrootcert={ca}&passfile={password}")
+    check_url_files(config)
+    check_url_files(DatabaseConfig())
+    password.chmod(0o640)
+    with pytest.raises(ConfigError, match=rf"database\.url: passfile: {password}: others can read it"):
+        check_url_files(config)
+    password.chmod(0o600)
+    ca.unlink()
+    with pytest.raises(ConfigError, match=rf"database\.url: sslrootcert: {ca}: cannot be read: No such file"):
+        check_url_files(config)

@@ -153,7 +153,10 @@ class SharedStore(Protocol):
 
 
 class BusFailed(Exception):  # noqa: N818 - an event, not a mistake of the caller
-    """The bus does not answer."""
+    """The bus does not answer. The text says why, and what to do if that is known."""
+
+    is_lasting = False
+    """Whether trying again does not help: somebody has to change something."""
 
 
 class Receiver(Protocol):

@@ -8,7 +8,7 @@ from its modules.
 from roomd.config.ages import seconds_in, seconds_or_never
 from roomd.config.checks import SHORTEST_SECRET, SHORTEST_TURN_SECRET, check
 from roomd.config.cluster import ClusterConfig
-from roomd.config.databases import absolute_name, database_name
+from roomd.config.databases import absolute_name, check_url_files, database_name
 from roomd.config.documents import Setting, changed_settings, default_config, section_doc, settings
 from roomd.config.files import (
     FileMissing,
@@ -78,6 +78,7 @@ __all__ = [
     "changed_settings",
     "check",
     "check_file",
+    "check_url_files",
     "database_name",
     "default_config",
     "is_every_address",

@@ -37,11 +37,12 @@ class ClusterConfig(Section, frozen=True):
         RESTART,
     ] = "roomd"  # fmt: skip
     credentials_file: Annotated[
-        str | None, Meta(description="File of credentials for NATS, with a JWT and a key."), RESTART
-    ] = None
+        str | None, Meta(description="File of credentials for NATS, with a JWT and a key. It is read for each "
+                         "connection, so it can be replaced before the JWT expires."), RESTART,
+    ] = None  # fmt: skip
     ca_file: Annotated[
         str | None, Meta(description="File of the CA that signed the certificates of the NATS servers. Default: those "
-                         "of the system."), RESTART,
+                         "of the system. With it, or one address with tls://, no server without TLS is used."), RESTART,
     ] = None  # fmt: skip
     certificate_file: Annotated[
         str | None, Meta(description="File of the certificate that this node shows to NATS."), RESTART

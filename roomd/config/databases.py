@@ -3,9 +3,12 @@
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from roomd.config.files import read_file
 from roomd.config.sections import DatabaseConfig
 
 SCHEMES = ("postgresql", "postgres")
+FILES = {"sslrootcert": False, "sslcert": False, "sslkey": False, "passfile": True}
+"""The parameters of a URL that name files, and whether nobody else may read them. libpq has their meaning."""
 
 
 def database_name(config: DatabaseConfig) -> str:
@@ -61,3 +64,14 @@ def url_problem(url: str) -> str | None:
     if len(parts.path) < 2:
         return "must name the database, like /roomd at its end"
     return None
+
+
+def check_url_files(config: DatabaseConfig) -> None:
+    """Check that the files which the URL names can be read. Raises `ConfigError`.
+
+    The driver ignores a password file that others may read.
+    """
+    named = parse_qs(urlsplit(config.url or "").query)
+    for name, is_secret in FILES.items():
+        for file in named.get(name, []):
+            read_file(Path(file), f"database.url: {name}", is_secret=is_secret)

@@ -63,6 +63,9 @@ class DatabaseError(Exception):
         super().__init__(str(error) or type(error).__name__)
         state = getattr(error, "sqlstate", None) or ""
         self.reason = "unreachable" if is_lost else REASONS.get(state[:2], OTHER)
+        if isinstance(error, ssl.SSLCertVerificationError):
+            self.args = (f"the certificate of the server is not accepted: {error.verify_message}",)
+            self.reason = "untrusted"
         """A short name of why."""
         self.is_lost = is_lost
         """Whether the connection is lost: what a commit that was running did is not known."""

@@ -13,7 +13,7 @@ from roomd.storage.errors import StoreBusy, StoreError
 from roomd.storage.postgresql.connection import Connection, DatabaseError, Readers, connect
 from roomd.storage.postgresql.migrations import LOCK, SCHEMA_VERSION, check_version, is_empty, migrate, try_lock
 from roomd.storage.postgresql.node_store import NodeStore
-from roomd.storage.postgresql.opening import LATER
+from roomd.storage.postgresql.opening import not_opened
 from roomd.storage.postgresql.store import PostgresqlStore
 from roomd.storage.postgresql.writer import Writer
 
@@ -54,8 +54,7 @@ async def open_node_storage(config: DatabaseConfig, counters: Counters | None = 
             session.terminate()
             raise
     except DatabaseError as exc:
-        kind = StoreBusy if exc.reason in LATER else StoreError
-        raise kind(f"{name}: cannot be opened: {exc}") from None
+        raise not_opened(name, exc) from None
     except ValueError as exc:
         raise StoreError(f"database.url: {exc}") from None
     # The writer of the whole database is never opened: in a cluster only the rooms' own fences allow appends.

@@ -9,6 +9,12 @@ from roomd.storage.postgresql.writer import Writer
 
 LATER = frozenset({"unreachable", "busy", "full", "readonly"})
 """The reasons of a failure that may pass."""
+_ADVICE = {
+    "denied": "check the user and the password: in database.url, or in the file that its passfile names (mode 600)",
+    "untrusted": "sslrootcert in database.url names the file of the CA that signed it, and it must be valid now and "
+    "for the host in the URL",
+}
+"""What to do, by the reason of a failure."""
 
 
 async def open_store(config: DatabaseConfig, counters: Counters | None = None) -> PostgresqlStore:
@@ -25,9 +31,15 @@ async def open_store(config: DatabaseConfig, counters: Counters | None = None) -
     except BaseException as exc:
         await writer.close()
         if isinstance(exc, DatabaseError):
-            kind = StoreBusy if exc.reason in LATER else StoreError
-            raise kind(f"{name}: cannot be opened: {exc}") from None
+            raise not_opened(name, exc) from None
         if isinstance(exc, ValueError):
             raise StoreError(f"database.url: {exc}") from None
         raise
     return PostgresqlStore(writer, Readers(url, is_durable=is_durable), counters)
+
+
+def not_opened(name: str, exc: DatabaseError) -> StoreError:
+    """Return why a database cannot be opened, and what to do if that is known."""
+    kind = StoreBusy if exc.reason in LATER else StoreError
+    advice = _ADVICE.get(exc.reason)
+    return kind(f"{name}: cannot be opened: {exc}" + (f"; {advice}" if advice else ""))
