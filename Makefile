@@ -203,15 +203,16 @@ node:
 	[ -z "$$packages" ] || { eval "$$APT"; apt_install $$packages; } \
 	|| echo "JavaScript is not checked, its tests are skipped: they need Node 18 or newer and npm (Debian: $$packages)"
 
-# Two browsers for the page, a TURN server with its client, a proxy, promtool, a systemd that tests boot in namespaces of its own, a
+# Two browsers for the page, a TURN server with its client, two proxies, promtool, a systemd that tests boot in namespaces of its own, a
 # clock that they set for one process, and PostgreSQL; tests/support skips the tests of what is missing, and fails without PostgreSQL.
-# Debian's coturn, nginx, postgresql and prometheus would run as open services: their units are masked while they are installed and disabled afterwards.
+# Debian's coturn, haproxy, nginx, postgresql and prometheus would run as open services: their units are masked while they are installed and disabled afterwards.
 system: node
 	@packages=; \
 	command -v chromium >/dev/null || packages=chromium; \
 	command -v firefox-esr >/dev/null || packages="$$packages firefox-esr"; \
 	command -v turnserver >/dev/null || packages="$$packages coturn"; \
 	PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || packages="$$packages nginx"; \
+	PATH="$$PATH:/usr/sbin" command -v haproxy >/dev/null || packages="$$packages haproxy"; \
 	command -v promtool >/dev/null || packages="$$packages prometheus"; \
 	[ -x /lib/systemd/systemd ] || packages="$$packages systemd"; \
 	PATH="$$PATH:/usr/sbin:/sbin" command -v ip >/dev/null || packages="$$packages iproute2"; \
@@ -220,7 +221,7 @@ system: node
 	PATH="$$PATH:/usr/sbin" command -v nats-server >/dev/null || packages="$$packages nats-server"; \
 	[ -n "$$packages" ] || exit 0; \
 	eval "$$APT"; \
-	unit() { for one in coturn nats-server nginx postgresql prometheus; do \
+	unit() { for one in coturn haproxy nats-server nginx postgresql prometheus; do \
 		case $$packages in *$$one*) [ ! -d /run/systemd/system ] || $$sudo systemctl --quiet $$1 $$one; esac; \
 	done; }; \
 	unit mask 2>/dev/null; \

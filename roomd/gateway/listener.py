@@ -101,7 +101,8 @@ class Listener:
         self._releaser = Releaser(services.clock.monotonic)
         self._is_stopping = False
         self._all_closed = asyncio.Event()  # set when the last connection has ended after `close` began
-        self._routes = Routes(config.server, lambda: self._is_stopping, self._problems)
+        is_balanced = bool(config.cluster.nats)
+        self._routes = Routes(config.server, lambda: self._is_stopping, self._problems, is_balanced=is_balanced)
         server = config.server
         self._api = Api(services, self._ledgers, self.spawn, server.path, server.allowed_origins)
         self.body_limit = self._api.body_limit

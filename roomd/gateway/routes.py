@@ -33,16 +33,22 @@ class Routes:
     """Answer every request by its path.
 
     `is_stopping` returns whether the server stops. Then the health check fails, and no new client is accepted.
-    `problems` returns why new clients should not come now; nothing when they should.
+    `problems` returns why new clients should not come now; nothing when they should. Whether it `is_balanced` is up to
+    `StaticFiles`.
     """
 
     def __init__(
-        self, config: ServerConfig, is_stopping: Callable[[], bool], problems: Callable[[], Sequence[str]]
+        self,
+        config: ServerConfig,
+        is_stopping: Callable[[], bool],
+        problems: Callable[[], Sequence[str]],
+        *,
+        is_balanced: bool = False,
     ) -> None:
         self._config = config
         self._is_stopping = is_stopping
         self._problems = problems
-        self._site = StaticFiles(config)
+        self._site = StaticFiles(config, is_balanced=is_balanced)
         self.allow(config.allowed_origins)
 
     def allow(self, origins: Sequence[str]) -> None:

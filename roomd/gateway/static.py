@@ -30,6 +30,8 @@ TYPES = {
 """The content types of the page's files, by suffix. Files with other suffixes are not served."""
 PATH_MARK = '<meta name="roomd-path" content="/ws">'
 """The element that contains the path of the WebSocket. It is no inline script, because the policy forbids those."""
+ROOM_QUERY = "?room="
+"""What the page completes with the code of the room. The daemon does not look at it."""
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -63,14 +65,15 @@ PAGE_HEADERS = {
 class StaticFiles:
     """The files that are served by this configuration, by path: content type, body and entity tag."""
 
-    def __init__(self, config: ServerConfig) -> None:
+    def __init__(self, config: ServerConfig, *, is_balanced: bool = False) -> None:
+        """`is_balanced` has the page add the code of the room to the address of the WebSocket, for a balancer."""
         self._files: dict[str, tuple[str, bytes, str]] = {}
         self._add("/asyncapi.json", JSON, msgspec.json.encode(asyncapi.document(config.path)))
         self._add("/openapi.json", JSON, msgspec.json.encode(openapi.document()))
         if config.demo:
             for name, body in page_files():
                 if name == PAGE:
-                    self._add("/", TYPES[".html"], _with_path(body, config.path))
+                    self._add("/", TYPES[".html"], _with_path(body, config.path + ROOM_QUERY * is_balanced))
                 else:
                     self._add(f"/{name}", TYPES[PurePath(name).suffix], body)
 

@@ -267,7 +267,7 @@ function showEnding({ who, wait }, code, message, reason) {
   const notice = (shown = { ...words, buttons: words.actions.map((action) => offers[action]) });
   showNotice(notice);
   if (code !== "room_locked" || !who.token) return;
-  void mayUnlock(socketUrl(), who.code, who.token).then((may) => {
+  void mayUnlock(socketUrl(who.code), who.code, who.token).then((may) => {
     if (may && shown === notice) showNotice({ ...notice, buttons: [offers.unlock, ...notice.buttons] });
   });
 }
@@ -278,7 +278,7 @@ function showEnding({ who, wait }, code, message, reason) {
  */
 async function unlockAndJoin(who, wait) {
   try {
-    await unlock(socketUrl(), who.code, who.token);
+    await unlock(socketUrl(who.code), who.code, who.token);
     await rejoin(who, wait);
   } catch (error) {
     toast(refusal(error));

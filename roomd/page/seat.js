@@ -26,11 +26,16 @@ class PageSocket extends WebSocket {
   }
 }
 
-/** The address of the WebSocket: beside the page, wherever a proxy has put that. */
-export function socketUrl() {
+/**
+ * The address of the WebSocket: beside the page, wherever a proxy has put that. Where several nodes serve the rooms it has
+ * the code of the room, so that a balancer can lead the people of a room to one node.
+ * @param {string} [code]
+ */
+export function socketUrl(code = "") {
   const path = document.querySelector("meta[name=roomd-path]")?.getAttribute("content") ?? "/ws";
   const url = new URL(`.${path}`, location.href);
   url.protocol = url.protocol.replace("http", "ws");
+  if (url.searchParams.has("room")) url.searchParams.set("room", code);
   return url.href;
 }
 
@@ -47,7 +52,7 @@ export function meetingOf({ code, name, token }, wait) {
     remove: (/** @type {string} */ key) => session.remove(prefix + key),
   };
   const who = token ? { token } : { guestName: name };
-  const meeting = new Meeting(socketUrl(), { code, wait, store, WebSocket: PageSocket, ...who });
+  const meeting = new Meeting(socketUrl(code), { code, wait, store, WebSocket: PageSocket, ...who });
   void meeting.updateConnection({ hold: HOLD });
   return meeting;
 }

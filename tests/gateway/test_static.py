@@ -175,3 +175,12 @@ def test_the_page_knows_the_path(path: str, escaped: str) -> None:
     assert answer is not None
     assert f'<meta name="roomd-path" content="{escaped}">'.encode() in answer.body
     assert b'content="/ws"' not in answer.body
+
+
+def test_the_page_behind_a_balancer() -> None:
+    """Where several nodes serve the rooms, the page is told to add the code of the room."""
+    answer = StaticFiles(ServerConfig(path="/a&b"), is_balanced=True).answer(
+        "/", Fields((name.encode(), value.encode()) for name, value in BROWSER.items())
+    )
+    assert answer is not None
+    assert b'<meta name="roomd-path" content="/a&amp;b?room=">' in answer.body
