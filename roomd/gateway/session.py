@@ -100,6 +100,8 @@ class Session(Generic[P]):
         Raises `Refused` (403 `wrong_user`) when the connection already belongs to another user, or has the place of a
         guest.
         """
+        if self.is_stranger:
+            return
         users = {self._identity.user_id} if self._identity is not None else set()
         users |= {place.participant.user_id or "" for place in self.places}
         if users - {identity.user_id}:
