@@ -21,7 +21,7 @@ from tests.support.readers.run import DOWN, TROUBLES, Plan, Readers, run
 from tests.support.readers.truth import Notes, Restart, Truth, find_lost, possible_reasons, read_truth
 from tests.support.views import seconds
 
-SHORT = Plan(seed=1, actions=60, people=10, pause=0.2, hold=0.5, kill=0.8, kill_reader=0.2, down=0.5)
+SHORT = Plan(seed=1, actions=60, people=10, pause=0.2, hold=0.5, kill=25, kill_reader=3, down=0.5)
 """The short form of `make readers`."""
 
 

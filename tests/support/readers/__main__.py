@@ -21,7 +21,7 @@ def main() -> int:
     parser.add_argument("--down", type=float, default=60, help="seconds for which one endpoint is down")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
     given = parser.parse_args()
-    plan = Plan(given.seed, given.actions, people=30, pause=3, hold=2.5, kill=5, kill_reader=2, down=given.down)
+    plan = Plan(given.seed, given.actions, people=30, pause=3, hold=2.5, kill=50, kill_reader=20, down=given.down)
     sys.stdout.write(f"seed {plan.seed}\n")
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as name:

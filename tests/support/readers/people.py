@@ -31,10 +31,9 @@ class World:
         """The actions by kind."""
         self.returns = 0
         """How often people came back for their seats because the daemon had ended."""
-        self.acts = asyncio.Event()
-        """Set when an action is about to be made; whoever waits for the next one clears it."""
         self.has_ended = False
         """Whether there were enough actions."""
+        self._acts = asyncio.Condition()
         self._left = actions
         self._token = daemon.token("root", ttl=86_400, roomd={"admin": True})
         self._line: Line | None = None
@@ -45,14 +44,25 @@ class World:
         for _ in range(rooms):
             self.codes.append(await self._new_room())
 
-    def count(self, action: str) -> None:
+    async def count(self, action: str) -> None:
         """Count an action that is about to be made. Raises `Lost` when there were enough."""
-        self.acts.set()
-        self.has_ended = self.has_ended or self._left == 0
-        if self.has_ended:
+        is_one_more = self._left > 0
+        if is_one_more:
+            self._left -= 1
+            self.done[action] += 1
+        else:
+            self.has_ended = True
+        async with self._acts:
+            self._acts.notify_all()
+        if not is_one_more:
             raise Lost("there were enough actions")
-        self._left -= 1
-        self.done[action] += 1
+
+    async def passes(self, actions: float) -> bool:
+        """Wait until so many more are made, the last of which is about to be; return False if there were enough."""
+        until = self.done.total() + actions
+        async with self._acts:
+            await self._acts.wait_for(lambda: self.has_ended or self.done.total() >= until)
+        return not self.has_ended
 
     async def remove(self) -> None:
         """Remove somebody, whoever it is, connected or not."""
@@ -124,7 +134,7 @@ class Person(SeatClient):
         await self.connect()
         if self.seat:
             if self._has_dropped:
-                self._world.count("resume")
+                await self._world.count("resume")
             self._world.returns += not self._has_dropped
             self._has_dropped = False
             if await self.resume():
@@ -133,7 +143,7 @@ class Person(SeatClient):
 
     async def join(self) -> None:
         """Join a room, without a seat."""
-        self._world.count("join")
+        await self._world.count("join")
         await self._enter(self._world.codes)
 
     async def resume(self) -> bool:
@@ -157,7 +167,7 @@ class Person(SeatClient):
             await self.join()
             return
         action = self.random.choices(list(ODDS), list(ODDS.values()))[0]
-        self._world.count(action)
+        await self._world.count(action)
         match action:
             case "leave":
                 await self._leave()

@@ -1,7 +1,6 @@
 """One run: people act while the daemon and the readers are killed; then each record is compared with the table."""
 
 import asyncio
-import contextlib
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -38,10 +37,10 @@ class Plan(NamedTuple):
     """Seconds between two actions of a person, on average."""
     hold: float
     """Seconds for which a seat is held, at most 3: then a guest's is held for as long."""
-    kill: float
-    """Seconds between two ends of the daemon, on average."""
-    kill_reader: float
-    """Seconds between two ends of a reader, on average."""
+    kill: int
+    """Actions between two ends of the daemon, on average."""
+    kill_reader: int
+    """Actions between two ends of a reader, on average."""
     down: float
     """Seconds for which one endpoint is down."""
     rooms: int = 20
@@ -84,11 +83,11 @@ class Readers:
         for reader in self.all:
             reader.start()
 
-    async def be_killed(self, plan: Plan, random: Random, is_over: asyncio.Event) -> None:
+    async def be_killed(self, world: World, plan: Plan, random: Random) -> None:
         """Kill all, one after another and in random order, again and again; start each again at once."""
-        while not is_over.is_set():
+        while not world.has_ended:
             for reader in random.sample(self.all, len(self.all)):
-                await _passes(is_over, random.uniform(0.2, 1.8) * plan.kill_reader)
+                await world.passes(random.uniform(0.2, 1.8) * plan.kill_reader)
                 if reader.is_running:
                     reader.kill()
                     reader.start()
@@ -127,19 +126,17 @@ async def run(daemon: Daemon, readers: Readers, plan: Plan) -> Outcome:
     """Run it on a daemon that was started with `Readers.settings`."""
     random = Random(plan.seed)
     world = World(daemon, plan.actions, random)
-    is_over = asyncio.Event()
     people: list[Person] = []
     try:
         readers.start(daemon)
         await world.open(plan.rooms)
         people += [Person(world, number, plan.pause) for number in range(plan.people)]
         async with asyncio.TaskGroup() as group:
-            living = [group.create_task(person.live()) for person in people]
-            group.create_task(_kill(world, plan, Random(random.random()), is_over))
-            group.create_task(readers.be_killed(plan, Random(random.random()), is_over))
-            down = group.create_task(readers.be_down(plan))
-            await asyncio.gather(down, *living)
-            is_over.set()
+            for person in people:
+                group.create_task(person.live())
+            group.create_task(_kill(world, plan, Random(random.random())))
+            group.create_task(readers.be_killed(world, plan, Random(random.random())))
+            group.create_task(readers.be_down(plan))
         truth = await asyncio.to_thread(read_truth, daemon, world.notes, plan.hold)
         await readers.have(list(truth.log)[-1])
     finally:
@@ -155,25 +152,16 @@ async def run(daemon: Daemon, readers: Readers, plan: Plan) -> Outcome:
     return Outcome(figures, wrong)
 
 
-async def _kill(world: World, plan: Plan, random: Random, is_over: asyncio.Event) -> None:
+async def _kill(world: World, plan: Plan, random: Random) -> None:
     """End the daemon by kill -9 again and again, each time while it serves a request, and start it again."""
     restarts = world.notes.restarts
-    while not await _passes(is_over, random.uniform(0.5, 1.5) * plan.kill) or not restarts:
-        world.acts.clear()
-        await _passes(world.acts, plan.pause)
+    while await world.passes(random.uniform(0.5, 1.5) * plan.kill):
         await asyncio.sleep(random.uniform(0, SERVED))
         killed_at = time.time()
         world.daemon.process.kill()
         await asyncio.to_thread(world.daemon.kill)
         await asyncio.to_thread(world.daemon.start)
         restarts.append(Restart(killed_at, time.time()))
-
-
-async def _passes(event: asyncio.Event, seconds: float) -> bool:
-    """Wait for some seconds, or until the event is set; return whether it is."""
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)
-    return event.is_set()
 
 
 def _look(reader: ReaderProcess, truth: Truth) -> tuple[str, list[str]]:
