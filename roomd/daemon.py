@@ -9,15 +9,15 @@ import resource
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import uvloop
 
 from roomd.admin.activity import ActivityView, activity_operations
-from roomd.admin.cluster import alone_operations
 from roomd.admin.operations import operations
-from roomd.admin.server import AdminServer, Operation
+from roomd.admin.server import AdminServer
 from roomd.admin.webhooks import webhook_operations
+from roomd.alone import RunningAlone, open_alone
 from roomd.config import (
     Config,
     ConfigError,
@@ -31,10 +31,9 @@ from roomd.config import (
 )
 from roomd.counters import Counters
 from roomd.demo import show_demo
-from roomd.engine.duties import RETENTION, AllDuties, Duties
+from roomd.engine.duties import RETENTION
 from roomd.engine.forgetting import Forgetter
-from roomd.engine.hub import Hub
-from roomd.engine.peers import Peers
+from roomd.engine.outage import OutageWatch
 from roomd.engine.ports import StorageFailed
 from roomd.engine.retention import Keep, Retention
 from roomd.engine.served import ServedRooms
@@ -50,12 +49,16 @@ from roomd.metrics.families import Sources
 from roomd.metrics.server import MetricsServer, metrics_operations
 from roomd.reloading import Reloader, check_files, make_parts, rules
 from roomd.storage.errors import StoreBusy, StoreError
-from roomd.storage.kinds import Database, Storage, open_storage
+from roomd.storage.kinds import Database
 from roomd.system import logging as log_lines
 from roomd.system.clock import Clock
-from roomd.system.ids import Ids
 from roomd.system.notify import Notifier
 from roomd.system.signals import ignore_hangup, set_on_hangup, stop_on_signal
+
+if TYPE_CHECKING:
+    from roomd.node import RunningNode
+
+    Running = RunningAlone | RunningNode
 
 log = logging.getLogger("roomd")
 
@@ -83,10 +86,6 @@ COLLECT_AFTER = 20_000
 
 SWITCH_AFTER = 0.001
 """The seconds after which the event loop's thread gives way to the database's; Python's default is 0.005."""
-
-
-Operations = Mapping[str, Operation]
-"""Operations of the admin interface, by "METHOD /path"."""
 
 
 async def _nothing(_listener: Listener, _rooms: ServedRooms, _store: Database) -> None:
@@ -174,14 +173,16 @@ async def run(
         await around.started(listener, rooms, store)
         notifier.ready()
         deleting = asyncio.create_task(opened.duties.perform(RETENTION, retention.run), name="delete what is old")
+        watch = OutageWatch(opened.outage, listener.note_outage, listener.send_away, clock)
+        watching = asyncio.create_task(watch.run(), name="watch the database")
         reporting = asyncio.create_task(notifier.report(lambda: _status(rooms, listener), store.answers))
         await around.stop.wait()
         notifier.stopping()
         await webhooks.close()
         feed.stop()
-        for task in (reloading, reporting, deleting):
+        for task in (reloading, reporting, deleting, watching):
             task.cancel()
-        await asyncio.gather(reloading, reporting, deleting, return_exceptions=True)
+        await asyncio.gather(reloading, reporting, deleting, watching, return_exceptions=True)
         await listener.close()
         await admin.close()  # nobody reloads any more
         await reloader.close()
@@ -192,28 +193,12 @@ async def run(
         if admin is not None:
             await admin.close()
         await opened.close()
+    if opened.failure is not None:
+        raise opened.failure
     log.info("stopped")
 
 
-class _Opened(NamedTuple):
-    """The database, and the rooms in it."""
-
-    storage: Storage
-    rooms: ServedRooms
-    ids: Ids
-    duties: Duties
-    """What this process does for the whole database."""
-    peers: Peers | None
-    """The nodes of the cluster; None where this daemon is alone."""
-    follow: Callable[[Feed], None]
-    """Has the readers of the event log woken when events were committed."""
-    spread: Callable[[Operations, Callable[[], Sequence[str]]], Operations]
-    """Has the operations of the admin interface reach all nodes; takes what returns the names of the endpoints, too."""
-    close: Callable[[], Awaitable[None]]
-    """Closes both. Closing twice is fine."""
-
-
-async def _open_rooms(config: Config, clock: Clock, counters: Counters, stop: asyncio.Event) -> _Opened:
+async def _open_rooms(config: Config, clock: Clock, counters: Counters, stop: asyncio.Event) -> "Running":
     """Open the database, and what serves its rooms: the hub, or a node of a cluster.
 
     A node sets `stop` when another one has its name. Raises `ConfigError`, `StoreError` and `StorageFailed`.
@@ -221,26 +206,8 @@ async def _open_rooms(config: Config, clock: Clock, counters: Counters, stop: as
     if config.cluster.nats:
         from roomd.node import open_as_node  # a daemon that is alone imports nothing of it
 
-        node = await open_as_node(config, rules(config), clock, encode_frame, counters, stop.set)
-        return _Opened(
-            node.storage, node.rooms, node.ids, node.duties, node.peers, node.follow, node.spread, node.close
-        )
-    storage = await open_storage(config.database, counters)
-    ids = Ids(config.rooms.code_groups)
-    hub = Hub(storage.store, rules(config), clock, ids, encode_frame, counters)
-    try:
-        await hub.open()
-    except BaseException:
-        await storage.store.close()
-        raise
-
-    def follow(feed: Feed) -> None:
-        storage.store.on_events = feed.committed
-
-    def spread(local: Operations, _: Callable[[], Sequence[str]]) -> Operations:
-        return {**local, **alone_operations()}
-
-    return _Opened(storage, hub, ids, AllDuties(), None, follow, spread, storage.store.close)
+        return await open_as_node(config, rules(config), clock, encode_frame, counters, stop.set)
+    return await open_alone(config, rules(config), clock, encode_frame, counters)
 
 
 async def _open_admin(admin: AdminServer, config: Config) -> None:

@@ -40,6 +40,8 @@ class RunningNode:
         """What this node does for the whole database."""
         self.peers = node.peers
         """All nodes, as operators see them."""
+        self.failure: StoreError | None = None
+        """Why the daemon has to stop; None as long as it has not."""
         self.ids = ids
         progress = database.progress(node.lease.node.generation)
         self.storage: Storage = database.storage._replace(progress=progress)
@@ -62,6 +64,17 @@ class RunningNode:
         cluster = ClusterOperations(local, self._node.peers, endpoints)
         self._node.orders.serve = cluster.serve
         return cluster.operations
+
+    async def outage(self) -> str | None:
+        """Return what keeps this node from renewing its lease, so that it can serve no rooms; None when all is well."""
+        return self._node.lease.away or None
+
+    def replaced(self) -> None:
+        """Note that another process has the name of this node."""
+        self.failure = StoreError(
+            f"cluster.node: another process has begun to serve as {self._node.lease.node.name}; give each node a name "
+            "of its own, and start this one again"
+        )
 
     async def close(self) -> None:
         """End the lease, and close the connections. Closing twice is fine."""
@@ -92,7 +105,7 @@ async def open_as_node(
     counters: Counters,
     on_replaced: Callable[[], None],
 ) -> RunningNode:
-    """Open the database and the bus, and begin to hold a lease. `on_replaced` is that of `Lease`.
+    """Open the database and the bus, and begin to hold a lease. `on_replaced` is called like that of `Lease`.
 
     Raises `ConfigError`, `StoreError` and `StorageFailed`; `StoreBusy` also when the bus does not answer.
     """
@@ -103,7 +116,6 @@ async def open_as_node(
         database.rooms, database.owners, NatsBus(settings), clock, ids, rules, encode,
         name=config.cluster.node, address=config.cluster.advertise, counters=counters,
     )  # fmt: skip
-    node.lease.on_replaced = on_replaced
     try:
         await node.open()
     except BaseException as exc:
@@ -112,7 +124,14 @@ async def open_as_node(
             kind = StoreError if exc.is_lasting else StoreBusy
             raise kind(f"cluster.nats: cannot be used: {exc}") from None
         raise
-    return RunningNode(node, database, ids)
+    running = RunningNode(node, database, ids)
+
+    def replaced() -> None:
+        running.replaced()
+        on_replaced()
+
+    node.lease.on_replaced = replaced
+    return running
 
 
 def nats_settings(config: ClusterConfig) -> NatsSettings:

@@ -47,6 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # the only place that names the concrete parts
     "daemon": {
         "admin",
+        "alone",
         "config",
         "counters",
         "demo",
@@ -59,6 +60,17 @@ MAY_IMPORT: dict[str, set[str]] = {
         "storage",
         "system",
     },
+    # starts the daemon alone
+    "alone": {
+        "admin",
+        "config",
+        "counters",
+        "engine",
+        "eventlog",
+        "rooms",
+        "storage",
+        "system",
+    },  # fmt: skip
     # starts the daemon as one of several nodes
     "node": {"admin", "cluster", "config", "counters", "engine", "eventlog", "protocol", "rooms", "storage"},
     # builds what the settings are made into, and replaces it while the daemon runs

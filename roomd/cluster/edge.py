@@ -123,13 +123,15 @@ class ClusterRooms:
         self._routes.remove_seat(code, claim)
         submit_until_stored(self, self._clock, code, Leave(participant_id, claim, reason))
 
-    def drop(self, code: str, participant_id: str, claim: int, hold: float = math.inf) -> None:
-        """Hold a seat whose connection was lost now, for at most `hold` seconds.
+    def drop(
+        self, code: str, participant_id: str, claim: int, hold: float = math.inf, *, is_late: bool = False
+    ) -> None:
+        """Hold a seat whose connection was lost now, for at most `hold` seconds; see `Drop` for `is_late`.
 
         When storage fails, this is tried again until it succeeds.
         """
         self._routes.remove_seat(code, claim)
-        submit_until_stored(self, self._clock, code, Drop(participant_id, claim, 0.0, hold))
+        submit_until_stored(self, self._clock, code, Drop(participant_id, claim, 0.0, hold, is_late))
 
     def confirm(self, code: str, participant_id: str, claim: int) -> None:
         """Void the previous resume token of a seat: its client has the current one."""

@@ -62,7 +62,8 @@ class Lease:
         """Called when another process has the name of this node, which can serve nothing more."""
         self._leaving: frozenset[Node] = frozenset()  # nodes that give their rooms to others
         self._until = self._renewed_at = 0.0  # of the monotonic clock
-        self._away = ""  # what did not answer at the last beat
+        self.away = ""
+        """What did not answer at the last beat; empty when all did."""
         self._connected_since: float | None = None
         self._can_claim = False
         self._claimers: list[asyncio.Future[None]] = []  # those who wait until this node may claim
@@ -124,7 +125,7 @@ class Lease:
 
     def problems(self) -> list[str]:
         """Return why this node cannot have rooms as it should now; nothing when all is well."""
-        away = [self._away] if self._away else []
+        away = [self.away] if self.away else []
         if not self.is_held:
             return [*away, "the lease of this node is over"]
         return away if away or self._can_claim else ["this node was connected a short time ago"]
@@ -170,11 +171,11 @@ class Lease:
             self._end()
             self.on_replaced()
         except (BusFailed, StorageFailed) as exc:
-            self._away = f"the {'bus' if isinstance(exc, BusFailed) else 'database'} does not answer"
-            log.warning("lease not renewed", {"node": self.node.name, "reason": self._away})
+            self.away = f"the {'bus' if isinstance(exc, BusFailed) else 'database'} does not answer"
+            log.warning("lease not renewed", {"node": self.node.name, "reason": self.away})
             self._disconnected()
         else:
-            self._away = ""
+            self.away = ""
             self._renewed(began, nodes)
             self.on_beat()
 

@@ -341,8 +341,10 @@ class Rooms(Protocol):
     def leave(self, code: str, participant_id: str, claim: int, reason: LeaveReason) -> None:
         """Give up a seat for this reason. When storage fails, this is tried again until it succeeds."""
 
-    def drop(self, code: str, participant_id: str, claim: int, hold: float = math.inf) -> None:
-        """Hold a seat whose connection was lost now, for at most `hold` seconds.
+    def drop(
+        self, code: str, participant_id: str, claim: int, hold: float = math.inf, *, is_late: bool = False
+    ) -> None:
+        """Hold a seat whose connection was lost now, for at most `hold` seconds; see `Drop` for `is_late`.
 
         When storage fails, this is tried again until it succeeds.
         """

@@ -59,6 +59,7 @@ class Client:
         "_told_before",
         "clean_hold",
         "has_ended",
+        "is_sent_away",
         "lines",
         "number",
         "outbox",
@@ -84,6 +85,8 @@ class Client:
         self.session: Session[Sitting] = Session(services.policy.leeway, lines.number, address_key)
         self.has_ended = False
         """Whether the connection has ended. If a running batch later grants a seat, the seat is dropped."""
+        self.is_sent_away = False
+        """Whether the connection was closed because no room can be served."""
         self.clean_hold = math.inf
         """The seconds for which the client's places are held after it has closed with 1000 or 1001, if fewer than the
         configured ones."""
@@ -187,7 +190,9 @@ class Client:
         if not is_clean:
             self.clean_hold = math.inf
         for place in self.session.places:
-            self.services.rooms.drop(place.code, place.participant.id, place.claim, self.clean_hold)
+            self.services.rooms.drop(
+                place.code, place.participant.id, place.claim, self.clean_hold, is_late=self.is_sent_away
+            )
             self.session.release(place.participant.id)
         self._told = self._told_before = ()  # they refer to this client: no cycle of references is left
 

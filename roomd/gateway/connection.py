@@ -99,6 +99,16 @@ class Connection:
         """Whether the client has a place in a room or a verified token now."""
         return not self._client.session.is_stranger
 
+    @property
+    def has_place(self) -> bool:
+        """Whether the client has a seat, or a place in a queue."""
+        return bool(self._client.session.places)
+
+    def send_away(self, reason: str) -> None:
+        """Close the connection, because no room can be served. The places are held from when they can be again."""
+        self._client.is_sent_away = True
+        self.outbox.close(Close.CONNECTION_LIMIT, reason)
+
     def give_way(self) -> None:
         """Close the connection, so that another can be served: the client has no seat and no token."""
         self.outbox.close(Close.CONNECTION_LIMIT, STRANGERS_REASON)

@@ -100,6 +100,7 @@ class Listener:
         self._memory_timer: asyncio.TimerHandle | None = None  # the next look at memory, before the next tick
         self._releaser = Releaser(services.clock.monotonic)
         self._is_stopping = False
+        self._outage: str | None = None
         self._all_closed = asyncio.Event()  # set when the last connection has ended after `close` began
         is_balanced = bool(config.cluster.nats)
         self._routes = Routes(config.server, lambda: self._is_stopping, self._problems, is_balanced=is_balanced)
@@ -164,6 +165,18 @@ class Listener:
             connection.outbox.close(Close.RESTARTING, "the server restarts")
         await self._end_everything()
         await self._hub.drain()
+
+    def note_outage(self, reason: str | None) -> None:
+        """Note why no room can be served, so that new clients go elsewhere; None when they can be."""
+        self._outage = reason
+
+    def send_away(self, reason: str) -> None:
+        """Close the connections of clients with a seat, or a place in a queue. They come back to it."""
+        away = [connection for connection in self.connections if connection.has_place]
+        if away:
+            log.error("clients sent away", {"connections": len(away), "reason": reason})
+        for connection in away:
+            connection.send_away(reason)
 
     @property
     def limit(self) -> int:
@@ -259,7 +272,9 @@ class Listener:
             "draining": self._hub.is_draining and not self._is_stopping,
             FULL_REASON: is_full,
         }
-        return [*(text for text, is_so in own.items() if is_so), *self._hub.problems()]
+        outage = [self._outage] if self._outage is not None else []
+        problems = [*(text for text, is_so in own.items() if is_so), *outage, *self._hub.problems()]
+        return list(dict.fromkeys(problems))
 
     def _is_over_limit(self) -> bool:
         return len(self.connections) + len(self._http_connections) > self._services.limits.connections

@@ -32,6 +32,9 @@ class Database(Store, Archive, Protocol):
         """Read the key of the hashes of network addresses."""
         ...
 
+    async def ping(self) -> None:
+        """Return when the server of the database has answered, if it has one. It takes at most a few seconds."""
+
     async def answers(self) -> None:
         """Return when the threads of this process that use the database have answered, so that none of them hangs."""
 

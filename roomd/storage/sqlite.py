@@ -264,6 +264,9 @@ class SqliteStore:
         """
         await self._run(self._checkpointer, lambda db: db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall())
 
+    async def ping(self) -> None:
+        """Return at once: there is no server."""
+
     async def answers(self) -> None:
         """Return when the threads of the writer and the reader have answered, so that neither of them hangs."""
         for worker in (self._writer, self._reader):

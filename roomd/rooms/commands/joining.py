@@ -253,8 +253,13 @@ class Drop(Command[None], frozen=True):
     hold: float = math.inf
     """The most seconds for which the seat is held; see `seats.longest_hold`."""
 
+    is_late: bool = False
+    """Whether the hold begins when the drop is stored: until then no room was served, and nobody could come back."""
+
     def delayed(self, seconds: float) -> "Drop":
         """Return the drop with its age `seconds` higher: the hold begins when the connection was lost."""
+        if self.is_late:
+            return self
         return Drop(self.participant_id, self.claim, self.age + seconds, self.hold)
 
     def decide(self, room: Room, now: Moment) -> Decision[None]:

@@ -205,7 +205,8 @@ class Readers:
     """Connections that read, and write what needs no fence. They are opened as they are needed."""
 
     def __init__(self, url: str, *, is_durable: bool = True) -> None:
-        self._url = url
+        self.url = url
+        """Where the server is."""
         self._is_durable = is_durable
         self._idle: list[Connection] = []
         self._free = asyncio.Semaphore(MOST_READERS)
@@ -239,7 +240,7 @@ class Readers:
             connection = self._idle.pop()
             if not connection.is_closed:
                 return connection
-        return await connect(self._url, is_durable=self._is_durable, longest=READ_TIMEOUT)
+        return await connect(self.url, is_durable=self._is_durable, longest=READ_TIMEOUT)
 
 
 def _escaped(value: object) -> object:

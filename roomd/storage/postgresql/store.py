@@ -22,6 +22,7 @@ from roomd.storage.group_commit import Conflict, ConstraintBroken, GroupCommit, 
 from roomd.storage.last_commit import LastCommit
 from roomd.storage.postgresql.connection import Connection, DatabaseError, Readers, Row
 from roomd.storage.postgresql.loading import load_occupied, load_room
+from roomd.storage.postgresql.pinging import Ping
 from roomd.storage.postgresql.reading import read_messages
 from roomd.storage.postgresql.starting import hold_seats
 from roomd.storage.postgresql.writer import Writer
@@ -41,6 +42,7 @@ class PostgresqlStore:
         self._counters = counters or Counters()
         self._commits = GroupCommit(self._commit)
         self._last_commit = LastCommit(self._probe)
+        self._ping = Ping(readers.url)
         self.on_events: Callable[[], None] = _nothing
         """Called when log events were committed."""
 
@@ -197,6 +199,13 @@ class PostgresqlStore:
             async with self._readers.connection() as connection:
                 yield connection
 
+    async def ping(self) -> None:
+        """Return when the server has answered.
+
+        Raises `StorageFailed`.
+        """
+        await self._ping.ask()
+
     async def answers(self) -> None:
         """Return at once: whether this process lives does not depend on another one, the server."""
 
@@ -207,6 +216,7 @@ class PostgresqlStore:
         await self._last_commit.close()
         await self._writer.close()
         await self._readers.close()
+        await self._ping.close()
 
     async def _commit(self, batch: Sequence[RoomChanges]) -> Mapping[int, Conflict]:
         """Write a batch, as `group_commit.Write` says."""
