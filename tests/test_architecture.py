@@ -70,7 +70,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "rooms",
         "storage",
         "system",
-    },  # fmt: skip
+    },
     # starts the daemon as one of several nodes
     "node": {"admin", "cluster", "config", "counters", "engine", "eventlog", "protocol", "rooms", "storage"},
     # builds what the settings are made into, and replaces it while the daemon runs

@@ -17,12 +17,14 @@ from roomd.rooms.changes import MessageSent, RoomChanged, RoomDeleted, SeatChang
 from roomd.rooms.model import Seat
 from roomd.storage.errors import StoreBusy
 from roomd.storage.kinds import open_storage
+from roomd.storage.postgresql.connection import connect
 from roomd.storage.postgresql.node_opening import open_node_storage
 from roomd.storage.postgresql.nodes import StoredOwners
 from roomd.storage.postgresql.webhooks import StoredProgress
 from tests.support.cluster.database import FakeDatabase
 from tests.support.fakes import FakeClock
 from tests.support.postgresql import Server
+from tests.support.processes import PATIENCE
 from tests.support.rooms import new_room, someone
 
 LONG = 1000.0
@@ -302,6 +304,33 @@ async def test_a_connection_that_is_lost_in_a_commit(postgresql: Server) -> None
     assert isinstance(claimed, Claimed)
     await storage.rooms.append(Fence(ann, claimed.version), "r1", [seat("p1", 1)])
     assert not storage.rooms.is_failing()
+    await storage.close()
+
+
+async def test_a_deadlock(postgresql: Server) -> None:
+    """A commit that the server rolls back in favour of another one is tried again: nobody is refused for it."""
+    url = postgresql.create()
+    storage = await open_node_storage(DatabaseConfig(url=url))
+    owners = StoredOwners(storage.database)
+    ann = await owners.register("ann", "", LONG)
+    for number in (1, 2):
+        await storage.rooms.append(Fence(ann, 0), f"r{number}", [RoomChanged(room(number))])
+    other = await connect(url)
+    await other.execute("SET deadlock_timeout = '60s'")  # the node's commit notices it first
+    lock = "SELECT 1 FROM owners WHERE room_id = $1 FOR UPDATE"
+    waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with other.transaction():
+        await other.fetch(lock, "r2")
+        appends = [asyncio.ensure_future(storage.rooms.append(Fence(ann, 1), f"r{number}", [])) for number in (1, 2)]
+        async with asyncio.timeout(PATIENCE):
+            while not await other.fetch(waits):  # noqa: ASYNC110 - the server tells nobody
+                await asyncio.sleep(0.01)
+        await other.fetch(lock, "r1")
+    await asyncio.gather(*appends)
+    claimed = await owners.claim("abc-def-gha", ann)
+    assert isinstance(claimed, Claimed)
+    assert claimed.version == 3
+    await other.close()
     await storage.close()
 
 

@@ -71,6 +71,8 @@ class DatabaseError(Exception):
         """Whether the connection is lost: what a commit that was running did is not known."""
         self.is_constraint = state.startswith("23")
         """Whether a constraint of the schema is broken."""
+        self.is_undone = state.startswith("40")
+        """Whether the server has rolled the transaction back in favour of another one, as in a deadlock."""
         self.is_lasting = state[:2] in _LASTING
         """Whether trying again does not help."""
 

@@ -26,6 +26,9 @@ from roomd.storage.postgresql.writing import find_conflicts, write_rooms
 
 log = logging.getLogger("roomd.storage.postgresql.node_store")
 
+MOST_ATTEMPTS = 3
+"""How often a commit is tried which the server has rolled back in favour of another one."""
+
 
 class _Append(RoomChanges):
     """Changes of one room, and what became of them."""
@@ -126,20 +129,26 @@ class NodeStore:
         except DatabaseError as exc:
             raise self._failed(exc) from exc
         connection = self._connection
-        try:
-            with self._watch.watched(connection):
-                done = await function(connection)
-        except DatabaseError as exc:
-            if exc.is_lost:
-                connection.terminate()
-                self._failed(exc)
-                raise RoomLost(is_in_doubt=True) from exc
-            raise self._failed(exc) from exc
-        except BaseException:
-            connection.terminate()  # cancelled in the middle
-            raise
-        self._last_commit.has_failed = False
-        return done
+        left = MOST_ATTEMPTS
+        while True:
+            left -= 1
+            try:
+                with self._watch.watched(connection):
+                    done = await function(connection)
+                self._last_commit.has_failed = False
+                return done
+            except DatabaseError as exc:
+                if exc.is_lost:
+                    connection.terminate()
+                    self._failed(exc)
+                    raise RoomLost(is_in_doubt=True) from exc
+                if not (exc.is_undone and left):
+                    raise self._failed(exc) from exc
+                # Another node writes to the same rooms. One of the two has them; the fence says which.
+                log.warning("commit undone", {"reason": str(exc)})
+            except BaseException:
+                connection.terminate()  # cancelled in the middle
+                raise
 
     def _failed(self, exc: DatabaseError) -> StorageFailed:
         """Count and log a failure, and return what to raise."""
