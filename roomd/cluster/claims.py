@@ -16,4 +16,8 @@ class NodeIds(Ids):
 
     def new_claim(self) -> int:
         """Return the next claim of this run."""
-        return self.generation << 32 | next(self._counter)
+        return self.of_run(next(self._counter))
+
+    def of_run(self, number: int) -> int:
+        """Return a number that this run counts, such as that of a connection, so that no two nodes have the same."""
+        return self.generation << 32 | number

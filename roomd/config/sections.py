@@ -223,7 +223,7 @@ class IceConfig(Section, frozen=True):
 
 
 class LimitsConfig(Section, frozen=True):
-    """Bounds on what one client, or all clients together, may use."""
+    """Bounds on what one client, or all clients together, may use. In a cluster each node counts for itself."""
 
     frame: Annotated[
         int, Meta(ge=1024, le=1 << 24, description="Largest frame a client may send, in bytes."), NEW_CONNECTIONS

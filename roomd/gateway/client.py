@@ -82,7 +82,7 @@ class Client:
         """What the log has of the connection."""
         address = usage.address
         address_key = services.address_key(address) if address is not None else None
-        self.session: Session[Sitting] = Session(services.policy.leeway, lines.number, address_key)
+        self.session: Session[Sitting] = Session(services.policy.leeway, services.ids.of_run(lines.number), address_key)
         self.has_ended = False
         """Whether the connection has ended. If a running batch later grants a seat, the seat is dropped."""
         self.is_sent_away = False

@@ -75,7 +75,7 @@ class Caller(msgspec.Struct, frozen=True):
     token_exp: float | None = None
     """The claim `exp` of the caller's token, in seconds since the epoch; None for a guest."""
     connection: int | None = None
-    """The number of the caller's connection; None when it has none."""
+    """The number of the caller's connection, which no other connection of any node has; None when it has none."""
     address_key: str | None = None
     """The key of the caller's network address, equal for equal addresses; None when the address is not known."""
 
