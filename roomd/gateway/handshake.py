@@ -37,7 +37,7 @@ class Handshake:
 
     def answer(self, request: Request) -> Response:
         """Return the response: 101, or the status of the error."""
-        if "transfer-encoding" in request.headers or set(request.headers.get_all("content-length")) - {"0"}:
+        if "transfer-encoding" in request.headers or set(request.headers.get("content-length", ())) - {"0"}:
             return self._library.reject(HTTPStatus.BAD_REQUEST, "A handshake has no body.\n")
         response = self._library.accept(_for_library(request))
         if self._library.handshake_exc is not None:
@@ -86,7 +86,7 @@ def bearer_token(headers: Fields) -> str | None:
 
     For an `Authorization` that has no bearer token the result is an empty token, which is never valid.
     """
-    authorization = headers.get_all("authorization")
+    authorization = headers.get("authorization")
     if not authorization:
         return None
     scheme, _, token = authorization[0].partition(" ")

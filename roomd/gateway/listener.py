@@ -281,7 +281,7 @@ class Listener:
 
     def _address(self, connection: HttpConnection, request: Request) -> Address | None:
         headers = request.headers
-        forwarded_for, forwarded = headers.get_all("x-forwarded-for"), headers.get_all("forwarded")
+        forwarded_for, forwarded = headers.get("x-forwarded-for", ()), headers.get("forwarded", ())
         if not (forwarded_for or forwarded):
             if not self._has_warned and "origin" in headers:
                 self._warn_of_proxy(connection.peer)
