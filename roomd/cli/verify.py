@@ -45,7 +45,7 @@ def verify(
     ] = 0.1,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Repeat the choices of a run.")] = None,
     hold: Annotated[
-        float, typer.Option(metavar="S", min=0, help="The least seconds for which the server holds a seat.")
+        float, typer.Option(metavar="S", min=0, help="The least seconds for which a user's seat is held.")
     ] = 3.0,
     patience: Annotated[float, typer.Option(metavar="S", min=1, help="Seconds to wait for an answer.")] = 10.0,
     token_command: Annotated[

@@ -11,6 +11,8 @@ from roomd.verify.replay import LogEvent, OutOfPlace, Replay
 from roomd.verify.report import Report
 from roomd.verify.stays import Stay
 
+HOLD_OF_GUESTS = 3.0
+"""The seconds for which the seat of a guest is held who had just come (docs/protocol.md, section 5)."""
 Times = Mapping[str, float]
 """When the first reader was given each event, by the event's id."""
 
@@ -28,7 +30,7 @@ class RoomLog(msgspec.Struct):
 
 def who_is(person: Mapping[str, Any]) -> str:
     """Return the person of a participant, as `records.Person.who`."""
-    return str(person.get("guestName") or person.get("userId") or person["displayName"])
+    return str(person["guestName"] or person["userId"])
 
 
 def compare_logs(logs: Sequence[LogRecord], report: Report) -> dict[str, RoomLog]:
@@ -77,7 +79,7 @@ def replay_log(log: RoomLog, facts: RoomFacts, report: Report) -> None:
         if person is None:
             continue
         who, key = who_is(person), person["id"]
-        facts.who.setdefault(key, who)
+        facts.who[key] = who
         log.places[kind, key] = place
         if kind == "participant-joined":
             before = seats.get(who)
@@ -109,7 +111,7 @@ def check_left(
             is_meant = {
                 "left": any(sent < at for sent in stay.leaves),
                 "room-ended": any(sent < at for sent in ends),
-                "expired": at - proof >= hold,
+                "expired": at - proof >= (hold if person["userId"] is not None else min(hold, HOLD_OF_GUESTS)),
                 "displaced": key in held and person["userId"] is None,
             }
             how = f"({event['reason']}) {at - proof:.2f} s after its last use"

@@ -59,7 +59,7 @@ class Person(NamedTuple):
     id: str
     """The participant id."""
     who: str
-    """The guest's name, else the user id, else the display name where user ids are hidden."""
+    """The guest's name, else the user id; where user ids are hidden, the participant id."""
     is_active: bool
 
 
@@ -176,7 +176,7 @@ class History(msgspec.Struct):
     limit: int
     """The seats of each room."""
     hold: float
-    """Seconds for which a seat is held at least."""
+    """Seconds for which a user's seat is held at least."""
     operations: list[Operation] = []
     tracks: list[Track] = []
     logs: list[LogRecord] = []

@@ -123,7 +123,9 @@ class View:
 
     def _know(self, people: Sequence[Person]) -> None:
         for person in people:
-            self._facts.who[person.id] = person.who
+            if person.who != person.id:
+                self._facts.who[person.id] = person.who
+            self._facts.who.setdefault(person.id, person.who)
 
 
 def check_track(track: Track, facts: RoomFacts, report: Report) -> Heard:

@@ -2,15 +2,18 @@
 
 import asyncio
 
+import pytest
+
 from roomd.testing import Daemon
 from roomd.verify.audit import audit
 from roomd.verify.driver.run import Plan, run
 from roomd.verify.report import RULES
 
 
-async def test_a_daemon_keeps_every_rule() -> None:
+@pytest.mark.parametrize("shown", ["all", "users"])
+async def test_a_daemon_keeps_every_rule(shown: str) -> None:
     """Every rule is checked many times and holds, everybody is served in the end, and the rooms are deleted."""
-    async with Daemon() as daemon:
+    async with Daemon(rooms={"show_user_ids": shown}) as daemon:
 
         async def user_token(user: str) -> str:
             return daemon.token(user)

@@ -37,8 +37,8 @@ class Lost(Exception):  # noqa: N818 - an outcome, not a mistake of the caller
 
 
 def person_of(one: Participant) -> Person:
-    """Return what the audit needs of a participant."""
-    return Person(one.id, one.guest_name or one.user_id or one.display_name, one.is_active)
+    """Return what the audit needs of a participant. Users may have the same name, so it is not who they are."""
+    return Person(one.id, one.guest_name or one.user_id or one.id, one.is_active)
 
 
 def text_of(message: Message) -> Text:

@@ -44,7 +44,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     pause: float = 0.1
     """Seconds between two requests of a client, on average."""
     hold: float = 3.0
-    """Seconds for which the server holds a seat at least."""
+    """Seconds for which the server holds a user's seat at least."""
     patience: float = 10.0
     """Seconds to wait for an answer."""
     seed: int = 0
@@ -117,17 +117,16 @@ async def _drive(
     readers = [LogReader(node, plan.host_token, name) for node in plan.nodes]
     try:
         async with reading(readers):
-            for reader in readers:
-                if reader.refusal is not None:
-                    outcome.notes.append(f"{reader.record.node}: the event log cannot be read: {reader.refusal}")
-            able = [reader for reader in readers if reader.refusal is None]
             for _ in range(plan.rooms):
                 world.rooms.append(await host.make())
             outcome.faults = await _act(plan, world, clients, host, random, tell, stop)
             tell("settling")
-            await Settling(host, world, clients, able, 6 * plan.patience).settle()
+            await Settling(host, world, clients, readers, 6 * plan.patience).settle()
             outcome.is_settled = not history.unsettled
-            history.logs = [reader.record for reader in able if reader.ended >= set(host.codes)]
+            history.logs = [reader.record for reader in readers if reader.ended >= set(host.codes)]
+            for reader in readers:
+                if reader.refusal is not None:
+                    outcome.notes.append(f"{reader.record.node}: the event log cannot be read: {reader.refusal}")
     finally:
         await asyncio.gather(*(client.close() for client in clients))
 

@@ -117,7 +117,7 @@ class Settling:
         return None
 
     async def _has_read(self, reader: LogReader) -> bool:
-        return reader.ended >= set(self._host.codes)
+        return reader.refusal is not None or reader.ended >= set(self._host.codes)
 
 
 async def _has_ended(client: Client) -> bool:
