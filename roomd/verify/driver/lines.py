@@ -78,7 +78,8 @@ class Line:
         self.track = Track(number, person, "", node)
         self._history = history
         self._connection: Connection | None = None
-        self._has_seat = False
+        self._next: Track | None = None
+        self._room_id = ""
 
     async def open(self, token: str | None, patience: float) -> None:
         """Connect, as a guest or with a token. Raises `Lost`."""
@@ -98,10 +99,12 @@ class Line:
         return self._connection is not None and not self._connection.has_ended
 
     def enter(self, room: str, person: str) -> None:
-        """Begin a new track where the connection is about to be used for another room, or by another name."""
-        if (self.track.room, self.track.person) != (room, person):
-            self.track = Track(self.number, person, room, self.node)
-            self._history.tracks.append(self.track)
+        """Note that the connection is about to be used for a room. Another one, or another name, begins a new track.
+
+        It begins with the seat: until then events of the room before may come, also the one of its end.
+        """
+        is_same = (self.track.room, self.track.person) == (room, person)
+        self._next = None if is_same else Track(self.number, person, room, self.node)
 
     async def ask(self, request: Request, operation: Operation) -> Reply | None:
         """Send a request, and record what came of it. None is a refusal. Raises `Lost`."""
@@ -134,6 +137,13 @@ class Line:
             await self._connection.close()
 
     def _record(self, frame: Frame) -> None:
+        if isinstance(frame, ParticipantReply) and frame.participant.left_at is None:
+            self._room_id = frame.participant.room_id
+            if self._next is not None:
+                self.track, self._next = self._next, None
+                self._history.tracks.append(self.track)
+        if isinstance(frame, RoomEnded) and frame.room_id != self._room_id:
+            return
         entry = entry_of(frame, clock())
         if entry is not None:
             self._add(entry)
