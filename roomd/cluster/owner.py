@@ -7,7 +7,7 @@ item that comes twice is served once (rule 14).
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -205,7 +205,8 @@ class RoomOwner:
         self._adopted.add(code)
         asyncio.get_running_loop().call_soon(self._call_in, code)
         term = self._rooms.term(code)
-        self._clock.call_later(self._hold(), lambda: self._drop_unattached(code, term))
+        claims = {seat.participant.id: seat.claim for seat in self._hub.unattached(code)}
+        self._clock.call_later(self._hold(), lambda: self._drop_unattached(code, term, claims))
 
     def lost(self, code: str) -> None:
         """Tell the edges that this node does not have a room any more; while rooms are given up, later."""
@@ -279,10 +280,15 @@ class RoomOwner:
         if not unattached:
             self._adopted.discard(code)
 
-    def _drop_unattached(self, code: str, term: int) -> None:
-        """Give up the seats whose edges have not attached them for as long as a seat is held."""
+    def _drop_unattached(self, code: str, term: int, claims: Mapping[str, int | None]) -> None:
+        """Give up the seats whose edges have not attached them for as long as a seat is held.
+
+        `claims` are those that were loaded. A newer one is of a running batch, which attaches it when it is stored.
+        """
         if self._rooms.term(code) == term:
             for seat in self._hub.unattached(code):
+                if claims.get(seat.participant.id) != seat.claim:
+                    continue
                 drop = Drop(seat.participant.id, seat.claim or 0, self._hold())
                 submit_until_stored(self._hub, self._clock, code, drop)
 

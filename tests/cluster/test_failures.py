@@ -50,6 +50,24 @@ async def test_holds_run_out_though_nobody_asks(three: Cluster) -> None:
     assert listed.participants == []
 
 
+async def test_a_seat_that_is_given_when_unattached_ones_are_given_up(three: Cluster) -> None:
+    """A hold after an owner has taken a room, it gives up the seats that no edge has attached: not one that is new."""
+    await three.seated("ann", "bob")
+    three.owner().kill()
+    await three.pass_time(HOLD)
+    owner = three.owner()
+    owner.database.hold()
+    newcomer = owner.guest("newcomer")
+    joined = newcomer.join()
+    await three.pass_time(2 * LEASE)
+    owner.database.let_go()
+    await three.done(joined)
+    await three.pass_time(1)
+    assert newcomer.place is not None
+    listed = await three.ask(commands.ListParticipants(HOST, history=False))
+    assert [one.is_active for one in listed.participants if one.id == newcomer.seat] == [True]
+
+
 async def test_a_node_that_starts_again_is_another(three: Cluster) -> None:
     """The seats of its clients are held as soon as its earlier run has no lease, and its answers are not mixed up."""
     people = await three.seated("ann", "bob", "carol")
