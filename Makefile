@@ -44,7 +44,7 @@ test: system $(VENV)/.installed-dev $(JS)/node_modules/.installed ## Run all che
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest --numprocesses 5 --dist worksteal $(ARGS)
 	$(BIN)/coverage combine --quiet
-	ROOMD_TEST_STORE=postgresql $(BIN)/python -m pytest -m both_stores --numprocesses 5 --dist worksteal tests/journeys
+	TEST_ROOMD_STORE=postgresql $(BIN)/python -m pytest -m both_stores --numprocesses 5 --dist worksteal tests/journeys
 	@echo 'Branch coverage of the pure modules:'
 	$(BIN)/coverage report --include=$(PURE_FILES) --fail-under=100
 
@@ -53,7 +53,7 @@ bytecode:
 	@$(BIN)/python -m pytest --collect-only --quiet --quiet > /dev/null
 
 # Tracing every test and the daemons in them takes half as long again.
-coverage: export ROOMD_TEST_NIGHTLY := 1
+coverage: export TEST_ROOMD_NIGHTLY := 1
 coverage: system $(VENV)/.installed-dev $(GENERATORS)/node_modules/.installed .venv-generators/.installed ## Run all tests, the long ones of the measurements too, and print the coverage
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest --numprocesses 4 --dist worksteal $(ARGS)
@@ -61,22 +61,22 @@ coverage: system $(VENV)/.installed-dev $(GENERATORS)/node_modules/.installed .v
 	$(BIN)/coverage report --fail-under=95
 
 screenshots: system $(VENV)/.installed-dev ## Write pictures of the meeting page to screenshots/
-	ROOMD_TEST_SCREENSHOTS=1 $(BIN)/python -m pytest tests/page/test_looks.py $(ARGS)
+	TEST_ROOMD_SCREENSHOTS=1 $(BIN)/python -m pytest tests/page/test_looks.py $(ARGS)
 
 browsers: system $(VENV)/.installed-dev ## Run every test of the meeting page in Chromium and in Firefox
-	ROOMD_TEST_BROWSERS=all $(BIN)/python -m pytest --numprocesses 2 tests/page $(ARGS)
+	TEST_ROOMD_BROWSERS=all $(BIN)/python -m pytest --numprocesses 2 tests/page $(ARGS)
 
 systemd: system $(VENV)/.installed-dev ## Run every test of the service under a real systemd, as root, and print outages
 	@PATH="$$PATH:/usr/sbin" command -v debootstrap >/dev/null || { eval "$$APT"; apt_install debootstrap; } \
 	|| echo 'Tests on a fresh Debian are skipped: sudo apt-get install debootstrap'
-	ROOMD_TEST_SYSTEMD=all $(BIN)/python -m pytest -raP tests/systemd $(ARGS)
+	TEST_ROOMD_SYSTEMD=all $(BIN)/python -m pytest -raP tests/systemd $(ARGS)
 
 nightly: $(VENV)/.installed-dev ## Run the long state machine and the long comparison with RFC 6455: 100,000 steps, 100,000 clients
 	ROOM_MACHINE_STEPS=100000 $(BIN)/python -m pytest tests/rooms/test_room_machine.py $(ARGS)
-	ROOMD_TEST_FUZZ=100000 $(BIN)/python -m pytest --numprocesses 4 --dist worksteal \
+	TEST_ROOMD_FUZZ=100000 $(BIN)/python -m pytest --numprocesses 4 --dist worksteal \
 		tests/gateway/test_conformance.py tests/gateway/test_http_fuzz.py $(ARGS)
 	$(MAKE) coverage
-	ROOMD_TEST_STORE=postgresql ROOMD_TEST_NIGHTLY=1 \
+	TEST_ROOMD_STORE=postgresql TEST_ROOMD_NIGHTLY=1 \
 	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal tests/journeys $(ARGS)
 	$(MAKE) browsers
 	$(MAKE) attack ARGS=

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, settings
 
 import roomd
 
-IS_NIGHTLY = "ROOMD_TEST_NIGHTLY" in os.environ
-IS_STORE = os.environ.get("ROOMD_TEST_STORE") == "postgresql"
+IS_NIGHTLY = "TEST_ROOMD_NIGHTLY" in os.environ
+IS_STORE = os.environ.get("TEST_ROOMD_STORE") == "postgresql"
 
 settings.register_profile(
     "a busy machine",

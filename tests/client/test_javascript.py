@@ -83,7 +83,7 @@ def test_the_client_with_a_daemon(make_daemon: Callable[..., Daemon], name: str,
     """Whole stays against a real daemon, over wires that break, through restarts and crashes."""
     daemon = make_daemon(**settings)
     with controlled(daemon) as control:
-        print(node("--test", "--test-reporter=spec", f"test/journeys/{name}.test.js", ROOMD_TEST_CONTROL=control))
+        print(node("--test", "--test-reporter=spec", f"test/journeys/{name}.test.js", TEST_ROOMD_CONTROL=control))
     assert faults(daemon) == []
 
 

@@ -10,8 +10,8 @@ from tests.support.cluster.stage import LEASE, Cluster, Viewer, cluster, spin
 from tests.support.stage import HOST
 
 STEPS = 150
-SEEDS = int(os.environ.get("ROOMD_TEST_STORMS", "3"))
-FIRST = int(os.environ.get("ROOMD_TEST_STORM_SEED", "1"))
+SEEDS = int(os.environ.get("TEST_ROOMD_STORMS", "3"))
+FIRST = int(os.environ.get("TEST_ROOMD_STORM_SEED", "1"))
 
 
 class Storm:

@@ -1,7 +1,7 @@
 """RFC 6455 by comparison: random client streams, randomly segmented, to our socket and to the library's server.
 
-A failure prints its seed, and `ROOMD_TEST_FUZZ_SEED=<seed> pytest tests/gateway/test_conformance.py` plays it alone.
-`ROOMD_TEST_FUZZ=<number>` sets how many examples there are.
+A failure prints its seed, and `TEST_ROOMD_FUZZ_SEED=<seed> pytest tests/gateway/test_conformance.py` plays it alone.
+`TEST_ROOMD_FUZZ=<number>` sets how many examples there are.
 
 What is written, what the handler gets, the end of the stream and the client's close code must be the same, byte for
 byte and in the same order, reasons of close frames included. Where roomd differs by design:
@@ -26,9 +26,9 @@ import pytest
 from tests.support.echo import LibraryServer, Outcome, run_library, run_ours, run_ours_slowly
 from tests.support.fuzz_frames import CLOSE, LIMITS, Script, make_script, shrink
 
-EXAMPLES = int(os.environ.get("ROOMD_TEST_FUZZ", "500"))
+EXAMPLES = int(os.environ.get("TEST_ROOMD_FUZZ", "500"))
 """Scripts that are played; `make nightly` plays 100,000."""
-SEED = os.environ.get("ROOMD_TEST_FUZZ_SEED")
+SEED = os.environ.get("TEST_ROOMD_FUZZ_SEED")
 PARTS = 4
 SERVER_SHARE = 20
 """One of so many scripts is played on the library's own server too, over the network."""
@@ -127,7 +127,7 @@ def test_as_the_library_does(part: int) -> None:
             script = make_script(seed)
             if player.play(script) is not None:
                 script = shrink(script, lambda shorter: player.play(shorter) is not None)
-                pytest.fail(f"ROOMD_TEST_FUZZ_SEED={seed}\n{player.play(script)}\n{script.describe()}", pytrace=False)
+                pytest.fail(f"TEST_ROOMD_FUZZ_SEED={seed}\n{player.play(script)}\n{script.describe()}", pytrace=False)
 
 
 @pytest.mark.parametrize("part", range(PARTS))
@@ -137,4 +137,4 @@ async def test_the_library_does_as_its_server(part: int) -> None:
         for seed in seeds(part, SERVER_SHARE):
             script = make_script(seed)
             outcome = await server.run(script)
-            assert outcome == run_library(script)[0], f"ROOMD_TEST_FUZZ_SEED={seed}\n{script.describe()}"
+            assert outcome == run_library(script)[0], f"TEST_ROOMD_FUZZ_SEED={seed}\n{script.describe()}"

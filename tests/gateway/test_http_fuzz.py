@@ -1,7 +1,7 @@
 """Broken requests in random reads: whatever comes, the answer is one HTTP response or the end, within bounds.
 
-A failure prints its seed; `ROOMD_TEST_FUZZ_SEED=<seed> pytest tests/gateway/test_http_fuzz.py` plays it alone.
-`ROOMD_TEST_FUZZ=<number>` sets how many examples there are: a fourth of it, since they are one small part.
+A failure prints its seed; `TEST_ROOMD_FUZZ_SEED=<seed> pytest tests/gateway/test_http_fuzz.py` plays it alone.
+`TEST_ROOMD_FUZZ=<number>` sets how many examples there are: a fourth of it, since they are one small part.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ from roomd.gateway.routes import Routes
 from tests.support.fuzz_heads import cut, make_request
 from tests.support.sockets import SocketTransport
 
-EXAMPLES = int(os.environ.get("ROOMD_TEST_FUZZ", "500")) // 4
+EXAMPLES = int(os.environ.get("TEST_ROOMD_FUZZ", "500")) // 4
 """Requests that are played; `make nightly` plays 25,000."""
-SEED = os.environ.get("ROOMD_TEST_FUZZ_SEED")
+SEED = os.environ.get("TEST_ROOMD_FUZZ_SEED")
 PARTS = 2
 TICKS = 4
 STATUSES = {101, 200, 304, 400, 403, 404, 405, 413, 414, 426, 431, 505}
@@ -151,7 +151,7 @@ async def test_whatever_is_asked(part: int) -> None:
             if whole[0] == HTTPStatus.SWITCHING_PROTOCOLS and not is_refused_by_the_library_alone(request):
                 assert library_accepts(request), "no handshake succeeds that fails at the library's own server"
         except Exception as exc:
-            exc.add_note(f"ROOMD_TEST_FUZZ_SEED={seed}\n{request[:2_000]!r}")
+            exc.add_note(f"TEST_ROOMD_FUZZ_SEED={seed}\n{request[:2_000]!r}")
             raise
         if seed % 500 == 0:
             await asyncio.sleep(0)  # for the transports that were aborted

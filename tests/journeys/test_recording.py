@@ -6,7 +6,7 @@ in the recording. `frames.txt` has what went over WebSockets, `http.txt` the pla
 
 After a change that a client is meant to see, record anew and read the difference:
 
-    ROOMD_TEST_RECORD=1 .venv/bin/python -m pytest tests/journeys/test_recording.py
+    TEST_ROOMD_RECORD=1 .venv/bin/python -m pytest tests/journeys/test_recording.py
 """
 
 import difflib
@@ -23,7 +23,7 @@ import pytest
 from tests.support.recording.session import frames, http_answers
 
 HERE = Path(__file__).parent / "recording"
-IS_RECORDING = os.environ.get("ROOMD_TEST_RECORD") == "1"
+IS_RECORDING = os.environ.get("TEST_ROOMD_RECORD") == "1"
 LONGEST_DIFF = 80
 
 UNSEEN_ERRORS = {

@@ -164,7 +164,7 @@ def test_an_account_in_use_is_never_forgotten() -> None:
 def test_the_greediest_is_forgotten_last() -> None:
     """Many addresses do not make the ledger larger, nor hide the one that used most. A nightly run has a million."""
     ledger: Ledger[int] = Ledger(ALLOWANCES, 1000)
-    for number in range(int(os.environ.get("ROOMD_TEST_ADDRESSES", "20000"))):
+    for number in range(int(os.environ.get("TEST_ROOMD_ADDRESSES", "20000"))):
         ledger.open(number).charge(Use.STORED, 500 if number == 77 else 50, 0)
         ledger.close(number, 0)
         assert len(ledger) <= 1000

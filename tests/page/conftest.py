@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # Playwright may be missing: then the tests that need it are 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the second browser to `make browsers`, which `make nightly` runs too."""
-    if os.environ.get("ROOMD_TEST_BROWSERS") == "all":
+    if os.environ.get("TEST_ROOMD_BROWSERS") == "all":
         return
     left_out = [item for item in items if "page" in item.path.parts and "[firefox" in item.name]
     config.hook.pytest_deselected(items=left_out)

@@ -18,7 +18,7 @@ from tests.support.tabs import Network, Tab, Tabs
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-IS_LONG = os.environ.get("ROOMD_TEST_BROWSERS") == "all"
+IS_LONG = os.environ.get("TEST_ROOMD_BROWSERS") == "all"
 
 
 @pytest.fixture

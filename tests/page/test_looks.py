@@ -21,7 +21,7 @@ from tests.support.tabs import Tab, Tabs, update
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-SCREENSHOTS = Path(__file__).parents[2] / "screenshots" if os.environ.get("ROOMD_TEST_SCREENSHOTS") else None
+SCREENSHOTS = Path(__file__).parents[2] / "screenshots" if os.environ.get("TEST_ROOMD_SCREENSHOTS") else None
 """Where pictures of the page are put, when they are wanted: they take half as long as all that is checked of it."""
 
 LOOKS: dict[str, tuple[int, int, Literal["light", "dark"]]] = {
@@ -29,7 +29,7 @@ LOOKS: dict[str, tuple[int, int, Literal["light", "dark"]]] = {
     for name, width, height in (("desktop", 1280, 800), ("phone", 390, 844), ("narrow", 360, 640))
     for scheme in ("light", "dark")
 }
-if os.environ.get("ROOMD_TEST_BROWSERS") != "all" and not SCREENSHOTS:  # `make test` leaves half of them out
+if os.environ.get("TEST_ROOMD_BROWSERS") != "all" and not SCREENSHOTS:  # `make test` leaves half of them out
     LOOKS = {name: LOOKS[name] for name in ("desktop-light", "phone-dark", "narrow-light")}
 
 SMALL: dict[str, tuple[int, int, str]] = {

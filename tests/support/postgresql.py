@@ -24,7 +24,7 @@ import pytest
 
 from tests.support.processes import PATIENCE, spawn
 
-IS_STORE = os.environ.get("ROOMD_TEST_STORE") == "postgresql"
+IS_STORE = os.environ.get("TEST_ROOMD_STORE") == "postgresql"
 """Whether the daemons of tests store in PostgreSQL."""
 USER = "postgres"
 VERSIONS = Path("/usr/lib/postgresql")
@@ -184,7 +184,7 @@ def shared() -> Server:
 def database_of(folder: Path) -> str | None:
     """Return the URL of the database that belongs to the folder of a daemon, if tests are to run on PostgreSQL.
 
-    `ROOMD_TEST_STORE=postgresql` says so.
+    `TEST_ROOMD_STORE=postgresql` says so.
     """
     return shared().create() if IS_STORE else None
 

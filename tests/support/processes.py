@@ -19,7 +19,7 @@ LEASH = [setpriv, "--pdeathsig", "KILL"] if (setpriv := shutil.which("setpriv"))
 
 _COVERAGE = "COVERAGE_PROCESS_CONFIG"
 
-IS_NIGHTLY = "ROOMD_TEST_NIGHTLY" in os.environ
+IS_NIGHTLY = "TEST_ROOMD_NIGHTLY" in os.environ
 """Whether `make nightly` or `make coverage` runs the tests: all of them, and at full length."""
 
 _measured = os.environ.pop(_COVERAGE, "") if "PYTEST_XDIST_WORKER" in os.environ else ""

@@ -22,7 +22,7 @@ import pytest
 from tests.support.needs import SYSTEM_PATH
 from tests.support.processes import PATIENCE, end, spawn
 
-LONG = os.environ.get("ROOMD_TEST_SYSTEMD") == "all"
+LONG = os.environ.get("TEST_ROOMD_SYSTEMD") == "all"
 """Whether `make systemd` runs the tests, and not `make test`: longer, and with more clients."""
 
 CHECKOUT = Path(__file__).parents[2]

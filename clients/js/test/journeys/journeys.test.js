@@ -357,7 +357,7 @@ test("ICE servers are had by those in the room", options, async (t) => {
   assert.ok(Array.isArray(iceServers) && ttl > 0);
 });
 
-const CHAOS = Number(process.env.ROOMD_TEST_CHAOS ?? 1);
+const CHAOS = Number(process.env.TEST_ROOMD_CHAOS ?? 1);
 
 for (let seed = 1; seed <= CHAOS; seed++)
   test(`whatever happens, everybody's view is the room (${seed})`, options, async (t) => {

@@ -1,7 +1,7 @@
 /**
  * The real daemon, which tests/client/test_javascript.py runs for these tests, and a wire to it that can be cut.
  *
- * ROOMD_TEST_CONTROL is where the daemon is started and stopped, and rooms and tokens are had.
+ * TEST_ROOMD_CONTROL is where the daemon is started and stopped, and rooms and tokens are had.
  */
 
 import assert from "node:assert/strict";
@@ -15,7 +15,7 @@ import { EVENTS } from "./stage.js";
 /** @import { TestContext } from "node:test" */
 /** @import { Clock, Frame, MeetingEvents, Options, Participant, Room } from "../../src/roomd.js" */
 
-const CONTROL = process.env.ROOMD_TEST_CONTROL;
+const CONTROL = process.env.TEST_ROOMD_CONTROL;
 const PATIENCE = 60_000;
 const SPEED = 2; // with which the clients' patience still suffices on a busy machine
 
