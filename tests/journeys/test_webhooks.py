@@ -240,5 +240,5 @@ def forge(port: int, secret: Path, kept: Path) -> None:
 
 def stored(file: Path, sql: str) -> list[tuple[str, ...]]:
     """Read rows of the receiver's database."""
-    with sqlite3.connect(file) as db:
+    with contextlib.closing(sqlite3.connect(file)) as db:
         return db.execute(sql).fetchall()
