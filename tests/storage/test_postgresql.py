@@ -17,7 +17,7 @@ from roomd.rooms.event_log import reference
 from roomd.rooms.model import PersonKey
 from roomd.storage.errors import StoreBusy
 from roomd.storage.postgresql import commit_watch, connection
-from roomd.storage.postgresql.connection import Connection, connect
+from roomd.storage.postgresql.connection import Connection, Readers, connect
 from roomd.storage.postgresql.events import StoredEvents
 from roomd.storage.postgresql.opening import open_store
 from roomd.storage.postgresql.store import PostgresqlStore
@@ -314,6 +314,15 @@ LOG = (
 async def write(store: PostgresqlStore, count: int) -> None:
     events = [LoggedParticipantJoined(LATER, reference(ROOM), JANE) for _ in range(count)]
     await store.append(ROOM.id, [RoomChanged(ROOM)], events)
+
+
+async def test_a_connection_that_is_in_use_at_the_end(url: str) -> None:
+    """It is closed when it is free."""
+    readers = Readers(url)
+    async with readers.connection() as connection:
+        await readers.close()
+        assert await connection.fetch("SELECT 1") == [(1,)]
+    assert connection.is_closed
 
 
 async def test_the_log_is_read_in_the_order_of_the_commits(store: PostgresqlStore, other: Connection) -> None:

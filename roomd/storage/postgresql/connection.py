@@ -211,6 +211,7 @@ class Readers:
         """Where the server is."""
         self._is_durable = is_durable
         self._idle: list[Connection] = []
+        self._is_closed = False
         self._free = asyncio.Semaphore(MOST_READERS)
 
     @contextlib.asynccontextmanager
@@ -228,11 +229,14 @@ class Readers:
                 connection.terminate()  # cancelled in the middle of a statement
                 raise
             finally:
-                if not connection.is_closed:
+                if self._is_closed:
+                    connection.terminate()
+                elif not connection.is_closed:
                     self._idle.append(connection)
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; one that is in use when it is free."""
+        self._is_closed = True
         idle, self._idle = self._idle, []
         for connection in idle:
             await connection.close()
