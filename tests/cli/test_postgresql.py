@@ -33,7 +33,7 @@ def test_a_database_is_checked_and_copied(served: dict[str, str], tmp_path: Path
     result = roomd("check", environ=served)
     assert result.exit_code == 0, result.stdout
     assert result.stdout.startswith("postgresql:///tmp/roomd-pg-")
-    assert result.stdout.endswith(": fine (schema 1, 3 rooms)\n")
+    assert result.stdout.endswith(": fine (schema 2, 3 rooms)\n")
     url, file = served["ROOMD_DATABASE_URL"], tmp_path / "back.db"
     result = roomd("migrate", "--from", url, "--to", f"sqlite:{file}")
     assert result.exit_code == 0, result.stderr
