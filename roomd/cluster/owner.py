@@ -74,6 +74,7 @@ class RoomOwner:
         self._news: dict[tuple[Node, str], _News] = {}
         self._chains: dict[str, dict[Node, int]] = {}  # the number of the last `News` of each room for each edge
         self._answers: dict[Node, dict[int, Callable[[], None] | None]] = {}
+        self._confirmed: dict[Node, int] = {}  # the number up to which each edge has its answers
         self._adopted: set[str] = set()  # rooms with connected seats whose edges have not attached all of them
         self._given_up: list[_GivenUp] | None = None  # while rooms are given up
         self.on_owned: Callable[[wire.Owned], None] = _ignore
@@ -111,7 +112,8 @@ class RoomOwner:
             self._hub.unsubscribe(item.code, item.participant_id, member)
 
     def confirmed(self, edge: Node, number: int) -> None:
-        """Forget the answers that an edge has got."""
+        """Forget the answers that an edge has got. What it has sent again before they came is not served any more."""
+        self._confirmed[edge] = max(number, self._confirmed.get(edge, 0))
         answers = self._answers.get(edge)
         while answers and (first := next(iter(answers))) <= number:
             del answers[first]
@@ -119,6 +121,8 @@ class RoomOwner:
     def _is_new(self, edge: Node, number: int) -> bool:
         """Return whether a number was not served yet. An answer that is known is sent again."""
         answers = self._answers.setdefault(edge, {})
+        if number <= self._confirmed.get(edge, 0):
+            return False
         if number not in answers:
             answers[number] = None
             return True
@@ -248,6 +252,7 @@ class RoomOwner:
     def gone(self, node: Node) -> None:
         """Hold the seats of a node that is gone, and tell it so, in case that it is back later (rule 11)."""
         self._answers.pop(node, None)
+        self._confirmed.pop(node, None)
         for code in self._hub.codes():
             if any(_generation(seat.claim) == node.generation for seat in self._hub.places(code)):
                 submit_until_stored(self._hub, self._clock, code, DropNodes(self._lease.live))

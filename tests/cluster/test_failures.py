@@ -84,6 +84,30 @@ async def test_a_node_that_starts_again_is_another(three: Cluster) -> None:
     assert (str(lost.name), True) in other.people()
 
 
+async def test_a_join_comes_again_with_the_confirmation_of_its_answer(three: Cluster) -> None:
+    """It was sent again just before its answer came, in one message with the confirmation: there is no second seat."""
+    sent: list[tuple[str, bytes]] = []
+
+    def keep(_: str, to: str, data: bytes) -> bool:
+        sent.append((to, data))
+        return False
+
+    three.network.loses = keep
+    await three.seated("ann", "bob")
+    owner = three.owner()
+    (envelope, ask) = next(
+        (envelope, item)
+        for envelope, items in (wire.decode(data) for to, data in sent if to == owner.name)
+        for item in items
+        if isinstance(item, wire.Ask)
+    )
+    again = msgspec.structs.replace(envelope, confirmed=ask.number, items=[wire.encode_item(ask)])
+    owner.node.received(wire.encode_envelope(again))
+    await three.pass_time(1)
+    listed = await three.ask(commands.ListParticipants(HOST, history=False))
+    assert [one.guest_name for one in listed.participants] == ["ann", "bob"]
+
+
 # Zombies, and the fence.
 
 
