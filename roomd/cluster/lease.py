@@ -4,15 +4,19 @@
          │                 │ no             │ no
          └─────────────────┴────────────────┴────────────→ nothing is renewed: the lease runs out
 
+Each beat learns when the leases of the others will be over, and the next one is not later: so a node that is gone is
+known to be gone as soon as its rooms may be claimed.
+
 A node claims rooms only after it has been connected to both for L. So a node that was cut off does not take back what
 others are about to take, and a start of many nodes is no rush for the rooms.
 """
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Mapping
 
-from roomd.cluster.ports import Bus, BusFailed, Node, Owners, Replaced
+from roomd.cluster.ports import Bus, BusFailed, Held, Node, Owners, Replaced
 from roomd.counters import Counters
 from roomd.engine.ports import Clock, StorageFailed, Timer
 
@@ -20,6 +24,8 @@ log = logging.getLogger("roomd.cluster.lease")
 
 LENGTH = 3.0
 """The seconds of a lease, L."""
+MARGIN = 0.05
+"""The seconds after the end of another node's lease at which this one looks whether it was renewed."""
 
 
 class Lease:
@@ -61,7 +67,7 @@ class Lease:
         self.on_replaced: Callable[[], None] = _nothing
         """Called when another process has the name of this node, which can serve nothing more."""
         self._leaving: frozenset[Node] = frozenset()  # nodes that give their rooms to others
-        self._until = self._renewed_at = 0.0  # of the monotonic clock
+        self._until = self._renewed_at = self._next_beat = 0.0  # of the monotonic clock
         self.away = ""
         """What did not answer at the last beat; empty when all did."""
         self._connected_since: float | None = None
@@ -106,8 +112,8 @@ class Lease:
         """Register this run, and beat from now on. Raises `StorageFailed`."""
         began = self._clock.monotonic()
         self.node = await self._owners.register(self.node.name, self._address, self.length)
-        self._renewed(began, {self.node: False})
-        self._set_beat()
+        self._renewed(began, {self.node: Held(self.length)})
+        self._set_beat(self.length / 3)
 
     async def may_claim(self) -> None:
         """Wait until this node may claim rooms. Raises `StorageFailed` when it is not connected."""
@@ -147,14 +153,17 @@ class Lease:
         except StorageFailed:
             log.warning("lease not given up", {"node": self.node.name})
 
-    def _set_beat(self) -> None:
+    def _set_beat(self, after: float) -> None:
+        if self._beat_timer is not None:
+            self._beat_timer.cancel()
         if not self._is_closed:
-            self._beat_timer = self._clock.call_later(self.length / 3, self._start_beat)
+            self._next_beat = self._clock.monotonic() + after
+            self._beat_timer = self._clock.call_later(after, self._start_beat)
 
     def _start_beat(self) -> None:
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._beat())
-        self._set_beat()
+        self._set_beat(self.length / 3)
 
     async def _beat(self) -> None:
         began = self._clock.monotonic()
@@ -171,17 +180,24 @@ class Lease:
             self._end()
             self.on_replaced()
         except (BusFailed, StorageFailed) as exc:
-            self.away = f"the {'bus' if isinstance(exc, BusFailed) else 'database'} does not answer"
-            log.warning("lease not renewed", {"node": self.node.name, "reason": self.away})
-            self._disconnected()
+            self._failed(f"the {'bus' if isinstance(exc, BusFailed) else 'database'} does not answer")
         else:
+            if self._clock.monotonic() >= began + self.length:  # the answer came too late to be of use
+                self._failed("the bus or the database answers late")
+                return
             self.away = ""
             self._renewed(began, nodes)
             self.on_beat()
 
-    def _renewed(self, began: float, nodes: Mapping[Node, bool]) -> None:
+    def _failed(self, reason: str) -> None:
+        self.away = reason
+        log.warning("lease not renewed", {"node": self.node.name, "reason": reason})
+        self._disconnected()
+
+    def _renewed(self, began: float, nodes: Mapping[Node, Held]) -> None:
+        """Hold the lease that a beat has renewed. `nodes` is what `Owners.beat` returned."""
         self._renewed_at, self._until = began, began + self.length
-        self._leaving = frozenset(node for node, is_leaving in nodes.items() if is_leaving)
+        self._leaving = frozenset(node for node, held in nodes.items() if held.is_leaving)
         if self._end_timer is not None:
             self._end_timer.cancel()
         self._end_timer = self._clock.call_later(max(0.0, self._until - self._clock.monotonic()), self._end)
@@ -195,6 +211,9 @@ class Lease:
             if generation not in self.nodes:
                 log.info("node gone", {"node": node.name, "generation": generation})
                 self.on_gone(node)
+        first_end = MARGIN + min((held.left for node, held in nodes.items() if node != self.node), default=math.inf)
+        if first_end < self._next_beat - self._clock.monotonic():
+            self._set_beat(first_end)
 
     def _end(self) -> None:
         """Note that the lease is over. The node may hold another one as soon as a beat succeeds."""

@@ -21,6 +21,15 @@ class Replaced(Exception):  # noqa: N818 - an event, not a mistake of the caller
     """Another process has registered under the node's name: this one must serve nothing more."""
 
 
+class Held(NamedTuple):
+    """The lease of a node."""
+
+    left: float
+    """The seconds until it is over, unless it is renewed."""
+    is_leaving: bool = False
+    """Whether the node gives its rooms to others."""
+
+
 class Found(NamedTuple):
     """Who has a room."""
 
@@ -75,10 +84,10 @@ class Owners(Protocol):
         """
         ...
 
-    async def beat(self, node: Node, lease: float, *, is_leaving: bool = False) -> Mapping[Node, bool]:
+    async def beat(self, node: Node, lease: float, *, is_leaving: bool = False) -> Mapping[Node, Held]:
         """Renew the lease for `lease` seconds from now, and note whether the node gives its rooms to others.
 
-        Return every node whose lease is not over, the first generation first, with the same of each. Raises `Replaced`.
+        Return every node whose lease is not over, the first generation first. Raises `Replaced`.
         """
         ...
 

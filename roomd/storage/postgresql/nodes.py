@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from roomd.cluster.ports import Claimed, Found, Listed, Node, Replaced
+from roomd.cluster.ports import Claimed, Found, Held, Listed, Node, Replaced
 from roomd.storage.postgresql.store import PostgresqlStore
 
 _REGISTER = """
@@ -14,7 +14,10 @@ _BEAT = """
     UPDATE nodes SET lease_until = clock_timestamp() + make_interval(secs => $3), is_leaving = $4
     WHERE name = $1 AND generation = $2 RETURNING 1
 """
-_LIVE = "SELECT name, generation, is_leaving FROM nodes WHERE lease_until > clock_timestamp() ORDER BY generation"
+_LIVE = """
+    SELECT name, generation, extract(epoch FROM lease_until - clock_timestamp())::float8, is_leaving FROM nodes
+    WHERE lease_until > clock_timestamp() ORDER BY generation
+"""
 _LISTED = """
     SELECT name, generation, address, extract(epoch FROM lease_until - clock_timestamp())::float8, is_leaving,
         coalesce(counted.rooms, 0)
@@ -75,15 +78,15 @@ class StoredOwners:
         ((generation,),) = await self._database.fetch(_REGISTER, name, address, lease)
         return Node(name, generation)
 
-    async def beat(self, node: Node, lease: float, *, is_leaving: bool = False) -> Mapping[Node, bool]:
+    async def beat(self, node: Node, lease: float, *, is_leaving: bool = False) -> Mapping[Node, Held]:
         """Renew the lease for `lease` seconds from now, and note whether the node gives its rooms to others.
 
-        Return every node whose lease is not over, with the same of each. Raises `Replaced`.
+        Return every node whose lease is not over. Raises `Replaced`.
         """
         async with self._database.reading() as db:
             if not await db.fetch(_BEAT, *node, lease, is_leaving):
                 raise Replaced
-            return {Node(name, generation): leaving for name, generation, leaving in await db.fetch(_LIVE)}
+            return {Node(name, generation): Held(*rest) for name, generation, *rest in await db.fetch(_LIVE)}
 
     async def listed(self) -> list[Listed]:
         """Read the nodes with a lease, and those whose lease was over in the last day, in the order of their names."""
@@ -112,7 +115,7 @@ class StoredOwners:
         async with self._database.reading() as db:
             if claimed := await db.fetch(_CLAIM, code, node.generation):
                 ((room_id, version),) = claimed
-                live = frozenset(generation for _, generation, _ in await db.fetch(_LIVE))
+                live = frozenset(generation for _, generation, *_ in await db.fetch(_LIVE))
                 return Claimed(room_id, version, live)
         found = await self.find(code)
         return (found.owner or node) if found is not None else None

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from roomd.cluster.ports import Claimed, Fence, Found, Listed, Node, Replaced
+from roomd.cluster.ports import Claimed, Fence, Found, Held, Listed, Node, Replaced
 from roomd.engine.moving import RoomLost
 from roomd.engine.ports import StorageFailed
 from roomd.protocol.log_events import LogEvent
@@ -167,13 +167,15 @@ class FakeConnection:
         self._database.leases[name] = (node, self._database.clock.seconds + lease)
         return node
 
-    async def beat(self, node: Node, lease: float, *, is_leaving: bool = False) -> Mapping[Node, bool]:
+    async def beat(self, node: Node, lease: float, *, is_leaving: bool = False) -> Mapping[Node, Held]:
         await self._reach()
         if self._database.leases[node.name][0] != node:
             raise Replaced
         self._database.leases[node.name] = (node, self._database.clock.seconds + lease)
         (self._database.leaving.add if is_leaving else self._database.leaving.discard)(node)
-        return {node: node in self._database.leaving for _, node in sorted(self._database.live().items())}
+        leases, leaving, now = self._database.leases, self._database.leaving, self._database.clock.seconds
+        live = [node for _, node in sorted(self._database.live().items())]
+        return {node: Held(leases[node.name][1] - now, node in leaving) for node in live}
 
     async def listed(self) -> list[Listed]:
         await self._reach()
