@@ -15,10 +15,10 @@ LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate
 	--strip-extras --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help install run run-postgres run-cluster test bytecode coverage browsers systemd deb screenshots nightly blips attack chaos readers week restarts lint types fmt docs lock bench bench-pair peers clean node system
+.PHONY: help install run run-postgres run-cluster test bytecode coverage browsers systemd deb screenshots nightly blips attack chaos cluster-faults readers week restarts lint types fmt docs lock bench bench-pair peers clean node system
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo 'PYTHON=python3.12 chooses the interpreter, VENV=folder the environment, ARGS="…" goes to run, test and bench.'
 
 # The service cannot write bytecode, so without this each of its starts would compile every module of roomd.
@@ -81,6 +81,7 @@ nightly: $(VENV)/.installed-dev ## Run the long state machine and the long compa
 	$(MAKE) browsers
 	$(MAKE) attack ARGS=
 	$(MAKE) chaos ARGS=
+	$(MAKE) cluster-faults ARGS=
 	$(MAKE) readers ARGS=
 	$(MAKE) restarts ARGS=
 	$(MAKE) week ARGS=
@@ -94,6 +95,9 @@ attack: $(VENV)/.installed-dev ## Attack a daemon in many ways for five minutes,
 
 chaos: $(VENV)/.installed-dev ## Do to a daemon for five minutes what machines and peers do: kill it, fill its disk, lock its database
 	$(BIN)/python -m tests.support.chaos $(ARGS)
+
+cluster-faults: $(VENV)/.installed-dev ## Do to a cluster what machines and networks do, a minute each: kill, freeze, cut off, promote, stop
+	$(BIN)/python -m tests.support.cluster.faults $(ARGS)
 
 readers: $(VENV)/.installed-dev ## Compare what readers of the event log keep with the database, while the daemon and the readers are killed
 	$(BIN)/python -m tests.support.readers $(ARGS)

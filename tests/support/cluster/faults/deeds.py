@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
 
+from tests.support.cluster.faults.drain import HandOver, hand_over, sitting
 from tests.support.cluster.faults.probe import first_answer
 from tests.support.cluster.faults.rig import LEASE, NODES, Rig
 from tests.support.cluster.faults.waiting import until
@@ -22,13 +23,17 @@ DROPPED = 0.05
 class Stage:
     """The cluster, how long a fault lasts, a source of random choices, and what was noticed meanwhile."""
 
-    def __init__(self, rig: Rig, seconds: float, random: Random) -> None:
+    def __init__(self, rig: Rig, seconds: float, rooms: int, random: Random) -> None:
         self.rig = rig
+        self.rooms = rooms
+        """The rooms that are handed over."""
         self.random = random
         self.losses: list[float] = []
         """Seconds from the loss of an owner to the first answer about its room at another node."""
         self.waits: list[tuple[float, float]] = []
         """Times of the monotonic clock between which no commit could be carried out."""
+        self.hand_overs: list[HandOver] = []
+        """What it took to stop nodes in order."""
         self._ends = time.monotonic() + seconds
 
     @property
@@ -197,6 +202,18 @@ async def lose_messages(stage: Stage) -> str:
     return f"{lost} messages"
 
 
+async def drain(stage: Stage) -> str:
+    """Stop one node after another in order (SIGTERM), and start it again, with many rooms that people stay in."""
+    rig = stage.rig
+    async with sitting(rig, stage.rooms, stage.random):
+        for name in NODES:
+            stage.hand_overs.append(await hand_over(rig, name))
+            await rig.start(name)
+        while stage.goes_on:
+            await stage.rest(PATIENCE)
+    return f"{stage.rooms} rooms"
+
+
 async def end_connections(stage: Stage) -> str:
     """End connections to the database at random, by `pg_terminate_backend`."""
     count = 0
@@ -218,5 +235,6 @@ DEEDS: Mapping[str, Callable[[Stage], Awaitable[str]]] = {
     "bus servers killed": kill_bus,
     "bus messages lost": lose_messages,
     "connections ended": end_connections,
+    "nodes stopped in order": drain,
 }
 """The faults, by their names."""

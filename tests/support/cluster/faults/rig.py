@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
@@ -103,7 +103,9 @@ def _bus(folder: Path) -> Iterator[list[NatsServer]]:
 
 
 @contextlib.asynccontextmanager
-async def rig(folder: Path, random: Random, *, is_fenced: bool = True, **settings: str) -> AsyncIterator[Rig]:
+async def rig(
+    folder: Path, random: Random, settings: Mapping[str, str], *, is_fenced: bool = True
+) -> AsyncIterator[Rig]:
     """Run everything in a folder, and stop it in the end. `settings` are further ones of the daemons."""
     async with contextlib.AsyncExitStack() as stack:
         database = stack.enter_context(engine.running())

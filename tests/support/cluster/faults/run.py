@@ -12,6 +12,7 @@ from roomd.verify.driver.run import run as drive
 from roomd.verify.records import History
 from roomd.verify.report import Report
 from tests.support.cluster.faults.deeds import DEEDS, Stage
+from tests.support.cluster.faults.drain import HandOver
 from tests.support.cluster.faults.rig import LEASE, Rig
 
 HOLD = 6.0
@@ -36,6 +37,8 @@ class Result(NamedTuple):
     """What the audit found."""
     losses: list[float]
     """Seconds from the loss of an owner to the first answer about its room at another node."""
+    hand_overs: list[HandOver]
+    """What it took to stop nodes in order."""
 
     @property
     def slowest(self) -> float:
@@ -43,9 +46,12 @@ class Result(NamedTuple):
         return max(self.losses, default=0.0)
 
 
-async def suffer(rig: Rig, names: Sequence[str], seconds: float, seed: int, tell: Callable[[str], None]) -> Result:
+async def suffer(
+    rig: Rig, names: Sequence[str], seconds: float, rooms: int, seed: int, tell: Callable[[str], None]
+) -> Result:
     """Run the faults of these names, one after another, each for some seconds, in one storm.
 
+    `rooms` is the number of those that are handed over, besides the rooms of the storm. `tell` gets what was done.
     Raises what a fault raises, `TimeoutError` where something does not come true.
     """
     random = Random(seed)
@@ -53,7 +59,7 @@ async def suffer(rig: Rig, names: Sequence[str], seconds: float, seed: int, tell
 
     async def break_things() -> None:
         for name in names:
-            stages.append(stage := Stage(rig, seconds, Random(random.random())))
+            stages.append(stage := Stage(rig, seconds, rooms, Random(random.random())))
             tell(f"{name}: {await DEEDS[name](stage)}")
         stop.set()
 
@@ -63,10 +69,10 @@ async def suffer(rig: Rig, names: Sequence[str], seconds: float, seed: int, tell
     for stage in stages:
         for begin, end in stage.waits:
             report.check_each("kept", _told_too_early(outcome.history, begin, end))
+    done = sum(one.is_done for one in outcome.history.operations)
+    hand_overs = [one for stage in stages for one in stage.hand_overs]
     losses = [one for stage in stages for one in stage.losses]
-    return Result(
-        len(outcome.history.operations), sum(one.is_done for one in outcome.history.operations), report, losses
-    )
+    return Result(len(outcome.history.operations), done, report, losses, hand_overs)
 
 
 def _plan(rig: Rig, seed: int, faults: Faults) -> Plan:

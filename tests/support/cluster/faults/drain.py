@@ -1,0 +1,132 @@
+"""Nodes that are stopped in order, one after another, while many rooms have people in them."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from random import Random
+from typing import NamedTuple
+
+from tests.support.attacks.line import Line, Lost, dial, handshake
+from tests.support.cluster.faults.rig import NODES, Rig
+from tests.support.cluster.faults.waiting import comes_true, until
+
+HOST = "drained"
+_VERSIONS = """
+    SELECT rooms.code, owners.version FROM rooms JOIN owners ON owners.room_id = rooms.id
+    JOIN nodes ON nodes.generation = owners.generation WHERE rooms.host_id = '{}' AND nodes.name = '{}'
+"""
+_VERSIONS_NOW = """
+    SELECT rooms.code, owners.version FROM rooms JOIN owners ON owners.room_id = rooms.id WHERE rooms.host_id = '{}'
+"""
+
+
+class HandOver(NamedTuple):
+    """What it took to stop one node."""
+
+    rooms: int
+    """The rooms that the node had."""
+    commits: float
+    """Commits of a room, on average, until it has answered at its next owner: the drop of a seat, the release, the
+    claim, the resume, and the answer itself are one each."""
+    most: int
+    """The most of one room."""
+    stopping: float
+    """Seconds from the signal to the end of the process."""
+    answered: float
+    """Seconds from the signal until every room has answered."""
+
+
+class Sitter:
+    """A user who stays in a room, and comes back at another node where its own is stopped."""
+
+    def __init__(self, rig: Rig, code: str, number: int, random: Random) -> None:
+        self.seat = ""
+        self._rig = rig
+        self._code = code
+        self._random = random
+        self._user = f"sitter-{number}"
+        self._token = ""
+        self._line: Line | None = None
+
+    @property
+    def is_seated(self) -> bool:
+        """Whether it has a connection with its seat."""
+        return self._line is not None and self._line.is_open
+
+    async def live(self) -> None:
+        """Sit there, until this is cancelled. Raises `AssertionError` when the seat is lost."""
+        try:
+            while True:
+                with contextlib.suppress(Lost, OSError):
+                    await self._come()
+                    assert self._line is not None
+                    await self._line.lost.wait()
+                await asyncio.sleep(self._random.random() / 10)
+        finally:
+            if self._line is not None:
+                self._line.cut()
+
+    async def _come(self) -> None:
+        daemon = self._rig.daemons[self._random.choice(NODES)]
+        line = await dial(daemon.port, handshake("10.2.0.1", daemon.token(self._user)))
+        if not await line.upgraded():
+            raise Lost(line.status)
+        if self._token:
+            reply = await line.ask("resume", resumeToken=self._token)
+        else:
+            reply = await line.ask("join-room", code=self._code)
+        if reply["type"] != "participant":
+            assert reply["code"] != "seat_expired", f"{self._user} has lost the seat"
+            line.cut()
+            raise Lost(reply["code"])
+        found = reply["participant"]["id"]
+        assert self.seat in ("", found), f"{self._user} has another seat"
+        self.seat, self._token, self._line = found, reply["resumeToken"], line
+
+
+@contextlib.asynccontextmanager
+async def sitting(rig: Rig, count: int, random: Random) -> AsyncIterator[list[str]]:
+    """Have so many rooms, with one user in each, and return their codes."""
+    codes: list[str] = []
+    for name in NODES:
+        async with rig.daemons[name].client(HOST, compression=None, proxy=None) as client:
+            share = len(range(NODES.index(name), count, len(NODES)))
+            codes += [(await client.ask("create-room"))["room"]["code"] for _ in range(share)]
+    sitters = [Sitter(rig, code, number, Random(random.random())) for number, code in enumerate(codes)]
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one.live()) for one in sitters]
+        await comes_true(lambda: all(one.is_seated for one in sitters))
+        try:
+            yield codes
+            await comes_true(lambda: all(one.is_seated for one in sitters))
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+async def hand_over(rig: Rig, name: str) -> HandOver:
+    """Stop a node in order, and wait until each of its rooms of `sitting` has answered at another one."""
+    before = await _versions(rig, _VERSIONS.format(HOST, name))
+    began = time.monotonic()
+    assert await asyncio.to_thread(rig.daemons[name].stop) == 0
+    stopping = time.monotonic() - began
+    other = NODES[NODES.index(name) - 1]
+    async with rig.daemons[other].client(HOST, compression=None, proxy=None) as client:
+        for code in before:
+
+            async def answers(code: str = code) -> bool:
+                reply = await client.ask("get-room", code=code)
+                assert reply["type"] == "room" or reply["code"] == "unavailable", reply
+                return bool(reply["type"] == "room")
+
+            await until(answers)
+    answered = time.monotonic() - began
+    now = await _versions(rig, _VERSIONS_NOW.format(HOST))
+    commits = [now[code] - version for code, version in before.items()]
+    return HandOver(len(before), sum(commits) / max(1, len(commits)), max(commits, default=0), stopping, answered)
+
+
+async def _versions(rig: Rig, sql: str) -> dict[str, int]:
+    rows = (await asyncio.to_thread(rig.engine.run_sql, sql)).splitlines()
+    return {code: int(version) for code, _, version in (row.partition("|") for row in rows)}
