@@ -23,8 +23,10 @@ DROPPED = 0.05
 class Stage:
     """The cluster, how long a fault lasts, a source of random choices, and what was noticed meanwhile."""
 
-    def __init__(self, rig: Rig, seconds: float, rooms: int, random: Random) -> None:
+    def __init__(self, rig: Rig, seconds: float, rooms: int, hold: float, random: Random) -> None:
         self.rig = rig
+        self.hold = hold
+        """The seconds for which the daemons hold a seat."""
         self.rooms = rooms
         """The rooms that are handed over."""
         self.random = random
@@ -205,7 +207,7 @@ async def lose_messages(stage: Stage) -> str:
 async def drain(stage: Stage) -> str:
     """Stop one node after another in order (SIGTERM), and start it again, with many rooms that people stay in."""
     rig = stage.rig
-    async with sitting(rig, stage.rooms, stage.random):
+    async with sitting(rig, stage.rooms, stage.hold, stage.random):
         for name in NODES:
             stage.hand_overs.append(await hand_over(rig, name))
             await rig.start(name)

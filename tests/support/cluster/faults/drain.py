@@ -40,12 +40,15 @@ class HandOver(NamedTuple):
 class Sitter:
     """A user who stays in a room, and comes back at another node where its own is stopped."""
 
-    def __init__(self, rig: Rig, code: str, number: int, random: Random) -> None:
+    def __init__(self, rig: Rig, code: str, number: int, hold: float, random: Random) -> None:
         self.seat = ""
+        """The participant id; empty without a seat."""
         self._rig = rig
         self._code = code
         self._random = random
         self._user = f"sitter-{number}"
+        self._hold = hold
+        self._lost_at = 0.0
         self._token = ""
         self._line: Line | None = None
 
@@ -55,13 +58,14 @@ class Sitter:
         return self._line is not None and self._line.is_open
 
     async def live(self) -> None:
-        """Sit there, until this is cancelled. Raises `AssertionError` when the seat is lost."""
+        """Sit there, until this is cancelled. Raises `AssertionError` when the seat is lost while it is to be held."""
         try:
             while True:
                 with contextlib.suppress(Lost, OSError):
                     await self._come()
                     assert self._line is not None
                     await self._line.lost.wait()
+                    self._lost_at = time.monotonic()
                 await asyncio.sleep(self._random.random() / 10)
         finally:
             if self._line is not None:
@@ -77,8 +81,11 @@ class Sitter:
         else:
             reply = await line.ask("join-room", code=self._code)
         if reply["type"] != "participant":
-            assert reply["code"] != "seat_expired", f"{self._user} has lost the seat"
             line.cut()
+            if reply["code"] == "seat_expired":
+                away = time.monotonic() - self._lost_at
+                assert away >= self._hold, f"{self._user} has lost the seat after {away:.2f} s"
+                self.seat, self._token = "", ""
             raise Lost(reply["code"])
         found = reply["participant"]["id"]
         assert self.seat in ("", found), f"{self._user} has another seat"
@@ -86,14 +93,17 @@ class Sitter:
 
 
 @contextlib.asynccontextmanager
-async def sitting(rig: Rig, count: int, random: Random) -> AsyncIterator[list[str]]:
-    """Have so many rooms, with one user in each, and return their codes."""
+async def sitting(rig: Rig, count: int, hold: float, random: Random) -> AsyncIterator[list[str]]:
+    """Have so many rooms, with one user in each, and return their codes. A seat is held for `hold` seconds.
+
+    Raises an `ExceptionGroup` when somebody loses a seat sooner.
+    """
     codes: list[str] = []
     for name in NODES:
         async with rig.daemons[name].client(HOST, compression=None, proxy=None) as client:
             share = len(range(NODES.index(name), count, len(NODES)))
             codes += [(await client.ask("create-room"))["room"]["code"] for _ in range(share)]
-    sitters = [Sitter(rig, code, number, Random(random.random())) for number, code in enumerate(codes)]
+    sitters = [Sitter(rig, code, number, hold, Random(random.random())) for number, code in enumerate(codes)]
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one.live()) for one in sitters]
         await comes_true(lambda: all(one.is_seated for one in sitters))

@@ -59,7 +59,7 @@ async def suffer(
 
     async def break_things() -> None:
         for name in names:
-            stages.append(stage := Stage(rig, seconds, rooms, Random(random.random())))
+            stages.append(stage := Stage(rig, seconds, rooms, HOLD, Random(random.random())))
             tell(f"{name}: {await DEEDS[name](stage)}")
         stop.set()
 
