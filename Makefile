@@ -15,7 +15,7 @@ LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate
 	--strip-extras --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help install run run-postgres run-cluster test bytecode coverage browsers systemd deb screenshots nightly blips attack chaos cluster-faults readers week restarts lint types fmt docs lock bench bench-pair peers clean node system
+.PHONY: help install run run-postgres run-cluster test bytecode coverage browsers systemd deb screenshots nightly blips attack chaos cluster-faults readers week restarts lint types fmt docs lock bench bench-cluster bench-pair peers clean node system
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -134,6 +134,9 @@ docs: $(VENV)/.installed-dev ## Write the generated parts of docs/reference
 bench: $(VENV)/.installed-bench ## Measure beside ceilings and peers
 	$(BIN)/python -m bench.peers.install
 	$(BIN)/python -m bench $(ARGS)
+
+bench-cluster: $(VENV)/.installed-dev ## Measure several nodes beside one, and PostgreSQL beside SQLite
+	$(BIN)/python -m bench.cluster $(ARGS)
 
 bench-pair: $(VENV)/.installed-dev ## Measure beside another checkout: make bench-pair BEFORE=folder
 	@[ -n '$(BEFORE)' ] || { echo 'make bench-pair BEFORE=folder: the checkout to compare with, after `make install` there'; exit 1; }

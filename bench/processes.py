@@ -56,7 +56,7 @@ class Server(NamedTuple):
 
     def clock(self) -> "Clock":
         """Read the wall clock and both processors' clocks."""
-        return Clock(time.perf_counter(), sum(map(_cpu_seconds, self.pids())), time.process_time())
+        return Clock(time.perf_counter(), sum(map(cpu_seconds, self.pids())), time.process_time())
 
     def memory(self) -> int:
         """Add up what is resident, in bytes; pages that processes share count once (PSS)."""
@@ -186,7 +186,8 @@ def _proportional_bytes(pid: int) -> int:
     return next(int(line.split()[1]) * 1024 for line in rollup.splitlines() if line.startswith("Pss:"))
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process has used."""
     # All threads of another process, to the nanosecond: clock_getcpuclockid(3), which Python does not wrap. Linux
     # builds the clock's number as MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED), include/linux/posix-timers.h.
     return time.clock_gettime(~pid << 3 | 2)

@@ -1,0 +1,18 @@
+"""The measurement of several nodes: a short run has all its figures."""
+
+import asyncio
+import re
+from pathlib import Path
+
+from bench.cluster import ALONE, SINGLE, THREE, run, running
+
+
+def test_a_short_run(tmp_path: Path) -> None:
+    """Each side did something, and a join elsewhere takes longer than nothing."""
+    with running(tmp_path) as cluster:
+        text = asyncio.run(run(cluster, rounds=1, seconds=0.5, count=5))
+    for side in (ALONE, SINGLE, THREE):
+        (found,) = re.findall(rf"^\| {re.escape(side)} \| (\d+) \(", text, re.M)
+        assert int(found) > 0
+    assert len(re.findall(r"^\| .* \| [≥≤] [\d.]+ \| -?[\d.]+", text, re.M)) == 3
+    assert re.search(r"p50 of a join at the owner [\d.]+ ms, elsewhere [\d.]+ ms", text)
