@@ -105,9 +105,9 @@ async def test_a_closed_tab(tabs: Tabs, daemon: Daemon) -> None:
     for tab, name in ((alice, ""), (jane, "Jane"), (bob, "")):
         await tab.enter(name)
     await expect(alice.page.locator(".tiles li")).to_have_count(3)
-    for tab in (jane, bob):
+    for tab, name in ((jane, "Jane"), (bob, "bob")):  # one after the other: a browser waits half a second for a page
         await tab.page.close(run_before_unload=True)  # as by a person: the page is told before it goes
-    await expect(alice.page.locator(".tiles .held-note:visible")).to_have_count(2)
+        await expect(alice.page.locator(".tiles li", has_text=name).locator(".held-note")).to_be_visible()
     await expect(alice.page.locator(".tiles li")).to_have_count(1)
 
 
