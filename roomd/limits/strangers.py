@@ -1,26 +1,31 @@
 """The connections without a seat and without a token. They share a part of all connections."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from itertools import islice
 from typing import Generic, TypeVar
 
 A = TypeVar("A", bound=Hashable)
 C = TypeVar("C", bound=Hashable)
+
+LOOKED_AT = 64
+"""The addresses that are looked at for one that loses a connection."""
 
 
 class Strangers(Generic[A, C]):
     """Connections `C` without a seat and without a token, by the address `A` of their client.
 
     There may be `limit` of them. One more costs the address with the most of them its oldest, so that an address with
-    many connections cannot keep others out.
+    many connections cannot keep others out. The last `limit / 2` that were added are spared: behind a proxy all have
+    its address until their requests are read.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         """The number of connections that there may be."""
         self._address_of: dict[C, A] = {}
-        self._at: dict[A, dict[C, None]] = {}  # the oldest is first
+        self._added = 0  # connections, ever
+        self._at: dict[A, dict[C, int]] = {}  # their numbers in the order in which they were added; the oldest is first
         self._addresses: dict[int, dict[A, None]] = {}  # by the number of their connections
-        self._most = 0
 
     def __len__(self) -> int:
         """Return the number of connections."""
@@ -30,7 +35,8 @@ class Strangers(Generic[A, C]):
         """Add a connection. Return the one that is too many then, which is removed; None if there is none."""
         self._address_of[connection] = address
         there = self._at.setdefault(address, {})
-        there[connection] = None
+        self._added += 1
+        there[connection] = self._added
         self._count(address, len(there) - 1, len(there))
         return self.take() if len(self._address_of) > self.limit else None
 
@@ -45,19 +51,25 @@ class Strangers(Generic[A, C]):
         del self._address_of[before]
         self._address_of[connection] = address
         there = self._at[address]
-        del there[before]
-        there[connection] = None
+        there[connection] = there.pop(before)
         return None
 
     def take(self) -> C:
         """Remove and return the oldest connection of the address with the most of them; there must be one.
 
-        It is never the newest one while there is another.
+        It is one of the last that were added only where all that are looked at are. It is never the newest one while
+        there is another.
         """
-        greediest = next(iter(self._addresses[self._most]))
-        oldest = next(iter(self._at[greediest]))
-        self.remove(oldest)
-        return oldest
+        last = self._added - self.limit // 2
+        oldest = [next(iter(self._at[address].items())) for address in islice(self._greediest(), LOOKED_AT)]
+        taken = next((connection for connection, number in oldest if number <= last), oldest[0][0])
+        self.remove(taken)
+        return taken
+
+    def _greediest(self) -> Iterator[A]:
+        """Yield the addresses, those with the most connections first."""
+        for count in sorted(self._addresses, reverse=True):
+            yield from self._addresses[count]
 
     def remove(self, connection: C) -> None:
         """Remove a connection that has a seat or a token now, or that has ended. Removing it twice is fine."""
@@ -78,5 +90,3 @@ class Strangers(Generic[A, C]):
                 del self._addresses[before]
         if after:
             self._addresses.setdefault(after, {})[address] = None
-        if after > self._most or self._most not in self._addresses:
-            self._most = after

@@ -18,6 +18,18 @@ def test_the_address_with_the_most_loses_its_oldest() -> None:
     assert len(strangers) == 3
 
 
+def test_who_has_just_come_is_spared() -> None:
+    """Behind a proxy many may have its address at once, until their requests are read: no honest one is lost then."""
+    strangers: Strangers[str, tuple[str, int]] = Strangers(20)
+    for number in range(20):
+        strangers.add("attacker" if number < 10 else f"honest {number}", ("old", number))
+    lost = [strangers.add("proxy", ("new", number)) for number in range(9)]
+    assert lost == [("old", number) for number in range(9)], "though the proxy has more from the sixth on"
+    for number in range(9, 12):
+        strangers.add("proxy", ("new", number))
+    assert strangers.add("proxy", ("new", 12)) == ("new", 2), "its request has not come since"
+
+
 def test_a_connection_that_becomes_another() -> None:
     """It counts once, as the newest of the address that it is found to have, whether it was counted before or not."""
     strangers: Strangers[str, str] = Strangers(3)
