@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import signal
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -303,14 +304,24 @@ def waits_with_hangups(process: int) -> bool:
     return bool(int(blocked.split()[1], 16) & 1 << signal.SIGHUP - 1)
 
 
+@pytest.mark.sqlite
 async def test_a_signal_while_the_daemon_starts(tmp_path: Path) -> None:
     """A signal that comes before the daemon serves waits until then: what was changed meanwhile is not missed."""
-    daemon = Daemon(tmp_path)
+    daemon = Daemon(tmp_path, ROOMD_DATABASE_BUSY_TIMEOUT="3600")
+    daemon.start()
+    assert daemon.stop() == 0
+    daemon.log.unlink()
+    others = sqlite3.connect(daemon.database, check_same_thread=False)
+    others.execute("BEGIN EXCLUSIVE")  # the daemon waits for it, and serves nobody yet
 
     def hang_up() -> None:
+        deadline = time.monotonic() + PATIENCE
         while not daemon.is_started or not waits_with_hangups(daemon.process.pid):
+            assert time.monotonic() < deadline
             time.sleep(0.001)
+        assert "listening" not in daemon.log.read_text()
         daemon.process.send_signal(signal.SIGHUP)
+        others.close()
 
     await asyncio.gather(asyncio.to_thread(daemon.start), asyncio.to_thread(hang_up))
     await asyncio.to_thread(daemon.wait_for_log, '"reloaded"')
