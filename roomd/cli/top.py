@@ -2,6 +2,7 @@
 
 import os
 import select
+import signal
 import sys
 import termios
 import time
@@ -9,6 +10,7 @@ import tty
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
+from types import FrameType
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -45,7 +47,11 @@ def show(ask: Ask, interval: float) -> None:
         console.print(render(before, ask(), BUSY_ROOMS))
         return
     try:
-        with _keys(sys.stdin.fileno()) as quits, Live(console=console, screen=True, auto_refresh=False) as live:
+        with (
+            _interrupting(),
+            _keys(sys.stdin.fileno()) as quits,
+            Live(console=console, screen=True, auto_refresh=False) as live,
+        ):
             wait = min(FIRST, interval)
             while not quits(wait):
                 after = ask()
@@ -55,6 +61,20 @@ def show(ask: Ask, interval: float) -> None:
                 before, wait = after, interval
     except KeyboardInterrupt:
         pass
+
+
+@contextmanager
+def _interrupting() -> Iterator[None]:
+    """Let Ctrl-C end what runs. With Python's own handler, `asyncio.run` would only cancel who may have the answer."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -151,6 +151,8 @@ def balanced(request: pytest.FixtureRequest, tmp_path: Path, postgresql: Server)
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
             yield made
+            process.terminate()  # nginx ends its workers then
+            process.wait(PATIENCE)
 
 
 def listens(port: int) -> bool:
