@@ -1,6 +1,5 @@
 """The contract of `Bus`: the bus in memory and NATS keep it. And what NATS alone does."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -8,35 +7,10 @@ import pytest
 
 from roomd.cluster.nats import NatsBus, NatsSettings
 from roomd.cluster.ports import Bus, BusFailed
+from tests.support.cluster.ear import Ear, until_away
 from tests.support.cluster.network import Network
+from tests.support.cluster.waiting import comes_true
 from tests.support.nats import NatsServer, running
-from tests.support.processes import PATIENCE
-
-
-class Ear:
-    """A node that keeps what it hears."""
-
-    def __init__(self) -> None:
-        self.messages: list[bytes] = []
-        self.missing: list[str] = []
-        self.reconnects = 0
-
-    def received(self, data: bytes) -> None:
-        self.messages.append(data)
-
-    def absent(self, name: str) -> None:
-        self.missing.append(name)
-
-    def reconnected(self) -> None:
-        self.reconnects += 1
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait for a condition."""
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - a condition of another process
-            await asyncio.sleep(0.005)
-
 
 Make = Callable[[], Bus]
 
@@ -64,7 +38,7 @@ async def test_messages_arrive_in_their_order(make: Make) -> None:
         await bus.open(name, ears[name])
     for number in range(200):
         buses["a"].send("b", b"%d" % number)
-    await until(lambda: len(ears["b"].messages) == 200)
+    await comes_true(lambda: len(ears["b"].messages) == 200)
     assert ears["b"].messages == [b"%d" % number for number in range(200)]
     assert (ears["a"].messages, ears["c"].messages) == ([], [])
     await buses["a"].answers()
@@ -81,7 +55,7 @@ async def test_a_message_for_all(make: Make) -> None:
         await bus.open(name, ears[name])
     buses["a"].send_all(b"for all")
     buses["a"].send("b", b"for b")
-    await until(lambda: len(ears["b"].messages) == 2 and ears["c"].messages)
+    await comes_true(lambda: len(ears["b"].messages) == 2 and ears["c"].messages)
     await buses["a"].answers()
     assert {name: ear.messages for name, ear in ears.items()} == {
         "a": [], "b": [b"for all", b"for b"], "c": [b"for all"]
@@ -97,16 +71,16 @@ async def test_a_node_that_is_not_there(make: Make) -> None:
     await bus.open("a", ear)
     await second.open("b", other)
     bus.send("b", b"here")
-    await until(lambda: other.messages)
+    await comes_true(lambda: other.messages)
 
     def is_missing(name: str) -> bool:
         bus.send(name, b"hello?")  # again and again: it may be lost
         return name in ear.missing
 
-    await until(lambda: is_missing("nobody"))
+    await comes_true(lambda: is_missing("nobody"))
     assert set(ear.missing) == {"nobody"}
     await second.close()
-    await until(lambda: is_missing("b"))
+    await comes_true(lambda: is_missing("b"))
     assert other.messages == [b"here"]
     await bus.close()
 
@@ -120,7 +94,7 @@ async def test_a_large_message(make: Make) -> None:
     large = bytes(range(256)) * 4096 * 4
     for data in (b"small", large, b"", large + b"!", b"last"):
         bus.send("b", data)
-    await until(lambda: len(ear.messages) == 5)
+    await comes_true(lambda: len(ear.messages) == 5)
     assert ear.messages == [b"small", large, b"", large + b"!", b"last"]
     await bus.close()
     await other.close()
@@ -134,23 +108,14 @@ async def test_nats_comes_back(server: NatsServer) -> None:
     await second.open("b", other)
     server.stop()
 
-    async def fails() -> bool:
-        try:
-            await bus.answers()
-        except BusFailed:
-            return True
-        return False
-
-    async with asyncio.timeout(PATIENCE):
-        while not await fails():  # noqa: ASYNC110 - it is polled
-            await asyncio.sleep(0.005)
+    await until_away(bus)
     bus.send("b", b"lost")
     assert bus.lost == 1
     server.start()
-    await until(lambda: ear.reconnects and other.reconnects)
+    await comes_true(lambda: ear.reconnects and other.reconnects)
     await bus.answers()
     bus.send("b", b"found")
-    await until(lambda: other.messages)
+    await comes_true(lambda: other.messages)
     assert other.messages == [b"found"]
     await bus.close()
     await second.close()

@@ -1,10 +1,8 @@
 """Credentials of NATS, and servers with TLS: what is accepted, and what is not."""
 
-import asyncio
 import base64
 import ssl
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,9 +12,10 @@ from roomd.cluster.credentials import Credentials, WrongCredentials
 from roomd.cluster.nats import NatsBus, NatsSettings
 from roomd.cluster.ports import BusFailed
 from tests.support.certificates import Authority
+from tests.support.cluster.ear import Ear, until_away
+from tests.support.cluster.waiting import comes_true
 from tests.support.nats import running
 from tests.support.nats_accounts import ACCOUNT, USER, Accounts, Nkey
-from tests.support.processes import PATIENCE
 
 FILE = """-----BEGIN NATS USER JWT-----
 {}
@@ -26,30 +25,6 @@ FILE = """-----BEGIN NATS USER JWT-----
 {}
 ------END USER NKEY SEED------
 """
-
-
-class Ear:
-    """A node that counts."""
-
-    def __init__(self) -> None:
-        self.messages: list[bytes] = []
-        self.reconnects = 0
-
-    def received(self, data: bytes) -> None:
-        self.messages.append(data)
-
-    def absent(self, name: str) -> None:
-        raise AssertionError(name)
-
-    def reconnected(self) -> None:
-        self.reconnects += 1
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait for a condition."""
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - a condition of another process
-            await asyncio.sleep(0.01)
 
 
 def credentials(jwt: str, seed: str) -> Credentials:
@@ -93,23 +68,14 @@ async def test_credentials_are_renewed(tmp_path: Path) -> None:
         file = accounts.credentials("a", ttl=5)
         bus = NatsBus(NatsSettings([server.url], credentials=Credentials(file.read_bytes)))
         await bus.open("a", ear)
-
-        async def is_away() -> bool:
-            try:
-                await bus.answers()
-            except BusFailed:
-                return True
-            return False
-
-        async with asyncio.timeout(PATIENCE):
-            while not await is_away():  # noqa: ASYNC110 - it is polled
-                await asyncio.sleep(0.01)
+        await until_away(bus)
         accounts.credentials("a")
-        await until(lambda: ear.reconnects)
+        await comes_true(lambda: ear.reconnects)
         bus.send("b", b"found")
-        await until(lambda: other.messages)
+        await comes_true(lambda: other.messages)
         await bus.close()
         await receiver.close()
+    assert ear.missing == other.missing == []
 
 
 async def test_no_way_around_tls(tmp_path: Path) -> None:

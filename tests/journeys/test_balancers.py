@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -21,28 +20,11 @@ from websockets.exceptions import ConnectionClosed
 from tests.support.cluster.daemons import Trio, trio
 from tests.support.daemon import Client, Daemon
 from tests.support.needs import SYSTEM_PATH, needs
+from tests.support.nginx import configuration, listens
 from tests.support.postgresql import Server
 from tests.support.processes import PATIENCE, free_port, spawned
 
 HOW_TO = (Path(__file__).parents[2] / "docs" / "how-to" / "reverse-proxy.md").read_text(encoding="utf-8")
-NGINX = """
-pid {folder}/nginx.pid;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    {upgrade}
-    {nodes}
-    server {{
-        listen 127.0.0.1:{port};
-        {location}
-    }}
-}}
-"""
 ROOM = "abc-def-gh{}"
 MOST = 30
 """The connections that a node takes."""
@@ -127,8 +109,8 @@ def nginx(made: Balanced) -> list[str]:
     nodes = made.with_nodes(next(block for block in found if "upstream nodes" in block))
     location = next(block for block in found if "http://nodes" in block)
     folder = made.file.parent
-    made.file.write_text(NGINX.format(folder=folder, upgrade=upgrade, nodes=nodes, location=location, port=made.port))
-    return ["nginx", "-g", "daemon off;", "-p", str(folder), "-e", str(folder / "log"), "-c", str(made.file)]
+    made.file.write_text(configuration(folder, made.port, location, http=f"{upgrade}\n{nodes}", top="daemon off;"))
+    return ["nginx", "-p", str(folder), "-e", str(folder / "log"), "-c", str(made.file)]
 
 
 @pytest.fixture(
@@ -153,12 +135,6 @@ def balanced(request: pytest.FixtureRequest, tmp_path: Path, postgresql: Server)
             yield made
             process.terminate()  # nginx ends its workers then
             process.wait(PATIENCE)
-
-
-def listens(port: int) -> bool:
-    """Return whether somebody listens on the port."""
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 async def test_one_room_at_one_node(balanced: Balanced) -> None:

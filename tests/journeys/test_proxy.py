@@ -4,7 +4,6 @@ import asyncio
 import json
 import re
 import shutil
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,28 +17,10 @@ from websockets.asyncio.client import connect
 from tests.support.daemon import Client, Daemon
 from tests.support.forking import completed
 from tests.support.needs import SYSTEM_PATH, needs
+from tests.support.nginx import configuration, listens
 from tests.support.processes import PATIENCE, free_port, spawned
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "reverse-proxy.md"
-CONFIGURATION = """
-daemon off;
-master_process off;
-pid {folder}/nginx.pid;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    {map}
-    server {{
-        listen 127.0.0.1:{port};
-        {location}
-    }}
-}}
-"""
 
 pytestmark = needs("nginx", "nginx")
 
@@ -79,19 +60,14 @@ def documented(daemon: Daemon) -> tuple[str, str]:
     return f"{upgrade}\n{upstream}", location.replace("http://127.0.0.1:8765", "http://roomd")
 
 
-def listens(port: int) -> bool:
-    """Return whether somebody listens on the port."""
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
-
-
 @pytest.fixture(scope="module")
 def page(behind: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the meeting page behind an nginx with the prefix /meet/."""
     folder, port = tmp_path_factory.mktemp("nginx"), free_port()
     upgrade, location = documented(behind)
     file = folder / "nginx.conf"
-    file.write_text(CONFIGURATION.format(folder=folder, map=upgrade, location=location, port=port))
+    alone = "daemon off;\nmaster_process off;"
+    file.write_text(configuration(folder, port, location, http=upgrade, top=alone))
     nginx = shutil.which("nginx", path=SYSTEM_PATH)
     assert nginx is not None
     log = folder / "nginx.log"

@@ -12,8 +12,8 @@ from random import Random
 from tests.support.cluster.faults.drain import HandOver, hand_over, sitting
 from tests.support.cluster.faults.probe import first_answer
 from tests.support.cluster.faults.rig import LEASE, NODES, Rig
-from tests.support.cluster.faults.waiting import until
 from tests.support.cluster.faults.wires import Wire
+from tests.support.cluster.waiting import until
 from tests.support.processes import PATIENCE
 
 DROPPED = 0.05

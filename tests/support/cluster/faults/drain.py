@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tests.support.attacks.line import Line, Lost, dial, handshake
 from tests.support.cluster.faults.rig import NODES, Rig
-from tests.support.cluster.faults.waiting import comes_true, until
+from tests.support.cluster.waiting import comes_true, until
 
 HOST = "drained"
 _VERSIONS = """

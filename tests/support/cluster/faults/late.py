@@ -14,7 +14,7 @@ from roomd.verify.driver.log_readers import LogReader, reading
 from roomd.verify.records import History, Kind, Operation
 from roomd.verify.report import Report
 from tests.support.cluster.faults.rig import NODES, Rig
-from tests.support.cluster.faults.waiting import comes_true
+from tests.support.cluster.waiting import comes_true
 from tests.support.processes import PATIENCE
 
 SEATS = 2

@@ -2,7 +2,7 @@
 
 import time
 
-from tests.support.cluster.faults.waiting import until
+from tests.support.cluster.waiting import until
 from tests.support.daemon import Daemon
 
 

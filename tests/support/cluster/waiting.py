@@ -21,10 +21,10 @@ async def until(what: Callable[[], Awaitable[T]]) -> T:
             await asyncio.sleep(PAUSE)
 
 
-async def comes_true(condition: Callable[[], bool]) -> None:
+async def comes_true(condition: Callable[[], object]) -> None:
     """Wait until a condition holds. Raises `TimeoutError`."""
 
     async def holds() -> bool:
-        return condition()
+        return bool(condition())
 
     await until(holds)
