@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from roomd.storage.kinds import Storage
+from roomd.storage.postgresql.connection import Connection, connect
 from roomd.storage.sqlite import SqliteStore
 from tests.support.databases import make_database
 from tests.support.fakes import FakeStore
+from tests.support.postgresql import Server
 from tests.support.stores import ALL, REAL, AnyStore, RealStore, new_database, opened, served
 
 
@@ -62,3 +64,17 @@ def database(left_database: Path, tmp_path: Path) -> Path:
     secret.write_text("0" * 64)
     secret.chmod(0o600)
     return folder / "roomd.db"
+
+
+@pytest.fixture
+def url(postgresql: Server) -> str:
+    """The URL of an empty database in PostgreSQL."""
+    return postgresql.create()
+
+
+@pytest.fixture
+async def other(url: str) -> AsyncIterator[Connection]:
+    """A connection of another program."""
+    connection = await connect(url)
+    yield connection
+    await connection.close()

@@ -10,25 +10,17 @@ import pytest
 
 from roomd.config import DatabaseConfig
 from roomd.counters import Counters
-from roomd.engine.ports import LogBounds, StorageFailed
-from roomd.protocol.log_events import LoggedParticipantJoined
+from roomd.engine.ports import StorageFailed
 from roomd.rooms.changes import Banned, RoomChanged
-from roomd.rooms.event_log import reference
 from roomd.rooms.model import PersonKey
 from roomd.storage.errors import StoreBusy
 from roomd.storage.postgresql import commit_watch, connection
 from roomd.storage.postgresql.connection import Connection, Readers, connect
-from roomd.storage.postgresql.events import StoredEvents
 from roomd.storage.postgresql.opening import open_store
 from roomd.storage.postgresql.store import PostgresqlStore
-from tests.support.postgresql import Server, running
+from tests.support.postgresql import Server, holding, running
 from tests.support.rooms import user_ban
-from tests.support.stored import BOB, JANE, LATER, ROOM, append, kept, numbers, seat
-
-
-@pytest.fixture
-def url(postgresql: Server) -> str:
-    return postgresql.create()
+from tests.support.stored import BOB, JANE, ROOM, append, kept, seat
 
 
 @pytest.fixture
@@ -36,24 +28,6 @@ async def store(url: str) -> AsyncIterator[PostgresqlStore]:
     opened = await open_store(DatabaseConfig(url=url))
     yield opened
     await opened.close()
-
-
-@pytest.fixture
-async def other(url: str) -> AsyncIterator[Connection]:
-    """A connection of another program."""
-    connection = await connect(url)
-    yield connection
-    await connection.close()
-
-
-@contextlib.asynccontextmanager
-async def holding(other: Connection, sql: str) -> AsyncIterator[None]:
-    """Run a statement in a transaction that stays open for the block."""
-    with contextlib.suppress(ZeroDivisionError):
-        async with other.transaction():
-            await other.execute(sql)
-            yield
-            raise ZeroDivisionError  # roll back
 
 
 LOCK_ROW = "SELECT * FROM fence FOR UPDATE"
@@ -305,17 +279,6 @@ async def test_a_stop_does_not_wait_for_a_server_that_is_gone() -> None:
             await waiting
 
 
-LOG = (
-    """INSERT INTO events SELECT n, 'r1', '{at}', 'x', '{{"id":"' || repeat('0', 24) || '","position":"' || """
-    """repeat('0', 12) || lpad(to_hex(n), 12, '0') || '"}}' FROM nextval('event_positions') AS n"""
-)
-
-
-async def write(store: PostgresqlStore, count: int) -> None:
-    events = [LoggedParticipantJoined(LATER, reference(ROOM), JANE) for _ in range(count)]
-    await store.append(ROOM.id, [RoomChanged(ROOM)], events)
-
-
 async def test_a_connection_that_is_in_use_at_the_end(url: str) -> None:
     """It is closed when it is free."""
     readers = Readers(url)
@@ -323,55 +286,3 @@ async def test_a_connection_that_is_in_use_at_the_end(url: str) -> None:
         await readers.close()
         assert await connection.fetch("SELECT 1") == [(1,)]
     assert connection.is_closed
-
-
-async def test_the_log_is_read_in_the_order_of_the_commits(store: PostgresqlStore, other: Connection) -> None:
-    """A reader does not pass a position below which a transaction is open, and is woken when it has ended."""
-    log = StoredEvents(store)
-    await write(store, 1)
-    assert numbers(await log.read_events(0, 10)) == [1]
-    woken = asyncio.Event()
-    async with other.transaction():
-        await other.execute(LOG.format(at=LATER))  # position 2
-        await write(store, 1)  # position 3, committed before it
-        store.on_events = woken.set
-        part = await log.read_events(0, 10)
-        assert (numbers(part), part.last) == ([1], 1)
-        assert await log.bounds() == LogBounds(0, 1)
-        async with asyncio.timeout(60):
-            await woken.wait()
-    assert numbers(await log.read_events(1, 10)) == [2, 3]
-
-
-async def test_a_position_that_another_reader_has_passed(store: PostgresqlStore, other: Connection) -> None:
-    """It was read elsewhere, so it is known here too, if not at once; one that was not given is not waited for."""
-    log = StoredEvents(store)
-    await write(store, 1)
-    await log.bounds()
-    async with other.transaction():
-        await other.execute(LOG.format(at=LATER))  # position 2
-        await write(store, 1)
-        assert (await log.bounds(9)).last == 1
-        asked = asyncio.create_task(log.bounds(3))
-        await asyncio.wait([asked], timeout=0.1)
-        assert not asked.done()
-    async with asyncio.timeout(60):
-        assert (await asked).last == 3
-
-
-async def test_a_position_that_was_drawn_in_vain_holds_nobody_up(store: PostgresqlStore, other: Connection) -> None:
-    """A transaction that fails leaves a gap."""
-    log = StoredEvents(store)
-    await write(store, 1)
-    assert (await log.read_events(0, 10)).last == 1
-    async with holding(other, LOG.format(at=LATER)):
-        await write(store, 1)
-        assert (await log.read_events(0, 10)).last == 1
-    assert numbers(await log.read_events(0, 10)) == [1, 3]
-
-
-async def test_other_transactions_do_not_hold_the_log_up(store: PostgresqlStore, other: Connection) -> None:
-    """However long one runs that writes something else."""
-    async with holding(other, "CREATE TABLE something (id integer)"):
-        await write(store, 2)
-        assert (await StoredEvents(store).read_events(0, 10)).last == 2

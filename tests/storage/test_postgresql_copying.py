@@ -25,11 +25,6 @@ from tests.support.stores import opened as opened_storage
 
 
 @pytest.fixture
-def url(postgresql: Server) -> str:
-    return postgresql.create()
-
-
-@pytest.fixture
 def source(database: Path) -> Path:
     """A database as a daemon left it, with texts that PostgreSQL cannot store as they are."""
     with opened(database) as db:

@@ -1,29 +1,14 @@
 """Opening a database in PostgreSQL: which ones can be used, and what an older one becomes."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from roomd.config import DatabaseConfig
 from roomd.rooms.changes import RoomChanged
 from roomd.storage.errors import StoreBusy, StoreError
-from roomd.storage.postgresql.connection import Connection, connect
+from roomd.storage.postgresql.connection import Connection
 from roomd.storage.postgresql.opening import open_store
 from tests.support.postgresql import Server
 from tests.support.stored import OTHER, ROOM, append, kept
-
-
-@pytest.fixture
-def url(postgresql: Server) -> str:
-    return postgresql.create()
-
-
-@pytest.fixture
-async def other(url: str) -> AsyncIterator[Connection]:
-    """A connection of another program."""
-    connection = await connect(url)
-    yield connection
-    await connection.close()
 
 
 async def test_databases_that_cannot_be_used(postgresql: Server, url: str) -> None:

@@ -16,12 +16,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from roomd.storage.postgresql.connection import Connection
 from tests.support.processes import PATIENCE, spawn
 
 IS_STORE = os.environ.get("TEST_ROOMD_STORE") == "postgresql"
@@ -231,3 +232,13 @@ def main(folder: Path, command: Sequence[str]) -> int:
 
 if __name__ == "__main__":
     sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))
+
+
+@contextlib.asynccontextmanager
+async def holding(other: Connection, sql: str) -> AsyncIterator[None]:
+    """Run a statement in a transaction that stays open for the block."""
+    with contextlib.suppress(ZeroDivisionError):
+        async with other.transaction():
+            await other.execute(sql)
+            yield
+            raise ZeroDivisionError  # roll back

@@ -49,6 +49,7 @@ class Horizon:
         self._reached = 0
         self._pending: deque[tuple[int, set[str]]] = deque()
         """Positions, with the transactions that may have drawn lower ones and were open then."""
+        self._looking = asyncio.Lock()
 
     async def find(self, db: Connection, passed: int = 0) -> int:
         """Return the last number that can be read. At first, wait until it is known. Raises `DatabaseError`.
@@ -63,7 +64,15 @@ class Horizon:
         return self._reached
 
     async def _look(self, db: Connection) -> int:
-        """Return the last position that was given."""
+        """Return the last position that was given.
+
+        One reader looks at a time: which transactions were open before another one has found a position says nothing of
+        those that have drawn it.
+        """
+        async with self._looking:
+            return await self._look_alone(db)
+
+    async def _look_alone(self, db: Connection) -> int:
         # In this order: who begins to write after the first statement draws a higher position.
         ((given,),) = await db.fetch(_LAST_GIVEN)
         writing = {row[0] for row in await db.fetch(_WRITING)}
