@@ -75,17 +75,23 @@ def test_the_newest_stays(steps: list[tuple[bool, str]], address: str) -> None:
 @settings(deadline=None)
 @given(st.integers(1, 6), st.lists(st.tuples(st.booleans(), st.sampled_from("abcd")), max_size=60))
 def test_the_limit_holds(limit: int, steps: list[tuple[bool, str]]) -> None:
-    """There are never more than the limit, and who is closed is the oldest of an address with the most."""
+    """There are never more than the limit, and who is closed is the oldest of an address with the most, of those whose
+    oldest is not among the last that were added; where there is none, of all.
+    """
     strangers: Strangers[str, int] = Strangers(limit)
     present: list[tuple[str, int]] = []
+    added: list[int] = []
     for number, (comes, address) in enumerate(steps):
         if comes:
             present.append((address, number))
+            added.append(number)
             closed = strangers.add(address, number)
             if len(present) > limit:
                 counts = Counter(name for name, _ in present)
-                oldest = {next(one for name, one in present if name == most) for most in counts
-                          if counts[most] == max(counts.values())}  # fmt: skip
+                firsts = {name: next(one for other, one in present if other == name) for name in counts}
+                spared = added[len(added) - limit // 2 :]
+                others = {name: counts[name] for name in counts if firsts[name] not in spared} or counts
+                oldest = {firsts[name] for name in others if others[name] == max(others.values())}
                 assert closed in oldest
                 assert closed != number or len(oldest) == len(present) == 1
                 present = [entry for entry in present if entry[1] != closed]
