@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from roomd.verify.replay import Replay
-from tests.support.daemon import Client, Daemon, error
+from tests.support.daemon import PATIENT, Client, Daemon, error
 from tests.support.databases import change
 from tests.support.processes import PATIENCE
 
@@ -258,7 +258,7 @@ async def test_a_stop_ends_a_watch(make_daemon: Callable[..., Daemon]) -> None:
 @pytest.fixture
 async def slow(make_daemon: Callable[..., Daemon]) -> Daemon:
     """A daemon with little room for what waits for a client, and many events."""
-    daemon = make_daemon(ROOMD_LIMITS_OUTBOX="65536")
+    daemon = make_daemon(ROOMD_LIMITS_OUTBOX="65536", **PATIENT)
     async with daemon.client("alice") as host:
         room = (await host.ask("create-room"))["room"]
         for number in range(2000):
