@@ -1,14 +1,13 @@
 """`python -m bench`: measure roomd on one core, beside its ceilings and its peers under the same load."""
 
 import argparse
-import gc
 import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
 
-from bench import plots, report
-from bench.processes import StartFailed, available_memory, keep_memory, pin_generator, raise_file_limit
+from bench import options, plots, report
+from bench.processes import StartFailed, available_memory, keep_memory
 from bench.suite import SERVERS, WORK, Plan, Suite
 from bench.work import crowd, growth, storm
 
@@ -17,20 +16,15 @@ RESULTS = Path(__file__).parent / "results"
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser = options.parser("bench", __doc__, rounds=3, seconds=1.5)
     parser.add_argument("--only", nargs="+", choices=WORK, default=tuple(WORK), metavar="WORK", help="a to k")
     parser.add_argument("--servers", nargs="+", choices=SERVERS, default=SERVERS, help="what to measure (default all)")
     parser.add_argument(
         "--without", nargs="+", choices=SERVERS, default=(), metavar="SERVER", help="servers to leave out"
     )
-    parser.add_argument("--rounds", type=int, default=3, help="how often to measure (default 3)")
-    parser.add_argument("--seconds", type=float, default=1.5, help="length of a rate measurement (default 1.5)")
     parser.add_argument("--minutes", type=float, default=9.0, help="start no round that would end later (default 9)")
     parser.add_argument("--quick", action="store_true", help="one short round, without what is large")
     parser.add_argument("--million", action="store_true", help="a history of one million instead of ten")
-    parser.add_argument(
-        "--folder", type=Path, default=Path("var"), help="where databases go: a real disk (default var)"
-    )
     parser.add_argument(
         "--results", type=Path, default=RESULTS, help="where tables and plots go (default bench/results)"
     )
@@ -40,11 +34,7 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Measure, and write the results; return 1 when a server does not start, or roomd failed at something."""
     args = arguments()
-    args.folder.mkdir(parents=True, exist_ok=True)
-    raise_file_limit()
-    machine = report.machine(args.folder)
-    cores = pin_generator()
-    gc.disable()  # a pause here would count as the server's
+    machine, cores = options.make_ready(args.folder)
     seconds = min(args.seconds, 0.7) if args.quick else args.seconds
     history = growth.MILLION if args.million else growth.TEN_MILLION
     buffers = crowd.LARGEST * storm.read_buffer(crowd.LARGEST)

@@ -6,7 +6,6 @@ of both are this checkout's.
 """
 
 import argparse
-import gc
 import secrets
 import socket
 import statistics
@@ -17,9 +16,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
-from bench import report
-from bench.processes import StartFailed, pin_generator, raise_file_limit
+from bench import options, report
+from bench.processes import StartFailed
 from bench.report import Results, Spread
 from bench.rig import HERE, Checkout, Figure, Rig, running
 from bench.suite import LARGEST_ROOM, Plan, Record, Step, paused, steps, temporary
@@ -197,19 +197,14 @@ def describe(checkout: Checkout) -> str:
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m bench.pair", description=__doc__)
+    parser = options.parser("bench.pair", __doc__, rounds=5, seconds=1.5)
     parser.add_argument("work", nargs="*", type=letter, default=WORK, help="a to h (default all)")
     parser.add_argument("--before", type=Path, required=True, metavar="CHECKOUT", help="the checkout to compare with")
     parser.add_argument("--python", type=Path, help="its Python (default CHECKOUT/.venv/bin/python)")
-    parser.add_argument("--rounds", type=int, default=5, help="how often to measure (default 5)")
-    parser.add_argument("--seconds", type=float, default=1.5, help="length of a rate measurement (default 1.5)")
     parser.add_argument(
         "--metrics", action="store_true", help="this checkout serves metrics, which are fetched each second"
     )
     parser.add_argument("--quick", action="store_true", help="one round of 0.3 s, and (h) with 1,000 clients only")
-    parser.add_argument(
-        "--folder", type=Path, default=Path("var"), help="where databases go: a real disk (default var)"
-    )
     args = parser.parse_args()
     try:
         args.before = find_checkout(args.before, args.python)
@@ -225,27 +220,31 @@ def letter(word: str) -> str:
     return word
 
 
+def measure(pair: Pair, rounds: int, machine: dict[str, Any], before: str, after: str) -> None:
+    """Measure, and print the report as Markdown. `before` and `after` describe the sides.
+
+    Raises `StartFailed` when a daemon does not start.
+    """
+    start = time.monotonic()
+    for _ in range(rounds):
+        pair.run_round()
+    pair.run_once()
+    taken = time.monotonic() - start
+    print(markdown(Results(machine, rounds, taken, pair.plan.seconds, pair.samples, pair.failures), before, after))
+
+
 def main() -> int:
     """Measure, and print the report as Markdown; return 1 when anything failed."""
     args = arguments()
-    args.folder.mkdir(parents=True, exist_ok=True)
-    raise_file_limit()
-    machine = report.machine(args.folder)
-    cores = pin_generator()
-    gc.disable()  # a pause here would be measured too
+    machine, cores = options.make_ready(args.folder)
     rounds, seconds = (1, 0.3) if args.quick else (args.rounds, args.seconds)
     plan = Plan(tuple(args.work), ("roomd",), seconds, args.quick, has_largest=False)
     pair = Pair(plan, args.before, HERE, cores, args.folder.resolve(), has_metrics=args.metrics)
-    start = time.monotonic()
     try:
-        for _ in range(rounds):
-            pair.run_round()
-        pair.run_once()
+        measure(pair, rounds, machine, describe(args.before), describe(HERE))
     except StartFailed as exc:
         print(exc, file=sys.stderr)
         return 1
-    results = Results(machine, rounds, time.monotonic() - start, seconds, pair.samples, pair.failures)
-    print(markdown(results, describe(args.before), describe(HERE)))
     return int(bool(pair.failures))
 
 

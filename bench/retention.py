@@ -6,20 +6,17 @@ one that keeps them, then one whose file has the space of a million messages to 
 """
 
 import argparse
-import gc
 import shutil
 import sqlite3
 import sys
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import report
-from bench.pair import AFTER, BEFORE, Pair, letter, markdown
-from bench.processes import StartFailed, pin_generator, raise_file_limit
-from bench.report import Results
+from bench import options
+from bench.pair import AFTER, BEFORE, Pair, letter, measure
+from bench.processes import StartFailed
 from bench.rig import HERE, SCHEMA, Rig, running
 from bench.suite import LARGEST_ROOM, Plan, paused, temporary
 
@@ -83,25 +80,16 @@ def prepare(file: Path, messages: int, *, is_freed: bool = False) -> Path:
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m bench.retention", description=__doc__)
+    parser = options.parser("bench.retention", __doc__, rounds=3, seconds=1.0)
     parser.add_argument("work", nargs="*", type=letter, default=("g",), help="a to h (default g)")
-    parser.add_argument("--rounds", type=int, default=3, help="how often to measure (default 3)")
-    parser.add_argument("--seconds", type=float, default=1.0, help="length of a rate measurement (default 1)")
     parser.add_argument("--messages", type=int, default=MESSAGES, help=f"how many are old (default {MESSAGES:,})")
-    parser.add_argument(
-        "--folder", type=Path, default=Path("var"), help="where databases go: a real disk (default var)"
-    )
     return parser.parse_args()
 
 
 def main() -> int:
     """Measure, and print two reports as Markdown; return 1 when anything failed."""
     args = arguments()
-    args.folder.mkdir(parents=True, exist_ok=True)
-    raise_file_limit()
-    machine = report.machine(args.folder)
-    cores = pin_generator()
-    gc.disable()  # a pause here would count as the server's
+    machine, cores = options.make_ready(args.folder)
     plan = Plan(tuple(args.work), ("roomd",), args.seconds, is_quick=False, has_largest=False)
     count = f"{args.messages:,}"
     failures = 0
@@ -116,17 +104,11 @@ def main() -> int:
              {BEFORE: Side(empty, {}), AFTER: Side(freed, {})}),
         ):  # fmt: skip
             pair = Retention(plan, sides, cores, folder)
-            start = time.monotonic()
             try:
-                for _ in range(args.rounds):
-                    pair.run_round()
+                measure(pair, args.rounds, machine, before, after)
             except StartFailed as exc:
                 print(exc, file=sys.stderr)
                 return 1
-            taken = time.monotonic() - start
-            print(
-                markdown(Results(machine, args.rounds, taken, args.seconds, pair.samples, pair.failures), before, after)
-            )
             failures += len(pair.failures)
     return int(failures > 0)
 

@@ -5,20 +5,16 @@ them at the start, and all that is measured adds more. (a) has the joins a secon
 p50 and p99 at half of that.
 """
 
-import argparse
-import gc
 import json
 import socket
 import sqlite3
 import sys
-import time
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from bench import report
-from bench.pair import AFTER, Pair, letter, markdown
-from bench.processes import StartFailed, pin_generator, raise_file_limit
-from bench.report import Results
+from bench import options
+from bench.pair import AFTER, Pair, letter, measure
+from bench.processes import StartFailed
 from bench.rig import HERE, SCHEMA, Rig, running
 from bench.suite import LARGEST_ROOM, Plan, paused
 from bench.work.catchup import write_events
@@ -73,30 +69,17 @@ def prepare(database: Path) -> None:
 
 def main() -> int:
     """Measure, and print the report as Markdown; return 1 when anything failed."""
-    parser = argparse.ArgumentParser(prog="python -m bench.webhooks", description=__doc__)
+    parser = options.parser("bench.webhooks", __doc__, rounds=5, seconds=3.0)
     parser.add_argument("work", nargs="*", type=letter, default=("a", "g"), help="a to h (default a g)")
-    parser.add_argument("--rounds", type=int, default=5, help="how often to measure (default 5)")
-    parser.add_argument("--seconds", type=float, default=3.0, help="length of a rate measurement (default 3)")
-    parser.add_argument(
-        "--folder", type=Path, default=Path("var"), help="where databases go: a real disk (default var)"
-    )
     args = parser.parse_args()
-    args.folder.mkdir(parents=True, exist_ok=True)
-    raise_file_limit()
-    machine = report.machine(args.folder)
-    cores = pin_generator()
-    gc.disable()  # a pause here would count as the server's
+    machine, cores = options.make_ready(args.folder)
     plan = Plan(tuple(args.work), ("roomd",), args.seconds, is_quick=False, has_largest=False)
     pair = Webhooks(plan, HERE, HERE, cores, args.folder.resolve())
-    start = time.monotonic()
     try:
-        for _ in range(args.rounds):
-            pair.run_round()
+        measure(pair, args.rounds, machine, "no endpoints", f"two dead endpoints with {BACKLOG:,} events each")
     except StartFailed as exc:
         print(exc, file=sys.stderr)
         return 1
-    results = Results(machine, args.rounds, time.monotonic() - start, args.seconds, pair.samples, pair.failures)
-    print(markdown(results, "no endpoints", f"two dead endpoints with {BACKLOG:,} events each"))
     return int(bool(pair.failures))
 
 
