@@ -35,6 +35,9 @@ class Edge(Protocol):
     def forget(self, seat: "EdgeSeat") -> None:
         """Forget a seat, which gets nothing more."""
 
+    def abandon(self, seat: "EdgeSeat") -> None:
+        """Have the seat held that may have been given, though nobody was told of it."""
+
     def finished(self, call: "Call") -> None:
         """Note that a call is answered, though not by its number."""
 
@@ -262,6 +265,8 @@ class EdgeSeat:
             self._edge.forget(self)
             self.state = "gone"
             self._finish(lambda: self.member.refused(refused))
+            if isinstance(refused, Uncertain):
+                self._edge.abandon(self)
 
     def _not_attached(self, refused: Refused) -> None:
         """Try again after a failure of a server; after any other refusal the seat is lost."""

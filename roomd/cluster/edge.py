@@ -44,6 +44,7 @@ class ClusterRooms:
         self._clock = clock
         self._encode = encode
         self._drain = drain
+        router.on_abandoned = lambda seat: self.drop(seat.code, "", seat.claim)
 
     # What is the same for the rooms of this node and of others.
 

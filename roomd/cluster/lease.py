@@ -103,11 +103,6 @@ class Lease:
         """Whether no other node may take rooms from this one."""
         return self._clock.monotonic() < self._until
 
-    @property
-    def live(self) -> frozenset[int]:
-        """The generations of the nodes that are there, as far as the last beat said."""
-        return frozenset(self.nodes)
-
     async def open(self) -> None:
         """Register this run, and beat from now on. Raises `StorageFailed`."""
         began = self._clock.monotonic()

@@ -1,13 +1,24 @@
 """The owner's side of the wire: it serves what other nodes ask of the rooms here, and tells them what happens there.
 
 Everything that a batch has for one edge is one `News`, in its order: answers first, then events, as the room told them
-(rule 9). So an edge that has the state has missed nothing. Answers are kept until the edge has confirmed them, and an
-item that comes twice is served once (rule 14).
+(rule 9). So an edge that has the state has missed nothing.
+
+An item that comes twice is served once (rule 14):
+
+the item                                            | what the owner does
+----------------------------------------------------|-------------------------------------------------------------------
+is of an edge that has no lease, as far as is known | nothing: the edge sends it again
+is new                                              | serve it, and keep the answer
+is known                                            | send the answer again, once there is one
+has no answer here any more                         | say that it may have been served; the edge may know better
+
+Answers are forgotten when the edge has confirmed them, and when its lease is over: its seats are held then (rule 11).
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -74,7 +85,7 @@ class RoomOwner:
         self._news: dict[tuple[Node, str], _News] = {}
         self._chains: dict[str, dict[Node, int]] = {}  # the number of the last `News` of each room for each edge
         self._answers: dict[Node, dict[int, Callable[[], None] | None]] = {}
-        self._confirmed: dict[Node, int] = {}  # the number up to which each edge has its answers
+        self._forgotten: dict[Node, int] = {}  # the number up to which the answers to each edge are forgotten
         self._adopted: set[str] = set()  # rooms with connected seats whose edges have not attached all of them
         self._given_up: list[_GivenUp] | None = None  # while rooms are given up
         self.on_owned: Callable[[wire.Owned], None] = _ignore
@@ -113,16 +124,19 @@ class RoomOwner:
 
     def confirmed(self, edge: Node, number: int) -> None:
         """Forget the answers that an edge has got. What it has sent again before they came is not served any more."""
-        self._confirmed[edge] = max(number, self._confirmed.get(edge, 0))
+        self._forgotten[edge] = max(number, self._forgotten.get(edge, 0))
         answers = self._answers.get(edge)
         while answers and (first := next(iter(answers))) <= number:
             del answers[first]
 
     def _is_new(self, edge: Node, number: int) -> bool:
-        """Return whether a number was not served yet. An answer that is known is sent again."""
-        answers = self._answers.setdefault(edge, {})
-        if number <= self._confirmed.get(edge, 0):
+        """Return whether a number is to be served; do the rest of what stands in the table above."""
+        if edge.generation not in self._lease.nodes:
             return False
+        if number <= self._forgotten.get(edge, 0):
+            self._links.post(edge, wire.Elsewhere(number, True))
+            return False
+        answers = self._answers.setdefault(edge, {})
         if number not in answers:
             answers[number] = None
             return True
@@ -251,14 +265,17 @@ class RoomOwner:
 
     def gone(self, node: Node) -> None:
         """Hold the seats of a node that is gone, and tell it so, in case that it is back later (rule 11)."""
-        self._answers.pop(node, None)
-        self._confirmed.pop(node, None)
+        self.confirmed(node, max(self._answers.pop(node, ()), default=0))
         for code in self._hub.codes():
-            if any(_generation(seat.claim) == node.generation for seat in self._hub.places(code)):
-                submit_until_stored(self._hub, self._clock, code, DropNodes(self._lease.live))
-                for member in self._hub.members_of(code).values():
-                    if isinstance(member, RemoteMember) and member.edge == node:
-                        member.seat_lost(DROPPED)
+            is_there = any(_generation(seat.claim) == node.generation for seat in self._hub.places(code))
+            if is_there or self._hub.is_serving(code):
+                drop = DropNodes(frozenset((node.generation,)), are_gone=True)
+                submit_until_stored(self._hub, self._clock, code, drop, partial(self._tell_dropped, code, node))
+
+    def _tell_dropped(self, code: str, node: Node) -> None:
+        for member in self._hub.members_of(code).values():
+            if isinstance(member, RemoteMember) and member.edge == node:
+                member.seat_lost(DROPPED)
 
     def beacon(self) -> None:
         """Send each edge the numbers of its last news, and have it attach what it has not (rule 9)."""

@@ -12,6 +12,7 @@ A client that has a seat keeps its connection: the seat is attached to the next 
 
 import asyncio
 import logging
+from collections.abc import Callable
 from zlib import crc32
 
 from roomd.cluster.calls import Call, CommandCall, EdgeSeat, LocalAsker, RelayCall, SeatCall
@@ -52,6 +53,8 @@ class Router:
         self._is_closed = False
         self.links: Links
         """What sends to other nodes. It is set before the first call."""
+        self.on_abandoned: Callable[[EdgeSeat], None] = _ignore
+        """Called with a seat that may have been given, though nobody was told of it."""
         self.routes = Routes()
         """What is known of the rooms."""
 
@@ -121,6 +124,10 @@ class Router:
     def forget(self, seat: EdgeSeat) -> None:
         """Forget a seat, which gets nothing more."""
         self.routes.remove_seat(seat.code, seat.claim)
+
+    def abandon(self, seat: EdgeSeat) -> None:
+        """Have the seat held that may have been given, though nobody was told of it."""
+        self.on_abandoned(seat)
 
     def lose(self, route: Route) -> None:
         """Find the owner of a room again, and attach its seats there."""
@@ -264,3 +271,7 @@ class Router:
         over = asyncio.Event()
         self._clock.call_later(seconds, over.set)
         await over.wait()
+
+
+def _ignore(_: EdgeSeat) -> None:
+    """Do nothing."""

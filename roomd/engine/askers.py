@@ -1,8 +1,10 @@
 """Askers that are no client: they keep the answer, submit again when storage failed, or need no answer."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
+from roomd.engine.moving import Moved
 from roomd.engine.ports import RETRY_AFTER, Asker, Clock
 from roomd.protocol.errors import Refused
 from roomd.rooms.room import Command
@@ -58,30 +60,49 @@ class Submits(Protocol):
         ...
 
 
-def submit_until_stored(rooms: Submits, clock: Clock, code: str, command: Command[object]) -> None:
+def _nothing() -> None:
+    """Do nothing."""
+
+
+def submit_until_stored(
+    rooms: Submits, clock: Clock, code: str, command: Command[object], then: Callable[[], None] = _nothing
+) -> None:
     """Submit a command whose answer nobody needs, and again whenever storage failed, unless the daemon stops.
 
-    The command gets as old as it has waited (`Command.delayed`).
+    When another process has the room of a hub, that is the end of it: it holds what is to be held as it loads the room.
+    The command gets as old as it has waited (`Command.delayed`). `then` is called in its place among the answers of the
+    batch that has stored it.
     """
-    rooms.submit(code, command, _RetryingAsker(rooms, clock, code, command, clock.monotonic()))
+    rooms.submit(code, command, _RetryingAsker(rooms, clock, code, command, clock.monotonic(), then))
 
 
 class _RetryingAsker:
     """An asker that submits its command again after a failure of the server."""
 
-    def __init__(self, rooms: Submits, clock: Clock, code: str, command: Command[object], began: float) -> None:
+    def __init__(
+        self,
+        rooms: Submits,
+        clock: Clock,
+        code: str,
+        command: Command[object],
+        began: float,
+        then: Callable[[], None],
+    ) -> None:
         self._rooms = rooms
         self._clock = clock
         self._code = code
         self._command = command
         self._began = began
+        self._then = then
 
-    def answered(self, answer: object) -> None:
-        """Do nothing."""
+    def answered(self, answer: object) -> None:  # noqa: ARG002 - nobody needs it
+        """Note that it is stored."""
+        self._then()
 
     def refused(self, refused: Refused) -> None:
         """Submit again later; after any other refusal than of the server's there is nothing left to do."""
-        if refused.kind.status_code >= 500 and not self._rooms.is_stopping:
+        is_failure = refused.kind.status_code >= 500 and not isinstance(refused, Moved)
+        if is_failure and not self._rooms.is_stopping:
             self._clock.call_later(RETRY_AFTER, self._again)
 
     def _again(self) -> None:

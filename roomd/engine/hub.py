@@ -268,6 +268,11 @@ class Hub:
         """Return whether a room is in memory."""
         return code in self._rooms
 
+    def is_serving(self, code: str) -> bool:
+        """Return whether a batch of a room is running, or a command waits for the next one."""
+        live = self._rooms.get(code)
+        return live is not None and (live.lock.locked() or bool(live.inbox))
+
     def members_of(self, code: str) -> dict[str, Member]:
         """Return who is sent the events of a room, or waits in its queue, by participant id."""
         live = self._rooms.get(code)

@@ -168,6 +168,40 @@ def test_a_timer_does_not_take_over(make: Callable[[], Room], key: str) -> None:
     assert do(a_room, ask(None, 10)).claim == 10
 
 
+# A connection that was taken for lost.
+
+
+@pytest.mark.parametrize("make", [meeting, full], ids=["a seat", "a place in a queue"])
+def test_a_join_that_is_submitted_again(make: Callable[[], Room]) -> None:
+    """It finds what it got before, also when that is held by now; its token and the one before stay."""
+    a_room = make()
+    join_ = commands.Join(caller=Caller("p2", 3, "bob", "Bob"), guest_name=None, resume_hash="a", claim=11)
+    do(a_room, join_)
+    assert act(a_room, join_.repeated()) == []
+    do(a_room, commands.Drop("p2", 11, 0))
+    assert do(a_room, join_.repeated()).claim == 11
+    assert tokens(a_room) == ("a", "t-p2")
+
+
+def test_a_guest_whose_seat_is_held() -> None:
+    """Their own connection, which is there after all, takes it back by a join, and their token stays valid."""
+    a_room = meeting()
+    assert standing(a_room, "p3") == "held"
+    join_ = commands.Join(caller=Caller("p3", 4), guest_name="Dora", resume_hash="a", claim=11)
+    found = do(a_room, join_, 6)
+    assert (found.participant.id, found.claim, found.previous_hash) == ("p3", 11, "t-p3")
+    assert found.participant.guest_name == "guest p3"
+
+
+def test_a_seat_that_nobody_was_told_of() -> None:
+    """It is held by its claim alone."""
+    a_room = meeting()
+    do(a_room, commands.Drop("", 4, 0))
+    assert standing(a_room, "p2") == "connected"
+    do(a_room, commands.Drop("", 3, 0))
+    assert standing(a_room, "p2") == "held"
+
+
 # A full room.
 
 

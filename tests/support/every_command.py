@@ -94,7 +94,12 @@ SETTINGS = (
 )
 
 VARIANTS: dict[type[Command[object]], Callable[[], Iterator[Command[object]]]] = {
-    commands.Join: lambda: (join(who, "new", wait=wait) for who in CALLERS for wait in (False, True)),
+    commands.Join: lambda: (
+        one
+        for who in CALLERS
+        for wait in (False, True)
+        for one in (join(who, "new", wait=wait), join(who, "p2", wait=wait).repeated())
+    ),
     commands.Resume: lambda: (
         resume(key, token, 50, who) for key, _ in SEATS for token in (f"t-{key}", "used") for who in (Caller(), BOB)
     ),
@@ -103,9 +108,14 @@ VARIANTS: dict[type[Command[object]], Callable[[], Iterator[Command[object]]]] =
     commands.Confirm: lambda: (commands.Confirm(*seat) for seat in SEATS),
     commands.Leave: lambda: (commands.Leave(*seat) for seat in SEATS),
     commands.Drop: lambda: (
-        commands.Drop(*seat, age, hold) for seat in SEATS for age in (0, 2.5, 100) for hold in (0, 5, 100)
+        commands.Drop(*seat, age, hold)
+        for seat in (*SEATS, ("", 3), ("", 999))
+        for age in (0, 2.5, 100)
+        for hold in (0, 5, 100)
     ),
-    commands.DropNodes: lambda: (commands.DropNodes(frozenset(live)) for live in ((), (0,))),
+    commands.DropNodes: lambda: (
+        commands.DropNodes(frozenset(nodes), are_gone=are_gone) for nodes in ((), (0,)) for are_gone in (False, True)
+    ),
     commands.Expire: lambda: iter([commands.Expire()]),
     commands.UpdateState: lambda: (
         commands.UpdateState(*seat, state)

@@ -64,8 +64,11 @@ class Join(SeatCommand, frozen=True, kw_only=True):
         Raises `Refused` by the checks of docs/protocol.md, section 4, in that order; 409 `taken_over` with the caller's
         own seat; 401 `unauthenticated` for a user without a token who has lost the seat.
         """
-        if self.is_again and (own := _place_with_claim(room, self.claim)) is not None:
-            return Decision([], own)
+        if self.is_again and (own := self._find_given(room)) is not None:
+            if own.claim is not None:
+                return Decision([], own)
+            taken = seats.take(own, self.caller, self.claim, self.resume_hash, own.previous_hash)
+            return Decision([taken], taken.seat)
         caller, settings = self.caller, room.settings
         found = check_entry(room, caller, now)
         if found is not None:
@@ -107,12 +110,20 @@ class Join(SeatCommand, frozen=True, kw_only=True):
         return Decision([*exposed, *displaced, SeatChanged(seat)], seat)
 
     def repeated(self) -> "Join":
-        """Return the join that finds the place by its claim, if it was taken."""
+        """Return the join that finds the place that the first one got."""
         return msgspec.structs.replace(self, is_again=True)
+
+    def _find_given(self, room: Room) -> Seat | None:
+        """Return the place that this join got before, also one that is held since then; None without one.
+
+        Nobody else can have come back to it: its token was not told to anybody.
+        """
+        return next((seat for seat in room.places if seat.resume_hash == self.resume_hash), None)
 
     def _take_own(self, seat: Seat) -> SeatChanged:
         """Give the caller its own seat. On the connection that has it, a token that the client may have stays valid."""
-        is_here = seat.claim is not None and seat.claim == self.caller.claim
+        caller = self.caller
+        is_here = (seat.participant.id, seat.claim or caller.claim) == (caller.seat_id, caller.claim)
         if not (is_here or self.take_over or seat.claim is None):
             raise Refused(TAKEN_OVER)
         previous = (seat.previous_hash or seat.resume_hash) if is_here else None
@@ -245,7 +256,7 @@ class Drop(Command[None], frozen=True):
     is_repeatable: ClassVar[bool] = True
 
     participant_id: str
-    """The participant whose connection was lost."""
+    """The participant whose connection was lost; empty where only the claim is known: its join was not answered."""
     claim: int
     """The claim of their sitting."""
     age: float
@@ -264,7 +275,10 @@ class Drop(Command[None], frozen=True):
 
     def decide(self, room: Room, now: Moment) -> Decision[None]:
         """Hold the seat; change nothing if it was taken over, resumed or left since."""
-        seat = room.place_of(self.participant_id)
+        if self.participant_id:
+            seat = room.place_of(self.participant_id)
+        else:
+            seat = next((one for one in room.places if one.claim == self.claim), None)
         if seat is None or seat.claim != self.claim:
             return Decision([], None)
         hold = min(self.hold, seats.longest_hold(seat, room.rules, now.clock - self.age))
@@ -279,12 +293,15 @@ class DropNodes(Command[None], frozen=True):
 
     is_repeatable: ClassVar[bool] = True
 
-    live: frozenset[int]
+    nodes: frozenset[int]
     """The generations of the nodes that are there."""
+    are_gone: bool = False
+    """Whether `nodes` are instead those that are gone."""
 
     def decide(self, room: Room, now: Moment) -> Decision[None]:
         """Hold them as of now."""
-        gone = [seat for seat in room.places if seat.claim is not None and seat.claim >> 32 not in self.live]
+        claimed = [(seat, seat.claim >> 32) for seat in room.places if seat.claim is not None]
+        gone = [seat for seat, node in claimed if (node in self.nodes) is self.are_gone]
         holds = [seats.longest_hold(seat, room.rules, now.clock) for seat in gone]
         drops = [seats.drop(seat, now, 0.0, hold) for seat, hold in zip(gone, holds, strict=True)]
         return Decision(drops, None)
@@ -300,10 +317,6 @@ class Expire(Command[None], frozen=True):
         return Decision(seats.expire(room, now), None)
 
 
-def _place_with_claim(room: Room, claim: int) -> Seat | None:
-    return next((seat for seat in room.places if seat.claim == claim), None)
-
-
 def check_entry(room: Room, caller: Caller, now: Moment) -> Seat | None:
     """Run the checks of a join up to the waiting time after a denial, in the order of docs/protocol.md, section 4.
 
@@ -312,7 +325,8 @@ def check_entry(room: Room, caller: Caller, now: Moment) -> Seat | None:
     check_active(room)
     check_ban(room, caller, now)
     check_guests(room, caller)
-    if (found := room.place_of_caller(caller)) and not seats.is_exposed(found, caller):
+    found = room.place_of_caller(caller) or _dropped_place(room, caller)
+    if found is not None and not seats.is_exposed(found, caller):
         return found
     if caller.is_hidden:
         return None
@@ -321,6 +335,12 @@ def check_entry(room: Room, caller: Caller, now: Moment) -> Seat | None:
     if room.denials:
         _check_denials(room, caller, now)
     return None
+
+
+def _dropped_place(room: Room, caller: Caller) -> Seat | None:
+    """Return the held place that the caller's connection had: its node was taken for gone, and is there after all."""
+    place = room.place_of(caller.seat_id)
+    return place if place is not None and place.claim is None else None
 
 
 def _check_denials(room: Room, caller: Caller, now: Moment) -> None:
