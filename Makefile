@@ -44,7 +44,6 @@ test: system $(VENV)/.installed-dev $(JS)/node_modules/.installed ## Run all che
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest --numprocesses 5 --dist worksteal $(ARGS)
 	$(BIN)/coverage combine --quiet
-	TEST_ROOMD_STORE=postgresql $(BIN)/python -m pytest -m both_stores --numprocesses 5 --dist worksteal tests/journeys
 	@echo 'Branch coverage of the pure modules:'
 	$(BIN)/coverage report --include=$(PURE_FILES) --fail-under=100
 

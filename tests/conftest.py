@@ -15,6 +15,7 @@ import roomd
 
 IS_NIGHTLY = "TEST_ROOMD_NIGHTLY" in os.environ
 IS_STORE = os.environ.get("TEST_ROOMD_STORE") == "postgresql"
+"""Whether all daemons of this run store in PostgreSQL."""
 
 settings.register_profile(
     "a busy machine",
@@ -73,6 +74,14 @@ def _traced(is_traced: bool) -> Iterator[None]:
         yield
     finally:
         sys.settrace(before)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test with the marker `both_stores` on each store, unless the run chooses one."""
+    test = metafunc.definition
+    if not IS_STORE and test.get_closest_marker("both_stores") and not test.get_closest_marker("sqlite"):
+        stores = {"sqlite": None, "postgresql": "postgresql"}
+        metafunc.parametrize("store_of_daemons", stores.values(), ids=stores, indirect=True, scope="session")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from roomd.system.signals import STOP_TIMEOUT
 from tests.support.daemon import SEAT_HOLD, Client, Daemon
+from tests.support.postgresql import is_store
 from tests.support.processes import PATIENCE
 from tests.support.wire import now
 
@@ -16,6 +17,15 @@ pytestmark = pytest.mark.both_stores
 
 JANE = {"guestName": "Jane"}
 MakeDaemon = Callable[..., Daemon]
+
+
+def test_the_store_of_a_test(daemon: Daemon, make_daemon: MakeDaemon, request: pytest.FixtureRequest) -> None:
+    """A test with the marker `both_stores` has its own daemon and the shared one on the store in its name."""
+    is_named = "[postgresql]" in request.node.name
+    assert is_store() or not is_named
+    for each in (daemon, make_daemon()):
+        assert (each.database_url is not None) == is_store()
+        assert each.database.exists() != is_store()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "kill -9"])

@@ -308,7 +308,7 @@ def untraced() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+def daemon(tmp_path_factory: pytest.TempPathFactory, store_of_daemons: None) -> Iterator[Daemon]:
     """A daemon with the defaults, shared by the tests of all modules; each makes rooms of its own."""
     with serving(tmp_path_factory.mktemp("daemon")) as daemon:
         yield daemon

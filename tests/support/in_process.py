@@ -8,7 +8,7 @@ import pytest
 
 from roomd import testing
 from tests.support.daemon import SEAT_HOLD, SECRET, Reachable
-from tests.support.postgresql import IS_STORE, shared
+from tests.support.postgresql import is_store, shared
 
 UNHURRIED: testing.Settings = {
     "auth": {"secret": SECRET},
@@ -41,7 +41,7 @@ def make_in_process() -> Iterator[MakeInProcess]:
     with contextlib.ExitStack() as stack:
 
         def make(**sections: Mapping[str, Any]) -> InProcess:
-            if IS_STORE:
+            if is_store():
                 sections = {**sections, "database": {"url": shared().create(), **sections.get("database", {})}}
             names = UNHURRIED.keys() | sections.keys()
             settings = {name: {**UNHURRIED.get(name, {}), **sections.get(name, {})} for name in names}

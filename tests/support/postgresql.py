@@ -25,8 +25,8 @@ import pytest
 from roomd.storage.postgresql.connection import Connection
 from tests.support.processes import PATIENCE, spawn
 
-IS_STORE = os.environ.get("TEST_ROOMD_STORE") == "postgresql"
-"""Whether the daemons of tests store in PostgreSQL."""
+STORE = "TEST_ROOMD_STORE"
+"""The variable that says where the daemons of tests store: `postgresql`, or else in a file."""
 USER = "postgres"
 VERSIONS = Path("/usr/lib/postgresql")
 SOCKET, LONGEST_SOCKET = ".s.PGSQL.5432", 107
@@ -45,6 +45,11 @@ FAST = {
 
 class Missing(Exception):  # noqa: N818 - a state, not a mistake
     """PostgreSQL cannot run here. The text says what to do."""
+
+
+def is_store() -> bool:
+    """Return whether daemons that tests start now store in PostgreSQL."""
+    return os.environ.get(STORE) == "postgresql"
 
 
 def programs() -> Path:
@@ -187,7 +192,19 @@ def database_of(folder: Path) -> str | None:
 
     `TEST_ROOMD_STORE=postgresql` says so.
     """
-    return shared().create() if IS_STORE else None
+    return shared().create() if is_store() else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def store_of_daemons(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Where the daemons of a test store: what `TEST_ROOMD_STORE` says, or each with the marker `both_stores`.
+
+    A fixture that lasts longer than a test and has a daemon needs this one.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if (name := getattr(request, "param", None)) is not None:
+            patch.setenv(STORE, name)
+        yield
 
 
 @pytest.fixture(scope="session")
