@@ -265,10 +265,12 @@ class RoomOwner:
 
     def gone(self, node: Node) -> None:
         """Hold the seats of a node that is gone, and tell it so, in case that it is back later (rule 11)."""
-        self.confirmed(node, max(self._answers.pop(node, ()), default=0))
+        answers = self._answers.pop(node, {})
+        self.confirmed(node, max(answers, default=0))
+        is_waiting = any(again is None for again in answers.values())
         for code in self._hub.codes():
             is_there = any(_generation(seat.claim) == node.generation for seat in self._hub.places(code))
-            if is_there or self._hub.is_serving(code):
+            if is_there or (is_waiting and self._hub.is_serving(code)):
                 drop = DropNodes(frozenset((node.generation,)), are_gone=True)
                 submit_until_stored(self._hub, self._clock, code, drop, partial(self._tell_dropped, code, node))
 

@@ -112,12 +112,10 @@ async def open_node(config: DatabaseConfig, counters: Counters | None = None) ->
     from roomd.storage.postgresql.events import StoredEvents
     from roomd.storage.postgresql.forgetting import StoredPeople
     from roomd.storage.postgresql.node_opening import open_node_storage
-    from roomd.storage.postgresql.nodes import StoredOwners
     from roomd.storage.postgresql.upkeep import StoredRows
     from roomd.storage.postgresql.webhooks import StoredProgress
 
     opened = await open_node_storage(config, counters)
     store = opened.database
     storage = Storage(store, StoredEvents(store), StoredRows(store), StoredPeople(store), StoredProgress(store))
-    owners, progress = StoredOwners(store), partial(StoredProgress, store)
-    return NodeStorage(storage, opened.rooms, owners, progress, opened.close)
+    return NodeStorage(storage, opened.rooms, opened.owners, partial(StoredProgress, store), opened.close)

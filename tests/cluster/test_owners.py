@@ -19,7 +19,6 @@ from roomd.storage.errors import StoreBusy
 from roomd.storage.kinds import open_storage
 from roomd.storage.postgresql.connection import connect
 from roomd.storage.postgresql.node_opening import open_node_storage
-from roomd.storage.postgresql.nodes import StoredOwners
 from roomd.storage.postgresql.webhooks import StoredProgress
 from tests.support.cluster.database import FakeDatabase
 from tests.support.fakes import FakeClock
@@ -58,7 +57,7 @@ async def nodes(request: pytest.FixtureRequest) -> AsyncIterator[Nodes]:
     async def run_out(node: Node) -> None:
         await first.database.fetch("UPDATE nodes SET lease_until = clock_timestamp() WHERE name = $1", node.name)
 
-    yield Nodes((first.rooms, second.rooms), StoredOwners(first.database), run_out)
+    yield Nodes((first.rooms, second.rooms), first.owners, run_out)
     await first.close()
     await second.close()
 
@@ -269,7 +268,7 @@ async def test_two_nodes_take_a_duty_at_the_same_time(nodes: Nodes) -> None:
 async def test_progress_of_who_has_lost_the_duty(postgresql: Server) -> None:
     """A node that was frozen does not set the progress of a webhook back."""
     storage = await open_node_storage(DatabaseConfig(url=postgresql.create()))
-    owners = StoredOwners(storage.database)
+    owners = storage.owners
     ann, bob = [await owners.register(name, "", LONG) for name in ("ann", "bob")]
     mine, theirs = [StoredProgress(storage.database, node.generation) for node in (ann, bob)]
     await owners.take_duties(["webhook one"], ann)
@@ -289,7 +288,7 @@ async def test_progress_of_who_has_lost_the_duty(postgresql: Server) -> None:
 async def test_a_connection_that_is_lost_in_a_commit(postgresql: Server) -> None:
     """All of its rooms are in doubt; the next claim raises the version, and the next append is stored."""
     storage = await open_node_storage(DatabaseConfig(url=postgresql.create()))
-    owners = StoredOwners(storage.database)
+    owners = storage.owners
     ann = await owners.register("ann", "", LONG)
     await storage.rooms.append(Fence(ann, 0), "r1", [RoomChanged(room())])
     async with storage.database.reading() as db:
@@ -311,7 +310,7 @@ async def test_a_deadlock(postgresql: Server) -> None:
     """A commit that the server rolls back in favour of another one is tried again: nobody is refused for it."""
     url = postgresql.create()
     storage = await open_node_storage(DatabaseConfig(url=url))
-    owners = StoredOwners(storage.database)
+    owners = storage.owners
     ann = await owners.register("ann", "", LONG)
     for number in (1, 2):
         await storage.rooms.append(Fence(ann, 0), f"r{number}", [RoomChanged(room(number))])
@@ -338,7 +337,7 @@ async def test_a_cluster_and_a_single_daemon_exclude_each_other(postgresql: Serv
     """Either keeps the other from starting; a single daemon that starts later ends the ownership of all nodes."""
     config = DatabaseConfig(url=postgresql.create())
     storage = await open_node_storage(config)
-    owners = StoredOwners(storage.database)
+    owners = storage.owners
     ann = await owners.register("ann", "", LONG)
     await storage.rooms.append(Fence(ann, 0), "r1", [RoomChanged(room())])
     with pytest.raises(StoreBusy):
@@ -366,7 +365,7 @@ async def test_nodes_that_start_at_the_same_time(postgresql: Server) -> None:
     """One of them makes the tables; the others wait for it."""
     config = DatabaseConfig(url=postgresql.create())
     opened = await asyncio.gather(*(open_node_storage(config) for _ in range(4)))
-    nodes = [await StoredOwners(one.database).register(str(number), "", LONG) for number, one in enumerate(opened)]
+    nodes = [await one.owners.register(str(number), "", LONG) for number, one in enumerate(opened)]
     assert len({node.generation for node in nodes}) == 4
     for one in opened:
         await one.close()

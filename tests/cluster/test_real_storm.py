@@ -18,7 +18,6 @@ from roomd.protocol.objects import Room
 from roomd.protocol.text import SHORTEST_CODE
 from roomd.rooms.settings import Rules, Settings
 from roomd.storage.postgresql.node_opening import NodeStorage, open_node_storage
-from roomd.storage.postgresql.nodes import StoredOwners
 from roomd.system.clock import Clock
 from tests.support.cluster.stage import StagedNode, Viewer
 from tests.support.members import FakeMember, encode_line
@@ -59,7 +58,7 @@ class RealNode(StagedNode):
         self.lossy = LossyBus(NatsSettings([nats.url]))
         self.ids = NodeIds(SHORTEST_CODE)
         self.node = ClusterNode(
-            storage.rooms, StoredOwners(storage.database), self.lossy, Clock(), self.ids,
+            storage.rooms, storage.owners, self.lossy, Clock(), self.ids,
             Rules(HOLD, 100, log_events=True), encode_line, name=name, length=LEASE,
         )  # fmt: skip
         self.hub = self.node.rooms  # type: ignore[assignment]  # the same port: the rooms of all nodes

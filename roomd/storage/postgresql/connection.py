@@ -204,12 +204,16 @@ async def _first(attempts: Sequence["asyncio.Future[Any]"]) -> Any:
 
 
 class Readers:
-    """Connections that read, and write what needs no fence. They are opened as they are needed."""
+    """Connections that read, and write what needs no fence. They are opened as they are needed.
 
-    def __init__(self, url: str, *, is_durable: bool = True) -> None:
+    There are at most `MOST_READERS`. `longest` is the time in seconds that each statement may take.
+    """
+
+    def __init__(self, url: str, *, is_durable: bool = True, longest: float = READ_TIMEOUT) -> None:
         self.url = url
         """Where the server is."""
         self._is_durable = is_durable
+        self._longest = longest
         self._idle: list[Connection] = []
         self._is_closed = False
         self._free = asyncio.Semaphore(MOST_READERS)
@@ -224,6 +228,7 @@ class Readers:
             except DatabaseError as exc:
                 if exc.is_lost:  # also when its time is over
                     connection.terminate()
+                    self._drop_idle()
                 raise
             except BaseException:
                 connection.terminate()  # cancelled in the middle of a statement
@@ -241,12 +246,18 @@ class Readers:
         for connection in idle:
             await connection.close()
 
+    def _drop_idle(self) -> None:
+        """End the connections that nobody uses: after the loss of one, they may lead to a machine that is gone."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.terminate()
+
     async def _opened(self) -> Connection:
         while self._idle:
             connection = self._idle.pop()
             if not connection.is_closed:
                 return connection
-        return await connect(self.url, is_durable=self._is_durable, longest=READ_TIMEOUT)
+        return await connect(self.url, is_durable=self._is_durable, longest=self._longest)
 
 
 def _escaped(value: object) -> object:

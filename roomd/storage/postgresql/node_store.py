@@ -19,7 +19,7 @@ from roomd.rooms.model import StoredRoom
 from roomd.storage.group_commit import Conflict, ConstraintBroken, GroupCommit, RoomChanges
 from roomd.storage.last_commit import LastCommit
 from roomd.storage.postgresql.commit_watch import CommitWatch
-from roomd.storage.postgresql.connection import Connection, DatabaseError, connect
+from roomd.storage.postgresql.connection import Connection, DatabaseError, Readers, connect
 from roomd.storage.postgresql.loading import load_with_seats
 from roomd.storage.postgresql.store import PostgresqlStore
 from roomd.storage.postgresql.writing import find_conflicts, write_rooms
@@ -40,13 +40,23 @@ class _Append(RoomChanges):
 
 
 class NodeStore:
-    """The rooms, as one node stores them. It implements `cluster.ports.SharedStore`. `database` reads."""
+    """The rooms, as one node stores them. It implements `cluster.ports.SharedStore`.
+
+    `database` reads, over `claimers` what a claim waits for.
+    """
 
     def __init__(
-        self, url: str, database: PostgresqlStore, *, is_durable: bool = True, counters: Counters | None = None
+        self,
+        url: str,
+        database: PostgresqlStore,
+        claimers: Readers,
+        *,
+        is_durable: bool = True,
+        counters: Counters | None = None,
     ) -> None:
         self._url = url
         self._database = database
+        self._claimers = claimers
         self._is_durable = is_durable
         self._counters = counters or Counters()
         self._connection: Connection | None = None
@@ -69,7 +79,7 @@ class NodeStore:
 
     async def load_with_seats(self, room_id: str) -> StoredRoom | None:
         """Read a room with its seats and their claims; None without such a room. Raises `StorageFailed`."""
-        async with self._database.reading() as db:
+        async with self._database.reading(self._claimers) as db:
             return await load_with_seats(db, room_id)
 
     def is_nearly_full(self) -> bool:

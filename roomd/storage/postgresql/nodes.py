@@ -3,7 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from roomd.cluster.ports import Claimed, Found, Held, Listed, Node, Replaced
-from roomd.storage.postgresql.store import PostgresqlStore
+from roomd.storage.postgresql.connection import Row
+from roomd.storage.postgresql.store import Connections, PostgresqlStore
 
 _REGISTER = """
     INSERT INTO nodes VALUES ($1, nextval('node_generations'), $2, clock_timestamp() + make_interval(secs => $3))
@@ -68,14 +69,21 @@ _ORPHANS = """
 
 
 class StoredOwners:
-    """The tables of nodes and owners. It implements `cluster.ports.Owners`. Every method may raise `StorageFailed`."""
+    """The tables of nodes and owners. It implements `cluster.ports.Owners`. Every method may raise `StorageFailed`.
 
-    def __init__(self, database: PostgresqlStore) -> None:
+    Beats use the connection of `session`, and what rooms wait for uses `claimers`, so that neither waits behind others
+    on connections that have no answer. What is not answered in time is given up: a claim that is stored nevertheless
+    only raises the version of a room, and so does no harm.
+    """
+
+    def __init__(self, database: PostgresqlStore, claimers: Connections, session: Connections) -> None:
         self._database = database
+        self._claimers = claimers
+        self._session = session
 
     async def register(self, name: str, address: str, lease: float) -> Node:
         """Begin a run of a node, with a lease for `lease` seconds. An earlier run of it has none any more."""
-        ((generation,),) = await self._database.fetch(_REGISTER, name, address, lease)
+        ((generation,),) = await self._fetch(_REGISTER, name, address, lease)
         return Node(name, generation)
 
     async def beat(self, node: Node, lease: float, *, is_leaving: bool = False) -> Mapping[Node, Held]:
@@ -83,10 +91,12 @@ class StoredOwners:
 
         Return every node whose lease is not over. Raises `Replaced`.
         """
-        async with self._database.reading() as db:
-            if not await db.fetch(_BEAT, *node, lease, is_leaving):
-                raise Replaced
-            return {Node(name, generation): Held(*rest) for name, generation, *rest in await db.fetch(_LIVE)}
+        async with self._database.reading(self._session) as db:
+            is_renewed = await db.fetch(_BEAT, *node, lease, is_leaving)
+            live = await db.fetch(_LIVE)
+        if not is_renewed:
+            raise Replaced
+        return {Node(name, generation): Held(*rest) for name, generation, *rest in live}
 
     async def listed(self) -> list[Listed]:
         """Read the nodes with a lease, and those whose lease was over in the last day, in the order of their names."""
@@ -95,13 +105,13 @@ class StoredOwners:
 
     async def retire(self, node: Node) -> None:
         """End the lease, and give up all rooms of the node."""
-        async with self._database.reading() as db:
+        async with self._database.reading(self._claimers) as db:
             await db.execute(_RETIRE, *node)
             await db.execute(_GIVE_UP, node.generation)
 
     async def find(self, code: str) -> Found | None:
         """Find the owner of a room by its code; None without such a room."""
-        rows = await self._database.fetch(_FIND, code)
+        rows = await self._fetch(_FIND, code)
         if not rows:
             return None
         ((room_id, name, generation),) = rows
@@ -112,7 +122,7 @@ class StoredOwners:
 
         None without such a room.
         """
-        async with self._database.reading() as db:
+        async with self._database.reading(self._claimers) as db:
             if claimed := await db.fetch(_CLAIM, code, node.generation):
                 ((room_id, version),) = claimed
                 live = frozenset(generation for _, generation, *_ in await db.fetch(_LIVE))
@@ -123,22 +133,26 @@ class StoredOwners:
     async def release(self, node: Node, room_ids: Sequence[str] | None) -> None:
         """Give up rooms, as far as the node still has them; all of them for None."""
         if room_ids is None:
-            await self._database.fetch(_GIVE_UP, node.generation)
+            await self._fetch(_GIVE_UP, node.generation)
         else:
-            await self._database.fetch(f"{_GIVE_UP} AND room_id = ANY($2::text[])", node.generation, list(room_ids))
+            await self._fetch(f"{_GIVE_UP} AND room_id = ANY($2::text[])", node.generation, list(room_ids))
 
     async def take_duties(self, names: Sequence[str], node: Node) -> Collection[str]:
         """Give a node, whose lease must be held, the duties that no node with a lease has. Return those that it has."""
-        return {name for (name,) in await self._database.fetch(_TAKE_DUTIES, list(names), node.generation)}
+        return {name for (name,) in await self._fetch(_TAKE_DUTIES, list(names), node.generation)}
 
     async def give_up_duties(self, names: Sequence[str], node: Node) -> None:
         """Give up duties, as far as the node still has them."""
-        await self._database.fetch(_GIVE_UP_DUTIES, list(names), node.generation)
+        await self._fetch(_GIVE_UP_DUTIES, list(names), node.generation)
 
     async def duties(self) -> dict[str, Node]:
         """Read who has which duties, among the nodes whose leases are not over."""
-        return {duty: Node(*node) for duty, *node in await self._database.fetch(_DUTIES)}
+        return {duty: Node(*node) for duty, *node in await self._fetch(_DUTIES)}
 
     async def orphans(self, limit: int) -> list[str]:
         """Read the codes of rooms, at most `limit`, with seats and without an owner whose lease is not over."""
         return [code for (code,) in await self._database.fetch(_ORPHANS, limit)]
+
+    async def _fetch(self, sql: str, *values: object) -> list[Row]:
+        async with self._database.reading(self._claimers) as db:
+            return await db.fetch(sql, *values)

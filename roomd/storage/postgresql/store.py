@@ -9,6 +9,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 from roomd.counters import Counters
 from roomd.engine.ports import StorageFailed
@@ -31,6 +32,14 @@ from roomd.storage.rows import PARTICIPANT_COLUMNS, ROOM_COLUMNS, to_message, to
 from roomd.storage.tickets import MOST_USED
 
 log = logging.getLogger("roomd.storage.postgresql.store")
+
+
+class Connections(Protocol):
+    """Connections to the database of the store."""
+
+    def connection(self) -> contextlib.AbstractAsyncContextManager[Connection]:
+        """Have a connection for the block alone. Raises `DatabaseError`."""
+        ...
 
 
 class PostgresqlStore:
@@ -190,13 +199,13 @@ class PostgresqlStore:
             return await db.fetch(sql, *values)
 
     @contextlib.asynccontextmanager
-    async def reading(self) -> AsyncIterator[Connection]:
-        """Have a connection for reading, and for writing what needs no fence.
+    async def reading(self, connections: Connections | None = None) -> AsyncIterator[Connection]:
+        """Have a connection for reading, and for writing what needs no fence; one of `connections`, if they are given.
 
         Raises `StorageFailed`.
         """
         with self._translated():
-            async with self._readers.connection() as connection:
+            async with (connections or self._readers).connection() as connection:
                 yield connection
 
     async def ping(self) -> None:
