@@ -152,6 +152,26 @@ async def test_an_edge_that_dies_while_its_join_waits(three: Cluster) -> None:
     assert people(three)[2:] == [("carol", HELD)]
 
 
+async def test_a_seat_that_is_given_and_held_in_one_moment(three: Cluster) -> None:
+    """Who is given it by a node that is taken for gone is shown with it, and told then that it is lost."""
+    ann, *_ = await three.seated("ann", "bob")
+    owner, edge = three.owner(), three.nodes[2]
+    owner.database.hold()
+    ann.present(muted=True)
+    await owner.database.reached.wait()
+    carol = edge.guest("carol")
+    joining = carol.join()
+    await spin()
+    edge.cut_database()
+    await three.pass_time(2 * LEASE)
+    owner.database.let_go()
+    await three.done(joining)
+    await three.until(lambda: carol.closes)
+    assert (carol.answers, carol.closes) == (["ok"], [1013])
+    assert people(three)[2:] == [("carol", HELD)]
+    assert ("carol", CONNECTED) in carol.people()
+
+
 async def test_a_message_of_a_dead_edge_comes_late(three: Cluster) -> None:
     """Nothing is done for an edge that has no lease: nobody would hold the seat when it is lost."""
     await three.seated("ann", "bob")

@@ -288,9 +288,11 @@ class Drop(Command[None], frozen=True):
 class DropNodes(Command[None], frozen=True):
     """Hold the seats, and the places in the queue, of connections whose node is gone.
 
-    The upper 32 bits of a claim are the generation of the node that drew it.
+    The upper 32 bits of a claim are the generation of the node that drew it. It has a batch of its own, so that nobody
+    is given a seat with a state in which they have lost it.
     """
 
+    is_alone: ClassVar[bool] = True
     is_repeatable: ClassVar[bool] = True
 
     nodes: frozenset[int]
