@@ -50,8 +50,8 @@ def _tell_result(result: Result) -> bool:
             faults.append(f"longer than {LEASE + SLACK:g} s")
     for one in result.hand_overs:
         tell(
-            f"  {one.rooms} rooms handed over: {one.commits:.1f} commits a room, most {one.most}; stopped after "
-            f"{one.stopping:.2f} s, all rooms answered after {one.answered:.2f} s"
+            f"  {one.rooms} rooms handed over: {one.commits:.1f} commits a room, most {one.most}; given up after "
+            f"{one.giving_up:.2f} s, all rooms answered after {one.answered:.2f} s"
         )
         if one.commits > MOST_COMMITS:
             faults.append(f"more than {MOST_COMMITS} commits a room")

@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
 
-from tests.support.cluster.faults.drain import HandOver, hand_over, sitting
+from tests.support.cluster.faults.drain import HandOver, drain, hand_over, sitting, stop
 from tests.support.cluster.faults.probe import first_answer
 from tests.support.cluster.faults.rig import LEASE, NODES, Rig
 from tests.support.cluster.faults.wires import Wire
@@ -35,7 +35,7 @@ class Stage:
         self.waits: list[tuple[float, float]] = []
         """Times of the monotonic clock between which no commit could be carried out."""
         self.hand_overs: list[HandOver] = []
-        """What it took to stop nodes in order."""
+        """What it took to drain nodes, and to stop them in order."""
         self._ends = time.monotonic() + seconds
 
     @property
@@ -207,12 +207,16 @@ async def lose_messages(stage: Stage) -> str:
     return f"{lost} messages"
 
 
-async def drain(stage: Stage) -> str:
-    """Stop one node after another in order (SIGTERM), and start it again, with many rooms that people stay in."""
+async def drain_and_stop(stage: Stage) -> str:
+    """Drain one node after another and have it take rooms again; then stop one after another in order, and start it
+    again: with many rooms that people stay in."""
     rig = stage.rig
     async with sitting(rig, stage.rooms, stage.hold, stage.random):
         for name in NODES:
-            stage.hand_overs.append(await hand_over(rig, name))
+            stage.hand_overs.append(await hand_over(rig, name, drain))
+            await asyncio.to_thread(drain, rig, name, "--undo")
+        for name in NODES:
+            stage.hand_overs.append(await hand_over(rig, name, stop))
             await rig.start(name)
         while stage.goes_on:
             await stage.rest(PATIENCE)
@@ -240,6 +244,6 @@ DEEDS: Mapping[str, Callable[[Stage], Awaitable[str]]] = {
     "bus servers killed": kill_bus,
     "bus messages lost": lose_messages,
     "connections ended": end_connections,
-    "nodes stopped in order": drain,
+    "nodes drained and stopped": drain_and_stop,
 }
 """The faults, by their names."""

@@ -1,15 +1,16 @@
-"""Nodes that are stopped in order, one after another, while many rooms have people in them."""
+"""Nodes that are drained, or stopped in order, one after another, while many rooms have people in them."""
 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from random import Random
 from typing import NamedTuple
 
 from tests.support.attacks.line import Line, Lost, dial, handshake
 from tests.support.cluster.faults.rig import NODES, Rig
 from tests.support.cluster.waiting import comes_true, until
+from tests.support.commands import OK, roomd
 
 HOST = "drained"
 _VERSIONS = """
@@ -22,7 +23,7 @@ _VERSIONS_NOW = """
 
 
 class HandOver(NamedTuple):
-    """What it took to stop one node."""
+    """What it took to drain or to stop one node."""
 
     rooms: int
     """The rooms that the node had."""
@@ -31,10 +32,10 @@ class HandOver(NamedTuple):
     claim, the resume, and the answer itself are one each."""
     most: int
     """The most of one room."""
-    stopping: float
-    """Seconds from the signal to the end of the process."""
+    giving_up: float
+    """Seconds until the node had given its rooms up, or had ended."""
     answered: float
-    """Seconds from the signal until every room has answered."""
+    """Seconds until every room had answered."""
 
 
 class Sitter:
@@ -48,7 +49,7 @@ class Sitter:
         self._random = random
         self._user = f"sitter-{number}"
         self._hold = hold
-        self._lost_at = 0.0
+        self._alive_at = 0.0  # when it asked last over its connection, and was answered
         self._token = ""
         self._line: Line | None = None
 
@@ -64,18 +65,31 @@ class Sitter:
                 with contextlib.suppress(Lost, OSError):
                     await self._come()
                     assert self._line is not None
-                    await self._line.lost.wait()
-                    self._lost_at = time.monotonic()
+                    await self._stay(self._line)
                 await asyncio.sleep(self._random.random() / 10)
         finally:
             if self._line is not None:
                 self._line.cut()
+
+    async def _stay(self, line: Line) -> None:
+        """Stay until the connection is lost. Raises `Lost`.
+
+        It may be noticed late, so what counts is until when it was there for certain.
+        """
+        while True:
+            asked_at = time.monotonic()
+            await line.ask("ping")
+            self._alive_at = asked_at
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._hold / 3):
+                    await line.lost.wait()
 
     async def _come(self) -> None:
         daemon = self._rig.daemons[self._random.choice(NODES)]
         line = await dial(daemon.port, handshake("10.2.0.1", daemon.token(self._user)))
         if not await line.upgraded():
             raise Lost(line.status)
+        asked_at = time.monotonic()
         if self._token:
             reply = await line.ask("resume", resumeToken=self._token)
         else:
@@ -83,11 +97,11 @@ class Sitter:
         if reply["type"] != "participant":
             line.cut()
             if reply["code"] == "seat_expired":
-                away = time.monotonic() - self._lost_at
+                away = time.monotonic() - self._alive_at
                 assert away >= self._hold, f"{self._user} has lost the seat after {away:.2f} s"
                 self.seat, self._token = "", ""
             raise Lost(reply["code"])
-        found = reply["participant"]["id"]
+        found, self._alive_at = reply["participant"]["id"], asked_at
         assert self.seat in ("", found), f"{self._user} has another seat"
         self.seat, self._token, self._line = found, reply["resumeToken"], line
 
@@ -115,12 +129,24 @@ async def sitting(rig: Rig, count: int, hold: float, random: Random) -> AsyncIte
                 task.cancel()
 
 
-async def hand_over(rig: Rig, name: str) -> HandOver:
-    """Stop a node in order, and wait until each of its rooms of `sitting` has answered at another one."""
+def drain(rig: Rig, name: str, *more: str) -> None:
+    """Run `roomd cluster drain` for a node at another one; `more` are further arguments."""
+    socket = rig.daemons[NODES[NODES.index(name) - 1]].database.with_name("roomd.sock")
+    done = roomd("cluster", "drain", name, "--socket", socket, *more)
+    assert done.exit_code == OK, done.output
+
+
+def stop(rig: Rig, name: str) -> None:
+    """Stop a node (SIGTERM)."""
+    assert rig.daemons[name].stop() == 0
+
+
+async def hand_over(rig: Rig, name: str, give_up: Callable[[Rig, str], None]) -> HandOver:
+    """Have a node give its rooms up, and wait until each of those of `sitting` has answered at another one."""
     before = await _versions(rig, _VERSIONS.format(HOST, name))
     began = time.monotonic()
-    assert await asyncio.to_thread(rig.daemons[name].stop) == 0
-    stopping = time.monotonic() - began
+    await asyncio.to_thread(give_up, rig, name)
+    giving_up = time.monotonic() - began
     other = NODES[NODES.index(name) - 1]
     async with rig.daemons[other].client(HOST, compression=None, proxy=None) as client:
         for code in before:
@@ -134,7 +160,7 @@ async def hand_over(rig: Rig, name: str) -> HandOver:
     answered = time.monotonic() - began
     now = await _versions(rig, _VERSIONS_NOW.format(HOST))
     commits = [now[code] - version for code, version in before.items()]
-    return HandOver(len(before), sum(commits) / max(1, len(commits)), max(commits, default=0), stopping, answered)
+    return HandOver(len(before), sum(commits) / max(1, len(commits)), max(commits, default=0), giving_up, answered)
 
 
 async def _versions(rig: Rig, sql: str) -> dict[str, int]:

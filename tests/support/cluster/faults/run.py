@@ -38,7 +38,7 @@ class Result(NamedTuple):
     losses: list[float]
     """Seconds from the loss of an owner to the first answer about its room at another node."""
     hand_overs: list[HandOver]
-    """What it took to stop nodes in order."""
+    """What it took to drain nodes, and to stop them in order."""
 
     @property
     def slowest(self) -> float:
