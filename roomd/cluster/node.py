@@ -12,7 +12,7 @@ from roomd.cluster.claims import NodeIds
 from roomd.cluster.duties import NodeDuties
 from roomd.cluster.edge import ClusterRooms
 from roomd.cluster.lease import LENGTH, Lease
-from roomd.cluster.links import ALL, Links
+from roomd.cluster.links import ALL, GATHER, Links
 from roomd.cluster.notices import LOGGED, Notices
 from roomd.cluster.orders import Orders
 from roomd.cluster.owned import OwnedRooms
@@ -39,7 +39,7 @@ AT_ONCE = 50
 class ClusterNode:
     """A node of the cluster. `name` is its name, `address` that of `Owners.register`, `length` the seconds of a lease.
 
-    It is the `Receiver` of its bus.
+    `gather` is the least time in seconds between two messages to the same node. It is the `Receiver` of its bus.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class ClusterNode:
         name: str,
         address: str = "",
         length: float = LENGTH,
+        gather: float = GATHER,
         counters: Counters | None = None,
     ) -> None:
         self.counters = counters or Counters()
@@ -73,7 +74,7 @@ class ClusterNode:
         self.hub = Hub(self.owned, rules, clock, ids, encode, counters, is_shared=True)
         """The rooms that this node has."""
         self._router = Router(self.hub, owners, self.lease, clock, counters)
-        self._links = self._router.links = Links(bus, self.lease, lambda: self._router.confirmed)
+        self._links = self._router.links = Links(bus, self.lease, clock, gather, lambda: self._router.confirmed)
         self._receiving = Receiving(self._router, counters)
         self.duties = NodeDuties(owners, self.lease)
         """What this node does for the whole database."""
@@ -124,6 +125,7 @@ class ClusterNode:
         await self.lease.close()
         await asyncio.gather(*self._tasks)
         self.notices.close()
+        self._links.flush()
         await self._bus.close()
 
     def received(self, data: bytes) -> None:
@@ -191,6 +193,7 @@ class ClusterNode:
         self._router.gone(node)
         self._owner.gone(node)
         self.orders.gone(node)
+        self._links.gone(node)
 
     def _beat(self) -> None:
         self._owner.beacon()

@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from roomd.cluster.links import GATHER
 from roomd.rooms import commands
 from tests.support.cluster.stage import LEASE, Cluster, Viewer, cluster, spin
 from tests.support.stage import HOST
@@ -101,7 +102,7 @@ class Storm:
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + SEEDS))
 async def test_a_storm(seed: int) -> None:
     """The limit holds, nothing acknowledged is lost or doubled, and everybody sees the same in the end."""
-    async with cluster() as three:
+    async with cluster(gather=GATHER) as three:
         storm = Storm(three, seed)
         for number in range(STEPS):
             await storm.step()

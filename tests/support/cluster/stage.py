@@ -53,6 +53,7 @@ class StagedNode(Stage):
         self.node = ClusterNode(
             self.database, self.database, self.bus, cluster.clock, self.ids,
             Rules(HOLD, 100, log_events=True), encode_line, name=name, length=LEASE,
+            gather=cluster.gather,
         )  # fmt: skip
         self.hub = self.node.rooms  # type: ignore[assignment]  # the same port: the rooms of all nodes
         self.claims = iter(self.ids.new_claim, None)
@@ -147,8 +148,10 @@ def names(people: list[tuple[str, bool]]) -> list[str]:
 class Cluster:
     """Three nodes with one room of Alice's for three."""
 
-    def __init__(self, *, is_fenced: bool = True) -> None:
+    def __init__(self, *, is_fenced: bool = True, gather: float = 0.0) -> None:
         self.clock = FakeClock()
+        self.gather = gather
+        """The least seconds between two messages to the same node; at 0 messages arrive while no time passes."""
         self.network = Network()
         self.database = FakeDatabase(self.clock, is_fenced=is_fenced)
         self.nodes: list[StagedNode] = []
@@ -236,8 +239,8 @@ class Cluster:
 
 
 @asynccontextmanager
-async def cluster(*, is_fenced: bool = True, **settings: Any) -> AsyncIterator[Cluster]:
+async def cluster(*, is_fenced: bool = True, gather: float = 0.0, **settings: Any) -> AsyncIterator[Cluster]:
     """Three nodes; in the end every member must have been told things in their order."""
-    made = await Cluster(is_fenced=is_fenced).open(**settings)
+    made = await Cluster(is_fenced=is_fenced, gather=gather).open(**settings)
     yield made
     await made.close()
