@@ -36,7 +36,8 @@ pytest_plugins = [
 ]
 
 UNTRACED = {
-    *("bench", "cli", "client", "gateway", "journeys", "metrics", "page", "storage", "systemd", "testing"),
+    *("bench", "cli", "client", "eventlog", "examples", "gateway", "journeys", "load", "metrics", "page", "storage"),
+    *("system", "systemd", "testing", "verify"),
     *("test_architecture.py", "test_container.py", "test_documents.py", "test_every_command.py", "test_jwks.py"),
     "test_usage_over_time.py",
 }
