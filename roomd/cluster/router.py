@@ -66,7 +66,7 @@ class Router:
     @property
     def confirmed(self) -> int:
         """The number up to which every call has its answer."""
-        return min(self._calls, default=self._number + 1) - 1
+        return next(iter(self._calls), self._number + 1) - 1  # numbers rise, so the first is the lowest
 
     def route(self, call: Call) -> None:
         """Send a call to the owner of its room, as soon as that is known."""
