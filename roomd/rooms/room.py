@@ -268,6 +268,13 @@ class Room:
         match change:
             case SeatChanged(seat=seat):
                 self._place(seat)
+            case MessageSent(message=message):
+                self._message_bytes = change.total_bytes
+                self._last_id = max(self._last_id, message.id)
+                if message.client_id is not None:
+                    self._sent[message.participant_id or "", message.client_id] = None
+                if message.to is None:
+                    self._messages = (*self._messages, message)[-MESSAGES_SHOWN:]
             case RoomChanged(room=room):
                 self._view = room
                 self._set_end()
@@ -276,13 +283,6 @@ class Room:
                 self._set_end()
             case RoomDeleted():
                 self.is_deleted = True
-            case MessageSent(message=message):
-                self._message_bytes = change.total_bytes
-                self._last_id = max(self._last_id, message.id)
-                if message.client_id is not None:
-                    self._sent[message.participant_id or "", message.client_id] = None
-                if message.to is None:
-                    self._messages = (*self._messages, message)[-MESSAGES_SHOWN:]
             case MessagesDeleted(through=through, total_bytes=total_bytes, ids=ids):
                 kept = (one for one in self._messages if one.id > through and one.id not in ids)
                 self._messages = tuple(kept)
