@@ -86,7 +86,7 @@ IMPURE_MODULES = {
     "asyncio", "time", "random", "secrets", "os", "socket", "sqlite3", "threading", "logging", "uuid", "pathlib",
 }  # fmt: skip
 
-PRIVATE_NAMES = {("storage/worker.py", "_execute"), ("storage/worker.py", "_conn")}
+PRIVATE_NAMES = {("storage/worker.py", "_tx"), ("storage/worker.py", "_running"), ("storage/worker.py", "_conn")}
 """The only private names of a dependency: how aiosqlite reaches its thread."""
 DOCUMENTED = {"_exit", "_replace"}
 """Names that look private and are not: `os._exit`, and `_replace` of named tuples."""

@@ -1,6 +1,7 @@
 """Group commit: what arrives while one transaction runs is stored by the next one, without a timer.
 
-So appends that arrive at the same time share one commit. A store says how the changes of a batch are written.
+An append that finds no transaction running is written at once, alone. A store says how the changes of a batch are
+written.
 """
 
 import asyncio
@@ -40,9 +41,10 @@ class _Append(NamedTuple):
 
 
 Write = Callable[[Sequence[RoomChanges]], Awaitable[Mapping[int, Conflict]]]
-"""Write the changes of a batch in one transaction and return the conflicts by their index in the batch.
+"""Write the changes of a batch in one transaction. The awaitable returns the conflicts by their index in the batch.
 
-If there are any, or when this raises, nothing was written.
+If there are any, or when it raises, nothing was written. The call may already begin. It raises only when the store is
+closed.
 """
 
 
@@ -59,19 +61,23 @@ class GroupCommit:
 
         Cancelling it cancels no transaction.
         """
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Append(changes, done))
+        one = _Append(changes, asyncio.get_running_loop().create_future())
         if self._committer is None:
-            self._committer = asyncio.create_task(self._commit_waiting())
-        return done
+            # The transaction begins now, and not when the task does: meanwhile the event loop reads from clients.
+            self._committer = asyncio.create_task(self._commit_from([one], self._write([changes])))
+        else:
+            self._waiting.append(one)
+        return one.done
 
     async def finish(self) -> None:
         """Return when no append waits any more."""
         while self._committer is not None:
             await self._committer
 
-    async def _commit_waiting(self) -> None:
+    async def _commit_from(self, batch: list[_Append], written: Awaitable[Mapping[int, Conflict]]) -> None:
+        """Finish a batch that is being written, and then write those that wait, until none does."""
         try:
+            await self._finish(batch, written)
             while self._waiting:
                 batch, self._waiting = self._waiting, []
                 await self._commit(batch)
@@ -79,10 +85,13 @@ class GroupCommit:
             self._committer = None
 
     async def _commit(self, batch: list[_Append]) -> None:
+        await self._finish(batch, self._write([one.changes for one in batch]))
+
+    async def _finish(self, batch: list[_Append], written: Awaitable[Mapping[int, Conflict]]) -> None:
         failure: Exception | None = None
         conflicts: Mapping[int, Conflict] = {}
         try:
-            conflicts = await self._write([one.changes for one in batch])
+            conflicts = await written
         except Exception as exc:  # noqa: BLE001 - the edge of a transaction: every append that waits must fail
             failure = exc
         if conflicts:  # nothing was written: only the appends with these conflicts fail

@@ -7,11 +7,12 @@ There are three connections: a writer, which only `append` and the start use, a 
 page of history, and one for checkpoints. With write-ahead logging they can work at the same time.
 """
 
+import asyncio
 import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from roomd.counters import Counters
@@ -283,10 +284,14 @@ class SqliteStore:
             os.close(self._lock)
             self._lock = -1
 
-    async def _commit(self, batch: Sequence[RoomChanges]) -> Mapping[int, Conflict]:
-        """Write a batch, as `group_commit.Write` says."""
-        began = time.perf_counter()
-        conflicts = await self._run(self._writer, lambda db: write_new(db, batch))
+    def _commit(self, batch: Sequence[RoomChanges]) -> Awaitable[Mapping[int, Conflict]]:
+        """Write a batch, as `group_commit.Write` says. The thread begins before this returns."""
+        return self._finish_commit(batch, time.perf_counter(), self._writer.begin(lambda db: write_new(db, batch)))
+
+    async def _finish_commit(
+        self, batch: Sequence[RoomChanges], began: float, written: "asyncio.Future[dict[int, Conflict]]"
+    ) -> Mapping[int, Conflict]:
+        conflicts = await self._result(self._writer, written)
         size = sum(len(one.changes) for one in batch)
         self._counters.commits.add(time.perf_counter() - began)
         self._counters.changes.add(size)
@@ -299,8 +304,11 @@ class SqliteStore:
         return await self.read(lambda db: db.execute(sql, values).fetchall())
 
     async def _run(self, worker: Worker, function: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._result(worker, worker.begin(function))
+
+    async def _result(self, worker: Worker, begun: "asyncio.Future[T]") -> T:
         try:
-            done = await worker.run(function)
+            done = await worker.result(begun)
         except sqlite3.Error as exc:
             self._last_commit.has_failed |= worker is self._writer
             log.error("storage failed", {"error": type(exc).__name__, "reason": str(exc)})

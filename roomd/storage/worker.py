@@ -15,8 +15,9 @@ T = TypeVar("T")
 class Worker(aiosqlite.Connection):
     """A connection to a SQLite file, and the thread that uses it. Await it once to open it.
 
-    `busy_timeout` is in seconds. Only this class uses `_execute` and `_conn` of aiosqlite (0.22). The documented API
-    takes one statement for each call, so a transaction would wait for the event loop after every statement.
+    `busy_timeout` is in seconds. Only this class uses `_tx`, `_running` and `_conn` of aiosqlite (0.22). The documented
+    API takes one statement for each call, so a transaction would wait for the event loop after every statement; and it
+    begins in a task, so a transaction would also wait for the next iteration of the event loop.
     """
 
     def __init__(self, path: Path, busy_timeout: float) -> None:
@@ -25,13 +26,31 @@ class Worker(aiosqlite.Connection):
         self._has_answered = asyncio.Event()
         self._question: asyncio.Task[None] | None = None
 
+    def begin(self, function: Callable[[sqlite3.Connection], T]) -> "asyncio.Future[T]":
+        """Have the thread run `function` with the SQLite connection, from now on. Return the future of its result.
+
+        Cancelling that does not stop the thread. Raises `ValueError` after `close`.
+        """
+        if not self._running:
+            raise ValueError("the connection is closed")
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._tx.put_nowait((done, partial(function, self._conn)))
+        return done
+
     async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run `function` on the thread with the SQLite connection, and return its result.
 
         Raises what `function` raises.
         """
+        return await self.result(self.begin(function))
+
+    async def result(self, begun: "asyncio.Future[T]") -> T:
+        """Wait for what `begin` has begun, and return its result.
+
+        Raises what the function raises.
+        """
         try:
-            result: T = await self._execute(function, self._conn)  # type: ignore[no-untyped-call]
+            result = await begun
         except sqlite3.Error:
             self._has_answered.set()
             raise
