@@ -30,7 +30,8 @@ async def test_faults(folder: Path) -> None:
     assert result.report.is_fine, report_text(result.report)
     assert result.answered > 500
     assert len(result.losses) == 5
-    assert max(one.most for one in result.hand_overs) <= 10, result.hand_overs
+    assert len(result.hand_overs) == 6
+    assert max(one.commits for one in result.hand_overs) <= 10, result.hand_overs
 
 
 async def test_without_the_fence(folder: Path) -> None:

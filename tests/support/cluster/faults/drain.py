@@ -8,8 +8,9 @@ from random import Random
 from typing import NamedTuple
 
 from tests.support.attacks.line import Line, Lost, dial, handshake
+from tests.support.cluster.faults.probe import all_answer
 from tests.support.cluster.faults.rig import NODES, Rig
-from tests.support.cluster.waiting import comes_true, until
+from tests.support.cluster.waiting import comes_true
 from tests.support.commands import OK, roomd
 
 HOST = "drained"
@@ -147,16 +148,7 @@ async def hand_over(rig: Rig, name: str, give_up: Callable[[Rig, str], None]) ->
     began = time.monotonic()
     await asyncio.to_thread(give_up, rig, name)
     giving_up = time.monotonic() - began
-    other = NODES[NODES.index(name) - 1]
-    async with rig.daemons[other].client(HOST, compression=None, proxy=None) as client:
-        for code in before:
-
-            async def answers(code: str = code) -> bool:
-                reply = await client.ask("get-room", code=code)
-                assert reply["type"] == "room" or reply["code"] == "unavailable", reply
-                return bool(reply["type"] == "room")
-
-            await until(answers)
+    await all_answer(rig.daemons[NODES[NODES.index(name) - 1]], before)
     answered = time.monotonic() - began
     now = await _versions(rig, _VERSIONS_NOW.format(HOST))
     commits = [now[code] - version for code, version in before.items()]
