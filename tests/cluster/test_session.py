@@ -9,10 +9,11 @@ import pytest
 
 from roomd.cluster.ports import Claimed, Fence, Node
 from roomd.config import DatabaseConfig
+from roomd.engine.moving import RoomLost
 from roomd.engine.ports import StorageFailed
 from roomd.rooms.changes import RoomChanged
 from roomd.storage.kinds import open_storage
-from roomd.storage.postgresql.connection import MOST_READERS
+from roomd.storage.postgresql.connection import MOST_READERS, Connection
 from roomd.storage.postgresql.migrations import LOCK
 from roomd.storage.postgresql.node_opening import NodeStorage, open_node_storage
 from tests.support.cluster.faults.wires import Wire
@@ -110,6 +111,30 @@ async def test_beats_and_claims_wait_behind_nobody(postgresql: Server) -> None:
             for reader in readers:
                 reader.cancel()
             await asyncio.gather(*readers, return_exceptions=True)
+
+
+async def test_a_node_that_is_frozen_in_a_commit(postgresql: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """Its transaction is open, and has locked the room. The server ends it, and another node gets the room."""
+    url = postgresql.create()
+    async with node(url, "ann") as (ann, ann_node), node(url, "bob") as (bob, bob_node):
+        view, goes_on, is_open = new_room().view(), asyncio.Event(), asyncio.Event()
+        await ann.rooms.append(Fence(ann_node, 0), view.id, [RoomChanged(view)])
+        await ann.owners.release(ann_node, [view.id])
+
+        async def freeze(db: Connection) -> set[str]:
+            async with db.transaction():
+                await db.execute("UPDATE owners SET version = version + 1")
+                is_open.set()
+                await goes_on.wait()
+            return set()
+
+        committing = asyncio.ensure_future(ann.rooms._run(freeze))
+        await is_open.wait()
+        assert isinstance(await again(lambda: bob.owners.claim(view.code, bob_node)), Claimed)
+        goes_on.set()
+        with pytest.raises(RoomLost):
+            await committing
+        assert "the server does not answer a commit" not in caplog.text, "a frozen node would not look"
 
 
 async def test_beats_wait_for_no_standby(postgresql: Server) -> None:

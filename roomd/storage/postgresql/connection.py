@@ -16,6 +16,9 @@ CLOSE_TIMEOUT = 2.0
 """The seconds that an orderly end of a connection may take."""
 READ_TIMEOUT = 30.0
 """The seconds that a statement may take which only reads, or writes what can be written again."""
+LONGEST_IDLE = 3.0
+"""The seconds that a transaction may wait for its next statement. Then the server ends the session: the process may be
+frozen or cut off, and others need what it has locked."""
 MOST_READERS = 4
 """The connections that read at the same time."""
 
@@ -164,14 +167,19 @@ class Connection:
             raise DatabaseError(exc, is_lost=self.is_closed or isinstance(exc, _LOST)) from exc
 
 
-async def connect(url: str, *, is_durable: bool = True, longest: float | None = None) -> Connection:
+async def connect(
+    url: str, *, is_durable: bool = True, longest: float | None = None, longest_idle: float = 0.0
+) -> Connection:
     """Connect. Unless `is_durable`, a commit is answered before it is on the disk of the server.
 
     Of several servers that the URL names, all are asked at the same time, as one whose machine is gone does not answer,
     and the first is taken that accepts writes: the primary. `longest` is the time in seconds that each statement may
-    take; None for no limit. Raises `DatabaseError`, and `ValueError` for a wrong URL.
+    take; None for no limit; `longest_idle` that in which a transaction needs its next statement, 0 for no limit. Raises
+    `DatabaseError`, and `ValueError` for a wrong URL.
     """
-    settings = SETTINGS if is_durable else {**SETTINGS, "synchronous_commit": "off"}
+    settings = {**SETTINGS, "idle_in_transaction_session_timeout": f"{round(longest_idle * 1000)}"}
+    if not is_durable:
+        settings["synchronous_commit"] = "off"
     urls = server_urls(url)
     wanted = {"target_session_attrs": "read-write"} if len(urls) > 1 else {}
     options = {"timeout": CONNECT_TIMEOUT, "command_timeout": longest, "server_settings": settings, **wanted}
@@ -257,7 +265,7 @@ class Readers:
             connection = self._idle.pop()
             if not connection.is_closed:
                 return connection
-        return await connect(self.url, is_durable=self._is_durable, longest=self._longest)
+        return await connect(self.url, is_durable=self._is_durable, longest=self._longest, longest_idle=LONGEST_IDLE)
 
 
 def _escaped(value: object) -> object:

@@ -19,7 +19,7 @@ from roomd.rooms.model import StoredRoom
 from roomd.storage.group_commit import Conflict, ConstraintBroken, GroupCommit, RoomChanges
 from roomd.storage.last_commit import LastCommit
 from roomd.storage.postgresql.commit_watch import CommitWatch
-from roomd.storage.postgresql.connection import Connection, DatabaseError, Readers, connect
+from roomd.storage.postgresql.connection import LONGEST_IDLE, Connection, DatabaseError, Readers, connect
 from roomd.storage.postgresql.loading import load_with_seats
 from roomd.storage.postgresql.store import PostgresqlStore
 from roomd.storage.postgresql.writing import find_conflicts, write_rooms
@@ -135,7 +135,7 @@ class NodeStore:
         try:
             if self._connection is None or self._connection.is_closed:
                 self._connection = None
-                self._connection = await connect(self._url, is_durable=self._is_durable)
+                self._connection = await connect(self._url, is_durable=self._is_durable, longest_idle=LONGEST_IDLE)
         except DatabaseError as exc:
             raise self._failed(exc) from exc
         connection = self._connection

@@ -12,6 +12,7 @@ from tests.support.cluster.faults.probe import all_answer
 from tests.support.cluster.faults.rig import NODES, Rig
 from tests.support.cluster.waiting import comes_true
 from tests.support.commands import OK, roomd
+from tests.support.processes import PATIENCE
 
 HOST = "drained"
 _VERSIONS = """
@@ -131,10 +132,15 @@ async def sitting(rig: Rig, count: int, hold: float, random: Random) -> AsyncIte
 
 
 def drain(rig: Rig, name: str, *more: str) -> None:
-    """Run `roomd cluster drain` for a node at another one; `more` are further arguments."""
+    """Run `roomd cluster drain` for a node at another one; `more` are further arguments.
+
+    It is refused until the node knows that another one takes rooms, which had been drained before.
+    """
     socket = rig.daemons[NODES[NODES.index(name) - 1]].database.with_name("roomd.sock")
-    done = roomd("cluster", "drain", name, "--socket", socket, *more)
-    assert done.exit_code == OK, done.output
+    deadline = time.monotonic() + PATIENCE
+    while (done := roomd("cluster", "drain", name, "--socket", socket, *more)).exit_code != OK:
+        assert "there is no other node" in done.output and time.monotonic() < deadline, done.output  # noqa: PT018
+        time.sleep(0.1)
 
 
 def stop(rig: Rig, name: str) -> None:
