@@ -4,7 +4,7 @@ import asyncio
 import re
 from pathlib import Path
 
-from bench.cluster import ALONE, SINGLE, THREE, run, running
+from bench.cluster import ALONE, SINGLE, SINGLE_PACED, THREE, THREE_PACED, run, running
 
 
 def test_a_short_run(tmp_path: Path) -> None:
@@ -14,5 +14,9 @@ def test_a_short_run(tmp_path: Path) -> None:
     for side in (ALONE, SINGLE, THREE):
         (found,) = re.findall(rf"^\| {re.escape(side)} \| (\d+) \(", text, re.M)
         assert int(found) > 0
-    assert len(re.findall(r"^\| .* \| [≥≤] [\d.]+ \| -?[\d.]+", text, re.M)) == 3
+    assert len(re.findall(r"^\| .* \| [≥≤] [\d.]+ \| -?[\d.]+", text, re.M)) == 4
+    for side in (SINGLE_PACED, THREE_PACED):
+        figures = re.findall(rf"^\| {side} \| (\d+) \| ([\d.]+) \| ([\d.]+) \| (\d+) \(", text, re.M)
+        assert len(figures) == 1
+        assert all(float(figure) > 0 for figure in figures[0])
     assert re.search(r"p50 of a join at the owner [\d.]+ ms, elsewhere [\d.]+ ms", text)
