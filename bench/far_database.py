@@ -51,7 +51,11 @@ class _Near(asyncio.Protocol):
 
     def answer(self, data: bytes) -> None:
         """Send the client an answer, later."""
-        asyncio.get_running_loop().call_later(self._seconds, self._transport.write, data)
+        asyncio.get_running_loop().call_later(self._seconds, self._write, data)
+
+    def _write(self, data: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(data)
 
     def end(self) -> None:
         """End the connection behind the last answer."""
