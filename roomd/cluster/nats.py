@@ -8,6 +8,7 @@ that is larger than the server takes is sent in pieces; if one of them is lost, 
 import asyncio
 import contextlib
 import logging
+import math
 import ssl
 import time
 from collections import deque
@@ -66,6 +67,7 @@ class NatsBus:
         self._failure: BusFailed | None = None  # why no server could be used
         self._is_encrypted = False  # whether the connection that is being made, or was made, has TLS
         self._is_closing = False
+        self._deadline = math.inf  # of the first connection, on the clock of the event loop
         self._opening: asyncio.Task[None] | None = None
         if settings.tls is not None:
             settings.tls.sslobject_class = _noticed(self._encrypted)
@@ -83,8 +85,9 @@ class NatsBus:
     async def open(self, name: str, receiver: Receiver) -> None:
         """Connect, and receive the messages for the node `name`. Raises `BusFailed`."""
         self._name, self._receiver = name, receiver
+        self._deadline = asyncio.get_running_loop().time() + CONNECT_TIMEOUT
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT):
+            async with asyncio.timeout_at(self._deadline):
                 await self._connect()
         except (TimeoutError, OSError, nats.errors.Error) as exc:
             await self.close()
@@ -230,7 +233,10 @@ class NatsBus:
         if not self._client.is_connected:
             self._is_encrypted = False
         log.warning("bus failed", {"reason": str(exc) or type(exc).__name__})
-        if self._writer is None and self._client.is_connecting:
+        is_late = (
+            asyncio.get_running_loop().time() >= self._deadline
+        )  # `wait_for` may lose a cancellation (Python 3.11)
+        if self._writer is None and (self._client.is_connecting or is_late):
             raise exc  # from `connect`, which would try again, and leave the connection open if cancelled then
 
     async def _disconnected(self) -> None:

@@ -1,5 +1,6 @@
 """The contract of `Bus`: the bus in memory and NATS keep it. And what NATS alone does."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.support.cluster.ear import Ear, until_away
 from tests.support.cluster.network import Network
 from tests.support.cluster.waiting import comes_true
 from tests.support.nats import NatsServer, running
+from tests.support.processes import PATIENCE
 
 Make = Callable[[], Bus]
 
@@ -126,6 +128,25 @@ async def test_nats_that_is_not_there(tmp_path: Path) -> None:
     server = NatsServer(tmp_path)
     with pytest.raises(BusFailed):
         await NatsBus(NatsSettings([server.url])).open("a", Ear())
+
+
+async def test_a_refusal_at_the_moment_at_which_the_start_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The start fails, though the client gets the refusal in place of the cancellation."""
+    attempts = 0
+
+    async def connect(*_: object, **__: object) -> None:
+        nonlocal attempts
+        attempts += 1
+        try:
+            await asyncio.sleep(PATIENCE)
+        except asyncio.CancelledError:
+            raise ConnectionRefusedError from None
+
+    monkeypatch.setattr("nats.aio.client.TcpTransport.connect", connect)
+    monkeypatch.setattr("roomd.cluster.nats.CONNECT_TIMEOUT", 0.1)
+    with pytest.raises(BusFailed):
+        await NatsBus(NatsSettings(["nats://127.0.0.1:4222"])).open("a", Ear())
+    assert attempts == 1
 
 
 async def test_nats_with_a_password(tmp_path: Path) -> None:
