@@ -7,12 +7,13 @@ batches too. At the same rate for each node, and with a database that takes as l
 import asyncio
 import random
 import socket
+import statistics
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from bench.clients import Client, Kind, Roomd
 from bench.processes import Server, cpu_seconds
-from roomd.load.guest import Counts, Guest
 
 CONNECT_AT_ONCE = 20
 WARM_UP = 1.0
@@ -42,19 +43,79 @@ class Paced(NamedTuple):
         return 1e6 * self.seconds / self.operations
 
 
+class Guest:
+    """A guest who joins and leaves, each `interval` seconds after the request before, or later if that took longer."""
+
+    def __init__(self, url: str, code: str, number: int, interval: float) -> None:
+        self.client = Client(Roomd(), url)
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done once the guest was asked to end and has left, or its connection is lost."""
+        self.joins: list[float] = []
+        """The seconds of each join."""
+        self.leaves = 0
+        self.errors: list[str] = []
+        self._code = code
+        self._number = number
+        self._interval = interval
+        self._asked_at = 0.0
+        self._is_ending = False
+        self.client.on_frame = self._on_frame
+        self.client.on_lost = self._on_lost
+
+    def start(self) -> None:
+        """Join, unless the guest is to end."""
+        if not self._is_ending:
+            self._asked_at = time.perf_counter()
+            self.client.join(self._code, self._number)
+        elif not self.ended.done():
+            self.ended.set_result(None)
+
+    def end(self) -> asyncio.Future[None]:
+        """Leave, and do not join any more; return `ended`."""
+        self._is_ending = True
+        return self.ended
+
+    def _leave(self) -> None:
+        self._asked_at = time.perf_counter()
+        self.client.leave()
+
+    def _on_frame(self, kind: Kind, payload: bytes) -> None:
+        taken = time.perf_counter() - self._asked_at
+        then = self.start
+        if kind is Kind.JOINED:
+            self.joins.append(taken)
+            then = self._leave
+        elif kind is Kind.LEFT:
+            self.leaves += 1
+        elif kind is Kind.REFUSED:
+            self.errors.append(payload.decode())
+        else:
+            return
+        asyncio.get_running_loop().call_later(max(0.0, self._interval - taken), then)
+
+    def _on_lost(self, reason: str) -> None:
+        self.errors.append(reason)
+        self._is_ending = True
+        self.start()
+
+
 async def measure(servers: Sequence[Server], codes: Sequence[str], clients: int, rate: float, seconds: float) -> Paced:
     """Have `clients` guests of each node join and leave, together `rate` times a second there.
 
     The guests of a room are at one node after the other. A guest that is answered late asks at once.
     """
-    counts, interval = Counts(), clients / rate
+    interval = clients / rate
     total = clients * len(servers)
-    guests = [Guest(codes[number * len(codes) // total], number, counts, interval) for number in range(total)]
-    waiting = iter(enumerate(guests))
+    urls = [f"ws://{server.host}" for server in servers]
+    guests = [
+        Guest(urls[number % len(urls)], codes[number * len(codes) // total], number, interval)
+        for number in range(total)
+    ]
+    waiting = iter(guests)
 
     async def connect() -> None:
-        for number, guest in waiting:
-            await guest.connect(f"ws://{servers[number % len(servers)].host}/ws")
+        for guest in waiting:
+            await guest.client.open()
 
     loop = asyncio.get_running_loop()
     try:
@@ -62,18 +123,20 @@ async def measure(servers: Sequence[Server], codes: Sequence[str], clients: int,
         for guest in guests:
             loop.call_later(random.random() * interval, guest.start)
         await asyncio.sleep(max(WARM_UP, 2 * interval))
-        counts.take()
+        for guest in guests:
+            guest.joins, guest.leaves = [], 0
         before, began = _figures(servers), time.perf_counter()
         await asyncio.sleep(seconds)
         used, commits, rows = (after - one for after, one in zip(_figures(servers), before, strict=True))
         wall = time.perf_counter() - began
-        joins, leaves = counts.take()
+        joins = [taken for guest in guests for taken in guest.joins]
+        leaves = sum(guest.leaves for guest in guests)
         await asyncio.wait([guest.end() for guest in guests], timeout=LEAVE_TIMEOUT + interval)
-        if counts.errors:
-            raise RuntimeError(str(counts.errors))
+        if errors := [error for guest in guests for error in guest.errors]:
+            raise RuntimeError(f"{len(errors)} errors, the first: {errors[0]}")
     finally:
-        await asyncio.gather(*(guest.close() for guest in guests))
-    return Paced(joins.total + leaves.total, wall, used, commits, rows, 1000 * joins.quantile(0.5))
+        await asyncio.gather(*(guest.client.close() for guest in guests))
+    return Paced(len(joins) + leaves, wall, used, commits, rows, 1000 * statistics.median(joins))
 
 
 def _figures(servers: Sequence[Server]) -> tuple[float, float, float]:

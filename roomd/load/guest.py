@@ -48,16 +48,12 @@ class Counts:
 class Guest(WSListener):
     """One guest with one WebSocket."""
 
-    def __init__(self, code: str, number: int, counts: Counts, interval: float = MIN_INTERVAL) -> None:
-        """Build a guest for the room `code`. `number` is a part of the guest's name.
-
-        `interval` is the least time in seconds between two requests.
-        """
+    def __init__(self, code: str, number: int, counts: Counts) -> None:
+        """Build a guest for the room `code`. `number` is a part of the guest's name."""
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """The future that is done when `end` was called and the guest has left."""
         self._join = f'{{"type":"join-room","id":1,"code":"{code}","guestName":"Guest {number:04}"}}'.encode()
         self._counts = counts
-        self._interval = interval
         self._transport: WSTransport | None = None
         self._asked_at = 0.0
         self._is_ending = False
@@ -131,8 +127,8 @@ class Guest(WSListener):
     def _answered(self, times: Times, then: Callable[[], None]) -> None:
         taken = time.perf_counter() - self._asked_at
         times.add(taken)
-        if taken < self._interval:
-            asyncio.get_running_loop().call_later(self._interval - taken, then)
+        if taken < MIN_INTERVAL:
+            asyncio.get_running_loop().call_later(MIN_INTERVAL - taken, then)
         else:
             then()
 
