@@ -4,13 +4,18 @@ import asyncio
 import re
 from pathlib import Path
 
+import pytest
+
+from bench import cluster as measured
 from bench.cluster import ALONE, SINGLE, SINGLE_PACED, THREE, THREE_PACED, run, running
 
 
-def test_a_short_run(tmp_path: Path) -> None:
+def test_a_short_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each side did something, and a join elsewhere takes longer than nothing."""
+    monkeypatch.setattr(measured, "CLIENTS", 8)
+    monkeypatch.setattr(measured, "RATE", 40.0)
     with running(tmp_path) as cluster:
-        text = asyncio.run(run(cluster, rounds=1, seconds=0.5, count=5))
+        text = asyncio.run(run(cluster, rounds=1, seconds=0.3, count=5))
     for side in (ALONE, SINGLE, THREE):
         (found,) = re.findall(rf"^\| {re.escape(side)} \| (\d+) \(", text, re.M)
         assert int(found) > 0
