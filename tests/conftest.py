@@ -36,12 +36,27 @@ pytest_plugins = [
 ]
 
 UNTRACED = {
-    *("bench", "cli", "client", "eventlog", "examples", "gateway", "journeys", "load", "metrics", "page", "storage"),
+    *(
+        "bench",
+        "cli",
+        "client",
+        "cluster",
+        "eventlog",
+        "examples",
+        "gateway",
+        "journeys",
+        "load",
+        "metrics",
+        "page",
+        "storage",
+    ),
     *("system", "systemd", "testing", "verify"),
     *("test_architecture.py", "test_container.py", "test_documents.py", "test_every_command.py", "test_jwks.py"),
     "test_usage_over_time.py",
 }
 """Folders and files of tests that the coverage of the pure modules does not need. Tracing takes half of their time."""
+TRACED = {"test_storms.py", "test_wire.py"}
+"""Files in such folders that it does need."""
 _tracer = sys.gettrace()
 
 
@@ -100,5 +115,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Trace a test for the coverage of the pure modules, or in `make coverage` every test for that of all modules."""
-    with _traced(IS_NIGHTLY or not UNTRACED.intersection(item.path.relative_to(item.config.rootpath).parts)):
+    parts = item.path.relative_to(item.config.rootpath).parts
+    with _traced(IS_NIGHTLY or bool(TRACED.intersection(parts)) or not UNTRACED.intersection(parts)):
         return (yield)
