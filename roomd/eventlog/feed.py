@@ -156,9 +156,9 @@ class Feed:
         return Refused(POSITION_EXPIRED, oldest=self.position(before_first))
 
     async def _part(self, log: EventLog, after: int, limit: int, rooms: Collection[str] | None) -> LoggedEvents:
-        if self._needs_filling(after):
+        if after >= self._end and (self._is_stale or self._filling.locked()):
             async with self._filling:
-                if self._needs_filling(after):  # else another reader has done it
+                if after >= self._end and self._is_stale:  # else another reader has done it
                     await self._fill(log, after)
         if after < self._start:
             part = await log.read_events(after, limit, rooms)
@@ -166,9 +166,6 @@ class Feed:
                 raise self._expired(part.before_first)
             return part
         return self._from_tail(after, limit, rooms)
-
-    def _needs_filling(self, after: int) -> bool:
-        return self._is_stale and after >= self._end
 
     async def _fill(self, log: EventLog, after: int) -> None:
         """Read new events into the tail.
