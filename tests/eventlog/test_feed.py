@@ -87,6 +87,21 @@ async def test_many_followers_read_the_log_once(source: Source) -> None:
     assert source.log.reads == 1
 
 
+async def test_a_reader_that_comes_while_another_one_reads_for_all(source: Source) -> None:
+    """It gets what that one finds, though nobody tells of these events again."""
+    source.log.may_answer.clear()
+    source.write(1)
+    first = asyncio.create_task(source.feed.read(3, 10, PATIENCE))
+    while source.log.reads == 0:  # noqa: ASYNC110 - it is polled
+        await asyncio.sleep(0)
+    second = asyncio.create_task(source.feed.read(3, 10, PATIENCE))
+    await asyncio.sleep(0)
+    source.log.may_answer.set()
+    parts = await asyncio.gather(first, second)
+    assert [numbers(part) for part in parts] == [[4], [4]]
+    assert source.log.reads == 1
+
+
 async def test_a_reader_waits_for_its_room(source: Source) -> None:
     """Events of others wake it, and it waits on."""
     waiting = asyncio.create_task(source.feed.read(3, 10, PATIENCE, {OTHER.id}))

@@ -20,6 +20,9 @@ class FakeLog:
         self.reads = 0
         self.asked_to_delete = asyncio.Event()
         self.failing = False
+        self.may_answer = asyncio.Event()
+        """While it is not set, reads have no answer."""
+        self.may_answer.set()
         self.on_events: Callable[[], None] = lambda: None
         self._last = 0
 
@@ -45,6 +48,7 @@ class FakeLog:
 
     async def read_events(self, after: int, limit: int, rooms: Collection[str] | None = None) -> LoggedEvents:
         self.reads += 1
+        await self.may_answer.wait()
         if self.failing:
             raise StorageFailed
         found = [row for row, _ in self.rows if number_of(row) > after and (rooms is None or room_id_of(row) in rooms)]
