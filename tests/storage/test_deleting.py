@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
-import math
 import sqlite3
+import threading
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import msgspec
@@ -149,24 +150,84 @@ async def all_stays_deleted(rows: OldRows, before: str) -> None:
         assert steps < 100
 
 
-async def test_the_file_shrinks(sqlite: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By so many pages at once, until the file has no more free ones than it keeps for what comes."""
+@pytest.fixture
+async def freed(sqlite: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> SqliteStore:
+    """A store whose file can give a hundred pages back: one page in each step."""
     monkeypatch.setattr(upkeep, "FREE_PAGES", 3)
-    monkeypatch.setattr(upkeep, "MOST_FREED", 10)
+    monkeypatch.setattr(upkeep, "FREEING", 0.0)
     await append(sqlite, [RoomChanged(ROOM), *(said(number, "x" * 2000) for number in range(200))])
     assert not await StoredRows(sqlite).shrink()
     await append(sqlite, [InRoom("r1", MessagesDeleted("m000199", 0))])
-    before = first = await pages(sqlite)
-    steps = 0
-    while await StoredRows(sqlite).shrink():
-        after = await pages(sqlite)
-        assert 0 < before - after <= 10
-        before, steps = after, steps + 1
-    assert steps == math.ceil((first - before) / 10) > 5
-    assert await sqlite.read(upkeep._free_pages) == 3
-    await sqlite.close()
+    return sqlite
+
+
+async def test_the_file_shrinks(freed: SqliteStore, tmp_path: Path) -> None:
+    """A little at once, until the file has no more free pages than it keeps for what comes."""
+    before = first = await pages(freed)
+    while await StoredRows(freed).shrink():
+        after = await pages(freed)
+        assert 1 <= before - after <= 2, "a page, and the page that says where it and its like belong"
+        before = after
+    assert first - before > 50
+    assert await freed.read(upkeep._free_pages) == 3
+    await freed.close()
     assert (tmp_path / "roomd.db").stat().st_size == before * 4096
     assert check(tmp_path / "roomd.db").problems == []
+
+
+async def test_a_step_gives_back_what_it_can_in_its_time(freed: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it, where that takes no longer, in one transaction."""
+    monkeypatch.setattr(upkeep, "FREEING", PATIENCE)
+    assert await StoredRows(freed).shrink()
+    assert await freed.read(upkeep._free_pages) == 3
+    assert not await StoredRows(freed).shrink()
+
+
+async def shrink(store: SqliteStore) -> None:
+    while await StoredRows(store).shrink():
+        pass
+
+
+async def purge(store: SqliteStore) -> None:
+    await append(store, [InRoom("r1", RoomDeleted(ROOM))])
+    while await StoredRows(store).purge():
+        pass
+
+
+@pytest.mark.parametrize(
+    ("work", "statement"),
+    [(shrink, "PRAGMA incremental_vacuum"), (purge, "DELETE FROM messages")], ids=["shrink", "purge"],
+)  # fmt: skip
+async def test_an_append_waits_for_one_step(
+    freed: SqliteStore, work: Callable[[SqliteStore], Coroutine[None, None, None]], statement: str
+) -> None:
+    """Who joins meanwhile is stored behind the step that waits for the database already, and before all others."""
+    await append(freed, [RoomChanged(OTHER), *(said(number) for number in range(1000, 2000))])
+    statements: list[str] = []
+    gate, is_held = threading.Event(), threading.Event()
+
+    def hold(_: sqlite3.Connection) -> None:
+        is_held.set()
+        gate.wait(PATIENCE)
+
+    await freed.maintain(lambda db: db.set_trace_callback(statements.append))
+    working = asyncio.create_task(work(freed))
+    async with asyncio.timeout(PATIENCE):
+        while not sum(one.startswith(statement) for one in statements):  # noqa: ASYNC110 - a thread makes it true
+            await asyncio.sleep(0)
+        held = asyncio.create_task(freed.maintain(hold))
+        while not is_held.is_set():  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0)
+        before = len(statements)
+        other = msgspec.structs.replace(BOB, room_id="r2")
+        joining = asyncio.create_task(append(freed, [InRoom("r2", seat(other))]))
+        await asyncio.sleep(0)
+        gate.set()
+        await asyncio.gather(held, joining, working)
+    joined = next(n for n, one in enumerate(statements) if n >= before and one.startswith("INSERT INTO participants"))
+    waited = sum(one.startswith(statement) for one in statements[before:joined])
+    assert waited <= 1, "the rest waits for the one who joins"
+    assert sum(one.startswith(statement) for one in statements[joined:]) > 5
 
 
 async def test_what_was_deleted_is_written_into_the_file_beside_others(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ async def opened_again(path: Path, image: Image) -> list[str]:
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upkeep, "FREE_PAGES", 2)
-    monkeypatch.setattr(upkeep, "MOST_FREED", 8)
+    monkeypatch.setattr(upkeep, "FREEING", 0.0)
 
 
 async def test_a_power_cut_at_any_point(tmp_path: Path) -> None:
