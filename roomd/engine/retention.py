@@ -7,7 +7,8 @@ what belonged to deleted rooms. Then the file gets smaller by what is free in it
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import takewhile
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from roomd.engine.ports import RETRY_AFTER, Clock, EventLog, StorageFailed
@@ -23,6 +24,9 @@ Cursor = TypeVar("Cursor")
 
 MOST_ROWS = 100
 """The rows that one transaction deletes: it takes some milliseconds."""
+MOST_MESSAGES, MOST_BYTES = 400, 131_072
+"""The messages of a room that one transaction deletes, and their bytes, about: what belongs to each transaction takes
+longer than 100 messages do, and they are one after the other in the database."""
 MOST_ROOMS = 10
 """The rooms that are deleted at the same time."""
 PAUSE = 0.05
@@ -59,6 +63,17 @@ class OldMessages(NamedTuple):
     """The id of the last of them."""
     total_bytes: int
     """The bytes that the messages of the room had up to it."""
+
+
+def oldest_messages(code: str, rows: Iterable[tuple[str, str, int]], before: str) -> OldMessages:
+    """Choose the messages of a room that one transaction deletes: the first ones, from before a stamp.
+
+    `rows` have the id, the stamp and the `total_bytes` of its oldest messages, in their order; the first is old enough.
+    """
+    old = list(takewhile(lambda row: row[1] < before, rows))
+    most_bytes = old[0][2] + MOST_BYTES
+    through, _, total_bytes = [row for row in old if row[2] <= most_bytes][-1]
+    return OldMessages(code, through, total_bytes)
 
 
 class OldRows(Protocol):

@@ -8,9 +8,8 @@ the oldest one of each room is looked at. Stays end in any order, so all are loo
 """
 
 import sqlite3
-from itertools import takewhile
 
-from roomd.engine.retention import MOST_ROWS, OldMessages
+from roomd.engine.retention import MOST_MESSAGES, MOST_ROWS, OldMessages, oldest_messages
 from roomd.storage.walking import MOST_LOOKED_AT, Key, step
 from roomd.storage.writing import note_deleted
 
@@ -60,10 +59,9 @@ def old_messages(db: sqlite3.Connection, before: str, start: str) -> tuple[OldMe
         return None, following and str(following[0])
     room_id, code = row
     oldest = db.execute(
-        "SELECT id, sent_at, total_bytes FROM messages WHERE room_id = ? ORDER BY id LIMIT ?", (room_id, MOST_ROWS)
+        "SELECT id, sent_at, total_bytes FROM messages WHERE room_id = ? ORDER BY id LIMIT ?", (room_id, MOST_MESSAGES)
     )
-    through, _, total_bytes = list(takewhile(lambda one: one[1] < before, oldest))[-1]
-    return OldMessages(code, through, total_bytes), room_id
+    return oldest_messages(code, oldest, before), room_id
 
 
 def old_stays(db: sqlite3.Connection, before: str, start: Key | None) -> tuple[list[Key], Key | None]:

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from roomd.config import DatabaseConfig
+from roomd.engine import retention
 from roomd.engine.retention import MOST_ROWS, OldMessages, OldRows
 from roomd.rooms.changes import Change, MessagesDeleted, RoomChanged, RoomDeleted
 from roomd.storage import deleting, upkeep, walking
@@ -89,7 +90,7 @@ async def test_old_messages(store: RealStore, rows: OldRows, most: int, monkeypa
     """The oldest of each room, in many rooms as in few, up to the first that is young enough."""
     for module in (deleting, upkeep_in_postgresql):
         monkeypatch.setattr(module, "MOST_LOOKED_AT", most)
-        monkeypatch.setattr(module, "MOST_ROWS", 2)
+        monkeypatch.setattr(module, "MOST_MESSAGES", 2)
     quiet = msgspec.structs.replace(ROOM, id="r0", code="r0")
     await append(store, [RoomChanged(quiet), RoomChanged(ROOM), RoomChanged(OTHER)])
     await append(store, [dated(1, EARLIER), dated(2, LATER), dated(3, AFTER), dated(4, EARLIER)])
@@ -99,6 +100,17 @@ async def test_old_messages(store: RealStore, rows: OldRows, most: int, monkeypa
         OldMessages(ROOM.code, "m000001", 10), OldMessages(OTHER.code, "m000005", 50),
     ]  # fmt: skip
     assert [one.through for one in await all_old_messages(rows, "2027")] == ["m000002", "m000006"]
+
+
+@pytest.mark.parametrize(("most", "last"), [(0, "m000001"), (25, "m000003"), (1000, "m000005")])
+async def test_long_messages(
+    store: RealStore, rows: OldRows, most: int, last: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One transaction deletes fewer of them, but always one."""
+    monkeypatch.setattr(retention, "MOST_BYTES", most)
+    await append(store, [RoomChanged(ROOM), *(dated(number, EARLIER) for number in range(1, 6))])
+    found, _ = await rows.old_messages(LATER, None)
+    assert found == OldMessages(ROOM.code, last, int(last[1:]) * 10)
 
 
 def dated(number: int, at: str, room: str = "r1") -> InRoom:

@@ -3,10 +3,9 @@
 `roomd/storage/deleting.py` says in which order, and why there is no index by time.
 """
 
-from itertools import takewhile
 from typing import Any
 
-from roomd.engine.retention import MOST_ROWS, OldMessages
+from roomd.engine.retention import MOST_MESSAGES, MOST_ROWS, OldMessages, oldest_messages
 from roomd.storage.postgresql.store import PostgresqlStore
 from roomd.storage.postgresql.walking import step
 from roomd.storage.walking import MOST_LOOKED_AT, Key
@@ -50,9 +49,8 @@ class StoredRows:
         async with self._store.reading() as db:
             if rooms := await db.fetch(_WITH_OLD_MESSAGES, start, before, MOST_LOOKED_AT):
                 ((room_id, code),) = rooms
-                oldest = await db.fetch(_OLDEST, room_id, MOST_ROWS)
-                through, _, total_bytes = list(takewhile(lambda one: one[1] < before, oldest))[-1]
-                return OldMessages(code, through, total_bytes), room_id
+                oldest = await db.fetch(_OLDEST, room_id, MOST_MESSAGES)
+                return oldest_messages(code, oldest, before), room_id
             following = await db.fetch(f"{_ROOMS} LIMIT 1 OFFSET $2", start, MOST_LOOKED_AT)
         return None, following[0][0] if following else None
 
