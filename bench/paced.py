@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from bench.clients import Client, Kind, Roomd
 from bench.processes import Server, cpu_seconds
+from bench.work.cycle import Cycle, Tally
 
 CONNECT_AT_ONCE = 20
 WARM_UP = 1.0
@@ -43,59 +44,44 @@ class Paced(NamedTuple):
         return 1e6 * self.seconds / self.operations
 
 
-class Guest:
+class Joins(Tally):
+    """What all guests have done, and how long their joins took."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+        """The seconds of each join."""
+
+
+class Guest(Cycle):
     """A guest who joins and leaves, each `interval` seconds after the request before, or later if that took longer."""
 
-    def __init__(self, url: str, code: str, number: int, interval: float) -> None:
-        self.client = Client(Roomd(), url)
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done once the guest was asked to end and has left, or its connection is lost."""
-        self.joins: list[float] = []
-        """The seconds of each join."""
-        self.leaves = 0
-        self.errors: list[str] = []
-        self._code = code
-        self._number = number
+    def __init__(self, url: str, code: str, number: int, tally: Joins, interval: float) -> None:
+        super().__init__(Client(Roomd(), url), code, number, tally)
+        self._joins = tally.seconds
         self._interval = interval
         self._asked_at = 0.0
-        self._is_ending = False
-        self.client.on_frame = self._on_frame
         self.client.on_lost = self._on_lost
 
     def start(self) -> None:
         """Join, unless the guest is to end."""
-        if not self._is_ending:
-            self._asked_at = time.perf_counter()
-            self.client.join(self._code, self._number)
-        elif not self.ended.done():
-            self.ended.set_result(None)
-
-    def end(self) -> asyncio.Future[None]:
-        """Leave, and do not join any more; return `ended`."""
-        self._is_ending = True
-        return self.ended
+        self._asked_at = time.perf_counter()
+        super().start()
 
     def _leave(self) -> None:
         self._asked_at = time.perf_counter()
         self.client.leave()
 
-    def _on_frame(self, kind: Kind, payload: bytes) -> None:
+    def _on_answer(self, kind: Kind) -> None:
         taken = time.perf_counter() - self._asked_at
-        then = self.start
         if kind is Kind.JOINED:
-            self.joins.append(taken)
-            then = self._leave
-        elif kind is Kind.LEFT:
-            self.leaves += 1
-        elif kind is Kind.REFUSED:
-            self.errors.append(payload.decode())
-        else:
-            return
+            self._joins.append(taken)
+        then = self._leave if kind is Kind.JOINED else self.start
         asyncio.get_running_loop().call_later(max(0.0, self._interval - taken), then)
 
     def _on_lost(self, reason: str) -> None:
-        self.errors.append(reason)
-        self._is_ending = True
+        self._tally.errors[reason] += 1
+        self.end()
         self.start()
 
 
@@ -106,9 +92,10 @@ async def measure(servers: Sequence[Server], codes: Sequence[str], clients: int,
     """
     interval = clients / rate
     total = clients * len(servers)
+    tally = Joins()
     urls = [f"ws://{server.host}" for server in servers]
     guests = [
-        Guest(urls[number % len(urls)], codes[number * len(codes) // total], number, interval)
+        Guest(urls[number % len(urls)], codes[number * len(codes) // total], number, tally, interval)
         for number in range(total)
     ]
     waiting = iter(guests)
@@ -123,20 +110,19 @@ async def measure(servers: Sequence[Server], codes: Sequence[str], clients: int,
         for guest in guests:
             loop.call_later(random.random() * interval, guest.start)
         await asyncio.sleep(max(WARM_UP, 2 * interval))
-        for guest in guests:
-            guest.joins, guest.leaves = [], 0
+        tally.replies = 0
+        tally.seconds.clear()
         before, began = _figures(servers), time.perf_counter()
         await asyncio.sleep(seconds)
         used, commits, rows = (after - one for after, one in zip(_figures(servers), before, strict=True))
         wall = time.perf_counter() - began
-        joins = [taken for guest in guests for taken in guest.joins]
-        leaves = sum(guest.leaves for guest in guests)
+        operations, joins = tally.replies, tally.seconds.copy()
         await asyncio.wait([guest.end() for guest in guests], timeout=LEAVE_TIMEOUT + interval)
-        if errors := [error for guest in guests for error in guest.errors]:
-            raise RuntimeError(f"{len(errors)} errors, the first: {errors[0]}")
+        if tally.errors:
+            raise RuntimeError(f"errors: {dict(tally.errors)}")
     finally:
         await asyncio.gather(*(guest.client.close() for guest in guests))
-    return Paced(len(joins) + leaves, wall, used, commits, rows, 1000 * statistics.median(joins))
+    return Paced(operations, wall, used, commits, rows, 1000 * statistics.median(joins))
 
 
 def _figures(servers: Sequence[Server]) -> tuple[float, float, float]:

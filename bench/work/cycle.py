@@ -52,13 +52,16 @@ class Cycle:
         self._is_ending = True
         return self.ended
 
-    def _on_frame(self, kind: Kind, payload: bytes) -> None:
+    def _on_answer(self, kind: Kind) -> None:
         if kind is Kind.JOINED:
-            self._tally.replies += 1
             self.client.leave()
-        elif kind is Kind.LEFT:
-            self._tally.replies += 1
+        else:
             self.start()
+
+    def _on_frame(self, kind: Kind, payload: bytes) -> None:
+        if kind is Kind.JOINED or kind is Kind.LEFT:
+            self._tally.replies += 1
+            self._on_answer(kind)
         elif kind is Kind.REFUSED:
             self._tally.errors[_reason(payload)] += 1
             asyncio.get_running_loop().call_later(RETRY_AFTER, self.start)
