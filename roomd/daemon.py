@@ -142,7 +142,7 @@ async def run(
             keys_of_addresses, counters, feed,
         )  # fmt: skip
         listener = Listener(config, services, rooms)
-        retention = Retention(old_rows, events, rooms, clock, lambda: _keep(reloader.config))
+        retention = Retention(old_rows, events, rooms, clock, lambda: _keep(reloader.config), counters)
         rooms.when_deleted(retention.wake)
         webhooks = Webhooks(feed, progress, clock, counters, ids.new_id, random.random, opened.duties)
         await webhooks.open(parts.endpoints)

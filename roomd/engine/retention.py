@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from itertools import takewhile
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from roomd.counters import Counters
 from roomd.engine.ports import RETRY_AFTER, Clock, EventLog, StorageFailed
 from roomd.protocol.errors import ROOM_NOT_FOUND, Refused
 from roomd.protocol.timestamps import stamp
@@ -30,9 +31,10 @@ longer than 100 messages do, and they are one after the other in the database.""
 MOST_ROOMS = 10
 """The rooms that are deleted at the same time."""
 PAUSE = 0.05
-"""The seconds between two transactions, at least, in which others are stored."""
-REST, LONGEST_PAUSE = 9.0, 5.0
-"""The pause is so many times as long as the work before it, and at most so many seconds."""
+"""The seconds between two transactions, at least."""
+REST, LONGEST_PAUSE = 19.0, 2.0
+"""The pause lasts until nothing was stored for so many times as long as the work before it; at most so many seconds.
+So the work takes a part of the idle time (docs/decisions/0041-what-can-wait-takes-a-part-of-the-idle-time.md)."""
 INTERVAL = 600.0
 """The seconds between two looks for what is old, at most."""
 OPTIMIZE_INTERVAL = 86_400.0
@@ -124,13 +126,20 @@ class Retention:
     """The task that deletes what is old. `keep` returns the ages; a reload may change them."""
 
     def __init__(
-        self, rows: OldRows, events: EventLog, rooms: Commands, clock: Clock, keep: Callable[[], Keep]
+        self,
+        rows: OldRows,
+        events: EventLog,
+        rooms: Commands,
+        clock: Clock,
+        keep: Callable[[], Keep],
+        counters: Counters,
     ) -> None:
         self._rows = rows
         self._events = events
         self._rooms = rooms
         self._clock = clock
         self._keep = keep
+        self._commits = counters.commits
         self._wanted = asyncio.Event()
         self._worked_from = 0.0  # by the clock of the loop
 
@@ -193,15 +202,25 @@ class Retention:
         return max(SHORTEST_INTERVAL, min(INTERVAL, shortest / 4))
 
     async def _rest(self) -> None:
-        """Leave the database to others for a time: longer where it is slow, or they have much to do.
+        """Leave the database to others: until it was idle for much longer than the work took.
 
-        Raises `StorageFailed`.
+        So the busier it is, the less of the time is for what can wait. Raises `StorageFailed`.
         """
-        loop = asyncio.get_running_loop()
-        worked = loop.time() - self._worked_from
         await self._rows.checkpoint()
-        await asyncio.sleep(max(PAUSE, min(REST * worked, LONGEST_PAUSE)))
-        self._worked_from = loop.time()
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        idle_until = self._idle(now) + REST * (now - self._worked_from)
+        latest = now + LONGEST_PAUSE
+        while True:
+            await asyncio.sleep(max(PAUSE, min(idle_until - self._idle(now), latest - now)))
+            now = loop.time()
+            if now >= latest or self._idle(now) >= idle_until:
+                break
+        self._worked_from = now
+
+    def _idle(self, now: float) -> float:
+        """Return the seconds in which nothing was being stored, from some time up to `now`."""
+        return now - self._commits.total
 
     async def _goes_on(self, keep: Keep) -> bool:
         """Rest, and return whether the ages are the same: a reload may have changed them."""

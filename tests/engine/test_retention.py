@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from roomd.counters import Counters, Histogram
 from roomd.engine import retention as module
 from roomd.engine.ports import StorageFailed
 from roomd.engine.retention import Keep, OldMessages, Retention
@@ -86,8 +87,8 @@ async def rows(stage: Stage) -> Rows:
     return Rows(stage)
 
 
-def retention(stage: Stage, rows: Rows, keep: Callable[[], Keep]) -> Retention:
-    return Retention(rows, stage.store.log, stage.hub, stage.clock, keep)
+def retention(stage: Stage, rows: Rows, keep: Callable[[], Keep], counters: Counters | None = None) -> Retention:
+    return Retention(rows, stage.store.log, stage.hub, stage.clock, keep, counters or Counters())
 
 
 async def test_events(stage: Stage, rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,3 +194,39 @@ async def test_the_loop_goes_on_after_a_failure(stage: Stage, rows: Rows) -> Non
         assert rows.optimized == [True, False]
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+class Busy(Histogram):
+    """The seconds of transactions, of which one follows the other for as long as `is_busy`."""
+
+    is_busy = True
+    looks = 0
+
+    @property
+    def total(self) -> float:
+        self.looks += 1
+        return asyncio.get_running_loop().time() if self.is_busy else 0.0
+
+    @total.setter
+    def total(self, value: float) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.parametrize("longest", [0.0, 1e9])
+async def test_it_waits_until_nobody_stores(
+    stage: Stage, rows: Rows, longest: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What others store comes first, but not for ever: the work goes on after the longest pause."""
+    monkeypatch.setattr(module, "LONGEST_PAUSE", longest)
+    counters = Counters()
+    counters.commits = busy = Busy(())
+    deleting = asyncio.create_task(retention(stage, rows, lambda: Keep(DAY), counters).tidy())
+    async with asyncio.timeout(PATIENCE):
+        await rows.looked.wait()
+        if longest:
+            while busy.looks < 10:  # noqa: ASYNC110 - it looks again and again
+                await asyncio.sleep(0)
+            assert rows.purged == 1
+            busy.is_busy = False
+        await deleting
+    assert rows.purged == 2
