@@ -10,6 +10,7 @@ PyJWT would read its own clock.
 """
 
 import functools
+import hmac
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -137,14 +138,27 @@ class _CheckedSecrets(HMACAlgorithm):
 
     def __init__(self) -> None:
         super().__init__(HMACAlgorithm.SHA256)
-        self._checked: Callable[[str | bytes], bytes] = functools.lru_cache(maxsize=8)(super().prepare_key)
+        self._checked: Callable[[str | bytes], bytes] = functools.lru_cache(maxsize=8)(self._check)
 
     def prepare_key(self, key: str | bytes) -> bytes:
         """Return the secret, as the library wants it.
 
-        Raises `jwt.InvalidKeyError` for a secret that is a public key.
+        Raises `jwt.InvalidKeyError` for a secret that is a public key, or is too short.
         """
         return self._checked(key)
+
+    def check_key_length(self, key: bytes) -> str | None:
+        """Return None: `prepare_key` has checked the length."""
+
+    def sign(self, msg: bytes, key: bytes) -> bytes:
+        """Return the signature, by one call of OpenSSL (RFC 7515, appendix A.1)."""
+        return hmac.digest(key, msg, "sha256")
+
+    def _check(self, key: str | bytes) -> bytes:
+        prepared = super().prepare_key(key)
+        if problem := super().check_key_length(prepared):
+            raise jwt.InvalidKeyError(problem)
+        return prepared
 
 
 _SIGNATURES = jwt.PyJWS(("RS256", "ES256", "EdDSA"), {"enforce_minimum_key_length": True})
@@ -368,7 +382,9 @@ def _time(claims: dict[str, Any], claim: str, absent: float | None) -> float:
 
     Raises `Refused` when the value is no finite number.
     """
-    value = claims.get(claim, absent)
+    if absent is not None and claim not in claims:  # the usual case of `nbf` and `iat`
+        return absent
+    value = claims.get(claim)
     try:
         seconds = float(value) if isinstance(value, _NUMBERS) and not isinstance(value, bool) else math.nan
     except OverflowError:  # an integer beyond 1e308

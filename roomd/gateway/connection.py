@@ -113,11 +113,14 @@ class Connection:
         """Close the connection, so that another can be served: the client has no seat and no token."""
         self.outbox.close(Close.CONNECTION_LIMIT, STRANGERS_REASON)
 
-    def start(self, token: str | None, received: bytes) -> None:
-        """Check the token of the handshake, None for a guest, and serve the bytes `received` after the handshake."""
+    def admit(self, token: str | None) -> None:
+        """Check the token of the handshake, None for a guest: at once, or as soon as the keys for it were fetched."""
         if token is not None and not self._admit(token):
             self._running = self._spawn(self._admit_later(token))
             self.socket.wait_for(self._running)
+
+    def start(self, received: bytes) -> None:
+        """Serve the bytes `received` after the handshake, and all that follows."""
         self.socket.start(received)
 
     def text(self, message: str) -> "asyncio.Future[None] | None":

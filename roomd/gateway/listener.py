@@ -201,7 +201,7 @@ class Listener:
         connection.address = self._proxies.peer(connection.peer)
         self._ledgers.add_stranger(connection.address, connection)
         if self._is_over_limit():
-            self._ledgers.make_way()
+            self._ledgers.make_way(connection)
         if len(self._closing) > closing_limit(self._services.limits.connections):
             oldest = next(iter(self._closing))
             del self._closing[oldest]
@@ -246,7 +246,7 @@ class Listener:
     def upgrade(self, opened: HttpConnection, request: Request, transport: asyncio.Transport, rest: bytes) -> None:
         """Start a connection after its handshake. It is one of a stranger until it has a verified token or a seat.
 
-        At the connection limit another stranger gives way to it. If there is none, it is closed with 1013.
+        At the connection limit a stranger gives way to it. If there is none, it is closed with 1013.
         """
         number = self._counters.opened = self._counters.opened + 1
         limits = self._services.limits
@@ -256,13 +256,15 @@ class Listener:
         connection = Connection(lines, transport, usage, self._services, self.spawn, self._closed, self._forget)
         self._http_connections.discard(opened)
         self.connections.add(connection)
-        usage.begin(connection, opened)
-        if self._is_over_limit() and not self._ledgers.make_way():
+        connection.admit(find_token(request.headers))
+        if connection.is_member:
+            self._ledgers.remove_stranger(opened)
+        else:
+            usage.begin(connection, opened)
+        if self._is_over_limit() and not self._ledgers.make_way(connection):
             lines.is_one_too_many()
             connection.outbox.close(Close.CONNECTION_LIMIT, FULL_REASON)
-            connection.start(None, rest)
-            return
-        connection.start(find_token(request.headers), rest)
+        connection.start(rest)
 
     def _problems(self) -> list[str]:
         """Return why new clients should not come now. Strangers are no reason, because they give way to others."""

@@ -63,9 +63,12 @@ class Ledgers:
         """Return the number of strangers' connections."""
         return len(self._connections)
 
-    def make_way(self) -> bool:
-        """End a connection of another stranger for the newest one. Return False if there is no other."""
-        if len(self._connections) < 2:
+    def make_way(self, newest: Stranger) -> bool:
+        """End a connection of another stranger for the newest connection. Return False if there is no other stranger.
+
+        The newest connection may be one of a stranger too.
+        """
+        if len(self._connections) == (newest in self._connections):
             return False
         self._connections.take().give_way()
         return True

@@ -31,6 +31,10 @@ class Strangers(Generic[A, C]):
         """Return the number of connections."""
         return len(self._address_of)
 
+    def __contains__(self, connection: C) -> bool:
+        """Return whether a connection was added and not removed."""
+        return connection in self._address_of
+
     def add(self, address: A, connection: C) -> C | None:
         """Add a connection. Return the one that is too many then, which is removed; None if there is none."""
         self._address_of[connection] = address

@@ -64,14 +64,14 @@ async def test_who_has_left_is_a_stranger_again(stage: Stage) -> None:
     tick()
     newest = Other()
     stage.ledgers.add_stranger(None, newest)
-    assert not stage.ledgers.make_way()
+    assert not stage.ledgers.make_way(newest)
     stage.ledgers.remove_stranger(newest)
     await leaves.ask("leave-room")
     tick()
     tick()
     stage.ledgers.add_stranger(None, newest)
-    assert stage.ledgers.make_way()
-    assert not stage.ledgers.make_way()
+    assert stage.ledgers.make_way(newest)
+    assert not stage.ledgers.make_way(newest)
     assert await leaves.closed() == 1013
 
 
@@ -81,8 +81,9 @@ async def test_an_ended_room_makes_strangers(stage: Stage) -> None:
     await jane.ask("join-room", code=stage.code, guestName="Jane")
     await host.ask("end-room", code=stage.code)
     jane.connection.tick(60, 60, 60)
-    stage.ledgers.add_stranger(None, Other())
-    assert stage.ledgers.make_way()
+    newest = Other()
+    stage.ledgers.add_stranger(None, newest)
+    assert stage.ledgers.make_way(newest)
     assert await jane.closed() == 1013
 
 

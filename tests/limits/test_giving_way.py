@@ -51,12 +51,12 @@ def test_a_stranger_again() -> None:
     usage.begin(opened)
     usage.has_seat(CODE, None, "p1", 0)
     _, newest = begin(ledgers)
-    assert not ledgers.make_way()
+    assert not ledgers.make_way(newest)
     ledgers.remove_stranger(newest)
     usage.begin(opened)
     _, newest = begin(ledgers)
     assert ledgers.stranger_connections() == 2
-    assert [ledgers.make_way(), opened.gave_way, newest.gave_way] == [True, True, False]
+    assert [ledgers.make_way(newest), opened.gave_way, newest.gave_way] == [True, True, False]
     assert ledgers.stranger_connections() == 1
 
 
@@ -65,8 +65,8 @@ def test_a_handshake_that_is_complete() -> None:
     ledgers, half_open, opened = Ledgers(LimitsConfig(connections=8)), Opened(), Opened()
     ledgers.add_stranger(None, half_open)
     Usage(ledgers, HOME).begin(opened, half_open)
-    begin(ledgers)
-    assert [ledgers.make_way(), opened.gave_way, half_open.gave_way] == [True, True, False]
+    _, newest = begin(ledgers)
+    assert [ledgers.make_way(newest), opened.gave_way, half_open.gave_way] == [True, True, False]
 
 
 def test_strangers_make_way() -> None:
@@ -74,7 +74,9 @@ def test_strangers_make_way() -> None:
     ledgers = Ledgers(LimitsConfig(connections=8))
     _, first = begin(ledgers)
     _, second = begin(ledgers)
-    assert [ledgers.make_way(), first.gave_way, second.gave_way] == [True, True, False]
-    assert [ledgers.make_way(), second.gave_way] == [False, False]
-    ledgers.remove_stranger(second)
-    assert not ledgers.make_way()
+    assert [ledgers.make_way(second), first.gave_way, second.gave_way] == [True, True, False]
+    assert [ledgers.make_way(second), second.gave_way] == [False, False]
+    ledgers.remove_stranger(second)  # its client has a token now
+    assert not ledgers.make_way(second)
+    _, only = begin(ledgers)
+    assert [ledgers.make_way(second), only.gave_way] == [True, True]

@@ -123,7 +123,8 @@ class Client:
             lambda _: None,
             stage.forget,
         )
-        self.connection.start(token, b"")
+        self.connection.admit(token)
+        self.connection.start(b"")
         self.view: dict[str, Any] = {}
         self.before_close: list[dict[str, Any]] = []
 
