@@ -22,7 +22,7 @@ class ConnectionLog:
     def __init__(self, number: int, address: str | None = None) -> None:
         self.number = number
         """The number of the connection."""
-        self._address = {} if address is None else {"address": address}
+        self._address = address
         self._has_line = False  # whether a line has named the address
         self._codes: dict[str, int] | None = None  # the refused requests that are not reported yet, by error code
 
@@ -30,18 +30,17 @@ class ConnectionLog:
         """Log that the client has connected, if it has taken no seat that a line tells."""
         if not self._has_line:
             self._has_line = True
-            limited.info("connected", {"connection": self.number, **self._address})
+            limited.info("connected", self._fields())
 
     def is_one_too_many(self) -> None:
         """Log that the connection is closed at once, because there are as many as there may be."""
         self._has_line = True
-        limited.warning("at the connection limit", {"connection": self.number, **self._address})
+        limited.warning("at the connection limit", self._fields())
 
     def seated(self, event: str, participant: Participant) -> None:
         """Log that the client has taken a seat (`joined`) or a place in a queue (`waits`)."""
         self._has_line = True
-        fields = {"connection": self.number, "room": participant.room_id, "participant": participant.id}
-        log.info(event, {**fields, **self._address})
+        log.info(event, self._fields(room=participant.room_id, participant=participant.id))
 
     def refused(self, code: str) -> None:
         """Count a refused request by the code of its error."""
@@ -61,3 +60,8 @@ class ConnectionLog:
         if self._codes is not None:
             limited.info("refusals", {"connection": self.number, "codes": self._codes})
             self._codes = None
+
+    def _fields(self, **more: str) -> dict[str, object]:
+        if self._address is None:
+            return {"connection": self.number, **more}
+        return {"connection": self.number, **more, "address": self._address}
