@@ -2,6 +2,10 @@
 
 A message costs both nodes more processor time than ten parts of it. So a node that was sent a message a moment ago is
 sent the next one a little later, with all that arises meanwhile. One that was sent none is sent a part at once.
+
+A part that somebody waits for, like a command and its answer, is sent `gather` seconds after the last message at the
+latest. One that nobody waits for, like an event, has `LEISURE` times as long: mostly another part takes it along.
+The order of parts stays as it was.
 """
 
 import asyncio
@@ -14,15 +18,30 @@ import msgspec
 from roomd.cluster import wire
 from roomd.cluster.lease import Lease
 from roomd.cluster.ports import Bus, Node
-from roomd.engine.ports import Clock
+from roomd.engine.ports import Clock, Timer
 
 GATHER = 0.002
 """The least seconds between two messages to the same node: about what a commit takes that a part leads to."""
+LEISURE = 5
+"""How many times as long a part may wait that nobody waits for."""
 MOST_BYTES = 512 << 10
 """The bytes after which a message is full. NATS takes 1 MiB by default; a larger part is a message of its own."""
 
-ALL = 0
-"""The generation to which a message for all nodes is addressed."""
+
+class _Link:
+    """What one node was sent, and is to be sent."""
+
+    __slots__ = ("due", "parts", "sent_at", "timer")
+
+    def __init__(self) -> None:
+        self.sent_at = -math.inf
+        """When it was sent its last message, on the monotonic clock."""
+        self.parts: list[msgspec.Raw] = []
+        """The parts that wait."""
+        self.due = math.inf
+        """When they are sent."""
+        self.timer: Timer | None = None
+        """What sends them then; None while nothing waits."""
 
 
 class Links:
@@ -34,56 +53,69 @@ class Links:
         self._clock = clock
         self._gather = gather
         self._confirmed = confirmed
-        self._waiting: dict[Node, list[msgspec.Raw]] = {}
-        self._sent_at: dict[Node, float] = {}  # when each node was sent its last message, on the monotonic clock
+        self._links: dict[Node, _Link] = {}
         self.sent = 0
         """The messages that were sent."""
 
-    def post(self, to: Node, item: wire.AnyItem) -> None:
-        """Send a part to a node: with all that this turn of the event loop has for it, or a little later."""
-        waiting = self._waiting.get(to)
-        if waiting is None:
-            waiting = self._waiting[to] = []
-            pause = self._sent_at.get(to, -math.inf) + self._gather - self._clock.monotonic()
-            if pause > 0:
-                self._clock.call_later(pause, partial(self._send, to))
-            else:
-                asyncio.get_running_loop().call_soon(self._send, to)
-        waiting.append(wire.encode_item(item))
+    def post(self, to: Node, item: wire.AnyItem, *, at_leisure: bool = False) -> None:
+        """Send a part to a node: with all that this turn of the event loop has for it, or a little later.
+
+        `at_leisure` is for what nobody waits for.
+        """
+        self._add(to, wire.encode_item(item), at_leisure=at_leisure)
 
     def post_all(self, item: wire.AnyItem) -> None:
-        """Send a part to all other nodes, at once."""
-        self._bus.send_all(self._message(ALL, [wire.encode_item(item)]))
-        self.sent += 1
+        """Send a part, for which nobody waits, to all other nodes that are there."""
+        part = wire.encode_item(item)
+        for to in self._lease.others:
+            self._add(to, part, at_leisure=True)
 
     def flush(self) -> None:
         """Send at once what waits."""
-        for to in list(self._waiting):
+        for to in list(self._links):
             self._send(to)
 
     def gone(self, node: Node) -> None:
-        """Forget when a node was sent its last message, which is gone."""
-        self._sent_at.pop(node, None)
+        """Send a node at once what waits for it, and forget when it was sent its last message: it is gone."""
+        self._send(node)
+        self._links.pop(node, None)
+
+    def _add(self, to: Node, part: msgspec.Raw, *, at_leisure: bool) -> None:
+        link = self._links.get(to)
+        if link is None:
+            link = self._links[to] = _Link()
+        link.parts.append(part)
+        due = link.sent_at + (self._gather * LEISURE if at_leisure else self._gather)
+        if due >= link.due:
+            return
+        link.due = due
+        if link.timer is not None:
+            link.timer.cancel()
+        pause = due - self._clock.monotonic()
+        if pause > 0:
+            link.timer = self._clock.call_later(pause, partial(self._send, to))
+        else:
+            link.timer = asyncio.get_running_loop().call_soon(self._send, to)
 
     def _send(self, to: Node) -> None:
-        items = self._waiting.pop(to, None)
-        if items is None:
-            return  # it was sent by `flush`
-        self._sent_at[to] = self._clock.monotonic()
-        part: list[msgspec.Raw] = []
+        link = self._links.get(to)
+        if link is None or link.timer is None:
+            return  # nothing waits
+        link.timer.cancel()
+        parts, link.parts, link.due, link.timer = link.parts, [], math.inf, None
+        link.sent_at = self._clock.monotonic()
+        message: list[msgspec.Raw] = []
         size = 0
-        for item in items:
-            if part and size + len(item) > MOST_BYTES:
-                self._send_part(to, part)
-                part, size = [], 0
-            part.append(item)
-            size += len(item)
-        self._send_part(to, part)
+        for part in parts:
+            if message and size + len(part) > MOST_BYTES:
+                self._send_message(to, message)
+                message, size = [], 0
+            message.append(part)
+            size += len(part)
+        self._send_message(to, message)
 
-    def _send_part(self, to: Node, items: list[msgspec.Raw]) -> None:
-        self._bus.send(to.name, self._message(to.generation, items))
-        self.sent += 1
-
-    def _message(self, to: int, items: list[msgspec.Raw]) -> bytes:
+    def _send_message(self, to: Node, parts: list[msgspec.Raw]) -> None:
         node = self._lease.node
-        return wire.encode_envelope(wire.Envelope(node.name, node.generation, to, self._confirmed(), items))
+        envelope = wire.Envelope(node.name, node.generation, to.generation, self._confirmed(), parts)
+        self._bus.send(to.name, wire.encode_envelope(envelope))
+        self.sent += 1

@@ -1,8 +1,8 @@
 """The bus over core NATS. Only this module uses nats-py.
 
-A node subscribes to `PREFIX.node.NAME`, and to `PREFIX.nodes` for what is for all. A message for one node names a
-subject to reply to, `PREFIX.absent.SENDER.RECEIVER`, to which the server itself answers when nobody is subscribed. One
-that is larger than the server takes is sent in pieces; if one of them is lost, so is the message.
+A node subscribes to `PREFIX.node.NAME`. A message names a subject to reply to, `PREFIX.absent.SENDER.RECEIVER`, to
+which the server itself answers when nobody is subscribed. One that is larger than the server takes is sent in pieces;
+if one of them is lost, so is the message.
 """
 
 import asyncio
@@ -73,7 +73,7 @@ class NatsBus:
             settings.tls.sslobject_class = _noticed(self._encrypted)
         self._name = ""
         self._receiver: Receiver
-        self._waiting: deque[tuple[str | None, bytes]] = deque()  # for the nodes of these names; None for all
+        self._waiting: deque[tuple[str, bytes]] = deque()  # for the nodes of these names
         self._has_waiting = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
         self._subscriptions: list[Subscription] = []
@@ -109,7 +109,7 @@ class NatsBus:
             reconnect_time_wait=RECONNECT_WAIT,  # type: ignore[arg-type]  # it is only slept for
             ping_interval=PING_INTERVAL,
             allow_reconnect=True,
-            no_echo=True,  # what is for all is for the others
+            no_echo=True,  # what is for an earlier run of this node is for nobody
             tls=settings.tls,
             user_jwt_cb=credentials and partial(_of_file, credentials.jwt),
             signature_cb=credentials and partial(self._sign, credentials),
@@ -118,20 +118,12 @@ class NatsBus:
         prefix = settings.prefix
         self._subscriptions = [
             await self._client.subscribe(f"{prefix}.node.{self._name}", cb=self._arrived),
-            await self._client.subscribe(f"{prefix}.nodes", cb=self._arrived),
             await self._client.subscribe(f"{prefix}.absent.{self._name}.*", cb=self._not_delivered),
         ]
         await self._client.flush()
 
     def send(self, to: str, data: bytes) -> None:
         """Send a message to the node of a name, if the bus is there."""
-        self._send(to, data)
-
-    def send_all(self, data: bytes) -> None:
-        """Send a message to all other nodes, if the bus is there."""
-        self._send(None, data)
-
-    def _send(self, to: str | None, data: bytes) -> None:
         if not self._client.is_connected or len(self._waiting) >= MOST_WAITING:
             self.lost += 1
             return
@@ -193,13 +185,10 @@ class NatsBus:
         to, piece = self._waiting.popleft()
         prefix = self._settings.prefix
         try:
-            if to is None:
-                await self._client.publish(f"{prefix}.nodes", piece, reply=f"{prefix}.from.{self._name}")
-            else:
-                await self._client.publish(f"{prefix}.node.{to}", piece, reply=f"{prefix}.absent.{self._name}.{to}")
+            await self._client.publish(f"{prefix}.node.{to}", piece, reply=f"{prefix}.absent.{self._name}.{to}")
         except (OSError, nats.errors.Error) as exc:
             self.lost += 1
-            log.warning("message not sent", {"node": to or "all", "reason": str(exc) or type(exc).__name__})
+            log.warning("message not sent", {"node": to, "reason": str(exc) or type(exc).__name__})
 
     async def _arrived(self, message: Msg) -> None:
         data = message.data

@@ -12,7 +12,7 @@ from roomd.cluster.claims import NodeIds
 from roomd.cluster.duties import NodeDuties
 from roomd.cluster.edge import ClusterRooms
 from roomd.cluster.lease import LENGTH, Lease
-from roomd.cluster.links import ALL, GATHER, Links
+from roomd.cluster.links import GATHER, Links
 from roomd.cluster.notices import LOGGED, Notices
 from roomd.cluster.orders import Orders
 from roomd.cluster.owned import OwnedRooms
@@ -136,7 +136,7 @@ class ClusterNode:
             log.error("message not understood", {"reason": str(exc)})
             return
         sender = Node(envelope.sender, envelope.generation)
-        is_mine = envelope.to in (ALL, self.lease.node.generation)
+        is_mine = envelope.to == self.lease.node.generation
         if is_mine:
             self._owner.confirmed(sender, envelope.confirmed)
         for item in items:

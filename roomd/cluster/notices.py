@@ -1,6 +1,7 @@
 """What every node is told of the database: that events were logged or rewritten, and that a room was deleted.
 
-A notice is lost as easily as any message. Who needs to know looks by itself, too, only later.
+A notice is lost as easily as any message. Who needs to know looks by itself, too, only later. It goes with what
+each node is sent anyway.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,7 +32,7 @@ class Notices:
         self._calls[what] = call
 
     def tell(self, what: str) -> None:
-        """Tell the other nodes, at once unless they were told something a moment ago."""
+        """Tell the other nodes, at once unless they were told or sent something a moment ago."""
         self._waiting.add(what)
         if self._timer is None:
             self._send()

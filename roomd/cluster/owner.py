@@ -214,7 +214,9 @@ class RoomOwner:
             chain = self._chains.setdefault(code, {})
             number = chain[edge] = chain.get(edge, 0) + 1
             term, seats = self._rooms.term(code), self._hub.seats_in(code)
-            self._links.post(edge, wire.News(code, term, number, seats, news.told, news.frames))
+            is_for_all = all(isinstance(told, wire.Events) for told in news.told)  # nobody waits for that
+            item = wire.News(code, term, number, seats, news.told, news.frames)
+            self._links.post(edge, item, at_leisure=is_for_all)
 
     # What happens to rooms and nodes.
 

@@ -195,9 +195,6 @@ class Bus(Protocol):
     def send(self, to: str, data: bytes) -> None:
         """Send a message to the node of a name, if the bus is there."""
 
-    def send_all(self, data: bytes) -> None:
-        """Send a message to all other nodes, if the bus is there."""
-
     async def answers(self) -> None:
         """Return when the bus has answered. Raises `BusFailed`."""
 

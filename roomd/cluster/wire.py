@@ -158,7 +158,7 @@ class Beacon(Item, tag=22, frozen=True):
     rooms: dict[str, tuple[int, int]]
 
 
-# From one node to all others.
+# From one node to each other one.
 
 
 class Noticed(Item, tag=30, frozen=True):
@@ -205,7 +205,7 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True):
     generation: int
     """The generation of the sender."""
     to: int
-    """The generation that the receiver must have: what is for an earlier run is not for this one. 0 for all nodes."""
+    """The generation that the receiver must have: what is for an earlier run is not for this one."""
     confirmed: int
     """The sender has the answers to all its items up to this number (rule 14)."""
     items: list[msgspec.Raw]

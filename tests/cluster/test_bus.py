@@ -49,23 +49,6 @@ async def test_messages_arrive_in_their_order(make: Make) -> None:
         await bus.close()
 
 
-async def test_a_message_for_all(make: Make) -> None:
-    """Every other node gets it once."""
-    ears = {name: Ear() for name in "abc"}
-    buses = {name: make() for name in ears}
-    for name, bus in buses.items():
-        await bus.open(name, ears[name])
-    buses["a"].send_all(b"for all")
-    buses["a"].send("b", b"for b")
-    await comes_true(lambda: len(ears["b"].messages) == 2 and ears["c"].messages)
-    await buses["a"].answers()
-    assert {name: ear.messages for name, ear in ears.items()} == {
-        "a": [], "b": [b"for all", b"for b"], "c": [b"for all"]
-    }  # fmt: skip
-    for bus in buses.values():
-        await bus.close()
-
-
 async def test_a_node_that_is_not_there(make: Make) -> None:
     """The sender is told."""
     ear, other = Ear(), Ear()

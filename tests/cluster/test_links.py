@@ -1,12 +1,14 @@
 """How many messages a node sends another, and when."""
 
+import pytest
+
 from roomd.cluster import wire
 from roomd.cluster.lease import Lease
-from roomd.cluster.links import GATHER, Links
+from roomd.cluster.links import GATHER, LEISURE, Links
 from roomd.cluster.ports import Node
 from roomd.counters import Counters
 from tests.support.cluster.database import FakeDatabase
-from tests.support.cluster.stage import spin
+from tests.support.cluster.stage import away, cluster, spin
 from tests.support.fakes import FakeClock
 
 B, C = Node("b", 2), Node("c", 3)
@@ -29,6 +31,7 @@ def links(clock: FakeClock) -> tuple[Links, Sent]:
     """The links of the node a."""
     bus, connection = Sent(), FakeDatabase(clock).connection()
     lease = Lease(connection, bus, clock, "a", counters=Counters())  # type: ignore[arg-type]  # nothing else is called
+    lease.nodes = {node.generation: node for node in (B, C)}
     return Links(bus, lease, clock, GATHER, lambda: 0), bus  # type: ignore[arg-type]
 
 
@@ -89,3 +92,95 @@ async def test_what_waits_is_sent_at_the_end() -> None:
     parts.flush()
     clock.advance(GATHER)
     assert bus.messages == [("b", [1]), ("b", [2])]
+
+
+async def test_what_nobody_waits_for_waits_longer() -> None:
+    """At idle it does not wait. Else it waits for the next message, which takes it along, but not for long."""
+    clock = FakeClock()
+    parts, bus = links(clock)
+    parts.post(B, part(1), at_leisure=True)
+    await spin(2)
+    assert bus.messages == [("b", [1])]
+    parts.post(B, part(2), at_leisure=True)
+    clock.advance(GATHER * 2)
+    await spin(2)
+    assert bus.messages == [("b", [1])]
+    parts.post(B, part(3))
+    parts.post(B, part(4), at_leisure=True)
+    await spin(2)
+    assert bus.messages == [("b", [1]), ("b", [2, 3, 4])]
+    parts.post(B, part(5), at_leisure=True)
+    clock.advance(GATHER * LEISURE)
+    assert bus.messages[2:] == [("b", [5])]
+
+
+async def test_a_part_that_is_waited_for_brings_the_message_forward() -> None:
+    """What waits at leisure is sent with it, and not once more later."""
+    clock = FakeClock()
+    parts, bus = links(clock)
+    parts.post(B, part(1))
+    await spin(2)
+    parts.post(B, part(2), at_leisure=True)
+    parts.post(B, part(3))
+    clock.advance(GATHER)
+    clock.advance(GATHER * LEISURE)
+    assert bus.messages == [("b", [1]), ("b", [2, 3])]
+
+
+async def test_a_part_for_all_takes_no_message_of_its_own() -> None:
+    """It goes with what each of the other nodes is sent anyway."""
+    clock = FakeClock()
+    parts, bus = links(clock)
+    parts.post(B, part(1))
+    parts.post(C, part(2))
+    await spin(2)
+    parts.post_all(part(3))
+    parts.post(B, part(4))
+    clock.advance(GATHER)
+    assert bus.messages == [("b", [1]), ("c", [2]), ("b", [3, 4])]
+    clock.advance(GATHER * LEISURE)
+    assert bus.messages[3:] == [("c", [3])]
+
+
+async def test_a_node_that_is_gone() -> None:
+    """It is sent what waits, in case that it is back, and what it was sent before delays nothing."""
+    clock = FakeClock()
+    parts, bus = links(clock)
+    for number in (1, 2):
+        parts.post(B, part(number))
+        await spin(2)
+    parts.gone(B)
+    parts.post(B, part(3))
+    await spin(2)
+    clock.advance(GATHER)
+    assert bus.messages == [("b", [1]), ("b", [2]), ("b", [3])]
+
+
+@pytest.mark.parametrize("is_asked", [False, True])
+async def test_an_event_goes_with_the_next_answer(is_asked: bool) -> None:
+    """A message of others is one that nobody waits for; a client that is answered has it before the answer."""
+    async with cluster(gather=GATHER) as three:
+        people = await three.seated("ann", "bob", "carol")
+        (speaker,) = [person for person in people if person.stage.owns(three.room)]
+        listener = away(three, people)[0]
+        for _ in range(2):
+            three.clock.advance(GATHER * LEISURE)
+            await spin()
+        for text in ("at once", "soon"):
+            speaker.say(text)
+            await spin()
+        three.clock.advance(GATHER * 2)
+        await spin()
+        listener.read()
+        assert listener.texts == ["at once"]
+        if is_asked:
+            listener.say("mine")
+            await spin()
+            three.clock.advance(GATHER)
+            await spin()
+            three.clock.advance(GATHER)
+        else:
+            three.clock.advance(GATHER * LEISURE)
+        await spin()
+        listener.read()
+        assert listener.texts == ["at once", "soon", "mine"][: 3 if is_asked else 2]

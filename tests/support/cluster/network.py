@@ -82,11 +82,6 @@ class MemoryBus:
         if not self.is_dead:
             self._network.send(self._name, to, data)
 
-    def send_all(self, data: bytes) -> None:
-        for name in list(self._network.receivers):
-            if name != self._name:
-                self.send(name, data)
-
     async def answers(self) -> None:
         await asyncio.sleep(0)
         if self.is_dead or self._name in self._network.cut:
