@@ -85,9 +85,11 @@ class RoomOwner:
         self._news: dict[tuple[Node, str], _News] = {}
         self._chains: dict[str, dict[Node, int]] = {}  # the number of the last `News` of each room for each edge
         self._answers: dict[Node, dict[int, Callable[[], None] | None]] = {}
-        self._forgotten: dict[Node, int] = {}  # the number up to which the answers to each edge are forgotten
+        # The last run of each edge, by its name, and the number up to which the answers to it are forgotten. Of an
+        # earlier run, whose lease cannot be renewed, all are.
+        self._forgotten: dict[str, tuple[int, int]] = {}
         self._adopted: set[str] = set()  # rooms with connected seats whose edges have not attached all of them
-        self._given_up: list[_GivenUp] | None = None  # while rooms are given up
+        self._giving_up: dict[str, list[_GivenUp]] = {}  # rooms that are being given up, with the list for each
         self.on_owned: Callable[[wire.Owned], None] = _ignore
         """Called with a room that has connected seats of this node, which are to attach."""
 
@@ -124,7 +126,7 @@ class RoomOwner:
 
     def confirmed(self, edge: Node, number: int) -> None:
         """Forget the answers that an edge has got. What it has sent again before they came is not served any more."""
-        self._forgotten[edge] = max(number, self._forgotten.get(edge, 0))
+        self._forgotten[edge.name] = max((edge.generation, number), self._forgotten.get(edge.name, (0, 0)))
         answers = self._answers.get(edge)
         while answers and (first := next(iter(answers))) <= number:
             del answers[first]
@@ -133,7 +135,7 @@ class RoomOwner:
         """Return whether a number is to be served; do the rest of what stands in the table above."""
         if edge.generation not in self._lease.nodes:
             return False
-        if number <= self._forgotten.get(edge, 0):
+        if (edge.generation, number) <= self._forgotten.get(edge.name, (0, 0)):
             self._links.post(edge, wire.Elsewhere(number, True))
             return False
         answers = self._answers.setdefault(edge, {})
@@ -229,19 +231,26 @@ class RoomOwner:
         self._clock.call_later(self._hold(), lambda: self._drop_unattached(code, term, claims))
 
     def lost(self, code: str) -> None:
-        """Tell the edges that this node does not have a room any more; while rooms are given up, later."""
+        """Tell the edges that this node does not have a room any more; of one that is being given up, later."""
         self._flush()  # what was told before
         self._adopted.discard(code)
         term = self._rooms.term(code)
         given_up = _GivenUp(code, term, list(self._chains.pop(code, {})), self._rooms.forget(code))
-        if self._given_up is None:
-            self._release(given_up)
+        if (others := self._giving_up.pop(code, None)) is not None:
+            others.append(given_up)
         else:
-            self._given_up.append(given_up)
+            self._release(given_up)
 
     async def give_up(self, codes: Iterable[str]) -> None:
-        """Finish the running batches of rooms, give the rooms up, and tell the edges (rule 15)."""
-        given_up = self._given_up = []
+        """Finish the running batches of rooms, give the rooms up, and tell the edges (rule 15).
+
+        It may be called again meanwhile, as when a lease is over while the node is drained. A room for which that was
+        called twice is released by the first call.
+        """
+        given_up: list[_GivenUp] = []
+        codes = list(codes)
+        for code in codes:
+            self._giving_up.setdefault(code, given_up)
         try:
             await asyncio.gather(*(self._hub.give_up(code) for code in codes))
             ids = [one.room_id for one in given_up if one.room_id is not None]
@@ -250,7 +259,9 @@ class RoomOwner:
         except StorageFailed:
             log.warning("rooms not given up")  # the others wait for the end of the lease
         finally:
-            self._given_up = None
+            for code in codes:
+                if self._giving_up.get(code) is given_up:  # it was not in memory
+                    del self._giving_up[code]
             for one in given_up:
                 self._release(one)
 

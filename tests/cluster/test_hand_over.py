@@ -1,7 +1,13 @@
 """Nodes that give their rooms up: on purpose, because another process has their name, and what becomes of seats."""
 
-from tests.support.cluster.stage import LEASE, Cluster, away, names
-from tests.support.stage import HOLD
+import asyncio
+
+from roomd.cluster import wire
+from roomd.rooms.commands import GetRoom
+from roomd.rooms.settings import Settings
+from tests.support.cluster.stage import LEASE, Cluster, away, names, spin
+from tests.support.processes import PATIENCE
+from tests.support.stage import HOLD, HOST
 
 
 async def test_a_node_hands_its_rooms_over(three: Cluster) -> None:
@@ -64,3 +70,55 @@ async def test_seats_that_nobody_attaches(three: Cluster) -> None:
     await three.pass_time(HOLD)
     assert str(lost.name) not in names(rest[1].people())
     assert str(rest[1].name) in names(rest[1].people())
+
+
+async def test_rooms_are_given_up_while_others_are(three: Cluster) -> None:
+    """As when the lease is over while the node is drained. Each room is released in the database first, and then the
+    edges are told, so that the next node has it without waiting for a lease."""
+    people = await three.seated("ann", "bob", "carol")
+    owner = three.owner()
+    other = await owner.hub.create(Settings(), "alice")
+    await three.ask(GetRoom(HOST), at=three.nodes.index(owner), code=other.code)
+    assert owner.owns(other)
+    told: list[tuple[str, bool]] = []
+
+    def listen(_: str, to: str, data: bytes) -> bool:
+        released = [item.code for item in wire.decode(data).items if isinstance(item, wire.Released)]
+        told.extend((code, three.database.owner_of(three.room.id) is None) for code in released)
+        return False
+
+    three.network.loses = listen
+    owner.database.hold()
+    people[0].say("hello", client_id="c")
+    await spin()
+    first = asyncio.create_task(owner.node._owner.give_up([three.room.code]))
+    await spin()
+    again = asyncio.create_task(owner.node._owner.give_up([three.room.code]))
+    async with asyncio.timeout(PATIENCE):
+        await owner.node._owner.give_up([other.code])
+    assert (three.database.owner_of(other.id), told) == (None, [])
+    owner.database.let_go()
+    async with asyncio.timeout(PATIENCE):
+        await asyncio.gather(first, again)
+    await spin()
+    assert told == [(three.room.code, True)] * 2
+    await three.done(*(person.say("hello", client_id=f"d-{person.name}") for person in people))
+    assert [person.answers[-1] for person in people] == ["ok"] * 3
+
+
+async def test_what_an_owner_keeps_of_runs_that_are_over(three: Cluster) -> None:
+    """One number for each name of an edge, and not for each of its runs."""
+    await three.seated("ann", "bob", "carol")
+    owner = three.owner()
+    edge = next(node for node in three.nodes if node is not owner)
+    for number in range(3):
+        edge.kill()
+        edge = await three.start(edge.name)
+        await three.pass_time(2 * LEASE + HOLD)
+        guest = edge.guest(f"guest {number}")
+        await three.done(guest.join())
+        assert guest.answers == ["ok"]
+        await three.done(guest.leave())
+        await three.pass_time(LEASE)
+    assert three.owner() is owner
+    assert len(owner.node._owner._forgotten) == len(three.nodes) - 1
