@@ -38,7 +38,20 @@ async def real(real: RealStore) -> RealStore:
     return real
 
 
-TEXTS = ["Hello", "😀" * 2000, "\u0000", "a\u0000b", "\u202eolleH", "<script>'\"; --", " \r\n\t ", "e\u0301", "\uffff"]
+TEXTS = [
+    "Hello",
+    "😀" * 2000,
+    "\u0000",
+    "a\u0000b",
+    "\x1b",
+    "a\x1b0\x1b1b",
+    "\\u0000",
+    "\u202eolleH",
+    "<script>'\"; --",
+    " \r\n\t ",
+    "e\u0301",
+    "\uffff",
+]
 
 
 async def test_messages_are_read_back(store: AnyStore) -> None:
@@ -47,7 +60,8 @@ async def test_messages_are_read_back(store: AnyStore) -> None:
     private = [said(2 * n + 1, text, to=("p2", "bob")) for n, text in enumerate(TEXTS)]
     both = [event for pair in zip(public, private, strict=True) for event in pair]
     await append(store, both[:3])
-    await append(store, both[3:])
+    for event in both[3:]:
+        await append(store, [event])
     assert (await store.messages(Reader("r1", "p2", "bob"), None, 100))[:2] == ([event.message for event in both], None)
     assert (await kept(store)).messages == [event.message for event in public]
     assert (await kept(store, OTHER.code)).messages == []

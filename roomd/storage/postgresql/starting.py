@@ -3,7 +3,7 @@
 from roomd.protocol.log_events import LogEvent
 from roomd.rooms.event_log import dropped_at_start
 from roomd.storage.postgresql.connection import Connection
-from roomd.storage.postgresql.writing import Fence, event_rows, statement
+from roomd.storage.postgresql.writing import Fence, new_events, statement
 from roomd.storage.rows import PARTICIPANT_COLUMNS, ROOM_COLUMNS, to_room, to_seat
 
 _HOLD = "UPDATE participants SET is_active = false, dropped_at = coalesce(dropped_at, $1) WHERE left_at IS NULL"
@@ -16,7 +16,7 @@ async def hold_seats(db: Connection, fence: Fence, at: str, *, log_events: bool)
     """
     drops = await _drops(db, at) if log_events else []
     parts: tuple[str, ...] = ("events",) if drops else ()
-    values = zip(*event_rows(drops), strict=True)
+    values = [new_events(drops)] if drops else []
     async with db.transaction():
         if not await db.fetch(statement(parts), *fence, *values):
             return False

@@ -1,12 +1,12 @@
 """The statement that stores the changes of some rooms: one for a whole batch, with its fence.
 
-A statement has a part for each table. Rows go in as one array for each column (`unnest`), whatever their number, so
-few statements are prepared. The parts run in the order in which one needs the result of another: the fence first, then
+A statement has a part for each table. Rows go in as one JSON array for each table, whatever their number, so few
+statements are prepared. The parts run in the order in which one needs the result of another: the fence first, then
 what is deleted, then what is inserted. Changes that are rare have statements of their own; then all is one transaction.
 """
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from roomd.rooms.changes import (
     Unbanned,
 )
 from roomd.storage.group_commit import Conflict, RoomChanges
-from roomd.storage.postgresql.connection import Connection
+from roomd.storage.postgresql.connection import Connection, rows_as_json
 from roomd.storage.postgresql.rows import column_type
 from roomd.storage.rows import (
     BAN_COLUMNS,
@@ -72,7 +72,7 @@ _GONE = "gone"
 
 _FENCED = "fenced AS (UPDATE fence SET version = version + 1 WHERE generation = $1 AND version = $2 RETURNING version)"
 _FENCED_ROOMS = """
-    known AS (SELECT * FROM unnest($2::text[], $3::bigint[]) AS one (room_id, version)),
+    known AS (SELECT * FROM json_to_recordset($2) AS one (room_id text, version bigint)),
     changed AS (
         UPDATE owners SET version = owners.version + 1 FROM known
         WHERE owners.room_id = known.room_id AND owners.version = known.version AND owners.generation = $1
@@ -114,7 +114,8 @@ async def write_rooms(
     """
     changes = [(room_id, change) for room_id, changes, _ in batch for change in changes]
     sql, values = _statement_of(batch, changes, is_of_node=True)
-    fence = (generation, [room_id for room_id, _, _ in batch], list(versions))
+    known = rows_as_json(["room_id", "version"], zip([room_id for room_id, _, _ in batch], versions, strict=True))
+    fence = (generation, known)
     others = [(room_id, change) for room_id, change in changes if isinstance(change, _Other)]
     if not others:
         return {row[0] for row in await db.fetch(sql, *fence, *values)}
@@ -128,11 +129,11 @@ async def write_rooms(
 
 def _statement_of(
     batch: Sequence[RoomChanges], changes: Sequence[tuple[str, Change]], *, is_of_node: bool = False
-) -> tuple[str, list[Any]]:
+) -> tuple[str, list[str]]:
     """Return the statement that writes all but the rare changes, and its values behind those of the fence."""
     seats = [change.seat for _, change in changes if isinstance(change, SeatChanged)]
     gone = {(one.participant.room_id, one.participant.id) for one in seats if one.waits_for and one.participant.left_at}
-    rows: dict[str, Iterable[tuple[Any, ...]]] = {
+    rows: dict[str, Collection[tuple[Any, ...]]] = {
         _GONE: gone,
         # A statement can write a row once, so the last change of each row counts.
         "rooms": {
@@ -148,48 +149,57 @@ def _statement_of(
     }
     parts = tuple(part for part, some in rows.items() if some)
     sql = statement(parts, is_of_node=is_of_node)
-    return sql, [column for part in parts for column in zip(*rows[part], strict=True)]
+    return sql, [rows_as_json(_columns(part, is_of_node=is_of_node), rows[part]) for part in parts]
 
 
 def event_rows(events: Sequence[tuple[str, LogEvent]]) -> list[tuple[Any, ...]]:
     """Convert log events, with the ids of their rooms, to rows of a random id and what `event_row` returns."""
-    return [(secrets.token_hex(EVENT_ID_BYTES), *event_row(room_id, event)) for room_id, event in events]
+    drawn, size = secrets.token_hex(EVENT_ID_BYTES * len(events)), 2 * EVENT_ID_BYTES  # one system call
+    ids = [drawn[start : start + size] for start in range(0, len(drawn), size)]
+    return [(id_, *event_row(room_id, event)) for id_, (room_id, event) in zip(ids, events, strict=True)]
+
+
+def new_events(events: Sequence[tuple[str, LogEvent]]) -> str:
+    """Return the value of the part `events`: log events with the ids of their rooms."""
+    return rows_as_json(_columns("events", is_of_node=False), event_rows(events))
+
+
+@cache
+def _columns(part: str, *, is_of_node: bool) -> list[str]:
+    """Return the columns that a part writes."""
+    columns = _TABLES.get(part, _Table("room_id, id", "")).columns.split(", ")
+    return [*columns, "claim"] if is_of_node and part == "participants" else columns
 
 
 @cache  # one for each set of parts that occurs
 def statement(parts: tuple[str, ...], *, is_of_node: bool = False) -> str:
-    """Return the statement with these parts: behind the parameters of the fence arrays, one for each column.
+    """Return the statement with these parts: behind the two parameters of the fence one for each, of `rows_as_json`.
 
-    The fence is that of a daemon that has all rooms, $1 and $2, and one row is returned if it allows the statement. If
-    it `is_of_node`, each room has its own: $1 to $3 of `_FENCED_ROOMS`; the rooms that it allows are returned.
+    The fence is that of a daemon that has all rooms, and one row is returned if it allows the statement. If it
+    `is_of_node`, each room has its own, as in `_FENCED_ROOMS`; the rooms that it allows are returned.
     """
     clauses = [_FENCED_ROOMS if is_of_node else _FENCED]
-    number = 4 if is_of_node else 3
-    for part in parts:
-        table = _TABLES.get(part, _Table("room_id, id", ""))
-        if is_of_node and part == "participants":
-            table = table._replace(columns=f"{table.columns}, claim")
-        columns = table.columns.split(", ")
-        types = [column_type(part, column) for column in columns]
-        arrays = ", ".join(f"${number + index}::{type_}[]" for index, type_ in enumerate(types))
-        number += len(columns)
+    for number, part in enumerate(parts, start=3):
+        columns = _columns(part, is_of_node=is_of_node)
+        typed = ", ".join(f"{column} {column_type(part, column)}" for column in columns)
+        given = f"json_to_recordset(${number})"
         key = "id" if part == "rooms" else "room_id"
         is_fenced = f"fenced.room_id = one.{key}" if is_of_node else "true"
         if part == _GONE:
             clauses.append(
-                f"{_GONE} AS (DELETE FROM participants USING fenced, unnest({arrays}) AS one (room_id, id) "
+                f"{_GONE} AS (DELETE FROM participants USING fenced, {given} AS one ({typed}) "
                 f"WHERE {is_fenced} AND participants.room_id = one.room_id AND participants.id = one.id RETURNING 1)"
             )
             continue
         names, chosen = ", ".join(columns), ", ".join(f"one.{column}" for column in columns)
+        rows = f"ROWS FROM ({given} AS ({typed})) WITH ORDINALITY AS one ({names}, number)"
         if part == "events":
-            clauses.append(_new_events(chosen, f"unnest({arrays}) WITH ORDINALITY AS one ({names}, number)", is_fenced))
+            clauses.append(_new_events(chosen, rows, is_fenced))
             continue
         after_gone = f"AND (SELECT count(*) FROM {_GONE}) >= 0 " if _GONE in parts and part == "participants" else ""
         clauses.append(
             f"new_{part} AS (INSERT INTO {part} ({names}) SELECT {chosen} FROM fenced, "
-            f"unnest({arrays}) WITH ORDINALITY AS one ({names}, number) WHERE {is_fenced} {after_gone}ORDER BY number"
-            f"{_on_conflict(table)})"
+            f"{rows} WHERE {is_fenced} {after_gone}ORDER BY number{_on_conflict(columns, _TABLES[part].key)})"
         )
     return f"WITH {', '.join(clauses)} SELECT {'room_id' if is_of_node else 'version'} FROM fenced"
 
@@ -205,12 +215,11 @@ def _new_events(chosen: str, rows: str, is_fenced: str) -> str:
     )
 
 
-def _on_conflict(table: _Table) -> str:
-    if not table.key:
+def _on_conflict(columns: Sequence[str], key: str) -> str:
+    if not key:
         return ""
-    key = table.key.split(", ")
-    changes = ", ".join(f"{name} = excluded.{name}" for name in table.columns.split(", ") if name not in key)
-    return f" ON CONFLICT ({table.key}) DO UPDATE SET {changes}"
+    changes = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in key.split(", "))
+    return f" ON CONFLICT ({key}) DO UPDATE SET {changes}"
 
 
 async def find_conflicts(db: Connection, batch: Sequence[RoomChanges]) -> dict[int, Conflict]:
@@ -245,7 +254,7 @@ async def _write_other(db: Connection, room_id: str, change: _Other) -> None:
         case Banned():
             names = BAN_COLUMNS.split(", ")
             marks = ", ".join(f"${number}" for number in range(1, len(names) + 1))
-            conflict = _on_conflict(_Table(BAN_COLUMNS, "room_id, id"))
+            conflict = _on_conflict(names, "room_id, id")
             sql = f"INSERT INTO bans ({BAN_COLUMNS}) VALUES ({marks}){conflict}"
             await db.execute(sql, *ban_row(room_id, change))
         case Unbanned(ban_id=ban_id):
