@@ -131,15 +131,15 @@ class ClusterNode:
     def received(self, data: bytes) -> None:
         """Serve a message of another node; drop one that is for an earlier run of this node."""
         try:
-            envelope, items = wire.decode(data)
+            message = wire.decode(data)
         except msgspec.DecodeError as exc:
             log.error("message not understood", {"reason": str(exc)})
             return
-        sender = Node(envelope.sender, envelope.generation)
-        is_mine = envelope.to == self.lease.node.generation
+        sender = Node(message.sender, message.generation)
+        is_mine = message.to == self.lease.node.generation
         if is_mine:
-            self._owner.confirmed(sender, envelope.confirmed)
-        for item in items:
+            self._owner.confirmed(sender, message.confirmed)
+        for item in message.items:
             if is_mine:
                 self._receive(sender, item)
             elif isinstance(item, wire.Ask | wire.Relay):

@@ -1,6 +1,6 @@
 """The messages between nodes, in MessagePack. Fields are added at the end, with defaults; nodes update one by one."""
 
-from typing import NamedTuple, Union
+from typing import Union
 
 import msgspec
 
@@ -197,7 +197,7 @@ AnyItem = Union[  # noqa: UP007
 ]
 
 
-class Envelope(msgspec.Struct, array_like=True, frozen=True):
+class _Message(msgspec.Struct, array_like=True, frozen=True):
     """One message on the bus: what one node has for another."""
 
     sender: str
@@ -208,17 +208,22 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True):
     """The generation that the receiver must have: what is for an earlier run is not for this one."""
     confirmed: int
     """The sender has the answers to all its items up to this number (rule 14)."""
+
+
+class Envelope(_Message, frozen=True):
+    """A message whose items are encoded."""
+
     items: list[msgspec.Raw]
 
 
-class Received(NamedTuple):
-    """A message after it was decoded."""
+class Received(_Message, frozen=True):
+    """A message whose items are decoded."""
 
-    envelope: Envelope
     items: list[AnyItem]
 
 
 _encoder = msgspec.msgpack.Encoder()
+_received = msgspec.msgpack.Decoder(Received)
 _envelopes = msgspec.msgpack.Decoder(Envelope)
 _items: "msgspec.msgpack.Decoder[AnyItem]" = msgspec.msgpack.Decoder(AnyItem)
 
@@ -238,11 +243,14 @@ def decode(data: bytes) -> Received:
 
     Raises `msgspec.DecodeError`.
     """
-    envelope = _envelopes.decode(data)
+    try:
+        return _received.decode(data)
+    except msgspec.ValidationError:
+        envelope = _envelopes.decode(data)
     items = []
     for raw in envelope.items:
         try:
             items.append(_items.decode(raw))
         except msgspec.ValidationError:
             continue
-    return Received(envelope, items)
+    return Received(envelope.sender, envelope.generation, envelope.to, envelope.confirmed, items)

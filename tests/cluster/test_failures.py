@@ -95,13 +95,13 @@ async def test_a_join_comes_again_with_the_confirmation_of_its_answer(three: Clu
     three.network.loses = keep
     await three.seated("ann", "bob")
     owner = three.owner()
-    (envelope, ask) = next(
-        (envelope, item)
-        for envelope, items in (wire.decode(data) for to, data in sent if to == owner.name)
-        for item in items
+    (message, ask) = next(
+        (message, item)
+        for message in (wire.decode(data) for to, data in sent if to == owner.name)
+        for item in message.items
         if isinstance(item, wire.Ask)
     )
-    again = msgspec.structs.replace(envelope, confirmed=ask.number, items=[wire.encode_item(ask)])
+    again = wire.Envelope(message.sender, message.generation, message.to, ask.number, [wire.encode_item(ask)])
     owner.node.received(wire.encode_envelope(again))
     await three.pass_time(1)
     listed = await three.ask(commands.ListParticipants(HOST, history=False))
