@@ -6,6 +6,7 @@ import importlib
 import os
 import pkgutil
 import sys
+import threading
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -35,29 +36,9 @@ pytest_plugins = [
     "tests.support.units",
 ]
 
-UNTRACED = {
-    *(
-        "bench",
-        "cli",
-        "client",
-        "cluster",
-        "eventlog",
-        "examples",
-        "gateway",
-        "journeys",
-        "load",
-        "metrics",
-        "page",
-        "storage",
-    ),
-    *("system", "systemd", "testing", "verify"),
-    *("test_architecture.py", "test_container.py", "test_documents.py", "test_every_command.py", "test_jwks.py"),
-    "test_usage_over_time.py",
-}
-"""Folders and files of tests that the coverage of the pure modules does not need. Tracing takes half of their time."""
-TRACED = {"test_storms.py", "test_wire.py"}
-"""Files in such folders that it does need."""
-_tracer = sys.gettrace()
+TRACED = {"auth", "config", "engine", "limits", "protocol", "rooms", "test_ice_credentials.py"}
+"""Folders and files of tests that reach every branch of the pure modules. Tracing takes half of a test's time."""
+_tracer, _tracer_of_threads = sys.gettrace(), threading.gettrace()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -83,13 +64,15 @@ def pytest_runtestloop() -> Generator[None, object, object]:
 
 @contextlib.contextmanager
 def _traced(is_traced: bool) -> Iterator[None]:
-    """Have calls traced for the coverage meanwhile, or not."""
-    before = sys.gettrace()
+    """Have calls traced for the coverage meanwhile, or not, also in threads that start meanwhile."""
+    before, before_in_threads = sys.gettrace(), threading.gettrace()
     sys.settrace(_tracer if is_traced else None)
+    threading.settrace(_tracer_of_threads if is_traced else None)
     try:
         yield
     finally:
         sys.settrace(before)
+        threading.settrace(before_in_threads)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -116,5 +99,5 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Trace a test for the coverage of the pure modules, or in `make coverage` every test for that of all modules."""
     parts = item.path.relative_to(item.config.rootpath).parts
-    with _traced(IS_NIGHTLY or bool(TRACED.intersection(parts)) or not UNTRACED.intersection(parts)):
+    with _traced(IS_NIGHTLY or not TRACED.isdisjoint(parts)):
         return (yield)

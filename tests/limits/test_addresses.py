@@ -61,6 +61,13 @@ def test_a_remote_proxy(peer: str | None, is_remote: bool) -> None:
     assert Proxies(["10.0.0.0/8", "127.0.0.0/8", "::1/128", "unix"]).is_remote_proxy(peer) == is_remote
 
 
+@pytest.mark.parametrize(("peer", "address"), [("127.0.0.1", "127.0.0.1"), (None, None)])
+def test_the_other_end(peer: str | None, address: str | None) -> None:
+    """Before a request has arrived, a connection has the address of its other end, also when that is a proxy."""
+    found = LOCAL.peer(peer)
+    assert (None if found is None else str(found)) == address
+
+
 @pytest.mark.parametrize(("peer", "masked"), [("192.0.2.77", "192.0.2.0/24"), ("2001:db8:1:2::9", "2001:db8:1::/48")])
 def test_masked(peer: str, masked: str) -> None:
     """A masked log shows the network only."""

@@ -183,6 +183,15 @@ def test_a_join_that_is_submitted_again(make: Callable[[], Room]) -> None:
     assert tokens(a_room) == ("a", "t-p2")
 
 
+def test_a_connection_that_missed_events() -> None:
+    """It gets the events of its seat; not those of a seat that another connection has, or that was given up."""
+    a_room = meeting()
+    assert do(a_room, commands.Attach("p2", 3)).participant.id == "p2"
+    assert refused(a_room, commands.Attach("p2", 2)) == errors.TAKEN_OVER
+    do(a_room, commands.Leave("p2", 3))
+    assert refused(a_room, commands.Attach("p2", 3)) == errors.SEAT_EXPIRED
+
+
 def test_a_guest_whose_seat_is_held() -> None:
     """Their own connection, which is there after all, takes it back by a join, and their token stays valid."""
     a_room = meeting()

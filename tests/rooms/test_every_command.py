@@ -52,6 +52,27 @@ def test_every_command_in_every_state(state: str, command: type[Command[object]]
         assert after.last_id >= before.last_id, variant
 
 
+ONCE = {
+    commands.Admit,
+    commands.BanPerson,
+    commands.DeleteRoom,
+    commands.Deny,
+    commands.EndRoom,
+    commands.Leave,
+    commands.RemoveParticipant,
+    commands.Unban,
+}
+"""The commands whose second submission would have another effect, or get another answer."""
+
+
+def test_what_is_not_submitted_again() -> None:
+    """When it is not known whether a command had its effect, only one that may be repeated is; a message by its id."""
+    assert {command for command, variants in VARIANTS.items() if not any(one.repeated() for one in variants())} == ONCE
+    assert commands.SendMessage("p2", 3, "hello", None).repeated() is None
+    message = commands.SendMessage("p2", 3, "hello", None, client_id="c1")
+    assert message.repeated() == message
+
+
 # Ids.
 
 

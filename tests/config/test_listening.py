@@ -1,10 +1,23 @@
 """The addresses to listen on: how they are written, and what is refused."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from roomd.config import ConfigError, ListenAddress, TcpAddress, UnixAddress, listen_addresses, load, local_url
+from roomd.config import (
+    Config,
+    ConfigError,
+    ListenAddress,
+    MetricsConfig,
+    TcpAddress,
+    UnixAddress,
+    admin_socket,
+    listen_addresses,
+    load,
+    local_url,
+    metrics_address,
+)
 
 
 def refusal(**sources: Any) -> str:
@@ -99,3 +112,25 @@ def test_no_url_on_this_machine(environ: dict[str, str], why: str) -> None:
     """A port that the system chooses is not known, and a Unix socket has no URL: the message says what to give."""
     with pytest.raises(ConfigError, match=f"{why}.*--url"):
         local_url(load(environ=environ).server)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("9464", TcpAddress("127.0.0.1", 9464)),
+        (":9464", TcpAddress("127.0.0.1", 9464)),
+        ("0.0.0.0:9464", TcpAddress("0.0.0.0", 9464)),
+        ("[::]:9464", TcpAddress("::", 9464)),
+        ("unix:/run/roomd/metrics.sock", UnixAddress("/run/roomd/metrics.sock")),
+        (None, None),
+    ],
+)
+def test_where_metrics_are_served(text: str | None, address: ListenAddress | None) -> None:
+    """A port alone is one of this machine; without an address they are not served."""
+    assert metrics_address(MetricsConfig(listen=text)) == address
+
+
+def test_where_the_admin_socket_is() -> None:
+    """Beside the database, with its name, or where it is configured."""
+    assert admin_socket(Config()) == Path("var/roomd.sock")
+    assert admin_socket(load(environ={"ROOMD_ADMIN_SOCKET": "/run/roomd/admin.sock"})) == Path("/run/roomd/admin.sock")

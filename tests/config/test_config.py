@@ -9,16 +9,12 @@ import pytest
 from roomd.config import (
     Config,
     ConfigError,
-    ListenAddress,
-    MetricsConfig,
-    TcpAddress,
-    UnixAddress,
-    admin_socket,
+    changed_settings,
     check,
     default_config,
     load,
-    metrics_address,
     seconds_in,
+    seconds_or_never,
     settings,
 )
 from roomd.gateway.static import page_files
@@ -361,32 +357,23 @@ def test_default_config_holds_every_setting() -> None:
         assert len(re.findall(rf"^# {re.escape(setting.doc)}\n# {setting.key} = ", text, re.MULTILINE)) == 1
 
 
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [
-        ("9464", TcpAddress("127.0.0.1", 9464)),
-        (":9464", TcpAddress("127.0.0.1", 9464)),
-        ("0.0.0.0:9464", TcpAddress("0.0.0.0", 9464)),
-        ("[::]:9464", TcpAddress("::", 9464)),
-        ("unix:/run/roomd/metrics.sock", UnixAddress("/run/roomd/metrics.sock")),
-        (None, None),
-    ],
-)
-def test_where_metrics_are_served(text: str | None, address: ListenAddress | None) -> None:
-    """A port alone is one of this machine; without an address they are not served."""
-    assert metrics_address(MetricsConfig(listen=text)) == address
-
-
-def test_where_the_admin_socket_is() -> None:
-    """Beside the database, with its name, or where it is configured."""
-    assert admin_socket(Config()) == Path("var/roomd.sock")
-    assert admin_socket(load(environ={"ROOMD_ADMIN_SOCKET": "/run/roomd/admin.sock"})) == Path("/run/roomd/admin.sock")
-
-
 AGES = [("7d", 604_800), ("36h", 129_600), ("90m", 5400), ("30s", 30), ("3600", 3600), (86_400, 86_400), (1.5, 1.5)]
 
 
 @pytest.mark.parametrize(("age", "seconds"), AGES)
 def test_ages(age: str | float, seconds: float) -> None:
     """A setting that says how long something is kept takes seconds, or a number with a unit."""
-    assert seconds_in(age) == seconds
+    assert seconds_in(age) == seconds_or_never(age) == seconds
+
+
+def test_no_age() -> None:
+    """Nothing is deleted by its age then."""
+    assert seconds_or_never(None) is None
+
+
+def test_what_differs_between_two_configurations() -> None:
+    """A reload names the settings that differ, in the order of the file."""
+    before = load(environ={"ROOMD_SERVER_PORT": "2"})
+    after = load(environ={"ROOMD_SERVER_PORT": "3", "ROOMD_ROOMS_SEAT_HOLD": "5"})
+    assert changed_settings(before, before) == []
+    assert [setting.name for setting in changed_settings(before, after)] == ["server.port", "rooms.seat_hold"]

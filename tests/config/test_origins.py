@@ -1,19 +1,17 @@
 """`server.allowed_origins`: what is written there is what browsers send, or is refused with what to write."""
 
 import json
-from pathlib import Path
 
 import pytest
 
 from roomd.config import Config, ConfigError, ServerConfig, check, load
+from tests.support.cases import CASES
 
-CASES: dict[str, str | None] = json.loads(
-    (Path(__file__).parent / "cases" / "origins.json").read_text(encoding="utf-8")
-)
+WRITTEN: dict[str, str | None] = json.loads((CASES / "origins.json").read_text(encoding="utf-8"))
 """What an operator writes, and the origin; None where it is refused."""
 
 ORIGINS: dict[str, str] = {
-    **{text: origin for text, origin in CASES.items() if origin is not None},
+    **{text: origin for text, origin in WRITTEN.items() if origin is not None},
     "null": "null",
     "https://meet.example:8443": "https://meet.example:8443",
     "https://meet.example:80": "https://meet.example:80",
@@ -63,4 +61,4 @@ def test_refused(text: str, problem: str) -> None:
 
 def test_every_case_is_tested() -> None:
     """The cases that are refused have their text here."""
-    assert {text for text, origin in CASES.items() if origin is None} <= REFUSED.keys()
+    assert {text for text, origin in WRITTEN.items() if origin is None} <= REFUSED.keys()
