@@ -1,7 +1,7 @@
 """The fixtures of the tests of stores, and of backups."""
 
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -67,9 +67,11 @@ def database(left_database: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def url(postgresql: Server) -> str:
+def url(postgresql: Server) -> Iterator[str]:
     """The URL of an empty database in PostgreSQL."""
-    return postgresql.create()
+    url = postgresql.create()
+    yield url
+    postgresql.give_back(url)
 
 
 @pytest.fixture

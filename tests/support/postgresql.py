@@ -42,6 +42,14 @@ FAST = {
 }
 """Settings of a server whose data nobody needs after a power cut."""
 
+EMPTY = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
+DROP SCHEMA public CASCADE;
+CREATE SCHEMA public AUTHORIZATION pg_database_owner;
+GRANT USAGE ON SCHEMA public TO PUBLIC
+"""
+"""Makes a database as it was when it was created, if only the schema `public` was used."""
+
 
 class Missing(Exception):  # noqa: N818 - a state, not a mistake
     """PostgreSQL cannot run here. The text says what to do."""
@@ -70,6 +78,7 @@ class Server:
         self._as_user = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups"] if os.geteuid() == 0 else []
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = itertools.count()
+        self._returned: list[str] = []
 
     def url(self, database: str) -> str:
         """Return the URL of a database."""
@@ -110,10 +119,21 @@ class Server:
         self._run("pg_basebackup", *options, f"--pgdata={data}", f"--dbname=host={source.folder} user={source.user}")
 
     def create(self) -> str:
-        """Create a database and return its URL."""
+        """Return the URL of an empty database: one that was given back, or else a new one.
+
+        To empty one takes 24 ms of a processor, to create one 60 ms or more.
+        """
+        if self._returned:
+            url = self._returned.pop()
+            self.run_sql(EMPTY, url)
+            return url
         name = f"roomd_{next(self._numbers)}"
         self.run_sql(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
         return self.url(name)
+
+    def give_back(self, url: str) -> None:
+        """Let another test have a database, in which only the schema `public` was used."""
+        self._returned.append(url)
 
     def run_sql(self, sql: str, database: str = "postgres") -> str:
         """Run a statement with psql in a database, named or by its URL, and return what it prints: the rows alone."""

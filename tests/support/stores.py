@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ def new_database(kind: str, request: pytest.FixtureRequest, number: int = 0) -> 
     if kind == "postgresql":
         server: Server = request.getfixturevalue("postgresql")
         url = server.create()
+        request.addfinalizer(partial(server.give_back, url))
     return DatabaseConfig(path=str(folder / f"roomd{number or ''}.db"), url=url, busy_timeout=0.1)
 
 
