@@ -29,6 +29,7 @@ settings.load_profile("a busy machine")
 pytest.register_assert_rewrite("tests.support")  # a failed assertion there shows its values, as in a test
 
 pytest_plugins = [
+    "tests.support.order",
     "tests.support.postgresql",
     "tests.support.daemon",
     "tests.support.in_process",
@@ -84,7 +85,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run the tests of the page first: they take longest, and one browser at a time leaves room for the others."""
+    """Leave out the tests that are for the other kind of run."""
     left_out = [
         item
         for item in items
@@ -92,7 +93,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
-    items.sort(key=lambda item: "/tests/page/" not in item.path.as_posix())
 
 
 @pytest.hookimpl(wrapper=True)

@@ -79,6 +79,7 @@ def test_the_client_by_itself(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "settings"), [("journeys", {}), ("eventlog", {}), ("seats", {"ROOMD_ROOMS_SEAT_HOLD": "1"})]
 )
+@pytest.mark.long
 def test_the_client_with_a_daemon(make_daemon: Callable[..., Daemon], name: str, settings: dict[str, str]) -> None:
     """Whole stays against a real daemon, over wires that break, through restarts and crashes."""
     daemon = make_daemon(**settings)

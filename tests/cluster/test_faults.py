@@ -21,6 +21,7 @@ def folder(tmp_path: Path, untraced: None) -> Path:
     return tmp_path
 
 
+@pytest.mark.long
 async def test_faults(folder: Path) -> None:
     """No fault, nor what is left of it when the next one comes, breaks a promise to a client: `make cluster-faults`."""
     async with rig(folder, Random(SEED), SETTINGS) as cluster:
@@ -34,6 +35,7 @@ async def test_faults(folder: Path) -> None:
     assert max(one.commits for one in result.hand_overs) <= 10, result.hand_overs
 
 
+@pytest.mark.long
 async def test_without_the_fence(folder: Path) -> None:
     """With leases alone the audit reports a seat too many: so it would see a fence that does not work."""
     async with rig(folder, Random(SEED), SETTINGS, is_fenced=False) as cluster:

@@ -9,6 +9,8 @@ import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
+
 from roomd.cluster.claims import NodeIds
 from roomd.cluster.nats import NatsBus, NatsSettings
 from roomd.cluster.node import ClusterNode
@@ -103,6 +105,7 @@ async def visit(node: RealNode, number: int, people: list[Viewer], acknowledged:
         await person.leave()
 
 
+@pytest.mark.long
 async def test_a_storm(tmp_path: Path, postgresql: Server) -> None:
     """The limit holds at every moment, what was acknowledged is stored once, and everybody sees the same in the end."""
     url = postgresql.create()

@@ -17,6 +17,7 @@ SLOWEST = 2.0
 
 
 @pytest.mark.sqlite
+@pytest.mark.long
 def test_ordinary_clients_notice_no_attack(make_daemon: Callable[..., Daemon], tmp_path: Path) -> None:
     """Nobody is cut or refused or waits long, and memory and descriptors are as before, after each attack."""
     daemon = make_daemon(**settings(SCALE, tmp_path))

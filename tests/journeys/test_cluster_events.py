@@ -96,6 +96,7 @@ async def test_events_wake_readers_at_every_node(three: Trio) -> None:
     assert found[1:] == made
 
 
+@pytest.mark.long
 async def test_one_node_pushes_to_an_endpoint(tmp_path: Path, postgresql: Server) -> None:
     """It is killed, frozen, and stopped: another one goes on, in order, and each event is taken once by its id."""
     async with Receiver() as receiver:

@@ -3,11 +3,14 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from tests.support.cluster.daemons import trio
 from tests.support.metrics import metrics, wait_for_metrics
 from tests.support.postgresql import Server
 
 
+@pytest.mark.long
 async def test_what_nodes_do_for_each_other(tmp_path: Path, postgresql: Server) -> None:
     """Rooms owned, commands forwarded, the lease, the bus; nothing of a file that is not there."""
     with trio(tmp_path, postgresql) as three:

@@ -7,6 +7,8 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+import pytest
+
 from tests.support.cluster.daemons import trio, wait_ready
 from tests.support.daemon import Daemon, serving
 from tests.support.postgresql import Server, running
@@ -52,6 +54,7 @@ async def test_postgresql_is_away(tmp_path: Path) -> None:
                 assert reply["participant"]["id"] == seat["participant"]["id"]
 
 
+@pytest.mark.long
 async def test_the_bus_is_away(tmp_path: Path, postgresql: Server) -> None:
     """The nodes are not ready, and live; members are sent away, and are back in their seats after it."""
     with trio(tmp_path, postgresql) as three:

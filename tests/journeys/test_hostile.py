@@ -174,6 +174,7 @@ async def send_everything(daemon: Daemon, user: str | None) -> None:
         await answer_to(daemon, raw)
 
 
+@pytest.mark.long
 async def test_memory_and_descriptors_do_not_grow(target: Daemon) -> None:
     """Sending all the hostile input again takes no more memory in the end, and every descriptor is closed.
 

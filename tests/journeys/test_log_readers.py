@@ -25,6 +25,7 @@ SHORT = Plan(seed=1, actions=60, people=10, pause=0.2, hold=0.5, kill=25, kill_r
 """The short form of `make readers`."""
 
 
+@pytest.mark.long
 async def test_every_record_is_the_table(make_daemon: Callable[..., Daemon], tmp_path: Path, untraced: None) -> None:
     """Each has every event once, in order, though daemon and readers are killed; replayed, it is the table."""
     readers = Readers(tmp_path, SHORT)

@@ -190,6 +190,7 @@ async def test_a_mesh_of_eight(daemon: Daemon) -> None:
             await client.nothing_more()
 
 
+@pytest.mark.long
 async def test_a_flood_meets_who_makes_it(make_daemon: MakeDaemon) -> None:
     """One client sends without end to one that reads slowly: 429, then 4429; nobody else is closed, joins go on."""
     daemon = make_daemon(ROOMD_LIMITS_REQUEST_RATE="0.01", ROOMD_LIMITS_REQUEST_BURST="400")

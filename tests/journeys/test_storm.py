@@ -130,6 +130,7 @@ TOGETHER = 50
 """Clients that connect at the same time."""
 
 
+@pytest.mark.long
 async def test_500_clients_and_37_seats(make_daemon: Callable[..., Daemon]) -> None:
     """However many join at once, seats never exceed maxParticipants, and no join is refused while a seat is free.
 

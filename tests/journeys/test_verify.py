@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from roomd.verify.audit import audit
 from roomd.verify.driver.faults import Fault, Faults
 from roomd.verify.driver.run import Plan, run
@@ -11,6 +13,7 @@ from tests.support.cluster.daemons import trio, wait_ready
 from tests.support.postgresql import Server
 
 
+@pytest.mark.long
 async def test_a_node_is_killed(tmp_path: Path, postgresql: Server) -> None:
     """Requests are left without an answer, and every rule holds: at each node, and in each event log."""
     with trio(tmp_path, postgresql, ROOMD_ROOMS_SEAT_HOLD="3") as three:

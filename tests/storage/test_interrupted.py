@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.commands import OK, as_json, roomd
 from tests.support.databases import say_more, texts
 from tests.support.interrupted import run_interrupted
@@ -13,6 +15,7 @@ def last(database: Path) -> str:
     return texts(database)[-1]
 
 
+@pytest.mark.long
 def test_a_restore_that_is_interrupted(database: Path, tmp_path: Path) -> None:
     """The database is the old one or the new one; the old one is kept before it is replaced."""
     backup = tmp_path / "backup.db"

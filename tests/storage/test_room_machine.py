@@ -22,6 +22,7 @@ EXAMPLES = 200 if IS_NIGHTLY else 20
 
 
 @pytest.mark.parametrize("kind", REAL)
+@pytest.mark.long
 def test_a_store_keeps_what_the_log_says(kind: str, request: pytest.FixtureRequest) -> None:
     """Places, bans and messages: what was appended, in batches of any size, is what is loaded after a restart."""
     numbers = itertools.count()

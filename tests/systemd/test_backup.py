@@ -30,6 +30,7 @@ def rooms(machine: Machine) -> list[str]:
     return [room["name"] for room in listed["rooms"]]
 
 
+@pytest.mark.long
 def test_a_backup_each_night_and_a_restore(service: Machine) -> None:
     """The timer's service backs up for root alone while roomd serves; a restore by root is the service's again."""
     assert "roomd-backup.service" in service.run("systemctl", "list-timers", "roomd-backup.timer")

@@ -229,6 +229,7 @@ def set_clock(machine: Machine, ahead: int) -> None:
 
 
 @pytest.mark.skipif(LIBFAKETIME is None, reason="needs libfaketime: sudo apt-get install libfaketime, or `make test`")
+@pytest.mark.long
 def test_a_clock_that_is_set(service: Service) -> None:
     """Nobody in a room notices an hour ahead and an hour back, nor a restart after that; tokens expire by it."""
     machine = service.machine

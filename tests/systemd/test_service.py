@@ -37,6 +37,7 @@ def test_everyone_comes_back(service: Service, units: tuple[str, ...], command: 
     assert crowd.refusals() == 0 or len(units) == 1, [one.refused for one in crowd.attendees if one.refused]
 
 
+@pytest.mark.long
 def test_a_daemon_that_hangs_is_restarted(service: Service) -> None:
     """The status has rooms and connections; the watchdog ends a stopped process, and the next one has the seats."""
     service.start(*UNITS, unit="WatchdogSec=6")
