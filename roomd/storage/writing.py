@@ -45,7 +45,10 @@ T = TypeVar("T")
 LAST_EVENT = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)"
 """The SQL of the number of the newest event that there ever was; 0 for none."""
 MOST_ROWS = 64
-"""The largest number of rows in one statement. The numbers are powers of two, so that few statements are prepared."""
+"""The largest number of rows in one statement. Above `ANY_NUMBER` the numbers are powers of two, so that few statements
+are prepared."""
+ANY_NUMBER = 16
+"""Up to so many rows are written by one statement, whatever their number."""
 _NULL = -1
 """What stands for NULL in the values of a statement. No column that may be NULL has a negative number."""
 
@@ -78,10 +81,18 @@ def write(db: sqlite3.Connection, batch: Sequence[RoomChanges]) -> None:
         (seat.participant.room_id, seat.participant.id) for seat in seats if seat.waits_for and seat.participant.left_at
     ]
 
+    upserts = [
+        *_upserts("rooms", ROOM_COLUMNS, "id", rooms),
+        *_upserts("participants", PARTICIPANT_COLUMNS, "room_id, id", [seat_row(seat) for seat in seats]),
+        *_upserts("messages", MESSAGE_COLUMNS, "room_id, id", messages),
+    ]
+    if len(upserts) == 1 and not (others or gave_up or events):
+        db.execute(*upserts[0])  # a single statement is a transaction by itself
+        return
+
     def statements() -> None:
-        write_rows(db, "rooms", ROOM_COLUMNS, "id", rooms)
-        write_rows(db, "participants", PARTICIPANT_COLUMNS, "room_id, id", [seat_row(seat) for seat in seats])
-        write_rows(db, "messages", MESSAGE_COLUMNS, "room_id, id", messages)
+        for upsert in upserts:
+            db.execute(*upsert)
         for room_id, change in others:
             _write_other(db, room_id, change)
         if gave_up:
@@ -154,7 +165,8 @@ def _write_other(db: sqlite3.Connection, room_id: str, change: _Other) -> None:
             note_deleted(db, "message", room_id, max((through, *ids)))
             db.execute("UPDATE rooms SET deleted_bytes = ? WHERE id = ?", (total_bytes, room_id))
         case Banned():
-            write_rows(db, "bans", BAN_COLUMNS, "room_id, id", [ban_row(room_id, change)])
+            for upsert in _upserts("bans", BAN_COLUMNS, "room_id, id", [ban_row(room_id, change)]):
+                db.execute(*upsert)
         case Unbanned(ban_id=ban_id):
             db.execute("DELETE FROM bans WHERE room_id = ? AND id = ?", (room_id, ban_id))
         case RoomEmptied(since=since):
@@ -170,8 +182,10 @@ def note_deleted(db: sqlite3.Connection, kind: Literal["message", "stay"], room_
     db.execute(sql, (last_id, room_id))
 
 
-def write_rows(db: sqlite3.Connection, table: str, columns: str, key: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert rows in their order, many in one statement. The last row of a `key` decides.
+def _upserts(
+    table: str, columns: str, key: str, rows: Sequence[tuple[Any, ...]]
+) -> Iterator[tuple[str, Sequence[str | int | float]]]:
+    """Yield statements that insert rows in their order, with their values. The last row of a `key` decides.
 
     `sqlite3` binds whole numbers as they are. For None and for each boolean it looks for an adapter first, and raises
     and drops two exceptions when there is none: that would cost more than all else of a row.
@@ -182,7 +196,7 @@ def write_rows(db: sqlite3.Connection, table: str, columns: str, key: str, rows:
             for row in some
             for value in row
         ]
-        db.execute(_insert(table, columns, key, len(some)), values)
+        yield _insert(table, columns, key, len(some)), values
 
 
 def write_events(db: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -203,12 +217,12 @@ def _portions(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, .
     """Divide rows into those of one statement each."""
     start = 0
     while left := len(rows) - start:
-        size = min(1 << left.bit_length() - 1, MOST_ROWS)
+        size = left if left <= ANY_NUMBER else min(1 << left.bit_length() - 1, MOST_ROWS)
         yield rows[start : start + size]
         start += size
 
 
-@cache  # four tables and seven numbers of rows: 28 statements at most
+@cache  # four tables and 18 numbers of rows
 def _insert(table: str, columns: str, key: str, rows: int) -> str:
     names = columns.split(", ")
     row = ", ".join(f"nullif(?, {_NULL})" if name in NULLABLE else "?" for name in names)
