@@ -290,6 +290,11 @@ class Ledger(Generic[K]):
         account.users += 1
         return account
 
+    def find(self, holder: K) -> Account | None:
+        """Return the account of a holder that somebody uses now; None if nobody does."""
+        account = self._accounts.get(holder)
+        return account if account is not None and account.users else None
+
     def move(self, holder: K, to: K, now: float) -> Account:
         """Give the account of a holder, which `open` returned, to a new holder with its debts.
 

@@ -91,6 +91,8 @@ def arrive(ledgers: Ledgers, address: Address | None, now: float, size: int = 0,
 
     Returns the seconds to wait before it is served. `arrivals` is 0 for bytes of a connection that was charged before.
     """
+    if (used := ledgers.addresses.find(address)) is not None:
+        return used.charge_arrival(arrivals, size, now)
     account = ledgers.addresses.open(address)
     wait = account.charge_arrival(arrivals, size, now)
     ledgers.addresses.close(address, now)

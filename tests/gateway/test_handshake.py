@@ -3,8 +3,9 @@
 from typing import Any
 
 import pytest
+from websockets.datastructures import Headers, MultipleValuesError
 
-from roomd.gateway.handshake import Handshake, find_token
+from roomd.gateway.handshake import Handshake, SharedHeaders, find_token
 from roomd.gateway.http.request import Fields, Request
 
 GOOD = {
@@ -15,15 +16,19 @@ GOOD = {
 }
 
 
-def request(**changes: str | None) -> Request:
-    """Make a handshake with some header fields changed, or left out."""
+def request(*more: tuple[str, str], **changes: str | None) -> Request:
+    """Make a handshake with some header fields changed, left out, or there once `more`."""
     fields: dict[str, Any] = {**GOOD, **{name.replace("_", "-"): value for name, value in changes.items()}}
-    given = Fields((name.encode(), value.encode()) for name, value in fields.items() if value is not None)
-    return Request("GET", "/ws", given, "HTTP/1.1")
+    given = [*((name, value) for name, value in fields.items() if value is not None), *more]
+    return Request("GET", "/ws", Fields((name.encode(), value.encode()) for name, value in given), "HTTP/1.1")
 
 
 BAD: dict[str, tuple[Request, int]] = {
     "no key": (request(Sec_WebSocket_Key=None), 400),
+    "two keys": (request(("sec-websocket-key", GOOD["Sec-WebSocket-Key"])), 400),
+    "two versions": (request(("sec-websocket-version", "13")), 400),
+    "two origins": (request(("origin", "https://meet.example"), Origin="https://meet.example"), 400),
+    "two upgrades": (request(("upgrade", "websocket")), 426),
     "another version": (request(Sec_WebSocket_Version="12"), 400),
     "no upgrade": (request(Connection="close"), 426),
     "another page": (request(Origin="https://other.example"), 403),
@@ -43,6 +48,17 @@ def test_handshakes_know_nothing_of_each_other(bad: Request, status: int) -> Non
             assert answer.status_code == 101
             assert answer.headers["Sec-WebSocket-Accept"] == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
             assert answer.headers.get_all("Server") == []
+
+
+def test_the_library_reads_the_fields_as_they_are() -> None:
+    """What it reads is a mapping like a copy of the fields would be."""
+    fields = Fields([(b"A", b"1"), (b"b", b"2"), (b"a", b"3")])
+    shared, copied = SharedHeaders(fields), Headers([("a", "1"), ("a", "3"), ("b", "2")])
+    assert [list(shared), len(shared), list(shared.raw_items())] == [list(copied), 2, list(copied.raw_items())]
+    assert [shared.get_all("A"), shared.get_all("c"), shared["B"], shared.get("c")] == [["1", "3"], [], "2", None]
+    assert ["A" in shared, "c" in shared] == [True, False]
+    with pytest.raises(MultipleValuesError):
+        shared["a"]
 
 
 def test_a_refused_origin_is_logged_within_the_limit(caplog: pytest.LogCaptureFixture) -> None:

@@ -109,6 +109,8 @@ def test_arrivals_without_a_join() -> None:
     ledgers = Ledgers(LIMITED)
     waits = [arrive(ledgers, HOME, 0) for _ in range(5)]
     assert waits == [0, 0, pytest.approx(1), pytest.approx(2), pytest.approx(3)]
+    Usage(ledgers, HOME)
+    assert arrive(ledgers, HOME, 0) == pytest.approx(4), "the account is the same while somebody is connected"
 
 
 def test_a_connection_that_is_closed_for_its_rate() -> None:
