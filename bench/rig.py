@@ -59,6 +59,15 @@ class Incomplete(RuntimeError):  # noqa: N818 - named for what happened
         self.figures = figures
 
 
+PER_ADDRESS = 1_000
+"""The clients that connect from one address: as many storm a room from it without meeting a limit of roomd."""
+
+
+def source(number: int) -> str:
+    """Return the address of this machine that a client of a crowd connects from."""
+    return f"127.0.0.{1 + number // PER_ADDRESS}"
+
+
 class Rig:
     """One running server, as measurements use it."""
 
@@ -81,7 +90,7 @@ class Rig:
 
     def crowd(self, read_buffer: int = READ_BUFFER) -> Crowd:
         """Make a crowd of guests."""
-        return Crowd(lambda _: self.client(read_buffer=read_buffer))
+        return Crowd(lambda number: self.client(read_buffer=read_buffer, source=source(number)))
 
     async def create_rooms(self, count: int, seats: int) -> list[str]:
         """Create rooms and return their codes."""

@@ -8,7 +8,7 @@ import asyncio
 import resource
 
 from bench.clients import Client, Crowd, Kind
-from bench.rig import Figure, Incomplete, Rig, leave_all
+from bench.rig import Figure, Incomplete, Rig, leave_all, source
 
 SEATS = 10
 """Of each room."""
@@ -16,8 +16,6 @@ WARM_UP = 200
 """Clients of the crowd before."""
 SETTLE = 1.0
 """Seconds before memory is read."""
-SOURCE = 20_000
-"""Clients that connect from one address; the next ones have another, as an address has too few ports for all."""
 AT_ONCE = 200
 """Joins under way: if all joined at once, the garbage would count as the clients' memory."""
 FILES_BESIDE = 100
@@ -43,7 +41,7 @@ async def measure(rig: Rig, sizes: list[int]) -> list[Figure]:
     await asyncio.sleep(SETTLE)
     before = rig.server.memory()
     figures: list[Figure] = []
-    async with Crowd(lambda number: rig.client(read_buffer=2048, source=_source(number))) as crowd:
+    async with Crowd(lambda number: rig.client(read_buffer=2048, source=source(number))) as crowd:
         try:
             for size in sizes:
                 joined = len(crowd.clients)
@@ -55,10 +53,6 @@ async def measure(rig: Rig, sizes: list[int]) -> list[Figure]:
             raise Incomplete(figures, str(exc)) from None
         await crowd.until(leave_all(crowd))
     return figures
-
-
-def _source(number: int) -> str | None:
-    return f"127.0.0.{1 + number // SOURCE}" if number >= SOURCE else None
 
 
 async def _join(crowd: Crowd, codes: list[str], first: int) -> None:
