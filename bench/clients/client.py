@@ -68,8 +68,9 @@ class Client(WSListener):
         )  # fmt: skip
 
     def send(self, request: bytes) -> None:
-        """Send a request of the dialect."""
-        assert self.transport is not None
+        """Send a request of the dialect. Raises `RuntimeError` without a connection."""
+        if self.transport is None:
+            raise RuntimeError("the connection was not made, or was closed at once")
         self.transport.send(WSMsgType.TEXT, request)
 
     def join(self, code: str, number: int) -> None:

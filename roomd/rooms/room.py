@@ -68,7 +68,7 @@ class Command(msgspec.Struct, Generic[A_co], frozen=True, tag=True):
     is_alone: ClassVar[bool] = False
     """Whether the command needs a batch of its own."""
     is_repeatable: ClassVar[bool] = False
-    """Whether the command may be submitted twice: the second has no further effect, and the same answer."""
+    """Whether the command may be submitted again when it may have had its effect already: twice does no harm."""
 
     @abstractmethod
     def decide(self, room: "Room", now: Moment) -> Decision[A_co]:
