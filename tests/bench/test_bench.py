@@ -171,13 +171,13 @@ async def test_each_reader_gets_every_event(tmp_path: Path) -> None:
     assert {figure.row for figure in figures} == {row for row in report.TITLES if row.startswith("j")}
 
 
-@pytest.mark.nightly
 def test_a_client_without_a_connection_fails_the_measurement(rig: Rig) -> None:
     """The suite reports a `RuntimeError`, and goes on with what comes next."""
     with pytest.raises(RuntimeError, match="was not made"):
         rig.client().leave()
 
 
+@pytest.mark.nightly
 def test_a_suite_keeps_what_came_of_a_round(tmp_path: Path) -> None:
     plan = Plan(("a",), ("roomd", "echo", "sqlite"), SECONDS, True)
     suite = Suite(plan, os.sched_getaffinity(0), tmp_path)
