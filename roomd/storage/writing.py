@@ -51,6 +51,8 @@ ANY_NUMBER = 16
 """Up to so many rows are written by one statement, whatever their number."""
 _NULL = -1
 """What stands for NULL in the values of a statement. No column that may be NULL has a negative number."""
+_WHOLE: dict[Any, int] = {None: _NULL, False: 0, True: 1}
+"""The whole numbers that stand for other values in a statement."""
 
 
 _Other = MessagesDeleted | Banned | Unbanned | RoomEmptied | RoomDeleted
@@ -191,12 +193,8 @@ def _upserts(
     and drops two exceptions when there is none: that would cost more than all else of a row.
     """
     for some in _portions(rows):
-        values = [
-            _NULL if value is None else 0 if value is False else 1 if value is True else value
-            for row in some
-            for value in row
-        ]
-        yield _insert(table, columns, key, len(some)), values
+        values = [value for row in some for value in row]
+        yield _insert(table, columns, key, len(some)), list(map(_WHOLE.get, values, values))
 
 
 def write_events(db: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
