@@ -1,10 +1,11 @@
 """The opening handshake (RFC 6455, section 4), by the library: the origin, the subprotocol, and the client's token."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
+from typing import cast
 
-from websockets.datastructures import Headers, MultipleValuesError
+from websockets.datastructures import Headers
 from websockets.http11 import Request as LibraryRequest
 from websockets.http11 import Response
 from websockets.server import ServerProtocol
@@ -16,37 +17,6 @@ limited = logging.getLogger("roomd.gateway.limited")
 
 SUBPROTOCOL = Subprotocol("roomd.v1")
 """The name of the protocol, which a client may offer."""
-
-
-class SharedHeaders(Headers):
-    """The header fields of a request as the library reads them. Copying them would take a sixth of a handshake."""
-
-    def __init__(self, fields: Fields) -> None:
-        super().__init__()
-        self._fields = fields
-
-    def __getitem__(self, key: str) -> str:
-        values = self._fields[key.lower()]
-        if len(values) > 1:
-            raise MultipleValuesError(key)
-        return values[0]
-
-    def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and key.lower() in self._fields
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._fields)
-
-    def __len__(self) -> int:
-        return len(self._fields)
-
-    def get_all(self, key: str) -> list[str]:
-        """Return the values of the fields with a name, in their order."""
-        return self._fields.get(key.lower(), [])
-
-    def raw_items(self) -> Iterator[tuple[str, str]]:
-        """Return all names and values."""
-        return ((name, value) for name, values in self._fields.items() for value in values)
 
 
 class Handshake:
@@ -61,10 +31,11 @@ class Handshake:
 
     def answer(self, request: Request) -> Response:
         """Return the response: 101, or the status of the error."""
-        if "transfer-encoding" in request.headers or set(request.headers.get("content-length", ())) - {"0"}:
+        fields = request.headers.by_name
+        if "transfer-encoding" in fields or fields.get("content-length", ["0"]) != ["0"]:
             return self._library.reject(HTTPStatus.BAD_REQUEST, "A handshake has no body.\n")
         response = self._library.accept(
-            LibraryRequest(request.path, SharedHeaders(request.headers), request.method, request.protocol)
+            LibraryRequest(request.path, cast("Headers", request.headers), request.method, request.protocol)
         )
         if self._library.handshake_exc is not None:
             # Building one takes a third of the time of a handshake, so one is used until a handshake has failed.
@@ -102,7 +73,7 @@ def bearer_token(headers: Fields) -> str | None:
 
     For an `Authorization` that has no bearer token the result is an empty token, which is never valid.
     """
-    authorization = headers.get("authorization")
+    authorization = headers.by_name.get("authorization")
     if not authorization:
         return None
     scheme, _, token = authorization[0].partition(" ")

@@ -226,7 +226,7 @@ class Listener:
             connection.address = self._address(connection, request)
             if request.path.startswith(PREFIX) and connection.has_arrived:
                 return 0.0  # the request is charged to its user
-        wait = self._charge(connection, 1 if request is None or "upgrade" in request.headers else FILE_ARRIVAL)
+        wait = self._charge(connection, 1 if request is None or "upgrade" in request.headers.by_name else FILE_ARRIVAL)
         if not wait or (request is not None and self._routes.is_health_check(request)):
             return 0.0
         self._counters.limited["address", Use.ARRIVALS, "slowed"] += 1
@@ -282,7 +282,7 @@ class Listener:
         return len(self.connections) + len(self._http_connections) > self._services.limits.connections
 
     def _address(self, connection: HttpConnection, request: Request) -> Address | None:
-        headers = request.headers
+        headers = request.headers.by_name
         forwarded_for, forwarded = headers.get("x-forwarded-for", ()), headers.get("forwarded", ())
         if not (forwarded_for or forwarded):
             if not self._has_warned and "origin" in headers:

@@ -209,7 +209,7 @@ class RequestReader:
 
     def _expect_body(self, headers: Fields) -> None:
         """Note how long the body is. The parser has refused two lengths, and a length beside a coding."""
-        if "transfer-encoding" in headers:
+        if "transfer-encoding" in headers.by_name:
             self._left = None
         else:
             self._left = int(headers.joined("content-length") or "0")
