@@ -5,7 +5,8 @@ from websockets.protocol import Protocol
 REFUSED = 0
 """What `measure` returns for a header that the library refuses without reading the payload."""
 SHORT = 1024
-"""The bytes of a frame up to which it is decoded here, which is faster than by the library."""
+"""The bytes of a frame up to which it is decoded here, which is faster than by the library. `limits.frame` is
+never less, so that such a frame is within it."""
 
 ABNORMAL = 1006
 """The code of a connection that ended without a close frame (section 7.4.1)."""

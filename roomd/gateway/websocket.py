@@ -41,7 +41,7 @@ _OPEN, _CLOSING, _ENDED = range(3)
 class ClientSocket(asyncio.Protocol):
     """An open WebSocket on a transport.
 
-    `limit` is the largest number of bytes in a message. `handler` gets the messages after `start`.
+    `limit` is the most bytes of a message, at least `framing.SHORT`. `handler` gets the messages after `start`.
     """
 
     __slots__ = (

@@ -3,9 +3,12 @@
 import asyncio
 import random
 
+import msgspec
 import pytest
 
+from roomd.config import LimitsConfig
 from roomd.gateway.fragments import FRAGMENT_LIMIT, FRAGMENTS_A_REQUEST
+from roomd.gateway.framing import SHORT
 from roomd.gateway.websocket import FRAMES_A_TURN, PARSE_LIMIT, WAITING_LIMIT
 from tests.support.sockets import Recorder, client_frame, turns
 
@@ -326,3 +329,10 @@ async def test_what_ends_a_conversation(frames: list[bytes], code: int, first: b
         assert client.messages == (["first"] if first == client_frame(b"first") else [])
         assert client.ends == [None]
         assert not client.socket.is_open
+
+
+def test_a_short_frame_is_within_every_limit() -> None:
+    """A short text is decoded without a look at the limit, so no configuration may set a smaller one."""
+    assert msgspec.convert({"frame": SHORT}, LimitsConfig).frame == SHORT
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"frame": SHORT - 1}, LimitsConfig)

@@ -167,15 +167,15 @@ class OurEcho:
         return True
 
     async def settle(self) -> None:
-        """Let the loop run until what was received has been looked at."""
-        for _ in range(100_000):
-            await asyncio.sleep(0)
-            if self.transport.is_reading:
+        """Let the loop run until what was received has been looked at, also behind the pauses of a close."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
                 await asyncio.sleep(0)
                 if self.transport.is_reading:
-                    return
-            self.serve_on()
-        raise AssertionError("reading stays paused")
+                    await asyncio.sleep(0)
+                    if self.transport.is_reading:
+                        return
+                self.serve_on()
 
     def finish(self) -> Outcome:
         """Take the outcome, after the connection is lost."""

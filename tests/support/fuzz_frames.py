@@ -6,14 +6,16 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from roomd.gateway.framing import SHORT
+
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 HANDSHAKE = (
     b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
 """What comes before the frames."""
-LIMITS = (300, 1_500, 65_536, 70_000)
-"""Bytes of a message, the most."""
+LIMITS = (SHORT, 1_500, 65_536, 70_000)
+"""Bytes of a message, the most; the first is the least that `limits.frame` may be."""
 SIZES = (
     0, 1, 2, 3, 40, 124, 125, 126, 127, 128, 700, 1_009, 1_010, 1_015, 1_016, 1_017, 1_023, 1_024, 1_025, 5_000, 8_178,
     8_184, 8_186, 8_192, 65_535, 65_536, 65_537,
