@@ -32,7 +32,7 @@ class Edge(Protocol):
     def attach(self, seat: "EdgeSeat", after: float = 0.0) -> None:
         """Have the owner send a seat the state of its room, after so many seconds."""
 
-    def forget(self, seat: "EdgeSeat") -> None:
+    def forget(self, code: str, claim: int) -> None:
         """Forget a seat, which gets nothing more."""
 
     def abandon(self, seat: "EdgeSeat") -> None:
@@ -148,6 +148,25 @@ class LocalAsker(Generic[A]):
             self._call.refused(refused)
 
 
+class LeavingAsker(Generic[A]):
+    """The asker of a `Leave`: when it is answered, the seat gets nothing more."""
+
+    def __init__(self, edge: Edge, code: str, claim: int, asker: Asker[A]) -> None:
+        self._edge = edge
+        self._code = code
+        self._claim = claim
+        self._asker = asker
+
+    def answered(self, answer: A) -> None:
+        """Forget the seat, and send the answer."""
+        self._edge.forget(self._code, self._claim)
+        self._asker.answered(answer)
+
+    def refused(self, refused: Refused) -> None:
+        """Send the refusal."""
+        self._asker.refused(refused)
+
+
 class RelayCall(Call):
     """An event for one participant, as a whole frame. Sent twice, it does no harm that the network would not do."""
 
@@ -205,14 +224,35 @@ class EdgeSeat:
         asked    | seated          | queued           |                          | gone           | (its call goes on)
         queued   | seated          | queued           | gone, or attach again    | gone           | gone
         seated   | refreshed       |                  | gone, or attach again    |                | gone
+        gone     |                 |                  | (not told)               |                |
 
+    An `Attach` may be served twice, as the bus may repeat it: so it may be refused when there is no call any more.
     While it `is_stale`, it has missed events: it is sent none until a new state, for which an `Attach` is on its way.
+
+    A client may join again on the connection that has its seat, which is `before`. Until that join is answered, the
+    seat of before is not told that it was taken over: it may have been by this very join, whose answer comes later.
+    When the join is seated, the seat of before is gone. When it has another answer, the seat of before asks the room.
     """
 
-    __slots__ = ("_edge", "call", "claim", "code", "is_stale", "member", "participant_id", "state")
+    __slots__ = (
+        "_before",
+        "_edge",
+        "_next",
+        "call",
+        "claim",
+        "code",
+        "is_stale",
+        "member",
+        "participant_id",
+        "state",
+    )  # fmt: skip
 
-    def __init__(self, edge: Edge, code: str, claim: int, member: Member) -> None:
+    def __init__(self, edge: Edge, code: str, claim: int, member: Member, before: "EdgeSeat | None" = None) -> None:
         self._edge = edge
+        self._before = before
+        self._next: EdgeSeat | None = None
+        if before is not None:
+            before._next = self
         self.code = code
         self.claim = claim
         self.member = member
@@ -246,6 +286,10 @@ class EdgeSeat:
         was_seated, self.state = self.state == "seated", "seated"
         member = self.member
         self._finish(lambda: member.refreshed(state) if was_seated else member.seated(participant, state))
+        if (before := self._take_before()) is not None:
+            self._edge.forget(before.code, before.claim)
+            before.state = "gone"
+            before._finish(_nothing)
 
     def queued(self, participant: Participant, position: int, reason: WaitsFor) -> None:
         """Tell the client its place in the queue."""
@@ -253,20 +297,24 @@ class EdgeSeat:
         self.participant_id = participant.id
         self.state = "queued"
         self._finish(lambda: self.member.queued(participant, position, reason))
+        self._ask_before()
 
     def refused(self, refused: Refused) -> None:
         """Tell the client the refusal, or find the room again."""
         call = self.call
+        if self.state == "gone":
+            return  # of an `Attach` that the hub of this node had when the seat was lost
         if isinstance(refused, Moved) and call is not None:
             self._edge.moved(call, is_in_doubt=refused.is_in_doubt)
-        elif call is not None and isinstance(call.command, Attach) and self.is_attached:
+        elif self.state == "seated" or (self.state == "queued" and call is not None):  # of an `Attach`
             self._not_attached(refused)
         else:
-            self._edge.forget(self)
+            self._edge.forget(self.code, self.claim)
             self.state = "gone"
             self._finish(lambda: self.member.refused(refused))
             if isinstance(refused, Uncertain):
                 self._edge.abandon(self)
+            self._ask_before()
 
     def _not_attached(self, refused: Refused) -> None:
         """Try again after a failure of a server; after any other refusal the seat is lost."""
@@ -280,7 +328,11 @@ class EdgeSeat:
         """Tell the client that the seat is lost. One that has not got it yet is answered by its call."""
         if self.state == "asked":
             return
-        self._edge.forget(self)
+        if lost.cause == "taken_over" and self._next is not None:
+            self.is_stale = True
+            self._finish(_nothing)
+            return
+        self._edge.forget(self.code, self.claim)
         self.state = "gone"
         self._finish(lambda: self.member.seat_lost(lost))
 
@@ -293,6 +345,19 @@ class EdgeSeat:
         """Send the client events, unless it has missed some, or its seat, and gets the state soon."""
         if self.state == "seated" and (are_last or not self.is_stale):
             self.member.events(frames, are_last=are_last)
+
+    def _take_before(self) -> "EdgeSeat | None":
+        """Return the seat of before, which this one is not to replace any more."""
+        before, self._before = self._before, None
+        if before is not None and before._next is self:
+            before._next = None
+        return before
+
+    def _ask_before(self) -> None:
+        """Have the seat of before ask the room, if it may have been taken over meanwhile."""
+        before = self._take_before()
+        if before is not None and before.is_stale:
+            self._edge.attach(before)
 
     def _finish(self, send: Callable[[], None]) -> None:
         """Tell the member something, and complete the call that it answers."""

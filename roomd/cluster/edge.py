@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
 from roomd.cluster import wire
-from roomd.cluster.calls import CommandCall, EdgeSeat, RelayCall, SeatCall
+from roomd.cluster.calls import CommandCall, EdgeSeat, LeavingAsker, RelayCall, SeatCall
 from roomd.cluster.links import Links
 from roomd.cluster.notices import DELETED, Notices
 from roomd.cluster.router import Router
@@ -98,6 +98,8 @@ class ClusterRooms:
 
     def submit(self, code: str, command: Command[A], asker: Asker[A]) -> asyncio.Future[None]:
         """Submit a command to the room `code`. The future is done when the asker was answered."""
+        if isinstance(command, Leave):
+            asker = LeavingAsker(self._router, code, command.claim, asker)
         call = CommandCall(code, self._clock.monotonic(), command, asker)
         self._router.route(call)
         return call.done
@@ -113,15 +115,16 @@ class ClusterRooms:
 
     def take_seat(self, code: str, command: SeatCommand | Attach, member: Member) -> asyncio.Future[None]:
         """Submit a join or a resume to the room `code`. The future is done when the member was answered."""
-        seat = EdgeSeat(self._router, code, command.claim, member)
-        self._routes.of(code).seats[command.claim] = seat
+        seats = self._routes.of(code).seats
+        before = seats.get(command.caller.claim or 0) if isinstance(command, SeatCommand) else None
+        seat = seats[command.claim] = EdgeSeat(self._router, code, command.claim, member, before)
         call = seat.call = SeatCall(self._clock.monotonic(), command, seat)
         self._router.route(call)
         return call.done
 
     def leave(self, code: str, participant_id: str, claim: int, reason: LeaveReason) -> None:
         """Give up a seat for this reason. When storage fails, this is tried again until it succeeds."""
-        self._routes.remove_seat(code, claim)
+        self._router.forget(code, claim)
         submit_until_stored(self, self._clock, code, Leave(participant_id, claim, reason))
 
     def drop(
@@ -131,7 +134,7 @@ class ClusterRooms:
 
         When storage fails, this is tried again until it succeeds.
         """
-        self._routes.remove_seat(code, claim)
+        self._router.forget(code, claim)
         submit_until_stored(self, self._clock, code, Drop(participant_id, claim, 0.0, hold, is_late))
 
     def confirm(self, code: str, participant_id: str, claim: int) -> None:
@@ -145,7 +148,7 @@ class ClusterRooms:
         seat = route.seat_of(member) if route is not None else None
         if route is None or seat is None:
             return
-        self._routes.remove_seat(code, seat.claim)
+        self._router.forget(code, seat.claim)
         if route.owner == self._router.here:
             self._hub.unsubscribe(code, participant_id, seat)
         elif route.owner is not None:

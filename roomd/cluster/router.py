@@ -121,9 +121,11 @@ class Router:
         seat.call = SeatCall(self._clock.monotonic(), Attach(seat.participant_id, seat.claim), seat)
         self.route(seat.call)
 
-    def forget(self, seat: EdgeSeat) -> None:
+    def forget(self, code: str, claim: int) -> None:
         """Forget a seat, which gets nothing more."""
-        self.routes.remove_seat(seat.code, seat.claim)
+        route = self.routes.find(code)
+        if route is not None and route.seats.pop(claim, None) is not None:
+            self.routes.tidy(route, self.here)
 
     def abandon(self, seat: EdgeSeat) -> None:
         """Have the seat held that may have been given, though nobody was told of it."""

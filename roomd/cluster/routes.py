@@ -74,12 +74,6 @@ class Routes:
         """Return what is known of a room; None for nothing."""
         return self._routes.get(code)
 
-    def remove_seat(self, code: str, claim: int) -> None:
-        """Forget a seat."""
-        route = self._routes.get(code)
-        if route is not None:
-            route.seats.pop(claim, None)
-
     def tidy(self, route: Route, here: Node) -> None:
         """Forget a room for which nobody is there and nothing waits. The owners of some others are remembered."""
         if route.seats or route.waiting or route.is_searched:

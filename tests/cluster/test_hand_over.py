@@ -63,7 +63,7 @@ async def test_seats_that_nobody_attaches(three: Cluster) -> None:
     owner = three.owner()
     rest = away(three, people)
     lost = rest[0]
-    lost.stage.node._router.routes.remove_seat(three.room.code, lost.claim)  # as if its connection ended unseen
+    lost.stage.node._router.forget(three.room.code, lost.claim)  # as if its connection ended unseen
     owner.kill()
     await three.pass_time(3 * LEASE)
     assert (str(lost.name), True) in rest[1].people()

@@ -41,6 +41,15 @@ async def test_who_leaves_is_told_of(three: Cluster) -> None:
     assert ann.people() == [("ann", True)]
 
 
+async def test_nothing_is_kept_of_who_has_left(three: Cluster) -> None:
+    """A node forgets the seat, and at the owner's node there is nothing more to know of the room."""
+    for person in await three.seated("ann", "bob", "carol"):
+        await three.done(person.leave())
+        route = person.stage.route(three.room.code)
+        assert (route is None) == person.stage.owns()
+        assert route is None or not route.seats
+
+
 async def test_a_resume_at_another_node(three: Cluster) -> None:
     """A token is good everywhere; the connection that had the seat is told that it is taken over."""
     ann, bob, _ = await three.seated("ann", "bob", "carol")
