@@ -53,6 +53,8 @@ REASONS = {
     "XX": "corrupt",
 }
 """The names of failures, by the class of the SQLSTATE (PostgreSQL, appendix A)."""
+_READ_ONLY = "25006"
+"""The SQLSTATE of a statement that would write, on a standby."""
 _LASTING = ("22", "42")
 """The classes of errors that trying again does not remove: the schema is not that of this roomd."""
 # An InternalClientError is what asyncpg raises for a statement on a connection that the server has just ended.
@@ -83,6 +85,9 @@ class DatabaseError(Exception):
 
 class Connection:
     """A connection. Every method raises `DatabaseError`.
+
+    One to a server that refuses to write is ended: it was a standby that answered at the address of the primary, and
+    that address may be another server's by now.
 
     PostgreSQL stores no U+0000. In every text that goes in it is escaped, and unescaped when it comes back.
     """
@@ -165,7 +170,10 @@ class Connection:
         try:
             yield
         except _FAILURES as exc:
-            raise DatabaseError(exc, is_lost=self.is_closed or isinstance(exc, _LOST)) from exc
+            is_lost = self.is_closed or isinstance(exc, _LOST)
+            if getattr(exc, "sqlstate", None) == _READ_ONLY:
+                self.terminate()
+            raise DatabaseError(exc, is_lost=is_lost) from exc
 
 
 async def connect(
@@ -235,7 +243,7 @@ class Readers:
             try:
                 yield connection
             except DatabaseError as exc:
-                if exc.is_lost:  # also when its time is over
+                if exc.is_lost or connection.is_closed:  # also when its time is over
                     connection.terminate()
                     self._drop_idle()
                 raise
