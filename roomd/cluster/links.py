@@ -113,6 +113,8 @@ class Links:
             message.append(part)
             size += len(part)
         self._send_message(to, message)
+        if to.generation not in self._lease.nodes:
+            del self._links[to]  # it is gone, and this came after that
 
     def _send_message(self, to: Node, parts: list[msgspec.Raw]) -> None:
         node = self._lease.node

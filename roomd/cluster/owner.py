@@ -126,7 +126,11 @@ class RoomOwner:
 
     def confirmed(self, edge: Node, number: int) -> None:
         """Forget the answers that an edge has got. What it has sent again before they came is not served any more."""
-        self._forgotten[edge.name] = max((edge.generation, number), self._forgotten.get(edge.name, (0, 0)))
+        last = self._forgotten.get(edge.name, (0, 0))
+        self._forgotten[edge.name] = max((edge.generation, number), last)
+        if edge.generation > last[0]:
+            for chain in self._chains.values():
+                chain.pop(Node(edge.name, last[0]), None)
         answers = self._answers.get(edge)
         while answers and (first := next(iter(answers))) <= number:
             del answers[first]
@@ -298,7 +302,8 @@ class RoomOwner:
         for code, chain in self._chains.items():
             term = self._rooms.term(code)
             for edge, number in chain.items():
-                rooms.setdefault(edge, {})[code] = (term, number)
+                if edge.generation in self._lease.nodes:
+                    rooms.setdefault(edge, {})[code] = (term, number)
         for edge, known in rooms.items():
             self._links.post(edge, wire.Beacon(known))
         for code in list(self._adopted):

@@ -122,3 +122,23 @@ async def test_what_an_owner_keeps_of_runs_that_are_over(three: Cluster) -> None
         await three.pass_time(LEASE)
     assert three.owner() is owner
     assert len(owner.node._owner._forgotten) == len(three.nodes) - 1
+    (chain,) = owner.node._owner._chains.values()
+    assert len(chain) == len({run.name for run in chain})
+
+
+async def test_a_node_that_is_gone_is_sent_nothing(three: Cluster) -> None:
+    """Where its clients were, the beats of the owner tell it nothing more."""
+    people = await three.seated("ann", "bob", "carol")
+    gone = away(three, people)[0].stage
+    gone.kill()
+    await three.pass_time(3 * LEASE)
+    sent: list[str] = []
+
+    def keep(_: str, to: str, data: bytes) -> bool:
+        sent.append(to)
+        return False
+
+    three.network.loses = keep
+    await three.pass_time(2 * LEASE)
+    assert sent
+    assert gone.name not in sent

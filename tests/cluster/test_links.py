@@ -27,11 +27,11 @@ class Sent:
         self.messages.append((to, [part.number for part in wire.decode(data).items if isinstance(part, wire.Report)]))
 
 
-def links(clock: FakeClock) -> tuple[Links, Sent]:
-    """The links of the node a."""
+def links(clock: FakeClock, others: tuple[Node, ...] = (B, C)) -> tuple[Links, Sent]:
+    """The links of the node a to nodes that are there."""
     bus, connection = Sent(), FakeDatabase(clock).connection()
     lease = Lease(connection, bus, clock, "a", counters=Counters())  # type: ignore[arg-type]  # nothing else is called
-    lease.nodes = {node.generation: node for node in (B, C)}
+    lease.nodes = {node.generation: node for node in others}
     return Links(bus, lease, clock, GATHER, lambda: 0), bus  # type: ignore[arg-type]
 
 
@@ -154,6 +154,16 @@ async def test_a_node_that_is_gone() -> None:
     await spin(2)
     clock.advance(GATHER)
     assert bus.messages == [("b", [1]), ("b", [2]), ("b", [3])]
+
+
+async def test_what_is_sent_to_a_node_that_is_gone() -> None:
+    """It may be back later, so it is sent; but nothing is remembered of it, which nobody would remove."""
+    parts, bus = links(FakeClock(), others=(C,))
+    for number in (1, 2):
+        parts.post(B, part(number))
+        parts.post(C, part(number))
+        await spin(2)
+    assert bus.messages == [("b", [1]), ("c", [1]), ("b", [2])]
 
 
 @pytest.mark.parametrize("is_asked", [False, True])
