@@ -8,7 +8,7 @@ import pytest
 
 from roomd.cluster.nats import NatsBus, NatsSettings
 from roomd.cluster.ports import Bus, BusFailed
-from tests.support.cluster.ear import Ear, until_away
+from tests.support.cluster.ear import Ear, until_away, until_there
 from tests.support.cluster.network import Network
 from tests.support.cluster.waiting import comes_true
 from tests.support.nats import NatsServer, running
@@ -43,7 +43,7 @@ async def test_messages_arrive_in_their_order(make: Make) -> None:
     await comes_true(lambda: len(ears["b"].messages) == 200)
     assert ears["b"].messages == [b"%d" % number for number in range(200)]
     assert (ears["a"].messages, ears["c"].messages) == ([], [])
-    await buses["a"].answers()
+    await until_there(buses["a"])
     for bus in buses.values():
         await bus.close()
         await bus.close()
@@ -98,7 +98,7 @@ async def test_nats_comes_back(server: NatsServer) -> None:
     assert bus.lost == 1
     server.start()
     await comes_true(lambda: ear.reconnects and other.reconnects)
-    await bus.answers()
+    await until_there(bus)
     bus.send("b", b"found")
     await comes_true(lambda: other.messages)
     assert other.messages == [b"found"]
@@ -138,7 +138,7 @@ async def test_nats_with_a_password(tmp_path: Path) -> None:
         address = server.url.removeprefix("nats://")
         bus = NatsBus(NatsSettings([f"nats://roomd:secret@{address}"]))
         await bus.open("a", Ear())
-        await bus.answers()
+        await until_there(bus)
         await bus.close()
         with pytest.raises(BusFailed, match="Authorization Violation"):
             await NatsBus(NatsSettings([f"nats://roomd:wrong@{address}"])).open("a", Ear())

@@ -25,14 +25,23 @@ class Ear:
         self.reconnects += 1
 
 
+async def _answers(bus: Bus) -> bool:
+    try:
+        await bus.answers()
+    except BusFailed:
+        return False
+    return True
+
+
+async def until_there(bus: Bus) -> None:
+    """Wait until a bus answers. A busy machine may need longer than the bus waits for one answer."""
+    await until(lambda: _answers(bus))
+
+
 async def until_away(bus: Bus) -> None:
     """Wait until a bus does not answer."""
 
     async def is_away() -> bool:
-        try:
-            await bus.answers()
-        except BusFailed:
-            return True
-        return False
+        return not await _answers(bus)
 
     await until(is_away)
