@@ -83,13 +83,18 @@ async def test_what_systemd_is_told(activated: ActivatedDaemon, tmp_path: Path) 
         assert await stopping == 0
 
 
-WRONG = {
-    "configuration": ({"ROOMD_SERVER_PING_INTERVAL": "x"}, 2, "ROOMD_SERVER_PING_INTERVAL"),
-    "database": ({"ROOMD_DATABASE_PATH": "/proc/none/roomd.db"}, 2, "/proc/none/roomd.db: cannot be opened"),
-}
+NO_FILE = "/proc/none/roomd.db"
 
 
-@pytest.mark.parametrize(("wrong", "code", "message"), WRONG.values(), ids=WRONG.keys())
+@pytest.mark.parametrize(
+    ("wrong", "code", "message"),
+    [
+        pytest.param({"ROOMD_SERVER_PING_INTERVAL": "x"}, 2, "ROOMD_SERVER_PING_INTERVAL", id="configuration"),
+        pytest.param(
+            {"ROOMD_DATABASE_PATH": NO_FILE}, 2, f"{NO_FILE}: cannot be opened", id="database", marks=pytest.mark.sqlite
+        ),
+    ],
+)
 def test_clients_do_not_wait_for_a_start_that_fails(
     activated: ActivatedDaemon, wrong: dict[str, str], code: int, message: str
 ) -> None:

@@ -175,6 +175,7 @@ async def send_everything(daemon: Daemon, user: str | None) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.sqlite  # PostgreSQL: connections to it are opened as they are needed, and kept
 async def test_memory_and_descriptors_do_not_grow(target: Daemon) -> None:
     """Sending all the hostile input again takes no more memory in the end, and every descriptor is closed.
 

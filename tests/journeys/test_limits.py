@@ -6,6 +6,7 @@ import resource
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from websockets.exceptions import ConnectionClosed
 
 from roomd.daemon import OTHER_FILES
@@ -77,6 +78,7 @@ async def connect_and_ask(
             assert await client.closed() == 4408
 
 
+@pytest.mark.sqlite  # an append to PostgreSQL fails at once
 async def test_slow_storage_does_not_time_a_join_out(make_daemon: MakeDaemon) -> None:
     """A client that waits for the reply to its join is not closed, however long storage takes."""
     daemon = make_daemon(measured=True, ROOMD_LIMITS_JOIN_TIMEOUT="0.3", ROOMD_DATABASE_BUSY_TIMEOUT="3600")

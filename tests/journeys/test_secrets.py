@@ -11,6 +11,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import jwt
+import pytest
 
 from tests.support.commands import OK, roomd
 from tests.support.daemon import SECRET, Client, Daemon
@@ -118,6 +119,7 @@ def fetch(daemon: Daemon, path: str) -> str:
         return str(response.read().decode())
 
 
+@pytest.mark.sqlite  # it reads the file of the database
 async def test_no_secret_is_told(make_daemon: Callable[..., Daemon], tmp_path: Path) -> None:
     """Whatever is done with it, at the most verbose level of the log, also by a reload that fails.
 
