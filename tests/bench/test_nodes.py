@@ -10,6 +10,7 @@ from bench import cluster as measured
 from bench.cluster import ALONE, SINGLE, SINGLE_PACED, THREE, THREE_PACED, run, running
 
 
+@pytest.mark.nightly
 @pytest.mark.long
 def test_a_short_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each side did something, and a join elsewhere takes longer than nothing."""
