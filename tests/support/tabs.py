@@ -59,10 +59,13 @@ IDS = """() => Object.fromEntries([...document.querySelectorAll(".tiles li")]
 SMALL = """
 const { getUserMedia } = window.MediaDevices?.prototype ?? {};
 if (getUserMedia) MediaDevices.prototype.getUserMedia = function ({ audio, video }) {
-  return getUserMedia.call(this, { audio, video: video && { width: 160, height: 90, frameRate: 5 } });
+  return getUserMedia.call(this, {
+    audio: audio && { echoCancellation: false, noiseSuppression: false, autoGainControl: false },
+    video: video && { width: 160, height: 90, frameRate: 5 },
+  });
 };
 """
-"""A camera that two slow cores can encode four times over."""
+"""A camera that two slow cores can encode four times over, and a microphone whose sound is sent as it is."""
 
 NO_SCREEN = """
 const camera = () => navigator.mediaDevices.getUserMedia({ video: true });
