@@ -9,11 +9,9 @@ key as the secret (RFC 8725, sections 2.1 and 3.1). PyJWT checks the signature. 
 PyJWT would read its own clock.
 """
 
-import functools
-import hmac
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple, TypeGuard
 
 import jwt
@@ -21,10 +19,10 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from jwt.algorithms import HMACAlgorithm
 from msgspec import UNSET, UnsetType
 
 from roomd.auth.orders import TokenOrder
+from roomd.auth.signatures import SIGNATURES
 from roomd.protocol.errors import INVALID_TOKEN, TOKEN_EXPIRED, Refused
 from roomd.protocol.lengths import LONGEST_DISPLAY_NAME, LONGEST_USER_ID
 from roomd.protocol.nesting import is_too_deep
@@ -133,46 +131,6 @@ _MALFORMED = "it is no JSON Web Token, or uses what roomd does not support"
 _USER_ID = f"1 to {LONGEST_USER_ID} characters, at least one of them visible and none hidden"
 
 
-class _CheckedSecrets(HMACAlgorithm):
-    """HS256 that checks each secret once. Checking it for every token would take a third of the time of a token."""
-
-    def __init__(self) -> None:
-        super().__init__(HMACAlgorithm.SHA256)
-        self._checked: Callable[[str | bytes], bytes] = functools.lru_cache(maxsize=8)(self._check)
-
-    def prepare_key(self, key: str | bytes) -> bytes:
-        """Return the secret, as the library wants it.
-
-        Raises `jwt.InvalidKeyError` for a secret that is a public key, or is too short.
-        """
-        return self._checked(key)
-
-    def check_key_length(self, key: bytes) -> str | None:
-        """Return None: `prepare_key` has checked the length."""
-
-    def sign(self, msg: bytes, key: bytes) -> bytes:
-        """Return the signature (RFC 7515, appendix A.1)."""
-        digest = _keyed(key).copy()
-        digest.update(msg)
-        return digest.digest()
-
-    def _check(self, key: str | bytes) -> bytes:
-        prepared = super().prepare_key(key)
-        if problem := super().check_key_length(prepared):
-            raise jwt.InvalidKeyError(problem)
-        return prepared
-
-
-@functools.lru_cache(maxsize=8)
-def _keyed(secret: bytes) -> hmac.HMAC:
-    """Return the empty digest of a secret. A copy takes half of the time of a new one (`resume_tokens.py`)."""
-    return hmac.new(secret, digestmod="sha256")
-
-
-_SIGNATURES = jwt.PyJWS(("RS256", "ES256", "EdDSA"), {"enforce_minimum_key_length": True})
-_SIGNATURES.register_algorithm("HS256", _CheckedSecrets())
-
-
 def verify(token: str, keys: Sequence[Key], policy: Policy, now: float) -> Identity:
     """Verify a token and return its identity. `now` is in seconds since the epoch.
 
@@ -267,7 +225,7 @@ def _signed_claims(token: str, keys: Sequence[Key], policy: Policy) -> dict[str,
         if not is_accepted or (wanted and key.key_id and key.key_id != wanted):
             continue
         try:
-            signed = _SIGNATURES.decode_complete(token, key.material, [key.algorithm])
+            signed = SIGNATURES.decode_complete(token, key.material, [key.algorithm])
         except _UNREADABLE as exc:
             reason = next((text for kind, text in _REASONS.items() if isinstance(exc, kind)), _MALFORMED)
             continue
