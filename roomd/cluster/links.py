@@ -1,17 +1,13 @@
 """What this node has for the others: parts that arise at about the same time are one message for each node.
 
-A message costs both nodes more processor time than ten parts of it. So a node that was sent a message a moment ago is
-sent the next one a little later, with all that arises meanwhile. One that was sent none is sent a part at once.
-
-A part that somebody waits for, like a command and its answer, is sent `gather` seconds after the last message at the
-latest. One that nobody waits for, like an event, has `LEISURE` times as long: mostly another part takes it along.
+A message costs both nodes more processor time than ten parts of it. So all parts that can wait are sent together,
+`gather` seconds after the last messages at the earliest. A part that cannot wait is sent at once, with all that waits.
 The order of parts stays as it was.
 """
 
 import asyncio
 import math
 from collections.abc import Callable
-from functools import partial
 
 import msgspec
 
@@ -20,28 +16,14 @@ from roomd.cluster.lease import Lease
 from roomd.cluster.ports import Bus, Node
 from roomd.engine.ports import Clock, Timer
 
-GATHER = 0.002
-"""The least seconds between two messages to the same node: about what a commit takes that a part leads to."""
-LEISURE = 5
-"""How many times as long a part may wait that nobody waits for."""
+GATHER = 0.02
+"""The least seconds between two messages to a node where their parts can wait: as long as a packet of audio."""
+FEW = 4
+"""The most answers that may be waited for as long as commands and answers cannot wait."""
+BUSY = 0.1
+"""The seconds for which they can wait after more were."""
 MOST_BYTES = 512 << 10
 """The bytes after which a message is full. NATS takes 1 MiB by default; a larger part is a message of its own."""
-
-
-class _Link:
-    """What one node was sent, and is to be sent."""
-
-    __slots__ = ("due", "parts", "sent_at", "timer")
-
-    def __init__(self) -> None:
-        self.sent_at = -math.inf
-        """When it was sent its last message, on the monotonic clock."""
-        self.parts: list[msgspec.Raw] = []
-        """The parts that wait."""
-        self.due = math.inf
-        """When they are sent."""
-        self.timer: Timer | None = None
-        """What sends them then; None while nothing waits."""
 
 
 class Links:
@@ -53,57 +35,68 @@ class Links:
         self._clock = clock
         self._gather = gather
         self._confirmed = confirmed
-        self._links: dict[Node, _Link] = {}
+        self._parts: dict[Node, list[msgspec.Raw]] = {}  # those that wait
+        self._due = math.inf  # when they are sent, on the monotonic clock
+        self._timer: Timer | None = None  # what sends them then; None while nothing waits
+        self._sent_at = -math.inf  # when messages were sent last
+        self._busy_until = -math.inf  # when commands and answers cannot wait any more
         self.sent = 0
         """The messages that were sent."""
 
-    def post(self, to: Node, item: wire.AnyItem, *, at_leisure: bool = False) -> None:
-        """Send a part to a node: with all that this turn of the event loop has for it, or a little later.
+    def post(self, to: Node, item: wire.AnyItem, *, awaited: int = 1) -> None:
+        """Send a part to a node: with all that this turn of the event loop has for it, or later if it can wait.
 
-        `at_leisure` is for what nobody waits for.
+        `awaited` is the number of answers that are waited for, from that node or by it: 0 for what nobody waits for.
         """
-        self._add(to, wire.encode_item(item), at_leisure=at_leisure)
+        self._add(to, wire.encode_item(item))
+        now = self._clock.monotonic()
+        if awaited > FEW:
+            self._busy_until = now + BUSY
+        can_wait = not awaited or now < self._busy_until
+        self._send_at(self._sent_at + self._gather if can_wait else now, now)
 
     def post_all(self, item: wire.AnyItem) -> None:
-        """Send a part, for which nobody waits, to all other nodes that are there."""
+        """Send a part that can wait to all other nodes that are there, with what they are sent meanwhile."""
         part = wire.encode_item(item)
+        now = self._clock.monotonic()
         for to in self._lease.others:
-            self._add(to, part, at_leisure=True)
+            self._add(to, part)
+            self._send_at(now + self._gather, now)
 
     def flush(self) -> None:
         """Send at once what waits."""
-        for to in list(self._links):
-            self._send(to)
-
-    def gone(self, node: Node) -> None:
-        """Send a node at once what waits for it, and forget when it was sent its last message: it is gone."""
-        self._send(node)
-        self._links.pop(node, None)
-
-    def _add(self, to: Node, part: msgspec.Raw, *, at_leisure: bool) -> None:
-        link = self._links.get(to)
-        if link is None:
-            link = self._links[to] = _Link()
-        link.parts.append(part)
-        due = link.sent_at + (self._gather * LEISURE if at_leisure else self._gather)
-        if due >= link.due:
+        if self._timer is None:
             return
-        link.due = due
-        if link.timer is not None:
-            link.timer.cancel()
-        pause = due - self._clock.monotonic()
-        if pause > 0:
-            link.timer = self._clock.call_later(pause, partial(self._send, to))
-        else:
-            link.timer = asyncio.get_running_loop().call_soon(self._send, to)
+        self._timer.cancel()
+        waiting, self._parts, self._due, self._timer = self._parts, {}, math.inf, None
+        self._sent_at = self._clock.monotonic()
+        for to, parts in waiting.items():
+            self._send(to, parts)
 
-    def _send(self, to: Node) -> None:
-        link = self._links.get(to)
-        if link is None or link.timer is None:
-            return  # nothing waits
-        link.timer.cancel()
-        parts, link.parts, link.due, link.timer = link.parts, [], math.inf, None
-        link.sent_at = self._clock.monotonic()
+    def _add(self, to: Node, part: msgspec.Raw) -> None:
+        parts = self._parts.get(to)
+        if parts is None:
+            self._parts[to] = [part]
+        else:
+            parts.append(part)
+
+    def _send_at(self, due: float, now: float) -> None:
+        """Send what waits at this time, unless it is sent before."""
+        if due >= self._due:
+            return
+        self._due = due
+        if self._timer is not None:
+            self._timer.cancel()
+        if due > now:
+            self._timer = self._clock.call_later(due - now, self.flush)
+        else:
+            self._timer = asyncio.get_running_loop().call_soon(self.flush)
+
+    def _send(self, to: Node, parts: list[msgspec.Raw]) -> None:
+        """Send the parts for a node: as one message, unless that is too large."""
+        if len(parts) == 1 or sum(map(len, parts)) <= MOST_BYTES:
+            self._send_message(to, parts)
+            return
         message: list[msgspec.Raw] = []
         size = 0
         for part in parts:
@@ -113,8 +106,6 @@ class Links:
             message.append(part)
             size += len(part)
         self._send_message(to, message)
-        if to.generation not in self._lease.nodes:
-            del self._links[to]  # it is gone, and this came after that
 
     def _send_message(self, to: Node, parts: list[msgspec.Raw]) -> None:
         node = self._lease.node

@@ -43,6 +43,8 @@ MOST_WAITING = 4096
 
 _PIECE = 8
 """The bytes before each piece: the number of the message, the index of the piece, and the number of pieces."""
+_WHOLE = b"\0\0\0\1"
+"""The index and the number of the only piece of a message."""
 
 
 class NatsSettings(NamedTuple):
@@ -129,11 +131,14 @@ class NatsBus:
             return
         self._number += 1
         size = self._client.max_payload - _PIECE
-        count = max(1, -(-len(data) // size))
         number = (self._number & 0xFFFFFFFF).to_bytes(4)
-        for index in range(count):
-            head = number + index.to_bytes(2) + count.to_bytes(2)
-            self._waiting.append((to, head + data[index * size : (index + 1) * size]))
+        if len(data) <= size:
+            self._waiting.append((to, number + _WHOLE + data))
+        else:
+            count = -(-len(data) // size)
+            for index in range(count):
+                head = number + index.to_bytes(2) + count.to_bytes(2)
+                self._waiting.append((to, head + data[index * size : (index + 1) * size]))
         self._has_waiting.set()
 
     async def answers(self) -> None:
@@ -175,9 +180,9 @@ class NatsBus:
     async def _write(self) -> None:
         while True:
             await self._has_waiting.wait()
-            await self._write_next()
-            if not self._waiting:
-                self._has_waiting.clear()
+            self._has_waiting.clear()
+            while self._waiting:
+                await self._write_next()
 
     async def _write_next(self) -> None:
         if not self._waiting:
@@ -192,10 +197,10 @@ class NatsBus:
 
     async def _arrived(self, message: Msg) -> None:
         data = message.data
-        index, count = int.from_bytes(data[4:6]), int.from_bytes(data[6:8])
-        if count == 1:
+        if data[4:_PIECE] == _WHOLE:
             self._receive(data[_PIECE:])
             return
+        index, count = int.from_bytes(data[4:6]), int.from_bytes(data[6:8])
         pieces = self._pieces.pop(message.reply, [])
         if index != len(pieces) or (pieces and pieces[0][:4] != data[:4]):
             pieces = []  # one before was lost

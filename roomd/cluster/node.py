@@ -39,7 +39,7 @@ AT_ONCE = 50
 class ClusterNode:
     """A node of the cluster. `name` is its name, `address` that of `Owners.register`, `length` the seconds of a lease.
 
-    `gather` is the least time in seconds between two messages to the same node. It is the `Receiver` of its bus.
+    `gather` is like `links.GATHER`. It is the `Receiver` of its bus.
     """
 
     def __init__(
@@ -193,7 +193,7 @@ class ClusterNode:
         self._router.gone(node)
         self._owner.gone(node)
         self.orders.gone(node)
-        self._links.gone(node)
+        self._links.flush()  # in case that it is back
 
     def _beat(self) -> None:
         self._owner.beacon()

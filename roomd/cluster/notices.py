@@ -10,7 +10,7 @@ from roomd.cluster import wire
 from roomd.cluster.links import Links
 from roomd.engine.ports import Clock, Timer
 
-GATHER = 0.01
+GATHER = 0.05
 """The seconds between two notices of one node: what happens meanwhile is in the second."""
 
 LOGGED, REWRITTEN, DELETED = "logged", "rewritten", "deleted"
@@ -32,7 +32,7 @@ class Notices:
         self._calls[what] = call
 
     def tell(self, what: str) -> None:
-        """Tell the other nodes, at once unless they were told or sent something a moment ago."""
+        """Tell the other nodes, with the next message unless they were told a moment ago."""
         self._waiting.add(what)
         if self._timer is None:
             self._send()

@@ -48,6 +48,8 @@ class _News:
     def __init__(self) -> None:
         self.told: list[wire.Told] = []
         self.frames: list[bytes] = []
+        self.can_wait = True
+        """Whether it is only what nobody has asked for."""
         self._indexes: dict[int, int] = {}  # of the frames, by `id`: they are kept while this is
 
     def index_of(self, frame: bytes) -> int:
@@ -127,7 +129,9 @@ class RoomOwner:
     def confirmed(self, edge: Node, number: int) -> None:
         """Forget the answers that an edge has got. What it has sent again before they came is not served any more."""
         last = self._forgotten.get(edge.name, (0, 0))
-        self._forgotten[edge.name] = max((edge.generation, number), last)
+        if (edge.generation, number) <= last:
+            return
+        self._forgotten[edge.name] = (edge.generation, number)
         if edge.generation > last[0]:
             for chain in self._chains.values():
                 chain.pop(Node(edge.name, last[0]), None)
@@ -164,12 +168,15 @@ class RoomOwner:
 
     def tell(self, edge: Node, code: str, told: wire.Told) -> None:
         """Send an edge what a member or an asker of a room is told, with all that it is told in this turn."""
-        self._news_for(edge, code).told.append(told)
+        news = self._news_for(edge, code)
+        news.told.append(told)
+        news.can_wait = False
 
     def tell_frame(self, edge: Node, code: str, make: Callable[[int], wire.Told], frame: bytes) -> None:
         """Do the same with a frame; `make` gets its index."""
         news = self._news_for(edge, code)
         news.told.append(make(news.index_of(frame)))
+        news.can_wait = False
 
     def tell_events(self, edge: Node, code: str, claim: int, frames: bytes, *, are_last: bool) -> None:
         """Do the same with events. Those that follow for another member of the edge share them."""
@@ -205,24 +212,26 @@ class RoomOwner:
         self._links.post(edge, wire.Elsewhere(number, moved.is_in_doubt))
 
     def _news_for(self, edge: Node, code: str) -> _News:
-        if not self._news:
-            asyncio.get_running_loop().call_soon(self._flush)
-        return self._news.setdefault((edge, code), _News())
+        news = self._news.get((edge, code))
+        if news is None:
+            if not self._news:
+                asyncio.get_running_loop().call_soon(self._flush)
+            news = self._news[edge, code] = _News()
+        return news
 
     def _flush(self) -> None:
         waiting, self._news = self._news, {}
         for (edge, code), news in waiting.items():
-            if not self._rooms.term(code):  # there is no such room: nobody is in it, and only answers are sent
+            term = self._rooms.term(code)
+            if not term:  # there is no such room: nobody is in it, and only answers are sent
                 for told in news.told:
                     if isinstance(told, wire.Answered | wire.Declined):
                         self._links.post(edge, told)
                 continue
             chain = self._chains.setdefault(code, {})
             number = chain[edge] = chain.get(edge, 0) + 1
-            term, seats = self._rooms.term(code), self._hub.seats_in(code)
-            is_for_all = all(isinstance(told, wire.Events) for told in news.told)  # nobody waits for that
-            item = wire.News(code, term, number, seats, news.told, news.frames)
-            self._links.post(edge, item, at_leisure=is_for_all)
+            item = wire.News(code, term, number, self._hub.seats_in(code), news.told, news.frames)
+            self._links.post(edge, item, awaited=0 if news.can_wait else max(1, len(self._answers.get(edge, ()))))
 
     # What happens to rooms and nodes.
 
@@ -305,7 +314,7 @@ class RoomOwner:
                 if edge.generation in self._lease.nodes:
                     rooms.setdefault(edge, {})[code] = (term, number)
         for edge, known in rooms.items():
-            self._links.post(edge, wire.Beacon(known))
+            self._links.post(edge, wire.Beacon(known), awaited=0)
         for code in list(self._adopted):
             self._call_in(code)
 

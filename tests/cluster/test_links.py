@@ -1,10 +1,10 @@
-"""How many messages a node sends another, and when."""
+"""How many messages a node sends others, and when."""
 
 import pytest
 
 from roomd.cluster import wire
 from roomd.cluster.lease import Lease
-from roomd.cluster.links import GATHER, LEISURE, Links
+from roomd.cluster.links import BUSY, FEW, GATHER, MOST_BYTES, Links
 from roomd.cluster.ports import Node
 from roomd.counters import Counters
 from tests.support.cluster.database import FakeDatabase
@@ -35,33 +35,33 @@ def links(clock: FakeClock, others: tuple[Node, ...] = (B, C)) -> tuple[Links, S
     return Links(bus, lease, clock, GATHER, lambda: 0), bus  # type: ignore[arg-type]
 
 
-def part(number: int) -> wire.Report:
-    return wire.Report(number, 200, b"")
+def part(number: int, size: int = 0) -> wire.Report:
+    return wire.Report(number, 200, bytes(size))
 
 
-async def test_a_part_is_sent_at_once_to_a_node_that_was_sent_nothing_lately() -> None:
-    """At idle nothing waits; and all of one turn of the event loop is one message for each node."""
+async def test_at_idle_nothing_waits() -> None:
+    """All of one turn of the event loop is one message for each node, however little time has passed."""
     clock = FakeClock()
     parts, bus = links(clock)
     for number in range(3):
         parts.post(B, part(number))
-        parts.post(C, part(number))
+        parts.post(C, part(number), awaited=FEW)
         await spin(2)
         assert bus.messages == [("b", [number]), ("c", [number])]
         bus.messages.clear()
-        clock.advance(GATHER)
     for number in range(3):
-        parts.post(B, part(number))
+        parts.post(B, part(number), awaited=0)
+    clock.advance(GATHER)
     await spin(2)
     assert bus.messages == [("b", [0, 1, 2])]
 
 
 async def test_under_load_a_node_is_sent_a_message_each_gather_at_most() -> None:
-    """Ten thousand parts a second are five hundred messages at most, and each part is there in its order."""
+    """Ten thousand parts a second are fifty messages at most, and each part is there in its order."""
     clock = FakeClock()
     parts, bus = links(clock)
     for number in range(1000):
-        parts.post(B, part(number))
+        parts.post(B, part(number), awaited=FEW + 1)
         await spin(2)
         clock.advance(0.0001)
     clock.advance(GATHER)
@@ -69,16 +69,58 @@ async def test_under_load_a_node_is_sent_a_message_each_gather_at_most() -> None
     assert [number for _, numbers in bus.messages for number in numbers] == list(range(1000))
 
 
-async def test_another_node_does_not_wait_for_it() -> None:
-    """A node that was sent a message a moment ago delays nothing for others."""
+async def test_the_load_is_over_a_moment_after_few_answers_are_awaited() -> None:
+    """So a load that varies is not one of many messages now and then."""
     clock = FakeClock()
     parts, bus = links(clock)
-    parts.post(B, part(1))
+    parts.post(B, part(1), awaited=FEW + 1)
     await spin(2)
-    parts.post(B, part(2))
-    parts.post(C, part(3))
+    for number in range(2, 5):
+        parts.post(B, part(number))
+        await spin(2)
+        assert bus.messages[-1] == ("b", [number - 1])
+        clock.advance(GATHER)
+        await spin(2)
+        assert bus.messages[-1] == ("b", [number])
+    clock.advance(BUSY)
+    for number in (5, 6):
+        parts.post(B, part(number))
+        await spin(2)
+        assert bus.messages[-1] == ("b", [number])
+
+
+async def test_what_waits_goes_with_what_cannot_wait() -> None:
+    """For other nodes too: so one timer serves all of them."""
+    clock = FakeClock()
+    parts, bus = links(clock)
+    parts.post(B, part(1), awaited=0)
     await spin(2)
-    assert bus.messages == [("b", [1]), ("c", [3])]
+    parts.post(C, part(2), awaited=0)
+    parts.post(B, part(3), awaited=0)
+    await spin(2)
+    assert bus.messages == [("b", [1])]
+    parts.post(B, part(4))
+    parts.post(B, part(5), awaited=0)
+    await spin(2)
+    assert bus.messages == [("b", [1]), ("c", [2]), ("b", [3, 4, 5])]
+    clock.advance(GATHER)
+    await spin(2)
+    assert len(bus.messages) == 3
+
+
+async def test_what_nobody_waits_for_waits_for_the_next_message() -> None:
+    """But not for long; and when nothing was sent lately, it does not wait."""
+    clock = FakeClock()
+    parts, bus = links(clock)
+    parts.post(B, part(1), awaited=0)
+    await spin(2)
+    assert bus.messages == [("b", [1])]
+    parts.post(B, part(2), awaited=0)
+    clock.advance(GATHER * 0.9)
+    await spin(2)
+    assert bus.messages == [("b", [1])]
+    clock.advance(GATHER * 0.1)
+    assert bus.messages == [("b", [1]), ("b", [2])]
 
 
 async def test_what_waits_is_sent_at_the_end() -> None:
@@ -86,84 +128,40 @@ async def test_what_waits_is_sent_at_the_end() -> None:
     clock = FakeClock()
     parts, bus = links(clock)
     for number in (1, 2):
-        parts.post(B, part(number))
+        parts.post(B, part(number), awaited=0)
         await spin(2)
     assert bus.messages == [("b", [1])]
     parts.flush()
     clock.advance(GATHER)
+    await spin(2)
     assert bus.messages == [("b", [1]), ("b", [2])]
-
-
-async def test_what_nobody_waits_for_waits_longer() -> None:
-    """At idle it does not wait. Else it waits for the next message, which takes it along, but not for long."""
-    clock = FakeClock()
-    parts, bus = links(clock)
-    parts.post(B, part(1), at_leisure=True)
-    await spin(2)
-    assert bus.messages == [("b", [1])]
-    parts.post(B, part(2), at_leisure=True)
-    clock.advance(GATHER * 2)
-    await spin(2)
-    assert bus.messages == [("b", [1])]
-    parts.post(B, part(3))
-    parts.post(B, part(4), at_leisure=True)
-    await spin(2)
-    assert bus.messages == [("b", [1]), ("b", [2, 3, 4])]
-    parts.post(B, part(5), at_leisure=True)
-    clock.advance(GATHER * LEISURE)
-    assert bus.messages[2:] == [("b", [5])]
-
-
-async def test_a_part_that_is_waited_for_brings_the_message_forward() -> None:
-    """What waits at leisure is sent with it, and not once more later."""
-    clock = FakeClock()
-    parts, bus = links(clock)
-    parts.post(B, part(1))
-    await spin(2)
-    parts.post(B, part(2), at_leisure=True)
-    parts.post(B, part(3))
-    clock.advance(GATHER)
-    clock.advance(GATHER * LEISURE)
-    assert bus.messages == [("b", [1]), ("b", [2, 3])]
+    parts.flush()
+    assert len(bus.messages) == 2
 
 
 async def test_a_part_for_all_takes_no_message_of_its_own() -> None:
-    """It goes with what each of the other nodes is sent anyway."""
+    """It goes with what each of the other nodes is sent meanwhile, in the same turn too; what is sent is not later."""
     clock = FakeClock()
     parts, bus = links(clock)
-    parts.post(B, part(1))
-    parts.post(C, part(2))
+    parts.post_all(part(1))
     await spin(2)
+    assert bus.messages == []
+    parts.post(B, part(2))
+    await spin(2)
+    assert bus.messages == [("b", [1, 2]), ("c", [1])]
     parts.post_all(part(3))
-    parts.post(B, part(4))
     clock.advance(GATHER)
-    assert bus.messages == [("b", [1]), ("c", [2]), ("b", [3, 4])]
-    clock.advance(GATHER * LEISURE)
-    assert bus.messages[3:] == [("c", [3])]
+    assert bus.messages[2:] == [("b", [3]), ("c", [3])]
 
 
-async def test_a_node_that_is_gone() -> None:
-    """It is sent what waits, in case that it is back, and what it was sent before delays nothing."""
-    clock = FakeClock()
-    parts, bus = links(clock)
-    for number in (1, 2):
-        parts.post(B, part(number))
-        await spin(2)
-    parts.gone(B)
-    parts.post(B, part(3))
+async def test_parts_that_are_too_large_for_one_message() -> None:
+    """They are several messages, in their order; one part is never two."""
+    parts, bus = links(FakeClock())
+    sizes = [MOST_BYTES // 2, MOST_BYTES // 3, MOST_BYTES // 3, 2 * MOST_BYTES, 1]
+    for number, size in enumerate(sizes):
+        parts.post(B, part(number, size))
     await spin(2)
-    clock.advance(GATHER)
-    assert bus.messages == [("b", [1]), ("b", [2]), ("b", [3])]
-
-
-async def test_what_is_sent_to_a_node_that_is_gone() -> None:
-    """It may be back later, so it is sent; but nothing is remembered of it, which nobody would remove."""
-    parts, bus = links(FakeClock(), others=(C,))
-    for number in (1, 2):
-        parts.post(B, part(number))
-        parts.post(C, part(number))
-        await spin(2)
-    assert bus.messages == [("b", [1]), ("c", [1]), ("b", [2])]
+    assert bus.messages == [("b", [0, 1]), ("b", [2]), ("b", [3]), ("b", [4])]
 
 
 @pytest.mark.parametrize("is_asked", [False, True])
@@ -173,24 +171,35 @@ async def test_an_event_goes_with_the_next_answer(is_asked: bool) -> None:
         people = await three.seated("ann", "bob", "carol")
         (speaker,) = [person for person in people if person.stage.owns(three.room)]
         listener = away(three, people)[0]
-        for _ in range(2):
-            three.clock.advance(GATHER * LEISURE)
-            await spin()
+        await three.pass_time(2 * BUSY)
         for text in ("at once", "soon"):
             speaker.say(text)
             await spin()
-        three.clock.advance(GATHER * 2)
-        await spin()
         listener.read()
         assert listener.texts == ["at once"]
         if is_asked:
             listener.say("mine")
-            await spin()
-            three.clock.advance(GATHER)
-            await spin()
-            three.clock.advance(GATHER)
         else:
-            three.clock.advance(GATHER * LEISURE)
+            three.clock.advance(GATHER)
         await spin()
         listener.read()
         assert listener.texts == ["at once", "soon", "mine"][: 3 if is_asked else 2]
+
+
+@pytest.mark.parametrize("count", [FEW, FEW + 3])
+async def test_commands_wait_for_each_other_when_they_are_many(count: int) -> None:
+    """Those of few clients are answered without any time; of more, all are with the next messages."""
+    async with cluster(gather=GATHER) as three:
+        people = await three.seated("ann", "bob", "carol")
+        speaker = away(three, people)[0]
+        await three.pass_time(2 * BUSY)
+        speaker.answers.clear()
+        for number in range(count):
+            speaker.say(f"text {number}")
+            await spin(1)
+        await spin()
+        assert speaker.answers == ["ok"] * min(count, FEW)
+        for _ in range(2):  # to the owner, and back
+            three.clock.advance(GATHER)
+            await spin()
+        assert speaker.answers == ["ok"] * count

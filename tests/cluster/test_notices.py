@@ -26,7 +26,7 @@ def heard(three: Cluster) -> Heard:
 
 
 async def test_events_are_told_to_the_other_nodes(three: Cluster) -> None:
-    """At once, without a timer; what is committed a moment later is told together."""
+    """With the next message; what is committed a moment later is told together."""
     await three.pass_time(1.0)
     counted = heard(three)
     people = [node.guest(node.name) for node in three.nodes]

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from roomd.cluster.links import GATHER, LEISURE
+from roomd.cluster.links import GATHER
 from roomd.protocol.errors import Close
 from roomd.rooms import commands
 from tests.support.cluster.stage import LEASE, Cluster, Viewer, cluster, spin
@@ -96,8 +96,8 @@ class Storm:
         self.heal()
         await three.pass_time(6 * LEASE)
         before, stored = None, three.database.seats(three.room.id)
-        while stored != before:  # a hold is just over, and those in the room are told within the next 10 ms
-            await three.pass_time(2 * LEISURE * GATHER)
+        while stored != before:  # a hold is just over, and those in the room are told within the next 20 ms
+            await three.pass_time(2 * GATHER)
             before, stored = stored, three.database.seats(three.room.id)
         assert [node.owns() for node in three.nodes].count(True) <= 1
         expected = {seat.participant.id: seat.participant.is_active for seat in stored}
