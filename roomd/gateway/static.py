@@ -5,7 +5,8 @@ The files of the page are in the folder `page` of the package. All of them are r
 
 import hashlib
 import html
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from http import HTTPStatus
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -68,8 +69,8 @@ class StaticFiles:
     def __init__(self, config: ServerConfig, *, is_balanced: bool = False) -> None:
         """`is_balanced` has the page add the code of the room to the address of the WebSocket, for a balancer."""
         self._files: dict[str, tuple[str, bytes, str]] = {}
-        self._add("/asyncapi.json", JSON, msgspec.json.encode(asyncapi.document(config.path)))
-        self._add("/openapi.json", JSON, msgspec.json.encode(openapi.document()))
+        for path, body in documents(config.path).items():
+            self._add(path, JSON, body)
         if config.demo:
             for name, body in page_files():
                 if name == PAGE:
@@ -97,6 +98,18 @@ class StaticFiles:
 
     def _add(self, path: str, content_type: str, body: bytes) -> None:
         self._files[path] = content_type, body, f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+
+
+@lru_cache(maxsize=8)
+def documents(path: str) -> Mapping[str, bytes]:
+    """Describe a roomd whose WebSocket is at `path`: the documents for programs, as JSON, by their paths.
+
+    To make them takes 30 ms, so the daemons of one process (`roomd.testing`) share them.
+    """
+    return {
+        "/asyncapi.json": msgspec.json.encode(asyncapi.document(path)),
+        "/openapi.json": msgspec.json.encode(openapi.document()),
+    }
 
 
 def page_files() -> Iterator[tuple[str, bytes]]:

@@ -33,6 +33,7 @@ from functools import cache
 from pathlib import Path
 from typing import TypedDict
 
+from roomd.config import ServerConfig
 from tests.support.processes import IS_NIGHTLY, PATIENCE, Process, spawn
 
 _LONGEST = 1 << 18
@@ -235,6 +236,7 @@ def _main() -> None:
     importlib.import_module("roomd.cli.app")
     logging.setLoggerClass(importlib.import_module("roomd.system.logging").EventLogger)
     importlib.import_module("roomd.daemon")
+    importlib.import_module("roomd.gateway.static").documents(ServerConfig().path)  # each daemon has them
     origin = os.getpid()
     gc.collect()
     gc.freeze()  # else each process that is forked looks for garbage among all of this, and copies it so
