@@ -9,8 +9,6 @@ import asyncio
 import math
 from collections.abc import Callable
 
-import msgspec
-
 from roomd.cluster import wire
 from roomd.cluster.lease import Lease
 from roomd.cluster.ports import Bus, Node
@@ -27,7 +25,7 @@ MOST_BYTES = 512 << 10
 
 
 class Links:
-    """The messages that are not sent yet. `confirmed` is that of `wire.Envelope`, `gather` like `GATHER`."""
+    """The messages that are not sent yet. `confirmed` is that of `wire.Message`, `gather` like `GATHER`."""
 
     def __init__(self, bus: Bus, lease: Lease, clock: Clock, gather: float, confirmed: Callable[[], int]) -> None:
         self._bus = bus
@@ -35,7 +33,7 @@ class Links:
         self._clock = clock
         self._gather = gather
         self._confirmed = confirmed
-        self._parts: dict[Node, list[msgspec.Raw]] = {}  # those that wait
+        self._parts: dict[Node, list[wire.AnyItem]] = {}  # those that wait
         self._due = math.inf  # when they are sent, on the monotonic clock
         self._timer: Timer | None = None  # what sends them then; None while nothing waits
         self._sent_at = -math.inf  # when messages were sent last
@@ -48,7 +46,7 @@ class Links:
 
         `awaited` is the number of answers that are waited for, from that node or by it: 0 for what nobody waits for.
         """
-        self._add(to, wire.encode_item(item))
+        self._add(to, item)
         now = self._clock.monotonic()
         if awaited > FEW:
             self._busy_until = now + BUSY
@@ -57,10 +55,9 @@ class Links:
 
     def post_all(self, item: wire.AnyItem) -> None:
         """Send a part that can wait to all other nodes that are there, with what they are sent meanwhile."""
-        part = wire.encode_item(item)
         now = self._clock.monotonic()
         for to in self._lease.others:
-            self._add(to, part)
+            self._add(to, item)
             self._send_at(now + self._gather, now)
 
     def flush(self) -> None:
@@ -73,12 +70,12 @@ class Links:
         for to, parts in waiting.items():
             self._send(to, parts)
 
-    def _add(self, to: Node, part: msgspec.Raw) -> None:
+    def _add(self, to: Node, item: wire.AnyItem) -> None:
         parts = self._parts.get(to)
         if parts is None:
-            self._parts[to] = [part]
+            self._parts[to] = [item]
         else:
-            parts.append(part)
+            parts.append(item)
 
     def _send_at(self, due: float, now: float) -> None:
         """Send what waits at this time, unless it is sent before."""
@@ -92,23 +89,14 @@ class Links:
         else:
             self._timer = asyncio.get_running_loop().call_soon(self.flush)
 
-    def _send(self, to: Node, parts: list[msgspec.Raw]) -> None:
-        """Send the parts for a node: as one message, unless that is too large."""
-        if len(parts) == 1 or sum(map(len, parts)) <= MOST_BYTES:
-            self._send_message(to, parts)
-            return
-        message: list[msgspec.Raw] = []
-        size = 0
-        for part in parts:
-            if message and size + len(part) > MOST_BYTES:
-                self._send_message(to, message)
-                message, size = [], 0
-            message.append(part)
-            size += len(part)
-        self._send_message(to, message)
-
-    def _send_message(self, to: Node, parts: list[msgspec.Raw]) -> None:
+    def _send(self, to: Node, parts: list[wire.AnyItem]) -> None:
+        """Send the parts for a node: as one message, or as two halves where that is too large."""
         node = self._lease.node
-        envelope = wire.Envelope(node.name, node.generation, to.generation, self._confirmed(), parts)
-        self._bus.send(to.name, wire.encode_envelope(envelope))
+        data = wire.encode(wire.Message(node.name, node.generation, to.generation, self._confirmed(), parts))
+        if len(data) > MOST_BYTES and len(parts) > 1:
+            half = len(parts) // 2
+            self._send(to, parts[:half])
+            self._send(to, parts[half:])
+            return
+        self._bus.send(to.name, data)
         self.sent += 1

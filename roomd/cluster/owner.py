@@ -228,7 +228,9 @@ class RoomOwner:
                     if isinstance(told, wire.Answered | wire.Declined):
                         self._links.post(edge, told)
                 continue
-            chain = self._chains.setdefault(code, {})
+            chain = self._chains.get(code)
+            if chain is None:
+                chain = self._chains[code] = {}
             number = chain[edge] = chain.get(edge, 0) + 1
             item = wire.News(code, term, number, self._hub.seats_in(code), news.told, news.frames)
             self._links.post(edge, item, awaited=0 if news.can_wait else max(1, len(self._answers.get(edge, ()))))

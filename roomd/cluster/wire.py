@@ -197,8 +197,8 @@ AnyItem = Union[  # noqa: UP007
 ]
 
 
-class _Message(msgspec.Struct, array_like=True, frozen=True):
-    """One message on the bus: what one node has for another."""
+class _Head(msgspec.Struct, array_like=True, frozen=True):
+    """What each message on the bus begins with."""
 
     sender: str
     """The name of the sender."""
@@ -210,47 +210,43 @@ class _Message(msgspec.Struct, array_like=True, frozen=True):
     """The sender has the answers to all its items up to this number (rule 14)."""
 
 
-class Envelope(_Message, frozen=True):
-    """A message whose items are encoded."""
+class Message(_Head, frozen=True):
+    """One message on the bus: what one node has for another."""
+
+    items: list[AnyItem]
+    """Its parts, in the order in which they are served."""
+
+
+class _Unread(_Head, frozen=True):
+    """A message of which some parts may be unknown."""
 
     items: list[msgspec.Raw]
 
 
-class Received(_Message, frozen=True):
-    """A message whose items are decoded."""
-
-    items: list[AnyItem]
-
-
 _encoder = msgspec.msgpack.Encoder()
-_received = msgspec.msgpack.Decoder(Received)
-_envelopes = msgspec.msgpack.Decoder(Envelope)
+_messages = msgspec.msgpack.Decoder(Message)
+_unread = msgspec.msgpack.Decoder(_Unread)
 _items: "msgspec.msgpack.Decoder[AnyItem]" = msgspec.msgpack.Decoder(AnyItem)
 
 
-def encode_item(item: AnyItem) -> msgspec.Raw:
-    """Encode a part of a message."""
-    return msgspec.Raw(_encoder.encode(item))
-
-
-def encode_envelope(envelope: Envelope) -> bytes:
+def encode(message: Message) -> bytes:
     """Encode a message."""
-    return _encoder.encode(envelope)
+    return _encoder.encode(message)
 
 
-def decode(data: bytes) -> Received:
+def decode(data: bytes) -> Message:
     """Decode a message. Parts that only a newer node knows are left out.
 
     Raises `msgspec.DecodeError`.
     """
     try:
-        return _received.decode(data)
+        return _messages.decode(data)
     except msgspec.ValidationError:
-        envelope = _envelopes.decode(data)
+        unread = _unread.decode(data)
     items = []
-    for raw in envelope.items:
+    for raw in unread.items:
         try:
             items.append(_items.decode(raw))
         except msgspec.ValidationError:
             continue
-    return Received(envelope.sender, envelope.generation, envelope.to, envelope.confirmed, items)
+    return Message(unread.sender, unread.generation, unread.to, unread.confirmed, items)

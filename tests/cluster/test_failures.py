@@ -101,8 +101,8 @@ async def test_a_join_comes_again_with_the_confirmation_of_its_answer(three: Clu
         for item in message.items
         if isinstance(item, wire.Ask)
     )
-    again = wire.Envelope(message.sender, message.generation, message.to, ask.number, [wire.encode_item(ask)])
-    owner.node.received(wire.encode_envelope(again))
+    again = wire.Message(message.sender, message.generation, message.to, ask.number, [ask])
+    owner.node.received(wire.encode(again))
     await three.pass_time(1)
     listed = await three.ask(commands.ListParticipants(HOST, history=False))
     assert [one.guest_name for one in listed.participants] == ["ann", "bob"]
@@ -267,10 +267,10 @@ async def test_messages_for_an_earlier_run_are_not_for_this_one(three: Cluster) 
     people = await three.seated("ann", "bob", "carol")
     owner = three.owner()
     node = away(three, people)[0].stage
-    envelope = wire.Envelope(owner.name, owner.node.lease.node.generation, 999, 0, [])
+    message = wire.Message(owner.name, owner.node.lease.node.generation, 999, 0, [])
     news = wire.News(three.room.code, 10**6, 1, 3, [], [])
-    node.node.received(wire.encode_envelope(envelope))
-    node.node.received(wire.encode_envelope(msgspec.structs.replace(envelope, items=[wire.encode_item(news)])))
+    node.node.received(wire.encode(message))
+    node.node.received(wire.encode(msgspec.structs.replace(message, items=[news])))
     assert node.routed().term < 10**6
     node.node.received(b"\xc1 not MessagePack")
     await three.done(people[0].say("still well"))
