@@ -122,10 +122,15 @@ class Router:
         self.route(seat.call)
 
     def forget(self, code: str, claim: int) -> None:
-        """Forget a seat, which gets nothing more."""
+        """Forget a seat, which gets nothing more. An `Attach` for it is not waited for: its answer finds no seat."""
         route = self.routes.find(code)
-        if route is not None and route.seats.pop(claim, None) is not None:
-            self.routes.tidy(route, self.here)
+        seat = route.seats.pop(claim, None) if route is not None else None
+        if route is None or seat is None:
+            return
+        if seat.is_attached and seat.call is not None:
+            self._calls.pop(seat.call.number, None)
+            seat.call.finish(_nothing)
+        self.routes.tidy(route, self.here)
 
     def abandon(self, seat: EdgeSeat) -> None:
         """Have the seat held that may have been given, though nobody was told of it."""
@@ -273,6 +278,10 @@ class Router:
         over = asyncio.Event()
         self._clock.call_later(seconds, over.set)
         await over.wait()
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 def _ignore(_: EdgeSeat) -> None:
