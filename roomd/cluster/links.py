@@ -41,16 +41,19 @@ class Links:
         self.sent = 0
         """The messages that were sent."""
 
-    def post(self, to: Node, item: wire.AnyItem, *, awaited: int = 1) -> None:
+    def awaits(self, answers: int) -> None:
+        """Note how many answers are waited for, from other nodes or by one, each time that there is one more."""
+        if answers > FEW:
+            self._busy_until = self._clock.monotonic() + BUSY
+
+    def post(self, to: Node, item: wire.AnyItem, *, can_wait: bool = False) -> None:
         """Send a part to a node: with all that this turn of the event loop has for it, or later if it can wait.
 
-        `awaited` is the number of answers that are waited for, from that node or by it: 0 for what nobody waits for.
+        `can_wait` is for what nobody waits for. Under load everything can wait.
         """
         self._add(to, item)
         now = self._clock.monotonic()
-        if awaited > FEW:
-            self._busy_until = now + BUSY
-        can_wait = not awaited or now < self._busy_until
+        can_wait = can_wait or now < self._busy_until
         self._send_at(self._sent_at + self._gather if can_wait else now, now)
 
     def post_all(self, item: wire.AnyItem) -> None:

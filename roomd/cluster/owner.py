@@ -149,6 +149,7 @@ class RoomOwner:
         answers = self._answers.setdefault(edge, {})
         if number not in answers:
             answers[number] = None
+            self._links.awaits(len(answers))
             return True
         again = answers[number]
         if again is not None:
@@ -233,7 +234,7 @@ class RoomOwner:
                 chain = self._chains[code] = {}
             number = chain[edge] = chain.get(edge, 0) + 1
             item = wire.News(code, term, number, self._hub.seats_in(code), news.told, news.frames)
-            self._links.post(edge, item, awaited=0 if news.can_wait else max(1, len(self._answers.get(edge, ()))))
+            self._links.post(edge, item, can_wait=news.can_wait)
 
     # What happens to rooms and nodes.
 
@@ -316,7 +317,7 @@ class RoomOwner:
                 if edge.generation in self._lease.nodes:
                     rooms.setdefault(edge, {})[code] = (term, number)
         for edge, known in rooms.items():
-            self._links.post(edge, wire.Beacon(known), awaited=0)
+            self._links.post(edge, wire.Beacon(known), can_wait=True)
         for code in list(self._adopted):
             self._call_in(code)
 

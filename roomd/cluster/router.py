@@ -198,7 +198,8 @@ class Router:
         self._number += 1
         call.number, call.owner = self._number, owner
         self._calls[call.number] = call
-        self.links.post(owner, call.item(self._clock.monotonic()), awaited=len(self._calls))
+        self.links.awaits(len(self._calls))
+        self.links.post(owner, call.item(self._clock.monotonic()))
         if self._timer is None:
             self._timer = self._clock.call_later(SEND_AGAIN, self._send_again)
 

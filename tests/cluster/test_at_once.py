@@ -5,7 +5,9 @@ from collections.abc import Callable
 from functools import partial
 
 from roomd.cluster.links import BUSY, FEW, GATHER
+from roomd.rooms import commands
 from tests.support.cluster.stage import Cluster, StagedNode, Viewer, away, cluster, spin
+from tests.support.stage import HOST
 
 SEVERAL = 2 * FEW
 
@@ -56,3 +58,15 @@ async def test_a_client_that_is_gone_before_its_node_has_the_state_for_it() -> N
         person.drop()
         await three.pass_time(2 * BUSY)
         assert await answered(*says(other))
+
+
+async def test_a_node_that_asks_nothing_more() -> None:
+    """It has not confirmed the answers that it got last, but nobody waits for them."""
+    async with cluster(gather=GATHER, max_participants=9) as three:
+        people = await three.seated("ann", "bob", "carol")
+        crowd, quiet = away(three, people)
+        await three.done(*(ask() for ask in says(crowd)))
+        await three.pass_time(2 * BUSY)
+        remove = commands.RemoveParticipant(HOST, crowd.seat, ban=False, reason=None)
+        await three.ask(remove, at=three.nodes.index(three.owner()))
+        assert await answered(lambda: quiet.say("hello"))

@@ -44,13 +44,14 @@ async def test_at_idle_nothing_waits() -> None:
     clock = FakeClock()
     parts, bus = links(clock)
     for number in range(3):
+        parts.awaits(FEW)
         parts.post(B, part(number))
-        parts.post(C, part(number), awaited=FEW)
+        parts.post(C, part(number))
         await spin(2)
         assert bus.messages == [("b", [number]), ("c", [number])]
         bus.messages.clear()
     for number in range(3):
-        parts.post(B, part(number), awaited=0)
+        parts.post(B, part(number), can_wait=True)
     clock.advance(GATHER)
     await spin(2)
     assert bus.messages == [("b", [0, 1, 2])]
@@ -61,7 +62,8 @@ async def test_under_load_a_node_is_sent_a_message_each_gather_at_most() -> None
     clock = FakeClock()
     parts, bus = links(clock)
     for number in range(1000):
-        parts.post(B, part(number), awaited=FEW + 1)
+        parts.awaits(FEW + 1)
+        parts.post(B, part(number))
         await spin(2)
         clock.advance(0.0001)
     clock.advance(GATHER)
@@ -73,7 +75,8 @@ async def test_the_load_is_over_a_moment_after_few_answers_are_awaited() -> None
     """So a load that varies is not one of many messages now and then."""
     clock = FakeClock()
     parts, bus = links(clock)
-    parts.post(B, part(1), awaited=FEW + 1)
+    parts.awaits(FEW + 1)
+    parts.post(B, part(1))
     await spin(2)
     for number in range(2, 5):
         parts.post(B, part(number))
@@ -93,14 +96,14 @@ async def test_what_waits_goes_with_what_cannot_wait() -> None:
     """For other nodes too: so one timer serves all of them."""
     clock = FakeClock()
     parts, bus = links(clock)
-    parts.post(B, part(1), awaited=0)
+    parts.post(B, part(1), can_wait=True)
     await spin(2)
-    parts.post(C, part(2), awaited=0)
-    parts.post(B, part(3), awaited=0)
+    parts.post(C, part(2), can_wait=True)
+    parts.post(B, part(3), can_wait=True)
     await spin(2)
     assert bus.messages == [("b", [1])]
     parts.post(B, part(4))
-    parts.post(B, part(5), awaited=0)
+    parts.post(B, part(5), can_wait=True)
     await spin(2)
     assert bus.messages == [("b", [1]), ("c", [2]), ("b", [3, 4, 5])]
     clock.advance(GATHER)
@@ -112,10 +115,10 @@ async def test_what_nobody_waits_for_waits_for_the_next_message() -> None:
     """But not for long; and when nothing was sent lately, it does not wait."""
     clock = FakeClock()
     parts, bus = links(clock)
-    parts.post(B, part(1), awaited=0)
+    parts.post(B, part(1), can_wait=True)
     await spin(2)
     assert bus.messages == [("b", [1])]
-    parts.post(B, part(2), awaited=0)
+    parts.post(B, part(2), can_wait=True)
     clock.advance(GATHER * 0.9)
     await spin(2)
     assert bus.messages == [("b", [1])]
@@ -128,7 +131,7 @@ async def test_what_waits_is_sent_at_the_end() -> None:
     clock = FakeClock()
     parts, bus = links(clock)
     for number in (1, 2):
-        parts.post(B, part(number), awaited=0)
+        parts.post(B, part(number), can_wait=True)
         await spin(2)
     assert bus.messages == [("b", [1])]
     parts.flush()
@@ -203,3 +206,21 @@ async def test_commands_wait_for_each_other_when_they_are_many(count: int) -> No
             three.clock.advance(GATHER)
             await spin()
         assert speaker.answers == ["ok"] * count
+
+
+async def test_answers_wait_for_each_other_when_they_are_many() -> None:
+    """A node that has asked much is told nothing more right after its owner has sent something."""
+    async with cluster(gather=GATHER) as three:
+        people = await three.seated("ann", "bob", "carol")
+        (inside,) = [person for person in people if person.stage.owns(three.room)]
+        speaker = away(three, people)[0]
+        await three.pass_time(2 * BUSY)
+        speaker.answers.clear()
+        await three.done(inside.say("hello"))
+        for number in range(FEW + 3):
+            speaker.say(f"text {number}")
+        await spin()
+        assert speaker.answers == []
+        three.clock.advance(GATHER)
+        await spin()
+        assert speaker.answers == ["ok"] * (FEW + 3)
