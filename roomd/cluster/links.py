@@ -25,9 +25,12 @@ MOST_BYTES = 512 << 10
 
 
 class Links:
-    """The messages that are not sent yet. `confirmed` is that of `wire.Message`, `gather` like `GATHER`."""
+    """The messages that are not sent yet. `confirmed` returns that of `wire.Message` for a node.
 
-    def __init__(self, bus: Bus, lease: Lease, clock: Clock, gather: float, confirmed: Callable[[], int]) -> None:
+    `gather` is like `GATHER`.
+    """
+
+    def __init__(self, bus: Bus, lease: Lease, clock: Clock, gather: float, confirmed: Callable[[Node], int]) -> None:
         self._bus = bus
         self._lease = lease
         self._clock = clock
@@ -95,7 +98,7 @@ class Links:
     def _send(self, to: Node, parts: list[wire.AnyItem]) -> None:
         """Send the parts for a node: as one message, or as two halves where that is too large."""
         node = self._lease.node
-        data = wire.encode(wire.Message(node.name, node.generation, to.generation, self._confirmed(), parts))
+        data = wire.encode(wire.Message(node.name, node.generation, to.generation, self._confirmed(to), parts))
         if len(data) > MOST_BYTES and len(parts) > 1:
             half = len(parts) // 2
             self._send(to, parts[:half])

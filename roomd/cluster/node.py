@@ -74,7 +74,7 @@ class ClusterNode:
         self.hub = Hub(self.owned, rules, clock, ids, encode, counters, is_shared=True)
         """The rooms that this node has."""
         self._router = Router(self.hub, owners, self.lease, clock, counters)
-        self._links = self._router.links = Links(bus, self.lease, clock, gather, lambda: self._router.confirmed)
+        self._links = self._router.links = Links(bus, self.lease, clock, gather, self._router.confirmed)
         self._receiving = Receiving(self._router, counters)
         self.duties = NodeDuties(owners, self.lease)
         """What this node does for the whole database."""

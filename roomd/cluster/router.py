@@ -63,10 +63,10 @@ class Router:
         """This node."""
         return self._lease.node
 
-    @property
-    def confirmed(self) -> int:
-        """The number up to which every call has its answer."""
-        return next(iter(self._calls), self._number + 1) - 1  # numbers rise, so the first is the lowest
+    def confirmed(self, owner: Node) -> int:
+        """Return the number up to which every call that was sent to an owner has its answer."""
+        waiting = (number for number, call in self._calls.items() if call.owner == owner)
+        return next(waiting, self._number + 1) - 1  # numbers rise, so the first is the lowest
 
     def route(self, call: Call) -> None:
         """Send a call to the owner of its room, as soon as that is known."""

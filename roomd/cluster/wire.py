@@ -207,7 +207,7 @@ class _Head(msgspec.Struct, array_like=True, frozen=True):
     to: int
     """The generation that the receiver must have: what is for an earlier run is not for this one."""
     confirmed: int
-    """The sender has the answers to all its items up to this number (rule 14)."""
+    """The sender has the answers to all its items for the receiver up to this number (rule 14)."""
 
 
 class Message(_Head, frozen=True):

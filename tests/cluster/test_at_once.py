@@ -5,7 +5,9 @@ from collections.abc import Callable
 from functools import partial
 
 from roomd.cluster.links import BUSY, FEW, GATHER
+from roomd.engine.askers import IgnoringAsker
 from roomd.rooms import commands
+from roomd.rooms.settings import Settings
 from tests.support.cluster.stage import Cluster, StagedNode, Viewer, away, cluster, spin
 from tests.support.stage import HOST
 
@@ -70,3 +72,23 @@ async def test_a_node_that_asks_nothing_more() -> None:
         remove = commands.RemoveParticipant(HOST, crowd.seat, ban=False, reason=None)
         await three.ask(remove, at=three.nodes.index(three.owner()))
         assert await answered(lambda: quiet.say("hello"))
+
+
+async def test_an_owner_that_does_not_answer() -> None:
+    """As long as few wait for it, others answer at once."""
+    async with cluster(gather=GATHER, max_participants=9) as three:
+        people = await three.seated("ann", "bob", "carol")
+        person = away(three, people)[0]
+        third = away(three, people)[1].stage
+        far = await third.hub.create(Settings(), "alice")
+        assert await three.ask(commands.GetRoom(HOST), at=three.nodes.index(third), code=far.code)
+        stage = person.stage
+        assert await three.ask(commands.GetRoom(HOST), at=three.nodes.index(stage), code=far.code)
+        await three.pass_time(2 * BUSY)
+        three.network.loses = lambda sender, to, data: third.name in (sender, to)
+        hanging = stage.hub.submit(far.code, commands.GetRoom(HOST), IgnoringAsker())
+        await spin()
+        assert await answered(*says(person))
+        assert not hanging.done()
+        three.network.loses = lambda sender, to, data: False
+        await three.done(hanging)

@@ -32,7 +32,7 @@ def links(clock: FakeClock, others: tuple[Node, ...] = (B, C)) -> tuple[Links, S
     bus, connection = Sent(), FakeDatabase(clock).connection()
     lease = Lease(connection, bus, clock, "a", counters=Counters())  # type: ignore[arg-type]  # nothing else is called
     lease.nodes = {node.generation: node for node in others}
-    return Links(bus, lease, clock, GATHER, lambda: 0), bus  # type: ignore[arg-type]
+    return Links(bus, lease, clock, GATHER, lambda _: 0), bus  # type: ignore[arg-type]
 
 
 def part(number: int, size: int = 0) -> wire.Report:
