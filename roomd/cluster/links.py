@@ -6,6 +6,7 @@ The order of parts stays as it was.
 """
 
 import asyncio
+import logging
 import math
 from collections.abc import Callable
 
@@ -13,6 +14,8 @@ from roomd.cluster import wire
 from roomd.cluster.lease import Lease
 from roomd.cluster.ports import Bus, Node
 from roomd.engine.ports import Clock, Timer
+
+log = logging.getLogger("roomd.cluster.links")
 
 GATHER = 0.02
 """The least seconds between two messages to a node where their parts can wait: as long as a packet of audio."""
@@ -74,7 +77,10 @@ class Links:
         waiting, self._parts, self._due, self._timer = self._parts, {}, math.inf, None
         self._sent_at = self._clock.monotonic()
         for to, parts in waiting.items():
-            self._send(to, parts)
+            try:
+                self._send(to, parts)
+            except Exception as exc:  # the edge of a message: other nodes must be sent theirs
+                log.exception("message not sent", {"node": to.name, "error": type(exc).__name__})
 
     def _add(self, to: Node, item: wire.AnyItem) -> None:
         parts = self._parts.get(to)

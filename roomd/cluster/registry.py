@@ -59,9 +59,31 @@ def _command_decoder() -> "msgspec.msgpack.Decoder[Command[Any]]":
     return msgspec.msgpack.Decoder(Union[tuple(command_types())])  # noqa: UP007 - it is made of a list
 
 
+def encode(value: object) -> bytes:
+    """Encode what crosses the wire. A whole number of more than 64 bits, as metadata may have, becomes a float."""
+    try:
+        return _encoder.encode(value)
+    except OverflowError:  # MessagePack has no larger ones
+        return _encoder.encode(_with_floats(value))
+
+
+def _with_floats(value: object) -> object:
+    match value:
+        case int() if not -(2**63) <= value < 2**64:
+            return float(str(value))  # infinity where that is too large, too
+        case dict():
+            return {key: _with_floats(one) for key, one in value.items()}
+        case list() | tuple():
+            return [_with_floats(one) for one in value]
+        case msgspec.Struct():
+            fields = {field: _with_floats(getattr(value, field)) for field in value.__struct_fields__}
+            return msgspec.structs.replace(value, **fields)
+    return value
+
+
 def encode_command(command: Command[Any]) -> msgspec.Raw:
     """Encode a command. Its tag is the name of its class."""
-    return msgspec.Raw(_encoder.encode(command))
+    return msgspec.Raw(encode(command))
 
 
 def decode_command(raw: msgspec.Raw) -> Command[Any]:
@@ -71,7 +93,7 @@ def decode_command(raw: msgspec.Raw) -> Command[Any]:
 
 def encode_answer(answer: object) -> msgspec.Raw:
     """Encode an answer."""
-    return msgspec.Raw(_encoder.encode(answer))
+    return msgspec.Raw(encode(answer))
 
 
 def decode_answer(command: Command[A], raw: msgspec.Raw) -> A:

@@ -4,6 +4,7 @@ from typing import Union
 
 import msgspec
 
+from roomd.cluster import registry
 from roomd.cluster.registry import Refusal
 from roomd.engine.ports import SeatLost
 from roomd.protocol.objects import Participant
@@ -223,7 +224,6 @@ class _Unread(_Head, frozen=True):
     items: list[msgspec.Raw]
 
 
-_encoder = msgspec.msgpack.Encoder()
 _messages = msgspec.msgpack.Decoder(Message)
 _unread = msgspec.msgpack.Decoder(_Unread)
 _items: "msgspec.msgpack.Decoder[AnyItem]" = msgspec.msgpack.Decoder(AnyItem)
@@ -231,7 +231,7 @@ _items: "msgspec.msgpack.Decoder[AnyItem]" = msgspec.msgpack.Decoder(AnyItem)
 
 def encode(message: Message) -> bytes:
     """Encode a message."""
-    return _encoder.encode(message)
+    return registry.encode(message)
 
 
 def decode(data: bytes) -> Message:

@@ -167,6 +167,17 @@ async def test_parts_that_are_too_large_for_one_message() -> None:
     assert bus.messages == [("b", [0, 1]), ("b", [2]), ("b", [3]), ("b", [4])]
 
 
+async def test_a_part_that_has_no_encoding() -> None:
+    """Its node is not sent the message, as if the bus had lost it. The others are sent theirs."""
+    parts, bus = links(FakeClock())
+    parts.post(B, wire.Report(1, object(), b""))  # type: ignore[arg-type]  # as a mistake in the code would make it
+    parts.post(C, part(2))
+    await spin(2)
+    parts.post(B, part(3))
+    await spin(2)
+    assert bus.messages == [("c", [2]), ("b", [3])]
+
+
 @pytest.mark.parametrize("is_asked", [False, True])
 async def test_an_event_goes_with_the_next_answer(is_asked: bool) -> None:
     """A message of others is one that nobody waits for; a client that is answered has it before the answer."""

@@ -1,11 +1,14 @@
 """A meeting on three nodes: what people ask at one node is served by the owner, and everybody hears the same."""
 
+import math
+
 import msgspec
 import pytest
 
 from roomd.protocol.errors import Refused
 from roomd.protocol.events import SignalEvent
 from roomd.rooms import commands
+from roomd.rooms.model import Caller
 from roomd.rooms.settings import Settings
 from tests.support.cluster.stage import Cluster, spin
 from tests.support.stage import HOLD, HOST
@@ -153,3 +156,27 @@ async def test_one_message_for_each_edge_and_batch(three: Cluster) -> None:
     before = three.network.delivered
     await three.done(*(person.say("all at once") for person in people))
     assert three.network.delivered == before + 2, "one message there, and one back"
+
+
+async def test_numbers_of_more_than_64_bits(three: Cluster) -> None:
+    """Metadata may have them. At other nodes than the owner's they are floats, as in every client in JavaScript."""
+    large = {"id": 2**70, "ids": [-(2**70), 10**400, 1], "mine": True}
+    floats = {"id": 2.0**70, "ids": [-(2.0**70), math.inf, 1], "mine": True}
+    await three.ask(commands.GetRoom(HOST))
+    owner = three.owner()
+    named, other = (owner.guest(name) for name in ("ann", "bob"))
+    named.caller = lambda: Caller(None, None, None, "", metadata=large)  # type: ignore[method-assign]
+    await three.done(named.join(), other.join())
+    await three.ask(commands.UpdateRoom(HOST, Settings(metadata=large)), at=three.nodes.index(owner))
+    await owner.node.hand_over()
+    await three.pass_time(1)
+    assert not owner.owns()
+    await three.done(other.say("still here"))
+    other.read()
+    assert other.texts == ["still here"]
+    assert [one.metadata for one in other.view.participants.values()] == [large, msgspec.UNSET]
+    elsewhere = three.nodes.index(owner)
+    found = await three.ask(commands.GetRoom(HOST), at=elsewhere)
+    changed = await three.ask(commands.UpdateRoom(HOST, Settings(metadata=large)), at=elsewhere)
+    assert found.room is not None
+    assert (found.room.metadata, changed.metadata) == (floats, floats)
