@@ -193,7 +193,6 @@ class ClusterNode:
         self._router.gone(node)
         self._owner.gone(node)
         self.orders.gone(node)
-        self._links.flush()  # in case that it is back
 
     def _beat(self) -> None:
         self._owner.beacon()
