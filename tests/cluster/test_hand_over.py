@@ -2,10 +2,13 @@
 
 import asyncio
 
+import pytest
+
 from roomd.cluster import wire
+from roomd.cluster.links import FEW, GATHER
 from roomd.rooms.commands import GetRoom
 from roomd.rooms.settings import Settings
-from tests.support.cluster.stage import LEASE, Cluster, away, names, spin
+from tests.support.cluster.stage import LEASE, Cluster, away, cluster, names, spin
 from tests.support.processes import PATIENCE
 from tests.support.stage import HOLD, HOST
 
@@ -142,3 +145,26 @@ async def test_a_node_that_is_gone_is_sent_nothing(three: Cluster) -> None:
     await three.pass_time(2 * LEASE)
     assert sent
     assert gone.name not in sent
+
+
+@pytest.mark.parametrize("is_planned", [True, False])
+async def test_under_load(is_planned: bool) -> None:
+    """What waits for others holds up neither a hand-over, within ten commits, nor the next owner of a dead one."""
+    async with cluster(gather=GATHER) as three:
+        people = await three.seated("ann", "bob", "carol")
+        owner, rest = three.owner(), away(three, people)
+        appends, began = sum(node.database.appends for node in three.nodes), three.clock.seconds
+        asked = [person.say("hello", client_id=str(person.name)) for person in rest]
+        handing = asyncio.create_task(owner.node.hand_over()) if is_planned else None
+        if not is_planned:
+            owner.kill()
+        while not all(future.done() for future in asked):
+            for node in three.nodes:
+                node.node._links.awaits(FEW + 1)
+            await three.pass_time(GATHER)
+            assert three.clock.seconds - began < (0.5 if is_planned else LEASE + 1)
+        assert [person.answers[-1] for person in rest] == ["ok"] * 2
+        assert three.owner() is not owner
+        if handing is not None:
+            assert await handing == 1
+            assert sum(node.database.appends for node in three.nodes) - appends <= 10
