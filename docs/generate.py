@@ -16,7 +16,6 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from docs.fixed_limits import FIXED
-from roomd.__main__ import serve
 from roomd.cli.app import build
 from roomd.client import Meeting, MeetingEvent
 from roomd.config import Setting, section_doc, settings
@@ -226,7 +225,7 @@ def _parameters(function: Callable[..., object]) -> str:
 
 def _helps() -> dict[str, str]:
     """Return the help text of every command by its name, in the order of `--help`."""
-    group = get_command(build(serve))
+    group = get_command(build())
     texts: dict[str, str] = {}
     left = [(typer.Context(group, info_name="roomd", terminal_width=WIDTH, max_content_width=WIDTH), group)]
     while left:

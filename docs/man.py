@@ -10,7 +10,6 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from roomd import __version__
-from roomd.__main__ import serve
 from roomd.cli.app import EXIT_CODES, build
 
 FILES = {
@@ -23,7 +22,7 @@ FILES = {
 
 def manual(date: str) -> str:
     """Return the page, in the macros of man(7). `date` is that of its last change, like 2026-11-27."""
-    group = get_command(build(serve))
+    group = get_command(build())
     context = typer.Context(group, info_name="roomd", **group.context_settings)
     lines = [f'.TH ROOMD 1 "{date}" "roomd {__version__}" "User commands"']
     lines += [".SH NAME", r"roomd \- serve meeting rooms over WebSocket, and use them from the command line"]

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from roomd.cli.app import build
+from roomd.cli.app import command_line
 from roomd.config import Config
 from roomd.system.activation import inherited_sockets, refuse_waiting
 
@@ -34,7 +34,7 @@ def main() -> None:
         sys.exit(2)
     has_failed = True
     try:
-        build(partial(serve, inherited=inherited))()
+        command_line()(obj=partial(serve, inherited=inherited))
     except SystemExit as end:
         has_failed = bool(end.code)
         raise

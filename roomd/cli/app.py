@@ -3,12 +3,13 @@
 import sys
 import uuid
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+from typer.main import get_command
 
 from roomd import __version__, client
 from roomd.auth.orders import TokenOrder
@@ -109,8 +110,14 @@ class ErrorGroup(TyperGroup):
         raise typer.Exit(code)
 
 
-def build(serve: Serve) -> typer.Typer:
-    """Build the command line. `serve` runs the daemon."""
+@cache
+def command_line() -> Callable[..., object]:
+    """Return the command line, made once in a process. Its argument `obj` is a `Serve`, which runs the daemon."""
+    return get_command(build())
+
+
+def build() -> typer.Typer:
+    """Build the command line. Its argument `obj` is a `Serve`, which runs the daemon."""
     app = typer.Typer(
         cls=ErrorGroup,
         no_args_is_help=True,
@@ -121,9 +128,7 @@ def build(serve: Serve) -> typer.Typer:
         epilog=EXIT_CODES,
     )
     app.callback()(about)
-    app.command("serve", epilog=example("roomd serve --config roomd.toml", "ROOMD_SERVER_PORT=9000 roomd serve"))(
-        _serve_command(serve)
-    )
+    app.command("serve", epilog=example("roomd serve --config roomd.toml", "ROOMD_SERVER_PORT=9000 roomd serve"))(serve)
     app.command("join", epilog=example("roomd join abc-def-ghi --guest 'Jane Smith'"))(connected(join))
     app.add_typer(room_commands(), name="room")
     app.command("events", epilog=example("roomd events --follow --json --after latest"))(connected(events))
@@ -176,32 +181,29 @@ def about(
     """
 
 
-def _serve_command(serve: Serve) -> Callable[..., None]:
-    def run(
-        config: ConfigFile = None,
-        host: Annotated[str | None, typer.Option(metavar="ADDRESS", help="The address to listen on.")] = None,
-        port: Annotated[
-            int | None,
-            typer.Option(
-                "--port", metavar="PORT", min=0, max=65535, help="The TCP port; 0 lets the system choose one."
-            ),
-        ] = None,
-        database: DatabaseFile = None,
-        log_level: Annotated[LogLevel | None, typer.Option(help="The least severe level that is logged.")] = None,
-        demo: Annotated[
-            bool, typer.Option("--demo", help="Create a demo room, and print links and commands that join it.")
-        ] = False,
-    ) -> None:
-        """Run the daemon until SIGTERM or SIGINT. SIGHUP reloads the configuration.
+def serve(
+    context: typer.Context,
+    config: ConfigFile = None,
+    host: Annotated[str | None, typer.Option(metavar="ADDRESS", help="The address to listen on.")] = None,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", metavar="PORT", min=0, max=65535, help="The TCP port; 0 lets the system choose one."),
+    ] = None,
+    database: DatabaseFile = None,
+    log_level: Annotated[LogLevel | None, typer.Option(help="The least severe level that is logged.")] = None,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Create a demo room, and print links and commands that join it.")
+    ] = False,
+) -> None:
+    """Run the daemon until SIGTERM or SIGINT. SIGHUP reloads the configuration.
 
-        Flags replace settings of the environment (ROOMD_<SECTION>_<KEY>), and those replace settings of the file.
-        `roomd default-config` lists every setting.
-        """
-        server = {"host": host, "port": port, "log_level": log_level}
-        read = partial(configuration, config, server=server, database={"path": database})
-        raise typer.Exit(serve(read, demo))
-
-    return run
+    Flags replace settings of the environment (ROOMD_<SECTION>_<KEY>), and those replace settings of the file.
+    `roomd default-config` lists every setting.
+    """
+    server = {"host": host, "port": port, "log_level": log_level}
+    read = partial(configuration, config, server=server, database={"path": database})
+    run: Serve = context.obj
+    raise typer.Exit(run(read, demo))
 
 
 def token(

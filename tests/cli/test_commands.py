@@ -196,7 +196,7 @@ def test_port_0_needs_a_url() -> None:
 def test_imports_of_the_command_line() -> None:
     """The command line imports no library of the daemon's, and the client's only when a command uses them."""
     program = (
-        "import sys; from roomd.cli.app import build; build(lambda *_: 0);"
+        "import sys; from roomd.cli.app import command_line; command_line();"
         "print(*{'uvloop', 'aiosqlite', 'asyncpg', 'jwt', 'cryptography', 'rich', 'websockets.asyncio.client'} "
         "& set(sys.modules))"
     )

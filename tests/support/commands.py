@@ -33,7 +33,12 @@ def roomd(
     inherited: dict[str, str | None] = {name: None for name in os.environ if name.startswith("ROOMD_")}
     runner = CliRunner(env={**inherited, **(environ or {})})
     return runner.invoke(
-        build(serve), [str(one) for one in arguments], input=typed, catch_exceptions=False, prog_name="roomd"
+        build(),
+        [str(one) for one in arguments],
+        input=typed,
+        catch_exceptions=False,
+        prog_name="roomd",
+        obj=serve,
     )
 
 

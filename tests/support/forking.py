@@ -241,8 +241,8 @@ def _become(order: Order, descriptors: Sequence[int], origin: int) -> None:
 
 
 def _main() -> None:
-    """Import what a daemon imports, in the order of roomd/__main__.py, and start processes until the socket closes."""
-    importlib.import_module("roomd.cli.app")
+    """Import and make what a daemon has, in the order of roomd/__main__.py; start processes until the socket closes."""
+    importlib.import_module("roomd.cli.app").command_line()
     logging.setLoggerClass(importlib.import_module("roomd.system.logging").EventLogger)
     importlib.import_module("roomd.daemon")
     for name in _LATE:

@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 
 from roomd.auth import secret_files  # noqa: F401 - imported once here, and not in each child
-from roomd.cli.app import build
+from roomd.cli.app import command_line
 from roomd.storage import backup, restore  # noqa: F401
 
 STEPS = ("os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir")
@@ -37,7 +37,7 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             _end_at(step)
-            build(lambda _config, _demo: 0)([argument.format(copy) for argument in arguments], prog_name="roomd")
+            command_line()([argument.format(copy) for argument in arguments], prog_name="roomd")
             os._exit(1)  # not reached: the command exits
         _, status = os.waitpid(child, 0)
         code = os.waitstatus_to_exitcode(status)
