@@ -25,6 +25,7 @@ from roomd.config import (
     TcpAddress,
     admin_socket,
     database_name,
+    listen_addresses,
     metrics_address,
     seconds_in,
     seconds_or_never,
@@ -43,7 +44,7 @@ from roomd.gateway.addresses import address_keys
 from roomd.gateway.listener import Listener, closing_limit
 from roomd.gateway.outbox import encode_frame
 from roomd.gateway.services import Services
-from roomd.gateway.sockets import AddressUnavailable
+from roomd.gateway.sockets import AddressUnavailable, OpenSockets
 from roomd.metrics.exporter import Exporter
 from roomd.metrics.families import Sources
 from roomd.metrics.server import MetricsServer, metrics_operations
@@ -123,6 +124,8 @@ async def run(
     """
     # Check the whole configuration before the store creates a database, so that a wrong one creates no file.
     check_files(config)
+    if config.cluster.nats:
+        await _check_addresses(config, inherited)
     opened = await _open_rooms(config, clock, counters, around.stop)
     rooms, ids = opened.rooms, opened.ids
     store, events, old_rows, people, progress = opened.storage
@@ -208,6 +211,22 @@ async def _open_rooms(config: Config, clock: Clock, counters: Counters, stop: as
 
         return await open_as_node(config, rules(config), clock, encode_frame, counters, stop.set)
     return await open_alone(config, rules(config), clock, encode_frame, counters)
+
+
+async def _check_addresses(config: Config, inherited: Sequence[socket.socket]) -> None:
+    """Check that a node can listen, before it takes its name from the process that has it.
+
+    A node that is started twice on a machine would otherwise end the one that serves, and then itself. Raises
+    `AddressUnavailable`.
+    """
+    admin, sockets = AdminServer({}), OpenSockets(asyncio.Protocol)
+    try:
+        await _open_admin(admin, config)
+        if not inherited:
+            await sockets.open(listen_addresses(config.server), 0o600)
+    finally:
+        sockets.close()
+        await admin.close()
 
 
 async def _open_admin(admin: AdminServer, config: Config) -> None:

@@ -187,6 +187,9 @@ def _cluster_problems(config: Config) -> _Problems:
         yield ["cluster.nats"], "needs database.url: all nodes store in one PostgreSQL"
     if cluster.nats and not cluster.node:
         yield ["cluster.nats"], "needs cluster.node, the name of this node"
+    for key in ("node", "advertise", "credentials_file", "ca_file", "certificate_file", "key_file"):
+        if getattr(cluster, key) and not cluster.nats:
+            yield [f"cluster.{key}"], "needs cluster.nats: without it this roomd is alone"
     if (cluster.certificate_file is None) != (cluster.key_file is None):
         yield ["cluster.certificate_file", "cluster.key_file"], "need each other"
 

@@ -37,6 +37,14 @@ def test_what_a_node_needs(missing: str) -> None:
     assert f"cluster.nats: needs {name}" in refusal(**given)
 
 
+@pytest.mark.parametrize("key", ["node", "advertise", "credentials_file", "ca_file", "certificate_file", "key_file"])
+def test_a_node_without_servers(key: str) -> None:
+    """Whoever sets one of these wants a node: a roomd that is alone in silence would be a surprise."""
+    given = {name: value for name, value in CLUSTER.items() if "CLUSTER" not in name}
+    told = refusal(**given, **{f"ROOMD_CLUSTER_{key.upper()}": "a"})
+    assert told.endswith(f"cluster.{key}: needs cluster.nats: without it this roomd is alone")
+
+
 @pytest.mark.parametrize(
     "url", ["http://a.example", "nats://", "a.example:4222", "nats://secret@a.example:port", "nats://[x"]
 )

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.cluster.daemons import trio, wait_ready
 from tests.support.daemon import Daemon, serving
+from tests.support.forking import start
 from tests.support.postgresql import Server, running
 from tests.support.processes import PATIENCE
 
@@ -85,3 +86,23 @@ async def test_another_process_has_the_name_of_a_node(tmp_path: Path, postgresql
         b.start()
         assert await asyncio.to_thread(a.process.wait, PATIENCE) == 2
         assert "another process has begun to serve as a; give each node a name of its own" in a.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [({}, "another process listens there"), ({"ROOMD_ADMIN_SOCKET": "a.sock"}, "cannot listen on 127.0.0.1")],
+    ids=["the same files", "the same port"],
+)
+async def test_a_node_is_started_twice(tmp_path: Path, postgresql: Server, other: dict[str, str], told: str) -> None:
+    """The second process of a machine ends, and says what is taken. The first one keeps its name, and serves."""
+    with trio(tmp_path, postgresql) as three:
+        a = three.daemons["a"]
+        before = three.sql("SELECT generation FROM nodes WHERE name = 'a'")
+        more = {name: str(tmp_path / value) for name, value in other.items()}
+        with (log := tmp_path / "second.log").open("wb") as opened:
+            second = start(["-m", "roomd", "serve"], {**a.environ, **more}, opened.fileno(), [])
+        assert await asyncio.to_thread(second.wait, PATIENCE) == 1
+        assert told in log.read_text()
+        assert three.sql("SELECT generation FROM nodes WHERE name = 'a'") == before
+        assert a.process.poll() is None
+        await asyncio.to_thread(wait_ready, a)
