@@ -230,9 +230,14 @@ async def _check_addresses(config: Config, inherited: Sequence[socket.socket]) -
 
 
 async def _open_admin(admin: AdminServer, config: Config) -> None:
-    """Open the admin interface. Raises `AddressUnavailable` where its socket cannot be now."""
+    """Open the admin interface. Raises `AddressUnavailable` where its socket cannot be now.
+
+    The folder of `database.path`, where it is unless `admin.socket` is set, may be missing: PostgreSQL needs no file.
+    """
     path = admin_socket(config)
     try:
+        if config.admin.socket is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
         await admin.open(path)
     except OSError as exc:
         raise AddressUnavailable(f"admin.socket: {path}: {exc.strerror}") from None

@@ -13,7 +13,7 @@ from pathlib import Path
 import jwt
 import pytest
 
-from tests.support.daemon import SECRET, Daemon
+from tests.support.daemon import SECRET, Daemon, serving
 from tests.support.forking import completed
 from tests.support.processes import free_port
 
@@ -194,6 +194,16 @@ def test_a_foreign_database_is_left_alone(tmp_path: Path, version: int) -> None:
     before = (tmp_path / "roomd.db").read_bytes()
     assert run(tmp_path, "serve").returncode == 2
     assert (tmp_path / "roomd.db").read_bytes() == before
+
+
+@pytest.mark.both_stores
+async def test_a_folder_that_is_missing(tmp_path: Path) -> None:
+    """The folder of the file is created, also where the rooms are in PostgreSQL: the admin socket is there."""
+    database = tmp_path / "srv" / "roomd" / "roomd.db"
+    with serving(tmp_path, ROOMD_DATABASE_PATH=str(database)) as daemon:
+        assert (await daemon.room())["isActive"]
+        assert stat.S_ISSOCK(database.with_suffix(".sock").stat().st_mode)
+        assert stat.S_IMODE(database.parent.stat().st_mode) == 0o700
 
 
 def test_port_taken(tmp_path: Path) -> None:
