@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import math
+import socket
 import ssl
 import time
 from collections import deque
@@ -226,7 +227,7 @@ class NatsBus:
             self._failure = failure
         if not self._client.is_connected:
             self._is_encrypted = False
-        log.warning("bus failed", {"reason": str(exc) or type(exc).__name__})
+        log.warning("bus failed", {"reason": str(failure)})
         is_late = (
             asyncio.get_running_loop().time() >= self._deadline
         )  # `wait_for` may lose a cancellation (Python 3.11)
@@ -235,7 +236,8 @@ class NatsBus:
 
     async def _disconnected(self) -> None:
         self._is_encrypted = False
-        log.warning("bus disconnected")
+        if not self._is_closing:
+            log.warning("bus disconnected")
 
     async def _reconnected(self) -> None:
         try:
@@ -281,8 +283,12 @@ class NatsBus:
             raise nats.errors.SecureConnWantedError
 
     def _explained(self, error: Exception) -> BusFailed:
-        """Return why no server could be used, and what to do."""
+        """Return why no server could be used, and what to do if that is known."""
         text = str(error) or type(error).__name__
+        if isinstance(error, TimeoutError):
+            text = "no server answers"
+        elif isinstance(error, ConnectionError | socket.gaierror):
+            text = f"no server answers: {error.strerror or text}"
         failed = BusFailed(text)
         advice = ""
         if isinstance(error, ssl.SSLCertVerificationError):

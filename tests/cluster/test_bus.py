@@ -1,6 +1,7 @@
 """The contract of `Bus`: the bus in memory and NATS keep it. And what NATS alone does."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -142,3 +143,19 @@ async def test_nats_with_a_password(tmp_path: Path) -> None:
         await bus.close()
         with pytest.raises(BusFailed, match="Authorization Violation"):
             await NatsBus(NatsSettings([f"nats://roomd:wrong@{address}"])).open("a", Ear())
+
+
+@pytest.mark.parametrize("kind", ["closed", "silent", "unknown"])
+async def test_no_server_answers(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The start ends with a line for people, and may be tried again. Its own end of a connection is not logged."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        if kind == "silent":
+            listening.listen()
+        host = "nobody.invalid" if kind == "unknown" else "127.0.0.1"
+        bus = NatsBus(NatsSettings([f"nats://{host}:{listening.getsockname()[1]}"]))
+        with pytest.raises(BusFailed, match="no server answers") as failed:
+            await bus.open("a", Ear())
+    assert not failed.value.is_lasting
+    assert "Errno" not in str(failed.value)
+    assert "bus disconnected" not in caplog.text
