@@ -13,7 +13,7 @@ from roomd.config import Config
 from roomd.system.activation import inherited_sockets, refuse_waiting
 
 
-def serve(read: Callable[[], Config], demo: bool, inherited: Sequence[socket.socket] = ()) -> int:
+def serve(read: Callable[[], Config], demo: Sequence[str] | None, inherited: Sequence[socket.socket] = ()) -> int:
     """Run the daemon and return the exit code. It is imported here, so that client commands start faster."""
     # The daemon reloads at SIGHUP as soon as it can; until then the signal waits, and does not end the process.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})

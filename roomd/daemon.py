@@ -262,11 +262,14 @@ def _status(rooms: ServedRooms, listener: Listener) -> str:
 
 
 def serve(
-    read: Callable[[], Config], demo: bool, clock: Clock | None = None, inherited: Sequence[socket.socket] = ()
+    read: Callable[[], Config],
+    demo: Sequence[str] | None,
+    clock: Clock | None = None,
+    inherited: Sequence[socket.socket] = (),
 ) -> int:
     """Run the daemon and return the exit code. `read` reads its configuration. `clock` replaces the machine's clock.
 
-    `inherited` are the sockets that it listens on, if they are open already.
+    `inherited` are the sockets that it listens on, if they are open already. `demo` is like that of `_run_as_process`.
 
     The exit code is 0 after an orderly stop; 1 when it cannot start now, for a reason that may pass (the address or the
     database is in use, storage fails) or by a fault; 2 when the configuration is wrong.
@@ -304,19 +307,20 @@ def serve(
 async def _run_as_process(
     config: Config,
     read: Callable[[], Config],
-    demo: bool,
+    demo: Sequence[str] | None,
     clock: Clock,
     inherited: Sequence[socket.socket],
     counters: Counters,
 ) -> None:
     """Serve until SIGTERM or SIGINT; a second signal, a second later or more, ends the process at once.
 
-    SIGHUP reloads the configuration. `demo` is whether the demo room is created and printed.
+    SIGHUP reloads the configuration. Unless `demo` is None, the demo room is created and printed; it has
+    the options with which other commands find this daemon.
     """
 
     async def started(listener: Listener, rooms: ServedRooms, store: Database) -> None:
-        if demo:
-            await show_demo(config, listener.url, rooms, store, clock.wall())
+        if demo is not None:
+            await show_demo(config, demo, listener.url, rooms, store, clock.wall())
 
     stop, hung_up = asyncio.Event(), asyncio.Event()
     stop_on_signal(stop)

@@ -2,7 +2,7 @@
 
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -49,8 +49,9 @@ from roomd.config import (
 from roomd.protocol.errors import INVALID_TOKEN, UNAUTHENTICATED, Refused
 from roomd.storage.errors import StoreBusy, StoreError
 
-Serve = Callable[[Callable[[], Config], bool], int]
-"""Runs the daemon and returns the exit code. Takes what reads the configuration, and whether a demo room is created."""
+Serve = Callable[[Callable[[], Config], Sequence[str] | None], int]
+"""Runs the daemon and returns the exit code. Takes what reads the configuration, and None or, with a demo room, the
+options with which other commands find the daemon."""
 
 REFUSED, MISUSED, UNREACHABLE = 1, 2, 3
 """The exit codes of failed commands."""
@@ -202,8 +203,10 @@ def serve(
     """
     server = {"host": host, "port": port, "log_level": log_level}
     read = partial(configuration, config, server=server, database={"path": database})
+    given = {"--config": config, "--database": database}
+    options = [word for option, value in given.items() if value is not None for word in (option, str(value))]
     run: Serve = context.obj
-    raise typer.Exit(run(read, demo))
+    raise typer.Exit(run(read, options if demo else None))
 
 
 def token(

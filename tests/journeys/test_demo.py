@@ -20,9 +20,9 @@ from tests.support.processes import PATIENCE, at_most, end, free_port, spawn
 class Demo:
     """A running `roomd serve --demo`, and what it printed."""
 
-    def __init__(self, daemon: Daemon) -> None:
+    def __init__(self, daemon: Daemon, *options: str) -> None:
         self.process = spawn(
-            [str(Path(sys.executable).with_name("roomd")), "serve", "--demo"],
+            [str(Path(sys.executable).with_name("roomd")), "serve", "--demo", *options],
             env=daemon.environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -52,12 +52,12 @@ class Demo:
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[[Daemon], Demo]]:
+def start() -> Iterator[Callable[..., Demo]]:
     """Run demos that end with the test."""
     demos: list[Demo] = []
 
-    def make(daemon: Daemon) -> Demo:
-        demos.append(Demo(daemon))
+    def make(daemon: Daemon, *options: str) -> Demo:
+        demos.append(Demo(daemon, *options))
         return demos[-1]
 
     yield make
@@ -65,7 +65,7 @@ def start() -> Iterator[Callable[[Daemon], Demo]]:
         demo.close()
 
 
-Start = Callable[[Daemon], Demo]
+Start = Callable[..., Demo]
 
 
 def paste(line: str) -> list[str]:
@@ -110,12 +110,31 @@ def test_the_printed_lines_join(start: Start, tmp_path: Path, host: str) -> None
         assert "&token=" not in text
         start_of_link = f"http://127.0.0.1:{daemon.port}/#code={codes[-1]}&ticket="
         assert exchange(daemon, host_link.removeprefix(start_of_link)) == ["demo-host", "error"]
-        assert f"token --link --user demo-host --room {codes[-1]} makes a new link" in text
+        page = f"http://127.0.0.1:{daemon.port}/"
+        assert f"token --link --user demo-host --room {codes[-1]} --page {page} makes a new link" in text
         assert "<title>roomd</title>" in browse(guest_link)
         assert any("Jane Smith" in line for line in paste(guest))
         assert any("Demo Host" in line and "host" in line for line in paste(host_line))
         demo.stop()
     assert codes[0] == codes[1]
+
+
+@pytest.mark.parametrize("option", ["--config", "--database"])
+@pytest.mark.sqlite
+def test_a_new_link_for_the_host(start: Start, tmp_path: Path, option: str) -> None:
+    """The command that makes one finds the secret and the page of this daemon, which are not where others look."""
+    daemon = Daemon(tmp_path)
+    del daemon.environ["ROOMD_AUTH_SECRET"]
+    file = tmp_path / "roomd.toml"
+    file.write_text(f"[database]\npath = '{daemon.database}'\n")
+    demo = start(daemon, option, str({"--config": file, "--database": daemon.database}[option]))
+    text = "".join(demo.read(4))
+    [command] = re.findall(r"\((.*) makes a new link\)", text)
+    [link] = paste(command)
+    page, _, ticket = link.partition("&ticket=")
+    assert page.startswith(f"http://127.0.0.1:{daemon.port}/#code=")
+    assert exchange(daemon, ticket) == ["demo-host", "error"]
+    demo.stop()
 
 
 @pytest.mark.sqlite

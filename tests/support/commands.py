@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from typer.testing import CliRunner, Result
@@ -13,7 +13,7 @@ from roomd.config import Config
 OK, REFUSED, MISUSED, UNREACHABLE = 0, 1, 2, 3
 DAEMON_STOPPED = 9
 
-Served = list[tuple[Config, bool]]
+Served = list[tuple[Config, Sequence[str] | None]]
 
 
 def roomd(
@@ -24,7 +24,7 @@ def roomd(
     `typed` is its standard input.
     """
 
-    def serve(read: Callable[[], Config], demo: bool) -> int:
+    def serve(read: Callable[[], Config], demo: Sequence[str] | None) -> int:
         config = read()
         assert served is not None, "this command must not start a daemon"
         served.append((config, demo))

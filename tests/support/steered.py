@@ -46,4 +46,4 @@ class SteeredClock(Clock):
 
 if __name__ == "__main__":
     steered = SteeredClock(socket.socket(fileno=int(sys.argv[1])))
-    sys.exit(serve(partial(load, environ=os.environ), demo=False, clock=steered))
+    sys.exit(serve(partial(load, environ=os.environ), demo=None, clock=steered))

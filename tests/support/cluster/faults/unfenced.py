@@ -16,4 +16,4 @@ FENCE = "AND owners.version = known.version AND owners.generation = $1"
 if __name__ == "__main__":
     assert FENCE in writing._FENCED_ROOMS
     writing._FENCED_ROOMS = writing._FENCED_ROOMS.replace(FENCE, "AND owners.generation + $1 IS NOT NULL")
-    sys.exit(serve(partial(load, environ=os.environ), demo=False))
+    sys.exit(serve(partial(load, environ=os.environ), demo=None))
