@@ -7,6 +7,7 @@ FOLDER COMMAND` starts a server whose data stay in FOLDER, and then COMMAND with
 import atexit
 import contextlib
 import itertools
+import json
 import os
 import pwd
 import secrets
@@ -236,10 +237,24 @@ def postgresql() -> Server:
         pytest.fail(str(exc), pytrace=False)
 
 
+def made_secret(folder: Path) -> Path:
+    """Return the file of the secret that signs tokens, beside the folder of a server. It is made once."""
+    secret = folder.with_suffix(".secret")
+    if not secret.exists():
+        secret.touch(0o600)
+        secret.write_text(secrets.token_hex(32))
+    return secret
+
+
+def settings(url: str, secret: Path) -> str:
+    """Return the configuration of a daemon with a database and a secret."""
+    return f"[database]\nurl = {json.dumps(url)}\n\n[auth]\nsecret_file = {json.dumps(str(secret))}\n"
+
+
 def main(folder: Path, command: Sequence[str]) -> int:
     """Run a server and a command with its URL, until the command ends. Return its exit code.
 
-    The secret that signs tokens is beside the folder.
+    The secret that signs tokens is beside the folder, and so is the configuration for the command and others.
     """
     folder = folder.absolute()
     try:
@@ -252,13 +267,11 @@ def main(folder: Path, command: Sequence[str]) -> int:
     try:
         if server.run_sql("SELECT count(*) FROM pg_database WHERE datname = 'roomd'") == "0":
             server.run_sql("CREATE DATABASE roomd TEMPLATE template0 ENCODING 'UTF8'")
-        secret = folder.with_suffix(".secret")
-        if not secret.exists():
-            secret.touch(0o600)
-            secret.write_text(secrets.token_hex(32))
         url = server.url("roomd")
         print(f"PostgreSQL answers at {url}", flush=True)
-        environ = {"ROOMD_AUTH_SECRET_FILE": str(secret), **os.environ, "ROOMD_DATABASE_URL": url}
+        config = folder.with_suffix(".toml")
+        config.write_text(settings(url, made_secret(folder)))
+        environ = {**os.environ, "ROOMD_CONFIG": str(config), "ROOMD_DATABASE_URL": url}
         with subprocess.Popen(command, env=environ) as process:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda got, _: process.send_signal(got))
