@@ -94,7 +94,7 @@ class ClusterOperations:
 
     async def _drain_here(self, order: admin.DrainNode) -> admin.Drained:
         if not order.is_drained:
-            self._peers.take_rooms()
+            await self._peers.take_rooms()
             return admin.Drained(rooms=0)
         try:
             return admin.Drained(rooms=await self._peers.hand_over())

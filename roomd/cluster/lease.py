@@ -110,6 +110,15 @@ class Lease:
         self._renewed(began, {self.node: Held(self.length)})
         self._set_beat(self.length / 3)
 
+    async def tell(self) -> None:
+        """Return after a beat that was begun now, so that the database has `is_leaving` if it answers."""
+        if self._task is not None:
+            await asyncio.wait({self._task})  # its beat may have the state before
+        if not self._is_closed:
+            self._start_beat()
+        if self._task is not None:
+            await asyncio.wait({self._task})
+
     async def may_claim(self) -> None:
         """Wait until this node may claim rooms. Raises `StorageFailed` when it is not connected."""
         if not self._can_claim:

@@ -66,12 +66,14 @@ class NodePeers:
         if not self._lease.takers:
             raise NobodyElse
         rooms = await self._hand_over()
+        await self._lease.tell()
         log.warning("drained", {"node": self.name, "rooms": rooms})
         return rooms
 
-    def take_rooms(self) -> None:
+    async def take_rooms(self) -> None:
         """Take rooms and duties again."""
         self._lease.is_leaving = False
+        await self._lease.tell()
         log.warning("drained no more", {"node": self.name})
 
     async def doer(self, duty: str) -> str | None:

@@ -90,7 +90,7 @@ class Peers(Protocol):
         """
         ...
 
-    def take_rooms(self) -> None:
+    async def take_rooms(self) -> None:
         """Take rooms and duties again."""
 
     async def doer(self, duty: str) -> str | None:

@@ -30,6 +30,15 @@ async def test_rooms_come_to_other_nodes_and_not_back(three: Cluster) -> None:
     assert three.owner() is not owner
 
 
+async def test_who_asks_next_is_told(three: Cluster) -> None:
+    """That a node is drained, or takes rooms again, is stored when the operator has the answer."""
+    node = three.nodes[0].node
+    await node.peers.hand_over()
+    assert [peer.is_drained for peer in await three.nodes[1].node.peers.all()] == [True, False, False]
+    await node.peers.take_rooms()
+    assert not any(peer.is_drained for peer in await three.nodes[1].node.peers.all())
+
+
 async def test_a_room_is_made_at_a_drained_node(three: Cluster) -> None:
     """Another node has it as soon as somebody comes, wherever they come."""
     node = three.nodes[0]
@@ -75,7 +84,7 @@ async def test_nobody_else_takes_rooms(three: Cluster) -> None:
         await third.node.peers.hand_over()
     await three.ask(GetRoom(HOST))
     assert three.owner() is third
-    first.node.peers.take_rooms()
+    await first.node.peers.take_rooms()
     await three.pass_time(LEASE)
     await third.node.peers.hand_over()
     await three.ask(GetRoom(HOST), at=1)
