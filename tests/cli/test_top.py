@@ -70,9 +70,17 @@ class Screen:
         deadline = time.monotonic() + PATIENCE
         while self.process.poll() is None:
             assert time.monotonic() < deadline, "it does not end"
-            if select.select([self.controller], [], [], 0.1)[0]:
-                self.text += os.read(self.controller, 65_536).decode(errors="replace")
+            self._read(0.1)
+        while self._read(0):  # what it has drawn last
+            pass
         return self.process.returncode
+
+    def _read(self, seconds: float) -> bool:
+        """Read what is drawn within so many seconds. Return whether anything was."""
+        if not select.select([self.controller], [], [], seconds)[0]:
+            return False
+        self.text += os.read(self.controller, 65_536).decode(errors="replace")
+        return True
 
     def close(self) -> None:
         end(self.process)
