@@ -1,10 +1,12 @@
 """A URL of the database behind which there are several servers."""
 
+import asyncio
 import contextlib
 import socket
 import time
 from urllib.parse import urlsplit
 
+import asyncpg  # type: ignore[import-untyped]
 import pytest
 
 from roomd.cluster.ports import Claimed, Fence
@@ -62,3 +64,37 @@ async def test_a_standby_at_the_address_of_the_primary(postgresql: Server) -> No
     assert isinstance(claimed, Claimed)
     await storage.rooms.append(Fence(node, claimed.version), ROOM.id, [])
     await storage.close()
+
+
+class Opened:
+    """A connection that the library has opened."""
+
+    is_terminated = False
+
+    def terminate(self) -> None:
+        self.is_terminated = True
+
+
+@pytest.mark.parametrize("turns", range(8))
+@pytest.mark.parametrize("count", [1, 2])
+async def test_a_start_that_is_cancelled_leaves_no_connection_open(
+    monkeypatch: pytest.MonkeyPatch, turns: int, count: int
+) -> None:
+    """At whichever turn of the event loop that is, also when a server has just answered."""
+    opened: list[Opened] = []
+
+    async def open_one(*_: object, **__: object) -> Opened:
+        await asyncio.sleep(0)
+        opened.append(Opened())
+        return opened[-1]
+
+    monkeypatch.setattr(asyncpg, "connect", open_one)
+    hosts = [f"10.0.0.{number}" for number in range(count)]
+    connecting = asyncio.create_task(connect(url_of(*hosts, user="roomd")))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    was_connected = connecting.done()
+    connecting.cancel()
+    await asyncio.wait({connecting})
+    await asyncio.sleep(0)
+    assert [one.is_terminated for one in opened].count(False) == was_connected

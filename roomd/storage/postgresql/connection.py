@@ -203,21 +203,26 @@ async def connect(
 
 async def _first(attempts: Sequence["asyncio.Future[Any]"]) -> Any:
     """Return what the first attempt that succeeds has opened, and end the others. Raises the first failure."""
-    waiting, opened = set(attempts), None
+    waiting, first = set(attempts), None
     try:
-        while waiting and opened is None:
+        while waiting and first is None:
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            opened = next((one.result() for one in done if one.exception() is None), None)
-    finally:
-        for one in waiting:
-            one.cancel()
-        for other in await asyncio.gather(*attempts, return_exceptions=True):
-            if not isinstance(other, BaseException) and other is not opened:
-                other.terminate()
-    if opened is not None:
-        return opened
+            first = next((one for one in done if one.exception() is None), None)
+    finally:  # nothing is awaited from here on: who is cancelled then would lose what was opened
+        for one in attempts:
+            if one is not first:
+                one.cancel()
+                one.add_done_callback(_end)
+    if first is not None:
+        return first.result()
     failures = [failure for one in attempts if (failure := one.exception()) is not None]
     raise min(failures, key=lambda one: isinstance(one, asyncpg.TargetServerAttributeNotMatched))
+
+
+def _end(attempt: "asyncio.Future[Any]") -> None:
+    """End what an attempt has opened after all."""
+    if not attempt.cancelled() and attempt.exception() is None:
+        attempt.result().terminate()
 
 
 class Readers:
