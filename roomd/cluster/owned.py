@@ -35,8 +35,6 @@ class OwnedRooms:
         self._lease = lease
         self._rooms: dict[str, _Owned] = {}  # by their codes
         self._versions: dict[str, int] = {}  # by their ids
-        self.on_append: Callable[[bool], None] = _ignore
-        """Called after each append, with whether the fence has allowed it."""
         self.on_logged: Callable[[], None] = _nothing
         """Called after each append that had log events."""
 
@@ -56,11 +54,9 @@ class OwnedRooms:
         except RoomLost as lost:
             self._counters.fenced += not lost.is_in_doubt
             self._versions.pop(room_id, None)
-            self.on_append(False)
             raise
         if version:
             self._versions[room_id] = version + 1
-        self.on_append(True)
         if events:
             self.on_logged()
 
@@ -128,10 +124,6 @@ class OwnedRooms:
     async def next_ends(self, limit: int) -> list[tuple[str, str]]:
         """Read which rooms end by themselves next, as `engine.ports.Store` says. Raises `StorageFailed`."""
         return await self._store.next_ends(limit)
-
-
-def _ignore(_: bool) -> None:
-    """Do nothing."""
 
 
 def _nothing() -> None:
